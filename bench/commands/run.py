@@ -1,13 +1,9 @@
-"""The command `sgdbench run`: train a study, verify, analyze, measure and report it."""
+"""The command `sgdbench run`: train a study, verify it, say its verdict, then measure, analyze and report it."""
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +14,11 @@ from bench.analysis.basin import basin
 from bench.analysis.convergence import theory_tables
 from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
 from bench.commands.cluster import open_cluster
-from bench.commands.console import mapping_display, print_place, print_sentence, print_table, progress
+from bench.commands.console import mapping_display, print_place, print_sentence, print_table
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
 from bench.commands.speed import print_speed
+from bench.commands.stages import Stages, show_stages
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
@@ -31,7 +28,7 @@ from bench.engine.problem import make_problem
 from bench.engine.recording import record_settings
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, Trainer, train_in_threads
-from bench.report.report import TITLES, write_run_report, write_run_tables
+from bench.report.report import TITLES, write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
@@ -57,6 +54,16 @@ CHECKED_RUNS = 6
 CHECKED_STARTS = 2
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
+# How long the stages of a run take, in seconds, where the kernels are compiled and the study is small.
+STAGES = {
+    "configurations": 0.5,
+    "check": 0.2,
+    "fresh seeds": 0.3,
+    "updates, timed": 0.5,
+    "variants, timed": 1.0,
+    "paths and theory": 0.4,
+    "report": 1.5,
+}
 # A run is to be short; `sgdbench speed` takes its time.
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
@@ -70,7 +77,10 @@ UNVERIFIED = (WrongProgramError, WrongRunsError, ReplayError)
 
 
 def run_study(study: Study, asked: RunOptions) -> bool:
-    """Run a study and print its verdict, what was run and where the report is.
+    """Run a study: print its verdict and what was run, then write the report and print where it is.
+
+    The verdict rests on runs that are checked and confirmed, and on no measured time: what comes after it, on the page
+    too, leaves it as it was printed. Kernels that are only timed are compiled after it.
 
     Returns
     -------
@@ -83,9 +93,14 @@ def run_study(study: Study, asked: RunOptions) -> bool:
     folder = asked.out or Path("results") / folder_name(study.name)
     try:
         with open_cluster(asked.cluster) as executor:
-            trained = train_study(study, folder, resume=asked.resume, executor=executor)
-            with keep_results(folder):
-                return _evaluate(trained, executor, verbose=asked.verbose, svg=asked.svg)
+            data = study.dataset(**mapping_display())
+            with show_stages(STAGES) as stages:
+                trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
+                with keep_results(folder):
+                    run_data = decide(trained, executor, stages)
+                    with stages.hidden():
+                        _print_verdict(trained, run_data)
+                    return _measure_and_report(trained, stages, verbose=asked.verbose, svg=asked.svg)
     except UNVERIFIED as error:
         return refuse_report(error)
 
@@ -120,63 +135,79 @@ class Trained(NamedTuple):
         store_tables(self.result.run.folder, **tables)
 
 
-def train_study(study: Study, folder: Path, *, resume: bool, executor: Executor = train_in_threads) -> Trained:
-    """Train every configuration into the folder, with a progress bar."""
-    data, scaling = study.dataset(**mapping_display())
-    model, grid = study.make_model(data), study.make_grid()
-    # The import takes half a second, in which the sweep computes without the interpreter.
-    with (
-        keep_parts(folder),
-        _import_in_background("scipy.stats"),
-        progress("configurations", grid.size) as advance,
-    ):
+def train_study(
+    study: Study,
+    data: tuple[Dataset, Scaling | None],
+    folder: Path,
+    stages: Stages,
+    *,
+    resume: bool,
+    executor: Executor = train_in_threads,
+) -> Trained:
+    """Train every configuration on the data of a study into the folder."""
+    samples, scaling = data
+    model, grid = study.make_model(samples), study.make_grid()
+    with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
         result = sweep(
             model,
-            data.x,
-            data.y,
+            samples.x,
+            samples.y,
             grid,
             **study.run.of_sweep() | {"confirm": 0},
-            validation=data.validation,
+            validation=samples.validation,
             executor=executor,
             out=folder,
             study=to_toml(study),
             resume=resume,
-            progress=advance,
+            progress=lambda done: advance(done / grid.size),
         )
         # Of labels the sweep has seen the classes alone, and of shares the samples.
-        record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
-        return Trained(result, study, data, scaling)
+        record_settings(folder, study.run.epochs, study.data.validation, study.data.test, samples.classes)
+        return Trained(result, study, samples, scaling)
 
 
-def _evaluate(trained: Trained, executor: Executor, *, verbose: bool, svg: bool) -> bool:
-    """Verify, analyze, measure and report a study; return whether the kernels that were timed are verified."""
-    result, study, data, _ = trained
-    verify_runs(trained)
-    costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
-    times = times_to_target(result.frame, costs)
-    trained.store(costs=costs, times=times)
-    _analyze(trained)
-    run_data = confirm_and_judge(trained, executor)
+def decide(trained: Trained, executor: Executor, stages: Stages) -> RunData:
+    """Verify a study and confirm its leading choices: all that its verdict needs."""
+    with stages.stage("check"):
+        verify_runs(trained)
+    with stages.stage("fresh seeds"):
+        return confirm_and_judge(trained, executor)
+
+
+def _print_verdict(trained: Trained, run_data: RunData) -> None:
+    """Print the verdict in short sentences, and what was run."""
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
-    written = write_run_tables(run_data) - {"speed"}  # which an earlier run may have left
-    measured = _measure_speed(trained)
-    run_data = run_data.with_evidence(read_tables(result.run.folder))
-    print_sentence("Run", _describe_run(run_data, study, data))
-    _warn_about_costs(costs)
-    if verbose:
-        print()
-        _print_tables(run_data, measured, times)
-    print_place("Report", write_run_report(run_data, svg=svg, written=written))
+    print_sentence("Run", _describe_run(run_data, trained.study, trained.data))
+    sys.stdout.flush()  # also where it goes through a pipe: seconds of measuring and drawing follow
+
+
+def _measure_and_report(trained: Trained, stages: Stages, *, verbose: bool, svg: bool) -> bool:
+    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
+    result, study, data, _ = trained
+    with stages.stage("updates, timed"):
+        costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
+        times = times_to_target(result.frame, costs)
+        trained.store(costs=costs, times=times)
+        _warn_about_costs(costs)
+    with stages.stage("variants, timed"):
+        measured = _measure_speed(trained)
+    with stages.stage("paths and theory"):
+        _analyze(trained)
+    with stages.stage("report") as advance:
+        run_data = trained.gather()
+        page = write_run_report(run_data, svg=svg, progress=advance)
+    with stages.hidden():
+        if verbose:
+            print()
+            _print_tables(run_data, measured, times)
+        print_place("Report", page)
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
 
 def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -> RunData:
-    """Train the leading choices again with fresh seeds, and judge the winner on the rows for the test.
-
-    Which choices lead also depends on the time of their updates, where it is known.
-    """
+    """Train the leading choices again with fresh seeds, and judge the winner on the rows for the test."""
     result, study, data, _ = trained
     folder, loss, run_data = result.run.folder, make_loss(study.run.loss), trained.gather()
     if study.run.confirm:
@@ -187,17 +218,6 @@ def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -
         judge_choice(result, run_data.ranked, loss, check_held_out(result.model, loss, data.test, "test"))
         run_data = run_data.with_evidence(read_tables(folder))
     return run_data
-
-
-@contextmanager
-def _import_in_background(module: str) -> Iterator[None]:
-    """Import a module in a thread that ends before the block does."""
-    thread = Thread(target=import_module, args=(module,))
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:

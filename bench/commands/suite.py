@@ -6,19 +6,19 @@ from pathlib import Path
 import tomli_w
 
 from bench.commands.cluster import open_cluster
-from bench.commands.console import print_place, print_sentence
+from bench.commands.console import mapping_display, print_place, print_sentence
 from bench.commands.kept import keep_results
 from bench.commands.options import RunOptions
 from bench.commands.run import (
     UNVERIFIED,
-    confirm_and_judge,
+    decide,
     folder_name,
     refuse_large_grid,
     refuse_report,
     replay_runs,
     train_study,
-    verify_runs,
 )
+from bench.commands.stages import show_stages
 from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
@@ -28,6 +28,8 @@ from bench.study.suite import Suite
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
 
+# As for `bench.commands.run.STAGES`: no kernel is timed, and no figure drawn.
+STAGES = {"configurations": 0.5, "check": 0.2, "fresh seeds": 0.3, "paths": 0.3, "report": 0.5}
 RECORD = "suite.toml"
 """The file in which the folder of a suite names the folders of its runs."""
 
@@ -81,13 +83,18 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
 
 
 def _run_problem(study: Study, folder: Path, executor: Executor, asked: RunOptions) -> RunData:
-    """Train, check, confirm and report one problem."""
-    trained = train_study(study, folder, resume=asked.resume, executor=executor)
-    with keep_results(folder):
-        verify_runs(trained)
-        replay_runs(trained)
-        run = confirm_and_judge(trained, executor)
-        write_run_report(run, svg=asked.svg, figures=False)
-    best = run.verdict["Best choice"].partition(", schedule")[0]
-    print_sentence(study.name, f"{best}.")
+    """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
+    data = study.dataset(**mapping_display())
+    with show_stages(STAGES) as stages:
+        trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
+        with keep_results(folder):
+            run = decide(trained, executor, stages)
+            best = run.verdict["Best choice"].partition(", schedule")[0]
+            with stages.hidden():
+                print_sentence(study.name, f"{best}.")
+            with stages.stage("paths"):
+                replay_runs(trained)
+            with stages.stage("report"):
+                run = trained.gather()
+                write_run_report(run, svg=asked.svg, figures=False)
     return run

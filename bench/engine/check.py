@@ -18,8 +18,6 @@ from kernels.optimizers.schedules import learning_rates
 
 # Samples of a check: the reference takes up to ten microseconds for each.
 SAMPLES = 20_000
-# The fastest of this many timings counts.
-REPEATS = 5
 
 
 def check(
@@ -49,8 +47,7 @@ def check(
         One row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction where there is a
         mark within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute
         below), its `bound` (0 where the same bits are promised), that of the losses that are not close to 0,
-        `loss_error` (relative), `verified`, and for both the time of a sample-update: `reference_seconds`,
-        `fused_seconds`.
+        `loss_error` (relative), and `verified`.
     """
     if curves is None:
         curves = result.run.curves(result.frame["config_id"].tolist())
@@ -80,7 +77,6 @@ def _check_run(
         compared = max(0, count_agreeing(nudged.loss, reference.loss) - 1)
     found, expected = _values_to_compare(row, curve, reference, compared, train.keywords)
     error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
-    samples = max(1, int(reference.samples_seen[-1]))
     return {
         **{name: row[name] for name in ("config_id", "optimizer", "lr", "batch_size")},
         "epochs": reference.samples_seen[compared] / reference.samples_per_epoch,
@@ -88,8 +84,6 @@ def _check_run(
         "loss_error": largest_loss_error(found[:marks], expected[:marks], reference.y),
         "bound": 0.0 if exact else TOLERANCE,
         "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
-        "reference_seconds": reference.seconds / samples,
-        "fused_seconds": min(train(init=start, kernel="fused").seconds for _ in range(REPEATS)) / samples,
     }
 
 

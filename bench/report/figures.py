@@ -40,8 +40,12 @@ class ReportFigure(NamedTuple):
     figure: Figure
 
 
-def write_figures(run_data: RunData, *, svg: bool) -> dict[str, str]:
+def write_figures(
+    run_data: RunData, *, svg: bool, progress: Callable[[float], None] = lambda share: None
+) -> dict[str, str]:
     """Write the figures of a run, as PNG and, where it is asked for or there already, as SVG.
+
+    `progress` is called with the share that is done.
 
     Returns
     -------
@@ -53,6 +57,7 @@ def write_figures(run_data: RunData, *, svg: bool) -> dict[str, str]:
         with skip_failed_figure(f"the figure {name}"):
             save(figure, run_data.result.run.folder / "figures", name, svg=svg)
             captions[name] = caption
+            progress(len(captions) / len(FIGURES))
     return captions
 
 

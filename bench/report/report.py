@@ -1,9 +1,10 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bench.report.markdown import render_markdown
@@ -13,8 +14,11 @@ from bench.report.side_by_side import write_comparison
 from bench.system.atomic import replace_atomically, write_text
 from bench.tables.formatting import duration, text, write_csv, write_tables
 from bench.tables.readable import readable_table
+from bench.tables.seconds import KERNEL
 
 CONFIGURATIONS = "configurations"
+# The share of the time of a report that drawing takes.
+FIGURES_SHARE = 0.7
 TITLES = {
     "best": "The best choices, over all starts and seeds",
     "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
@@ -87,7 +91,7 @@ def write_run_report(
     *,
     svg: bool = False,
     figures: bool = True,
-    written: Collection[str] = (),
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Path:
     """Write the report of a run to its folder.
 
@@ -98,8 +102,8 @@ def write_run_report(
         Whether to write figures as SVG too.
     figures : bool
         Whether there are any; else the page has those alone that it draws itself.
-    written : collection of str
-        The names of tables that `write_run_tables` has written.
+    progress : callable
+        Called with the share that is done.
 
     Returns
     -------
@@ -110,11 +114,11 @@ def write_run_report(
     planned = run_data.result.planned
     captions: dict[str, str] = {}
     titles = _titles(run_data)
-    write_run_tables(run_data, written)
+    _write_run_tables(run_data)
     if figures and len(frame):
         from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
 
-        captions = write_figures(run_data, svg=svg)
+        captions = write_figures(run_data, svg=svg, progress=lambda share: progress(FIGURES_SHARE * share))
     checked = _describe_check(run_data)
     for name, made in (
         ("report.md", render_markdown(run_data, planned, titles, captions, checked)),
@@ -124,17 +128,14 @@ def write_run_report(
     return folder / "report.html"
 
 
-def write_run_tables(run_data: RunData, written: Collection[str] = ()) -> set[str]:
-    """Write the tables of a run, but those that are written already; return the names of all of them."""
+def _write_run_tables(run_data: RunData) -> None:
+    """Write the tables of a run."""
     if run_data.frame.empty:
-        return set()
+        return
     folder, titles = run_data.result.run.folder / "tables", _titles(run_data)
     tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in titles}
-    missing = {name: table for name, table in tables.items() if name not in written}
-    write_tables(missing, folder, partial(readable_table, samples=run_data.samples))
-    if CONFIGURATIONS not in written:
-        _write_configurations(run_data.frame, folder)
-    return {*tables, CONFIGURATIONS}
+    write_tables(tables, folder, partial(readable_table, samples=run_data.samples))
+    _write_configurations(run_data.frame, folder)
 
 
 def _titles(run_data: RunData) -> dict[str, str]:
@@ -151,12 +152,25 @@ def _describe_check(run_data: RunData) -> str:
     agreement = "is the same to the last bit" if exact else f"differs by at most {text(checked['error'].max())}"
     if not exact and "loss_error" in checked:
         agreement += f", and by {text(checked['loss_error'].max())} relative to it where it is not close to 0"
-    reference, fused = checked["reference_seconds"].median(), checked["fused_seconds"].median()
-    return (
+    told = (
         f"{text(len(checked))} of {text(len(run_data.frame))} configurations, drawn at random, were trained again "
-        f"with the plain NumPy reference. Every loss {agreement}. The median time of a sample-update is "
-        f"{duration(reference)} with the reference and {duration(fused)} with the kernel fused, which trains one run "
-        f"at a time: a speedup of {text(float(f'{reference / fused:.2g}'))}."
+        f"with the plain NumPy reference. Every loss {agreement}."
+    )
+    return f"{told} {_describe_speedup(run_data.evidence.get('costs'))}".rstrip()
+
+
+def _describe_speedup(costs: pd.DataFrame | None) -> str:
+    """Return a sentence on the time of a sample-update with the reference and with `fused`; empty if it is unknown."""
+    if costs is None:
+        return ""
+    per_sample = costs["seconds_per_update"] / costs["batch_size"]
+    reference, fused = (per_sample[costs["variant"] == name].median() for name in ("reference", KERNEL))
+    if not np.isfinite(reference / fused):
+        return ""
+    speedup = text(float(f"{reference / fused:.2g}"))
+    return (
+        f"The median time of a sample-update is {duration(reference)} with the reference and {duration(fused)} with "
+        f"the kernel {KERNEL}, which trains one run at a time: a speedup of {speedup}."
     )
 
 

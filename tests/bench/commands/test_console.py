@@ -8,38 +8,9 @@ from bench.commands import console
 from kernels import fit
 from kernels.base.announcements import announce, listen
 from kernels.compile import specialize
+from tests.support.terminal import Now, make_terminal
 
 TABLE = pd.DataFrame({"lr": [0.5], "final_loss": [1e-9], "init": ["[red]x[/red]"]})
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-class Now:
-    """A timer that is impatient."""
-
-    def __init__(self, seconds, call):
-        self.call = call
-
-    def start(self):
-        self.call()
-
-    def cancel(self):
-        pass
-
-    join = cancel
-
-
-def make_terminal(monkeypatch):
-    """Standard output and error become terminals, of a known kind. (pytest sets them anew after the fixtures.)"""
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "100")
-    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "stdout", Terminal())
-    monkeypatch.setattr(sys, "stderr", Terminal())
 
 
 def test_a_table_in_a_pipe_is_aligned_text(capsys):

@@ -1,8 +1,6 @@
 import re
 import shutil
-import time
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 import pandas as pd
@@ -16,16 +14,16 @@ from bench.cli import main
 from bench.commands.options import RunOptions
 from bench.commands.run import run_study
 from bench.report.report import write_report, write_reports
-from bench.report.run_data import RunData
+from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import COLUMNS
 from bench.store.results import load_run
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text, write_table
 from bench.study.load import load_study, with_settings
+from bench.tables.seconds import PER_UPDATE
 from bench.tables.typical_runs import best_runs, typical_runs
 from bench.timing.update import update_seconds
 from kernels.model.program_cache import compile_program
-from tests.support.constants import HANG
 from tests.support.frames import make_frame
 from tests.support.hostile import hostile_study
 
@@ -141,9 +139,35 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
     assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "again", svg=True))
     # What a report is made of is complete when it is made, and stays as it is.
     names = {path.stem for path in (folder / "evidence").iterdir()}
-    assert made == [names - {"speed", "speed_rounds"}]  # which come last
+    assert made == [{"check", "settings", "yardstick"}, names]  # for the verdict, and for the report
     assert written == [{True, *names}]
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
+
+
+@pytest.mark.usefixtures("one_figure")
+def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page(folder, tmp_path, monkeypatch, capsys):
+    """Also where times would favour other choices: those that were printed last take no time at all."""
+    printed = []
+
+    def absurd(*args, **kwargs):
+        printed.append(capsys.readouterr().out)
+        costs = update_seconds(*args, **kwargs)
+        slower = 1e6 ** np.arange(len(costs))[:, np.newaxis]
+        return costs.assign(**(costs[PER_UPDATE] * slower))
+
+    monkeypatch.setattr(bench.commands.run, "update_seconds", absurd)
+    monkeypatch.setattr(bench.commands.run, "_measure_speed", lambda *args: None)
+    assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
+    assert capsys.readouterr().out == f"Report: {tmp_path / 'run' / 'report.html'}\n"
+    said = dict(line.split(": ", 1) for line in printed[0].splitlines())
+    assert list(said)[-1] == "Run"
+    run_data = read_run_data(tmp_path / "run")
+    assert run_data.evidence["costs"]["seconds_per_update"].max() > 1e3
+    shown = run_data.headline
+    assert {name: sentence for name, sentence in said.items() if name != "Run"} == shown
+    # The page's sentence on the best choice adds what was measured to the same settings and figures.
+    settings, success = shown["Best choice"].rstrip(".").split(": ", 1)
+    assert all(part in run_data.verdict["Best choice"] for part in (*settings.split(", "), success))
 
 
 def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_path, monkeypatch, capsys):
@@ -185,27 +209,6 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
     assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_no_thread_is_left_by_a_sweep_that_does_not_end(folder, tmp_path, monkeypatch, error):
-    """What the thread imports takes longer than the sweep here."""
-    begun, ended = Event(), []
-
-    def slow_import(name):
-        begun.set()
-        time.sleep(0.05)
-        ended.append(name)
-
-    def failing(*args, **kwargs):
-        assert begun.wait(HANG)
-        raise error
-
-    monkeypatch.setattr(bench.commands.run, "import_module", slow_import)
-    monkeypatch.setattr(bench.commands.run, "sweep", failing)
-    with pytest.raises(error):
-        run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
-    assert ended == ["scipy.stats"]
 
 
 @pytest.mark.parametrize("promised", [True, False])

@@ -1,0 +1,131 @@
+"""One progress bar over all stages of a command, whose lengths are estimates in seconds."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import RLock, Timer
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
+
+from bench.commands.console import PATIENCE
+from kernels.base.announcements import listen
+
+Advance = Callable[[float], None]
+"""Called with the share of a stage that is done so far."""
+
+
+class _TimeLeft(ProgressColumn):
+    """The seconds that the remaining stages take by estimate."""
+
+    def render(self, task: Task) -> Text:
+        left = max(0, round((task.total or 0) - task.completed))
+        return Text(f"time left {timedelta(seconds=left)}")
+
+
+class Stages:
+    """A progress bar on standard error that goes on from one stage to the next.
+
+    Parameters
+    ----------
+    seconds : mapping of str to float
+        How long each stage takes by estimate, in order. A stage that turns out longer makes the bar longer.
+    """
+
+    def __init__(self, seconds: Mapping[str, float]) -> None:
+        self._seconds = dict(seconds)
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            _TimeLeft(),
+            console=Console(stderr=True),
+            transient=True,
+            redirect_stdout=False,
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._bar.add_task("", total=sum(seconds.values()))
+        self._what, self._lock, self._shown = "", RLock(), False
+        # A clock of its own: the first step alone may take long.
+        self._patience = Timer(PATIENCE, self._show)
+        self._patience.daemon = True
+
+    def start(self) -> None:
+        """Show the bar after a second."""
+        self._patience.start()
+
+    def stop(self) -> None:
+        """Remove the bar."""
+        self._patience.cancel()
+        self._patience.join()
+        self._bar.stop()
+
+    def _show(self) -> None:
+        with self._lock:
+            self._shown = True
+            self._bar.start()
+
+    def describe_activity(self, activity: str | None) -> None:
+        """Show what a stage is doing, such as compiling."""
+        what = f"{self._what}: {activity}" if activity else self._what
+        self._bar.update(self._task, description=what, refresh=True)
+
+    @contextmanager
+    def stage(self, what: str, count: int | None = None) -> Iterator[Advance]:
+        """Show a stage, one of those that were announced, while the block runs.
+
+        Parameters
+        ----------
+        what : str
+        count : int, optional
+            Of what the stage goes through, to be shown with the number that is done.
+        """
+        began, before = time.monotonic(), sum(self._seconds_before(what))
+        self._what = what
+
+        def advance(share: float) -> None:
+            if count is not None:
+                self._what = f"{what}, {round(share * count):,} of {count:,}"
+            if share > 0:
+                self._seconds[what] = max(self._seconds[what], (time.monotonic() - began) / share)
+            self._bar.update(
+                self._task,
+                description=self._what,
+                total=sum(self._seconds.values()),
+                completed=before + share * self._seconds[what],
+            )
+
+        self._bar.update(self._task, description=what, completed=before)
+        yield advance
+
+    def _seconds_before(self, what: str) -> Iterator[float]:
+        for name, seconds in self._seconds.items():
+            if name == what:
+                return
+            yield seconds
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Remove the bar while the block prints; where there was none, it is shown afterwards."""
+        with self._lock:
+            self._bar.stop()
+            try:
+                yield
+            finally:
+                if self._shown:
+                    self._bar.start()
+
+
+@contextmanager
+def show_stages(seconds: Mapping[str, float]) -> Iterator[Stages]:
+    """Show a progress bar over stages, once they have taken a second, if standard error is a terminal."""
+    stages = Stages(seconds)
+    stages.start()
+    try:
+        with listen(stages.describe_activity):
+            yield stages
+    finally:
+        stages.stop()

@@ -1,0 +1,89 @@
+import io
+import re
+import sys
+
+from bench.commands import stages
+from kernels.base.announcements import announce
+from tests.support.terminal import Now, Terminal, make_terminal
+
+SECONDS = {"training": 1.0, "drawing": 3.0}
+
+
+def open_terminal(monkeypatch):
+    """Standard output and error become one terminal, and the bar is shown at once."""
+    make_terminal(monkeypatch)
+    monkeypatch.setattr(stages, "Timer", Now)
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
+    return screen
+
+
+def test_one_bar_names_each_stage_and_what_it_does(monkeypatch):
+    terminal = open_terminal(monkeypatch)
+    with stages.show_stages(SECONDS) as shown:
+        with shown.stage("training", 800) as advance:
+            advance(0.25)
+            with announce("compiling a kernel"):
+                pass
+        with shown.stage("drawing"), announce("a figure"):
+            pass
+    text = terminal.getvalue()
+    places = [text.index(name) for name in ("training, 200 of 800: compiling a kernel", "drawing: a figure")]
+    assert places == sorted(places)
+    assert text.count("\n") == 1  # one line, drawn over and removed in the end
+    assert "time left 0:00:0" in text
+
+
+def test_the_bar_is_as_far_as_the_stages_before_and_the_share_of_this_one(monkeypatch):
+    open_terminal(monkeypatch)
+    with stages.show_stages(SECONDS) as shown:
+        task = shown._bar.tasks[0]
+        with shown.stage("training") as advance:
+            advance(0.5)
+            assert (task.completed, task.total) == (0.5, 4)
+        with shown.stage("drawing") as advance:
+            assert task.completed == 1
+            advance(1 / 3)
+            assert task.completed == 2
+
+
+def test_a_stage_that_takes_longer_makes_the_bar_longer(monkeypatch):
+    open_terminal(monkeypatch)
+    now = iter([100.0, 104.0])
+    with stages.show_stages(SECONDS) as shown:
+        monkeypatch.setattr(stages.time, "monotonic", lambda: next(now))
+        with shown.stage("training") as advance:
+            advance(0.5)  # after 4 seconds, so it takes 8
+        monkeypatch.undo()
+        task = shown._bar.tasks[0]
+        assert (task.completed, task.total) == (4, 11)
+
+
+def test_what_is_printed_stands_by_itself_and_the_bar_goes_on_below(monkeypatch):
+    terminal = open_terminal(monkeypatch)
+    with stages.show_stages(SECONDS) as shown:
+        with shown.stage("training"), shown.hidden():
+            print("Best choice: sgd")
+        with shown.stage("drawing"):
+            shown.describe_activity(None)
+    before, after = terminal.getvalue().split("Best choice: sgd\n")
+    assert before.endswith(("\x1b[2K", "\x1b[?25h"))  # the line of the bar is erased
+    assert re.search("drawing", after)
+
+
+def test_nothing_is_shown_in_a_pipe(monkeypatch):
+    open_terminal(monkeypatch)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with stages.show_stages(SECONDS) as shown, shown.stage("training", 800) as advance:
+        advance(0.5)
+        with shown.hidden():
+            pass
+    assert sys.stderr.getvalue() == ""
+
+
+def test_what_is_quick_shows_no_bar(monkeypatch):
+    make_terminal(monkeypatch)
+    with stages.show_stages(SECONDS) as shown, shown.stage("training"), shown.hidden():
+        pass
+    assert sys.stderr.getvalue() == ""
