@@ -6,7 +6,7 @@ VENV := .venv
 BIN = $(VENV)/bin
 PYTEST = $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 2))')
 
-.PHONY: run test core oldest bench lint clean
+.PHONY: run test core oldest bench lint digests clean
 
 run: $(VENV)/installed
 	$(BIN)/sgdbench run --resume
@@ -17,7 +17,7 @@ test: $(VENV)/installed-$(EXTRAS)
 # What everything else rests on: for a second Python, or other versions of what is installed.
 core: $(VENV)/installed-$(EXTRAS)
 	$(PYTEST) -k "not killed" tests/kernels/test_equality.py tests/kernels/train/test_fit.py \
-		tests/bench/store/test_run_folder.py tests/bench/engine/test_sweep.py
+		tests/bench/store/test_run_folder.py tests/bench/engine/test_sweep.py tests/bench/engine/test_digests.py
 
 # Each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python.
 oldest: VENV := .venv-oldest
@@ -35,6 +35,10 @@ lint: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The published bits of results, from the reference: only where CHANGELOG says that bits change.
+digests: $(VENV)/installed
+	$(BIN)/python -m bench.engine.digests
 
 # Written only after everything before it worked: an interrupted installation starts again.
 # With the newest pip, which installs in two thirds of the time of some that come with Python.

@@ -496,15 +496,34 @@ def studies(plugin: options.Plugins = None) -> None:
         print(f"{name:12} {description}")
 
 
-@command("sgdbench info", "sgdbench info > machine.txt")
-def info(plugin: options.Plugins = None) -> None:
-    """Show the machine, the versions and the kernel cache."""
+@command("sgdbench info > machine.txt", "sgdbench info --verify")
+def info(
+    verify: Annotated[
+        bool, flag("Train small runs, and compare the bits of their results with the published ones.", "--verify")
+    ] = False,
+    every_optimizer: Annotated[
+        bool,
+        flag("With --verify: compile the kernels of every optimizer, which takes minutes.", "--every-optimizer"),
+    ] = False,
+    plugin: options.Plugins = None,
+) -> None:
+    """Show the machine, the versions and the kernel cache.
+
+    Exit code 1 if --verify finds other bits than the published ones.
+    """
     from bench.system.environment import environment  # noqa: PLC0415
     from kernels.base import cache  # noqa: PLC0415
 
+    if every_optimizer and not verify:
+        raise ValueError("--every-optimizer says what --verify compiles: give both")
     facts = environment() | {"kernel cache": str(cache.folder() or "none: it cannot be written")}
     for name, value in facts.items():
         print(f"{name:20} {value}")
+    if verify:
+        from bench.commands.verify import verify_bits  # noqa: PLC0415
+
+        if not verify_bits(every_optimizer=every_optimizer):
+            raise typer.Exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ LONGEST = [
     "kernels/data/test_validation",
     "bench/report/test_report",
     "test_documents",
+    "bench/engine/test_digests",
     "bench/engine/test_tune",
     "test_notebook",
     "drills/test_flips",

@@ -1,0 +1,237 @@
+"""Digests of results: the bits that exact kernels give on every machine, published with the package.
+
+`PUBLISHED` has a digest for each case, made by the reference (``python -m bench.engine.digests``). Every exact kernel
+must give the same one, whatever processor it is compiled for. A digest covers arrays of numbers and the ids of
+configurations, and no file or text that is made of them. Samples, starts and rates are written out here in operations
+with one right answer, so that a digest depends on the training alone.
+"""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache, partial
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.engine.sweep import sweep
+from bench.store.results import SweepResult
+from bench.study.grid import Grid
+from bench.system.atomic import replace_atomically
+from kernels import Model
+from kernels.base.run import STATUS, Hyperparameters
+from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
+from kernels.data.marks import make_marks
+from kernels.data.order import make_shuffle
+from kernels.data.samples import allocate_data
+from kernels.losses import make_loss
+from kernels.model.models import quadratic
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.train.block import train_runs
+
+PUBLISHED = Path(__file__).with_name("digests.json")
+
+# Powers come from the C library, whose last bits differ between machines. To the power of 1 they are exact.
+POWERS = {"nadam": "nadam(momentum_decay=1)", "asgd": "asgd(alpha=1)", "inverse_scaled": "inverse_scaled(sgd, 1)"}
+ORDERS: dict[str, bool | str] = {"in order": False, "shuffled": True, "in blocks": "blocks(size=16, buffer=48)"}
+# More than 128 samples, of which NumPy adds up halves.
+SAMPLES, EPOCHS, BATCH_SIZES, TARGET = 150, 2, (1, 16, 150), 0.02
+X = np.arange(SAMPLES) / 75 - 1
+Y = 2 * X * X - 4 * X + 3 + (np.arange(SAMPLES) * 37 % 41 - 20) / 100
+# Two runs that go on to the end, one that diverges, and one that starts at the target.
+STARTS = np.array([[-1.0, 10.0, 26.0], [1.0, -2.0, 0.5], [0.5, 1.0, 0.25], [2.0, -4.0, 3.0]])
+RATES = np.array([[0.0625, 0.25, 1e6, 0.01]])
+# Lanes train each run this often: all of their places are taken, and some of those of a second block.
+REPEATS = 17
+KINKS = "sqrt(a**2 + x**2)/(3 + x) - c*x**3 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - min(x, 0.2)/5)"
+GRID: dict[str, Any] = {
+    "lr": [0.5, 2.0, 8.0],
+    "batch_size": [1, 16],
+    "init": {"far": STARTS[0], "near": STARTS[1]},
+    "optimizer": ["adam"],
+    "schedule": ["constant", "halve(2)"],
+    "seed": [0, 1],
+    "shuffle": [True],
+    "dtype": ["float64", "float32"],
+}
+
+
+SWEEPS = ("at once", "extended", "resumed")
+
+
+class Case(NamedTuple):
+    """Some runs of an optimizer, in one order and one precision."""
+
+    optimizer: str
+    dtype: str
+    order: str
+    kinks: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name by which their digest is published."""
+        return f"{self.optimizer}{' with kinks' * self.kinks}, {self.dtype}, {self.order}"
+
+    def digest(self, kernel: str) -> str:
+        """Train the runs with a kernel, and return the digest of all that comes out of it."""
+        model, loss = (Model(KINKS), make_loss("huber")) if self.kinks else (quadratic, make_loss("squared"))
+        optimizer, shuffle = make_optimizer(self.optimizer), make_shuffle(ORDERS[self.order])
+        repeats = REPEATS if KERNELS[kernel].width > 1 else 1
+        starts, rates = np.tile(STARTS, (repeats, 1)), np.tile(RATES, (EPOCHS, repeats))
+        options, memory = option_values(loss, optimizer), optimizer.initial_memory(starts)
+        found: list[Any] = []
+        for size in BATCH_SIZES:
+            data = allocate_data((X,), Y, shuffle=shuffle, batch_size=size, dtype=self.dtype)
+            marks = make_marks(8, SAMPLES, size, EPOCHS, drop_last=False)
+            hyper = Hyperparameters(rates, options, size, False, bool(shuffle), 7, TARGET, marks)
+            at = np.arange(marks.size)
+            runs = train_runs(kernel, model, loss, optimizer, data, hyper, starts, memory, at=at)
+            assert runs  # noqa: S101 (nothing stops it)
+            losses = np.where(at[:, None] <= runs.marks, runs.losses, np.nan)
+            by_run = (runs.params, runs.memory, runs.status, runs.marks, losses.T, runs.path.transpose(1, 0, 2))
+            found += [_without_repeats(values) for values in by_run]
+        return digest(found)
+
+
+def _without_repeats(values: Any) -> Any:
+    """Return the results of the first runs, or those of all where a repeat of them differs in a bit."""
+    first = values[: len(STARTS)]
+    repeats = [values[begin : begin + len(first)] for begin in range(0, len(values), len(first))]
+    return first if all(_bytes(repeat) == _bytes(first) for repeat in repeats) else values
+
+
+def digest(results: Iterable[Any]) -> str:
+    """Return a digest of arrays and texts: of their shapes and bits, not of their types' sizes or orders of bytes.
+
+    All NaN are one, whose sign and payload are the processor's affair. The sign of a zero counts.
+    """
+    return sha256(b"".join(map(_bytes, results))).hexdigest()[:16]
+
+
+def _bytes(values: Any) -> bytes:
+    values = np.asarray(values)
+    if values.dtype.kind == "f":
+        content = np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes()
+    elif values.dtype.kind in "iub":
+        content = values.astype("<i8").tobytes()
+    else:
+        content = "\n".join(map(str, values.ravel())).encode()
+    return f"{values.shape}\n".encode() + content
+
+
+def all_cases() -> list[Case]:
+    """Return the runs whose digests are published: of all optimizers, in all orders and precisions."""
+    found = [
+        Case(POWERS.get(name, name), dtype, order)
+        for name, dtype, order in product(OPTIMIZERS, ("float64", "float32"), ORDERS)
+        if dtype == "float64" or name in FLOAT32_OPTIMIZERS
+    ]
+    return found + [
+        Case("momentum", dtype, order, kinks=True) for dtype, order in product(("float64", "float32"), ORDERS)
+    ]
+
+
+# The compiled kernels of these take half a minute to compile, those of all cases ten minutes.
+QUICK = [Case("sgd", "float64", order) for order in ORDERS]
+QUICK += [Case("adam", dtype, order) for dtype, order in product(("float64", "float32"), ("in order", "shuffled"))]
+
+
+def sweep_digests(kernel: str, how: str = "at once") -> dict[str, str]:
+    """Return the digests of a sweep that is trained at once, extended to more epochs, or resumed where it stopped."""
+    with TemporaryDirectory(prefix="sgdbench-") as folder:
+        settings: dict[str, Any] = {"target": 0.1, "kernel": kernel, "record": 8, "confirm": 0, "out": folder}
+        swept = partial(sweep, quadratic, X, Y, Grid(**GRID), **settings)
+        if how == "extended":
+            swept(epochs=EPOCHS)
+        if how == "resumed":
+            with suppress(_StoppedError):
+                swept(epochs=2 * EPOCHS, progress=_stop)
+        return _digests_of(swept(epochs=2 * EPOCHS))
+
+
+class _StoppedError(Exception):
+    """A sweep was stopped before its end."""
+
+
+def _stop(done: int) -> None:
+    """Stop a sweep after its first runs."""
+    if done:
+        raise _StoppedError
+
+
+def _digests_of(result: SweepResult) -> dict[str, str]:
+    """Return the digests of a sweep's ids, runs, losses and ranking."""
+    frame, ranks = result.frame, result.ranking()
+    status = frame["status"].astype(str).map(STATUS.index)
+    counts = frame[["samples_seen", "updates", "samples_to_target"]].to_numpy(float)
+    numbers = frame[["final_loss", "best_loss", *(f"param_{name}" for name in result.model.params)]].to_numpy()
+    losses = result.curves[["samples", "updates", "loss"]].to_numpy(float)
+    # Neither intervals nor ratios, which take functions that are not correctly rounded.
+    choices = ranks[["lr", "batch_size", "converged", "diverged", "success", "samples", "tied"]].to_numpy(float)
+    found: dict[str, list[Any]] = {
+        "ids": [frame["config_id"]],
+        "runs": [status, counts, numbers, result.starts],
+        "losses": [losses],
+        "ranking": [choices, ranks["schedule"], ranks["dtype"]],
+    }
+    return {f"sweep, {what}": digest(values) for what, values in found.items()}
+
+
+class Result(NamedTuple):
+    """A digest that was computed, and the published one."""
+
+    kernel: str
+    case: str
+    found: str
+    published: str
+
+
+class Step(NamedTuple):
+    """A part of a verification: a kernel with some runs, or with a sweep that comes about in one of the `SWEEPS`."""
+
+    kernel: str
+    part: Case | str
+
+    def results(self) -> list[Result]:
+        """Train, and return the digests beside the published ones."""
+        if isinstance(self.part, Case):
+            found, how = {self.part.name: self.part.digest(self.kernel)}, ""
+        else:
+            found, how = sweep_digests(self.kernel, self.part), f", {self.part}"
+        known = published()
+        return [Result(self.kernel, name + how, value, known.get(name, "none")) for name, value in found.items()]
+
+
+def verification(*, every_optimizer: bool = False) -> list[Step]:
+    """Return the steps that verify a machine.
+
+    They are all runs with the reference, and with the compiled kernels those of sgd and adam, or of every optimizer:
+    kernels take two seconds each to compile.
+    """
+    compiled = all_cases() if every_optimizer else QUICK
+    trained = [("reference", all_cases()), ("fused", compiled), ("lanes", compiled)]
+    runs = [Step(kernel, case) for kernel, cases in trained for case in cases]
+    return runs + [Step("lanes", how) for how in SWEEPS]
+
+
+@cache
+def published() -> dict[str, str]:
+    """Return the published digests by their names."""
+    found: dict[str, str] = json.loads(PUBLISHED.read_text("utf-8"))
+    return found
+
+
+def write_published() -> None:
+    """Write the digests that the reference gives to `PUBLISHED`."""
+    found = {runs.name: runs.digest("reference") for runs in all_cases()} | sweep_digests("reference")
+    with replace_atomically(PUBLISHED) as path:
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_published()

@@ -1,0 +1,146 @@
+"""The published bits: on this machine, in code for plainer processors, and what a digest depends on."""
+
+import json
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+from numba import config
+
+from bench.commands import verify
+from bench.engine import digests
+from bench.engine.digests import POWERS, Case, Result, Step, digest, published, sweep_digests, verification
+from kernels.extend.rule_check import is_rounded_alike
+from kernels.optimizers import OPTIMIZERS, make_optimizer
+from tests.support.rules import bound_rule, run
+
+CASE = Case("sgd", "float64", "in order")
+# For processes that have to compile each kernel.
+FEW = [Step("fused", Case("adam", "float64", "in order")), Step("lanes", Case("adam", "float64", "shuffled"))]
+FEW += [Step("lanes", Case("adam", "float32", "in order")), Step("lanes", Case("sgd", "float64", "in blocks"))]
+PROCESSORS = {"x86-64": "", "haswell": "+avx,+avx2,+fma"}
+
+
+def differing(steps):
+    return [result for step in steps for result in step.results() if result.found != result.published]
+
+
+def test_the_reference_gives_the_published_bits_of_every_optimizer():
+    runs = {case.name: case.digest("reference") for case in digests.all_cases()}
+    assert runs | sweep_digests("reference") == published()
+    assert len(set(runs.values())) == len(runs)
+    assert {make_optimizer(case.optimizer).name for case in digests.all_cases()} == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("kernel", ["fused", "lanes"])
+def test_kernels_give_the_published_bits(kernel):
+    """Those of single runs, of every lane, and of sweeps that are extended, or stopped and resumed."""
+    assert differing(step for step in verification() if step.kernel == kernel) == []
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_code_for_other_processors_gives_the_published_bits(processor, python):
+    if not llvm.get_process_triple().startswith("x86_64") or not llvm.get_host_cpu_features().get("avx2"):
+        pytest.skip(f"code for {processor} does not run here")
+    code = f"""
+import json
+from numba.core.registry import cpu_target
+from bench.engine.digests import Case, Step
+steps = {json.dumps(FEW)}
+results = [result for kernel, case in steps for result in Step(kernel, Case(*case)).results()]
+print(json.dumps([cpu_target.target_context.codegen().magic_tuple()[1:], results]))
+"""
+    compiled_for, results = json.loads(
+        python(
+            code.replace("false", "False"),
+            NUMBA_CPU_NAME=processor,
+            NUMBA_CPU_FEATURES=PROCESSORS[processor],
+        )
+    )
+    assert compiled_for == [processor, PROCESSORS[processor]]
+    assert [result[2] for result in results] == [published()[case.name] for _, case in FEW]
+
+
+def test_optimizers_that_take_powers_are_published_for_the_power_of_1():
+    """In their rules or clocks; nadam's power is taken of an option before it runs."""
+    functions = {name: bound_rule(make_optimizer(name), run)[0].functions for name in OPTIMIZERS}
+    inexact = {name for name, bound in functions.items() if not all(map(is_rounded_alike, bound))}
+    assert inexact | {"nadam"} == set(POWERS)
+
+
+class TestDigest:
+    def test_the_last_bit_the_sign_of_a_zero_and_the_shape_count(self):
+        known = {
+            digest([np.array(values)]) for values in ([1.0, 0.0], [1.0, -0.0], [np.nextafter(1, 2), 0.0], [[1.0, 0.0]])
+        }
+        assert len(known) == 4
+
+    def test_payloads_of_nan_sizes_of_types_and_orders_of_bytes_do_not(self):
+        odd = np.array([0xFFF8_0000_0000_0001], np.uint64).view(float)
+        assert digest([odd]) == digest([np.array([np.nan])])
+        values = np.array([1.5, -2.0])
+        assert digest([values.astype(">f8")]) == digest([values.astype("f4")]) == digest([values])
+        assert digest([np.array([1, 2], "i4")]) == digest([np.array([1, 2], "u8")])
+
+    @pytest.mark.parametrize("name", ["STARTS", "RATES", "X", "Y"])
+    def test_that_of_runs_depends_on_each_number_they_are_made_of(self, monkeypatch, name):
+        changed = getattr(digests, name).copy()
+        changed.flat[1] = np.nextafter(changed.flat[1], np.inf)
+        monkeypatch.setattr(digests, name, changed)
+        assert CASE.digest("reference") != published()[CASE.name]
+
+    @pytest.mark.parametrize("kept", ["params", "memory", "losses", "path"])
+    def test_a_single_lane_that_is_wrong_is_noticed(self, monkeypatch, kept):
+        case, train_runs = Case("adam", "float64", "in order"), digests.train_runs
+
+        def wrong(*args, **settings):
+            runs = train_runs(*args, **settings)
+            values = getattr(runs, kept)
+            # A run that goes on to the end, in the second half of the first block.
+            place = (..., 20, slice(None)) if kept in ("params", "memory", "path") else (..., 20)
+            values[place] = np.nextafter(values[place], np.inf)
+            return runs
+
+        monkeypatch.setattr(digests, "train_runs", wrong)
+        assert case.digest("lanes") != published()[case.name]
+
+
+class TestCommand:
+    STEPS = (Step("reference", CASE), Step("fused", CASE), Step("lanes", "extended"))
+
+    @pytest.fixture(autouse=True)
+    def _few(self, monkeypatch):
+        monkeypatch.setattr(verify, "verification", lambda *, every_optimizer: self.STEPS)
+
+    def test_says_that_the_bits_are_the_published_ones(self, sgdbench):
+        code, out, err = sgdbench("info", "--verify")
+        assert (code, err) == (0, "")
+        assert out.splitlines()[-1].startswith(
+            "Verified: all 6 digests of results are the published ones, in code for "
+        )
+
+    def test_names_what_differs(self, sgdbench, monkeypatch):
+        known = published() | {CASE.name: "0123456789abcdef", "sweep, ids": "fedcba9876543210"}
+        monkeypatch.setattr(digests, "published", lambda: known)
+        code, out, err = sgdbench("info", "--verify")
+        assert (code, err) == (1, "")
+        rows = [line for line in out.splitlines() if "0123456789abcdef" in line or "fedcba9876543210" in line]
+        assert [line.split()[0] for line in rows] == ["reference", "fused", "lanes"]
+        assert CASE.name in rows[0]
+        assert "sweep, ids, extended" in rows[2]
+        assert "Not verified: 3 of 6 digests of results differ" in out
+
+    def test_is_told_what_to_compile_only_where_it_verifies(self, sgdbench):
+        assert sgdbench("info", "--every-optimizer")[::2] == (
+            2,
+            "sgdbench: --every-optimizer says what --verify compiles: give both\n",
+        )
+
+
+def test_all_of_it_is_a_step_for_each_case_and_compiled_kernel():
+    cases = digests.all_cases()
+    steps = verification(every_optimizer=True)
+    assert len(steps) == 3 * len(cases) + len(digests.SWEEPS)
+    assert {*verification()} < {*steps}
+    assert Result("lanes", CASE.name, *[published()[CASE.name]] * 2) in Step("lanes", CASE).results()
