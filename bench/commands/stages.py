@@ -32,11 +32,12 @@ class Stages:
     Parameters
     ----------
     seconds : mapping of str to float
-        How long each stage takes by estimate, in order. A stage that turns out longer makes the bar longer.
+        How long each stage takes by estimate, in order; how long one goes on is estimated anew from the share of it
+        that is done.
     """
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
-        self._seconds = dict(seconds)
+        self._seconds, self._began = dict(seconds), time.monotonic()
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -83,29 +84,27 @@ class Stages:
         count : int, optional
             Of what the stage goes through, to be shown with the number that is done.
         """
-        began, before = time.monotonic(), sum(self._seconds_before(what))
-        self._what = what
+        self._what, estimate = what, self._seconds.pop(what)
+        first: tuple[float, float] | None = None
 
         def advance(share: float) -> None:
+            nonlocal first
+            now = time.monotonic()
             if count is not None:
                 self._what = f"{what}, {round(share * count):,} of {count:,}"
-            if share > 0:
-                self._seconds[what] = max(self._seconds[what], (time.monotonic() - began) / share)
-            self._bar.update(
-                self._task,
-                description=self._what,
-                total=sum(self._seconds.values()),
-                completed=before + share * self._seconds[what],
-            )
+            # What comes before the first share, such as compiling, comes once.
+            first = first or (now, share)
+            pace = (now - first[0]) / (share - first[1]) if share > first[1] else 0.0
+            self._show_time_left((1 - share) * max(estimate, pace))
 
-        self._bar.update(self._task, description=what, completed=before)
+        self._show_time_left(estimate)
         yield advance
 
-    def _seconds_before(self, what: str) -> Iterator[float]:
-        for name, seconds in self._seconds.items():
-            if name == what:
-                return
-            yield seconds
+    def _show_time_left(self, seconds: float) -> None:
+        """Update the bar, where a stage takes so much longer."""
+        done = time.monotonic() - self._began
+        total = done + seconds + sum(self._seconds.values())
+        self._bar.update(self._task, description=self._what, completed=done, total=total)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

@@ -35,29 +35,27 @@ def test_one_bar_names_each_stage_and_what_it_does(monkeypatch):
     assert "time left 0:00:0" in text
 
 
-def test_the_bar_is_as_far_as_the_stages_before_and_the_share_of_this_one(monkeypatch):
+def test_the_bar_is_as_far_as_the_time_that_has_gone_and_ends_when_the_stages_do_by_estimate(monkeypatch):
     open_terminal(monkeypatch)
+    now = 100.0
     with stages.show_stages(SECONDS) as shown:
-        task = shown._bar.tasks[0]
+        monkeypatch.setattr(stages.time, "monotonic", lambda: now)
+        shown._began, task = now, shown._bar.tasks[0]
         with shown.stage("training") as advance:
-            advance(0.5)
-            assert (task.completed, task.total) == (0.5, 4)
+            assert (task.completed, task.total) == (0, 4)
+            now = 102.0  # compiling comes once
+            advance(0.0)
+            assert (task.completed, task.total) == (2, 2 + 1 + 3)
+            now = 106.0
+            advance(0.5)  # in four seconds, so that the other half takes as long
+            assert (task.completed, task.total) == (6, 6 + 4 + 3)
+            now = 108.0
+            advance(1.0)
+            assert (task.completed, task.total) == (8, 8 + 3)
+        now = 109.0
         with shown.stage("drawing") as advance:
-            assert task.completed == 1
-            advance(1 / 3)
-            assert task.completed == 2
-
-
-def test_a_stage_that_takes_longer_makes_the_bar_longer(monkeypatch):
-    open_terminal(monkeypatch)
-    now = iter([100.0, 104.0])
-    with stages.show_stages(SECONDS) as shown:
-        monkeypatch.setattr(stages.time, "monotonic", lambda: next(now))
-        with shown.stage("training") as advance:
-            advance(0.5)  # after 4 seconds, so it takes 8
+            assert (task.completed, task.total) == (9, 9 + 3)
         monkeypatch.undo()
-        task = shown._bar.tasks[0]
-        assert (task.completed, task.total) == (4, 11)
 
 
 def test_what_is_printed_stands_by_itself_and_the_bar_goes_on_below(monkeypatch):
