@@ -217,7 +217,7 @@ def _short_measurements():
     """What `run` times is timed in as few rounds as there may be, which takes a tenth of a second instead of one."""
     with pytest.MonkeyPatch.context() as patched:
         for name in ("SPEED_SECONDS", "UPDATE_SECONDS"):
-            patched.setattr(f"bench.commands.run.{name}", 0.01)
+            patched.setattr(f"bench.commands.measure.{name}", 0.01)
         yield
 
 

@@ -67,9 +67,9 @@ def own_folder(tmp_path, monkeypatch):
     """A folder with the tables that the documents are about; runs measure little and write no report."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+        "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
-    monkeypatch.setattr("bench.commands.run.MEASURED", ("reference", "fused"))
+    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
     data = builtin("auto-mpg")
     power = data.x[:, 0]
     pd.DataFrame({"hp": power, "mpg": data.y}).to_csv("cars.csv", index=False)

@@ -1,24 +1,20 @@
-"""The command `sgdbench run`: train a study, verify it, say its verdict, then measure, analyze and report it."""
+"""The command `sgdbench run`: train a study, verify it and say its verdict; `measure` has what comes after."""
 
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.basin import basin
-from bench.analysis.convergence import theory_tables
-from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
+from bench.analysis.paths import ReplayError
 from bench.commands.cluster import open_cluster
-from bench.commands.console import mapping_display, print_place, print_sentence, print_table
+from bench.commands.console import mapping_display, print_sentence, print_table
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
-from bench.commands.speed import print_speed
 from bench.commands.stages import Stages, show_stages
+from bench.commands.trained import Trained
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
@@ -28,22 +24,15 @@ from bench.engine.problem import make_problem
 from bench.engine.recording import record_settings
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, Trainer, train_in_threads
-from bench.report.report import TITLES, write_run_report
 from bench.report.run_data import RunData
-from bench.store.evidence import read_tables, store_tables
+from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
-from bench.tables.readable import fastest_choices, readable_table
-from bench.tables.seconds import times_to_target
-from bench.timing.speed import Speed, speed
-from bench.timing.update import update_seconds
-from bench.timing.variants import BY_NAME
-from bench.timing.workload import study_problems
-from kernels.compile.kinds import is_exact
+from bench.tables.readable import TITLES
 from kernels.data.validation import check_held_out
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
@@ -52,8 +41,6 @@ from kernels.model.derivative_check import WrongProgramError, check_derivatives
 CHECKED_RUNS = 6
 # Derivatives are compared at these and around them; with 29 parameters that takes half a second.
 CHECKED_STARTS = 2
-# Those that need no kernel that nothing else needs; compiling takes seconds.
-MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # How long the stages of a run take, in seconds, where the kernels are compiled and the study is small.
 STAGES = {
     "configurations": 0.5,
@@ -64,8 +51,6 @@ STAGES = {
     "paths and theory": 0.4,
     "report": 1.5,
 }
-# A run is to be short; `sgdbench speed` takes its time.
-SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
 
 
 class WrongRunsError(Exception):
@@ -100,7 +85,10 @@ def run_study(study: Study, asked: RunOptions) -> bool:
                     run_data = decide(trained, executor, stages)
                     with stages.hidden():
                         _print_verdict(trained, run_data)
-                    return _measure_and_report(trained, stages, verbose=asked.verbose, svg=asked.svg)
+                    # The verdict does not wait for the import, which takes half a second.
+                    from bench.commands.measure import measure_and_report  # noqa: PLC0415
+
+                    return measure_and_report(trained, stages, verbose=asked.verbose, svg=asked.svg)
     except UNVERIFIED as error:
         return refuse_report(error)
 
@@ -115,24 +103,6 @@ def refuse_report(error: Exception) -> bool:
     """Print the reason why no report is written, and return False."""
     print(f"sgdbench: {error}; no report is written", file=sys.stderr)
     return False
-
-
-class Trained(NamedTuple):
-    """A study that has been trained, with its data."""
-
-    result: SweepResult
-    study: Study
-    data: Dataset
-    scaling: Scaling | None
-
-    def gather(self) -> RunData:
-        """Return the contents of the folder for a report."""
-        evidence = read_tables(self.result.run.folder)
-        return RunData(self.result, evidence, self.study, self.data, self.scaling, None)
-
-    def store(self, **tables: pd.DataFrame) -> None:
-        """Store tables in the folder."""
-        store_tables(self.result.run.folder, **tables)
 
 
 def train_study(
@@ -182,30 +152,6 @@ def _print_verdict(trained: Trained, run_data: RunData) -> None:
     sys.stdout.flush()  # also where it goes through a pipe: seconds of measuring and drawing follow
 
 
-def _measure_and_report(trained: Trained, stages: Stages, *, verbose: bool, svg: bool) -> bool:
-    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
-    result, study, data, _ = trained
-    with stages.stage("updates, timed"):
-        costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
-        times = times_to_target(result.frame, costs)
-        trained.store(costs=costs, times=times)
-        _warn_about_costs(costs)
-    with stages.stage("variants, timed"):
-        measured = _measure_speed(trained)
-    with stages.stage("paths and theory"):
-        _analyze(trained)
-    with stages.stage("report") as advance:
-        run_data = trained.gather()
-        page = write_run_report(run_data, svg=svg, progress=advance)
-    with stages.hidden():
-        if verbose:
-            print()
-            _print_tables(run_data, measured, times)
-        print_place("Report", page)
-    # Where the same bits are not promised, training may make a rounding error large.
-    return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
-
-
 def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -> RunData:
     """Train the leading choices again with fresh seeds, and judge the winner on the rows for the test."""
     result, study, data, _ = trained
@@ -218,12 +164,6 @@ def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -
         judge_choice(result, run_data.ranked, loss, check_held_out(result.model, loss, data.test, "test"))
         run_data = run_data.with_evidence(read_tables(folder))
     return run_data
-
-
-def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
-    """Return whether one of our kernels was found wrong when it was to be timed."""
-    wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
-    return bool(wrong or (costs["note"] != "").any())
 
 
 def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
@@ -254,39 +194,6 @@ def verify_runs(trained: Trained) -> None:
         raise WrongRunsError("the kernel does not give what the reference gives")
 
 
-def replay_runs(trained: Trained) -> None:
-    """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
-    about = trained.result, trained.study.run, trained.data
-    trained.store(typical_paths=typical_paths(*about), paths=recorded_paths(*about))
-
-
-def _analyze(trained: Trained) -> None:
-    """Store paths, basins and theory."""
-    replay_runs(trained)
-    result, study, data, _ = trained
-    settings = study.run
-    theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, settings)
-    trained.store(
-        basin=basin(result, settings, data),
-        theory=theory.edges,
-        rates=theory.rates,
-    )
-
-
-def _measure_speed(trained: Trained) -> Speed | None:
-    """Time the variants in `MEASURED` on the study's model; None if that diverges at every rate."""
-    try:
-        one, many = study_problems(trained.study, trained.data)
-    except ValueError as reason:
-        print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
-        return None
-    variants = [BY_NAME[name] for name in MEASURED]
-    problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
-    measured = speed(variants, *problems, seconds=SPEED_SECONDS)
-    trained.store(speed=measured.table, speed_rounds=measured.rounds)
-    return measured
-
-
 def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
     """Return a sentence about the configurations that were run and checked."""
     frame, settings = run_data.frame, study.run
@@ -297,27 +204,6 @@ def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
         f"{format_count(len(frame), 'configuration')} of {run_data.result.model.expression}{run_data.source}{units}, "
         f"up to {format_count(settings.epochs, 'epoch')}{target}; {text(checked)} checked against the reference."
     )
-
-
-def _warn_about_costs(costs: pd.DataFrame) -> None:
-    """Print the kernels whose updates were not timed, with the reasons."""
-    for row in costs[costs["note"] != ""].to_dict("records"):
-        order = "shuffled" if row["shuffle"] else "in sequence"
-        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
-        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
-
-
-def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:
-    """Print the tables of the run, the speeds, and the whole verdict."""
-    print_table(run_data.evidence["check"].drop(columns="config_id"), TITLES["check"])
-    for name, table in run_data.tables.items():
-        print_table(readable_table(name, table), TITLES[name])
-    if measured:
-        print_speed(measured, "How fast the variants are on this model")
-    if run_data.target is not None:
-        print_table(fastest_choices(times), "How long the best choices take to the target")
-    for about, sentence in run_data.verdict.items():
-        print_sentence(about, sentence)
 
 
 def folder_name(name: str) -> str:

@@ -8,6 +8,7 @@ import tomli_w
 from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_place, print_sentence
 from bench.commands.kept import keep_results
+from bench.commands.measure import replay_runs
 from bench.commands.options import RunOptions
 from bench.commands.run import (
     UNVERIFIED,
@@ -15,7 +16,6 @@ from bench.commands.run import (
     folder_name,
     refuse_large_grid,
     refuse_report,
-    replay_runs,
     train_study,
 )
 from bench.commands.stages import show_stages

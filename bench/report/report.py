@@ -13,22 +13,12 @@ from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.system.atomic import replace_atomically, write_text
 from bench.tables.formatting import duration, text, write_csv, write_tables
-from bench.tables.readable import readable_table
+from bench.tables.readable import TITLES, readable_table
 from bench.tables.seconds import KERNEL
 
 CONFIGURATIONS = "configurations"
 # The share of the time of a report that drawing takes.
 FIGURES_SHARE = 0.7
-TITLES = {
-    "best": "The best choices, over all starts and seeds",
-    "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
-    "effects": "Effect of each setting",
-    "speed": "Speed of the variants",
-    "times": "Time to target",
-    "theory": "Largest stable learning rate, predicted and measured",
-    "rates": "Rate of convergence, predicted and measured",
-    "check": "Checked against the reference",
-}
 
 
 def write_report(folder: str | Path, *, svg: bool = False) -> Path:

@@ -31,6 +31,18 @@ class TextTable(NamedTuple):
     rows: list[list[str]]
 
 
+TITLES = {
+    "best": "The best choices, over all starts and seeds",
+    "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
+    "effects": "Effect of each setting",
+    "speed": "Speed of the variants",
+    "times": "Time to target",
+    "theory": "Largest stable learning rate, predicted and measured",
+    "rates": "Rate of convergence, predicted and measured",
+    "check": "Checked against the reference",
+}
+
+
 def text_table(table: pd.DataFrame) -> TextTable:
     """Return the cells of a table as text."""
     cells = display(table)

@@ -46,7 +46,7 @@ def cars(tmp_path):
 def no_report(monkeypatch, tmp_path):
     """Tables and figures take seconds, and have tests of their own."""
     monkeypatch.setattr(
-        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+        "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
 
 
@@ -624,13 +624,13 @@ def test_a_warning_is_one_line(shell):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("phase", ["verify_runs", "write_run_report"])
+@pytest.mark.parametrize("phase", ["run.verify_runs", "measure.write_run_report"])
 @pytest.mark.usefixtures("no_report")
 def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch, phase):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bench.commands.run, phase, interrupted)
+    monkeypatch.setattr(f"bench.commands.{phase}", interrupted)
     code, _, err = sgdbench("run", *SMALL)
     assert code == 130
     assert "sgdbench: all configurations are trained and kept in results/quadratic; --resume goes on from there" in err
@@ -652,14 +652,14 @@ def test_an_interrupt_that_a_library_makes_another_error_of_is_one(sgdbench, mon
     assert err.endswith(f"{kept} kept in results/quadratic; --resume goes on from there\n")
 
 
-@pytest.mark.parametrize("phase", ["store_tables", "write_run_report"])
+@pytest.mark.parametrize("phase", ["trained.store_tables", "measure.write_run_report"])
 @pytest.mark.usefixtures("no_report")
 def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(sgdbench, monkeypatch, phase):
     def full(*args, **kwargs):
         with replace_atomically("results/quadratic/file.csv"):
             raise OSError(28, "Error writing bytes to file. Detail: [errno 28] No space left on device")
 
-    monkeypatch.setattr(bench.commands.run, phase, full)
+    monkeypatch.setattr(f"bench.commands.{phase}", full)
     code, _, err = sgdbench("run", *SMALL)
     assert code == 2
     assert err == (

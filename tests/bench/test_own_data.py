@@ -206,7 +206,7 @@ def test_odd_names_are_data_in_a_new_study(sgdbench, tmp_path):
 
 def test_a_table_is_swept_without_a_study(sgdbench, cars, monkeypatch):
     monkeypatch.setattr(
-        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+        "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
     run = ["run", "cars.csv", "--x", "hp=Engine Power (PS)", "--y", "mpg", "--model", "a*hp + b", "--epochs", "3"]
     code, out, _ = sgdbench(

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
-from scipy.stats import binom
+from scipy.stats import binom, quantile_test
 
 from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
 from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_benchmarks
-from bench.compare.ratios import BEST, Sample, best_choice, epochs, times
+from bench.compare.ratios import BEST, PAIRS, Sample, _places, best_choice, epochs, times
 from bench.store.evidence import COLUMNS, store_tables
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
@@ -119,6 +119,12 @@ def test_a_run_that_missed_the_target_takes_forever_and_is_counted():
     assert (row["A_converged"], row["B_converged"], row["pairs"]) == (10, 3, 10)
     assert (row["low"], row["ratio"], row["high"]) == (1, np.inf, np.inf)
     assert np.isnan(row["B_epochs"])
+
+
+def test_the_interval_of_a_median_is_that_of_scipy():
+    for count in range(PAIRS, 300):
+        expected = quantile_test(np.arange(count), q=0, p=0.5).confidence_interval(0.95)
+        assert _places(count).tolist() == list(expected)
 
 
 def test_pairs_that_both_missed_the_target_tell_nothing():

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
+import bench.commands.measure
 import bench.commands.run
+import bench.commands.trained
 from bench import Grid, sweep
 from bench.analysis.paths import ReplayError
 from bench.cli import main
@@ -132,10 +134,11 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
         made.append(set(evidence))
         return RunData(result, evidence, *others)
 
-    monkeypatch.setattr(bench.commands.run, "RunData", material)
-    monkeypatch.setattr(
-        bench.commands.run, "write_run_report", lambda material, *, svg, **_: written.append({svg, *material.evidence})
-    )
+    def write(material, *, svg, **_):
+        written.append({svg, *material.evidence})
+
+    monkeypatch.setattr(bench.commands.trained, "RunData", material)
+    monkeypatch.setattr(bench.commands.measure, "write_run_report", write)
     assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "again", svg=True))
     # What a report is made of is complete when it is made, and stays as it is.
     names = {path.stem for path in (folder / "evidence").iterdir()}
@@ -155,8 +158,8 @@ def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page
         slower = 1e6 ** np.arange(len(costs))[:, np.newaxis]
         return costs.assign(**(costs[PER_UPDATE] * slower))
 
-    monkeypatch.setattr(bench.commands.run, "update_seconds", absurd)
-    monkeypatch.setattr(bench.commands.run, "_measure_speed", lambda *args: None)
+    monkeypatch.setattr(bench.commands.measure, "update_seconds", absurd)
+    monkeypatch.setattr(bench.commands.measure, "_measure_speed", lambda *args: None)
     assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert capsys.readouterr().out == f"Report: {tmp_path / 'run' / 'report.html'}\n"
     said = dict(line.split(": ", 1) for line in printed[0].splitlines())
@@ -205,7 +208,7 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
     def elsewhere(*args):
         raise ReplayError("configuration 7 ends elsewhere")
 
-    monkeypatch.setattr(bench.commands.run, "recorded_paths", elsewhere)
+    monkeypatch.setattr(bench.commands.measure, "recorded_paths", elsewhere)
     assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
@@ -220,9 +223,9 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
         costs = update_seconds(*args, **kwargs)
         return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
 
-    monkeypatch.setattr(bench.commands.run, "update_seconds", some_wrong)
-    monkeypatch.setattr(bench.commands.run, "_measure_speed", lambda *args: None)
-    monkeypatch.setattr(bench.commands.run, "is_exact", lambda *args: promised)
+    monkeypatch.setattr(bench.commands.measure, "update_seconds", some_wrong)
+    monkeypatch.setattr(bench.commands.measure, "_measure_speed", lambda *args: None)
+    monkeypatch.setattr(bench.commands.measure, "is_exact", lambda *args: promised)
     sound = run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert sound != promised
     out, err = capsys.readouterr()
@@ -236,9 +239,11 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
 
 @pytest.mark.usefixtures("one_figure")
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
-    monkeypatch.setattr(bench.commands.run, "MEASURED", ("reference", "fused"))
+    monkeypatch.setattr(bench.commands.measure, "MEASURED", ("reference", "fused"))
     monkeypatch.setattr(
-        bench.commands.run, "update_seconds", lambda *args, **kwargs: update_seconds(*args, **kwargs).assign(note="")
+        bench.commands.measure,
+        "update_seconds",
+        lambda *args, **kwargs: update_seconds(*args, **kwargs).assign(note=""),
     )
     assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))

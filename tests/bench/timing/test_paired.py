@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 from scipy.signal import lfilter
-from scipy.stats import chisquare, mstats
+from scipy.stats import bootstrap, chisquare, mstats, rankdata
 
 from bench.timing import paired as timing
 from bench.timing.paired import AGAIN, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
@@ -379,6 +379,39 @@ def test_names_that_were_not_timed_are_refused_in_one_line():
         noise_floor(Timings(("a", "b"), np.ones((5, 2)), (1, 1)))
 
 
-def test_scipy_is_imported_when_an_interval_is_asked_for(python):
-    code = "import sys, bench.timing.paired; print('scipy.stats' in sys.modules)"
-    assert python(code) == "False\n"
+@pytest.mark.parametrize("size", [5, 6, 19, 50, 2000])
+def test_intervals_are_those_of_scipy(size):
+    rng = np.random.default_rng(size)
+    one, other = rng.lognormal(size=size), np.round(rng.lognormal(size=size + 3), 1)
+
+    def difference(first, *second, axis):
+        return timing._median(first) - sum(map(timing._median, second))
+
+    for samples in ((one,), (other,), (one, other)):
+        groups = [timing._spread(timing._group_medians(sample)) for sample in samples]
+        expected = bootstrap(
+            groups,
+            difference,
+            method="percentile",
+            n_resamples=timing.RESAMPLES,
+            batch=timing.BATCH // max(group.size for group in groups),
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        assert timing._interval(*samples) == pytest.approx((expected.low, expected.high), rel=1e-12)
+
+
+def test_ranks_are_those_of_scipy():
+    samples = np.random.default_rng(1).integers(0, 20, 50).astype(float)
+    np.testing.assert_array_equal(timing._rank(samples), rankdata(samples))
+
+
+def test_scipy_is_imported_when_an_interval_is_asked_for_and_never_its_statistics(python):
+    code = """
+import sys
+import numpy as np
+from bench.timing.paired import ratio_of
+print("scipy" in sys.modules)
+ratio_of(np.arange(1.0, 9.0), np.ones(8), paired=True)
+print("scipy" in sys.modules, "scipy.stats" in sys.modules)
+"""
+    assert python(code) == "False\nTrue False\n"

@@ -171,7 +171,7 @@ def test_the_command_line_fits_labels_and_says_them(sgdbench, table):
 
 def test_the_command_line_sweeps_labels_and_keeps_them(sgdbench, table, monkeypatch):
     monkeypatch.setattr(
-        "bench.commands.run.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
+        "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
     quick = ["--epochs", "2", "--seed", "0", "--optimizer", "sgd", "--batch-size", "full", "--confirm", "2"]
     command = ["run", "t.csv", "--x", "x", "--y", "truth", "--loss", "logistic", *quick, "--set", "run.kernel=fused"]

@@ -1,0 +1,111 @@
+"""After the verdict of `sgdbench run`: time updates and variants, replay runs, analyze, draw and report."""
+
+import sys
+
+import pandas as pd
+
+from bench.analysis.basin import basin
+from bench.analysis.convergence import theory_tables
+from bench.analysis.paths import recorded_paths, typical_paths
+from bench.commands.console import print_place, print_sentence, print_table
+from bench.commands.speed import print_speed
+from bench.commands.stages import Stages
+from bench.commands.trained import Trained
+from bench.report.report import write_run_report
+from bench.report.run_data import RunData
+from bench.tables.readable import TITLES, fastest_choices, readable_table
+from bench.tables.seconds import times_to_target
+from bench.timing.speed import Speed, speed
+from bench.timing.update import update_seconds
+from bench.timing.variants import BY_NAME
+from bench.timing.workload import study_problems
+from kernels.compile.kinds import is_exact
+
+# Those that need no kernel that nothing else needs; compiling takes seconds.
+MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
+# A run is to be short; `sgdbench speed` takes its time.
+SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 20, 8, 0.4, 0.5
+
+
+def measure_and_report(trained: Trained, stages: Stages, *, verbose: bool, svg: bool) -> bool:
+    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
+    result, study, data, _ = trained
+    with stages.stage("updates, timed"):
+        costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
+        times = times_to_target(result.frame, costs)
+        trained.store(costs=costs, times=times)
+        _warn_about_costs(costs)
+    with stages.stage("variants, timed"):
+        measured = _measure_speed(trained)
+    with stages.stage("paths and theory"):
+        _analyze(trained)
+    with stages.stage("report") as advance:
+        run_data = trained.gather()
+        page = write_run_report(run_data, svg=svg, progress=advance)
+    with stages.hidden():
+        if verbose:
+            print()
+            _print_tables(run_data, measured, times)
+        print_place("Report", page)
+    # Where the same bits are not promised, training may make a rounding error large.
+    return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
+
+
+def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
+    """Return whether one of our kernels was found wrong when it was to be timed."""
+    wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
+    return bool(wrong or (costs["note"] != "").any())
+
+
+def replay_runs(trained: Trained) -> None:
+    """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
+    about = trained.result, trained.study.run, trained.data
+    trained.store(typical_paths=typical_paths(*about), paths=recorded_paths(*about))
+
+
+def _analyze(trained: Trained) -> None:
+    """Store paths, basins and theory."""
+    replay_runs(trained)
+    result, study, data, _ = trained
+    settings = study.run
+    theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, settings)
+    trained.store(
+        basin=basin(result, settings, data),
+        theory=theory.edges,
+        rates=theory.rates,
+    )
+
+
+def _measure_speed(trained: Trained) -> Speed | None:
+    """Time the variants in `MEASURED` on the study's model; None if that diverges at every rate."""
+    try:
+        one, many = study_problems(trained.study, trained.data)
+    except ValueError as reason:
+        print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
+        return None
+    variants = [BY_NAME[name] for name in MEASURED]
+    problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
+    measured = speed(variants, *problems, seconds=SPEED_SECONDS)
+    trained.store(speed=measured.table, speed_rounds=measured.rounds)
+    return measured
+
+
+def _warn_about_costs(costs: pd.DataFrame) -> None:
+    """Print the kernels whose updates were not timed, with the reasons."""
+    for row in costs[costs["note"] != ""].to_dict("records"):
+        order = "shuffled" if row["shuffle"] else "in sequence"
+        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
+        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
+
+
+def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:
+    """Print the tables of the run, the speeds, and the whole verdict."""
+    print_table(run_data.evidence["check"].drop(columns="config_id"), TITLES["check"])
+    for name, table in run_data.tables.items():
+        print_table(readable_table(name, table), TITLES[name])
+    if measured:
+        print_speed(measured, "How fast the variants are on this model")
+    if run_data.target is not None:
+        print_table(fastest_choices(times), "How long the best choices take to the target")
+    for about, sentence in run_data.verdict.items():
+        print_sentence(about, sentence)
