@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Union, Unpack
@@ -23,6 +23,7 @@ from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
+from bench.system.atomic import temporary_files
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
@@ -116,26 +117,29 @@ def sweep(
     check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        problem = make_problem(model, x, y, shared, folder, **held_out)
-        if "float32" in grid.dtype:
-            _check_float32(problem, grid)
-        trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
-        trainer.train(plan, resume=resume, progress=progress)
-        record_settings(folder, shared.epochs, **held_out, classes=problem.classes)
-        result = load_run(folder)
-        settle_yardstick(problem, result.starts, folder)
-        for _ in range(shared.refine):
-            more = refined_plan(plan, _rank(result, problem), grid, problem)
-            if more is None:
-                break
-            plan = more
-            trainer.train(plan)
+        with temporary_files() if out is None else nullcontext():
+            problem = make_problem(model, x, y, shared, folder, **held_out)
+            if "float32" in grid.dtype:
+                _check_float32(problem, grid)
+            trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
+            trainer.train(plan, resume=resume, progress=progress)
+            record_settings(folder, shared.epochs, **held_out, classes=problem.classes)
             result = load_run(folder)
-        if shared.confirm:
-            confirm_choices(trainer, grid, _rank(result, problem), shared.confirm)
-            result = load_run(folder)
-        if problem.test is not None:
-            judge_choice(result, confirmed_ranking(result, _rank(result, problem), problem), problem.loss, problem.test)
+            settle_yardstick(problem, result.starts, folder)
+            for _ in range(shared.refine):
+                more = refined_plan(plan, _rank(result, problem), grid, problem)
+                if more is None:
+                    break
+                plan = more
+                trainer.train(plan)
+                result = load_run(folder)
+            if shared.confirm:
+                confirm_choices(trainer, grid, _rank(result, problem), shared.confirm)
+                result = load_run(folder)
+            if problem.test is not None:
+                judge_choice(
+                    result, confirmed_ranking(result, _rank(result, problem), problem), problem.loss, problem.test
+                )
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 

@@ -17,13 +17,14 @@ from bench.engine.problem import Job, Problem, fingerprint_held_out
 from bench.engine.progress import Progress, lowest_loss
 from bench.engine.threads import run_in_threads
 from bench.store.run_folder import OpenRun, open_run
+from bench.system.environment import processors
 from kernels import Model
 from kernels.base.registry import registered_in, registered_schedule
 from kernels.compile.kinds import is_exact
 from kernels.data.order import is_gathered
 from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
-from kernels.train.trainer import compile_kernel
+from kernels.train.compile_together import Wanted, compile_together
 
 # Finished runs reach the disk at least this often, and before they have this many losses in memory.
 FLUSH_SECONDS = 1.0
@@ -185,14 +186,16 @@ def loss_stride(configurations: int, last: int) -> int:
 
 
 def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels) -> None:
-    """Compile the kernels before the threads need them: numba compiles one at a time anyway."""
+    """Compile the kernels before the threads need them: numba compiles one at a time in a process."""
     if problem.settings.kernel != "reference":
         made_of = problem.settings.kernel, problem.model, problem.loss
         gathers = {is_gathered(problem.y.size, bool(shuffle)) for shuffle in plan["shuffle"].unique()}
-        for dtype, gathered in product(np.unique(dtypes_of(plan)), sorted(gathers)):
-            for code in np.unique(shared.numbers):
-                own, optimizer = bool(shared.per_run[code]), shared.optimizers[code]
-                compile_kernel(*made_of, optimizer, options_per_run=own, dtype=dtype, gathers=gathered)
+        wanted = [
+            Wanted(*made_of, shared.optimizers[code], bool(shared.per_run[code]), dtype, gathered)
+            for dtype, gathered in product(np.unique(dtypes_of(plan)).tolist(), sorted(gathers))
+            for code in np.unique(shared.numbers)
+        ]
+        compile_together(wanted, processors())
 
 
 class Writer:
@@ -213,19 +216,21 @@ class Writer:
     def close(self) -> None:
         """Store the runs that wait."""
         if self.waiting:
-            self.run.append(pd.concat([self.rows(*finished) for finished in self.waiting], ignore_index=True))
+            parts = [self.columns(*finished) for finished in self.waiting]
+            rows = np.concatenate([job.rows for job, _ in self.waiting])
+            columns = {name: _join([part[name] for part in parts]) for name in parts[0]}
+            self.run.append(pd.DataFrame({"config_id": self.ids.array[rows]} | columns))
         self.waiting = []
         self.flushed = time.monotonic()
 
-    def rows(self, job: Job, runs: Runs) -> pd.DataFrame:
-        """Return the rows that are stored of finished runs.
+    def columns(self, job: Job, runs: Runs) -> dict[str, Any]:
+        """Return the columns, besides the id, of the rows that are stored of finished runs.
 
         Runs that keep other parameters than those of their end have these in `end`, for a longer run to go on from.
         """
         trained, kept = runs.marks - job.first, runs.kept(job.first)
         losses = np.ascontiguousarray(runs.losses.T)
         columns: dict[str, Any] = {
-            "config_id": self.ids.array[job.rows],
             "status": runs.status.astype(np.int8),
             "marks": runs.marks.astype(np.int32),
             "final_loss": kept.losses,
@@ -245,4 +250,9 @@ class Writer:
             "memory": list(runs.memory),
             "losses": [row[: n + 1] for row, n in zip(losses, trained, strict=True)],
         }
-        return pd.DataFrame(columns)
+        return columns
+
+
+def _join(parts: list[Any]) -> Any:
+    """Join arrays of numbers, or lists of arrays."""
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else [row for part in parts for row in part]

@@ -5,10 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.choice import find_choice
-from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.report.tune_data import read_tune_data
-from bench.report.tune_report import write_tune_report
 from bench.store.choice import Choice
 from bench.store.results import SweepResult
 from bench.store.tuning import TuneResult
@@ -32,6 +30,8 @@ def sweep_verdict(result: SweepResult) -> dict[str, str]:
 
 def sweep_report(result: SweepResult) -> Path:
     """Write the report; see `SweepResult.report`."""
+    from bench.report.report import write_run_report  # noqa: PLC0415 (matplotlib, which no sentence waits for)
+
     return write_run_report(run_data_of(result))
 
 
@@ -63,6 +63,8 @@ def tuning_ranking(tuning: TuneResult, cost: str) -> pd.DataFrame:
 
 def tuning_report(tuning: TuneResult) -> Path:
     """Write the report of a search; see `TuneResult.report`."""
+    from bench.report.tune_report import write_tune_report  # noqa: PLC0415 (as above)
+
     return write_tune_report(read_tune_data(tuning))
 
 

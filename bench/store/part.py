@@ -4,7 +4,6 @@ The losses of a curve at multiples of `losses_every` marks are stored, and the l
 before the first of them: -1 where the curve is complete, and else the mark at which another part had stopped.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from bench.store.seal import write_table
+from bench.system.atomic import sync_folder
 
 FROM_THE_START = -1
 CURVES = ("losses", "validation_losses")
@@ -92,16 +92,6 @@ def write_part(folder: Path, number: int, table: pa.Table, owner: bytes) -> Path
     )
     sync_folder(folder)
     return path
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what a folder lists survive a power failure; a file's own fsync says nothing about its name."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def part_number(path: Path) -> int:

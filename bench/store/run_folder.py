@@ -45,7 +45,7 @@ from bench.store.seal import (
     seal_text,
     write_table,
 )
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import replace_atomically, sync_folder
 from bench.system.environment import ENVIRONMENT, environment
 from bench.system.files import read_regular_file
 from bench.system.lock import lock_folder
@@ -277,8 +277,8 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     if not (folder / _STUDY).exists() or not (folder / ENVIRONMENT).exists():
         _write_study(folder, study, name_owner(identity))
     (folder / _PARTS).mkdir(exist_ok=True)
-    parts.sync_folder(folder)
-    parts.sync_folder(folder.parent)
+    sync_folder(folder)
+    sync_folder(folder.parent)
 
 
 def _describe_differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:

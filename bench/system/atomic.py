@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +20,19 @@ DISK_ERRORS = (
     errno.ENOTDIR,
     errno.EISDIR,
 )
+
+
+_survives_power_failure = ContextVar("survives_power_failure", default=True)
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """Write files in this block, and thread, that need not survive a power failure: each saves some milliseconds."""
+    token = _survives_power_failure.set(False)
+    try:
+        yield
+    finally:
+        _survives_power_failure.reset(token)
 
 
 @contextmanager
@@ -48,8 +62,9 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = path.with_name(f".{uuid4().hex}.partial")
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        if _survives_power_failure.get():
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
         # Libraries that write by a handle, such as pyarrow and Pillow, name no file.
@@ -70,3 +85,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file in UTF-8, and replace one that is there; see `replace_atomically`."""
     with replace_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what a folder lists survive a power failure; a file's own fsync says nothing about its name."""
+    if os.name == "posix" and _survives_power_failure.get():
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -16,22 +16,21 @@ def processors() -> int:
 
 def environment() -> dict[str, str | int]:
     """Return facts about this machine and process by name; no paths and no users, as they go into reports."""
+    return {**_constant_facts(), "processors to use": processors()}
+
+
+@cache
+def _constant_facts() -> dict[str, str]:
+    """Return the facts that stay as they are; finding them takes 10 ms, and a sweep asks several times."""
     import llvmlite.binding as llvm  # noqa: PLC0415 (slow, and only needed here)
 
     return {
         "python": platform.python_version(),
-        **_package_versions(),
+        **{package: version(package) for package in PACKAGES},
         "system": platform.platform(),
         "processor": processor_name(),
         "code generated for": llvm.get_host_cpu_name(),
-        "processors to use": processors(),
     }
-
-
-@cache
-def _package_versions() -> dict[str, str]:
-    """Return the versions of the packages; looking for their metadata takes 5 ms, and a sweep asks several times."""
-    return {package: version(package) for package in PACKAGES}
 
 
 def processor_name() -> str:

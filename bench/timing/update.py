@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.store.results import SweepResult
+from bench.system.environment import processors
 from bench.tables.intervals import CONFIDENCE, median_interval
 from bench.tables.run_costs import cost_columns
 from bench.tables.seconds import PER_UPDATE
@@ -16,9 +17,12 @@ from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from kernels.base.run import Floats
 from kernels.compile.kinds import lane_width
+from kernels.data.order import is_gathered
 from kernels.data.samples import check_samples
 from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
+from kernels.train.compile_together import Wanted, compile_together
 
 EPOCHS = 8
 ROUNDS = 9
@@ -56,7 +60,9 @@ def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seco
     rows: list[dict[str, Any]] = []
     calls: dict[str, Call] = {}
     updates: dict[str, int] = {}
-    for about, problems in _make_problems(result, columns, y, loss):
+    settings = list(_make_problems(result, columns, y, loss))
+    compile_together([wanted for _, problems in settings for wanted in _kernels_of(problems)], processors())
+    for about, problems in settings:
         verified, notes = _prepare_verified(problems)
         for variant, problem in problems.items():
             if variant in verified:
@@ -92,6 +98,15 @@ def _make_problems(
         short = batch.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, batch.batch_size))
         about: dict[str, Any] = {name: row[name] for name in cost_columns(frame)}
         yield about, {"reference": short, "fused": batch.part(runs=1), "lanes": batch}
+
+
+def _kernels_of(problems: Mapping[str, Problem]) -> Iterator[Wanted]:
+    """Yield the kernels that train the problems."""
+    for name, problem in problems.items():
+        if name != "reference":
+            made_of = name, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)
+            gathers = is_gathered(problem.y.size, problem.shuffle)
+            yield Wanted(*made_of, dtype=problem.dtype, gathers=gathers)
 
 
 def _prepare_verified(problems: Mapping[str, Problem]) -> tuple[dict[str, Call], dict[str, str]]:

@@ -80,6 +80,11 @@ class CodeCache(NullCache):
                 return CompileResult._rebuild(target_context, *pickle.loads(stored))  # noqa: S301 (vouched for)
         return None
 
+    def is_stored(self, sig: Any) -> bool:
+        """Return whether there is a file for a signature, on this processor and with these versions."""
+        folder = cache.folder()
+        return folder is not None and (folder / self._file_name(sig, cpu_target.target_context.codegen())).exists()
+
     def save_overload(self, sig: Any, data: Any) -> None:
         """Save a compiled function, or warn that every process has to compile it."""
         if data.library.has_dynamic_globals:

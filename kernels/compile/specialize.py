@@ -25,7 +25,14 @@ from kernels.base import cache, run
 from kernels.base.announcements import announce
 from kernels.base.checks import errors_in_one_line
 from kernels.base.forking import wait_when_forking
-from kernels.base.numba_internals import LOCKS, InnerCompiler, PlainInnerCompiler, global_compiler_lock, use_cache
+from kernels.base.numba_internals import (
+    LOCKS,
+    CodeCache,
+    InnerCompiler,
+    PlainInnerCompiler,
+    global_compiler_lock,
+    use_cache,
+)
 from kernels.compile.binding import Binder, compile_bound, source_of
 from kernels.compile.unrolled import Form, Ingredients, define, unroll
 from kernels.loops import loops
@@ -119,8 +126,8 @@ def _build(made_of: Ingredients) -> Kernel:
     """Return a kernel, compiled or loaded from the cache folder."""
     with announce("compiling a kernel"):
         started = time.perf_counter()
-        functions, digest, source = bind_loops(made_of)
-        name, entry = f"kernel_{digest[:16]}", functions[-1]
+        functions, name, source = _bind(made_of)
+        entry = functions[-1]
         if numba.config.DISABLE_JIT:
             # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
             train = np.errstate(all="ignore")(entry)
@@ -139,6 +146,21 @@ def _build(made_of: Ingredients) -> Kernel:
         cold_seconds = float(cache.read(note) or "nan") if dispatcher.stats.cache_hits else seconds
         # The compiled entry itself: no dispatch, and never a second compilation.
         return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
+
+
+def is_stored(made_of: Ingredients) -> bool:
+    """Return whether the machine code of a kernel is in the cache folder, or none is needed."""
+    if numba.config.DISABLE_JIT:
+        return True
+    _, name, _ = _bind(made_of)
+    return CodeCache(name).is_stored(_signature(made_of))
+
+
+@once
+def _bind(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
+    """Return the functions of a kernel, its name and its source."""
+    functions, digest, source = bind_loops(made_of)
+    return functions, f"kernel_{digest[:16]}", source
 
 
 def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:

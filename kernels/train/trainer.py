@@ -7,6 +7,7 @@ from typing import Any
 from kernels.base.run import Data, Hyperparameters, allocate_scratch
 from kernels.compile.kinds import KERNELS, check_dtype, lane_width
 from kernels.compile.specialize import Kernel, specialize
+from kernels.compile.unrolled import Form
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
@@ -29,12 +30,18 @@ def compile_kernel(
 
     With `options_per_run`, lanes take each run's options of the optimizer from a column of its own.
     """
+    form = form_of(kernel, model, loss, optimizer, options_per_run=options_per_run, dtype=dtype, gathers=gathers)
+    return specialize(model.program, loss, optimizer, **form)
+
+
+def form_of(
+    kernel: str, model: Model, loss: Loss, optimizer: Optimizer, *, options_per_run: bool, dtype: str, gathers: bool
+) -> Form:
+    """Return the form of the kernel of that name; see `compile_kernel`."""
     check_dtype(dtype, kernel, model, loss, optimizer)
     kind, width = KERNELS[kernel], lane_width(kernel, dtype, model.program, loss)
     own = options_per_run and width > 1
-    return specialize(
-        model.program, loss, optimizer, fma=kind.fma, width=width, options_per_run=own, dtype=dtype, gathers=gathers
-    )
+    return Form(fma=kind.fma, width=width, options_per_run=own, dtype=dtype, gathers=gathers)
 
 
 def make_trainer(
