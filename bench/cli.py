@@ -374,19 +374,30 @@ def speed(
         raise typer.Exit(FAILED)
 
 
-@command("sgdbench compare fused fused-fma", "sgdbench compare results/before results/after --gate 1.05")
+@command(
+    "sgdbench compare results/before results/after --gate 1.05",
+    "sgdbench compare --history .benchmarks --gate 1.05 --out speed",
+)
 def compare(
     base: Annotated[
-        str,
+        str | None,
         argument("A", "A variant such as fused, the folder of a run, or a .json file of pytest-benchmark."),
-    ],
-    new: Annotated[str, argument("B", "Another of the same kind: is it slower than A?")],
+    ] = None,
+    new: Annotated[str | None, argument("B", "Another of the same kind: is it slower than A?")] = None,
+    history: Annotated[
+        Path | None,
+        option(
+            "FOLDER",
+            "In place of A and B: a folder in which pytest --benchmark-autosave has saved. Finds the commits at which "
+            "benchmarks became slower or faster.",
+        ),
+    ] = None,
     gate: Annotated[
         float | None,
         option(
             "RATIO",
-            "Fail where B is slower by more than this ratio, such as 1.05: where the whole 95 % interval of time of B "
-            "divided by time of A is above it; without it, report only.",
+            "Fail where B, or the last step of a benchmark in a history, is slower by more than this ratio, such as "
+            "1.05: where the whole 95 % interval of its ratio is above it; without it, report only.",
         ),
     ] = None,
     tolerances: Annotated[
@@ -406,29 +417,37 @@ def compare(
     optimizer: Annotated[str | None, option("NAME", 'For variants: such as "adam"; without it, "sgd".')] = None,
     shuffle: Annotated[bool, flag("For variants: visit the samples in a new order each epoch.", "--shuffle")] = False,
     seconds: Annotated[float, option("SECONDS", "For variants: about how long to measure.", least=0.1)] = 10.0,
+    out: Annotated[
+        Path | None, option("FOLDER", "For a history: where tables (CSV) and a figure go; without it, nowhere.")
+    ] = None,
     markdown: Annotated[bool, flag("Print Markdown, for a pull request.", "--markdown")] = False,
     as_json: options.AsJson = False,
     plugin: options.Plugins = None,
 ) -> None:
-    """Compare two variants, two runs, or two files of pytest-benchmark.
+    """Compare two variants, two runs, or two files of pytest-benchmark, or find steps in a history of such files.
 
     Two variants are verified and timed now, in turns. For each row: the ratio of B to A with its interval. Exit code 1
-    if a row is past its gate, or a variant gives another result than the reference.
+    if a row, or the last step of a benchmark, is past its gate, or a variant gives another result than the reference.
     """
     from bench.commands.compare import run_compare  # noqa: PLC0415
+    from bench.commands.compare_history import compare_history  # noqa: PLC0415
     from bench.compare.gates import load_gates  # noqa: PLC0415
     from bench.compare.sources import Measurement  # noqa: PLC0415
 
     if markdown and as_json:
         raise ValueError("--markdown and --json are two ways to print: give one of them")
-    held = run_compare(
-        base,
-        new,
-        load_gates(gate, tolerances),
-        measurement=Measurement(study, optimizer, batch_size, shuffle or None),
-        seconds=seconds,
-        style="markdown" if markdown else "json" if as_json else "text",
-    )
+    gates, measurement = load_gates(gate, tolerances), Measurement(study, optimizer, batch_size, shuffle or None)
+    style: Any = "markdown" if markdown else "json" if as_json else "text"
+    if history is not None:
+        if base is not None:
+            raise ValueError(f"--history takes the place of A and B: leave out {base}")
+        held = compare_history(history, measurement, gates, out=out, style=style)
+    elif base is None or new is None:
+        raise ValueError("compare needs A and B, or --history FOLDER; see sgdbench compare --help")
+    elif out is not None:
+        raise ValueError("--out is for --history: the comparison of A and B is only printed")
+    else:
+        held = run_compare(base, new, gates, measurement=measurement, seconds=seconds, style=style)
     if not held:
         raise typer.Exit(FAILED)
 

@@ -25,7 +25,7 @@ from kernels.losses import LOSSES, make_loss
 from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
-from tests.support.benchmark_files import WOBBLE, benchmark_file
+from tests.support.benchmark_files import WOBBLE, benchmark_file, saved_runs
 from tests.support.constants import ROOT
 from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
 from tests.support.rooms import HEIGHT, LINES
@@ -39,6 +39,8 @@ NOT_RUN_HERE = [
     (BENCH_README, "def test_matrices", "tests/bench/timing/test_own_variants.py runs it, as another project would"),
     (BENCH_README, "theirs.fit(", "tests/bench/estimators/test_regressor.py runs it, with three epochs"),
     (BENCH_README, "client = Client(", "tests/bench/engine/test_dask.py trains on clusters of processes here"),
+    (BENCH_README, "def pytest_benchmark_update_machine_info", "tests/bench/commands/test_compare_history.py runs it"),
+    (BENCH_README, "Steps: the level after", "test_the_history_holds_and_fails_as_it_says compares it"),
     (KERNELS_README, "f(x; θ)", "formulas"),
     (KERNELS_README, "eight running sums", "formulas; tests/kernels/simd/test_tuples.py holds the sums against NumPy"),
     (KERNELS_README, "parsed into a tree", "a drawing"),
@@ -205,6 +207,29 @@ def test_the_job_runs_what_the_section_shows():
     own |= {line.removesuffix(" --markdown") for line in own}
     assert set(run) - {"pip install -e '.[test]'"} <= own
     assert len(run) == 5
+
+
+def test_the_history_holds_and_fails_as_it_says(own_folder, sgdbench):
+    blocks = [block for block in BLOCKS if block.section == "Speed over time"]
+    measure, compare = lines_of(blocks[0])
+    assert "--benchmark-autosave" in measure
+    _, *words = words_of(compare)
+    slower = np.where(np.arange(40) < 30, WOBBLE, 1.2 * WOBBLE)
+    for medians, code in ((WOBBLE, 0), (slower, 1)):
+        rows = {"benchmarks/test_io.py::test_read": 1e-3 * medians, "benchmarks/test_io.py::test_write": WOBBLE}
+        saved_runs(own_folder / words[2] / "Linux-CPython-3.11-64bit", rows)
+        ended, out, _ = sgdbench(*words)
+        assert ended == code
+    (shown,) = [block for block in blocks if block.language == "text"]
+    assert shown.text in out
+    written = {path.name for path in (own_folder / "speed").iterdir()}
+    assert written == {"history.csv", "benchmarks.csv", "steps.csv", "history.png"}
+    assert all(f"`{name}`" in DOCUMENTS[BENCH_README].section("Speed over time") for name in written)
+    (job,) = [block for block in blocks if block.language == "yaml"]
+    run = [words_of(line) for line in lines_of(job)]
+    assert run[1][:-1] == words_of(measure)
+    storage = run[1][-1].removeprefix("--benchmark-storage=")
+    assert run[2][:4] == ["sgdbench", "compare", "--history", storage]
 
 
 # Blocks of code

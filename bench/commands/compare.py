@@ -1,18 +1,13 @@
 """The command `sgdbench compare`: compare two sources, hold the ratios against gates, and print them."""
 
-import json
-import math
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from bench.commands.console import print_sentence, print_table
+from bench.commands.findings import Finding, Findings, Style, print_findings
 from bench.compare.gates import Gates
 from bench.compare.judge import PAST, UNSURE, describe_verdict, judge, readable_ratios, summarize_rows
 from bench.compare.sources import VARIANT, Measurement, compare_sources, join_names, kind_of_source
-from bench.tables.formatting import escape_markdown, text, to_markdown
 from bench.tables.speed_tables import describe_ratio_of_times
 from bench.timing.verify import NotVerifiedError
 
@@ -23,10 +18,9 @@ RATIO = (
 )
 
 COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
-Notes = Sequence[tuple[str, str]]
 
 
-def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, seconds: float, style: str) -> bool:
+def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, seconds: float, style: Style) -> bool:
     """Compare two sources, hold the ratios against gates, and print them as "text", "markdown" or "json".
 
     Returns
@@ -50,8 +44,8 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     summary = _summarize(base, new, tables)
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
-    print_as = {"text": _print_text, "markdown": _print_markdown, "json": _print_json}
-    print_as[style](summary, describe_verdict(rows), tables, notes)
+    shown = {name: Finding(table, {TITLES[name]: readable_ratios(name, table)}) for name, table in tables.items()}
+    print_findings(Findings(summary, describe_verdict(rows), shown, notes), style)
     return not rows["verdict"].eq(PAST).any()
 
 
@@ -77,42 +71,3 @@ def _summarize(base: str, new: str, tables: dict[str, pd.DataFrame]) -> str:
         for name, what in (("times", "Times"), ("epochs", "Epochs to the target"))
         if len(tables[name])
     )
-
-
-def _print_text(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
-    print_sentence("Result", summary)
-    print()
-    for name, table in tables.items():
-        if len(table):
-            print_table(readable_ratios(name, table), TITLES[name])
-    for about, sentence in notes:
-        print_sentence(about, sentence)
-    print_sentence("Verdict", conclusion)
-
-
-def _print_markdown(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
-    parts = [
-        f"**{escape_markdown(text(conclusion))}**\n",
-        f"{escape_markdown(text(summary))}\n",
-        *(
-            f"{TITLES[name]}:\n\n{to_markdown(readable_ratios(name, table))}"
-            for name, table in tables.items()
-            if len(table)
-        ),
-        "".join(f"- **{about}:** {escape_markdown(text(sentence))}\n" for about, sentence in notes),
-    ]
-    print("\n".join(parts), end="")
-
-
-def _print_json(summary: str, conclusion: str, tables: dict[str, pd.DataFrame], notes: Notes) -> None:
-    records = {
-        name: [{key: _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
-        for name, table in tables.items()
-    }
-    note_records = [{"about": about, "says": sentence} for about, sentence in notes]
-    print(json.dumps({"verdict": conclusion, "summary": summary} | records | {"notes": note_records}))
-
-
-def _plain(value: Any) -> Any:
-    """Return None for nan and infinity, which JSON lacks."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

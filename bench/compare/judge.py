@@ -27,8 +27,8 @@ def judge(table: pd.DataFrame, gates: Sequence[float | None]) -> pd.DataFrame:
     return table.assign(gate=gate, verdict=words.astype(object))
 
 
-def describe_verdict(rows: pd.DataFrame) -> str:
-    """Return a sentence that names the rows past their gates."""
+def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
+    """Return a sentence that names the rows past their gates; `what` says what a row is."""
     gated = rows[rows["gate"].notna()]
     if gated.empty:
         return "No gate was set."
@@ -37,16 +37,16 @@ def describe_verdict(rows: pd.DataFrame) -> str:
     gate = f"the gate {text(max(different))}" if one else "their gates"
     past = gated[gated["verdict"] == PAST]
     unsure = int(gated["verdict"].eq(UNSURE).sum())
-    unheld = f" {_count_rows(unsure)} without an interval could not be held against it." if unsure else ""
+    unheld = f" {count(unsure, what)} without an interval could not be held against it." if unsure else ""
     if past.empty:
-        none = "The row is not" if len(gated) == 1 else f"None of {_count_rows(len(gated))} is"
+        none = f"The {what} is not" if len(gated) == 1 else f"None of {count(len(gated), what)} is"
         return f"{none} slower than {gate} beyond chance.{unheld}"
     named = []
     for row, *numbers in past[["row", "ratio", "low", "high", "gate"]].itertuples(index=False):
         ratio, low, high, own = map(text, numbers)
         named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {own}'})")
     verb = "is" if len(past) == 1 else "are"
-    return f"{text(len(past))} of {_count_rows(len(gated))} {verb} slower than {gate}: {join_names(named)}.{unheld}"
+    return f"{text(len(past))} of {count(len(gated), what)} {verb} slower than {gate}: {join_names(named)}.{unheld}"
 
 
 def summarize_rows(table: pd.DataFrame) -> str:
@@ -73,5 +73,6 @@ def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
     return noted.drop(columns=left_out)
 
 
-def _count_rows(count: int) -> str:
-    return f"{text(count)} row{'' if count == 1 else 's'}"
+def count(number: int, what: str) -> str:
+    """Return a number of things: "1 row", "2 rows"."""
+    return f"{text(number)} {what}{'' if number == 1 else 's'}"

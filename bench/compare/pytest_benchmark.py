@@ -1,16 +1,19 @@
-"""The files of pytest-benchmark: the times of each benchmark, and on which machine they were taken."""
+"""The files of pytest-benchmark: the times of each benchmark, on which machine they were taken, and at which commit."""
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from bench.compare.ratios import Sample
 from bench.system.files import read_regular_file
 
 ACCEPTED = "accepted is what pytest --benchmark-json=FILE writes"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# What pytest-benchmark writes in place of a commit.
+NO_COMMIT = (None, "", "unversioned", "unknown")
 
 
 class _Stats(BaseModel):
@@ -29,6 +32,55 @@ class _File(BaseModel):
     benchmarks: list[_Benchmark]
 
 
+def _in_utc(date: datetime) -> datetime:
+    try:
+        return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("must be a date of this era") from None
+
+
+Date = Annotated[datetime, AfterValidator(_in_utc)]
+
+
+class _Commit(BaseModel):
+    id: str | None = None
+    time: Date | None = None
+    dirty: bool = False
+
+
+class _DatedFile(_File):
+    commit_info: _Commit | None = None
+    date: Date = Field(alias="datetime")
+
+
+AnyFile = TypeVar("AnyFile", bound=_File)
+
+
+class Run(NamedTuple):
+    """What was measured at one commit.
+
+    Attributes
+    ----------
+    medians : dict of str to float
+        From the full name of a benchmark to the median of its rounds, in seconds.
+    machine : dict
+        What pytest-benchmark calls `machine_info`.
+    commit : str or None
+        None where the benchmarks were in no repository.
+    dirty : bool
+        Whether there were changes that had not been committed.
+    committed, measured : datetime
+        In UTC; `committed` is `measured` where the file does not say.
+    """
+
+    medians: dict[str, float]
+    machine: dict[str, Any]
+    commit: str | None
+    dirty: bool
+    committed: datetime
+    measured: datetime
+
+
 def read_benchmarks(path: str | Path) -> tuple[dict[str, Sample], dict[str, str]]:
     """Return the times in a file, by the full names of benchmarks, and the `node`, `cpu` and `python` of its machine.
 
@@ -39,8 +91,33 @@ def read_benchmarks(path: str | Path) -> tuple[dict[str, Sample], dict[str, str]
     ValueError
         If it is no such file; says where in it and what would be accepted.
     """
+    file = _load(path, _File)
+    return _samples(path, file), _machine(file.machine_info)
+
+
+def read_run(path: str | Path) -> Run:
+    """Return the medians in a file, with the machine and the commit.
+
+    Raises
+    ------
+    ValueError
+        As from `read_benchmarks`, and if the file has no date.
+    """
+    file = _load(path, _DatedFile)
+    commit = file.commit_info or _Commit()
+    return Run(
+        {name: sample.median for name, sample in _samples(path, file).items()},
+        file.machine_info,
+        None if commit.id in NO_COMMIT else commit.id,
+        commit.dirty,
+        commit.time or file.date,
+        file.date,
+    )
+
+
+def _load(path: str | Path, kind: type[AnyFile]) -> AnyFile:
     try:
-        file = _File.model_validate_json(read_regular_file(Path(path)))
+        return kind.model_validate_json(read_regular_file(Path(path)))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
     except ValidationError as error:
@@ -50,13 +127,16 @@ def read_benchmarks(path: str | Path) -> tuple[dict[str, Sample], dict[str, str]
         raise ValueError(
             f"{path} is not a file of pytest-benchmark: {place}{' ' if place else ''}{reason}; {ACCEPTED}"
         ) from None
+
+
+def _samples(path: str | Path, file: _File) -> dict[str, Sample]:
     samples: dict[str, Sample] = {}
     for benchmark in file.benchmarks:
         name, stats = benchmark.fullname or benchmark.name, benchmark.stats
         if name in samples:
             raise ValueError(f"{path} has two benchmarks called {name!r}: each name must be there once")
         samples[name] = Sample(stats.median, np.array(stats.data, dtype=float))
-    return samples, _machine(file.machine_info)
+    return samples
 
 
 def _machine(info: dict[str, Any]) -> dict[str, str]:

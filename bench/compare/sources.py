@@ -59,6 +59,11 @@ class Measurement(NamedTuple):
     batch_size: int | str | None = None
     shuffle: bool | None = None
 
+    def refuse(self, reason: str) -> None:
+        """Raise a ValueError with the reason if there is a setting."""
+        if given := [f"--{name.replace('_', '-')}" for name, value in self._asdict().items() if value is not None]:
+            raise ValueError(f"{given[0]} is for two variants, which are timed now; {reason}")
+
 
 def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: float) -> Comparison:
     """Compare two variants, two folders of runs, or two .json files of pytest-benchmark, by their names.
@@ -77,8 +82,7 @@ def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: f
         raise ValueError(f"A, {base}, is {kinds[0]} and B, {new}, is {kinds[1]}: both must be of the same kind")
     if kinds[0] == VARIANT:
         return _compare_variants(base, new, measurement, seconds)
-    if given := [f"--{name.replace('_', '-')}" for name, value in measurement._asdict().items() if value is not None]:
-        raise ValueError(f"{given[0]} is for two variants, which are timed now; {base} and {new} were timed before")
+    measurement.refuse(f"{base} and {new} were timed before")
     read = _read_file if kinds[0] == FILE else _read_folder
     found = _compare_stored(read(Path(base)), read(Path(new)))
     if found.times.empty and found.epochs.empty:

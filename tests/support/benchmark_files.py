@@ -1,6 +1,8 @@
 """Files as pytest-benchmark writes them."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from hashlib import sha1
 
 import numpy as np
 
@@ -16,3 +18,30 @@ def benchmark_file(path, rows, *, raw=True, node="here", cpu="fast", hz=1):
         benchmarks.append({"name": name.rpartition("::")[2], "fullname": name, "stats": stats})
     machine = {"node": node, "python_version": "3.11.1", "cpu": {"brand_raw": cpu, "hz_actual": hz}}
     path.write_text(json.dumps({"machine_info": machine, "benchmarks": benchmarks}))
+
+
+def saved_runs(folder, rows, *, node="here", first=0, **facts):
+    """Write what pytest-benchmark would save at a commit each day: from a name to the median at each, None for none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for day, medians in enumerate(zip(*rows.values(), strict=True), first):
+        measured = {name: median for name, median in zip(rows, medians, strict=True) if median is not None}
+        saved_run(folder / f"{day:04}_{node}.json", measured, day=day, node=node, **facts)
+
+
+def saved_run(path, medians, *, day=0, node="here", python="3.11.7", cpu="fast", commit=(), **facts):
+    """Write what pytest-benchmark would save: from a name to a median."""
+    date = datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(days=day)
+    own = {"id": commit_id(day), "time": date.isoformat(), "dirty": False, "branch": "main"} | dict(commit)
+    content = {
+        "machine_info": {"node": node, "python_version": python, "cpu": {"brand_raw": cpu, "hz_actual": [day, 0]}}
+        | facts,
+        "commit_info": own,
+        "datetime": (date + timedelta(minutes=7)).isoformat(),
+        "benchmarks": [{"name": name, "fullname": name, "stats": {"median": one}} for name, one in medians.items()],
+    }
+    path.write_text(json.dumps(content))
+
+
+def commit_id(day):
+    """Forty digits of a commit."""
+    return sha1(str(day).encode(), usedforsecurity=False).hexdigest()

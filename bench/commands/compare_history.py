@@ -1,0 +1,89 @@
+"""The command `sgdbench compare --history`: find steps in the speed of benchmarks, and hold the last against gates."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.commands.console import print_place
+from bench.commands.findings import Finding, Findings, Style, print_findings
+from bench.compare.gates import Gates
+from bench.compare.history import History, read_runs, trace_history
+from bench.compare.judge import PAST, describe_verdict, judge
+from bench.compare.sources import Measurement, join_names
+from bench.plots.failures import skip_failed_figure
+from bench.system.atomic import replace_atomically
+from bench.tables.formatting import write_csv
+
+BENCHMARKS_TITLE = "Benchmarks: the newest median and the first level"
+STEPS_TITLE = "Steps: the level after each / the level before"
+
+
+def compare_history(folder: Path, measurement: Measurement, gates: Gates, *, out: Path | None, style: Style) -> bool:
+    """Find steps in what pytest-benchmark has saved in a folder, hold the last ones against gates, and print them.
+
+    With `out`, tables and a figure are written to that folder.
+
+    Returns
+    -------
+    bool
+        Whether no benchmark's last step is a slowdown past its gate.
+    """
+    measurement.refuse(f"what {folder} has was timed before")
+    found = trace_history(read_runs(folder))
+    steps = judge(found.steps, _gates_of(found.steps, gates))
+    notes = list(found.notes)
+    if unused := gates.unused(found.benchmarks["row"]):
+        notes.append(("Tolerances", f"no benchmark is called {join_names(unused)}."))
+    tables = {
+        "benchmarks": Finding(found.benchmarks, _by_machine(found.benchmarks, BENCHMARKS_TITLE)),
+        "steps": Finding(steps, _by_machine(steps, STEPS_TITLE)),
+    }
+    print_findings(Findings(found.summary, _verdict(found, steps, gates), tables, notes), style)
+    if out:
+        _write(found, steps, out)
+        if style == "text":
+            print_place("Tables and figure", out)
+    return not steps["verdict"].eq(PAST).any()
+
+
+def _gates_of(steps: pd.DataFrame, gates: Gates) -> list[float | None]:
+    """Return the gates of steps: earlier ones have none, nor has what was not measured at the newest commit."""
+    return [gates.of(row) if gated else None for row, gated in steps[["row", "gated"]].itertuples(index=False)]
+
+
+def _verdict(found: History, steps: pd.DataFrame, gates: Gates) -> str:
+    if gates.default is None and not gates.patterns:
+        return "No gate was set."
+    if found.benchmarks["commits"].lt(found.needed).all():
+        return f"No benchmark has a step yet, which takes {found.needed} commits."
+    if steps["gate"].isna().all():
+        return "No benchmark that was measured at the newest commit has a step that a gate is for."
+    named = steps["row"] + ", " + steps["step"]
+    alone = len(set(found.benchmarks["machine"])) == 1
+    return describe_verdict(steps.assign(row=named if alone else named + ", on " + steps["machine"]), "last step")
+
+
+def _by_machine(table: pd.DataFrame, title: str) -> dict[str, pd.DataFrame]:
+    """Return what is shown of a table, for each machine, by title."""
+    machines = table.groupby("machine", sort=False)
+    alone = len(machines) == 1
+    return {title if alone else f"{title}, on {machine}": _readable(part) for machine, part in machines}
+
+
+def _readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without empty columns and those for scripts; a note comes last."""
+    empty = {name for name in ("gate", "note") if name in table and table[name].replace("", None).isna().all()}
+    shown = [name for name in table if name not in {"machine", "place", "gated"} | empty]
+    return table[sorted(shown, key="note".__eq__)]
+
+
+def _write(found: History, steps: pd.DataFrame, out: Path) -> None:
+    from bench.plots.speed_history import speed_history  # noqa: PLC0415 (matplotlib)
+    from bench.plots.style import save  # noqa: PLC0415
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in {"history": found.points, "benchmarks": found.benchmarks, "steps": steps}.items():
+        with replace_atomically(out / f"{name}.csv") as path:
+            write_csv(table, path)
+    with skip_failed_figure("the figure history"):
+        save(speed_history(found.points, steps), out, "history")

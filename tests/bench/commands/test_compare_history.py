@@ -1,0 +1,393 @@
+"""The speed of benchmarks over time: what is read, which steps are told, and what a gate does."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+from PIL import Image
+
+from bench.compare.history import read_runs, trace_history
+from tests.support.benchmark_files import WOBBLE, benchmark_file, commit_id, saved_run, saved_runs
+from tests.support.documents import BLOCKS
+
+SLOWER = np.where(np.arange(40) < 30, WOBBLE, 1.2 * WOBBLE)
+FASTER = np.where(np.arange(40) < 12, WOBBLE, 0.8 * WOBBLE)
+BUMP = np.where((np.arange(40) >= 15) & (np.arange(40) < 25), 1.3 * WOBBLE, WOBBLE)
+
+
+def short(day):
+    return commit_id(day)[:7]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Forty commits: of four benchmarks one became slower, one faster, one slower and then faster, and one stayed."""
+    rows = {"t.py::slower[1]": SLOWER, "t.py::faster": FASTER, "t.py::bump": BUMP, "t.py::same": WOBBLE}
+    saved_runs(tmp_path / "h" / "Linux-CPython-3.11-64bit", rows)
+    return tmp_path / "h"
+
+
+def told(sgdbench, *args):
+    code, out, err = sgdbench("compare", "--history", *args, "--json")
+    assert err == ""
+    return code, json.loads(out)
+
+
+# Steps and gates
+
+
+@pytest.mark.usefixtures("folder")
+def test_steps_are_told_with_their_commits_and_intervals_and_the_last_decides_the_exit_code(sgdbench):
+    code, found = told(sgdbench, "h", "--gate", "1.05")
+    steps = {(step["row"], step["step"]): step for step in found["steps"]}
+    assert code == 1
+    assert set(steps) == {
+        ("t.py::slower[1]", f"{short(29)}..{short(30)}"),
+        ("t.py::faster", f"{short(11)}..{short(12)}"),
+        ("t.py::bump", f"{short(14)}..{short(15)}"),
+        ("t.py::bump", f"{short(24)}..{short(25)}"),
+    }
+    by_row = {row: step for (row, _), step in steps.items()}
+    slower = by_row["t.py::slower[1]"]
+    assert (slower["verdict"], slower["gate"], slower["date"]) == ("past the gate", 1.05, "2026-03-31 12:00")
+    assert slower["low"] < 1.2 < slower["high"] < 1.25
+    assert by_row["t.py::faster"]["verdict"] == "faster"
+    first, last = (step for step in found["steps"] if step["row"] == "t.py::bump")
+    # Mended long ago: its slowdown was another step.
+    assert (first["verdict"], first["gate"]) == ("slower", None)
+    assert (last["verdict"], last["gate"]) == ("faster", 1.05)
+    assert found["verdict"].startswith(
+        f"1 of 3 last steps is slower than the gate 1.05: t.py::slower[1], {short(29)}..{short(30)} (1.203, interval 1."
+    )
+    assert found["summary"] == (
+        "4 benchmarks at 40 commits: 1 with a last step that is a slowdown, 2 with a last step that is a speedup, "
+        "1 without a step."
+    )
+    rows = {row["row"]: row for row in found["benchmarks"]}
+    assert rows["t.py::slower[1]"]["ratio"] == pytest.approx(1.2, rel=0.03)
+    assert rows["t.py::slower[1]"]["baseline_seconds"] == pytest.approx(1, rel=0.01)
+    assert [row["steps"] for row in found["benchmarks"]] == [1, 1, 2, 0]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--gate", "1.3"], 0), (["--gate", "1.1"], 1)])
+def test_the_gate_decides(options, code, sgdbench):
+    assert told(sgdbench, "h", *options)[0] == code
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_slowdown_that_was_meant_has_a_gate_of_its_own(sgdbench, tmp_path):
+    (tmp_path / "gates.toml").write_text('[gates]\ndefault = 1.05\n"t.py::slower[1]" = 1.25\n"nobody" = 2.0\n')
+    code, found = told(sgdbench, "h", "--tolerances", "gates.toml")
+    assert code == 0
+    assert {"about": "Tolerances", "says": "no benchmark is called nobody."} in found["notes"]
+    assert found["verdict"] == "None of 3 last steps is slower than their gates beyond chance."
+
+
+def test_what_is_no_longer_measured_has_no_gate(sgdbench, tmp_path):
+    gone = np.append(np.where(np.arange(39) < 20, 1.0, 1.5) * WOBBLE[:39], None)
+    late = np.append(np.full(33, None), WOBBLE[:7])
+    saved_runs(tmp_path, {"gone": gone, "late": late, "same": WOBBLE})
+    code, found = told(sgdbench, tmp_path, "--gate", "1.05")
+    notes = {row["row"]: (row["commits"], row["note"]) for row in found["benchmarks"]}
+    assert code == 0
+    assert notes == {
+        "gone": (39, f"not measured since {short(38)}"),
+        "late": (7, "too short for steps"),
+        "same": (40, ""),
+    }
+    assert found["steps"][0]["verdict"] == "slower"
+    assert found["verdict"] == "No benchmark that was measured at the newest commit has a step that a gate is for."
+
+
+def test_a_benchmark_may_be_left_out_at_some_commits(sgdbench, tmp_path):
+    some = [one if day % 2 else None for day, one in enumerate(SLOWER)]
+    saved_runs(tmp_path, {"some": some, "same": WOBBLE})
+    _, found = told(sgdbench, tmp_path)
+    # The reason is one of the two commits since it was last measured.
+    assert [step["step"] for step in found["steps"]] == [f"{short(29)}..{short(31)}"]
+
+
+def test_a_drift_is_no_step(sgdbench, tmp_path):
+    saved_runs(tmp_path, {"drifts": WOBBLE * np.linspace(1, 1.5, 40)})
+    code, found = told(sgdbench, tmp_path, "--gate", "1.05")
+    assert code == 0
+    assert found["steps"] == []
+    assert found["benchmarks"][0]["note"].startswith("a drift in place of steps: 1.")
+    assert "1 with a drift" in found["summary"]
+
+
+# Machines and commits
+
+
+def test_machines_are_never_mixed_and_are_named(sgdbench, tmp_path):
+    """Each other commit was measured on a machine that is twice as fast."""
+    for day, seconds in enumerate(WOBBLE):
+        which = {"node": "b", "cpu": "faster"} if day % 2 else {"node": "a"}
+        folder = tmp_path / which["node"]
+        folder.mkdir(exist_ok=True)
+        saved_run(folder / f"{day}.json", {"row": seconds * (1 if day % 2 else 2)}, day=day, **which)
+    code, found = told(sgdbench, tmp_path, "--gate", "1.05")
+    assert (code, found["steps"]) == (0, [])
+    assert [row["machine"] for row in found["benchmarks"]] == ["a, fast, Python 3.11", "b, faster, Python 3.11"]
+    assert {
+        "about": "2 machines",
+        "says": "never mixed in one series: a, fast, Python 3.11; b, faster, Python 3.11.",
+    } in found["notes"]
+    _, out, _ = sgdbench("compare", "--history", tmp_path)
+    assert "the first level, on b, faster, Python 3.11\n" in out
+
+
+@pytest.mark.parametrize("other", [{"node": "there"}, {"cpu": "slow"}, {"python": "3.12.1"}, {"system": "Windows"}])
+def test_another_host_processor_python_or_system_is_another_machine(other, tmp_path):
+    saved_run(tmp_path / "a.json", {"row": 1.0})
+    saved_run(tmp_path / "b.json", {"row": 1.0}, day=1, **other)
+    assert len(trace_history(read_runs(tmp_path)).benchmarks) == 2
+
+
+def test_what_else_changed_with_a_step_is_named(sgdbench, tmp_path):
+    for day, seconds in enumerate(SLOWER):
+        new = day >= 30
+        facts = {"python": "3.11.9" if new else "3.11.7", "sgdbench": {"numpy": "2.4" if new else "2.3", "numba": "1"}}
+        saved_run(tmp_path / f"{day}.json", {"row": seconds}, day=day, **facts)
+    _, found = told(sgdbench, tmp_path)
+    assert found["steps"][0]["note"] == "python_version 3.11.7 to 3.11.9; sgdbench numpy 2.3 to 2.4"
+
+
+def test_runs_are_in_the_order_of_commits_whenever_they_were_measured(sgdbench, tmp_path):
+    """Old commits were measured later, in no order."""
+    order = np.random.default_rng(0).permutation(40)
+    for file, day in enumerate(order):
+        saved_run(tmp_path / f"{file:04}.json", {"row": SLOWER[day]}, day=int(day))
+        content = json.loads((tmp_path / f"{file:04}.json").read_text())
+        content["datetime"] = f"2027-01-01T00:00:{file:02}"
+        (tmp_path / f"{file:04}.json").write_text(json.dumps(content))
+    _, found = told(sgdbench, tmp_path)
+    assert [step["step"] for step in found["steps"]] == [f"{short(29)}..{short(30)}"]
+
+
+def test_a_commit_that_was_measured_again_is_one_point(sgdbench, tmp_path):
+    saved_runs(tmp_path, {"row": WOBBLE[:12]})
+    for again, median in enumerate((5.0, 9.0)):
+        saved_run(tmp_path / f"again{again}.json", {"row": median}, day=11)
+    _, found = told(sgdbench, tmp_path)
+    (row,) = found["benchmarks"]
+    assert (row["commits"], row["newest_seconds"]) == (12, 5.0)
+    assert {
+        "about": "Repeated",
+        "says": "2 runs of a commit measured before: the median of its medians counts.",
+    } in found["notes"]
+
+
+@pytest.mark.parametrize(
+    ("commit", "about"),
+    [({"id": "unversioned", "time": None}, "No commit"), ({"id": "unknown", "time": None}, "No commit")],
+)
+def test_without_commits_runs_are_called_by_their_date(commit, about, sgdbench, tmp_path):
+    saved_runs(tmp_path, {"row": SLOWER}, commit=commit)
+    _, found = told(sgdbench, tmp_path)
+    assert [step["step"] for step in found["steps"]] == ["2026-03-30 12:07:00..2026-03-31 12:07:00"]
+    assert {"about": about, "says": "40 runs outside of a repository, in order of date."} in found["notes"]
+
+
+def test_files_without_anything_about_commit_and_machine_are_one_series(tmp_path):
+    saved_runs(tmp_path, {"row": SLOWER})
+    for path in tmp_path.glob("*.json"):
+        content = json.loads(path.read_text())
+        del content["commit_info"], content["machine_info"]
+        path.write_text(json.dumps(content))
+    found = trace_history(read_runs(tmp_path))
+    assert set(found.points["machine"]) == {"an unknown machine"}
+    assert len(found.steps) == 1
+
+
+def test_changes_that_were_not_committed_are_points_of_their_own(sgdbench, tmp_path):
+    saved_runs(tmp_path, {"row": WOBBLE[:9]})
+    for again in range(3):
+        saved_run(tmp_path / f"dirty{again}.json", {"row": 1.0}, day=8, commit={"dirty": True})
+        content = json.loads((tmp_path / f"dirty{again}.json").read_text())
+        (tmp_path / f"dirty{again}.json").write_text(json.dumps(content | {"datetime": f"2026-04-01T00:0{again}:00"}))
+    _, found = told(sgdbench, tmp_path)
+    assert found["benchmarks"][0]["commits"] == 12
+    assert {
+        "about": "Uncommitted",
+        "says": "3 runs with changes that had not been committed, marked +.",
+    } in found["notes"]
+
+
+def test_hosts_that_change_with_each_run_are_told_what_to_do(sgdbench, tmp_path):
+    for day in range(5):
+        saved_run(tmp_path / f"{day}.json", {"row": 1.0}, day=day, node=f"runner-{day}")
+    _, found = told(sgdbench, tmp_path)
+    assert "conftest.py can name the machine" in next(
+        one["says"] for one in found["notes"] if one["about"] == "Careful"
+    )
+
+
+# What is written
+
+
+@pytest.mark.usefixtures("folder")
+def test_tables_and_a_figure_are_written_where_they_are_asked_for(sgdbench, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    assert sgdbench("compare", "--history", "h")[0] == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    code, out, err = sgdbench("compare", "--history", "h", "--gate", "1.05", "--out", "new/speed")
+    assert (code, err) == (1, "")
+    assert out.endswith("\nTables and figure: new/speed\n")
+    tables = {path.stem: pd.read_csv(path) for path in (tmp_path / "new" / "speed").glob("*.csv")}
+    assert set(tables) == {"history", "benchmarks", "steps"}
+    points = tables["history"].query("row == 't.py::slower[1]'")
+    np.testing.assert_allclose(points["seconds"], SLOWER)
+    np.testing.assert_allclose(points["relative"], SLOWER / np.median(SLOWER[:30]))
+    np.testing.assert_allclose(
+        points["level"], np.repeat([1, np.median(SLOWER[30:]) / np.median(SLOWER[:30])], [30, 10])
+    )
+    assert points["commit"].tolist() == [short(day) for day in range(40)]
+    assert list(tables["steps"].query("verdict == 'past the gate'")["row"]) == ["t.py::slower[1]"]
+    with Image.open(tmp_path / "new" / "speed" / "history.png") as image:
+        assert image.format == "PNG"
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_text_is_a_result_tables_and_a_verdict(sgdbench):
+    _, out, _ = sgdbench("compare", "--history", "h", "--gate", "1.05")
+    lines = out.splitlines()
+    assert lines[0].startswith("Result: 4 benchmarks at 40 commits: ")
+    assert "Steps: the level after each / the level before" in lines
+    (row,) = (line for line in lines if line.strip().startswith("t.py::slower[1] ") and ".." in line)
+    assert row.split()[1:3] == [f"{short(29)}..{short(30)}", "2026-03-31"]
+    assert row.endswith("1.05 past the gate")
+    assert lines[-1].startswith("Verdict: 1 of 3 last steps is slower than the gate 1.05: ")
+
+
+@pytest.mark.parametrize("style", [[], ["--markdown"]])
+def test_hostile_names_are_shown_literally(style, sgdbench, tmp_path):
+    hostile = "t|<b>`x`[1]\x1b[2J\n"
+    rows = {f"{hostile}{k}": SLOWER for k in range(2)}
+    saved_runs(tmp_path / "a", rows, node=hostile)
+    saved_runs(tmp_path / "b", rows, node=f"{hostile}b", commit={"id": f"{hostile}"})
+    code, out, _ = sgdbench("compare", "--history", tmp_path, "--gate", "1.05", "--out", "out", *style)
+    assert code == 1
+    assert "\x1b" not in out
+    if style:
+        tokens = MarkdownIt("commonmark").enable("table").parse(out)
+        kinds = {child.type for token in tokens if token.type == "inline" for child in token.children}
+        assert kinds <= {"text", "text_special", "strong_open", "strong_close"}
+
+
+# A real history
+
+
+def test_what_pytest_benchmark_really_saves(sgdbench, tmp_path):
+    (tmp_path / "test_it.py").write_text("def test_sum(benchmark):\n    benchmark(sum, [1, 2])\n")
+    (hook,) = [block.text for block in BLOCKS if "def pytest_benchmark_update_machine_info" in block.text]
+    (tmp_path / "conftest.py").write_text(hook)
+    git = ["git", "-c", "user.name=n", "-c", "user.email=e@e", "-c", "init.defaultBranch=main"]
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-max-time=0.01"]
+    # A worker of pytest-xdist measures nothing, and this process may be one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    subprocess.run([*git, "init", "-q"], cwd=tmp_path, check=True)
+    subprocess.run([*git, "add", "test_it.py"], cwd=tmp_path, check=True)
+    for message in ("one", "two"):
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", message], cwd=tmp_path, check=True)
+        command = [*pytest_run, "--benchmark-autosave", "test_it.py"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=environment)
+    said = subprocess.run(
+        [*git, "log", "--reverse", "--format=%H"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    commits = said.stdout.split()
+    runs = read_runs(tmp_path / ".benchmarks")
+    assert [run.commit for run in runs] == commits
+    assert not any(run.dirty for run in runs)
+    code, found = told(sgdbench, ".benchmarks", "--gate", "1.05")
+    (row,) = found["benchmarks"]
+    assert (code, row["row"], row["commits"], row["note"]) == (0, "test_it.py::test_sum", 2, "too short for steps")
+    assert found["verdict"] == "No benchmark has a step yet, which takes 10 commits."
+    assert found["notes"][0]["about"] == "Machine"
+    assert found["notes"][0]["says"].startswith("speed, ")
+
+
+# Bad input
+
+
+def test_one_file_alone_is_a_history_without_steps(sgdbench, tmp_path):
+    saved_run(tmp_path / "one.json", {"row": 2.0})
+    code, out, err = sgdbench("compare", "--history", tmp_path, "--gate", "1.05", "--out", "out")
+    assert (code, err) == (0, "")
+    assert "Result: 1 benchmark at 1 commit: 1 with fewer than the 10 commits that a step needs.\n" in out
+    assert (tmp_path / "out" / "history.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["none"], "--history: none is not a folder; accepted is a folder in which pytest --benchmark-autosave"),
+        (["h/0000_here.json"], "is not a folder"),
+        (["empty"], "empty has no .json file"),
+        (["without"], "without has no benchmark in 1 .json file"),
+        (["h", "--shuffle"], "--shuffle is for two variants"),
+        (
+            ["h", "--study", "quadratic"],
+            "--study is for two variants, which are timed now; what h has was timed before",
+        ),
+        (["h", "--gate", "0"], "--gate must be a positive finite ratio"),
+        (["h", "--markdown", "--json"], "give one of them"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, tmp_path):
+    saved_runs(tmp_path / "h", {"row": WOBBLE[:3]})
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "without").mkdir()
+    saved_run(tmp_path / "without" / "0.json", {})
+    code, out, err = sgdbench("compare", "--history", *args)
+    assert (code, out) == (2, "")
+    assert err.startswith("sgdbench: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["fused", "lanes", "--history", "h"], "--history takes the place of A and B: leave out fused"),
+        (["fused"], "compare needs A and B, or --history FOLDER"),
+        ([], "compare needs A and B, or --history FOLDER"),
+        (["a.json", "a.json", "--out", "x"], "--out is for --history"),
+    ],
+)
+def test_either_a_and_b_or_a_history(args, words, sgdbench, tmp_path):
+    benchmark_file(tmp_path / "a.json", {"row": WOBBLE})
+    code, out, err = sgdbench("compare", *args)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("", "Invalid JSON"),
+        ('{"benchmarks": [', "Invalid JSON"),
+        ({"name": "package"}, "benchmarks Field required"),
+        ({"benchmarks": []}, "datetime Field required"),
+        ({"benchmarks": [], "datetime": "yesterday"}, "datetime must be a valid datetime"),
+        ({"benchmarks": [], "datetime": "0001-01-01T00:00:00+14:00"}, "must be a date of this era"),
+        ({"benchmarks": [], "datetime": "2026-01-01", "commit_info": {"time": "?"}}, "commit_info.time must be"),
+        ({"benchmarks": [], "datetime": "2026-01-01", "machine_info": 1}, "machine_info must be"),
+        ({"benchmarks": [{"name": "x", "stats": {"median": -1}}], "datetime": "2026-01-01"}, "stats.median must be"),
+    ],
+)
+def test_a_file_of_something_else_is_named_and_not_left_out(change, words, sgdbench, tmp_path):
+    """A gate over what could not be read would hold for nothing."""
+    saved_runs(tmp_path / "h", {"row": WOBBLE})
+    (tmp_path / "h" / "other.json").write_text(change if isinstance(change, str) else json.dumps(change))
+    code, out, err = sgdbench("compare", "--history", "h", "--gate", "1.05")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "h/other.json is not a file of pytest-benchmark: " in err
+    assert words in err
