@@ -1,6 +1,6 @@
 """The memory that training takes, estimated before it starts, and the kernel that needs least.
 
-Lanes train 32 or 64 runs at a time and repeat runs where there are fewer, so that a few very long runs take ten times
+Lanes train 8 to 64 runs at a time and repeat runs where there are fewer, so that a few very long runs take ten times
 what they need; `fused` gives the same bits one run at a time.
 """
 

@@ -88,7 +88,7 @@ def sweep(
         `test` (None): as for `kernels.fit`. These samples decide nothing: the best choice is judged by them in the
         end, and the verdict begins with that.
 
-        `kernel`: ``"lanes"``, the default (32 runs side by side), or ``"lanes-fma"``, or one of those of
+        `kernel`: ``"lanes"``, the default (8 to 64 runs side by side), or ``"lanes-fma"``, or one of those of
         `kernels.fit`, run by run.
 
         `record`: the marks at which losses are recorded and compared with the target, as for `kernels.fit`.

@@ -18,8 +18,7 @@ from numba import types
 
 from bench.timing.operations import count_sections, longest_chain
 from bench.timing.problem import Problem, UnavailableError
-from kernels.base.numba_internals import features_of
-from kernels.compile.kinds import KERNELS, takes_factor
+from kernels.compile.kinds import KERNELS, doubles_in_register, takes_factor
 from kernels.losses import make_loss
 from kernels.simd.lanes import read_lane, write_lane
 
@@ -64,12 +63,9 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
 
 def vector_registers() -> tuple[int, int]:
     """Return how many doubles a vector register has, and how many registers are used: some are left for constants."""
-    features = features_of()
-    if "+avx512f" in features:
-        return 8, 24
-    if llvm.get_process_triple().startswith("x86_64"):
-        return 4 if "+avx" in features else 2, 12
-    return 2, 24
+    width = doubles_in_register()
+    has_32 = width == 8 or not llvm.get_process_triple().startswith("x86_64")
+    return width, 24 if has_32 else 12
 
 
 def independent(counts: Counter[str], turns: int, registers: int) -> Loop:

@@ -266,7 +266,7 @@ VARIANTS = (
     _ours("reference", "plain NumPy, the definition of what all others compute", 0.0, slow=True),
     _ours("fused", "one compiled loop: forward pass, gradient and update", 0.0),
     _ours("fused-fma", "the same with fused multiply-add", 1e-12),
-    _ours("lanes", "32 runs or 64 in the lanes of SIMD vectors", 0.0, many=True),
+    _ours("lanes", "8 to 64 runs in the lanes of SIMD vectors", 0.0, many=True),
     _ours("lanes-fma", "the same with fused multiply-add", 1e-12, many=True),
     Variant(
         "lanes, all cores",

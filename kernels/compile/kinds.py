@@ -23,6 +23,8 @@ NUDGE = 1e-12
 # A residual that is a thousandth of prediction and target has lost three digits to rounding.
 ROUNDED = 1e-6
 NO_TARGETS = np.zeros(0)
+# The vector registers that a lane of runs fills.
+REGISTERS = 4
 # Losses of models with many more parameters take less time from a pass over the samples than from their QR factor.
 MOST_PARAMS = 12
 # A factor takes about as long as this many passes of one run over the samples; runs side by side share it.
@@ -35,7 +37,7 @@ class Kind(NamedTuple):
     Attributes
     ----------
     width : int
-        The number of runs that are trained side by side; see `lane_width` for twice as many.
+        The number of runs that are trained side by side with registers of 512 bits; see `lane_width` for others.
     fma : bool
         Whether a multiplication and an addition may be fused, which changes the last bits.
     """
@@ -134,28 +136,37 @@ def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optim
 
 
 def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
-    """Return the number of runs that a kernel trains side by side: in float32 twice as many, in as many registers.
+    """Return the number of runs that a kernel trains side by side, which changes none of their bits.
 
-    With functions such as exp in the model or in the loss, lanes are twice as wide where registers have 512 bits: one
-    exp has the latency of the arithmetic of eight registers, and updates that wait for it take two thirds of the time.
-    Registers of 256 bits have enough to do already.
+    Exact models in float64 have as many as fill `REGISTERS` vector registers. Of the quadratic, theta and the rate then
+    take 16, half of those that AVX-512 and arm64 have, so that an update does not wait for the stack. AVX2 has no more
+    than 16. Half of its operations access the stack, and still 16 runs take 0.69 ns an update, 32 runs 0.71 and 8 runs,
+    which wait for one another's results instead, 0.80. In batches and in float32, twice as many runs cost 5 to 45 %.
+
+    In float32 a register holds twice as many. With functions such as exp in the model or in the loss, lanes take twice
+    the registers: one exp has the latency of the arithmetic of eight, and updates that wait for it take two thirds of
+    the time with AVX-512.
     """
-    width = KERNELS[kernel].width
-    if width == 1:
-        return width
-    if dtype == "float32":  # which has no such functions
-        return 2 * width
-    return width if (program.is_exact and loss.is_exact) or not _has_wide_registers() else 2 * width
+    if KERNELS[kernel].width == 1:
+        return 1
+    width = REGISTERS * doubles_in_register()
+    return 2 * width if dtype == "float32" or not (program.is_exact and loss.is_exact) else width
 
 
 @once
-def _has_wide_registers() -> bool:
-    """Return whether code is compiled for registers of 512 bits; to ask LLVM takes 0.1 ms."""
+def doubles_in_register() -> int:
+    """Return the doubles in a vector register of the processor that code is compiled for: 8, 4 or 2.
+
+    To ask LLVM takes 0.1 ms.
+    """
     import numba  # noqa: PLC0415 (heavy, and studies are checked without it)
 
     from kernels.base.numba_internals import features_of  # noqa: PLC0415
 
-    return not numba.config.DISABLE_JIT and "+avx512f" in features_of()
+    if numba.config.DISABLE_JIT:  # lanes are arrays, whose operations take as long for many runs as for few
+        return 8
+    features = features_of()
+    return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
 
 
 def has_factor(program: Program, *, squared: bool) -> bool:

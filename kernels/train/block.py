@@ -28,7 +28,7 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
-# The width of the kernels that train runs side by side.
+# Runs are shared out in multiples of this, on all machines alike; their lanes may be narrower (`lane_width`).
 WIDTH = KERNELS["lanes"].width
 NO_MARKS: Marks = np.zeros(0, np.int64)
 Slices = Callable[..., Iterator[tuple[int, int, float]]]

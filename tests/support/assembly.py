@@ -1,6 +1,6 @@
 """Machine code as assembly, read as far as tests need it: the innermost loops, and what is in them.
 
-It is what LLVM prints for x86-64 in the syntax of AT&T, where the operand that is written stands last.
+It is what LLVM prints for x86-64 in the syntax of AT&T, where the operand that is written stands last, or for arm64.
 """
 
 import re
@@ -17,7 +17,16 @@ KINDS = {
     "divide": r"v?div",
     "sqrt": r"v?sqrt",
 }
+ARM_KINDS = {
+    "add": "f(?:add|sub)",
+    "multiply": "fn?mul",
+    "fma": "fn?m(?:la|ls|add|sub)",
+    "divide": "fdiv",
+    "sqrt": "fsqrt",
+}
+JUMP = r"\t(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\t(?:.*, )?(\.L\w+)"
 AVX512, AVX2 = "x86-64-v4", "x86-64-v3"
+ARM = ("neoverse-v2", "apple-m1")
 
 
 def skip_without_assembly():
@@ -37,6 +46,8 @@ def assembly_of(dispatcher, processor=None):
     # A copy: the back end changes what it is given.
     module = llvm.parse_bitcode(compiled.library._get_module_for_linking().as_bitcode())
     machine = compiled.library.codegen._tm
+    if processor in ARM:
+        return arm_assembly_of(str(module), processor)
     if processor:
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_default_triple()
@@ -44,23 +55,45 @@ def assembly_of(dispatcher, processor=None):
     return machine.emit_assembly(module)
 
 
+def arm_assembly_of(code, processor):
+    """The assembly of LLVM's code for x86-64, emitted for another architecture."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        target = llvm.Target.from_triple("aarch64-unknown-linux-gnu")
+    except RuntimeError as error:
+        pytest.skip(f"this LLVM does not compile for arm64: {error}")
+    machine = target.create_target_machine(cpu=processor, opt=3)
+    code = re.sub('target triple = ".*"', f'target triple = "{machine.triple}"', code)
+    code = re.sub('target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', code)
+    # Numba counts references to arrays by an instruction of x86-64, outside of loops.
+    code = re.sub(r"(?:tail )?call i8 @llvm\.x86\.atomic\.sub\.cc.*", "add i8 0, 0", code)
+    code = re.sub(r"declare i8 @llvm\.x86\.atomic.*", "", code)
+    assert "llvm.x86." not in code  # which would end the process
+    return machine.emit_assembly(llvm.parse_assembly(code))
+
+
 class Loop(NamedTuple):
     """The instructions of a loop without loops in it; the last one jumps to the first."""
 
     lines: list[str]
 
+    @property
+    def is_arm(self):
+        return not any("%" in line for line in self.lines)
+
     def count(self, *, scalar=False):
         """How many operations on floats there are, by kind: those on vectors, or those on scalars."""
-        ending = "s[sd]" if scalar else "p[sd]"
-        found = {
-            kind: sum(bool(re.match(rf"\t{name}{ending}\t", line)) for line in self.lines)
-            for kind, name in KINDS.items()
-        }
+        if self.is_arm:
+            patterns = {kind: rf"\t{name}\t{'[sd]' if scalar else 'v'}\d" for kind, name in ARM_KINDS.items()}
+        else:
+            patterns = {kind: rf"\t{name}{'s[sd]' if scalar else 'p[sd]'}\t" for kind, name in KINDS.items()}
+        found = {kind: sum(bool(re.match(pattern, line)) for line in self.lines) for kind, pattern in patterns.items()}
         return {kind: count for kind, count in found.items() if count}
 
     @property
     def stack_accesses(self):
-        return sum("(%rsp" in line or "(%rbp" in line for line in self.lines)
+        return sum(bool(re.search(r"\(%r[sb]p|\[(?:sp|x29)", line)) for line in self.lines)
 
     @property
     def memory_accesses(self):
@@ -68,7 +101,8 @@ class Loop(NamedTuple):
 
     @property
     def is_straight(self):
-        return not any(re.match(r"\t(?:j|call)", line) for line in self.lines[:-1])
+        branch = r"\t(?:b|b\.\w+|blr?|cbn?z|tbn?z)\t" if self.is_arm else r"\t(?:j|call)"
+        return not any(re.match(branch, line) for line in self.lines[:-1])
 
 
 def innermost_loops(text, function=""):
@@ -78,7 +112,7 @@ def innermost_loops(text, function=""):
         if not lines or function not in lines[0]:
             continue
         labels = {line.partition(":")[0]: place for place, line in enumerate(lines) if re.match(r"\.L\w+:", line)}
-        jumps = [(place, re.match(r"\tj\w+\t(\.L\w+)", line)) for place, line in enumerate(lines)]
+        jumps = [(place, re.match(JUMP, line)) for place, line in enumerate(lines)]
         spans = {(labels[jump[1]], place) for place, jump in jumps if jump and labels.get(jump[1], place) < place}
         for first, last in sorted(spans):
             if not any((first, last) != other and first <= other[0] and other[1] <= last for other in spans):

@@ -18,7 +18,8 @@ CASE = Case("sgd", "float64", "in order")
 # For processes that have to compile each kernel.
 FEW = [Step("fused", Case("adam", "float64", "in order")), Step("lanes", Case("adam", "float64", "shuffled"))]
 FEW += [Step("lanes", Case("adam", "float32", "in order")), Step("lanes", Case("sgd", "float64", "in blocks"))]
-PROCESSORS = {"x86-64": "", "haswell": "+avx,+avx2,+fma"}
+# Their features, and the runs in a lane of float64.
+PROCESSORS = {"x86-64": ("", 8), "haswell": ("+avx,+avx2,+fma", 16)}
 
 
 def differing(steps):
@@ -46,19 +47,16 @@ def test_code_for_other_processors_gives_the_published_bits(processor, python):
     code = f"""
 import json
 from numba.core.registry import cpu_target
-from bench.engine.digests import Case, Step
-steps = {json.dumps(FEW)}
-results = [result for kernel, case in steps for result in Step(kernel, Case(*case)).results()]
-print(json.dumps([cpu_target.target_context.codegen().magic_tuple()[1:], results]))
+from bench.engine.digests import Case, Step, quadratic
+from kernels.compile.kinds import lane_width
+from kernels.losses import make_loss
+results = [result for kernel, case in {FEW!r} for result in Step(kernel, Case(*case)).results()]
+width = lane_width("lanes", "float64", quadratic.program, make_loss("squared"))
+print(json.dumps([*cpu_target.target_context.codegen().magic_tuple()[1:], width, results]))
 """
-    compiled_for, results = json.loads(
-        python(
-            code.replace("false", "False"),
-            NUMBA_CPU_NAME=processor,
-            NUMBA_CPU_FEATURES=PROCESSORS[processor],
-        )
-    )
-    assert compiled_for == [processor, PROCESSORS[processor]]
+    features, width = PROCESSORS[processor]
+    *about, results = json.loads(python(code, NUMBA_CPU_NAME=processor, NUMBA_CPU_FEATURES=features))
+    assert about == [processor, features, width]
     assert [result[2] for result in results] == [published()[case.name] for _, case in FEW]
 
 

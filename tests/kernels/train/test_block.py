@@ -4,9 +4,11 @@ from itertools import count
 
 import numpy as np
 import pytest
+from numba import config
 
-from kernels import fit
+from kernels import Model, fit
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
+from kernels.compile import kinds
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.models import quadratic
@@ -139,6 +141,37 @@ def test_a_run_does_not_depend_on_its_neighbours(size):
     apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
     for name in ("params", "memory", "status", "marks"):
         np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="lanes are arrays")
+@pytest.mark.parametrize("order", [{}, {"batch_size": 9, "shuffle": True}], ids=["per sample", "batches"])
+def test_the_number_of_runs_in_a_lane_changes_no_bit(monkeypatch, order):
+    """As many as fit the registers of AVX-512, AVX2, and SSE2 or arm64; the digests hold it in code for them."""
+    runs, found, widths = some_runs(), [], []
+    for doubles in (8, 4, 2):
+        monkeypatch.setattr(kinds, "doubles_in_register", lambda doubles=doubles: doubles)
+        widths.append(kinds.lane_width("lanes", "float64", quadratic.program, SQUARED))
+        found.append(train("lanes", "momentum(0.9)", *runs, **order))
+    assert widths == [32, 16, 8]
+    for runs in found[1:]:
+        assert_same(runs, found[0])
+
+
+def test_lanes_are_twice_as_wide_in_float32_and_with_functions(monkeypatch):
+    line, curve = Model("a*x + b"), Model("a*exp(b*x)")
+    for doubles in (8, 4, 2):
+        monkeypatch.setattr(kinds, "doubles_in_register", lambda doubles=doubles: doubles)
+        widths = [
+            kinds.lane_width(kernel, dtype, model.program, make_loss(loss))
+            for kernel, dtype, model, loss in [
+                ("lanes", "float64", line, "squared"),
+                ("lanes", "float32", line, "squared"),
+                ("lanes-fma", "float64", curve, "squared"),
+                ("lanes", "float64", line, "logcosh"),
+                ("fused", "float64", curve, "squared"),
+            ]
+        ]
+        assert widths == [4 * doubles, *[8 * doubles] * 3, 1]
 
 
 @pytest.mark.parametrize(
