@@ -71,9 +71,9 @@ def _by_machine(table: pd.DataFrame, title: str) -> dict[str, pd.DataFrame]:
 
 
 def _readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without empty columns and those for scripts; a note comes last."""
+    """Return a table without empty columns and without those that fit no terminal; a note comes last."""
     empty = {name for name in ("gate", "note") if name in table and table[name].replace("", None).isna().all()}
-    shown = [name for name in table if name not in {"machine", "place", "gated"} | empty]
+    shown = [name for name in table if name not in {"machine", "place", "date", "gated"} | empty]
     return table[sorted(shown, key="note".__eq__)]
 
 

@@ -1,1 +1,1 @@
-"""Whether one variant, run or benchmark file is slower than another."""
+"""Whether one variant, run or benchmark file is slower than another, and since when."""

@@ -178,6 +178,7 @@ class OnePassLayout(LayoutEngine):
         for title in fig.texts:
             box = title.get_window_extent(renderer)
             if title.get_rotation():
+                title.set_x(pad / width)
                 begin += box.width + pad
             elif title.get_position()[1] > 0.5:
                 title.set_y(1 - pad / height)

@@ -73,3 +73,11 @@ def test_commits_are_named_below_without_overlaps(draw, count):
     labels = figure.axes[-1].get_xticklabels()
     assert 1 <= len(labels) <= 8
     assert not overlaps(figure, labels)
+
+
+def test_the_label_of_the_axis_is_beside_those_of_its_ticks(draw):
+    figure = draw({"row": np.where(np.arange(40) < 20, 1.0, 1.02) * WOBBLE})
+    (label,) = [text for text in figure.texts if text.get_rotation()]
+    ticks = figure.axes[0].get_yticklabels()
+    assert len(ticks) > 2
+    assert not overlaps(figure, [label, *ticks])
