@@ -21,6 +21,7 @@ STEP = (
     "`git log A..B` lists the commits that may be the reason. In at most 5 of 100 histories in which nothing has "
     "changed there is a step."
 )
+DRIFT = "from the first commit to the last, where a line fits better than steps; gates are for steps"
 ANOTHER_EACH = (
     "Each run was on another machine, so there are no series. Where host names change from job to job, as in "
     "containers, a conftest.py can name the machine: see bench/README.md, Speed over time."
@@ -98,9 +99,10 @@ def trace_history(runs: list[Run]) -> History:
     points = pd.concat([found.points for found in traced], ignore_index=True)
     benchmarks = pd.DataFrame([found.benchmark for found in traced], columns=BENCHMARKS)
     steps = pd.DataFrame([step for found in traced for step in found.steps], columns=STEPS)
-    drifts = sum(found.drifts for found in traced)
+    drifts = sum(found.drift is not None for found in traced)
     summary = _summarize(benchmarks, steps, drifts, needed, int(measured["place"].nunique()))
-    return History(points[POINTS], benchmarks, steps, needed, summary, list(_describe(runs, measured, steps)))
+    notes = [*_describe_runs(runs, measured), *([("Step", STEP)] if len(steps) else []), *_describe_drifts(traced)]
+    return History(points[POINTS], benchmarks, steps, needed, summary, notes)
 
 
 class _Traced(NamedTuple):
@@ -109,7 +111,7 @@ class _Traced(NamedTuple):
     points: pd.DataFrame
     benchmark: dict[str, Any]
     steps: list[dict[str, Any]]
-    drifts: bool
+    drift: Drift | None
 
 
 def _tabulate(runs: list[Run]) -> pd.DataFrame:
@@ -119,7 +121,7 @@ def _tabulate(runs: list[Run]) -> pd.DataFrame:
     for run in runs:
         facts = {
             "machine": _machine_name(run.machine),
-            "place": places.setdefault(_key(run), len(places)),
+            "place": places.setdefault(_state_of_code(run), len(places)),
             "commit": _commit_name(run),
             "date": f"{run.committed:%Y-%m-%d %H:%M}",
             "facts": _flatten(run.machine),
@@ -130,7 +132,7 @@ def _tabulate(runs: list[Run]) -> pd.DataFrame:
     return grouped.agg({"commit": "first", "date": "first", "facts": "first", "seconds": "median"}).reset_index()
 
 
-def _key(run: Run) -> tuple[str | None, datetime | None]:
+def _state_of_code(run: Run) -> tuple[str | None, datetime | None]:
     """Return what runs of the same state of the code have in common."""
     return run.commit, None if run.commit and not run.dirty else run.measured
 
@@ -196,14 +198,13 @@ def _trace(row: str, machine: str, part: pd.DataFrame, tests: int, needed: int, 
             {"row": row, "machine": machine} | step | ratio | {"note": _differences(before["facts"], after["facts"])}
         )
     points = part.assign(relative=seconds / levels[0], level=levels / levels[0])
-    return _Traced(points, benchmark, steps, drift is not None)
+    return _Traced(points, benchmark, steps, drift)
 
 
 def _note(part: pd.DataFrame, drift: Drift | None, needed: int, *, current: bool) -> str:
     notes = []
     if drift:
-        low, middle, high = map(text, drift.ratio)
-        notes.append(f"a drift in place of steps: {middle}, interval {low} to {high}")
+        notes.append("drifts")
     if len(part) < needed:
         notes.append("too short for steps")
     if not current:
@@ -235,7 +236,17 @@ def _summarize(benchmarks: pd.DataFrame, steps: pd.DataFrame, drifts: int, neede
     return f"{series} at {count(commits, 'commit')}: {found}."
 
 
-def _describe(runs: list[Run], measured: pd.DataFrame, steps: pd.DataFrame) -> Iterator[tuple[str, str]]:
+def _describe_drifts(traced: list[_Traced]) -> list[tuple[str, str]]:
+    sizes = [
+        f"{found.benchmark['row']} ({text(ratio)}, interval {text(low)} to {text(high)})"
+        for found in traced
+        if found.drift
+        for low, ratio, high in [found.drift.ratio]
+    ]
+    return [("Drift", f"{DRIFT}: {join_names(sizes)}.")] if sizes else []
+
+
+def _describe_runs(runs: list[Run], measured: pd.DataFrame) -> Iterator[tuple[str, str]]:
     machines = list(measured["machine"].unique())
     if len(machines) == 1:
         yield "Machine", f"{machines[0]}."
@@ -243,9 +254,7 @@ def _describe(runs: list[Run], measured: pd.DataFrame, steps: pd.DataFrame) -> I
         yield f"{text(len(machines))} machines", f"never mixed in one series: {join_names(machines)}."
     if len(runs) > 2 and len(machines) == len(runs):
         yield "Careful", ANOTHER_EACH
-    if len(steps):
-        yield "Step", STEP
-    repeated = len(runs) - len({(_machine_name(run.machine), _key(run)) for run in runs})
+    repeated = len(runs) - len({(_machine_name(run.machine), _state_of_code(run)) for run in runs})
     if repeated:
         yield "Repeated", f"{count(repeated, 'run')} of a commit measured before: the median of its medians counts."
     dirty = sum(run.dirty and run.commit is not None for run in runs)

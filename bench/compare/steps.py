@@ -20,6 +20,8 @@ SHORTEST = 2 * FEWEST
 EXACT_PAIRS = 10_000
 # Logarithms are clipped this many median deviations from their median, so that no single value attracts a step.
 REACH = 5.0
+# Candidates are splits, and stretches in the middle: two tests in place of one.
+KINDS = 2
 
 
 def find_steps(times: Floats, *, tests: int = 1) -> list[int]:
@@ -48,16 +50,16 @@ def find_steps(times: Floats, *, tests: int = 1) -> list[int]:
     cuts = sorted(_search(logs, 0, level))
     while cuts:
         ends = [0, *cuts, logs.size]
-        chances = []
+        p_values = []
         # A step was found beside others that have been added or dropped since, so it is placed and tested once more.
         for i in range(1, len(ends) - 1):
             part = logs[ends[i - 1] : ends[i + 1]]
             place = _best_split(part)
             ends[i] = ends[i - 1] + place
-            chances.append(_splits(part.size) * _p_value(part[:place], part[place:]))
+            p_values.append(_splits(part.size) * _test(part[:place], part[place:]))
         cuts = ends[1:-1]
-        weakest = int(np.argmax(chances))
-        if chances[weakest] <= level:
+        weakest = int(np.argmax(p_values))
+        if p_values[weakest] <= level:
             break
         del cuts[weakest]
     return cuts
@@ -66,7 +68,7 @@ def find_steps(times: Floats, *, tests: int = 1) -> list[int]:
 def fewest_commits(tests: int) -> int:
     """Return the length of the shortest history in which a step can be found, if it is in the middle."""
     size = SHORTEST
-    while _two_kinds(_splits(size)) * 2 / comb(size, size // 2) > (1 - CONFIDENCE) / tests:
+    while KINDS * _splits(size) * 2 / comb(size, size // 2) > (1 - CONFIDENCE) / tests:
         size += 1
     return size
 
@@ -101,8 +103,8 @@ def find_drift(times: Floats, cuts: list[int]) -> Drift | None:
     line = intercept + slope * np.arange(logs.size)
     misfit_of_line = np.abs(logs - line).sum()
     misfit_of_levels = sum(np.abs(part - np.median(part)).sum() for part in np.split(logs, cuts))
-    parameters = len(cuts) + 1 + len(cuts)
-    allowed = np.exp((parameters - 2) * np.log(logs.size) / (2 * logs.size))
+    more_parameters = len(cuts) + 1 + len(cuts) - 2
+    allowed = np.exp(more_parameters * np.log(logs.size) / (2 * logs.size))
     if misfit_of_line > allowed * misfit_of_levels:
         return None
     return Drift(Ratio(*(float(np.exp(last * change)) for change in (low, slope, high))), np.exp(line))
@@ -111,9 +113,9 @@ def find_drift(times: Floats, cuts: list[int]) -> Drift | None:
 def _search(logs: Floats, first: int, level: float) -> Iterator[int]:
     """Yield the places of steps in a part of a history that begins at `first`."""
     found = [
-        (chance, places)
+        (p_value, places)
         for places, count in _candidates(logs)
-        if (chance := _two_kinds(count) * _p_value_of(logs, places)) <= level
+        if (p_value := KINDS * count * _test_against_rest(logs, places)) <= level
     ]
     if not found:
         return
@@ -129,8 +131,8 @@ def _candidates(logs: Floats) -> Iterator[tuple[list[int], int]]:
     size = logs.size
     if size < SHORTEST or np.ptp(logs) == 0:
         return
+    yield [_best_split(logs)], _splits(size)
     clipped = _clip(logs)
-    yield [_best_split(clipped)], _splits(size)
     sums = np.concatenate([[0.0], np.cumsum(clipped - clipped.mean())])
     best, places, count = -1.0, [0, 0], 0
     for length in range(FEWEST, size - 2 * FEWEST + 1):
@@ -159,22 +161,18 @@ def _best_split(logs: Floats) -> int:
 
 
 def _splits(size: int) -> int:
+    """Return the number of places at which a part can be split."""
     return size - SHORTEST + 1
 
 
-def _two_kinds(count: int) -> int:
-    """Return the factor of a p-value of a candidate that is one of `count` of its kind, where there are two kinds."""
-    return 2 * count
-
-
-def _p_value_of(logs: Floats, places: list[int]) -> float:
+def _test_against_rest(logs: Floats, places: list[int]) -> float:
     """Return the p-value of what is before a place, or between two, against the rest."""
     begin, end = (0, *places)[-2:]
-    inside = logs[begin:end]
-    return _p_value(inside, np.concatenate([logs[:begin], logs[end:]]))
+    return _test(logs[begin:end], np.concatenate([logs[:begin], logs[end:]]))
 
 
-def _p_value(one: Floats, other: Floats) -> float:
+def _test(one: Floats, other: Floats) -> float:
+    """Return the p-value of the two-sided Mann-Whitney test."""
     from scipy.stats import mannwhitneyu  # noqa: PLC0415 (heavy)
 
     method = "exact" if one.size * other.size <= EXACT_PAIRS else "asymptotic"

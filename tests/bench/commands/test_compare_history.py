@@ -118,7 +118,10 @@ def test_a_drift_is_no_step(sgdbench, tmp_path):
     code, found = told(sgdbench, tmp_path, "--gate", "1.05")
     assert code == 0
     assert found["steps"] == []
-    assert found["benchmarks"][0]["note"].startswith("a drift in place of steps: 1.")
+    assert found["benchmarks"][0]["note"] == "drifts"
+    notes = {note["about"]: note["says"] for note in found["notes"]}
+    assert notes["Drift"].startswith("from the first commit to the last, where a line fits better than steps;")
+    assert "drifts (1.498, interval 1." in notes["Drift"]
     assert "1 with a drift" in found["summary"]
 
 
