@@ -10,6 +10,8 @@ from bench.timing.paired import Timings
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
 from kernels import models
+from kernels.compile.kinds import lane_width
+from kernels.losses import make_loss
 from tests.support.frames import make_frame
 
 
@@ -84,12 +86,13 @@ def timed(monkeypatch):
 
 
 def test_an_update_is_timed_for_all_that_decides_how_long_it_takes(result, classic, timed):
-    """A call of the reference is 200 of 800 samples, or 12 of 50 batches; others take 8 epochs, of one run or of 32."""
+    """A call of the reference is 200 of 800 samples, or 12 of 50 batches; others take 8 epochs of a run or a lane."""
     table = update_seconds(result, *classic, "squared", seconds=0.02)
     assert table[[*COST_SETTINGS, "variant"]].to_numpy().tolist() == [
         ["sgd", size, True, variant] for size in (1, 16) for variant in ("reference", "fused", "lanes")
     ]
-    expected = [0.1 / 200, 0.2 / 6400, 0.3 / 6400 / 32, 0.4 / 12, 0.5 / 400, 0.6 / 400 / 32]
+    width = lane_width("lanes", "float64", models.quadratic.program, make_loss("squared"))
+    expected = [0.1 / 200, 0.2 / 6400, 0.3 / 6400 / width, 0.4 / 12, 0.5 / 400, 0.6 / 400 / width]
     np.testing.assert_allclose(table["seconds_per_update"], expected)
     # Five rounds bound the median from the shortest to the longest.
     np.testing.assert_allclose(table["seconds_per_update_low"], 0.5 * np.array(expected))
