@@ -15,11 +15,12 @@ from kernels.optimizers import OPTIMIZERS, make_optimizer
 from tests.support.rules import bound_rule, run
 
 CASE = Case("sgd", "float64", "in order")
-# For processes that have to compile each kernel.
-FEW = [Step("fused", Case("adam", "float64", "in order")), Step("lanes", Case("adam", "float64", "shuffled"))]
-FEW += [Step("lanes", Case("adam", "float32", "in order")), Step("lanes", Case("sgd", "float64", "in blocks"))]
-# Their features, and the runs in a lane of float64.
-PROCESSORS = {"x86-64": ("", 8), "haswell": ("+avx,+avx2,+fma", 16)}
+# Their features, the runs in a lane of float64, and what is trained for them: each kernel has to be compiled there.
+LANES = [Step("lanes", Case("adam", dtype, "shuffled")) for dtype in ("float64", "float32")]
+PROCESSORS = {
+    "x86-64": ("", 8, [*LANES, Step("fused", Case("adam", "float64", "in order"))]),
+    "haswell": ("+avx,+avx2,+fma", 16, [*LANES, Step("lanes", Case("sgd", "float64", "in blocks"))]),
+}
 
 
 def differing(steps):
@@ -44,20 +45,20 @@ def test_kernels_give_the_published_bits(kernel):
 def test_code_for_other_processors_gives_the_published_bits(processor, python):
     if not llvm.get_process_triple().startswith("x86_64") or not llvm.get_host_cpu_features().get("avx2"):
         pytest.skip(f"code for {processor} does not run here")
+    features, width, steps = PROCESSORS[processor]
     code = f"""
 import json
 from numba.core.registry import cpu_target
 from bench.engine.digests import Case, Step, quadratic
 from kernels.compile.kinds import lane_width
 from kernels.losses import make_loss
-results = [result for kernel, case in {FEW!r} for result in Step(kernel, Case(*case)).results()]
+results = [result for kernel, case in {steps!r} for result in Step(kernel, Case(*case)).results()]
 width = lane_width("lanes", "float64", quadratic.program, make_loss("squared"))
 print(json.dumps([*cpu_target.target_context.codegen().magic_tuple()[1:], width, results]))
 """
-    features, width = PROCESSORS[processor]
     *about, results = json.loads(python(code, NUMBA_CPU_NAME=processor, NUMBA_CPU_FEATURES=features))
     assert about == [processor, features, width]
-    assert [result[2] for result in results] == [published()[case.name] for _, case in FEW]
+    assert [result[2] for result in results] == [published()[case.name] for _, case in steps]
 
 
 def test_optimizers_that_take_powers_are_published_for_the_power_of_1():

@@ -151,7 +151,7 @@ def test_the_number_of_runs_in_a_lane_changes_no_bit(monkeypatch, order):
     for doubles in (8, 4, 2):
         monkeypatch.setattr(kinds, "doubles_in_register", lambda doubles=doubles: doubles)
         widths.append(kinds.lane_width("lanes", "float64", quadratic.program, SQUARED))
-        found.append(train("lanes", "momentum(0.9)", *runs, **order))
+        found.append(train("lanes", "sgd", *runs, **order))
     assert widths == [32, 16, 8]
     for runs in found[1:]:
         assert_same(runs, found[0])
