@@ -23,7 +23,7 @@ from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
-from bench.system.atomic import temporary_files
+from bench.system.atomic import unsynced_files
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
@@ -117,7 +117,7 @@ def sweep(
     check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
-        with temporary_files() if out is None else nullcontext():
+        with unsynced_files() if out is None else nullcontext():
             problem = make_problem(model, x, y, shared, folder, **held_out)
             if "float32" in grid.dtype:
                 _check_float32(problem, grid)

@@ -11,7 +11,7 @@ from bench.report.markdown import render_markdown
 from bench.report.page import render_page
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
-from bench.system.atomic import replace_atomically, write_text
+from bench.system.atomic import replace_atomically, unsynced_files, write_text
 from bench.tables.formatting import duration, text, write_csv, write_tables
 from bench.tables.readable import TITLES, readable_table
 from bench.tables.seconds import KERNEL
@@ -100,6 +100,11 @@ def write_run_report(
     pathlib.Path
         The page.
     """
+    with unsynced_files():  # all of them can be made again
+        return _write_run_report(run_data, svg=svg, figures=figures, progress=progress)
+
+
+def _write_run_report(run_data: RunData, *, svg: bool, figures: bool, progress: Callable[[float], None]) -> Path:
     folder, frame = run_data.result.run.folder, run_data.frame
     planned = run_data.result.planned
     captions: dict[str, str] = {}

@@ -26,7 +26,7 @@ _survives_power_failure = ContextVar("survives_power_failure", default=True)
 
 
 @contextmanager
-def temporary_files() -> Iterator[None]:
+def unsynced_files() -> Iterator[None]:
     """Write files in this block, and thread, that need not survive a power failure: each saves some milliseconds."""
     token = _survives_power_failure.set(False)
     try:

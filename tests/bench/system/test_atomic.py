@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from bench.system.atomic import replace_atomically, sync_folder, temporary_files, write_text
+from bench.system.atomic import replace_atomically, sync_folder, unsynced_files, write_text
 from bench.system.lock import lock_folder
 from tests.support.constants import ROOT
 
@@ -110,7 +110,7 @@ def test_a_lock_that_cannot_be_had_names_the_folder(tmp_path):
 def test_only_files_that_are_to_stay_are_brought_to_the_disk_at_once(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
-    with temporary_files():
+    with unsynced_files():
         write_text(tmp_path / "a.txt", "a")
         sync_folder(tmp_path)
     assert synced == []
