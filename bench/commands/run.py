@@ -2,7 +2,9 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +35,13 @@ from bench.study.schema import Study
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES
+from bench.tables.seconds import KERNEL
+from kernels.data.order import is_gathered
 from kernels.data.validation import check_held_out
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
+from kernels.optimizers import make_optimizer
+from kernels.train.compile_together import Wanted, compile_later
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -79,6 +85,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
     try:
         with open_cluster(asked.cluster) as executor:
             data = study.dataset(**mapping_display())
+            compile_later(_timed_kernels(study, data[0]))
             with show_stages(STAGES) as stages:
                 trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
                 with keep_results(folder):
@@ -91,6 +98,14 @@ def run_study(study: Study, asked: RunOptions) -> bool:
                     return measure_and_report(trained, stages, verbose=asked.verbose, svg=asked.svg)
     except UNVERIFIED as error:
         return refuse_report(error)
+
+
+def _timed_kernels(study: Study, data: Dataset) -> Iterator[Wanted]:
+    """Yield the kernels whose updates are timed after the verdict, besides those that train."""
+    model, grid, loss = study.make_model(data), study.make_grid(), make_loss(study.run.loss)
+    for optimizer, dtype, shuffle in product(grid.optimizer, grid.dtype or ["float64"], grid.shuffle):
+        gathers = is_gathered(len(data.y), shuffle)
+        yield Wanted(KERNEL, model, loss, make_optimizer(optimizer), dtype=dtype, gathers=gathers)
 
 
 def refuse_large_grid(study: Study) -> None:

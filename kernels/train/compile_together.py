@@ -4,15 +4,15 @@ A process that helps writes machine code to the cache folder, from which this on
 texts of their optimizers and losses. Whatever goes wrong there, this process compiles what is missing.
 """
 
+import atexit
 import pickle
 import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Thread
+from threading import Event, Lock, Thread
 
 from kernels.base import cache
 from kernels.base.announcements import announce
@@ -69,70 +69,130 @@ class Wanted:
         return self.kernel, self.model, self.loss.text, self.optimizer.text, own, dtype, gathers
 
 
-def compile_together(wanted: Sequence[Wanted], processes: int) -> None:
+class _Queue:
+    """The kernels that are to be compiled, those that are being compiled, and the processes that help.
+
+    Kernels for later come after all others.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.now: dict[Ingredients, Wanted] = {}
+        self.later: dict[Ingredients, Wanted] = {}
+        self.doing: dict[Ingredients, Event] = {}
+        self.helpers: dict[subprocess.Popen[bytes], Thread] = {}
+
+    def begin(self, *, own: bool) -> Wanted | None:
+        """Return a kernel to compile, for this process one that is wanted now; None where there is none."""
+        with self.lock:
+            kernels = self.now if self.now or own else self.later
+            if not kernels:
+                return None
+            made_of = next(iter(kernels))
+            self.doing[made_of] = Event()
+            return kernels.pop(made_of)
+
+    def end(self, one: Wanted) -> None:
+        """Note that a kernel is compiled, or that it could not be."""
+        with self.lock:
+            self.doing.pop(one.ingredients).set()
+
+    def wait_for(self, kernels: Iterable[Ingredients]) -> None:
+        """Wait until these are compiled by whichever process compiles them."""
+        with self.lock:
+            events = [self.doing[made_of] for made_of in kernels if made_of in self.doing]
+        if not all(event.is_set() for event in events):
+            with announce("compiling kernels"):
+                for event in events:
+                    event.wait()
+
+    def start_helpers(self, processes: int) -> None:
+        """Start processes, as many as there is work for, this process among them."""
+        count = min(processes, len(self.now) + len(self.later)) - 1
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        command = [sys.executable, "-c", HELPER.format(path=sys.path)]
+        with suppress(OSError, ValueError):  # no processes, or no Python to start
+            while len(self.helpers) < count:
+                helper = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]  # noqa: S603
+                self.helpers[helper] = Thread(target=self._feed, args=(helper,), daemon=True)
+                self.helpers[helper].start()
+
+    def stop_helpers(self) -> None:
+        """End the processes that help, in whatever they do."""
+        for helper in [*self.helpers]:
+            helper.kill()
+            helper.wait()
+
+    def _feed(self, helper: "subprocess.Popen[bytes]") -> None:
+        """Tell a helper one kernel after the other."""
+        assert helper.stdin  # noqa: S101 (for the type)
+        assert helper.stdout  # noqa: S101
+        with suppress(OSError), helper:  # it has gone
+            while (one := self.begin(own=False)) is not None:
+                try:
+                    pickle.dump(one.tell(), helper.stdin)
+                    helper.stdin.flush()
+                    if helper.stdout.read(1) != DONE:
+                        break
+                finally:
+                    self.end(one)
+        del self.helpers[helper]
+
+
+_queue = _Queue()
+atexit.register(_queue.stop_helpers)
+
+
+def compile_together(wanted: Iterable[Wanted], processes: int) -> None:
     """Compile kernels, or load them, with the help of other processes where several are in no cache.
 
     Parameters
     ----------
-    wanted : sequence of Wanted
+    wanted : iterable of Wanted
     processes : int
         How many may compile, this one included.
     """
-    distinct = {one.ingredients: one for one in wanted}
-    missing = [one for one in distinct.values() if one.is_built_in() and not is_stored(one.ingredients)]
-    missing = missing if cache.folder() else []
-    helpers = min(processes, len(missing)) - 1
-    if helpers > 0:
-        todo = deque(missing)
-        with _help(todo, helpers):
-            while (one := _next(todo)) is not None:
+    kernels = {one.ingredients: one for one in wanted}
+    with _queue.lock:
+        for made_of in kernels:
+            _queue.later.pop(made_of, None)
+        missing = _missing(kernels)
+        _queue.now |= missing
+        if missing:
+            _queue.start_helpers(processes)
+    try:
+        while (one := _queue.begin(own=True)) is not None:
+            try:
                 one.compile()
-    for one in distinct.values():
+            finally:
+                _queue.end(one)
+        _queue.wait_for(kernels)
+    except BaseException:
+        _queue.now.clear()
+        _queue.stop_helpers()
+        raise
+    for one in kernels.values():
         one.compile()
 
 
-@contextmanager
-def _help(todo: "deque[Wanted]", count: int) -> Iterator[None]:
-    """Let other processes compile what is to be done, as long as there is something; wait for them in the end."""
-    command = [sys.executable, "-c", HELPER.format(path=sys.path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    helpers: list[subprocess.Popen[bytes]] = []
-    threads: list[Thread] = []
-    try:
-        with suppress(OSError, ValueError):  # no processes, or no Python to start
-            while len(helpers) < count:
-                helpers.append(subprocess.Popen(command, **pipes))  # type: ignore[call-overload]  # noqa: S603
-        threads = [Thread(target=_feed, args=(helper, todo), daemon=True) for helper in helpers]
-        for thread in threads:
-            thread.start()
-        yield
-        with announce("compiling kernels"):
-            for thread in threads:
-                thread.join()
-    finally:
-        for helper in helpers:
-            helper.kill()
-            helper.communicate()
+def compile_later(wanted: Iterable[Wanted]) -> None:
+    """Let processes that help `compile_together` compile these too, once they have nothing else to do.
+
+    It returns at once; a later `compile_together` waits for those among its kernels that have begun.
+    """
+    with _queue.lock:
+        _queue.later |= _missing({one.ingredients: one for one in wanted})
 
 
-def _next(todo: "deque[Wanted]") -> Wanted | None:
-    """Return the next kernel that nobody compiles yet; None where there is none."""
-    try:
-        return todo.popleft()
-    except IndexError:  # another thread was faster
-        return None
-
-
-def _feed(helper: "subprocess.Popen[bytes]", todo: "deque[Wanted]") -> None:
-    """Tell a helper one kernel after the other."""
-    assert helper.stdin  # noqa: S101 (for the type)
-    assert helper.stdout  # noqa: S101
-    with suppress(OSError):  # the helper has gone
-        while (one := _next(todo)) is not None:
-            pickle.dump(one.tell(), helper.stdin)
-            helper.stdin.flush()
-            if helper.stdout.read(1) != DONE:
-                return
+def _missing(kernels: Mapping[Ingredients, Wanted]) -> dict[Ingredients, Wanted]:
+    """Return the kernels that no process has compiled or compiles, and that any process can compile."""
+    if not cache.folder():
+        return {}
+    return {
+        made_of: one
+        for made_of, one in kernels.items()
+        if made_of not in _queue.doing and one.is_built_in() and not is_stored(made_of)
+    }
 
 
 def help_compiling() -> None:

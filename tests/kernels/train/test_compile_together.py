@@ -1,7 +1,6 @@
 """Kernels that several processes compile: each once, and none is missing where a process fails."""
 
 import subprocess
-from collections import deque
 from threading import Event
 
 import pytest
@@ -10,7 +9,7 @@ from kernels import models
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.train import compile_together as together
-from kernels.train.compile_together import Wanted, compile_together
+from kernels.train.compile_together import Wanted, compile_later, compile_together
 from tests.support.constants import HANG
 
 
@@ -37,6 +36,15 @@ class Noted(Wanted):
         return super().tell()
 
 
+@pytest.fixture(autouse=True)
+def queue(monkeypatch):
+    """A queue of this test's own."""
+    own = together._Queue()
+    monkeypatch.setattr(together, "_queue", own)
+    yield own
+    own.stop_helpers()
+
+
 @pytest.fixture
 def stored(monkeypatch):
     """The numbers of the kernels in the cache folder."""
@@ -55,7 +63,6 @@ EACH = "import pickle, sys\nwhile True:\n pickle.load(sys.stdin.buffer)\n sys.st
 
 def test_a_helper_compiles_what_this_process_then_loads(python, tmp_path):
     code = """
-from collections import deque
 from time import sleep
 from kernels.base.numba_internals import record_compilations
 from kernels.losses import make_loss
@@ -66,10 +73,10 @@ loss = make_loss("logistic")  # with a function that has no name of its own
 model = make_model("a*x + b")
 wanted = [together.Wanted("fused", model, loss, make_optimizer(name)) for name in ("sgd", "averaged(sgd)")]
 print([together.is_stored(one.ingredients) for one in wanted])
-todo = deque(wanted)
-with together._help(todo, 1):
-    while todo:
-        sleep(0.01)
+together.compile_later(wanted)
+together._queue.start_helpers(2)
+while together._queue.later or together._queue.doing:
+    sleep(0.01)
 print([together.is_stored(one.ingredients) for one in wanted])
 with record_compilations() as compilations:
     together.compile_together(wanted, 2)
@@ -105,7 +112,7 @@ def test_nothing_is_started_where_there_is_nothing_to_share(monkeypatch, stored,
     monkeypatch.setattr(subprocess, "Popen", start)
     made = []
     compile_together([Noted(number, made) for number in range(4)], processes)
-    assert made == list(range(4))
+    assert made[-4:] == list(range(4))
 
 
 @pytest.mark.usefixtures("stored")
@@ -119,16 +126,45 @@ def test_where_no_process_can_be_started_this_one_does_all(monkeypatch):
     assert made == [0, 1, 2, 0, 1, 2]
 
 
-def test_an_interrupt_ends_the_helpers(monkeypatch):
+@pytest.mark.usefixtures("stored")
+def test_an_interrupt_ends_the_helpers(monkeypatch, queue):
     answers(monkeypatch, "import time; time.sleep(600)")
-    started = []
-    start = subprocess.Popen
-    monkeypatch.setattr(
-        subprocess, "Popen", lambda *args, **kwargs: started.append(start(*args, **kwargs)) or started[-1]
-    )
-    with pytest.raises(KeyboardInterrupt), together._help(deque([Noted(0, [])] * 3), 2):
-        raise KeyboardInterrupt
-    assert [helper.poll() is not None for helper in started] == [True, True]
+    helpers = []
+
+    class Interrupted(Noted):
+        def compile(self):
+            assert self.told.wait(HANG)
+            helpers.extend(queue.helpers)
+            raise KeyboardInterrupt
+
+    told = Event()
+    with pytest.raises(KeyboardInterrupt):
+        compile_together([Interrupted(number, [], told) for number in range(4)], 3)
+    assert len(helpers) == 2
+    assert all(helper.returncode for helper in helpers)
+    assert not queue.now
+
+
+@pytest.mark.usefixtures("stored")
+def test_kernels_for_later_come_last_and_are_waited_for_where_they_are_wanted(monkeypatch, queue):
+    answers(monkeypatch, EACH)
+    order, made = [], []
+
+    class Told(Noted):
+        def tell(self):
+            order.append(self.number)
+            return super().tell()
+
+    later = [Told(number, made) for number in (10, 11)]
+    compile_later(later)
+    assert not queue.helpers  # nothing is started for them alone
+    told = Event()
+    compile_together([Told(number, made, told) for number in range(2)], 2)
+    compile_together(later, 1)
+    assert made[-2:] == [10, 11]
+    assert order == sorted(order)
+    assert not queue.doing
+    assert not queue.later
 
 
 def test_the_users_own_rules_stay_in_this_process(monkeypatch):
