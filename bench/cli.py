@@ -522,7 +522,10 @@ def info(
     ] = False,
     every_optimizer: Annotated[
         bool,
-        flag("With --verify: compile the kernels of every optimizer, which takes minutes.", "--every-optimizer"),
+        flag(
+            "With --verify: compile the kernels of every optimizer, which takes ten minutes and 4 GB of memory.",
+            "--every-optimizer",
+        ),
     ] = False,
     plugin: options.Plugins = None,
 ) -> None:
