@@ -135,7 +135,6 @@ def sweep(
                 result = load_run(folder)
             if shared.confirm:
                 confirm_choices(trainer, grid, _rank(result, problem), shared.confirm)
-                result = load_run(folder)
             if problem.test is not None:
                 judge_choice(
                     result, confirmed_ranking(result, _rank(result, problem), problem), problem.loss, problem.test
