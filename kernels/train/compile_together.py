@@ -28,6 +28,8 @@ from kernels.train.trainer import form_of
 
 HELPER = "import sys; sys.path[:] = {path!r}; from kernels.train.compile_together import help_compiling as go; go()"
 DONE = b"."
+# Each takes up to a third of a gigabyte.
+MOST_PROCESSES = 16
 
 Told = tuple[str, Model, str, str, bool, str, bool]
 
@@ -108,7 +110,7 @@ class _Queue:
 
     def start_helpers(self, processes: int) -> None:
         """Start processes, as many as there is work for, this process among them."""
-        count = min(processes, len(self.now) + len(self.later)) - 1
+        count = min(processes, MOST_PROCESSES, len(self.now) + len(self.later)) - 1
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         command = [sys.executable, "-c", HELPER.format(path=sys.path)]
         with suppress(OSError, ValueError):  # no processes, or no Python to start
@@ -159,6 +161,7 @@ def compile_together(wanted: Iterable[Wanted], processes: int) -> None:
         missing = _missing(kernels)
         _queue.now |= missing
         if missing:
+            _queue.later = _missing(_queue.later)
             _queue.start_helpers(processes)
     try:
         while (one := _queue.begin(own=True)) is not None:
@@ -181,7 +184,7 @@ def compile_later(wanted: Iterable[Wanted]) -> None:
     It returns at once; a later `compile_together` waits for those among its kernels that have begun.
     """
     with _queue.lock:
-        _queue.later |= _missing({one.ingredients: one for one in wanted})
+        _queue.later |= {one.ingredients: one for one in wanted}
 
 
 def _missing(kernels: Mapping[Ingredients, Wanted]) -> dict[Ingredients, Wanted]:
