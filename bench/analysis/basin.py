@@ -1,5 +1,6 @@
 """The basin of attraction: where runs end that start anywhere in a plane of two parameters."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from kernels.base.run import CONVERGED, STATUS, Floats, Marks
 from kernels.data.samples import check_samples
 from kernels.data.validation import hold_out
 from kernels.losses import make_loss
-from kernels.model.program import evaluate
+from kernels.model.evaluate import evaluate
 from kernels.train.block import Runs
 
 # Starts along each side of the plane, if they are affordable, and at least.
@@ -115,7 +116,7 @@ def _choose_parameters(model: Model, end: Floats, starts: Floats, columns: tuple
     few = [column[:: max(1, column.size // MAX_SAMPLES)] for column in columns]
     distance = np.median(np.abs(starts - end), axis=0)
 
-    def derivatives(theta: Floats) -> list[Floats]:
+    def derivatives(theta: Floats) -> Sequence[Floats]:
         """Return the derivatives of the model at some samples."""
         with np.errstate(all="ignore"):
             return evaluate(model.program, theta, stack_columns(few, few[0].size if few else 1), np.zeros(()))[1]

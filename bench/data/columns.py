@@ -10,7 +10,7 @@ import numpy as np
 from bench.data.batches import column_headings, read_batches, table_files
 from bench.data.table_errors import NoNumbersError, find_columns
 from kernels.model.column_names import column_name, column_names, is_name
-from kernels.model.model import MAX_PARAMS
+from kernels.model.layers import MAX_PARAMS
 
 # Every column of a table without named inputs is read by itself.
 MOST_COLUMNS = 1000

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from kernels.model.column_names import column_names
 from kernels.model.expression import names, parse
-from kernels.model.model import MAX_PARAMS, Model
+from kernels.model.layers import MAX_PARAMS
+from kernels.model.model import Model
 from kernels.model.models import is_ready_made, make_model
 
 LINEAR = "w @ x + b"

@@ -25,7 +25,7 @@ from kernels.model.model import Model
 from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import learning_rates
-from kernels.train.fit import draw_start, fit
+from kernels.train.fit import fit
 from kernels.train.partial_fit import RunState, partial_fit, start_run
 
 
@@ -299,7 +299,7 @@ class SGDCurveRegressor(RegressorMixin, BaseEstimator):
     def _start(self, model: Model, seed: int) -> ArrayLike | Mapping[str, float]:
         if self.init is not None:
             return self.init
-        return np.zeros(len(model.params)) if model.is_linear else draw_start(model, seed)
+        return np.zeros(len(model.params)) if model.is_linear else model.draw_start(seed)
 
     def _last_params(self, model: Model) -> Floats:
         """Return the parameters of the run before, if they are those of the model."""

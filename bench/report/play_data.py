@@ -48,7 +48,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         x_scales = zip(np.atleast_1d(scaling.x_mean).tolist(), np.atleast_1d(scaling.x_scale).tolist(), strict=True)
         scales = [list(pair) for pair in x_scales], [float(scaling.y_mean), float(scaling.y_scale)]
     return {
-        "program": encode_program(model.program),
+        "program": encode_program(model.formula),
         "keeps": run_data.result.run.identity["patience"] != "none",
         "loss": loss.name,
         "options": list(loss.options.values()),

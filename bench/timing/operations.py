@@ -233,7 +233,7 @@ def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
 
 def _evaluate(problem: Problem, theta: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
     """Return the arguments of the loss and the derivatives of the model, for one sample."""
-    program, loss, tape = problem.model.program, make_loss(problem.loss), theta[0].tape
+    program, loss, tape = problem.model.formula, make_loss(problem.loss), theta[0].tape
     x, y = tape.symbols(program.inputs, by_sample=True), tape.symbol(by_sample=True)
     values = [*theta, *x, y if loss.of_residual else 0.0, *program.constants]
     for function, operands in program.instructions:

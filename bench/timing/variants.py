@@ -251,7 +251,7 @@ def _peer(module: str, function: str = "prepare", **options: bool) -> Callable[[
 
 
 def _is_quadratic(model: Model) -> bool:
-    return model.program == quadratic.program
+    return model.network is None and model.formula == quadratic.formula
 
 
 def _is_linear(model: Model) -> bool:

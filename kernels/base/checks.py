@@ -43,12 +43,14 @@ def check_between(name: str, value: object, low: float, high: float) -> float:
     return check_real(name, value, lambda number: low < number < high, f"a number between {low} and {high}")
 
 
-def check_integer(name: str, value: object, least: int = 1) -> int:
-    """Return `value` as an int if it is a whole number of at least `least`, and below 2**53."""
+def check_integer(name: str, value: object, least: int = 1, most: int | None = None) -> int:
+    """Return `value` as an int if it is a whole number of at least `least`, and at most `most` or below 2**53."""
     # float64 counts one by one below 2**53; the bound also keeps int64 arithmetic from overflowing.
-    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < 2**53:
+    below = 2**53 if most is None else most + 1
+    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < below:
         return int(value)
-    raise ValueError(f"{name} must be a whole number of at least {least}, not {describe(value)}")
+    wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ValueError(f"{name} must be a whole number {wanted}, not {describe(value)}")
 
 
 def check_bool(name: str, value: bool) -> bool:

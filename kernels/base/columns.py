@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, describe
 from kernels.base.run import Floats
 
+# Names that a message lists.
+LISTED = 30
 Inputs = ArrayLike | Mapping[str, ArrayLike] | None
 
 
@@ -21,7 +23,7 @@ def stack_columns(columns: Sequence[Floats], n: int) -> Floats:
     return np.reshape(columns, (len(columns), n))
 
 
-def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
+def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> tuple[Floats, ...]:
     """Return the inputs as contiguous columns, without a copy if they are that already.
 
     Parameters
@@ -29,6 +31,8 @@ def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
     inputs : sequence of str
     x : array, shape (n,) for one input or (n, inputs), or a table; None for no inputs
         Other columns of a table are ignored.
+    by_row : bool
+        Whether columns of an array are views of it, with the inputs of a sample side by side.
 
     Raises
     ------
@@ -40,7 +44,7 @@ def input_columns(inputs: Sequence[str], x: Inputs) -> tuple[Floats, ...]:
             raise ValueError(f"x must be None for a model without inputs, not {describe(x)}")
         return ()
     names = column_names(x)
-    return _columns_of_array(inputs, x) if names is None else _columns_of_table(inputs, x, names)
+    return _columns_of_array(inputs, x, by_row=by_row) if names is None else _columns_of_table(inputs, x, names)
 
 
 def column_names(x: Any) -> list[object] | None:
@@ -53,13 +57,16 @@ def column_names(x: Any) -> list[object] | None:
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
-def _columns_of_array(inputs: Sequence[str], x: Any) -> tuple[Floats, ...]:
+def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:
     table = check_array("x", x)
     if table.ndim == 1:
         table = table[:, np.newaxis]
     if table.ndim != 2 or table.shape[1] != len(inputs):
         wanted = f"(n, {len(inputs)})" if len(inputs) > 1 else "(n,) or (n, 1)"
-        raise ValueError(f"x must have shape {wanted} for inputs {inputs}, not {np.shape(x)}")
+        listed = f"inputs {tuple(inputs)}" if len(inputs) <= LISTED else f"{len(inputs):,} inputs"
+        raise ValueError(f"x must have shape {wanted} for {listed}, not {np.shape(x)}")
+    if by_row:
+        return tuple(np.ascontiguousarray(table).T)
     return tuple(np.ascontiguousarray(column) for column in table.T)
 
 

@@ -127,6 +127,83 @@ def allocate_scratch(params: int, width: int = 1) -> Scratch:
     return Scratch(np.empty(2 * 64, np.int64), np.empty((TOTAL + 1, (params + 1) * width)))
 
 
+class Room(NamedTuple):
+    """The buffers of a run of a model with vectors, in place of `Scratch`, and the layout of its network.
+
+    Where runs are trained side by side, a number is a lane, and `theta` and `slots` are those of the block.
+    """
+
+    layout: Marks
+    counts: Marks
+    batch_counts: Marks
+    rows: Marks
+    theta: Floats
+    slots: Floats
+    stack: Floats
+    sums: Floats
+    dots: Floats
+    hidden: Floats
+    before: Floats
+    scores: Floats
+    terms: Floats
+    losses: Floats
+    partials: Floats
+
+
+LEAF = 128
+"""The samples, or the weights, that are added up without being split."""
+
+
+def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, width: int, dtype: str) -> Room:
+    """Return buffers for a network.
+
+    Parameters
+    ----------
+    layout : array
+        See `kernels.model.network.Network.layout`.
+    first, last : int
+        The units of the first layer, and of the last.
+    slots : int
+        The numbers that the optimizer keeps of each parameter.
+    n : int
+        The samples of the largest batch.
+    width : int
+        The runs that are trained side by side.
+    dtype : str
+    """
+    params, terms = int(layout[0]), int(layout[2])
+    # Each halving of a batch leaves a sum waiting.
+    depth = 1 + max(0, math.ceil(math.log2(max(1, n / LEAF))) + 1)
+    own = params if width == 1 else 0
+    sizes = {
+        "theta": own,
+        "slots": own * slots,
+        "stack": LEAF,
+        "sums": LEAF,
+        "dots": terms,
+        "hidden": LEAF * first,
+        "before": first,
+        "scores": last + 1,
+        "terms": LEAF * terms,
+        "losses": LEAF,
+        "partials": depth * (params + 1),
+    }
+    buffers: dict[str, Any] = {name: allocate_aligned(size * width, dtype) for name, size in sizes.items()}
+    counts, batch_counts, rows = (np.empty(LEAF, np.int64) for _ in range(3))
+    return Room(layout, counts, batch_counts, rows, **buffers)
+
+
+def allocate_aligned(size: int, dtype: str = "float64") -> Floats:
+    """Return an array that begins at a cache line: weights that lie across two lines take up to half as long again."""
+    item = np.dtype(dtype).itemsize
+    whole = np.empty(size + CACHE_LINE // item, dtype)
+    skipped = -whole.ctypes.data % CACHE_LINE // item
+    return whole[skipped : skipped + size]
+
+
+CACHE_LINE = 64
+
+
 def samples_per_epoch(n: int, batch_size: Any, drop_last: bool) -> Any:
     """Return the number of samples that an epoch visits, for a batch size or an array of them."""
     return n - n % batch_size if drop_last else n

@@ -119,6 +119,8 @@ def _literal(node: ast.expr, composed: bool) -> Option:
         text = ast.unparse(node)
         if text.lower() in {"true", "false"}:
             return text.lower() == "true"
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return node.value
         if not isinstance(node, ast.Constant):
             parse_spec(text, "the option", composed=True)
             return text

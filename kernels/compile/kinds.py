@@ -11,6 +11,7 @@ from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
+from kernels.model.network import Network
 from kernels.model.program import EXACT, Program
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -135,7 +136,7 @@ def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optim
     return KERNELS[kernel].exact and parts_are_exact
 
 
-def lane_width(kernel: str, dtype: str, program: Program, loss: Loss) -> int:
+def lane_width(kernel: str, dtype: str, program: Program | Network, loss: Loss) -> int:
     """Return the number of runs that a kernel trains side by side, which changes none of their bits.
 
     Exact models in float64 have as many as fill `REGISTERS` vector registers. Of the quadratic, theta and the rate then
@@ -169,9 +170,9 @@ def doubles_in_register() -> int:
     return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
 
 
-def has_factor(program: Program, *, squared: bool) -> bool:
+def has_factor(program: Program | Network, *, squared: bool) -> bool:
     """Return whether the recorded loss of a model is a sum of squares that the QR factor of the samples has."""
-    return squared and program.is_linear and program.params <= MOST_PARAMS
+    return squared and isinstance(program, Program) and program.is_linear and program.params <= MOST_PARAMS
 
 
 def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:

@@ -26,7 +26,7 @@ def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int)
     """Return the samples with their factors where a kernel takes losses from them."""
     if data.factors.shape[1] or not takes_factor(kernel, model, loss, losses):
         return data
-    return data._replace(factors=make_factors(model.program, data))
+    return data._replace(factors=make_factors(model.formula, data))
 
 
 def make_factors(program: Program, data: Data) -> Floats:

@@ -34,11 +34,13 @@ from kernels.base.numba_internals import (
     use_cache,
 )
 from kernels.compile.binding import Binder, compile_bound, source_of
+from kernels.compile.network_loops import CALLED_OF_NETWORK, bind_network, common_names
 from kernels.compile.unrolled import Form, Ingredients, define, unroll
 from kernels.loops import loops
 from kernels.losses.loss import Loss
+from kernels.model.network import Network
 from kernels.model.program import Program
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay
+from kernels.optimizers.optimizer import Optimizer
 from kernels.simd import compiled_functions, lanes, tuples
 from kernels.simd import exp as lane_exp
 from kernels.simd import log as lane_log
@@ -56,6 +58,7 @@ CALLED = {
     loops.update_status.__name__,
     loops.per_sample_leg.__name__,
     loops.minibatch_leg.__name__,
+    *CALLED_OF_NETWORK,
 }
 
 wait_when_forking(*LOCKS)
@@ -87,7 +90,7 @@ class Kernel(NamedTuple):
     load: Callable[[], Any]
 
 
-def specialize(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Kernel:
+def specialize(program: Program | Network, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Kernel:
     """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
 
     Raises
@@ -98,10 +101,11 @@ def specialize(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpac
     return _build(ingredients_of(program, loss, optimizer, **form))
 
 
-def ingredients_of(program: Program, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Ingredients:
+def ingredients_of(program: Program | Network, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Ingredients:
     """Return the ingredients of a kernel; the values of options, which are arguments of it, are none."""
+    layers = program.structure if isinstance(program, Network) else ()
     return Ingredients(
-        program,
+        program.layers[-1].program if isinstance(program, Network) else program,
         loss.derivative,
         None if loss.is_squared and not optimizer.needs_loss else loss.value,
         len(loss.options),
@@ -117,6 +121,8 @@ def ingredients_of(program: Program, loss: Loss, optimizer: Optimizer, **form: U
         optimizer.gradient_at,
         optimizer.needs_norm,
         optimizer.weight_decay != 0,
+        layers=layers,
+        decay_options=optimizer.decay_options if layers else (),
         **form,
     )
 
@@ -175,6 +181,9 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     source : str
         All of it, to be read.
     """
+    if made_of.layers:
+        binder = bind_network(made_of)
+        return binder.functions, *describe_bound(binder, made_of)
     binder = make_binder(made_of)
     sums = {name: _bind_sum(binder, name, in_parts=made_of.part < made_of.width) for name in ("gradient", "recorded")}
     recorded = loops.loss_by_factor if made_of.by_factor else loops.direct_loss
@@ -199,18 +208,11 @@ def make_binder(made_of: Ingredients) -> Binder:
     written = define(unroll(made_of))
     return Binder(
         written
+        | common_names(made_of)
         | {
             "zeros": written["theta_zeros"],
-            "loss_derivative": made_of.loss_derivative,
-            "loss_value": made_of.loss_value,
             "point_of_gradient": made_of.gradient_at,
-            "rule": made_of.rule,
-            "step_clock": made_of.clock,
-            "per_sample_step": made_of.per_sample,
-            "add_weight_decay": add_weight_decay,
-            "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
-            "WIDTH": made_of.width,
-            "GATHERS": made_of.gathers,
+            "train_next": loops.train_part,
             "visit": loops.gather if made_of.gathers else loops.visit_in_copy,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,
@@ -277,6 +279,8 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     element, lanes = numba.from_dtype(np.dtype(made_of.dtype)), made_of.width > 1
     samples, visited = types.Array(element, 1, "C", readonly=True), types.Array(element, 1, "C")
     inputs, visited_inputs = (types.UniTuple(column, made_of.program.inputs) for column in (samples, visited))
+    if made_of.layers:
+        inputs, visited_inputs, visited = types.UniTuple(samples, 1), types.Tuple(()), types.int64[::1]
     vector, table, counts, order = types.float64[::1], types.float64[:, ::1], types.int64[::1], types.uint32[::1]
     data = inputs, samples, visited_inputs, visited, order, inputs, samples, types.float64[:, :, ::1]
     rates, settings = table if lanes else vector, table if made_of.options_per_run else vector
@@ -287,7 +291,13 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
         types.NamedTuple(data, run.Data),
         types.NamedTuple(hyper, run.Hyperparameters),
         types.NamedTuple(block, run.Block) if lanes else types.NamedTuple(record, run.Record),
-        types.NamedTuple((counts, table), run.Scratch),
+        _type_of_room(element) if made_of.layers else types.NamedTuple((counts, table), run.Scratch),
         types.intp,
         types.intp,
     )
+
+
+def _type_of_room(element: types.Type) -> types.Type:
+    counts = ("layout", "counts", "batch_counts", "rows")
+    fields = (types.int64[::1] if name in counts else types.Array(element, 1, "C") for name in run.Room._fields)
+    return types.NamedTuple(tuple(fields), run.Room)

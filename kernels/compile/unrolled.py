@@ -15,9 +15,11 @@ import numpy as np
 
 from kernels.compile.kinds import has_factor
 from kernels.model.functions import FUNCTIONS
+from kernels.model.network import Structure
 from kernels.model.program import Program, check_program
 from kernels.simd.compiled_functions import COMPILED
 from kernels.simd.lanes import as_float32, as_scalar, broadcast, read_lane, write_lane
+from kernels.simd.tuples import all_finite, load, store
 
 MOST_BYTES = 256
 """The size of a lane of sums, at most. Sums do not wait for each other as updates do: longer lanes only spill."""
@@ -49,7 +51,10 @@ class Form(TypedDict, total=False):
 
 
 class Ingredients(NamedTuple):
-    """The ingredients of a kernel; the values of options, which are arguments of it, are none."""
+    """The ingredients of a kernel; the values of options, which are arguments of it, are none.
+
+    Those of a model with vectors have its `layers`, and the places of the options that decay weights: scalars do not.
+    """
 
     program: Program
     loss_derivative: Callable[..., Any]
@@ -72,11 +77,13 @@ class Ingredients(NamedTuple):
     options_per_run: bool = False
     dtype: str = "float64"
     gathers: bool = False
+    layers: tuple[Structure, ...] = ()
+    decay_options: tuple[int, ...] = ()
 
     @property
     def by_factor(self) -> bool:
         """Whether losses may come from the QR factor of the samples, whose last bits differ from those of a sum."""
-        return self.fma and self.width > 1 and has_factor(self.program, squared=self.is_squared)
+        return self.fma and self.width > 1 and not self.layers and has_factor(self.program, squared=self.is_squared)
 
     @property
     def part(self) -> int:
@@ -104,7 +111,7 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
     scope |= COMPILED
     scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
-    scope |= {"as_float32": as_float32, "as_scalar": as_scalar}
+    scope |= {"as_float32": as_float32, "as_scalar": as_scalar, "load": load, "store": store, "all_finite": all_finite}
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`
@@ -113,13 +120,24 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
 
 
 def _model(made_of: Ingredients) -> list[str]:
-    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs.
-
-    The residual from a target of 0 is the prediction, in the same tree.
-    """
+    """`residual_and_derivatives`, instruction by instruction, and the access to the inputs."""
     program, of_residual = made_of.program, made_of.of_residual
+    result = "#" if of_residual else "(#, y)"
+    return [
+        unit("residual_and_derivatives", made_of, program, takes_y=of_residual, result=result),
+        written("inputs_at(x, i)", f"return ({listed(made_of.number('x[#][i]'), program.inputs)})"),
+        written("inputs_between(x, start, stop)", f"return ({listed('x[#][start:stop]', program.inputs)})"),
+        written("input_lanes_at(x, i)", f"return ({listed('read_lane(x[#], i, 8)', program.inputs)})"),
+    ]
+
+
+def unit(name: str, made_of: Ingredients, program: Program, *, takes_y: bool, result: str) -> str:
+    """Return a function of parameters, inputs and y that computes a program, instruction by instruction.
+
+    Where it does not take y into account, its residual is that from a target of 0: the prediction, in the same tree.
+    """
     names = [f"theta_{k}" for k in range(program.params)] + [f"x_{k}" for k in range(program.inputs)]
-    names.append("y" if of_residual else made_of.number("0.0"))
+    names.append("y" if takes_y else made_of.number("0.0"))
     names += [made_of.number(repr(value)) for value in program.constants]
     lines = [] if made_of.dtype == "float64" else [f"y = {made_of.number('y')}"]
     for place, (function, operands) in enumerate(program.instructions):
@@ -131,47 +149,42 @@ def _model(made_of: Ingredients) -> list[str]:
             value = made_of.number(value)  # conditions of NumPy are float64
         lines.append(f"v_{place} = {value}")
         names.append(f"v_{place}")
-    residual = names[program.residual] if of_residual else f"({names[program.residual]}, y)"
-    return [
-        _function(
-            "residual_and_derivatives(theta, x, y)",
-            f"{_listed('theta_#', program.params)} = theta",
-            *([f"{_listed('x_#', program.inputs)} = x"] if program.inputs else []),
-            *lines,
-            f"return {residual}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
-        ),
-        _function("inputs_at(x, i)", f"return ({_listed(made_of.number('x[#][i]'), program.inputs)})"),
-        _function("inputs_between(x, start, stop)", f"return ({_listed('x[#][start:stop]', program.inputs)})"),
-        _function("input_lanes_at(x, i)", f"return ({_listed('read_lane(x[#], i, 8)', program.inputs)})"),
-    ]
+    residual = result.replace("#", names[program.residual])
+    return written(
+        f"{name}(theta, x, y)",
+        f"{listed('theta_#', program.params)} = theta",
+        *([f"{listed('x_#', program.inputs)} = x"] if program.inputs else []),
+        *lines,
+        f"return {residual}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
+    )
 
 
 def _gradient(made_of: Ingredients) -> list[str]:
     """`gradient_term` with its loss last where the rule needs it, `recorded_term`, and where the gradient is taken."""
     params = made_of.program.params
-    point = f"({_listed('point_of_gradient(theta[#], state[#], options[1])', params)})"
+    point = f"({listed('point_of_gradient(theta[#], state[#], options[1])', params)})"
     return [
-        _function(
+        written(
             "gradient_term(theta, x, y, options)",
             "residual, derivatives = residual_and_derivatives(theta, x, y)",
-            f"slope = loss_derivative({_arguments(made_of)})",
-            f"return ({_listed('slope * derivatives[#]', params)}{_loss(made_of)})",
+            f"slope = loss_derivative({arguments_of_loss(made_of)})",
+            f"return ({listed('slope * derivatives[#]', params)}{_loss(made_of)})",
         ),
-        _function(
+        written(
             "recorded_term(theta, x, y, options)",
             "residual, _ = residual_and_derivatives(theta, x, y)",
-            f"return ({'residual * residual' if made_of.is_squared else f'loss_value({_arguments(made_of)})'},)",
+            f"return ({'residual * residual' if made_of.is_squared else f'loss_value({arguments_of_loss(made_of)})'},)",
         ),
-        _function("gradient_point(theta, state, options)", f"return {point if made_of.gradient_at else 'theta'}"),
+        written("gradient_point(theta, state, options)", f"return {point if made_of.gradient_at else 'theta'}"),
     ]
 
 
 def _loss(made_of: Ingredients) -> str:
     """Return the text of the loss of a sample, which follows its gradient where the rule needs it."""
-    return f" loss_value({_arguments(made_of)})," if made_of.needs_loss else ""
+    return f" loss_value({arguments_of_loss(made_of)})," if made_of.needs_loss else ""
 
 
-def _arguments(made_of: Ingredients) -> str:
+def arguments_of_loss(made_of: Ingredients) -> str:
     """Return the arguments of the functions of the loss, where `residual` is that of a sample."""
     return "residual, options[0]" if made_of.of_residual else "residual[0], residual[1], options[0]"
 
@@ -179,7 +192,7 @@ def _arguments(made_of: Ingredients) -> str:
 def _optimizer(made_of: Ingredients) -> list[str]:
     """`update` by the rule for every parameter, and `descend`, an update from one sample."""
     params = made_of.program.params
-    theta, state, gradient = (_listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
+    theta, state, gradient = (listed(f"{name}_#", params) for name in ("theta", "state", "gradient"))
     lines = ["clock = step_clock(clock, options[1])"] if made_of.clock else []
     facts = ["loss"] if made_of.needs_loss else []
     if made_of.needs_norm:
@@ -194,12 +207,12 @@ def _optimizer(made_of: Ingredients) -> list[str]:
     if made_of.needs_loss:
         gradient += " loss,"
     if made_of.per_sample:
-        descend = f"({_listed('per_sample_step(theta[#], slope, derivatives[#], lr)', params)}), state"
+        descend = f"({listed('per_sample_step(theta[#], slope, derivatives[#], lr)', params)}), state"
     else:
-        terms = _listed("slope * derivatives[#]", params) + _loss(made_of)
+        terms = listed("slope * derivatives[#]", params) + _loss(made_of)
         descend = f"update(theta, state, ({terms}), lr, options)"
     return [
-        _function(
+        written(
             "update(theta, state, gradient, lr, options)",
             f"{theta} = theta",
             f"{state} clock, = state",
@@ -207,22 +220,27 @@ def _optimizer(made_of: Ingredients) -> list[str]:
             *lines,
             f"return ({theta}), ({state} clock,)",
         ),
-        _function(
+        written(
             "descend(theta, state, residual, derivatives, lr, options)",
-            f"slope = loss_derivative({_arguments(made_of)})",
+            f"slope = loss_derivative({arguments_of_loss(made_of)})",
             f"return {descend}",
         ),
     ]
 
 
-def _memory(made_of: Ingredients) -> list[str]:
-    """Options and the optimizer's state between arrays and tuples: each parameter's slots, then the clock."""
-    params, slots, clock = made_of.program.params, made_of.slots, made_of.clock_size
+def options_function(made_of: Ingredients) -> str:
+    """Return the text of `read_options`: those of the loss, of the optimizer, and the weight decay."""
     loss, rule = made_of.loss_options, made_of.rule_options
     common = own = made_of.scalar("settings[#]")
     if made_of.options_per_run:
         common, own = made_of.scalar("settings[#, 0]"), made_of.number("read_lane(settings[#], 0, WIDTH)")
-    options = f"({_listed(common, loss)}), ({_listed(own, rule, loss)}), {own.replace('#', str(loss + rule))}"
+    options = f"({listed(common, loss)}), ({listed(own, rule, loss)}), {own.replace('#', str(loss + rule))}"
+    return written("read_options(settings)", f"return ({options})")
+
+
+def _memory(made_of: Ingredients) -> list[str]:
+    """Options and the optimizer's state between arrays and tuples: each parameter's slots, then the clock."""
+    params, slots, clock = made_of.program.params, made_of.slots, made_of.clock_size
     first = params * slots
     cells = [(f"state[{k}][{s}]", k * slots + s) for k in range(params) for s in range(slots)]
     clocks = [(f"state[{params}][{s}]", first + s) for s in range(clock)]
@@ -237,11 +255,11 @@ def _memory(made_of: Ingredients) -> list[str]:
             stores += [f"write_lane({value}, memory[{cell}], 0)" for value, cell in clocks]
         else:
             stores += [f"write_lane(broadcast({value}, WIDTH), memory[{cell}], 0)" for value, cell in clocks]
-    states = "".join(f"({_listed(slot, slots, k * slots)}), " for k in range(params))
+    states = "".join(f"({listed(slot, slots, k * slots)}), " for k in range(params))
     return [
-        _function("read_options(settings)", f"return ({options})"),
-        _function("read_state(memory)", f"return ({states}({_listed(shared, clock, first)}),)"),
-        _function("write_state(memory, state)", *(stores or ["pass"])),
+        options_function(made_of),
+        written("read_state(memory, scratch)", f"return ({states}({listed(shared, clock, first)}),)"),
+        written("write_state(memory, state)", *(stores or ["pass"])),
     ]
 
 
@@ -261,30 +279,34 @@ def _lanes(made_of: Ingredients) -> list[str]:
         return "".join(f"read_lane(cells, {k * width}{place}, {size}), " for k in range(count))
 
     in_parts = [
-        _function("read_point(cells, first)", f"return ({read(params, 'PART', ' + first')})"),
+        written("read_point(cells, first)", f"return ({read(params, 'PART', ' + first')})"),
         *(
             function
             for name, count in (("gradient", sums), ("recorded", 1))
             for function in (
-                _function(f"write_{name}_sum(cells, first, total)", *stored("total", count)),
-                _function(f"read_{name}_sum(cells)", f"return ({read(count, 'WIDTH')})"),
+                written(f"write_{name}_sum(cells, first, total)", *stored("total", count)),
+                written(f"read_{name}_sum(cells)", f"return ({read(count, 'WIDTH')})"),
             )
         ),
     ]
     return [
-        _function("read_theta(params)", f"return ({_listed(theta, params)})"),
-        _function("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
-        _function("theta_zeros()", f"return ({_listed(zero, params)})"),
-        _function("gradient_zeros()", f"return ({_listed(zero, sums)})"),
-        _function("recorded_zeros()", f"return ({_listed(zero, 1)})"),
+        written("start_from(trajectory, mark, scratch)", "return load(trajectory, mark, theta_zeros())"),
+        written("keep(trajectory, mark, theta)", "store(trajectory, mark, theta)"),
+        written("is_finite(theta)", "return all_finite(theta)"),
+        written("read_theta(params)", f"return ({listed(theta, params)})"),
+        written("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
+        written("theta_zeros()", f"return ({listed(zero, params)})"),
+        written("gradient_zeros()", f"return ({listed(zero, sums)})"),
+        written("recorded_zeros()", f"return ({listed(zero, 1)})"),
         *(in_parts if part < width else []),
     ]
 
 
-def _function(signature: str, *lines: str) -> str:
+def written(signature: str, *lines: str) -> str:
+    """Return the text of a function."""
     return f"def {signature}:\n" + "".join(f"    {line}\n" for line in lines)
 
 
-def _listed(form: str, size: int, first: int = 0) -> str:
+def listed(form: str, size: int, first: int = 0) -> str:
     """`form` for first..first+size-1, as the inside of a tuple."""
     return "".join(form.replace("#", str(k)) + ", " for k in range(first, first + size)).rstrip()

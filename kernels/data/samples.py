@@ -80,6 +80,7 @@ def allocate_data(
     batch_size: int | None = None,
     validation: Samples | None = None,
     dtype: str = "float64",
+    by_row: bool = False,
 ) -> Data:
     """Return the samples with room to gather some at a time in visiting order, where they are shuffled.
 
@@ -94,6 +95,9 @@ def allocate_data(
         The inputs, one array for each, and y of samples that are not trained on.
     dtype : str
         The type that they are rounded to, with which runs on them compute: ``"float64"`` or ``"float32"``.
+    by_row : bool
+        Whether the inputs of a sample lie side by side, for models with vectors: one array, of one row after another.
+        Shuffled samples are visited by their places then, and not gathered.
 
     Raises
     ------
@@ -109,8 +113,36 @@ def allocate_data(
         tuple(to_dtype(f"the input {k}", column, dtype) for k, column in enumerate(x, 1))
         for x in (columns, held_out[0])
     )
+    targets = to_dtype("y", y, dtype), to_dtype("y", held_out[1], dtype)
+    if by_row:
+        rows, held_out_rows = (lay_in_rows(x, dtype) for x in (columns, held_out_x))
+        return Data((rows,), targets[0], (), np.empty(size, np.int64), order, (held_out_rows,), targets[1])
     room = tuple(np.empty(size, dtype) for _ in columns), np.empty(size, dtype)
-    return Data(columns, to_dtype("y", y, dtype), *room, order, held_out_x, to_dtype("y", held_out[1], dtype))
+    return Data(columns, targets[0], *room, order, held_out_x, targets[1])
+
+
+def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64") -> Floats:
+    """Return the inputs as one array, of one row after another; without a copy of columns of such an array."""
+    base, count = columns[0].base, len(columns)
+    if (
+        base is not None
+        and base.flags.c_contiguous
+        and base.size == count * columns[0].size
+        and all(
+            column.base is base and column.strides == (base.itemsize * count,) and _begins_at(column, base) == place
+            for place, column in enumerate(columns)
+        )
+    ):
+        return base.reshape(-1)
+    rows = np.empty((columns[0].size, count), dtype)
+    for place, column in enumerate(columns):
+        rows[:, place] = column
+    return rows.reshape(-1)
+
+
+def _begins_at(column: Floats, base: Floats) -> int:
+    """Return the place of the first value of a view in an array."""
+    return (column.ctypes.data - base.ctypes.data) // base.itemsize
 
 
 def to_dtype(name: str, values: Floats, dtype: str) -> Floats:

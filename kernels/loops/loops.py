@@ -14,7 +14,7 @@ from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TO
 from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
 from kernels.loops.order import begin_order, draw_places, permute
 from kernels.simd.lanes import broadcast, read_lane, write_lane
-from kernels.simd.tuples import add, all_finite, load, scale, store, sum_lanes
+from kernels.simd.tuples import add, load, scale, store, sum_lanes
 
 Bound = Callable[..., Any]
 # The model
@@ -29,8 +29,13 @@ gradient_point: Bound  # (theta, state, options) -> where the gradient is taken
 descend: Bound  # (theta, state, r, derivatives, lr, options) -> theta, state
 update: Bound  # (theta, state, gradient, lr, options) -> theta, state
 read_options: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
-read_state: Bound  # (memory) -> state
+read_state: Bound  # (memory, scratch) -> state
 write_state: Bound  # (memory, state)
+# The run: of models with vectors theta is an array, and `kernels.loops.network` has the loops over samples.
+start_from: Bound  # (trajectory, mark, scratch) -> theta
+keep: Bound  # (trajectory, mark, theta)
+is_finite: Bound  # (theta) -> whether it is
+train_next: Bound  # train_part, or train_rows of models with vectors
 # pairwise_sum or sum_in_parts, of gradients and of recorded losses
 gradient_sum: Bound
 recorded_sum: Bound
@@ -60,19 +65,19 @@ def train(data, hyper, record, scratch, first, last):
     """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
     options = read_options(hyper.settings)
     per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
-    theta = load(record.trajectory, first, zeros())
-    state = read_state(record.memory)
+    theta = start_from(record.trajectory, first, scratch)
+    state = read_state(record.memory, scratch)
     validated = data.validation_y.size > 0
     done, epoch, start, stop = first, 0, 0, 0
     while True:
         if start == stop:
-            store(record.trajectory, done, theta)
+            keep(record.trajectory, done, theta)
             x, y, losses = data.x, data.y, record.losses
             for held_out in range(1 + validated):
                 # A single call, as it is inlined: a second takes a tenth longer to compile, a call 50 ns at every mark.
                 losses[done] = recorded_loss(theta, x, y, data.factors, held_out, options, scratch)
                 x, y, losses = data.validation_x, data.validation_y, record.validation_losses
-            status = status_of(record.losses[done], all_finite(theta), hyper.target)
+            status = status_of(record.losses[done], is_finite(theta), hyper.target)
             if validated:
                 loss, patience = record.validation_losses[done], hyper.patience * per_epoch
                 status = status_by_validation(status, loss, record.lowest, hyper.marks[done], patience)
@@ -81,7 +86,7 @@ def train(data, hyper, record, scratch, first, last):
             epoch, start, stop = leg_from(hyper, done, per_epoch)
             done += 1
         lr = as_number(hyper.rates[epoch])
-        theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
+        theta, state, start = train_next(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
     write_state(record.memory, state)
     return status, done
 
@@ -94,7 +99,7 @@ def train_block(data, hyper, block, scratch, first, last):
     options = read_options(hyper.settings)
     per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
     theta = read_theta(block.now)
-    state = read_state(block.memory_now)
+    state = read_state(block.memory_now, scratch)
     validated = data.validation_y.size > 0
     done, epoch, start, stop = first, 0, 0, 0
     while True:
@@ -111,7 +116,7 @@ def train_block(data, hyper, block, scratch, first, last):
             epoch, start, stop = leg_from(hyper, done, per_epoch)
             done += 1
         lr = as_number(read_lane(hyper.rates[epoch], 0, WIDTH))
-        theta, state, start = train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
+        theta, state, start = train_next(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
     return (MAX_EPOCHS if running else CONVERGED), done
 
 

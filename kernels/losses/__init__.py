@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec
-from kernels.losses import prediction_losses, residual_losses
+from kernels.losses import prediction_losses, residual_losses, softmax_loss
 from kernels.losses.loss import Loss
 
 LOSSES: dict[str, Callable[..., Loss]] = {
@@ -17,6 +17,7 @@ LOSSES: dict[str, Callable[..., Loss]] = {
     "epsilon_insensitive": residual_losses.epsilon_insensitive,
     "logistic": prediction_losses.logistic,
     "hinge": prediction_losses.hinge,
+    "softmax": softmax_loss.softmax,
     "poisson": prediction_losses.poisson,
     "objective": prediction_losses.objective,
 }

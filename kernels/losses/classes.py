@@ -1,20 +1,22 @@
-"""Two labels as the classes 0 and 1 of a loss, in arrays and in the columns of tables.
+"""Labels as the classes 0, 1, ... of a loss, in arrays and in the columns of tables.
 
-Labels are sorted, and the greater one is class 1, as in `sklearn.preprocessing.LabelEncoder`: "yes" beside "no", 1
-beside -1, True beside False. Targets of 0 and 1 are classes already.
+Labels are sorted, as in `sklearn.preprocessing.LabelEncoder`: of two the greater one is class 1, "yes" beside "no", 1
+beside -1, True beside False. Targets of 0 and 1, or of all whole numbers from 0 on, are classes already.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.checks import check_unmasked, describe, describe_row
 from kernels.base.run import Floats
 from kernels.losses import LOSSES
 from kernels.losses.loss import Loss
+from kernels.losses.softmax_loss import MOST_CLASSES
+from kernels.model.model import Model
 
 Label = str | bool | int | float
 SHOWN = 5
@@ -22,23 +24,34 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Classes:
-    """The labels of the classes 0 and 1."""
+    """The labels of the classes 0, 1, ..., in this order."""
 
-    labels: tuple[Label, Label]
+    labels: tuple[Label, ...]
 
     def __str__(self) -> str:
-        zero, one = self.labels
-        return f"{one!r} is class 1, and {zero!r} is class 0"
+        if len(self.labels) == 2:
+            zero, one = self.labels
+            return f"{one!r} is class 1, and {zero!r} is class 0"
+        return f"{_listed(self.labels)}, as the classes 0 to {len(self.labels) - 1}"
 
     def encode(self, y: ArrayLike, what: str = "y") -> Floats:
         """Return labels as classes, shape (n,); other labels are refused with the row of the first."""
         given = np.asarray(y)
-        zero, one = (np.asarray(given == label, dtype=np.bool_) for label in self.labels)
-        if zero.shape != given.shape or not (good := zero | one).all():
-            row = 0 if zero.shape != given.shape else int(np.argmin(good))
-            found, (first, second) = given.ravel()[row], self.labels
-            raise ValueError(f"{what} must be {first!r} or {second!r}, and is {_plain(found)!r} in {describe_row(row)}")
-        return one.astype(np.float64)
+        found = np.full(given.shape, np.nan)
+        for number, label in enumerate(self.labels):
+            same = np.asarray(given == label, dtype=np.bool_)
+            if same.shape == given.shape:
+                found[same] = number
+        if np.isnan(found).any():
+            row = int(np.argmax(np.isnan(found)))
+            wanted = " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_listed(self.labels)}"
+            value = _plain(given.ravel()[row])
+            raise ValueError(f"{what} must be {wanted}, and is {value!r} in {describe_row(row)}")
+        return found
+
+    def decode(self, classes: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the labels of classes, shape (n,)."""
+        return np.array(self.labels)[classes]
 
 
 def takes_classes(loss: Loss) -> bool:
@@ -66,7 +79,7 @@ def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
     Raises
     ------
     ValueError
-        If there are labels that the loss does not take, or not two of them.
+        If there are labels that the loss does not take, or not as many as it takes.
     """
     check_unmasked(what, y)
     try:
@@ -89,21 +102,59 @@ def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
     if given.dtype.kind == "f" and not np.isfinite(given).all():
         return None  # which is refused where numbers are checked
     labels = [_plain(label) for label in np.unique(given)]
-    return None if given.dtype.kind != "b" and labels == [0, 1] else classes_of(labels, loss, what)
+    known = range(len(labels)) if loss.by_class and len(labels) > 1 else range(2)
+    return None if given.dtype.kind not in "bUT" and labels == list(known) else classes_of(labels, loss, what)
+
+
+def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
+    """Return the number of scores that a loss takes for targets: that of their classes, or 1."""
+    if not loss.by_class:
+        return 1
+    return len(classes.labels) if classes else int(y.max(initial=1.0)) + 1
+
+
+def model_for_classes(model: Model, loss: Loss, classes: Classes | None, y: ArrayLike) -> Model:
+    """Return the model with a score for each class that the targets have, where the loss takes scores of classes.
+
+    Raises
+    ------
+    ValueError
+        If it has another number of scores already.
+    """
+    if not loss.by_class and model.classes == 1:
+        return model
+    if not loss.by_class:
+        raise ValueError(f"loss must be softmax for a model of {model.classes} classes, not {loss.name!r}")
+    try:
+        targets = np.asarray(y, np.float64)
+    except (TypeError, ValueError):
+        return model  # which are refused where numbers are checked
+    loss.check_targets(targets.ravel())
+    count = count_classes(loss, classes, targets)
+    if model.classes not in {1, count}:
+        raise ValueError(f"y must hold {model.classes} classes for a model of as many, and holds {count}")
+    return model if model.classes == count else model.with_classes(count)
 
 
 def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classes:
-    """Return the classes of distinct labels, which must be two that can be sorted."""
+    """Return the classes of distinct labels, which must be as many as the loss takes, and can be sorted."""
     try:
         ordered = sorted(labels)
     except TypeError:
         raise ValueError(f"{what} must hold labels of one kind, not numbers beside texts") from None
-    if len(ordered) != 2:
-        shown = ", ".join(map(repr, ordered[:SHOWN])) + (", ..." if len(ordered) > SHOWN else "")
-        held = f"only {shown}" if len(ordered) == 1 else f"{len(ordered):,} values: {shown}"
-        raise ValueError(f"{what} must hold two classes for the loss {loss.name!r}, such as 0 and 1, and holds {held}")
-    zero, one = ordered
-    return Classes((zero, one))
+    most = MOST_CLASSES if loss.by_class else 2
+    if not 2 <= len(ordered) <= most:
+        held = f"only {_listed(ordered)}" if len(ordered) == 1 else f"{len(ordered):,} values: {_listed(ordered)}"
+        wanted = f"2 to {most} classes" if loss.by_class else "two classes"
+        hint = "; of more than two the loss is softmax" if 2 < len(ordered) <= MOST_CLASSES else ""
+        raise ValueError(
+            f"{what} must hold {wanted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
+        )
+    return Classes(tuple(ordered))
+
+
+def _listed(labels: Sequence[Label]) -> str:
+    return ", ".join(map(repr, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
 
 
 def encode_classes(classes: Classes | None, y: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:

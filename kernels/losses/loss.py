@@ -1,6 +1,6 @@
 """A loss of one residual, or of a prediction and its target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,7 +11,9 @@ from kernels.base.checks import check_finite, describe_row
 from kernels.base.run import Floats
 from kernels.base.spec import spec_text
 from kernels.base.weak_scalars import as_scalars
-from kernels.model.program import Program, evaluate
+from kernels.model.evaluate import evaluate
+from kernels.model.network import Network
+from kernels.model.program import Program
 
 CHUNK = 1_000_000
 SQUARES = "mean squared residual"
@@ -67,6 +69,8 @@ class Loss:
     mean : callable, optional
         From predictions to the expected targets, such as probabilities; predictions of a loss of the residual are
         expected targets themselves.
+    by_class : bool
+        Whether predictions are scores of classes, one for each.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Loss:
     targets: Targets | None = None
     metric: Metric | None = None
     mean: Callable[[Floats], Floats] | None = None
+    by_class: bool = False
 
     def __post_init__(self) -> None:
         # As floats, so that two spellings of a number are the same text.
@@ -91,18 +96,21 @@ class Loss:
         """The text that `kernels.losses.make_loss` reads back, such as ``"huber(delta=1.0)"``."""
         return spec_text(self.name, self.options)
 
-    def evaluate(self, program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[tuple[Any, ...], list[Floats]]:
+    def evaluate(
+        self, program: Program | Network, theta: Floats, x: Floats, y: Floats
+    ) -> tuple[tuple[Any, ...], Sequence[Floats]]:
         """Return the arguments of `value` and `derivative`, and the derivatives of the model, with NumPy.
 
         See `kernels.model.program.evaluate`. The prediction is the residual for a target of 0, in the same order of
         operations.
         """
-        options = as_scalars(self.options.values(), theta)
-        if self.of_residual:
-            residual, derivatives = evaluate(program, theta, x, y)
-            return (residual, options), derivatives
-        prediction, derivatives = evaluate(program, theta, x, np.zeros(np.shape(y))[()])
-        return (prediction, y, options), derivatives
+        found, derivatives = evaluate(program, theta, x, y if self.of_residual else np.zeros(np.shape(y))[()])
+        return self.arguments(found, y), derivatives
+
+    def arguments(self, found: Floats, y: Floats) -> tuple[Any, ...]:
+        """Return the arguments of `value` and `derivative`, from residuals or predictions and the targets."""
+        options = as_scalars(self.options.values(), found)
+        return (found, options) if self.of_residual else (found, y, options)
 
     def recorded(self, arguments: tuple[Any, ...]) -> Any:
         """Return the values whose mean runs record, elementwise, from the arguments that `evaluate` returns."""

@@ -106,7 +106,7 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
     expected = _from_tree(model, tree, theta, x, _stay)
     size = np.max(np.abs(expected[0]), where=np.isfinite(expected[0]), initial=1)
     y = np.multiply(rng.standard_normal(x.shape[1]), size)
-    ours = _from_program(model.program, theta, x, y, _stay)
+    ours = _from_program(model.formula, theta, x, y, _stay)
     finite = np.isfinite(ours)
     expected_moves, our_moves = np.zeros_like(expected), np.zeros_like(ours)
     steps = [NUDGE * np.where(size, size, 1) for size in (np.abs(theta), np.abs(x).max(axis=1, keepdims=True))]
@@ -114,7 +114,7 @@ def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.
         theta_near, x_near = (u + step * rng.uniform(-1, 1, u.shape) for u, step in zip((theta, x), steps, strict=True))
         move = partial(_move, rng)
         expected_near = _from_tree(model, tree, theta_near, x_near, move)
-        ours_near = _from_program(model.program, theta_near, x_near, y, move)
+        ours_near = _from_program(model.formula, theta_near, x_near, y, move)
         expected_moves = np.maximum(expected_moves, np.abs(expected_near - expected))
         our_moves = np.maximum(our_moves, np.abs(ours_near - ours))
         finite |= np.isfinite(ours_near)  # at a single point it may be infinite, as the derivative of arcsin at 1

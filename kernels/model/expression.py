@@ -38,7 +38,14 @@ class Call(NamedTuple):
     operands: "tuple[Node, ...]"
 
 
-Node = Number | Name | Call
+class Product(NamedTuple):
+    """The scalar products of weights with a vector: a group of inputs, or the units of a hidden layer."""
+
+    weights: str
+    operand: "Node"
+
+
+Node = Number | Name | Call | Product
 
 MAX_LENGTH = 1000  # characters of text
 MAX_NAME = 64  # characters of a name
@@ -119,13 +126,14 @@ _NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII
 _ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions"
 _HINTS = {"^": "a power is written **", "=": "give only the right-hand side, as in a*x + b"}
 _HINTS["@"] = "it stands in models alone, as in w @ x"
+_PRODUCT = "a name @ x, as in 2*(w @ x) + b, or a name @ a hidden layer, as in v @ tanh(W @ x + c)"
 
 
 class _PlaceError(Exception):
     """`(start, end, reason)`: text[start:end] is refused; `{}` in the reason stands for that piece."""
 
 
-def parse(text: str) -> Node:
+def parse(text: str, *, products: bool = False) -> Node:
     """Read an expression such as `a*exp(-b*x) + c`.
 
     Accepted are decimal numbers, `pi`, names (letters of any script, digits and `_`, a letter first; not nan or inf,
@@ -139,10 +147,12 @@ def parse(text: str) -> Node:
     text : str
         One line of at most 1,000 characters, at most 100 operations deep; a constant exponent lies between
         -64 and 64.
+    products : bool
+        Whether it may have scalar products, such as ``w @ x``, or ``v @ tanh(W @ x + c)`` of a hidden layer.
 
     Returns
     -------
-    Number, Name or Call
+    Number, Name, Call or Product
         The tree. A part made of numbers only is one float64 `Number`; nothing else is simplified.
 
     Raises
@@ -151,31 +161,35 @@ def parse(text: str) -> Node:
         If the text is anything else, or a constant part of it is not a finite real number (`1/0`, `log(-1)`).
         The message is one line with the column, counted from 1, and the piece of text that stands there.
     """
-    return _read(text, lambda code: _convert(_checked_tree(code), 0))
+    return _read(text, lambda code: _convert(_checked_tree(code, products=products), 0))
 
 
-def read_products(text: str, vector: str) -> list[tuple[ast.expr, str]]:
-    """Return the scalar products in an expression, such as `w @ x`, in order, each with the name on its left.
+class Piece(NamedTuple):
+    """A product in the text of an expression: its begin and end, the name of its weights, and the text on its right."""
+
+    start: int
+    stop: int
+    weights: str
+    operand: str
+
+
+def find_products(text: str) -> list[Piece]:
+    """Return the products in an expression that stand in no other product, in order.
 
     Parameters
     ----------
     text : str
-        Columns are counted in it without the blanks around it.
-    vector : str
-        The name on the right of each ``@``.
+        An expression that `parse` has read, without blanks around it.
     """
 
-    def find(code: str) -> list[tuple[ast.expr, str]]:
-        found = []
-        for node in ast.walk(_checked_tree(code, products=True)):
-            match node:
-                case ast.BinOp(op=ast.MatMult(), left=ast.Name(id=name), right=ast.Name(id=right)) if right == vector:
-                    found.append((node, name))
-                case ast.BinOp(op=ast.MatMult()):
-                    raise _error_at(node, f"{{}} must be a name @ {vector}, as in 2*(w @ {vector}) + b")
-        return sorted(found, key=lambda product: product[0].col_offset)
+    def find(node: ast.AST) -> list[Piece]:
+        match node:
+            case ast.BinOp(left=ast.Name(id=weights), op=ast.MatMult(), right=right):
+                operand = text[right.col_offset : right.end_col_offset]
+                return [Piece(node.col_offset, node.end_col_offset or 0, weights, operand)]
+        return [piece for child in ast.iter_child_nodes(node) for piece in find(child)]
 
-    return _read(text, find)
+    return sorted(find(_python_tree(text)))
 
 
 def _read(text: str, read: Callable[[str], T]) -> T:
@@ -206,6 +220,8 @@ def names(node: Node) -> tuple[str, ...]:
             return (name,)
         case Call(_, operands):
             return tuple(dict.fromkeys(name for operand in operands for name in names(operand)))
+        case Product(weights, operand):
+            return tuple(dict.fromkeys((weights, *names(operand))))
     return ()
 
 
@@ -285,7 +301,7 @@ def _python_tree(code: str) -> ast.expr:
     return tree
 
 
-def _convert(node: ast.expr, depth: int) -> Node:
+def _convert(node: ast.expr, depth: int) -> Node:  # noqa: PLR0911, PLR0912 (a case for each node)
     if depth > MAX_DEPTH:
         raise _error_at(node, f"more than {MAX_DEPTH} operations deep at {{}}")
     operands: list[ast.expr]
@@ -302,6 +318,8 @@ def _convert(node: ast.expr, depth: int) -> Node:
             return _convert(operand, depth + 1)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             function, operands = "negative", [operand]
+        case ast.BinOp(op=ast.MatMult()):
+            return _product(node, depth)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             function, operands = _OPERATORS[type(op)], [left, right]
         case ast.Call():
@@ -313,6 +331,20 @@ def _convert(node: ast.expr, depth: int) -> Node:
         case _:
             raise _error_at(node, "{} is not allowed; " + _ALLOWED)
     return _call(node, function, operands, tuple(_convert(operand, depth + 1) for operand in operands))
+
+
+def _product(node: ast.BinOp, depth: int) -> Node:
+    """Return the product of weights with a group of inputs, or with the units of a hidden layer."""
+    match node.left, node.right:
+        case ast.Name(id=weights), ast.Name(id=group) if not {weights, group} & _SPELLINGS.keys():
+            return Product(weights, Name(group))
+        case ast.Name(id=weights), right if weights not in _SPELLINGS and _has_product(right):
+            return Product(weights, _convert(right, depth + 1))
+    raise _error_at(node, f"{{}} must be {_PRODUCT}")
+
+
+def _has_product(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.MatMult) for part in ast.walk(node))
 
 
 def _choice(node: ast.Call, depth: int) -> Node:

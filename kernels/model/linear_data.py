@@ -7,13 +7,15 @@ import numpy as np
 
 from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
-from kernels.model.program import Program, evaluate
+from kernels.model.evaluate import evaluate
+from kernels.model.network import Network
+from kernels.model.program import Program
 
 # Rows that are factored at a time: LAPACK takes 8 ns for a row of four in the caches, and 50 beyond.
 CHUNK = 8192
 
 
-def make_rows(program: Program, x: tuple[Floats, ...], y: Floats) -> Floats:
+def make_rows(program: Program | Network, x: tuple[Floats, ...], y: Floats) -> Floats:
     """Return the design and the targets side by side, shape (n, P + 1)."""
     rows = np.empty((y.size, program.params + 1))
     with np.errstate(all="ignore"):

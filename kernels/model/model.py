@@ -2,27 +2,30 @@
 
 from __future__ import annotations  # so that `help` shows the names of types
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_array, did_you_mean, meant_by
+from kernels.base.checks import check_array, check_integer, describe, did_you_mean, meant_by
 from kernels.base.columns import Inputs, input_columns, stack_columns
 from kernels.base.run import Floats
-from kernels.model.column_names import is_name
-from kernels.model.expression import Name, names, parse, reads_as_number
+from kernels.model.evaluate import evaluate
+from kernels.model.expression import Name, names, parse
+from kernels.model.inputs import Given, check_names, read_inputs
+from kernels.model.layers import MAX_CLASSES, MAX_PARAMS, MAX_UNITS, Vector, build_network, flat_names
 from kernels.model.linear_data import make_rows
-from kernels.model.products import expand_products
-from kernels.model.program import Program, evaluate
+from kernels.model.network import Network
+from kernels.model.program import Program
 from kernels.model.program_cache import compile_program
 
 if TYPE_CHECKING:
     import sympy
 
-# numba builds no tuple of more than 30 items, and the optimizer's state has one for each parameter and one more.
-MAX_PARAMS = 29
+# Names that a message lists.
+LISTED = 30
 
 
 class Model:
@@ -35,13 +38,22 @@ class Model:
         tan, sinh, cosh, tanh, arcsin, arccos, arctan, erf, sigmoid, softplus, relu, abs, ``max(a, b)``, ``min(a, b)``
         and ``where(x < a, b, c)`` with one of ``< <= > >=``. It is parsed, never evaluated. At kinks the derivatives
         are those of PyTorch: of relu and abs at 0 it is 0, of max and min at a tie half that of each argument; that of
-        ``where`` is the one of the branch taken. ``w @ x`` is written out as a sum of products with all inputs, as in
-        ``w1*x1 + w2*x2``; see `kernels.model.products.expand_products`.
-    inputs : sequence of str
-        The names that stand for data, all of which the expression uses; there may be none.
+        ``where`` is the one of the branch taken.
+
+        ``w @ x`` is the scalar product of weights with all inputs, or with those of a group, of any number:
+        ``np.add.reduce(w * x)``. At most 29 scalars and products stand together. ``v @ tanh(W @ x + c)`` has a hidden
+        layer, with as many units as `hidden` says. See `kernels.model.network`.
+    inputs : sequence of str, or mapping
+        The names that stand for data, all of which the expression uses; there may be none. Together they are the group
+        ``x`` on the right of ``@``. A mapping names columns and groups of them: ``{"x": ["hp", "weight"], "age":
+        "age"}``.
     params : sequence of str, optional
         The names that are fitted, in the order in which parameter vectors list them. Without it: all names that are
-        no inputs, in order of appearance.
+        no inputs, in order of appearance. Models with vectors have names such as ``w[hp]`` and ``b``, in that order.
+    classes : int
+        The number of scores, at most 100: with more than one, each class has a score with parameters of its own.
+    hidden : int, optional
+        The units of the hidden layer, at most 1,000.
 
     Raises
     ------
@@ -49,14 +61,35 @@ class Model:
         If the expression cannot be read, with the place; if the names do not fit it.
     """
 
-    def __init__(self, expression: str, inputs: Sequence[str] = ("x",), params: Sequence[str] | None = None) -> None:
-        expression = expand_products(expression, _check_names("inputs", inputs))
-        found = names(parse(expression))
-        self.expression = expression
-        self._program: Program | None = None
-        self.inputs = tuple(inputs)
-        self.params = _check_names(
-            "params", [name for name in found if name not in inputs] if params is None else params
+    def __init__(
+        self,
+        expression: str,
+        inputs: Given = ("x",),
+        params: Sequence[str] | None = None,
+        *,
+        classes: int = 1,
+        hidden: int | None = None,
+    ) -> None:
+        columns = read_inputs(inputs)
+        self._given_inputs = inputs if isinstance(inputs, Mapping) else tuple(inputs)
+        found = names(parse(expression, products=True))
+        self.expression, self.inputs = expression, columns.columns
+        self.classes, self.hidden = classes, hidden
+        self._given = columns
+        self._program: Program | Network | None = None
+        self.vectors: dict[str, Vector] = {}
+        if "@" in expression or classes > 1 or hidden is not None:
+            if params is not None:
+                raise ValueError(f"params must be left out of a model with vectors, such as {expression!r}")
+            check_integer("classes", classes, 1, MAX_CLASSES)
+            self._program, self.vectors = build_network(
+                expression, columns, classes, None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
+            )
+            self.params = flat_names(self.vectors)
+            self._check_inputs(found)
+            return
+        self.params = check_names(
+            "params", [name for name in found if name not in columns.single] if params is None else params
         )
         if not self.params:
             raise ValueError(f"the expression {expression!r} has no parameters besides its inputs {self.inputs}")
@@ -71,25 +104,70 @@ class Model:
         for name in self.params:
             if name not in found:
                 raise ValueError(f"the parameter {name!r} does not occur in the expression {expression!r}")
-        # A misspelt or renamed column would become a parameter.
-        for name in self.inputs:
-            if name not in found:
+        self._check_inputs(found)
+
+    def _check_inputs(self, found: Sequence[str]) -> None:
+        """Refuse an input that is not used: a misspelt or renamed column would become a parameter."""
+        given = self._given
+        used = [group for group in given.groups if group in found and "@" in self.expression]
+        covered = {place for group in used for place in range(given.groups[group][0], sum(given.groups[group]))}
+        for name, place in given.single.items():
+            if name not in found and place not in covered:
                 meant = meant_by(name, found)
                 raise ValueError(
-                    f"the expression {expression!r} must use its input {name!r}{meant}: inputs must say which of "
+                    f"the expression {self.expression!r} must use its input {name!r}{meant}: inputs must say which of "
                     f"{', '.join(found) or 'no names'} stand for data"
                 )
+        for name, (first, _) in given.groups.items():
+            if name not in used and first not in given.single.values():
+                raise ValueError(f"the expression {self.expression!r} must use its group of inputs {name!r}")
 
     def __repr__(self) -> str:
-        return f"Model({self.expression!r}, inputs={self.inputs}, params={self.params})"
+        return f"Model({self.expression!r}, {self.arguments})"
 
     @property
-    def program(self) -> Program:
-        """The residual and its derivatives as straight-line code."""
+    def arguments(self) -> str:
+        """The arguments of `Model` besides the expression, as Python writes them."""
+        if not self.vectors:
+            return f"inputs={self.inputs}, params={self.params}"
+        inputs: Any = self._given_inputs
+        classes = f", classes={self.classes}" if self.classes > 1 else ""
+        return f"inputs={inputs}{classes}" + (f", hidden={self.hidden}" if self.hidden else "")
+
+    @property
+    def program(self) -> Program | Network:
+        """The residual and its derivatives as straight-line code, or layers of it where the model has vectors."""
         # No cached_property: up to Python 3.11 it has a lock, which would stay held in a fork while a thread derives.
         if self._program is None:
             self._program = compile_program(self.expression, self.inputs, self.params)
         return self._program
+
+    @property
+    def formula(self) -> Program:
+        """The residual and its derivatives of a model without vectors.
+
+        Raises
+        ------
+        ValueError
+            If the model has vectors.
+        """
+        program = self.program
+        if isinstance(program, Network):
+            raise ValueError(f"the model must be an expression of single inputs, and {self.expression!r} has vectors")
+        return program
+
+    @property
+    def network(self) -> Network | None:
+        """The layers of a model with vectors; None for others."""
+        return self._program if isinstance(self._program, Network) else None
+
+    def with_classes(self, classes: int) -> Model:
+        """Return the model with a score for each of some classes, and parameters of each score's own."""
+        return Model(self.expression, self._given_inputs, classes=classes, hidden=self.hidden)
+
+    def with_inputs(self, inputs: Given) -> Model:
+        """Return a model with vectors of other inputs."""
+        return Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
 
     @property
     def is_linear(self) -> bool:
@@ -107,16 +185,16 @@ class Model:
 
         Returns
         -------
-        array, shape (n,)
+        array, shape (n,); of a model with classes (n, classes)
         """
         return self.predict_columns(self.vector(params), self.columns(x))
 
     def predict_columns(self, params: Floats, columns: tuple[Floats, ...]) -> Floats:
-        """Return the model at samples whose inputs are columns, shape (n,)."""
+        """Return the model at samples whose inputs are columns, shape (n,) or (n, classes)."""
         shape = columns[0].shape if columns else (1,)
         with np.errstate(all="ignore"):
             f, _ = evaluate(self.program, params, stack_columns(columns, *shape), np.zeros(()))
-        return np.array(np.broadcast_to(f, shape))
+        return np.array(f.T if self.classes > 1 else np.broadcast_to(f, shape))
 
     def design_matrix(self, x: Inputs) -> Floats:
         """Return the derivatives of a linear model by its parameters, a row for each sample.
@@ -148,15 +226,50 @@ class Model:
             raise ValueError(f"the model must be linear in its parameters, and {self.expression!r} is not")
 
     def columns(self, x: Inputs) -> tuple[Floats, ...]:
-        """Return the inputs as contiguous columns; see `kernels.base.columns.input_columns`."""
-        return input_columns(self.inputs, x)
+        """Return the inputs as columns; see `kernels.base.columns.input_columns`.
 
-    def vector(self, params: ArrayLike | Mapping[str, float], what: str = "params") -> Floats:
+        They are contiguous, but for models with vectors, where those of an array are views of its rows.
+        """
+        return input_columns(self.inputs, x, by_row=bool(self.vectors))
+
+    def coef(self, params: Floats, name: str) -> Floats:
+        """Return the parameters of one name, in their shape, as a view.
+
+        Parameters
+        ----------
+        params : array, shape (params,)
+        name : str
+            Such as ``"w"``: shape (length,), with classes or hidden units before it; of a scalar () or (classes,).
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of that name.
+        """
+        if not self.vectors and name in self.params:
+            return np.asarray(params[self.params.index(name)])
+        if name not in self.vectors:
+            known = tuple(self.vectors or self.params)
+            raise ValueError(f"there is no parameter {name}{did_you_mean(name, known)}; these are {', '.join(known)}")
+        first, shape, _ = self.vectors[name]
+        return params[first : first + math.prod(shape)].reshape(shape)
+
+    def draw_start(self, seed: int) -> Floats:
+        """Return the parameters to start from where none are given, shape (params,).
+
+        Standard normal draws of the seed; in models with vectors zeros if they are linear, and else draws divided by
+        the square root of the length for weights, and zeros for constants that are added.
+        """
+        draws = np.random.default_rng(seed).standard_normal(len(self.params))
+        return draws if self.network is None else draws * self.network.start_scale
+
+    def vector(self, params: ArrayLike | Mapping[str, ArrayLike], what: str = "params") -> Floats:
         """Return parameter values as an array in the order of `params`.
 
         Parameters
         ----------
         params : array, shape (params,), or a mapping of all names to values
+            In models with vectors a name such as ``w`` stands for all its numbers, and a number for each of them.
         what : str
             Their name in error messages.
 
@@ -166,37 +279,48 @@ class Model:
             If there are not as many as parameters, a name is missing or unknown, or a value is not finite.
         """
         if isinstance(params, Mapping):
-            named = ", ".join(self.params)
+            params = self._flatten(params, what) if self.vectors else dict(params)
+            named = _listed(self.params)
             if unknown := next((name for name in params if name not in self.params), None):
                 close = did_you_mean(str(unknown), self.params)
                 raise ValueError(f"{what} has a value for {unknown}, which is no parameter{close}; these are {named}")
             if missing := [name for name in self.params if name not in params]:
-                raise ValueError(f"{what} has no value for {', '.join(missing)}; the parameters are {named}")
-            params = [params[name] for name in self.params]
+                raise ValueError(f"{what} has no value for {_listed(missing)}; the parameters are {named}")
+            params = cast(ArrayLike, [params[name] for name in self.params])
         vector = check_array(what, params)
         if vector.shape != (len(self.params),):
-            wanted = f"{len(self.params)} numbers for {', '.join(self.params)}"
+            wanted = f"{len(self.params)} numbers for {_listed(self.params)}"
             raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
         if not np.isfinite(vector).all():
-            raise ValueError(f"{what} must be finite numbers, not {vector.tolist()}")
+            raise ValueError(f"{what} must be finite numbers, not {describe(vector.tolist())}")
         return vector
+
+    def _flatten(self, params: Mapping[str, ArrayLike], what: str) -> dict[str, Any]:
+        """Return a value for each parameter, from numbers and arrays by the names of vectors or of parameters."""
+        found: dict[str, Any] = {}
+        for name, value in params.items():
+            if name not in self.vectors:
+                found[name] = value
+                continue
+            first, shape, _ = self.vectors[name]
+            given = check_array(f"{what}[{name!r}]", value)
+            if given.shape not in {(), shape}:
+                raise ValueError(f"{what}[{name!r}] must have shape {shape}, not {given.shape}")
+            names = self.params[first : first + math.prod(shape)]
+            found |= zip(names, np.broadcast_to(given, shape).ravel().tolist(), strict=True)
+        return found
 
     def sympy(self) -> tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]:
         """Return the model as a sympy expression, with the symbols of its parameters and of its inputs."""
         from kernels.model.derive import to_sympy  # noqa: PLC0415 (sympy, only when asked for)
 
+        if self.vectors:
+            raise ValueError(f"{self.expression!r} has vectors, which sympy's expressions have not")
         params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
         return to_sympy(parse(self.expression)), params, inputs
 
 
-def _check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return names that an expression can use, each once."""
-    if isinstance(given, str):
-        raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
-    for name in given:
-        if not is_name(name):
-            fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
-            raise ValueError(f"{what} must be names, and {name!r} {fault}")
-        if list(given).count(name) > 1:
-            raise ValueError(f"{what} must be distinct, and {name!r} is there twice")
-    return tuple(given)
+def _listed(names: Sequence[str]) -> str:
+    """Return names for a message: the first of many, and how many more there are."""
+    more = f", ... ({len(names) - LISTED:,} more)" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -1,15 +1,23 @@
 """Ready-made models: ``models.quadratic``, ``models.polynomial(3)``, ..."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, cast
 
-from kernels.base.checks import check_integer, closest_name, meant_by
+import numpy as np
+
+from kernels.base.checks import check_integer, closest_name, describe, meant_by
+from kernels.base.columns import column_names as column_names_of
 from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec, parse_spec
 from kernels.model.column_names import column_names, is_name
 from kernels.model.expression import names, parse
-from kernels.model.model import MAX_PARAMS, Model
+from kernels.model.inputs import Given
+from kernels.model.layers import MAX_PARAMS
+from kernels.model.model import Model
 
 MAX_RASTRIGIN = 12
+MLP = "mlp"
 
 linear = Model("a*x + b")
 quadratic = Model("a*x**2 + b*x + c")
@@ -58,6 +66,33 @@ def rastrigin(size: int = 2) -> Model:
     return Model(f"{10 * size}{''.join(terms)}", inputs=())
 
 
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "softplus", "sin")
+
+
+def mlp(units: int, activation: str = "tanh", inputs: Given = ("x",), *, classes: int = 1) -> Model:
+    """Return the model ``b + v @ tanh(W @ x + c)``: a network with one hidden layer.
+
+    Parameters
+    ----------
+    units : int
+        Of the hidden layer, from 1 to 1,000.
+    activation : str
+        ``"tanh"``, ``"relu"``, ``"sigmoid"``, ``"softplus"`` or ``"sin"``.
+    inputs : sequence of str
+        The names of all inputs.
+    classes : int
+        The number of scores.
+
+    Raises
+    ------
+    ValueError
+        If the activation is another one, or the numbers are out of range.
+    """
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {describe(activation)}")
+    return Model(f"b + v @ {activation}(W @ x + c)", inputs, classes=classes, hidden=units)
+
+
 # Each builder takes the options that the text form may give, and no others.
 MODELS: dict[str, Callable[..., Model]] = {
     "linear": lambda: linear,
@@ -74,6 +109,7 @@ MODELS: dict[str, Callable[..., Model]] = {
     "beale": lambda: beale,
     "himmelblau": lambda: himmelblau,
     "rastrigin": rastrigin,
+    MLP: lambda units, activation="tanh": mlp(units, activation),
 }
 KNOWN = Table("model", MODELS)
 
@@ -88,12 +124,38 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     """
     if not is_ready_made(text, inputs) and not _must_be_ready_made(text, inputs):
         return Model(text, inputs)
-    model = make_from_spec(text, KNOWN, "model")
+    model: Any = make_from_spec(text, KNOWN, "model", inner=str)  # which may take words
+    if _name_in(text) == MLP:
+        with_inputs: Model = model.with_inputs(inputs)
+        return with_inputs
     if len(model.inputs) != len(inputs):
         has, given = (", ".join(names) or "none" for names in (model.inputs, inputs))
         hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
         raise ValueError(f"the model {text!r} has the inputs {has}, not {given}{hint}")
-    return model
+    return cast(Model, model)
+
+
+def make_model_for(text: str, x: Any) -> Model:
+    """Return the model of a text for inputs as `kernels.fit` takes them.
+
+    Where it has vectors, the inputs are all columns of an array, ``x1``, ``x2``, ..., or of a table, by their names; in
+    other models they are ``x``.
+
+    Raises
+    ------
+    ValueError
+        As `make_model`; if it has vectors and x is neither an array of one or two dimensions nor a table.
+    """
+    if not isinstance(text, str) or not ("@" in text or _name_in(text) == MLP):
+        return make_model(text)
+    names = column_names_of(x)
+    if names is None:
+        shape = np.shape(x)
+        if len(shape) not in {1, 2} or 0 in shape:
+            raise ValueError(f"x must have shape (n,) or (n, inputs) for the model {text!r}, not {shape}")
+        count = 1 if len(shape) == 1 else shape[1]
+        names = ["x"] if count == 1 else [f"x{number}" for number in range(1, count + 1)]
+    return make_model(text, tuple(map(str, names)))
 
 
 def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
@@ -114,10 +176,11 @@ def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
 
 def _name_in(text: str) -> str:
     """Return the name in a text of the form name or name(options), and an empty one for other texts."""
-    try:
-        return parse_spec(text, "model")[0]
-    except ValueError:
-        return ""
+    for composed in (False, True):  # ``exp(x)`` has that form too, if names may be options, as of ``mlp(8, relu)``
+        with suppress(ValueError):
+            name = parse_spec(text, "model", composed=composed)[0]
+            return name if name == MLP or not composed else ""
+    return ""
 
 
 def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> Model:

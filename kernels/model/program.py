@@ -6,7 +6,7 @@ kernels print it as source: two ways to run one definition, with the same bits.
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,22 +117,9 @@ def _check_numbers(numbers: Iterable[int], values: int) -> None:
             raise ValueError(f"a program refers to value {number!r} where there are {values}")
 
 
-def evaluate(program: Program, theta: Floats, x: Floats, y: Floats) -> tuple[Floats, list[Floats]]:
-    """Return the residual and the derivatives with NumPy, in float32 if theta is.
-
-    Parameters
-    ----------
-    theta : array, shape (params,)
-    x : array, shape (inputs,) for one sample or (inputs, n) for n of them
-    y : scalar or array, shape (n,)
-
-    Returns
-    -------
-    residual : scalar or array, shape (n,)
-    derivatives : list of `params` scalars or arrays; one that does not depend on x stays a scalar
-    """
-    values = [*theta, *x, y, *np.array(program.constants)]
-    single = getattr(theta, "dtype", None) == np.float32
+def run_program(program: Program, given: Sequence[Any], *, single: bool) -> tuple[Floats, list[Floats]]:
+    """Return the residual and the derivatives for the values of the parameters, the inputs and y, with NumPy."""
+    values = [*given, *np.array(program.constants)]
     if single:  # with a float64, or with a condition, NumPy would compute in float64
         values = [np.float32(value) for value in values]
     for function, operands in program.instructions:

@@ -1,6 +1,7 @@
 """Weights of samples: each multiplies the gradient of its sample, whatever the loss, the optimizer and the kernel."""
 
 from kernels.model.model import Model
+from kernels.model.network import Network
 from kernels.model.program import Instruction, Program
 
 WEIGHT = "sample_weight"
@@ -20,20 +21,33 @@ class WeightedModel(Model):
     """
 
     def __init__(self, model: Model) -> None:
-        super().__init__(model.expression, model.inputs, model.params)
+        vars(self).update(vars(model))
         name = WEIGHT
         while name in model.params + model.inputs:
             name += "_"
         self.inputs = (*model.inputs, name)
+        program = model.program
+        if isinstance(program, Network):
+            *before, last = program.layers
+            last = last._replace(program=_weighted(last.program), columns=(*last.columns, program.inputs))
+            self._program = program._replace(layers=(*before, last), inputs=program.inputs + 1)
+        else:
+            self._program = _weighted(program)
 
-    @property
-    def program(self) -> Program:
-        """The residual and the weighted derivatives as straight-line code."""
-        program = super().program
-        weight = program.params + program.inputs - 1
-        first = program.params + program.inputs + 1 + len(program.constants) + len(program.instructions)
-        products = tuple(Instruction("multiply", (weight, derivative)) for derivative in program.derivatives)
-        return program._replace(
-            instructions=program.instructions + products,
-            derivatives=tuple(range(first, first + program.params)),
-        )
+
+def _weighted(program: Program) -> Program:
+    """Return the program with one more input, by which the derivatives are multiplied."""
+    weight = program.params + program.inputs
+
+    def place(number: int) -> int:
+        return number + (number >= weight)
+
+    instructions = [Instruction(function, tuple(map(place, operands))) for function, operands in program.instructions]
+    first = weight + 2 + len(program.constants) + len(instructions)
+    instructions += [Instruction("multiply", (weight, place(derivative))) for derivative in program.derivatives]
+    return program._replace(
+        inputs=program.inputs + 1,
+        instructions=tuple(instructions),
+        residual=place(program.residual),
+        derivatives=tuple(range(first, first + program.params)),
+    )

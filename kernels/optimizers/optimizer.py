@@ -100,6 +100,11 @@ class Optimizer:
         return spec_text(self.name, own | l2 | dict.fromkeys(self.flags, True), inner)
 
     @property
+    def decay_options(self) -> tuple[int, ...]:
+        """The places of the options that decay weights, of the rule itself: in models with vectors not the scalars."""
+        return tuple(place for place, name in enumerate(self.options) if name.split(".")[-1] == "weight_decay")
+
+    @property
     def all_slots_start(self) -> tuple[float | None, ...]:
         """The slots before the first update, as `slots_start`, and zeros where that is empty."""
         return self.slots_start or (0.0,) * self.slots

@@ -8,6 +8,7 @@ precision that are rounded where they meet one of float32 (`kernels.base.weak_sc
 """
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STOPPED, Data, Flo
 from kernels.base.weak_scalars import as_scalars
 from kernels.data.order import visiting_order
 from kernels.losses.loss import Loss
+from kernels.model.network import Network, run_network
 from kernels.model.program import Program
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 
@@ -25,7 +27,7 @@ State = tuple[tuple[Floats, ...], tuple[float, ...]]
 
 
 def train(
-    program: Program,
+    program: Program | Network,
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
@@ -35,19 +37,21 @@ def train(
     last: int,
 ) -> tuple[int, int]:
     """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
-    x, y = stack_columns(data.x, data.y.size), data.y
-    x_held_out = stack_columns(data.validation_x, data.validation_y.size)
+    x, y = _columns_of(program, data.x, data.y.size), data.y
+    x_held_out = _columns_of(program, data.validation_x, data.validation_y.size)
     n, size = y.size, hyper.batch_size
     marks = hyper.marks
     per_epoch = n // size * size if hyper.drop_last else n
-    theta = record.trajectory[first].astype(y.dtype)
+    # Models with vectors may record the last mark alone.
+    rows = len(record.trajectory)
+    theta = record.trajectory[min(first, rows - 1)].astype(y.dtype)
     state = _state_from(record.memory, optimizer, theta)
     done = first
     order, drawn = np.arange(n), -1  # the epoch that the order belongs to
     with np.errstate(all="ignore"), errors_in_one_line(f"optimizer {optimizer.text} with the loss {loss.text}"):
         while True:
             recorded = _recorded_loss(program, loss, theta, x, y)
-            record.losses[done], record.trajectory[done] = recorded, theta
+            record.losses[done], record.trajectory[min(done, rows - 1)] = recorded, theta
             status = MAX_EPOCHS
             if not np.isfinite([recorded, *theta]).all():
                 status = DIVERGED
@@ -83,8 +87,24 @@ def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64] 
         yield order[start : start + size]
 
 
+def _columns_of(program: Program | Network, x: tuple[Floats, ...], n: int) -> Floats:
+    """Return the inputs, shape (inputs, n)."""
+    return x[0].reshape(n, program.inputs).T if isinstance(program, Network) else stack_columns(x, n)
+
+
+class _Gradient(NamedTuple):
+    """The arguments of the loss, and for each parameter the slope and the derivative of one sample, or the mean.
+
+    Of several samples the mean of slope * derivative is the slope, and the derivatives are 1.
+    """
+
+    given: tuple[Any, ...]
+    slope: Floats
+    derivative: Floats
+
+
 def _step(
-    program: Program,
+    program: Program | Network,
     loss: Loss,
     optimizer: Optimizer,
     theta: Floats,
@@ -97,27 +117,72 @@ def _step(
     slots, clock = state
     options = as_scalars(optimizer.options.values(), theta)
     point = optimizer.gradient_at(theta, slots, options) if optimizer.gradient_at else theta
-    given, derivatives = loss.evaluate(program, point, x, y)
-    slope = loss.derivative(*given)
-    if y.ndim == 0:
-        if optimizer.per_sample:
-            return optimizer.per_sample(theta, slope, np.array(derivatives), lr), state
-        gradient = slope * np.array(derivatives)
+    if isinstance(program, Network):
+        found = _by_layers(program, loss, point, x, y)
     else:
-        gradient = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
+        found = _by_program(program, loss, point, x, y)
+    if y.ndim == 0 and optimizer.per_sample:
+        return optimizer.per_sample(theta, found.slope, found.derivative, lr), state
+    gradient = found.slope * found.derivative
     known = clock = optimizer.clock(clock, options) if optimizer.clock else clock
     if optimizer.needs_loss:
-        losses = loss.value(*given)
+        losses = loss.value(*found.given)
         known = (*known, losses if y.ndim == 0 else _sum(losses) * (1.0 / y.size))
     if optimizer.needs_norm:
         known = (*known, sum((number * number for number in gradient[1:]), start=gradient[0] * gradient[0]))
-    if optimizer.weight_decay:
-        gradient = add_weight_decay(point, gradient, optimizer.weight_decay)
-    theta, slots = optimizer.rule(theta, slots, gradient, lr, known, options)
+    decayed = add_weight_decay(point, gradient, optimizer.weight_decay) if optimizer.weight_decay else gradient
+    updated = optimizer.rule(theta, slots, decayed, lr, known, options)
+    if isinstance(program, Network) and (optimizer.weight_decay or optimizer.decay_options):
+        # Scalars do not decay.
+        free = tuple(0.0 if place in optimizer.decay_options else option for place, option in enumerate(options))
+        updated = _choose(program.weights, updated, optimizer.rule(theta, slots, gradient, lr, known, free))
+    theta, slots = updated
     return theta, (slots, clock)
 
 
-def _recorded_loss(program: Program, loss: Loss, theta: Floats, x: Floats, y: Floats) -> float:
+def _by_program(program: Program, loss: Loss, point: Floats, x: Floats, y: Floats) -> _Gradient:
+    given, derivatives = loss.evaluate(program, point, x, y)
+    slope = loss.derivative(*given)
+    if y.ndim == 0:
+        return _Gradient(given, slope, np.array(derivatives))
+    mean = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
+    return _Gradient(given, mean, np.ones_like(mean))
+
+
+def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats) -> _Gradient:
+    """Return the gradient of a network: of one sample the slope is that by the input, and its derivative s.
+
+    ``theta - x * (lr * s)`` then needs one multiplication for each weight.
+    """
+    one = y.ndim == 0
+    targets = y.reshape(-1)
+    forward = run_network(
+        network, point, x.reshape(network.inputs, -1), targets if loss.of_residual else np.zeros_like(targets)
+    )
+    scores = forward.values[-1] if network.scores > 1 else forward.values[-1][0]
+    given = loss.arguments(scores, targets)
+    slopes = loss.derivative(*given).reshape(network.scores, -1)
+    slope, derivative = np.empty(network.params, point.dtype), np.ones(network.params, point.dtype)
+    for term in forward.terms(slopes):
+        places = slice(term.first, term.first + (1 if term.source is None else len(term.source)))
+        if one:
+            derivative[places] = term.slope[0]
+            slope[places] = 1.0 if term.source is None else term.source[:, 0]
+        else:
+            rows = term.slope[np.newaxis] if term.source is None else np.ascontiguousarray(term.slope * term.source)
+            slope[places] = [_sum(row) * (1.0 / y.size) for row in rows]
+    if one:
+        given = tuple(part[..., 0] if isinstance(part, np.ndarray) else part for part in given)
+    return _Gradient(given, slope, derivative)
+
+
+def _choose(weights: NDArray[np.bool_], decayed: Any, plain: Any) -> tuple[Floats, tuple[Floats, ...]]:
+    """Return the parameters and the slots of the weights, and those of scalars from an update without decay."""
+    slots = tuple(np.where(weights, one, other) for one, other in zip(decayed[1], plain[1], strict=True))
+    return np.where(weights, decayed[0], plain[0]), slots
+
+
+def _recorded_loss(program: Program | Network, loss: Loss, theta: Floats, x: Floats, y: Floats) -> float:
     """Return the mean squared residual, or the mean of the loss itself, over samples; x has the shape (inputs, n)."""
     given, _ = loss.evaluate(program, theta, x, y)
     return float(np.add.reduce(loss.recorded(given)) / y.size)

@@ -16,6 +16,7 @@ from kernels.base.run import (
     Hyperparameters,
     Marks,
     Record,
+    allocate_aligned,
     count_evaluated,
     start_lowest,
 )
@@ -133,7 +134,7 @@ def train_runs(
     slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else max(1, width // 8)
     slices = partial(train_in_slices, marks=hyper.marks, first=first, samples=count_evaluated(data), slowdown=slowdown)
     if width == 1:
-        steps = _train_in_turn(train, slices, hyper, runs, at)
+        steps = _train_in_turn(train, slices, hyper, runs, at, by_row=model.network is not None)
     else:
         steps = _train_side_by_side(train, partial(slices, stops=at.tolist()), hyper, runs, at, width)
     for _ in steps:
@@ -142,17 +143,21 @@ def train_runs(
     return runs._replace(seconds=time.perf_counter() - started)
 
 
-def _train_in_turn(train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks) -> Iterator[None]:
+def _train_in_turn(
+    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks, *, by_row: bool
+) -> Iterator[None]:
     """Train the runs one after the other, in place; yield after each slice of time."""
     marks, first = hyper.marks.size, hyper.marks.size - len(runs.losses)
-    trajectory, losses = np.empty((marks, runs.params.shape[1])), np.empty(marks)
+    # Models with vectors record the last mark alone, where no other is asked for.
+    rows = 1 if by_row and not at.size and np.isinf(hyper.patience) else marks
+    trajectory, losses = np.empty((rows, runs.params.shape[1])), np.empty(marks)
     validation_losses = np.empty(marks if runs.validation_losses.size else 0)
     for run in range(len(runs.params)):
-        trajectory[first] = runs.params[run]
+        trajectory[min(first, rows - 1)] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run], validation_losses, runs.lowest[run])
         for status, done, _seconds in slices(partial(train, _columns(hyper, run), record)):  # noqa: B007
             yield
-        runs.params[run], runs.status[run], runs.marks[run] = trajectory[done], status, done
+        runs.params[run], runs.status[run], runs.marks[run] = trajectory[min(done, rows - 1)], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
         runs.path[:, run] = trajectory[np.minimum(at, done)]
         kept, lowest = np.searchsorted(hyper.marks, runs.lowest[run, 1]), runs.lowest[run]
@@ -169,7 +174,7 @@ def _train_side_by_side(
     for start in range(0, count, width):
         places = np.minimum(np.arange(start, start + width), count - 1)
         mine, size = slice(start, start + width), min(width, count - start)
-        now, memory_now = (np.ascontiguousarray(rows[places].T) for rows in (runs.params, runs.memory))
+        now, memory_now = (_aligned(rows[places].T) for rows in (runs.params, runs.memory))
         block = Block(
             params=np.empty(now.shape),
             memory=np.empty(memory_now.shape),
@@ -191,6 +196,13 @@ def _train_side_by_side(
         runs.losses[:, mine] = block.losses[first:, :size]
         runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
         runs.lowest[mine] = block.lowest[:size]
+
+
+def _aligned(rows: Floats) -> Floats:
+    """Return a copy that begins at a cache line."""
+    copy = allocate_aligned(rows.size).reshape(rows.shape)
+    copy[:] = rows
+    return copy
 
 
 def _columns(hyper: Hyperparameters, runs: int | NDArray[np.intp]) -> Hyperparameters:

@@ -31,10 +31,10 @@ from kernels.data.order import describe_order, make_shuffle
 from kernels.data.samples import allocate_data, check_batch_size, check_samples, to_dtype
 from kernels.data.validation import check_patience, hold_out
 from kernels.losses import make_loss
-from kernels.losses.classes import encode_classes, find_classes
+from kernels.losses.classes import encode_classes, find_classes, model_for_classes
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
-from kernels.model.models import make_model
+from kernels.model.models import make_model_for
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
@@ -68,6 +68,7 @@ def fit(
     test: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
     dtype: str = "float64",
+    record_params: bool | None = None,
     callback: Callable[[FitResult], None] | None = None,
 ) -> FitResult:
     """Fit a model to data with stochastic gradient descent.
@@ -86,7 +87,8 @@ def fit(
         maps, as those of `bench.data.open_table`, so that there may be more samples than memory holds.
     y : array, shape (n,)
         For the losses ``"logistic"`` and ``"hinge"`` 0 and 1, or two labels of any kind, such as texts or truth values:
-        the greater one is class 1, and `FitResult.classes` tells them. For ``"poisson"`` counts.
+        the greater one is class 1, and `FitResult.classes` tells them. For ``"softmax"`` whole numbers from 0 on, or
+        2 to 100 labels of any kind, each of which has a score of its own. For ``"poisson"`` counts.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed.
     lr : float
@@ -111,7 +113,7 @@ def fit(
     loss : str
         Of the residual: ``"squared"``, ``"huber(1.0)"``, ``"logcosh"``, ``"absolute"``, ``"quantile(0.9)"``,
         ``"cauchy(1.0)"``, ``"epsilon_insensitive(0.1)"``. Of prediction and target: ``"logistic"``, ``"hinge"``,
-        ``"poisson"``.
+        ``"softmax"``, ``"poisson"``.
     target : float, optional
         Stop at the first mark at which the recorded loss, over all samples that are trained on, is at or below this.
     kernel : str
@@ -136,6 +138,9 @@ def fit(
         for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start, rates and all that is
         computed of them are rounded to float32; options and clocks of optimizers are numbers of double precision that
         are rounded where they meet the others, as in PyTorch. `params`, `loss` and `trajectory` are arrays of float64.
+    record_params : bool, optional
+        Whether `FitResult.trajectory` has the parameters at every mark; else, where the model has vectors and there is
+        no `patience`, at the start and at the end alone.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
         of that result cannot be written to.
@@ -151,13 +156,14 @@ def fit(
         Naming the argument, its value and what would be accepted.
     """
     # Check all that was given.
-    model = model if isinstance(model, Model) else make_model(model)
+    model = model if isinstance(model, Model) else make_model_for(model, x)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     if y is None:
         hint = "; bench.data.open_table maps the columns of a file" if isinstance(x, str | PathLike) else ""
         raise ValueError(f"y must be given{hint}")
     classes = find_classes(loss, y)
     y, validation, test = encode_classes(classes, y, validation, test)
+    model = model_for_classes(model, loss, classes, y)
     (columns, targets), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
     n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
@@ -175,11 +181,21 @@ def fit(
         marks,
         check_patience(patience, validation),
     )
-    init = to_dtype("init", draw_start(model, seed) if init is None else model.vector(init, "init"), dtype)
+    init = to_dtype("init", model.draw_start(seed) if init is None else model.vector(init, "init"), dtype)
 
     # Allocate room for samples in visiting order, and for the state at each mark.
-    data = allocate_data(columns, targets, shuffle=order, batch_size=size, validation=held_out, dtype=dtype)
-    trajectory = np.empty((marks.size, init.size))
+    data = allocate_data(
+        columns,
+        targets,
+        shuffle=order,
+        batch_size=size,
+        validation=held_out,
+        dtype=dtype,
+        by_row=model.network is not None,
+    )
+    if record_params is None:
+        record_params = model.network is None or patience is not None
+    trajectory = np.empty((marks.size if check_bool("record_params", record_params) else 1, init.size))
     trajectory[0] = init
     validation_losses = np.empty(0 if held_out is None else marks.size)
     memory = optimizer.initial_memory(trajectory[0])
@@ -210,7 +226,7 @@ def fit(
             samples_per_epoch=per_epoch,
             seconds=seconds,
             compile_seconds=compile_seconds,
-            **_state_at(done, status, hyper, recorded, updates, per_epoch),
+            **_state_at(done, status, hyper, recorded, updates, per_epoch, start=init),
         )
         if callback:
             callback(result)
@@ -218,7 +234,7 @@ def fit(
 
 
 def _state_at(
-    done: int, status: int, hyper: Hyperparameters, recorded: Record, updates: Marks, per_epoch: int
+    done: int, status: int, hyper: Hyperparameters, recorded: Record, updates: Marks, per_epoch: int, start: Floats
 ) -> dict[str, Any]:
     """Return the fields of a result that change from mark to mark."""
     marks = hyper.marks
@@ -227,10 +243,13 @@ def _state_at(
     protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
     seen = int(marks[done])
     mark = int(np.searchsorted(marks, recorded.lowest[1])) if np.isfinite(hyper.patience) else done
+    trajectory, kept = recorded.trajectory[: done + 1], mark
+    if len(recorded.trajectory) < marks.size:
+        trajectory, kept = np.stack([start, recorded.trajectory[0]]), -1
     return {
-        "params": recorded.trajectory[mark].copy(),
+        "params": trajectory[kept].copy(),
         "loss": protect(recorded.losses[: done + 1]),
-        "trajectory": protect(recorded.trajectory[: done + 1]),
+        "trajectory": protect(trajectory),
         "validation_loss": protect(recorded.validation_losses[: done + 1]) if recorded.validation_losses.size else None,
         "rates": protect(hyper.rates[: -(-seen // per_epoch)]),
         "samples_seen": protect(marks[: done + 1]),
@@ -247,8 +266,3 @@ def _read_only(view: NDArray[T]) -> NDArray[T]:
     """Return the view, which can no longer be written to."""
     view.flags.writeable = False
     return view
-
-
-def draw_start(model: Model, seed: int) -> Floats:
-    """Return standard normal draws of the seed, one per parameter."""
-    return np.random.default_rng(seed).standard_normal(len(model.params))

@@ -14,9 +14,9 @@ from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.data.pieces import cut
 from kernels.data.samples import Samples
+from kernels.model.evaluate import evaluate
 from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
-from kernels.model.program import evaluate
 
 
 @dataclass(frozen=True, eq=False)

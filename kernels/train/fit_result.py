@@ -5,16 +5,16 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 import math
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.columns import Inputs, stack_columns
 from kernels.base.run import Floats, Marks
 from kernels.data.pieces import mean_over, variance
 from kernels.data.samples import Samples
-from kernels.losses.classes import Classes
+from kernels.losses.classes import Classes, takes_classes
 from kernels.losses.loss import SQUARES, Loss
 from kernels.model.model import Model
 
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
     from kernels.train.fit_quality import Uncertainty
     from kernels.train.yardstick import Yardstick
+
+# Parameters that a result lists as text.
+SHOWN = 12
+# The standard errors of more parameters would take a matrix of more than eight megabytes.
+MOST_PARAMS = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,8 @@ class FitResult:
         update, after each epoch, and in between where `record` asks for it. For the squared loss it is the mean squared
         residual, twice the mean whose gradient is descended. `records` names it.
     trajectory : array, shape (M, P)
-        The parameters at the same marks.
+        The parameters at the same marks; of models with vectors, shape (2, P), at the start and at the end, unless
+        `kernels.fit` is asked to record them or has a `patience`.
     samples_seen, updates : array, shape (M,)
         The samples visited and the updates made by each mark.
     samples_per_epoch : int
@@ -106,7 +112,7 @@ class FitResult:
     kept_mark : int
         The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
     classes : Classes or None
-        The labels of the classes 0 and 1, where y held labels; `y` has the classes.
+        The labels of the classes 0, 1, ..., where y held labels; `y` has the classes.
     """
 
     model: Model
@@ -171,6 +177,59 @@ class FitResult:
             raise ValueError(f"the loss {self.trained!r} says nothing of expected targets; predict(x) gives the model")
         return self.criterion.mean_of(self.predict(x))
 
+    def predict_class(self, x: Inputs) -> NDArray[Any]:
+        """Return the label of the most probable class at x, as labels were given; else the number of the class.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table
+
+        Returns
+        -------
+        array, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If the targets of the loss are no classes.
+        """
+        if not takes_classes(self.criterion):
+            raise ValueError(f"the loss {self.trained!r} has no classes; predict(x) gives the model")
+        scores = self.predict(x)
+        found = np.argmax(scores, axis=1) if self.criterion.by_class else (scores > 0.0).astype(np.int64)
+        return self.classes.decode(found) if self.classes else found
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """A name for each of `params`, such as ``b`` or ``w[hp]``."""
+        return self.model.params
+
+    def coef(self, name: str) -> Floats | pd.Series:
+        """Return the parameters of one name: a Series by the names of the inputs for a vector, else an array.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``"w"`` of ``w @ x + b``.
+
+        Returns
+        -------
+        Series, shape (inputs,), or array
+            Of shape (classes, inputs) or (units, inputs) for a matrix, () for a scalar.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of that name.
+        """
+        values: Floats = self.model.coef(self.params, name).copy()
+        vector = self.model.vectors.get(name)
+        if vector is None or len(vector.shape) != 1 or not vector.columns:
+            return values
+        import pandas as pd  # noqa: PLC0415 (only when asked for)
+
+        return pd.Series(values, index=list(vector.columns), name=name)
+
     def loss_at(self, params: Floats) -> float:
         """Return the loss that the run records, at other parameters, shape (P,)."""
         return mean_over((self.x, self.y), partial(mean_loss, self.model, self.criterion, params))
@@ -222,7 +281,9 @@ class FitResult:
         Marks at which the loss or a parameter is not finite do not count, but for the start where there is no other.
         """
         losses = self.loss if self.validation_loss is None else self.validation_loss
-        counts = np.isfinite(losses) & np.isfinite(self.loss) & np.isfinite(self.trajectory).all(axis=1)
+        counts = np.isfinite(losses) & np.isfinite(self.loss)
+        if len(self.trajectory) == losses.size:
+            counts &= np.isfinite(self.trajectory).all(axis=1)
         return self._snapshot(int(np.argmin(np.where(counts, losses, np.inf))))
 
     @property
@@ -239,10 +300,20 @@ class FitResult:
             mark,
             seen,
             whole_or_fraction(seen, self.samples_per_epoch),
-            self.trajectory[mark].copy(),
+            self._params_at(mark),
             float(self.loss[mark]),
             None if self.validation_loss is None else float(self.validation_loss[mark]),
         )
+
+    def _params_at(self, mark: int) -> Floats:
+        """Return the parameters of a mark, and nan where they are not recorded."""
+        if len(self.trajectory) == self.loss.size:
+            place = mark
+        elif mark in {0, self.loss.size - 1}:
+            place = -1 if mark else 0
+        else:
+            return np.full(self.params.size, np.nan)
+        return np.array(self.trajectory[place])
 
     @property
     def rmse(self) -> float:
@@ -273,6 +344,8 @@ class FitResult:
 
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
+        if self.params.size > MOST_PARAMS:
+            return unknown(0, f"they are not computed of more than {MOST_PARAMS:,} parameters")
         if self.trained != "squared":
             return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
         return estimate_uncertainty(self.model, self.params, (self.x, self.y))
@@ -283,7 +356,7 @@ class FitResult:
 
         They suppose that the run has arrived at a minimum.
         """
-        return self.uncertainty.stderr
+        return self.uncertainty.stderr if self.uncertainty.stderr.size else np.full(self.params.size, np.nan)
 
     @cached_property
     def optimum(self) -> Yardstick:
@@ -307,10 +380,13 @@ class FitResult:
     def __str__(self) -> str:
         from kernels.train.yardstick import is_found_at_once  # noqa: PLC0415 (only when asked for)
 
-        rows = zip(self.model.params, self.params, self.stderr, strict=True)
+        rows = list(zip(self.model.params, self.params, self.stderr, strict=True))
         params = ", ".join(
-            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}" for name, value, error in rows
+            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}"
+            for name, value, error in rows[:SHOWN]
         )
+        if len(rows) > SHOWN:
+            params += f", ... ({len(rows) - SHOWN:,} more)"
         target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
         lines = [
             f"Fit of {self.model.expression}: {self.status}",
@@ -357,7 +433,7 @@ class FitResult:
         -------
         DataFrame
             epoch (a fraction within one), lr (of the update before), loss, validation_loss where there is one,
-            param_<name> for each parameter; samples and updates.
+            param_<name> for each parameter, where the trajectory has every mark; samples and updates.
         """
         import pandas as pd  # noqa: PLC0415 (only when asked for)
 
@@ -370,7 +446,8 @@ class FitResult:
         }
         if self.validation_loss is not None:
             columns["validation_loss"] = self.validation_loss
-        columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
+        if len(self.trajectory) == self.loss.size:
+            columns |= {f"param_{name}": self.trajectory[:, k] for k, name in enumerate(self.model.params)}
         columns |= {"samples": self.samples_seen, "updates": self.updates}
         return pd.DataFrame(columns)
 

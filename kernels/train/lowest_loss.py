@@ -1,6 +1,7 @@
 """The lowest loss of a model on samples, by SciPy's optimizers with the model's own derivatives."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +9,11 @@ import numpy as np
 from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
+from kernels.model.evaluate import evaluate
 from kernels.model.linear_data import make_rows
 from kernels.model.model import Model
-from kernels.model.program import Program, evaluate
+from kernels.model.network import Network, run_network
+from kernels.model.program import Program
 
 RANDOM_STARTS, STARTS_OF_LINEAR = 24, 6
 """Starts besides those of the study, where a model may have several minima; losses of linear models have few."""
@@ -48,10 +51,12 @@ class Found(NamedTuple):
 Objective = Callable[[Floats], tuple[float, Floats]]
 
 
-def mean_and_gradient(program: Program, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Objective:
+def mean_and_gradient(program: Program | Network, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Objective:
     """Return the function from parameters to the mean recorded loss and its gradient, shape (P,)."""
     columns = stack_columns(x, y.size)
     factor = 2.0 if loss.is_squared else 1.0
+    if isinstance(program, Network):
+        return partial(_mean_by_layers, program, loss, columns, y)
 
     def evaluate_at(theta: Floats) -> tuple[float, Floats]:
         with np.errstate(all="ignore"):
@@ -61,6 +66,22 @@ def mean_and_gradient(program: Program, loss: Loss, x: tuple[Floats, ...], y: Fl
             return float(np.mean(np.broadcast_to(loss.recorded(given), y.shape))), gradient
 
     return evaluate_at
+
+
+def _mean_by_layers(network: Network, loss: Loss, x: Floats, y: Floats, theta: Floats) -> tuple[float, Floats]:
+    """Return the mean recorded loss and its gradient, whose sums are those of matrix products."""
+    factor = 2.0 if loss.is_squared else 1.0
+    with np.errstate(all="ignore"):
+        forward = run_network(network, theta, x, y if loss.of_residual else np.zeros_like(y))
+        given = loss.arguments(forward.values[-1] if network.scores > 1 else forward.values[-1][0], y)
+        slopes = np.reshape(factor * loss.derivative(*given), (network.scores, -1))
+        gradient = np.empty(network.params)
+        for term in forward.terms(slopes):
+            if term.source is None:
+                gradient[term.first] = np.mean(term.slope)
+            else:
+                gradient[term.first : term.first + len(term.source)] = term.source @ term.slope / y.size
+        return float(np.mean(loss.recorded(given))), gradient
 
 
 def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
@@ -142,7 +163,7 @@ def lowest_of_nonlinear(
     return Found(value, params, method, MULTIPLE.format(len(begin)))
 
 
-def solve_linear_params(program: Program, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
+def solve_linear_params(program: Program | Network, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
     """Return parameters of which those that the model is linear in, for the values of the others, are least squares.
 
     G. H. Golub, V. Pereyra, SIAM Journal on Numerical Analysis 10 (1973).

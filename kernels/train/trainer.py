@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kernels.base.run import Data, Hyperparameters, allocate_scratch
+from kernels.base.run import Data, Hyperparameters, allocate_room, allocate_scratch
 from kernels.compile.kinds import KERNELS, check_dtype, lane_width
 from kernels.compile.specialize import Kernel, specialize
 from kernels.compile.unrolled import Form
@@ -67,5 +67,10 @@ def make_trainer(
         dtype=dtype,
         gathers=data.order.size > 0,
     ).train
-    scratch = allocate_scratch(len(model.params), lane_width(kernel, dtype, model.program, loss))
+    width, network = lane_width(kernel, dtype, model.program, loss), model.network
+    if network is None:
+        scratch: Any = allocate_scratch(len(model.params), width)
+    else:
+        units = network.layers[0].units, network.scores
+        scratch = allocate_room(network.layout, *units, optimizer.slots, data.y.size, width, dtype)
     return lambda hyper, record, first, last: compiled(data, hyper, record, scratch, first, last)

@@ -22,6 +22,10 @@ ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
 # Of more samples, the intermediate results of SciPy's minimizers would not fit into memory.
 MOST = 10_000_000
+# The lowest loss of models with more parameters takes minutes.
+MOST_PARAMS = 1000
+# And of more than these, longer than a result may take to be shown.
+FEW_PARAMS = 100
 CONSTANT, START = "the best constant", "the best start"
 
 
@@ -102,16 +106,16 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[
     for squares of nonlinear residuals, linear programming for losses with kinks of linear models, L-BFGS-B otherwise;
     from the `starts` of runs and from random ones where there may be several minima.
     """
+    if reason := _too_large(model, loss, samples[1].size):
+        return unknown_yardstick(reason)
     if loss.is_squared and model.is_linear:
         best = least_squares(model, samples)
         if not np.isfinite(best.loss):
             return unknown_yardstick("the model is not finite at a sample")
         return Yardstick(best.loss, variance(samples[1]), best.params, "least squares")
     x, y = samples
-    if y.size > MOST:
-        return unknown_yardstick(f"of more than {MOST:,} samples only least squares of linear models are measured")
     name = "objective" if loss.name == "objective" else "loss"
-    linear = model.is_linear and name == "loss"
+    linear = model.is_linear and name == "loss" and not loss.by_class
     found = lowest_of_linear(model, loss, x, y) if linear else lowest_of_nonlinear(model, loss, x, y, starts)
     if found is None or found.loss == -np.inf:
         return unknown_yardstick(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
@@ -123,8 +127,19 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[
     return Yardstick(found.loss, baseline, found.params, found.method, found.note, START)
 
 
+def _too_large(model: Model, loss: Loss, n: int) -> str:
+    """Return the reason why the lowest loss is not searched for, or an empty text."""
+    if len(model.params) > MOST_PARAMS:
+        return f"it is not searched for with more than {MOST_PARAMS:,} parameters"
+    if n > MOST and not (loss.is_squared and model.is_linear):
+        return f"of more than {MOST:,} samples only least squares of linear models are measured"
+    return ""
+
+
 def is_found_at_once(model: Model, loss: Loss, samples: Samples) -> bool:
     """Return whether the yardstick is found within some passes over the samples, or there are few of them."""
+    if len(model.params) > FEW_PARAMS:
+        return False
     return (loss.is_squared and model.is_linear) or samples[1].size <= MANY
 
 
@@ -146,6 +161,10 @@ def constant_loss(loss: Loss, y: Floats) -> float:
 
     if loss.is_squared:
         return float(np.var(y))
+    if loss.by_class:
+        # The best scores are the logarithms of the shares of the classes.
+        shares = np.unique(y, return_counts=True)[1] / y.size
+        return float(-np.sum(shares * np.log(shares)))
     scan = np.unique(np.quantile(y, np.linspace(0, 1, 41))) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])
     losses[~np.isfinite(losses)] = np.inf

@@ -159,7 +159,7 @@ def _calls(u: sympy.Expr) -> Iterator[sympy.Expr]:
 
 
 def _program_formula(model: Model) -> Formula:
-    program = model.program
+    program = model.formula
     values = [f"p.theta_{k}" for k in range(program.params)] + [f"s.x_{k}" for k in range(program.inputs)] + ["s.y"]
     values += [constant.hex() for constant in program.constants]
     first = len(values)

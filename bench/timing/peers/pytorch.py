@@ -220,7 +220,7 @@ def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
         parts, inputs = (
             [many[k] for k in range(len(names))] for many, names in ((theta, model.params), (x, model.inputs))
         )
-        return residual_and_derivatives(model.program, _Functions(), parts, inputs, y)
+        return residual_and_derivatives(model.formula, _Functions(), parts, inputs, y)
 
     return fx.symbolic_trace(walk).forward  # type: ignore[no-any-return]
 

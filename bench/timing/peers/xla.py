@@ -78,11 +78,11 @@ def forms(problem: Problem) -> list[Form]:
     def parts(theta: Arrays, batch: Arrays, scale: Any) -> list[Any]:
         *x, y = batch
         if size == 1:
-            residual, derivatives = residual_and_derivatives(problem.model.program, FUNCTIONS, theta, x, y)
+            residual, derivatives = residual_and_derivatives(problem.model.formula, FUNCTIONS, theta, x, y)
             slope = scale * residual
             return [slope * derivative for derivative in derivatives]
         theta = tuple(value[..., None] for value in theta)
-        residual, derivatives = residual_and_derivatives(problem.model.program, FUNCTIONS, theta, x, y)
+        residual, derivatives = residual_and_derivatives(problem.model.formula, FUNCTIONS, theta, x, y)
         return [scale * jnp.mean(residual * derivative, axis=-1) for derivative in derivatives]
 
     def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
@@ -113,7 +113,7 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
     def mean_square(theta: Arrays, data: Arrays) -> Any:
         *x, y = data
         parts = [part[..., None] for part in (theta[0] if form.stacked else theta)]
-        residual, _ = residual_and_derivatives(problem.model.program, FUNCTIONS, parts, x, y)
+        residual, _ = residual_and_derivatives(problem.model.formula, FUNCTIONS, parts, x, y)
         return jnp.mean(residual**2, axis=-1)
 
     def step(now: Any, batch: Arrays, lr: Any) -> Any:

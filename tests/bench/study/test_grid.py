@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from bench.study.config_id import config_ids
 from bench.study.grid import LIMIT, Grid, question_if_large
 from kernels import Model, fit, models
-from kernels.train.fit import draw_start
 
 QUADRATIC = models.quadratic
 NEAR = [-1.0, 10.0, 26.0]
@@ -121,8 +120,8 @@ def test_the_first_random_start_of_a_seed_is_the_start_of_fit():
     frame = Grid(init="normal:1:3", seed=[5, 2**64 - 1]).frame(QUADRATIC, 1)
     assert list(frame["init"]) == ["random[0]", "random[0]", "random[1]", "random[1]", "random[2]", "random[2]"]
     starts = frame[["start_a", "start_b", "start_c"]].to_numpy()
-    np.testing.assert_array_equal(starts[0], draw_start(QUADRATIC, 5))
-    np.testing.assert_array_equal(starts[1], draw_start(QUADRATIC, 2**64 - 1))
+    np.testing.assert_array_equal(starts[0], QUADRATIC.draw_start(5))
+    np.testing.assert_array_equal(starts[1], QUADRATIC.draw_start(2**64 - 1))
 
 
 @pytest.mark.parametrize("text", ["normal:2.5", "uniform:-5:3"])

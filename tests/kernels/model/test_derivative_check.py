@@ -8,7 +8,8 @@ from hypothesis import given, settings
 
 from kernels import Model, models
 from kernels.model.derivative_check import TOLERANCE, WrongProgramError, check_derivatives
-from kernels.model.program import OPERANDS, Instruction, Program, evaluate
+from kernels.model.evaluate import evaluate
+from kernels.model.program import OPERANDS, Instruction, Program
 from tests.support.expressions import EXPRESSIONS, TEXTS
 
 X = np.linspace(-3, 3, 61)

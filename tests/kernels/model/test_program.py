@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from kernels import Model, models
 from kernels.base import cache
 from kernels.model import derive, functions, program_cache
+from kernels.model.evaluate import evaluate
 from kernels.model.expression import names, parse
-from kernels.model.program import EXACT, OPERANDS, Program, evaluate
+from kernels.model.program import EXACT, OPERANDS, Program
 from kernels.model.program_cache import compile_program
 from tests.support.expressions import COMPARISONS, EXPRESSIONS, ONE_ARGUMENT, TEXTS
 

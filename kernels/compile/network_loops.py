@@ -1,0 +1,77 @@
+"""The loops of models with vectors, bound to a kernel."""
+
+from typing import Any
+
+from kernels.compile.binding import Binder
+from kernels.compile.unrolled import Ingredients, define
+from kernels.compile.unrolled_network import unroll_network
+from kernels.loops import loops, network
+from kernels.optimizers.optimizer import add_weight_decay
+from kernels.simd import lanes
+
+# Within these all is inlined.
+CALLED_OF_NETWORK = {
+    network.shuffle_places.__name__,
+    network.gather_places.__name__,
+    network.each_sample.__name__,
+    network.each_batch.__name__,
+    network.mean_of_losses.__name__,
+    "take_dots",
+    "take_dots_of_loss",
+    "gradient_of_samples",
+}
+
+
+def common_names(made_of: Ingredients) -> dict[str, Any]:
+    """Return the meanings of names that all loops declare."""
+    return {
+        "loss_derivative": made_of.loss_derivative,
+        "loss_value": made_of.loss_value,
+        "point_of_gradient": made_of.gradient_at,
+        "rule": made_of.rule,
+        "step_clock": made_of.clock,
+        "per_sample_step": made_of.per_sample,
+        "add_weight_decay": add_weight_decay,
+        "as_number": lanes.as_float32 if made_of.dtype == "float32" else lanes.as_float64,
+        "WIDTH": made_of.width,
+        "GATHERS": made_of.gathers,
+    }
+
+
+def bind_network(made_of: Ingredients) -> Binder:
+    """Return a binder of `loops.train` or `loops.train_block` for a model with vectors."""
+    written = define(unroll_network(made_of))
+    binder = Binder(common_names(made_of) | written | {"softmax": network.softmax})
+    given, leaf = binder.given, network.leaf_of_one if made_of.width == 1 else network.leaf_of_lanes
+    given |= {"SUMS": int(made_of.needs_loss), "BY_BATCH": made_of.needs_norm}
+
+    def dot(name: str, source: str) -> Any:
+        eight = written.get(f"{name}_eight")
+        return binder.bind(
+            network.pairwise, leaf=leaf, touch=written[name], touch_eight=eight, input_at=written[source]
+        )
+
+    def sums(product: str, nothing: str = "nothing") -> Any:
+        return binder.bind(network.sum_of_samples, product=written[product], nothing=written[nothing])
+
+    # Most gradients are taken where the loss is: functions that are the same are compiled once.
+    read = "weight_of_gradient" if made_of.gradient_at else "weight_of_loss"
+    given |= {
+        "dot_of_gradient": dot(read, "number_at"),
+        "dot_of_loss": dot("weight_of_loss", "number_at"),
+        "learn": dot("move_weight", "number_at"),
+        "hidden_of_gradient": dot(read, "get"),
+        "hidden_of_loss": dot("weight_of_loss", "get"),
+        "take_dots": written["take_dots" if made_of.gradient_at else "take_dots_of_loss"],
+        "weight_of_gradient": written[read],
+        "sum_terms": sums("term_alone"),
+        "sum_with_inputs": sums("term_times_input"),
+        "sum_with_hidden": sums("term_times_hidden"),
+        "sum_losses": sums("loss_alone"),
+    }
+    if made_of.width == 1:
+        given["sum_with_eight"] = sums("term_times_eight", "eight_nothings")
+    given["add_losses"] = binder.bind(network.pairwise, leaf=network.leaf_of_losses)
+    entry = loops.train if made_of.width == 1 else loops.train_block
+    binder.bind(entry, recorded_loss=network.mean_of_losses, train_next=network.train_rows)
+    return binder

@@ -1,0 +1,288 @@
+"""The loops of models with vectors: sample by sample and in minibatches, over weights of any number.
+
+They stand in the places of the loops over tuples of `kernels.loops.loops`, around which a run is the same. Numbers of a
+run lie in flat arrays, which are read by `get` and written by `put`; where runs are trained side by side, a number is a
+lane of them. The inputs are one flat array, a row for each sample. Sums are added in NumPy's order, as there.
+
+The weights of a dot with the inputs are updated from sample i in the pass that takes the dot with sample i + 1: weights
+that do not fit the first cache are read once for each sample.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
+from kernels.loops.loops import BLOCK, JOIN
+from kernels.loops.order import begin_order, draw_places, permute
+from kernels.simd.lanes import read_lane
+from kernels.simd.tuples import sum_lanes
+
+Bound = Callable[..., Any]
+get: Bound  # (cells, place) -> a number
+put: Bound  # (number, cells, place)
+nothing: Bound  # () -> -0.0, which changes no sum
+as_number: Bound  # a number -> the same, rounded to the type of the kernel
+head: Bound  # (theta, slots, x, at, y, options, room, row) -> the loss, where it is needed; derivatives go to the room
+value_of_loss: Bound  # (theta, slots, x, at, y, options, room) -> the loss that is recorded
+# (theta, slots, x, at, options, room): the dots of a sample with the inputs, where the gradient is taken, or of theta
+take_dots: Bound
+take_dots_of_loss: Bound
+move: Bound  # (theta, slots, x, at, after, lr, known, options, room): the update from a sample, and the next dots
+move_by_gradient: Bound  # (theta, slots, lr, known, options, room)
+gradient_of_samples: Bound  # (x, count, room, level): the gradients of some samples from their derivatives
+step_clock: Bound  # (clock, options) -> clock
+known_of_sample: Bound  # (clock, loss) -> the numbers that the rule is given
+known_of_batch: Bound  # (clock, room) -> the same
+SUMS: int  # the sums of a batch besides its gradient: 1 where its loss is needed
+BY_BATCH: bool  # whether a sample is trained like a batch of one: where the norm of the gradient is needed
+GATHERS: bool
+# In a sum
+leaf: Bound  # leaf_of_one, leaf_of_lanes or leaf_of_losses
+touch: Bound  # (theta, slots, place, factor, s, lr, known, options, room) -> a weight, updated where it learns
+touch_eight: Bound  # the same of eight weights of one run
+input_at: Bound  # (x, place) -> an input, or a hidden unit
+product: Bound  # (x, i, column, place, room) -> the part of sample i
+add_losses: Bound  # pairwise of leaf_of_losses
+sum_losses: Bound  # sum_of_samples of losses
+
+
+def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room):
+    """Train the samples of a leg, or those whose places are drawn at a time; return the begin of the next part too."""
+    first, last = start, stop
+    if hyper.shuffle:
+        if GATHERS:
+            first, last = 0, min(data.visited_y.size, stop - start)
+            gather_places(data, hyper.seed, epoch, start, stop)
+        elif start == 0:
+            shuffle_places(data, hyper.seed, epoch)
+    x, y, places = data.x[0], data.y, data.visited_y
+    if hyper.batch_size == 1 and not BY_BATCH:
+        state = each_sample(theta, state, x, y, places, first, last, hyper.shuffle, lr, options, room)
+    else:
+        state = each_batch(theta, state, x, y, places, first, last, hyper, lr, options, room)
+    return theta, state, start + last - first
+
+
+def shuffle_places(data, seed, epoch):
+    """Shuffle the places of all samples."""
+    places = data.visited_y
+    for place in range(places.size):
+        places[place] = place
+    permute((places,), seed, epoch)
+
+
+def gather_places(data, seed, epoch, start, stop):
+    """Take the places of samples start..stop-1, as far as there is room, in the order of the epoch."""
+    order, filled, count = data.order, 0, min(data.visited_y.size, stop - start)
+    if start == 0:
+        begin_order(order, seed, epoch)
+    places = order[HEAD + np.int64(order[COUNT]) :]
+    while filled < count:
+        if order[NEXT] == order[DRAWN]:
+            draw_places(order, data.y.size, seed, epoch)
+        first = np.int64(order[NEXT])
+        size = min(count - filled, np.int64(order[DRAWN]) - first)
+        for k in range(size):
+            data.visited_y[filled + k] = places[first + k]
+        order[NEXT] += size
+        filled += size
+
+
+def each_sample(theta, state, x, y, places, first, last, shuffled, lr, options, room):
+    """Step against the gradient of each sample."""
+    slots, clock = state
+    inputs = room.layout[1]
+    row = places[first] if shuffled else first
+    at = row * inputs
+    take_dots(theta, slots, x, at, options, room)
+    for i in range(first, last):
+        following = min(i + 1, last - 1)
+        following = places[following] if shuffled else following
+        loss = head(theta, slots, x, at, as_number(y[row]), options, room, 0)
+        clock = step_clock(clock, options[1])
+        move(theta, slots, x, at, following * inputs, lr, known_of_sample(clock, loss), options, room)
+        row = following
+        at = row * inputs
+    return slots, clock
+
+
+def each_batch(theta, state, x, y, places, first, last, hyper, lr, options, room):
+    """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
+    slots, clock = state
+    size = hyper.batch_size
+    while first < last:
+        count = min(size, last - first)
+        gradient_of_batch(theta, slots, x, y, places, first, count, hyper.shuffle, options, room)
+        part = 1.0 / count
+        for place in range(room.layout[0] + SUMS):
+            put(get(room.partials, place) * as_number(part), room.partials, place)
+        clock = step_clock(clock, options[1])
+        move_by_gradient(theta, slots, lr, known_of_batch(clock, room), options, room)
+        first += count
+    return slots, clock
+
+
+def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, options, room):
+    """Add up the gradients and the losses of a batch, in NumPy's order; the sums are the first row of the partials."""
+    width = room.layout[0] + SUMS
+    room.batch_counts[0] = count
+    left = 1
+    waiting = 0
+    while left > 0:
+        left -= 1
+        count = room.batch_counts[left]
+        if count == JOIN:
+            waiting -= 1
+            for place in range(width):
+                one, other = (waiting - 1) * width + place, waiting * width + place
+                put(get(room.partials, one) + get(room.partials, other), room.partials, one)
+        elif count <= BLOCK:
+            for i in range(count):
+                row = places[start + i] if shuffled else start + i
+                room.rows[i] = row * room.layout[1]
+                take_dots(theta, slots, x, room.rows[i], options, room)
+                head(theta, slots, x, room.rows[i], as_number(y[row]), options, room, i)
+            gradient_of_samples(x, count, room, waiting * width)
+            start += count
+            waiting += 1
+        else:
+            half = count // 2
+            half -= half % 8
+            room.batch_counts[left], room.batch_counts[left + 1], room.batch_counts[left + 2] = (
+                JOIN,
+                count - half,
+                half,
+            )
+            left += 3
+
+
+def mean_of_losses(theta, x, y, factors, held_out, options, room):
+    """Return the mean over all samples of the squared residual, or of the loss itself."""
+    total = add_losses(theta, y, 0, y.size, 0.0, x[0], 0, 0, 0.0, (), options, room.batch_counts, room.sums, room)
+    return total / y.size
+
+
+def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, room):
+    """Return the sum of the losses of up to 128 samples, from the first on."""
+    for i in range(count):
+        place = (first + i) * room.layout[1]
+        take_dots_of_loss(theta, theta, x, place, options, room)
+        put(value_of_loss(theta, theta, x, place, as_number(y[first + i]), options, room), room.losses, i)
+    return sum_losses(x, count, 0, 0, room)
+
+
+def sum_of_samples(x, count, column, place, room):
+    """Return the sum of `product` over up to 128 samples: eight running sums, one after the other, then the rest."""
+    total = nothing()
+    start = 0
+    if count >= 8:
+        start = count - count % 8
+        for half in range(0, 8, 4):
+            quarter = nothing()
+            for first in range(half, half + 4, 2):
+                pair = nothing()
+                for begin in range(first, first + 2):
+                    single = nothing()
+                    for i in range(begin, start, 8):
+                        single = single + product(x, i, column, place, room)
+                    pair = pair + single
+                quarter = quarter + pair
+            total = total + quarter
+    while start < count:
+        total = total + product(x, start, column, place, room)
+        start += 1
+    return total
+
+
+def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, counts, stack, room):
+    """Return the sum of the leaves, of up to 128 terms each, as NumPy's add.reduce splits `size` terms into them.
+
+    For the dot of weights first..first+size-1 with the inputs from `after` on. Where the weights learn, they are first
+    updated with the inputs from `at` on, where s is the derivative by the dot.
+    """
+    total = nothing()
+    counts[0] = size
+    start = 0
+    left = 1
+    waiting = 0
+    while left > 0:
+        left -= 1
+        count = counts[left]
+        if count == JOIN:
+            waiting -= 1
+            total = get(stack, waiting - 1) + total
+            put(total, stack, waiting - 1)
+        elif count <= BLOCK:
+            total = leaf(theta, slots, first + start, count, s, x, at + start, after + start, lr, known, options, room)
+            start += count
+            put(total, stack, waiting)
+            waiting += 1
+        else:
+            half = count // 2
+            half -= half % 8
+            counts[left], counts[left + 1], counts[left + 2] = JOIN, count - half, half
+            left += 3
+    return total
+
+
+def leaf_of_one(theta, slots, first, count, s, x, at, after, lr, known, options, room):
+    """Return the dot of up to 128 weights of one run: eight running sums, each an element of a vector."""
+    total = nothing()
+    start = 0
+    if count >= 8:
+        start = count - count % 8
+        weights = touch_eight(theta, slots, first, read_lane(x, at, 8), s, lr, known, options, room)
+        sums = weights * read_lane(x, after, 8)
+        for f in range(8, start, 8):
+            weights = touch_eight(theta, slots, first + f, read_lane(x, at + f, 8), s, lr, known, options, room)
+            sums = sums + weights * read_lane(x, after + f, 8)
+        (total,) = sum_lanes((sums,))
+    while start < count:
+        weight = touch(theta, slots, first + start, input_at(x, at + start), s, lr, known, options, room)
+        total = total + weight * input_at(x, after + start)
+        start += 1
+    return total
+
+
+def leaf_of_lanes(theta, slots, first, count, s, x, at, after, lr, known, options, room):
+    """Return the dots of up to 128 weights of many runs: eight running sums, one after the other."""
+    total = nothing()
+    start = 0
+    if count >= 8:
+        start = count - count % 8
+        for half in range(0, 8, 4):
+            quarter = nothing()
+            for begin in range(half, half + 4, 2):
+                pair = nothing()
+                for place in range(begin, begin + 2):
+                    single = nothing()
+                    for f in range(place, start, 8):
+                        factor = input_at(x, at + f)
+                        weight = touch(theta, slots, first + f, factor, s, lr, known, options, room)
+                        single = single + weight * input_at(x, after + f)
+                    pair = pair + single
+                quarter = quarter + pair
+            total = total + quarter
+    while start < count:
+        weight = touch(theta, slots, first + start, input_at(x, at + start), s, lr, known, options, room)
+        total = total + weight * input_at(x, after + start)
+        start += 1
+    return total
+
+
+def softmax(room, count, own):
+    """Return the log loss of scores for a class, and leave the exponentials of the others and their sum in the room."""
+    highest = get(room.scores, 0)
+    for k in range(1, count):
+        highest = np.maximum(highest, get(room.scores, k))
+    chosen = get(room.scores, own) - highest
+    total = np.exp(get(room.scores, 0) - highest)
+    put(total, room.scores, 0)
+    for k in range(1, count):
+        power = np.exp(get(room.scores, k) - highest)
+        put(power, room.scores, k)
+        total = total + power
+    put(total, room.scores, count)
+    return np.log(total) - chosen

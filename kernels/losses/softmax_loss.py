@@ -1,0 +1,71 @@
+"""The log loss of many classes, from a score for each of them.
+
+The scores of n samples have the shape (classes, n), and the targets are the numbers of the classes, from 0. Kernels
+compute the same in `kernels.loops.network.softmax`.
+"""
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss, Metric, Targets
+
+MOST_CLASSES = 100
+TARGETS = Targets(
+    lambda y: (y >= 0.0) & (y < MOST_CLASSES) & (y == np.floor(y)), "the number of a class, from 0 to 99", classes=True
+)
+
+
+def softmax_value(prediction: Floats, target: Floats, options: tuple[float, ...]) -> Floats:
+    """Return log(sum(exp(f))) - f_y, without overflow at any size of the scores."""
+    shifted, own = _shift(prediction, target)
+    chosen = np.take_along_axis(shifted, own, axis=0)[0]
+    loss: Floats = np.log(np.add.reduce(np.exp(shifted), axis=0)) - chosen
+    return loss if target.ndim else loss[0]
+
+
+def softmax_derivative(prediction: Floats, target: Floats, options: tuple[float, ...]) -> Floats:
+    """Return the probability of each class, less 1 for that of the target."""
+    shifted, own = _shift(prediction, target)
+    powers = np.exp(shifted)
+    slopes = powers / np.add.reduce(powers, axis=0)
+    np.put_along_axis(slopes, own, np.take_along_axis(slopes, own, axis=0) - 1.0, axis=0)
+    return np.reshape(slopes, prediction.shape)
+
+
+def _shift(prediction: Floats, target: Floats) -> tuple[Floats, "np.ndarray[tuple[int, int], np.dtype[np.int64]]"]:
+    """Return the scores less the highest of each sample, shape (classes, n), and the numbers of the classes, (1, n)."""
+    own = np.asarray(target).reshape(1, -1).astype(np.int64)
+    scores = prediction.reshape(len(prediction), -1)
+    return scores - np.maximum.reduce(scores, axis=0), own
+
+
+def probabilities(prediction: Floats) -> Floats:
+    """Return the probabilities of the classes for scores, the classes on the last axis."""
+    powers = np.exp(prediction - prediction.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def accuracy(prediction: Floats, target: Floats) -> float:
+    """Return the share of samples whose class has the highest score, shape (n, classes); the first of equal ones."""
+    return float(np.mean(np.argmax(prediction, axis=-1) == target))
+
+
+def softmax() -> Loss:
+    """Mean log loss of a classifier with a score for each of up to 100 classes.
+
+    log(sum(exp(f))) - f_y, whose derivative by a score is the probability of its class, less 1 for that of the target.
+    J. S. Bridle, Probabilistic interpretation of feedforward classification network outputs (1990). As
+    ``torch.nn.CrossEntropyLoss`` and ``sklearn.linear_model.LogisticRegression``.
+    """
+    return Loss(
+        "softmax",
+        softmax_value,
+        softmax_derivative,
+        is_exact=False,
+        of_residual=False,
+        records="log loss",
+        targets=TARGETS,
+        metric=Metric("accuracy", accuracy),
+        mean=probabilities,
+        by_class=True,
+    )

@@ -1,0 +1,75 @@
+"""The inputs of a model: columns of data, in groups or single ones, by the names that an expression has for them."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from kernels.base.checks import describe
+from kernels.model.column_names import is_name
+from kernels.model.expression import reads_as_number
+
+ALL_INPUTS = "x"
+Given = Sequence[str] | Mapping[str, str | Sequence[str]]
+
+
+class Inputs(NamedTuple):
+    """The inputs of a model.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The names of all columns.
+    groups : dict
+        From the name of a group to its first column and the number of them.
+    single : dict
+        From a name to the place of its column.
+    """
+
+    columns: tuple[str, ...]
+    groups: dict[str, tuple[int, int]]
+    single: dict[str, int]
+
+
+def read_inputs(given: Given) -> Inputs:
+    """Return inputs that are given as names, which together are the group ``x``, or by name as columns and groups.
+
+    Raises
+    ------
+    ValueError
+        If an expression cannot use a name, or one stands there twice.
+    """
+    columns: tuple[str, ...]
+    groups: dict[str, tuple[int, int]]
+    if not isinstance(given, Mapping):
+        columns = check_names("inputs", given)
+        groups = {ALL_INPUTS: (0, len(columns))} if columns else {}
+        return Inputs(columns, groups, {name: place for place, name in enumerate(columns)})
+    check_names("inputs", list(given))
+    columns, groups = (), {}
+    single: dict[str, int] = {}
+    for name, value in given.items():
+        if isinstance(value, str):
+            single[name] = len(columns)
+            columns += (value,)
+        elif not isinstance(value, Sequence) or not value or not all(isinstance(column, str) for column in value):
+            raise ValueError(f"inputs[{name!r}] must be the name of a column or a list of them, not {describe(value)}")
+        else:
+            groups[name] = len(columns), len(value)
+            columns += tuple(value)
+    if len(set(columns)) < len(columns):
+        twice = next(column for column in columns if columns.count(column) > 1)
+        raise ValueError(f"inputs must name each column once, and {twice!r} is there twice")
+    return Inputs(columns, groups, single)
+
+
+def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return names that an expression can use, each once."""
+    if isinstance(given, str):
+        raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
+    for name in given:
+        if not is_name(name):
+            fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
+            raise ValueError(f"{what} must be names, and {name!r} {fault}")
+    if len(set(given)) < len(given):
+        twice = next(name for name in given if list(given).count(name) > 1)
+        raise ValueError(f"{what} must be distinct, and {twice!r} is there twice")
+    return tuple(given)

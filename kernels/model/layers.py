@@ -1,0 +1,178 @@
+"""From the expression of a model with scalar products to its layers: ``v @ tanh(W @ x + c) + b`` has two."""
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from kernels.base.checks import did_you_mean
+from kernels.model.expression import Piece, find_products, names, parse
+from kernels.model.inputs import Inputs
+from kernels.model.network import HIDDEN, SCALAR, Layer, Network, Symbol
+from kernels.model.program_cache import compile_program
+
+# numba builds no tuple of more than 30 items, and the optimizer's state has one for each parameter and one more.
+MAX_PARAMS = 29
+MAX_CLASSES = 100
+MAX_UNITS = 1000
+
+
+class Vector(NamedTuple):
+    """The parameters of one name: where they stand in the vector of all, and their shape; () for a scalar."""
+
+    first: int
+    shape: tuple[int, ...]
+    columns: tuple[str, ...]
+
+
+class Draft(NamedTuple):
+    """A layer as text: its expression with a name in place of each product, and the weights of these."""
+
+    expression: str
+    products: dict[str, Piece]
+    scalars: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+def build_network(
+    expression: str, inputs: Inputs, classes: int, hidden: int | None
+) -> tuple[Network, dict[str, Vector]]:
+    """Return the network of an expression with products, and its parameters by name, in order of appearance.
+
+    Raises
+    ------
+    ValueError
+        If a product is of no group of inputs, a name stands for two things, or a layer has too many symbols.
+    """
+    code = expression.strip(" \t")
+    drafts = _drafts(code, inputs)
+    if (hidden is None) == (len(drafts) == 2):
+        raise ValueError(
+            f"the expression {expression!r} has a hidden layer: hidden must be the number of its units"
+            if hidden is None
+            else f"the expression {expression!r} has no hidden layer, and hidden must be left out"
+        )
+    vectors, first = {}, 0
+    for name in _parameters(code, drafts):
+        layer = next(number for number, draft in enumerate(drafts) if _has(draft, name))
+        units = [classes, hidden or 0][layer]
+        shape: tuple[int, ...] = (units,) if units > 1 or layer == 1 else ()
+        columns: tuple[str, ...] = ()
+        piece = next((piece for piece in drafts[layer].products.values() if piece.weights == name), None)
+        if piece is not None:
+            start, size = inputs.groups.get(piece.operand, (0, hidden or 0))
+            columns = inputs.columns[start : start + size] if piece.operand in inputs.groups else ()
+            shape = (*shape, size)
+        vectors[name] = Vector(first, shape, columns)
+        size = 1
+        for length in shape:
+            size *= length
+        first += size
+    layers = tuple(
+        _layer(draft, inputs, vectors, units)
+        for draft, units in zip(reversed(drafts), [hidden or 0, classes][-len(drafts) :], strict=True)
+    )
+    return Network(layers, first, len(inputs.columns)), vectors
+
+
+def flat_names(vectors: Mapping[str, Vector]) -> tuple[str, ...]:
+    """Return a name for each parameter: ``b``, ``w[hp]``, or ``W[2,hp]`` for the third class or unit."""
+    found: list[str] = []
+    for name, (_, shape, columns) in vectors.items():
+        places = [""]
+        for axis, length in enumerate(shape):
+            labels = columns if columns and axis == len(shape) - 1 else tuple(map(str, range(length)))
+            places = [f"{place},{label}" if place else label for place in places for label in labels]
+        found += [f"{name}[{place}]" if shape else name for place in places]
+    return tuple(found)
+
+
+def _drafts(code: str, inputs: Inputs) -> list[Draft]:
+    """Return the layer of the scores, and the hidden one where there is one."""
+    last = _draft(code, inputs)
+    hidden = {piece.operand for piece in last.products.values() if piece.operand not in inputs.groups}
+    for operand in hidden:
+        if not any(piece.operand == operand and "@" in operand for piece in last.products.values()):
+            raise ValueError(_not_a_group(operand, last, inputs))
+    if not hidden:
+        return [last]
+    if len(hidden) > 1:
+        raise ValueError(f"a model has one hidden layer, not {' and '.join(sorted(hidden))}")
+    first = _draft(hidden.pop(), inputs)
+    for piece in first.products.values():
+        if piece.operand not in inputs.groups:
+            raise ValueError(
+                f"a model has one hidden layer, and {piece.weights} @ {piece.operand} is in another"
+                if "@" in piece.operand
+                else _not_a_group(piece.operand, first, inputs)
+            )
+    if both := [name for name in first.scalars if _has(last, name)]:
+        raise ValueError(f"{both[0]!r} stands in the hidden layer and outside of it; give one of them another name")
+    return [last, first]
+
+
+def _not_a_group(operand: str, draft: Draft, inputs: Inputs) -> str:
+    weights = next(piece.weights for piece in draft.products.values() if piece.operand == operand)
+    if operand in inputs.single:
+        return f"{operand!r} is a single input, and @ takes a group of them; write {weights}*{operand}"
+    close = did_you_mean(operand, inputs.groups)
+    groups = ", ".join(inputs.groups) or "none"
+    return f"{weights} @ {operand} must be a product with a group of inputs{close}; these are {groups}"
+
+
+def _draft(code: str, inputs: Inputs) -> Draft:
+    """Return a layer with a name of its own in the place of each product; equal products have one."""
+    taken = set(names(parse(code, products=True)))
+    fresh = (name for number in count(1) if (name := f"dot{number}") not in taken)
+    pieces: dict[tuple[str, str], str] = {}
+    written = code
+    found: dict[str, Piece] = {}
+    spans = find_products(code)
+    for piece in spans:
+        key = (piece.weights, piece.operand)
+        if key not in pieces:
+            other = next((operand for weights, operand in pieces if weights == piece.weights), None)
+            if other is not None:
+                raise ValueError(
+                    f"{piece.weights!r} is multiplied with {other} and with {piece.operand}; give one another name"
+                )
+            pieces[key] = next(fresh)
+            found[pieces[key]] = piece
+    for piece in reversed(spans):
+        written = f"{written[: piece.start]}{pieces[piece.weights, piece.operand]}{written[piece.stop :]}"
+    weights = {piece.weights for piece in spans}
+    others = [name for name in names(parse(written)) if name not in found]
+    for name in others:
+        if name in weights:
+            raise ValueError(f"{name!r} is a vector in {name} @ ... and a number elsewhere; give one another name")
+        if name in inputs.groups and name not in inputs.single:
+            raise ValueError(f"{name!r} is a group of inputs, which stands on the right of @, as in w @ {name}")
+    single = tuple(name for name in others if name in inputs.single)
+    return Draft(written, found, tuple(name for name in others if name not in single), single)
+
+
+def _has(draft: Draft, name: str) -> bool:
+    return name in draft.scalars or any(piece.weights == name for piece in draft.products.values())
+
+
+def _parameters(code: str, drafts: Sequence[Draft]) -> list[str]:
+    """Return the names of all parameters in order of appearance."""
+    return [name for name in names(parse(code, products=True)) if any(_has(draft, name) for draft in drafts)]
+
+
+def _layer(draft: Draft, inputs: Inputs, vectors: Mapping[str, Vector], units: int) -> Layer:
+    in_text = [name for name in names(parse(draft.expression)) if name not in draft.inputs]
+    if len(in_text) > MAX_PARAMS:
+        raise ValueError(
+            f"{draft.expression!r} has {len(in_text)} scalars and products; at most {MAX_PARAMS} are accepted"
+        )
+    symbols = []
+    for name in in_text:
+        piece = draft.products.get(name)
+        vector = vectors[piece.weights if piece else name]
+        if piece is None:
+            symbols.append(Symbol(name, vector.first, 1, SCALAR))
+        else:
+            source = inputs.groups[piece.operand][0] if piece.operand in inputs.groups else HIDDEN
+            symbols.append(Symbol(piece.weights, vector.first, vector.shape[-1], source))
+    program = compile_program(draft.expression, draft.inputs, tuple(in_text))
+    return Layer(program, units, tuple(symbols), tuple(inputs.single[name] for name in draft.inputs))

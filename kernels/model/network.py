@@ -1,0 +1,301 @@
+"""Models with scalar products: layers of units, each unit an expression of dots and scalars.
+
+``a*tanh(w @ x + b) + c`` is one layer of one unit, whose symbols are a, w, b and c; the value of w is the dot
+``w @ x``. With scores of classes a layer has a unit for each class, with parameters of its own. ``v @ tanh(W @ x + c)``
+has a hidden layer, ``tanh(W @ x + c)``, whose units the dot of v is taken with. The expression of a unit is a `Program`
+of its symbols, so that one definition gives the reference and the kernels.
+
+The meaning of ``w @ x`` is ``np.add.reduce(w * x)``, in NumPy's order of addition, at every length. With s, the
+derivative of the loss of a sample by a symbol, the gradient of a scalar is s, and that of a weight s times its input.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.model.program import Instruction, Program, run_program
+
+SCALAR, HIDDEN = -2, -1
+"""The sources of symbols that are no dot of inputs: a scalar, and a dot of the hidden units."""
+# Numbers of products that are made at a time.
+PRODUCTS = 2**20
+
+
+class Symbol(NamedTuple):
+    """A symbol of a layer: a scalar, or the weights of a dot; each unit of the layer has its own.
+
+    Attributes
+    ----------
+    name : str
+    first : int
+        The place of its parameters among those of the network; those of a unit stand together.
+    size : int
+        The parameters of each unit: 1, or the length of the dot.
+    source : int
+        The first column of the inputs that a dot is taken of, or `HIDDEN` or `SCALAR`.
+    """
+
+    name: str
+    first: int
+    size: int
+    source: int
+
+
+class Layer(NamedTuple):
+    """The program of a layer's units, their number, its symbols, and the columns of its scalar inputs."""
+
+    program: Program
+    units: int
+    symbols: tuple[Symbol, ...]
+    columns: tuple[int, ...]
+
+
+class Structure(NamedTuple):
+    """What a kernel is made of: a layer without its sizes, the kind of each symbol, and whether it has many units."""
+
+    program: Program
+    sources: tuple[int, ...]
+    many: bool
+
+
+class Network(NamedTuple):
+    """One layer, or a hidden one and the layer of the scores.
+
+    Attributes
+    ----------
+    layers : tuple of Layer
+    params : int
+        The parameters of all layers.
+    inputs : int
+        The columns of the inputs.
+    """
+
+    layers: tuple[Layer, ...]
+    params: int
+    inputs: int
+
+    @property
+    def scores(self) -> int:
+        """The number of scores: 1, or one for each class."""
+        return self.layers[-1].units
+
+    @property
+    def structure(self) -> tuple[Structure, ...]:
+        """All but the sizes, from which a kernel is compiled."""
+        layers = enumerate(self.layers, 1)
+        return tuple(
+            Structure(
+                layer.program,
+                tuple(min(symbol.source, 0) for symbol in layer.symbols),
+                layer.units > 1 or number < len(self.layers),
+            )
+            for number, layer in layers
+        )
+
+    @property
+    def layout(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        """The sizes, as kernels read them: those of the network, and of each layer, one symbol after another.
+
+        Those of the network are its parameters, its inputs, and the terms of a sample: one for each symbol of a unit,
+        and the loss.
+        """
+        numbers = [self.params, self.inputs, 1 + sum(layer.units * len(layer.symbols) for layer in self.layers)]
+        for layer in self.layers:
+            numbers.append(layer.units)
+            for symbol in layer.symbols:
+                numbers += [symbol.first, symbol.size, symbol.source]
+            numbers += layer.columns
+        return np.array(numbers)
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        """The instructions of all layers."""
+        return tuple(instruction for layer in self.layers for instruction in layer.program.instructions)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether IEEE 754 rounds all its operations correctly, so that they have the same bits everywhere."""
+        return all(layer.program.is_exact for layer in self.layers)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether a score is linear in its parameters."""
+        return len(self.layers) == 1 and self.layers[0].program.is_linear
+
+    @property
+    def linear_params(self) -> list[int]:
+        """Parameters that the scores are jointly linear in, whatever the others are."""
+        last = self.layers[-1]
+        linear = [last.symbols[place] for place in last.program.linear_params]
+        return sorted(place for symbol in linear for place in _places(symbol, last.units))
+
+    @property
+    def weights(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        """Whether each parameter is a weight of a dot, shape (params,): weight decay leaves scalars as they are."""
+        found = np.zeros(self.params, np.bool_)
+        for layer in self.layers:
+            for symbol in layer.symbols:
+                found[_places(symbol, layer.units)] = symbol.source != SCALAR
+        return found
+
+    @property
+    def start_scale(self) -> Floats:
+        """What normal draws are multiplied by to start from, shape (params,); see `kernels.Model.draw_start`."""
+        scale = np.zeros(self.params)
+        if self.is_linear:
+            return scale
+        for layer in self.layers:
+            program, first = layer.program, layer.program.params + layer.program.inputs + 1
+            for symbol, derivative in zip(layer.symbols, program.derivatives, strict=True):
+                constant = derivative - first
+                is_added = 0 <= constant < len(program.constants) and program.constants[constant] == 1.0
+                size = max(one.size for one in layer.symbols) if len(self.layers) > 1 else symbol.size
+                is_zero = symbol.source == SCALAR and is_added
+                scale[_places(symbol, layer.units)] = 0.0 if is_zero else 1.0 / np.sqrt(size)
+        return scale
+
+
+def _places(symbol: Symbol, units: int) -> range:
+    return range(symbol.first, symbol.first + units * symbol.size)
+
+
+class Term(NamedTuple):
+    """The derivatives of n samples by the parameters that a unit has of a symbol: s times each row of the source.
+
+    Attributes
+    ----------
+    first : int
+        The place of the first parameter.
+    slope : array, shape (n,)
+        The derivatives s by the symbol.
+    source : array, shape (size, n), or None
+        The inputs or the hidden units of a dot; None for a scalar.
+    """
+
+    first: int
+    slope: Floats
+    source: Floats | None
+
+
+class Forward(NamedTuple):
+    """The values of a network at n samples.
+
+    Attributes
+    ----------
+    values : list of array, shape (units, n)
+        Of each layer; those of the last are the scores, or the residual.
+    derivatives : list of list of list of array
+        Those of the unit's value by each symbol: of each layer, unit and symbol.
+    """
+
+    network: Network
+    theta: Floats
+    x: Floats
+    values: list[Floats]
+    derivatives: list[list[list[Floats]]]
+
+    def terms(self, slopes: Floats) -> Iterator[Term]:
+        """Yield the derivatives of the loss, in the order of layers, the last first, of units and of symbols.
+
+        Parameters
+        ----------
+        slopes : array, shape (scores, n)
+            The derivatives of the loss by the scores.
+        """
+        for number in reversed(range(len(self.network.layers))):
+            layer, before = self.network.layers[number], None
+            for unit in range(layer.units):
+                for symbol, derivative in zip(layer.symbols, self.derivatives[number][unit], strict=True):
+                    slope, first = slopes[unit] * derivative, symbol.first + unit * symbol.size
+                    if symbol.source == SCALAR:
+                        yield Term(first, slope, None)
+                        continue
+                    yield Term(first, slope, self.source_of(symbol))
+                    if symbol.source == HIDDEN:
+                        part = slope * self.theta[first : first + symbol.size, np.newaxis]
+                        before = part if before is None else before + part
+            if before is not None:
+                slopes = before
+
+    def source_of(self, symbol: Symbol) -> Floats:
+        """Return what a dot is taken of, shape (size, n)."""
+        if symbol.source == HIDDEN:
+            return self.values[0]
+        return self.x[symbol.source : symbol.source + symbol.size]
+
+
+def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forward:
+    """Return the values of a network at n samples, in float32 if theta is.
+
+    Parameters
+    ----------
+    theta : array, shape (params,)
+    x : array, shape (inputs, n)
+    y : array, shape (n,)
+        The targets of a residual, or zeros.
+    """
+    values: list[Floats] = []
+    derivatives: list[list[list[Floats]]] = []
+    single = theta.dtype == np.float32
+    nothing = np.zeros((), theta.dtype)
+    for layer in network.layers:
+        target = y if layer is network.layers[-1] else nothing
+        outputs, of_layer = np.empty((layer.units, y.size), theta.dtype), []
+        for unit in range(layer.units):
+            symbols = [_value(symbol, unit, theta, x, values) for symbol in layer.symbols]
+            given = [*symbols, *(x[column] for column in layer.columns), target]
+            outputs[unit], found = run_program(layer.program, given, single=single)
+            of_layer.append(found)
+        values.append(outputs)
+        derivatives.append(of_layer)
+    return Forward(network, theta, x, values, derivatives)
+
+
+def _value(symbol: Symbol, unit: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:
+    """Return the value of a symbol: that of a scalar, or the dots of n samples, shape (n,)."""
+    first = symbol.first + unit * symbol.size
+    if symbol.source == SCALAR:
+        return np.asarray(theta[first])
+    source = values[0] if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
+    return dots(theta[first : first + symbol.size], source)
+
+
+def dots(weights: Floats, columns: Floats) -> Floats:
+    """Return the sums of products of weights, shape (size,), with samples, shape (size, n), in NumPy's order."""
+    count = columns.shape[1]
+    found = np.empty(count, weights.dtype)
+    step = max(1, PRODUCTS // weights.size)
+    for first in range(0, count, step):
+        # With the products of a sample side by side, each row is added pairwise.
+        products = np.ascontiguousarray((weights[:, np.newaxis] * columns[:, first : first + step]).T)
+        found[first : first + step] = [np.add.reduce(row, initial=-0.0) for row in products]
+    return found
+
+
+class Derivatives(Sequence[Floats]):
+    """The derivatives of the only score of a network by its parameters, each computed when it is asked for."""
+
+    def __init__(self, values: Forward) -> None:
+        self._terms: list[Term | None] = [None] * values.network.params
+        for term in values.terms(np.ones((1, values.x.shape[1]), values.theta.dtype)):
+            size = 1 if term.source is None else len(term.source)
+            self._terms[term.first : term.first + size] = [term] * size
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    @overload
+    def __getitem__(self, place: int) -> Floats: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Floats]: ...
+    def __getitem__(self, place: int | slice) -> Floats | list[Floats]:
+        """Return the derivative by a parameter, shape (n,)."""
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(len(self)))]
+        term = self._terms[place]
+        if term is None:
+            raise IndexError(place)
+        slope: Floats = term.slope
+        return slope if term.source is None else slope * term.source[place % len(self._terms) - term.first]

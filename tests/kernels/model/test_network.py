@@ -1,0 +1,147 @@
+"""Models with vectors: products in expressions, layers, names, starts, and derivatives against finite differences."""
+
+import numpy as np
+import pytest
+
+from kernels import Model, fit, models
+from kernels.model.evaluate import evaluate
+from kernels.model.models import make_model, make_model_for_columns
+
+PAIR = ("x1", "x2")
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("2*w @ x", r"column 1: '2\*w @ x' must be a name @ x, as in 2\*\(w @ x\) \+ b"),
+        ("w @ x**2", "must be a name @ x"),
+        ("-w @ x", "must be a name @ x"),
+        ("a**w @ x", "must be a name @ x"),
+        ("w @ x @ x", "must be a name @ x"),
+        ("w @", "column 4: a number or a name is missing at the end"),
+        ("w @ x + 'a'", 'column 9: "\'" is not allowed'),
+        ("b + w @ y", "w @ y must be a product with a group of inputs; these are x"),
+        ("w @ x1", r"'x1' is a single input, and @ takes a group of them; write w\*x1"),
+        ("w @ x + w", "'w' is a vector in w @ ... and a number elsewhere"),
+        ("v @ tanh(W @ x)", "has a hidden layer: hidden must be the number of its units"),
+    ],
+)
+def test_a_product_that_is_none_is_refused_with_its_place(expression, message):
+    with pytest.raises(ValueError, match=message):
+        Model(expression, PAIR)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("w @ x", "has no hidden layer, and hidden must be left out"),
+        ("u @ tanh(W @ x + c) + v @ sin(Z @ x)", "a model has one hidden layer, not"),
+        ("v @ tanh(W @ tanh(Z @ x))", "a model has one hidden layer, and W @"),
+        ("b + v @ tanh(W @ x + b)", "'b' stands in the hidden layer and outside of it"),
+    ],
+)
+def test_a_hidden_layer_that_is_none_is_refused(expression, message):
+    with pytest.raises(ValueError, match=message):
+        Model(expression, PAIR, hidden=3)
+
+
+def test_at_most_29_scalars_and_products_but_any_number_of_weights():
+    terms = " + ".join(f"a{k}*x1**{k}" for k in range(29))
+    with pytest.raises(ValueError, match="has 30 scalars and products; at most 29 are accepted"):
+        Model(f"w @ x + {terms}", PAIR)
+    assert len(Model("w @ x + b", [f"x{k}" for k in range(10_000)]).params) == 10_001
+
+
+def test_groups_of_inputs():
+    model = Model("w @ z + a*years + b", {"z": ["hp", "weight"], "years": "age"})
+    assert model.inputs == ("hp", "weight", "age")
+    assert model.params == ("w[hp]", "w[weight]", "a", "b")
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(model.predict([1, 10, 100, 1000], x), [1210.0, 1543.0])
+    with pytest.raises(ValueError, match="inputs must name each column once, and 'hp' is there twice"):
+        Model("w @ z + a*hp", {"z": ["hp", "weight"], "hp": "hp"})
+    with pytest.raises(ValueError, match="'z' is a group of inputs, which stands on the right of @"):
+        Model("w @ z + z", {"z": ["hp", "weight"]})
+    with pytest.raises(ValueError, match="must use its group of inputs 'z'"):
+        Model("a*years", {"z": ["hp", "weight"], "years": "age"})
+
+
+def test_names_and_shapes():
+    assert make_model_for_columns("w @ x + b", ["Engine Power", "hp"]).params == ("w[engine_power]", "w[hp]", "b")
+    scores = Model("W @ x + b", PAIR, classes=3)
+    assert scores.params[:3] == ("W[0,x1]", "W[0,x2]", "W[1,x1]")
+    assert scores.params[6:] == ("b[0]", "b[1]", "b[2]")
+    params = np.arange(9.0)
+    np.testing.assert_array_equal(scores.coef(params, "W"), params[:6].reshape(3, 2))
+    assert scores.vector({"W": np.ones((3, 2)), "b": 0.0}).tolist() == [1.0] * 6 + [0.0] * 3
+    with pytest.raises(ValueError, match=r"params\['W'\] must have shape \(3, 2\), not \(2, 3\)"):
+        scores.vector({"W": np.ones((2, 3)), "b": 0.0})
+    with pytest.raises(ValueError, match="there is no parameter w; these are W, b"):
+        scores.coef(params, "w")
+
+
+@pytest.mark.parametrize("text", ["mlp(4)", 'mlp(4, "relu")', "mlp(4, sigmoid)"])
+def test_a_ready_made_network(text):
+    model = make_model(text, PAIR)
+    assert len(model.params) == 4 * 2 + 4 + 4 + 1
+    assert model.expression.startswith("b + v @ ")
+
+
+def test_options_of_the_ready_made_network_are_checked():
+    with pytest.raises(ValueError, match="activation must be one of tanh, relu"):
+        models.mlp(4, "step")
+    with pytest.raises(ValueError, match="hidden must be a whole number from 1 to 1000, not 0"):
+        models.mlp(0)
+
+
+FORMS = [
+    ("w @ x + b", {}),
+    ("a*tanh(w @ x + b) + c", {}),
+    ("exp(w @ x)", {}),
+    ("(u @ x)*(v @ x) + a*x2**2", {}),
+    ("b + v @ tanh(W @ x + c)", {"hidden": 3}),
+    ("a*exp(-(v @ sigmoid(W @ x + c))) + b*x1", {"hidden": 2}),
+    ("(u @ softplus(W @ x))*(v @ softplus(W @ x))", {"hidden": 2}),
+]
+
+
+@pytest.mark.parametrize(("expression", "sizes"), FORMS, ids=[form[0] for form in FORMS])
+def test_derivatives_are_those_of_finite_differences(expression, sizes):
+    rng = np.random.default_rng(1)
+    model = Model(expression, PAIR, **sizes)
+    theta, x = rng.normal(size=len(model.params)), rng.normal(size=(6, 2))
+    _, derivatives = evaluate(model.program, theta, x.T, np.zeros(6))
+    assert len(derivatives) == theta.size
+    for k in range(theta.size):
+        step = 1e-6 * np.eye(theta.size)[k]
+        slope = (model.predict(theta + step, x) - model.predict(theta - step, x)) / 2e-6
+        np.testing.assert_allclose(np.broadcast_to(derivatives[k], 6), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 128, 129, 300])
+def test_a_dot_is_numpys_sum_of_products(size):
+    rng = np.random.default_rng(size)
+    model = Model("w @ x", [f"x{k}" for k in range(size)] if size > 1 else ["x"])
+    w, x = rng.normal(size=size), rng.normal(size=(5, size))
+    np.testing.assert_array_equal(model.predict(w, x), [np.add.reduce(w * row) for row in x])
+
+
+def test_starts():
+    assert not Model("w @ x + b", PAIR).draw_start(0).any()
+    curve = Model("a*tanh(w @ x + b) + c", PAIR)
+    draws = np.random.default_rng(3).standard_normal(5)
+    np.testing.assert_array_equal(curve.draw_start(3), draws * [1, 0.5**0.5, 0.5**0.5, 1, 0])
+    network = models.mlp(100, inputs=[f"x{k}" for k in range(400)])
+    start = network.draw_start(0)
+    assert network.coef(start, "b") == 0.0
+    assert 0.045 < network.coef(start, "W").std() < 0.055
+    assert 0.08 < network.coef(start, "v").std() < 0.12
+
+
+def test_inputs_of_a_text_are_all_columns():
+    x = np.arange(12.0).reshape(4, 3)
+    assert fit("w @ x + b", x, x[:, 0], epochs=1, lr=1e-3).model.inputs == ("x1", "x2", "x3")
+    assert fit("w @ x + b", {"p": x[:, 0], "q": x[:, 1]}, x[:, 2], epochs=1, lr=1e-3).model.inputs == ("p", "q")
+    assert fit("w @ x + b", x[:, 0], x[:, 1], epochs=1, lr=1e-3).model.inputs == ("x",)
+    with pytest.raises(ValueError, match=r"x must have shape \(n,\) or \(n, inputs\) for the model 'w @ x', not \(\)"):
+        fit("w @ x", 3.0, [1.0])
