@@ -60,6 +60,9 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFram
         that did not end, or too many samples.
     """
     model, names = result.model, [f"param_{name}" for name in result.model.params]
+    if model.vectors:
+        # Two of many weights say little of where runs arrive.
+        return pd.DataFrame(columns=["config_id", *choice_columns(result.frame), *OUTCOME])
     rows = best_run_of_each_optimizer(result.frame)
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
     # Held-out samples affect a run only with patience, where they decide which parameters are kept.

@@ -77,6 +77,8 @@ def typical_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.
 
 def _record(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the paths of rows of the frame of the sweep."""
+    if result.model.vectors:
+        rows = rows.iloc[:0]  # the paths of vectors are not recorded
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
     checked = check_samples(result.model, data.x, data.y)
     samples = hold_out(result.model, make_loss(settings.loss), *checked, data.validation)
@@ -156,9 +158,9 @@ def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Marks, exact: b
 
 def _to_frame(result: SweepResult, ids: Any, samples: Marks | Floats, loss: Floats, params: Floats) -> pd.DataFrame:
     """Return the columns of a table of paths."""
-    numbers = {"loss": _to_float32(loss)} | {
-        f"param_{name}": _to_float32(params[:, k]) for k, name in enumerate(result.model.params)
-    }
+    numbers = {"loss": _to_float32(loss)}
+    if not result.model.vectors:
+        numbers |= {f"param_{name}": _to_float32(params[:, k]) for k, name in enumerate(result.model.params)}
     return pd.DataFrame({"config_id": ids, "samples": samples.astype(np.int64), **numbers})
 
 

@@ -14,6 +14,7 @@ from bench.study.schema import RunTable
 from kernels import FitResult, fit
 from kernels.base.run import STATUS, Floats
 from kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
+from kernels.model.param_columns import params_of_row
 from kernels.optimizers.schedules import learning_rates
 
 # Samples of a check: the reference takes up to ten microseconds for each.
@@ -114,7 +115,7 @@ def _values_to_compare(
                 # Of marks that are as good, a rounding decides: the row's own, if it is as good as the reference's.
                 kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_mark]], np.inf)
-            params = [row[f"param_{name}"] for name in reference.model.params]
+            params = params_of_row(reference.model, row)
             found += [STATUS.index(row["status"]), row["final_loss"], *params]
             expected += [STATUS.index(reference.status), reference.loss[kept], *reference.trajectory[kept]]
             if lowest is not None:

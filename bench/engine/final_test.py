@@ -11,6 +11,7 @@ from bench.tables.run_costs import loss_floor
 from bench.tables.winners import confirm
 from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
+from kernels.model.param_columns import param_columns, params_from_columns
 from kernels.train.fit_result import mean_loss, metrics_on
 
 
@@ -43,11 +44,11 @@ def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Sa
     if not len(ranked):
         return
     frames = [result.frame] if result.confirmation is None else [result.frame, result.confirmation.frame]
-    model, columns = result.model, ["config_id", "samples_seen", *(f"param_{name}" for name in result.model.params)]
+    model, columns = result.model, ["config_id", "samples_seen", *param_columns(result.model)]
     own = pd.concat([runs_of(frame, recommended_choice(ranked))[columns] for frame in frames], ignore_index=True)
     rows = [
         {"loss": mean_loss(model, loss, params, *test)} | metrics_on(model, loss, params, *test)
-        for params in own[columns[2:]].to_numpy(float)
+        for params in params_from_columns(model, own)
     ]
     about = own[columns[:2]].assign(rows=test[1].size)
     store_tables(result.run.folder, test=pd.concat([about, pd.DataFrame(rows)], axis=1))

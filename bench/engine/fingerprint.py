@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels import Model
@@ -33,5 +34,5 @@ def hash_columns(*columns: Floats) -> str:
     digest = blake2b(digest_size=16)
     for column in columns:
         for first in range(0, column.size, CHUNK):
-            digest.update(column[first : first + CHUNK].data)
+            digest.update(np.ascontiguousarray(column[first : first + CHUNK]).data)
     return digest.hexdigest()

@@ -23,8 +23,9 @@ from kernels.compile.loss_factor import make_factors
 from kernels.data.samples import Samples, allocate_data, check_samples
 from kernels.data.validation import check_patience, hold_out
 from kernels.losses import make_loss
-from kernels.losses.classes import Classes, encode_classes, find_classes
+from kernels.losses.classes import Classes, encode_classes, find_classes, model_for_classes
 from kernels.losses.loss import Loss
+from kernels.model.models import make_model_for
 from kernels.optimizers.optimizer import Optimizer
 from kernels.train.block import Runs, train_runs
 
@@ -96,7 +97,13 @@ class Problem:
         shuffle = job.hyperparameters.shuffle
         size = job.hyperparameters.batch_size
         data = allocate_data(
-            self.columns, self.y, shuffle=shuffle, batch_size=size, validation=self.held_out, dtype=job.dtype
+            self.columns,
+            self.y,
+            shuffle=shuffle,
+            batch_size=size,
+            validation=self.held_out,
+            dtype=job.dtype,
+            by_row=self.model.network is not None,
         )
         if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
             data = data._replace(factors=self._factors)
@@ -133,6 +140,22 @@ class Problem:
         return pd.concat([pd.Series(ids, plan.index, name="config_id"), plan], axis=1)
 
 
+def resolve_model(model: Model | str, x: Inputs, y: ArrayLike, loss: str) -> Model:
+    """Return the model of a text for these inputs, with a score for each class where the loss takes them.
+
+    Raises
+    ------
+    ValueError
+        If the text is no model, or the targets are no classes of such a loss.
+    """
+    model = model if isinstance(model, Model) else make_model_for(model, x)
+    trained = make_loss(loss)
+    if not trained.by_class:
+        return model
+    classes = find_classes(trained, y)
+    return model_for_classes(model, trained, classes, encode_classes(classes, y, None, None)[0])
+
+
 def make_problem(
     model: Model,
     x: Inputs,
@@ -152,6 +175,7 @@ def make_problem(
     loss = make_loss(settings.loss)
     classes = find_classes(loss, y)
     y, validation, test = encode_classes(classes, y, validation, test)
+    model = model_for_classes(model, loss, classes, y)
     (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
     check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)

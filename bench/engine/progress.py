@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bench.engine.problem import Job, Problem
 from bench.store.run_folder import Run
 from kernels.base.run import MAX_EPOCHS, Floats, start_lowest
+from kernels.model.param_columns import START, params_from_columns
 from kernels.train.block import Runs
 
 
@@ -48,7 +49,7 @@ class Progress:
     def begin(cls, plan: pd.DataFrame, problem: Problem) -> "Progress":
         """Return where the rows of a plan stand before anything is trained."""
         size = len(plan)
-        params = plan[[f"start_{name}" for name in problem.model.params]].to_numpy(copy=True)
+        params = params_from_columns(problem.model, plan, START)
         return cls(
             marks=np.zeros(size, np.int64),
             finished=np.zeros(size, np.bool_),
@@ -82,12 +83,13 @@ class Progress:
         last = problem.clock.last_marks(sizes, epochs)
         progress.marks[rows], progress.status[rows] = marks, stored["status"]
         progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (marks == last)
-        kept = [f"param_{name}" for name in problem.model.params]
-        progress.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else stored[kept]
+        kept = params_from_columns(problem.model, stored)
+        progress.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else kept
         progress.best_loss[rows], progress.kept_loss[rows] = stored["best_loss"], stored[problem.counted_loss]
         if "best_validation_loss" in stored:
-            known = ["best_validation_loss", "best_samples", *(["final_loss", *kept] if "end" in stored else [])]
-            progress.lowest[rows] = stored[known]
+            known = ["best_validation_loss", "best_samples", *(["final_loss"] if "end" in stored else [])]
+            lowest = stored[known].to_numpy(float)
+            progress.lowest[rows] = np.column_stack([lowest, kept]) if "end" in stored else lowest
         for row, memory in zip(rows, stored["memory"], strict=True):
             progress.memory[row] = memory
         return progress

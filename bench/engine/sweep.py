@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from bench.engine.confirm import confirm_choices
 from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.memory import Memory, longest_run
-from bench.engine.problem import Problem, make_problem
+from bench.engine.problem import Problem, make_problem, resolve_model
 from bench.engine.recording import record_settings
 from bench.engine.refine import refined_plan
 from bench.engine.settings import SweepSettings, check_settings
@@ -32,7 +32,6 @@ from kernels.base.checks import describe
 from kernels.base.columns import Inputs
 from kernels.compile.kinds import check_dtype
 from kernels.data.samples import allocate_data, to_dtype
-from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
 
@@ -111,8 +110,8 @@ def sweep(
     KeyboardInterrupt
         On Ctrl-C, after what is done has reached the disk.
     """
-    model = model if isinstance(model, Model) else make_model(model)
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings)
+    model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
     check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)
     with ExitStack() as stack:

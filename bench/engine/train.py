@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from kernels.model.model_identity import identity_of_model
 
 from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, plan_jobs, share_kernels
 from bench.engine.problem import Job, Problem, fingerprint_held_out
@@ -22,6 +23,7 @@ from kernels import Model
 from kernels.base.registry import registered_in, registered_schedule
 from kernels.compile.kinds import is_exact
 from kernels.data.order import is_gathered
+from kernels.model.param_columns import params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
 from kernels.train.compile_together import Wanted, compile_together
@@ -145,9 +147,7 @@ def identity_of(problem: Problem) -> dict[str, str]:
     """Return the facts that all results in a run's folder must have in common."""
     model, settings = problem.model, problem.settings
     return {
-        "model": model.expression,
-        "inputs": ", ".join(model.inputs),
-        "parameters": ", ".join(model.params),
+        **identity_of_model(model),
         "data": problem.fingerprint,
         "loss": settings.loss,
         "target": "none" if settings.target is None else repr(settings.target),
@@ -244,7 +244,7 @@ class Writer:
                 "best_samples": runs.lowest[:, 1].astype(np.int64),
                 "validation_losses": [row[: n + 1] for row, n in zip(validation, trained, strict=True)],
             }
-        columns |= {f"param_{name}": kept.params[:, k] for k, name in enumerate(self.model.params)}
+        columns |= params_to_columns(self.model, kept.params)
         columns |= {} if kept.params is runs.params else {"end": list(runs.params)}
         columns |= {
             "memory": list(runs.memory),

@@ -6,6 +6,7 @@ from bench.plots.curves import FitCurves, fit_curves
 from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
 from bench.tables.typical_runs import best_runs
+from kernels.model.param_columns import params_from_columns
 
 # After the name of what is shown.
 RATE_CAPTION = (
@@ -47,7 +48,7 @@ def fit_chart(run_data: RunData) -> FitCurves | None:
     data, model, best = run_data.data, run_data.result.model, best_runs(run_data.frame)
     if data is None or best.empty or not model.inputs:
         return None
-    ends = best[[f"param_{name}" for name in model.params]].to_numpy(float)
+    ends = params_from_columns(model, best)
     return fit_curves(
         curve_in_table_units(model, run_data.criterion, run_data.scaling),
         *run_data.data_in_table_units(),

@@ -65,7 +65,7 @@ def _python_parts(run_data: RunData) -> list[str]:
         "",
         *(f"load_plugin({file!r})" for file in run_data.plugins),
         data,
-        f"model = Model({model.expression!r}, inputs={tuple(model.inputs)!r}, params={tuple(model.params)!r})",
+        f"model = Model({model.expression!r}, {model.arguments})",
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
     ]
     tail = [f"    {name}={value!r},\n" for name, value in common_settings(run_data).items()]

@@ -39,6 +39,7 @@ from bench.tables.winners import confirm, is_confirmed
 from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
+from kernels.model.param_columns import params_of_row
 from kernels.train.yardstick import Yardstick
 
 
@@ -337,7 +338,7 @@ class RunData:
         if metric is None or data is None or ended.empty:
             return {}
         run = ended.loc[ended["final_loss"].idxmin()]
-        params = run[[f"param_{name}" for name in self.result.model.params]].to_numpy(float)
+        params = params_of_row(self.result.model, run)
         sentence = f"{text(metric.value(self.result.model.predict(params, data.x), data.y))} on the training samples"
         if data.validation is not None:
             x, y = data.validation

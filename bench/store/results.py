@@ -12,6 +12,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from kernels.model.model_identity import model_of_identity
 
 from bench.store.choice import Choice
 from bench.store.clock import Clock
@@ -23,6 +24,7 @@ from kernels import Model
 from kernels.base.run import CONVERGED, STATUS, Floats
 from kernels.base.views import find_view, load_view
 from kernels.losses.classes import Classes
+from kernels.model.param_columns import PARAM, START, array_columns, param_columns, params_from_columns
 from kernels.train.yardstick import Yardstick
 
 if TYPE_CHECKING:
@@ -171,7 +173,7 @@ class SweepResult(Ranked):
     def yardstick(self) -> Yardstick:
         """The lowest loss that the model can reach on the samples, or a run's that is lower; and that of a constant."""
         found = yardstick_of(read_table_of(self.run.folder, NAME))
-        return lowered_by(found, self.frame, self.model.params)
+        return lowered_by(found, self.frame, self.model)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -239,19 +241,17 @@ def load_run(folder: str | Path) -> SweepResult:
     starts = [name for name in plan.columns if name.startswith("start_")]
     kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
     _check_columns(run, model, plan.columns.tolist(), kinds)
-    results = run.configurations([*kinds, *(f"param_{name}" for name in model.params)])
+    results = run.configurations([*kinds, *param_columns(model)])
     rows = plan.merge(results, on="config_id")
     frame = _with_costs(rows.drop(columns=starts), clock)
-    return SweepResult(model, frame, rows[starts].to_numpy(), clock, run, len(plan))
+    return SweepResult(model, frame, params_from_columns(model, rows, START), clock, run, len(plan))
 
 
 def _read_common(run: Run) -> tuple[Model, Clock]:
     """Return the model and the clock of all configurations."""
     about = run.identity
     try:
-        # A model may have no inputs.
-        names = [about[kind].split(", ") if about[kind] else [] for kind in ("inputs", "parameters")]
-        model = Model(about["model"], *names)
+        model = model_of_identity(about)
         about["validation"]
         return model, Clock.from_identity(about)
     except (KeyError, ValueError, AttributeError) as error:
@@ -274,17 +274,19 @@ def _read_plan(run: Run) -> pd.DataFrame:
 
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:
     """Refuse a plan and results whose columns are not those of a sweep of this model."""
-    stored = [(PLAN, plan, "start_")] + ([("parts", list(run.columns), "param_")] if run.columns else [])
+    stored = [(PLAN, plan, START)] + ([("parts", list(run.columns), PARAM)] if run.columns else [])
     for what, columns, prefix in stored:
-        found = [name for name in columns if name.startswith(prefix)]
-        if found != [f"{prefix}{name}" for name in model.params]:
+        found, expected = [name for name in columns if name.startswith(prefix)], param_columns(model, prefix)
+        if found != expected:
+            known = ", ".join(name.removeprefix(prefix) for name in expected)
             raise ValueError(
                 f"{run.folder} is damaged: {what} has the columns {', '.join(found) or 'of no parameters'}, and "
-                f"{ABOUT} the parameters {', '.join(model.params)}"
+                f"{ABOUT} the parameters {known}"
             )
     if missing := [name for name in _SETTINGS if name not in plan]:
         raise ValueError(f"{run.folder} is damaged: {PLAN} has no column {missing[0]} of a sweep")
-    kinds = kinds | {f"param_{name}": pa.float64() for name in model.params}
+    kinds = kinds | dict.fromkeys(param_columns(model), pa.float64())
+    kinds |= dict.fromkeys(array_columns(model), pa.list_(pa.float64()))
     if run.columns and (wrong := [name for name, kind in kinds.items() if run.columns.get(name) != kind]):
         raise ValueError(f"{run.folder} is damaged: its parts have no column {wrong[0]} of a sweep")
 

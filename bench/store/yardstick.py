@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bench.store.evidence import store_tables
+from kernels.model.model import Model
+from kernels.model.param_columns import params_of_row
 from kernels.train.yardstick import Yardstick, unknown_yardstick
 
 NAME = "yardstick"
@@ -27,11 +29,10 @@ def yardstick_of(table: pd.DataFrame | None) -> Yardstick:
     return Yardstick(**row, params=None if params is None else np.asarray(params, float))
 
 
-def lowered_by(yardstick: Yardstick, frame: pd.DataFrame, params: tuple[str, ...]) -> Yardstick:
+def lowered_by(yardstick: Yardstick, frame: pd.DataFrame, model: Model) -> Yardstick:
     """Return the yardstick, or the end of a run in the frame that is lower: no search finds every minimum."""
     ended = frame[np.isfinite(frame["final_loss"].to_numpy(float)) & (frame["status"] != "diverged")]
     if ended.empty:
         return yardstick
     best = ended.loc[ended["final_loss"].idxmin()]
-    reached = best[[f"param_{name}" for name in params]].to_numpy(float)
-    return yardstick.lowered(float(best["final_loss"]), reached, "a run")
+    return yardstick.lowered(float(best["final_loss"]), params_of_row(model, best), "a run")

@@ -14,6 +14,7 @@ from kernels.base.registry import registered_in, registered_schedule
 from kernels.base.spec import make_from_spec, parse_spec
 from kernels.losses import make_loss
 from kernels.model.model import Model
+from kernels.model.param_columns import START, params_from_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import KNOWN
 
@@ -80,8 +81,8 @@ def config_ids(
         own = "".join(f" {rule.digest}" for rule in registered_in(made, "optimizer"))
         return made.text + own + ("" if made.is_exact else f" by {kernel}")
 
-    starts = [frame[f"start_{name}"] for name in model.params]
-    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *starts)]
+    starts = params_from_columns(model, frame, START).T
+    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *map(np.ascontiguousarray, starts))]
     integers = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
     texts = [hash_column("optimizer", optimizer_meaning), hash_column("schedule", schedule_meaning)]
     table = np.column_stack([*numbers, *integers, *texts]).astype("<u8", copy=False)

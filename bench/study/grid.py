@@ -19,7 +19,9 @@ from kernels.base.run import Floats
 from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
 from kernels.model.model import Model
+from kernels.model.param_columns import START, params_to_columns
 
+ZERO = "zero"
 LIMIT = 1_000_000
 """The most configurations that run without a question, and the most values of a single setting."""
 
@@ -42,8 +44,9 @@ class Grid:
     init
         Where to start. A mapping from a name to values, as a vector in the order of the model's parameters or as a
         mapping of their names; or to the text ``"normal:scale:count"`` or ``"uniform:low:high:count"`` for random
-        starts, called ``name[0]``, ``name[1]`` and so on. Vectors and texts may also come without a name. By default
-        one start is drawn, ``"normal:1:1"``, the same as that of `kernels.fit`.
+        starts, called ``name[0]``, ``name[1]`` and so on, or to ``"zero"``. Vectors and texts may also come without a
+        name. By default one start is drawn, the same as that of `kernels.fit`: ``"normal:1:1"``, but for models with
+        vectors (`kernels.Model.draw_start`).
     optimizer, schedule
         Such as ``"momentum(0.9)"`` and ``"halve(10)"``.
     seed
@@ -130,7 +133,7 @@ class Grid:
         seeds, params = len(self.seed), len(model.params)
         return np.concatenate(
             [
-                np.stack([start.draw(seed, params) for seed in self.seed], axis=1)
+                np.stack([start.draw(seed, model) for seed in self.seed], axis=1)
                 if isinstance(start, RandomStarts)
                 else np.broadcast_to(start, (1, seeds, params))
                 for start in self.vectors(model)
@@ -174,7 +177,8 @@ class Grid:
         }
         if self.dtype:
             columns["dtype"] = self._repeat_texts(self.dtype, 7)
-        columns |= {f"start_{name}": self._repeat(starts[:, :, k], 2, 5) for k, name in enumerate(model.params)}
+        flat = params_to_columns(model, starts.reshape(-1, starts.shape[2]), START)
+        columns |= {name: self._repeat(_in_cells(column, starts.shape[:2]), 2, 5) for name, column in flat.items()}
         return pd.DataFrame(columns, copy=False)
 
     def _repeat(self, values: ArrayLike, *axes: int) -> NDArray[Any]:
@@ -187,17 +191,30 @@ class Grid:
         return pd.Categorical.from_codes(self._repeat(np.arange(len(texts)), axis), categories=pd.Index(texts))
 
 
+def _in_cells(values: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return numbers, or arrays as objects, in an array of a shape."""
+    if isinstance(values, np.ndarray):
+        return values.reshape(shape)
+    cells = np.empty(len(values), object)
+    cells[:] = values
+    return cells.reshape(shape)
+
+
 @dataclass(frozen=True)
 class RandomStarts:
-    """Starts that the seed of a run draws: "normal" with (scale,), or "uniform" with (low, high)."""
+    """Starts that the seed of a run draws: "normal" with (scale,), "uniform" with (low, high), "default" or "zero"."""
 
     kind: str
     numbers: tuple[float, ...]
     count: int
 
-    def draw(self, seed: int, params: int) -> Floats:
+    def draw(self, seed: int, model: Model) -> Floats:
         """Return the starts of a seed, shape (count, params); the first rows do not depend on how many follow."""
-        generator = np.random.default_rng(seed)
+        generator, params = np.random.default_rng(seed), len(model.params)
+        if self.kind == "default":
+            return model.draw_start(seed)[np.newaxis]
+        if self.kind == "zero":
+            return np.zeros((1, params))
         if self.kind == "normal":
             (scale,) = self.numbers
             return scale * generator.standard_normal((self.count, params))
@@ -280,9 +297,9 @@ def _check_batch_size(size: Any) -> int | str:
 def _name_starts(init: Any) -> dict[str, Any]:
     """Return the entries of `init` by name, texts as `RandomStarts`."""
     if init is None:
-        init = "normal:1:1"
+        return {"random": RandomStarts("default", (), 1)}
     if isinstance(init, str):
-        init = {"random": init}
+        init = {init if init == ZERO else "random": init}
     if not isinstance(init, Mapping):
         listed = as_list("init", init)
         init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
@@ -303,9 +320,11 @@ def _name_starts(init: Any) -> dict[str, Any]:
 
 def _parse_random_starts(name: str, text: str) -> RandomStarts:
     """Return the random starts that a text stands for."""
+    if text == ZERO:
+        return RandomStarts(ZERO, (), 1)
     parts = _split_range(text, {"normal": 1, "uniform": 2})
     if parts is None:
-        wanted = 'values, "normal:scale:count" or "uniform:low:high:count"'
+        wanted = 'values, "zero", "normal:scale:count" or "uniform:low:high:count"'
         raise ValueError(f"init {name!r} must be {wanted}, not {describe(text)}")
     kind, numbers, count = parts
     where = f"init {name!r}, {text!r}"
@@ -320,7 +339,9 @@ def _parse_random_starts(name: str, text: str) -> RandomStarts:
 
 def _start_names(name: str, start: Any) -> list[str]:
     """Return the names of the starts that an entry of `init` stands for."""
-    return [f"{name}[{k}]" for k in range(start.count)] if isinstance(start, RandomStarts) else [name]
+    if isinstance(start, RandomStarts) and start.kind != ZERO:
+        return [f"{name}[{k}]" for k in range(start.count)]
+    return [name]
 
 
 def _split_range(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float], int] | None:

@@ -1,5 +1,7 @@
 """The conclusions of a run: five short sentences for a terminal, and all of them for a report."""
 
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 
@@ -21,9 +23,14 @@ from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
 from kernels import Model
 from kernels.losses.loss import Loss
+from kernels.model.param_columns import params_of_row
 
 # How many tied choices, and how many optimizers besides the first one, are named.
 MAX_TIES, MAX_OPTIMIZERS = 2, 4
+
+
+# Parameters that a sentence names.
+MOST_NAMED = 12
 
 
 def headline(
@@ -116,10 +123,13 @@ def describe_solution(own: pd.DataFrame, model: Model, scaling: Scaling | None, 
     if ended.empty:
         return "No run of the best choice ended at finite parameters."
     run = ended.loc[ended["final_loss"].idxmin()]
-    trained = run[[f"param_{name}" for name in model.params]].to_numpy(float)
+    trained = params_of_row(model, run)
     params, loss, note = in_table_units(model, trained, run["final_loss"], scaling, criterion)
     units = " in the table's own units" if scaling and not note else ""
-    values = ", ".join(f"{name} = {value:.6g}" for name, value in zip(model.params, params, strict=True))
+    named = zip(model.params, params, strict=True)
+    values = ", ".join(f"{name} = {value:.6g}" for name, value in islice(named, MOST_NAMED))
+    if params.size > MOST_NAMED:
+        values += f", ... ({params.size - MOST_NAMED:,} more)"
     loss_units = " in the table's own units" if scaling and note and criterion.degree else ""
     sentence = f"The best run of this choice has {values}{units}, with loss {loss:.6g}{loss_units}."
     return f"{sentence} {note}" if note else sentence

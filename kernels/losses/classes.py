@@ -61,8 +61,8 @@ def takes_classes(loss: Loss) -> bool:
 
 def losses_of_classes() -> str:
     """Return the sentence that names the losses of classes."""
-    names = [name for name, build in LOSSES.items() if takes_classes(build())]
-    return f"classes are for the losses {' and '.join(names)}"
+    *others, last = (name for name, build in LOSSES.items() if takes_classes(build()))
+    return f"classes are for the losses {', '.join(others)} and {last}"
 
 
 def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:

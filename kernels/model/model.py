@@ -71,7 +71,7 @@ class Model:
         hidden: int | None = None,
     ) -> None:
         columns = read_inputs(inputs)
-        self._given_inputs = inputs if isinstance(inputs, Mapping) else tuple(inputs)
+        self.given_inputs = inputs if isinstance(inputs, Mapping) else tuple(inputs)
         found = names(parse(expression, products=True))
         self.expression, self.inputs = expression, columns.columns
         self.classes, self.hidden = classes, hidden
@@ -130,7 +130,7 @@ class Model:
         """The arguments of `Model` besides the expression, as Python writes them."""
         if not self.vectors:
             return f"inputs={self.inputs}, params={self.params}"
-        inputs: Any = self._given_inputs
+        inputs: Any = self.given_inputs
         classes = f", classes={self.classes}" if self.classes > 1 else ""
         return f"inputs={inputs}{classes}" + (f", hidden={self.hidden}" if self.hidden else "")
 
@@ -163,7 +163,7 @@ class Model:
 
     def with_classes(self, classes: int) -> Model:
         """Return the model with a score for each of some classes, and parameters of each score's own."""
-        return Model(self.expression, self._given_inputs, classes=classes, hidden=self.hidden)
+        return Model(self.expression, self.given_inputs, classes=classes, hidden=self.hidden)
 
     def with_inputs(self, inputs: Given) -> Model:
         """Return a model with vectors of other inputs."""

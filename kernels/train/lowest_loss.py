@@ -25,6 +25,8 @@ RESTARTS, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
 LARGEST = 1e6
 """Parameters in units of the design's singular directions beyond which a loss is approached at infinity."""
+SEPARATED = 1e-4
+"""A lower log loss than this is reached only where scores of all samples are far apart, and so without a minimum."""
 UNBOUNDED = -1e12
 # The lines of which a loss is the largest, as slopes and offsets: over the residual, or over the prediction on the side
 # of its class.
@@ -160,6 +162,8 @@ def lowest_of_nonlinear(
     # The sums of SciPy may differ from those that runs record in the last digits.
     value = min(value, objective(params)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
+    if loss.by_class and value < SEPARATED:
+        return Found(value, None, method, "the classes can be separated: the loss falls as the parameters grow")
     return Found(value, params, method, MULTIPLE.format(len(begin)))
 
 

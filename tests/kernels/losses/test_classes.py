@@ -81,7 +81,7 @@ HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, and
         (pd.Series(["a", pd.NA, "b", "a"]), "logistic", "has none in row 1 "),
         ([True, "a", True, "a"], "logistic", None),
         (np.array([1, "a", 1, "a"], object), "logistic", "^y must hold labels of one kind, not numbers beside texts$"),
-        (["a", "b"] * 2, "squared", r"not labels such as 'a': classes are for the losses logistic and hinge$"),
+        (["a", "b"] * 2, "squared", r"not labels such as 'a': classes are for the losses logistic, hinge and softmax$"),
         ([True, False] * 2, "huber", r"^y must hold real numbers for the loss 'huber', not labels such as True: "),
         (["a", "b"] * 2, "poisson", r"^y must hold real numbers for the loss 'poisson', not labels such as 'a': "),
     ],
@@ -104,7 +104,9 @@ def test_a_sweep_keeps_the_labels_on_record(tmp_path):
     assert found.frame["final_loss"].tolist() == expected.frame["final_loss"].tolist()
     assert found.classes == load_run(tmp_path / "labels").classes == Classes(("no", "yes"))
     assert expected.classes is None
-    with pytest.raises(ValueError, match="not labels such as 'no': classes are for the losses logistic and hinge"):
+    with pytest.raises(
+        ValueError, match="not labels such as 'no': classes are for the losses logistic, hinge and softmax"
+    ):
         sweep("a*x + b", X, LABELS["texts"], grid, **settings)
 
 
@@ -132,9 +134,14 @@ def test_a_column_of_labels_is_read_for_a_loss_of_classes(table, suffix, column)
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_labels_of_a_table_are_refused_in_one_line(table, suffix):
-    with pytest.raises(ValueError, match=rf"t.{suffix}.* column 'text' .*; classes are for the losses logistic and"):
+    with pytest.raises(
+        ValueError, match=rf"t.{suffix}.* column 'text' .*; classes are for the losses logistic, hinge and"
+    ):
         load_table(table / f"t.{suffix}", "x", "text")
-    with pytest.raises(ValueError, match=r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'$"):
+    with pytest.raises(
+        ValueError,
+        match=r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'; of more",
+    ):
         load_table(table / f"t.{suffix}", "x", "three", loss="hinge")
     with pytest.raises(ValueError, match="column 'text' must") as caught:
         load_table(table / f"t.{suffix}", ["x", "text"], "sign", loss="hinge")  # as an input
@@ -166,7 +173,7 @@ def test_the_command_line_fits_labels_and_says_them(sgdbench, table):
     assert json.loads(sgdbench(*given, "--y", "sign", "--json")[1])["params"] == said["params"]
     code, _, err = sgdbench("fit", "t.csv", "--x", "x", "--y", "text")
     assert (code, err.count("\n")) == (2, 1)
-    assert "not 'no'; classes are for the losses logistic and hinge" in err
+    assert "not 'no'; classes are for the losses logistic, hinge and softmax" in err
 
 
 def test_the_command_line_sweeps_labels_and_keeps_them(sgdbench, table, monkeypatch):

@@ -113,7 +113,9 @@ def test_what_is_recorded_is_the_mean_of_the_loss(samples):
         ("objective", counts, np.mean),
     ):
         held = (x[:40], target[:40])
-        ours = fit(model, x, target, lr=0.02, epochs=2, loss=name, kernel="reference", validation=held)
+        ours = fit(
+            model, x, target, lr=0.02, epochs=2, loss=name, kernel="reference", validation=held, record_params=True
+        )
         for mark in (0, 2):
             f = model.predict(ours.trajectory[mark], x)
             assert ours.loss[mark] == pytest.approx(theirs(f), rel=1e-12), name
@@ -138,7 +140,7 @@ def test_kernels_are_the_reference(samples, name, batch_size):
     shared = {name: settings[name] for name in ("epochs", "loss", "drop_last")}
     lanes = sweep(model, x, target, grid, record="epoch", kernel="lanes", confirm=0, **shared)
     found = [run.trajectory[-1] for run in runs] + [
-        lanes.frame[["param_w1", "param_w2", "param_b"]].iloc[0].to_numpy(float)
+        lanes.frame[["param_w[x1]", "param_w[x2]", "param_b"]].iloc[0].to_numpy(float)
     ]
     losses = [run.loss[-1] for run in runs] + [lanes.frame["final_loss"].iloc[0]]
     for params, loss in zip(found, losses, strict=True):

@@ -255,6 +255,7 @@ def test_make_loss():
         "epsilon_insensitive(epsilon=0.1)",
         "logistic",
         "hinge",
+        "softmax",
         "poisson",
         "objective",
     ]

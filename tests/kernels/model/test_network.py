@@ -62,8 +62,8 @@ def test_groups_of_inputs():
         Model("w @ z + a*hp", {"z": ["hp", "weight"], "hp": "hp"})
     with pytest.raises(ValueError, match="'z' is a group of inputs, which stands on the right of @"):
         Model("w @ z + z", {"z": ["hp", "weight"]})
-    with pytest.raises(ValueError, match="must use its group of inputs 'z'"):
-        Model("a*years", {"z": ["hp", "weight"], "years": "age"})
+    with pytest.raises(ValueError, match="the expression 'w @ q' must use its group of inputs 'z'"):
+        Model("w @ q", {"q": ["age"], "z": ["hp", "weight"]})
 
 
 def test_names_and_shapes():
@@ -76,7 +76,7 @@ def test_names_and_shapes():
     assert scores.vector({"W": np.ones((3, 2)), "b": 0.0}).tolist() == [1.0] * 6 + [0.0] * 3
     with pytest.raises(ValueError, match=r"params\['W'\] must have shape \(3, 2\), not \(2, 3\)"):
         scores.vector({"W": np.ones((2, 3)), "b": 0.0})
-    with pytest.raises(ValueError, match="there is no parameter w; these are W, b"):
+    with pytest.raises(ValueError, match=r"there is no parameter w .*these are W, b"):
         scores.coef(params, "w")
 
 
@@ -130,7 +130,7 @@ def test_starts():
     assert not Model("w @ x + b", PAIR).draw_start(0).any()
     curve = Model("a*tanh(w @ x + b) + c", PAIR)
     draws = np.random.default_rng(3).standard_normal(5)
-    np.testing.assert_array_equal(curve.draw_start(3), draws * [1, 0.5**0.5, 0.5**0.5, 1, 0])
+    np.testing.assert_allclose(curve.draw_start(3), draws * [1, 0.5**0.5, 0.5**0.5, 1, 0], rtol=1e-15)
     network = models.mlp(100, inputs=[f"x{k}" for k in range(400)])
     start = network.draw_start(0)
     assert network.coef(start, "b") == 0.0

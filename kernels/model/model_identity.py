@@ -1,0 +1,39 @@
+"""A model as the texts by which a folder of results knows it."""
+
+import json
+from collections.abc import Mapping
+
+from kernels.model.model import Model
+
+
+def identity_of_model(model: Model) -> dict[str, str]:
+    """Return the expression, the inputs and the parameters of a model, and the sizes of one with vectors."""
+    if not model.vectors:
+        return {
+            "model": model.expression,
+            "inputs": ", ".join(model.inputs),
+            "parameters": ", ".join(model.params),
+        }
+    return {
+        "model": model.expression,
+        "inputs": json.dumps(model.given_inputs),
+        "parameters": ", ".join(model.vectors),
+        "classes": str(model.classes),
+        "hidden": str(model.hidden or "none"),
+    }
+
+
+def model_of_identity(about: Mapping[str, str]) -> Model:
+    """Return the model of these texts.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If they are not those of a model.
+    """
+    if "classes" not in about:
+        # A model may have no inputs.
+        names = [about[kind].split(", ") if about[kind] else [] for kind in ("inputs", "parameters")]
+        return Model(about["model"], *names)
+    hidden = None if about["hidden"] == "none" else int(about["hidden"])
+    return Model(about["model"], json.loads(about["inputs"]), classes=int(about["classes"]), hidden=hidden)

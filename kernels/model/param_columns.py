@@ -1,0 +1,67 @@
+"""Parameters in the columns of tables: one for each number, or one of arrays for a vector of more than thirty.
+
+Columns are named ``param_b`` and ``param_w[hp]``, or ``param_W`` with arrays of all numbers of the vector.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.model.model import Model
+
+MOST_SPREAD = 30
+PARAM, START = "param_", "start_"
+
+
+def _parts(model: Model) -> list[tuple[str, int, int]]:
+    """Return the columns: their names, the first of their parameters, and how many they hold; 0 for a number."""
+    if not model.vectors:
+        return [(name, place, 0) for place, name in enumerate(model.params)]
+    parts = []
+    for name, (first, shape, _) in model.vectors.items():
+        size = math.prod(shape)
+        if size > MOST_SPREAD:
+            parts.append((name, first, size))
+        else:
+            parts += [(model.params[place], place, 0) for place in range(first, first + size)]
+    return parts
+
+
+def param_columns(model: Model, prefix: str = PARAM) -> list[str]:
+    """Return the names of the columns."""
+    return [prefix + name for name, _, _ in _parts(model)]
+
+
+def array_columns(model: Model, prefix: str = PARAM) -> list[str]:
+    """Return the names of the columns that hold arrays."""
+    return [prefix + name for name, _, size in _parts(model) if size]
+
+
+def params_to_columns(model: Model, params: Floats, prefix: str = PARAM) -> dict[str, Any]:
+    """Return the columns of parameters, shape (rows, P): arrays of numbers, and lists of arrays."""
+    return {
+        prefix + name: list(params[:, first : first + size]) if size else params[:, first]
+        for name, first, size in _parts(model)
+    }
+
+
+def params_from_columns(model: Model, columns: Any, prefix: str = PARAM) -> Floats:
+    """Return parameters, shape (rows, P), from the columns of a data frame or a mapping of them."""
+    parts = _parts(model)
+    count = len(columns[prefix + parts[0][0]])
+    found = np.empty((count, len(model.params)))
+    for name, first, size in parts:
+        column = columns[prefix + name]
+        if size:
+            found[:, first : first + size] = np.stack([*column]) if count else np.empty((0, size))
+        else:
+            found[:, first] = column
+    return found
+
+
+def params_of_row(model: Model, row: Any, prefix: str = PARAM) -> Floats:
+    """Return the parameters of a row of a data frame, shape (P,)."""
+    values = [np.atleast_1d(np.asarray(row[name], float)) for name in param_columns(model, prefix)]
+    return np.concatenate(values)
