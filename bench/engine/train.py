@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from kernels.model.model_identity import identity_of_model
 
 from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, plan_jobs, share_kernels
 from bench.engine.problem import Job, Problem, fingerprint_held_out
@@ -23,6 +22,7 @@ from kernels import Model
 from kernels.base.registry import registered_in, registered_schedule
 from kernels.compile.kinds import is_exact
 from kernels.data.order import is_gathered
+from kernels.model.model_identity import identity_of_model
 from kernels.model.param_columns import params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs

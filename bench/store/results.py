@@ -12,7 +12,6 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from kernels.model.model_identity import model_of_identity
 
 from bench.store.choice import Choice
 from bench.store.clock import Clock
@@ -24,6 +23,7 @@ from kernels import Model
 from kernels.base.run import CONVERGED, STATUS, Floats
 from kernels.base.views import find_view, load_view
 from kernels.losses.classes import Classes
+from kernels.model.model_identity import model_of_identity
 from kernels.model.param_columns import PARAM, START, array_columns, param_columns, params_from_columns
 from kernels.train.yardstick import Yardstick
 

@@ -163,7 +163,8 @@ def lowest_of_nonlinear(
     value = min(value, objective(params)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
     if loss.by_class and value < SEPARATED:
-        return Found(value, None, method, "the classes can be separated: the loss falls as the parameters grow")
+        note = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
+        return Found(0.0, None, method, note)
     return Found(value, params, method, MULTIPLE.format(len(begin)))
 
 

@@ -354,7 +354,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted; only quadratic and "),
         ([*FIT_CARS, "--patience", "3"], "patience needs validation"),
         (["run", "cars.csv", "--x", "hp", "--y", "mpg", "--patience", "3"], "patience needs validation"),
-        (["fit", "cars.csv", "--y", "name"], "not 'x'; classes are for the losses logistic and hinge"),
+        (["fit", "cars.csv", "--y", "name"], "not 'x'; classes are for the losses logistic, hinge and softmax"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
         (["run", "--kernal", "fused"], "there is no option --kernal; give --set run.kernel=VALUE"),

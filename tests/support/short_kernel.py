@@ -23,7 +23,7 @@ zeros: Bound
 def train(data, hyper, record, scratch, first, last):
     """Train sample by sample in order, whatever is asked for, and look at no loss."""
     options = read_options(hyper.settings)
-    theta, state = load(record.trajectory, first, zeros()), read_state(record.memory)
+    theta, state = load(record.trajectory, first, zeros()), read_state(record.memory, scratch)
     for done in range(first, last):
         theta, state = per_sample_leg(theta, state, data.x, data.y, hyper.rates[done], options)
         store(record.trajectory, done + 1, theta)

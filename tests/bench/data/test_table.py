@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.data import builtin, load_table
 
-CLASSES = "; classes are for the losses logistic and hinge"
+CLASSES = "; classes are for the losses logistic, hinge and softmax"
 NO_HEADER = " has no header line: its first line holds numbers only, {}; write the names of the columns above it"
 
 

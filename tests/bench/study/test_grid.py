@@ -196,7 +196,7 @@ def test_frame_stands_for_itself():
         ({"init": {"p": [1, 2, math.inf]}}, "init 'p': params must be finite numbers, not [1.0, 2.0, inf]"),
         ({"init": {"p": NEAR, "q": NEAR}}, "init must have distinct starts, and 'q' is the same as 'p'"),
         ({"init": {"r[0]": NEAR, "r": "normal:1:1"}}, "init must have distinct values, and 'r[0]' is there twice"),
-        ({"init": {"p": "normal:1"}}, "init 'p' must be values, \"normal:scale:count\" or"),
+        ({"init": {"p": "normal:1"}}, "init 'p' must be values, \"zero\", \"normal:scale:count\" or"),
         ({"init": "normal:0:5"}, "init 'random', 'normal:0:5': the scale must be a positive number below 1e300, not 0"),
         ({"init": "normal:1:0"}, "init 'random', 'normal:1:0': the count must be from 1 to 1,000,000, not 0"),
         ({"init": "uniform:1:1:5"}, "init 'random', 'uniform:1:1:5': low must be below high, and both finite"),

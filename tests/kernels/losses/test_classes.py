@@ -72,10 +72,10 @@ HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, and
 @pytest.mark.parametrize(
     ("y", "loss", "message"),
     [
-        (["a", "b", "c", "a"], "logistic", HOLDS + r"3 values: 'a', 'b', 'c'$"),
+        (["a", "b", "c", "a"], "logistic", HOLDS + r"3 values: 'a', 'b', 'c'; of more than two the loss is softmax$"),
         (["a"] * 4, "logistic", HOLDS + r"only 'a'$"),
         ([1.0] * 4, "logistic", HOLDS + r"only 1$"),
-        ([0, 1, 2, 1], "logistic", HOLDS + r"3 values: 0, 1, 2$"),
+        ([0, 1, 2, 1], "logistic", HOLDS + r"3 values: 0, 1, 2; of more than two the loss is softmax$"),
         (np.arange(4) / 7, "hinge", r"for the loss 'hinge', .* holds 4 values: 0, "),
         (["a", None, "b", "a"], "logistic", r"^y must have a label for each sample, and has none in row 1 "),
         (pd.Series(["a", pd.NA, "b", "a"]), "logistic", "has none in row 1 "),

@@ -99,7 +99,7 @@ def test_a_robust_loss_of_a_nonlinear_model_is_as_low_as_a_fine_scan(loss):
     assert found.loss <= scanned.min() * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("loss", [name for name in LOSSES if name != "objective"])
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("objective", "softmax")])
 def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
     rng = np.random.default_rng(1)
     x = rng.normal(size=80)
@@ -114,6 +114,21 @@ def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
     for constant in np.linspace(-3, 3, 301):
         given = (constant - y,) if criterion.of_residual else (np.full(80, constant), y)
         assert found.constant_loss <= np.mean(criterion.recorded((*given, tuple(criterion.options.values())))) + 1e-9
+
+
+def test_classes_have_the_lowest_loss_of_scikit_learn_and_the_entropy_of_their_shares():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
+    run = fit("W @ x + b", x, y, loss="softmax", lr=0.05, schedule="halve(20)", epochs=100)
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x, y)
+    assert run.optimum.loss == pytest.approx(log_loss(y, theirs.predict_proba(x)), rel=1e-9)
+    shares = np.bincount(y) / 200
+    assert run.optimum.constant_loss == pytest.approx(-np.sum(shares * np.log(shares)), rel=1e-14)
+    assert run.optimum.loss <= run.loss.min()
+    assert run.remaining < 0.01
+    apart = fit("W @ x + b", 9.0 * np.eye(3), [0, 1, 2], loss="softmax", epochs=1).optimum
+    assert (apart.loss, apart.params) == (0.0, None)
+    assert "can be separated" in apart.note
 
 
 def test_separable_classes_are_said_to_have_no_minimum():
