@@ -5,6 +5,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bench.engine.sweep import sweep
     from bench.engine.tune import tune as tune
+    from bench.estimators.classifier import SGDCurveClassifier as SGDCurveClassifier
     from bench.estimators.regressor import SGDCurveRegressor as SGDCurveRegressor
     from bench.store.results import SweepResult, load_run
     from bench.store.tuning import TuneResult, load_tuning
@@ -12,13 +13,14 @@ if TYPE_CHECKING:
     from bench.study.space import Space
     from bench.timing.own_variants import register_variant
 
-# Neither SGDCurveRegressor nor tune: `from bench import *` must work where there is no scikit-learn and no Optuna.
+# Neither the estimators nor tune: `from bench import *` must work where there is no scikit-learn and no Optuna.
 __all__ = ["Grid", "Space", "SweepResult", "TuneResult", "load_run", "load_tuning", "register_variant", "sweep"]
 
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
 _HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
 _HOMES |= {"Space": "study.space", "TuneResult": "store.tuning", "load_tuning": "store.tuning", "tune": "engine.tune"}
 _HOMES |= {"register_variant": "timing.own_variants", "SGDCurveRegressor": "estimators.regressor"}
+_HOMES |= {"SGDCurveClassifier": "estimators.classifier"}
 
 
 def __getattr__(name: str) -> object:

@@ -15,6 +15,7 @@ from kernels.base.checks import check_integer, describe
 from kernels.base.columns import Inputs
 from kernels.base.run import Floats
 from kernels.data.samples import Samples, check_samples
+from kernels.losses.classes import check_scores
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
@@ -83,7 +84,7 @@ def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str) -> 
     x, y = held
     try:
         samples = check_samples(model, x, y)
-        loss.check_targets(samples[1])
+        check_scores(model, loss, samples[1])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     return samples

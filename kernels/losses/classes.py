@@ -136,6 +136,41 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, y: Arra
     return model if model.classes == count else model.with_classes(count)
 
 
+def check_scores(model: Model, loss: Loss, y: Floats, what: str = "y") -> None:
+    """Refuse a model without the scores that a loss takes, and targets that the loss or the model has no place for.
+
+    Parameters
+    ----------
+    model : Model
+    loss : Loss
+    y : array, shape (n,)
+        Numbers; classes are 0, 1, ...
+    what : str
+        Their name in error messages.
+
+    Raises
+    ------
+    ValueError
+        Naming the first row that is not accepted.
+    """
+    loss.check_targets(y, what)
+    if not loss.by_class and model.classes > 1:
+        raise ValueError(f"loss must be softmax for a model of {model.classes} classes, not {loss.name!r}")
+    if not loss.by_class:
+        return
+    if model.classes == 1:
+        raise ValueError(
+            f"model must have a score for each class for the loss {loss.name!r}, as Model(..., classes=3) has, not one"
+        )
+    beyond = y >= model.classes
+    if beyond.any():
+        row = int(np.argmax(beyond))
+        raise ValueError(
+            f"{what} must be a class from 0 to {model.classes - 1} for a model of {model.classes} classes, and is "
+            f"{y[row]:g} in {describe_row(row)}"
+        )
+
+
 def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classes:
     """Return the classes of distinct labels, which must be as many as the loss takes, and can be sorted."""
     try:

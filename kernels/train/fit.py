@@ -51,7 +51,7 @@ def fit(
     x: Inputs,
     y: ArrayLike | None = None,
     *,
-    init: ArrayLike | Mapping[str, float] | None = None,
+    init: ArrayLike | Mapping[str, ArrayLike] | None = None,
     lr: float = 0.1,
     schedule: str | Callable[[int], float] | ArrayLike | None = None,
     batch_size: int | str = 1,

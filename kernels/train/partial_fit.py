@@ -13,6 +13,7 @@ from kernels.compile.kinds import SINGLE, check_kernel
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data, check_batch_size, check_samples
 from kernels.losses import make_loss
+from kernels.losses.classes import check_scores
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers import make_optimizer
@@ -29,7 +30,7 @@ class RunState(NamedTuple):
     epochs: int
 
 
-def start_run(model: Model, init: ArrayLike | Mapping[str, float], optimizer: str | Optimizer = "sgd") -> RunState:
+def start_run(model: Model, init: ArrayLike | Mapping[str, ArrayLike], optimizer: str | Optimizer = "sgd") -> RunState:
     """Return the state before the first update."""
     params = model.vector(init, "init")
     return RunState(params, make_optimizer(optimizer).initial_memory(params), 0)
@@ -57,9 +58,12 @@ def partial_fit(
     Parameters
     ----------
     model : Model
+        For the loss softmax one with a score for each class, ``Model("W @ x + b", inputs, classes=K)``: the samples of
+        a call need not have all of them.
     x : array, shape (n,) or (n, inputs), or a table
         See `kernels.base.columns`.
     y : array, shape (n,)
+        For losses of classes the numbers of these, from 0 on, not labels.
     state : RunState
         From `start_run` or from the call before.
     lr : float
@@ -75,7 +79,7 @@ def partial_fit(
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
     _check_state(model, optimizer, state)
     columns, y = check_samples(model, x, y)
-    loss.check_targets(y)
+    check_scores(model, loss, y)
     order = make_shuffle(shuffle)
     size, drop_last = check_batch_size(batch_size, y.size), check_bool("drop_last", drop_last)
     rate = check_not_negative("lr", lr)
@@ -91,7 +95,7 @@ def partial_fit(
         epoch * samples_per_epoch(y.size, size, drop_last),
     )
     record = Record(np.empty(2), np.tile(state.params, (2, 1)), state.memory.copy(), np.empty(0), np.array(NO_LOWEST))
-    data = allocate_data(columns, y, shuffle=order, batch_size=size)
+    data = allocate_data(columns, y, shuffle=order, batch_size=size, by_row=model.network is not None)
     train = make_trainer(check_kernel(kernel, SINGLE), model, loss, optimizer, data)
     _, done = train(hyper, record, 0, 1)
     return RunState(record.trajectory[done].copy(), record.memory, state.epochs + 1), float(record.losses[done])

@@ -32,8 +32,7 @@ def regressor(*args, **settings):
     return SGDCurveRegressor(*args, **{"kernel": "reference", "random_state": 0} | settings)
 
 
-# As scikit-learn expects of its SGDRegressor: two steps are not one of twice the length. It also has 30 features, which
-# are more than the model has by default.
+# As scikit-learn expects of its SGDRegressor: two steps are not one of twice the length.
 NOT_EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "a weight of 2 is not two samples"}
 
 
@@ -74,6 +73,26 @@ def test_the_numbers_of_sgd_regressor(samples, their_loss, loss, learning_rate, 
     np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=1e-13)
     np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-12)
     assert ours.score(x, y, weights) == pytest.approx(theirs.score(x, y, weights), rel=1e-12)
+
+
+@pytest.mark.parametrize("features", [29, 300])
+def test_any_number_of_features(features):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((50, features)) / np.sqrt(features), rng.standard_normal(50)
+    theirs = SGDRegressor(penalty=None, shuffle=False, max_iter=5, tol=None, learning_rate="constant", eta0=0.1)
+    theirs.fit(x, y)
+    ours = regressor(lr=0.1, optimizer="sgd", shuffle=False, epochs=5).fit(x, y)
+    np.testing.assert_allclose(ours.params_, [*theirs.coef_, *theirs.intercept_], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=0, atol=1e-12)
+
+
+def test_a_hidden_layer_starts_as_in_fit(samples):
+    x, y, _ = samples
+    ours = regressor("mlp(4)", random_state=3, epochs=4, batch_size=8).fit(x, y)
+    result = fit("mlp(4)", x, y, seed=3, lr=0.01, epochs=4, batch_size=8, optimizer="adam", shuffle=True,
+                 kernel="reference")  # fmt: skip
+    np.testing.assert_array_equal(ours.params_, result.params)
+    np.testing.assert_array_equal(ours.loss_curve_, result.loss)
 
 
 @pytest.mark.parametrize("average", [False, True], ids=["last", "average"])
@@ -267,7 +286,9 @@ def test_warm_starts_go_on_from_the_parameters(samples):
     again = regressor(optimizer="sgd", init=before, shuffle=False, epochs=3).fit(x, y)
     np.testing.assert_array_equal(ours.params_, again.params_)
     np.testing.assert_array_equal(clone(ours).fit(x, y).params_, before)
-    with pytest.raises(ValueError, match="warm_start must be False to fit another model: the parameters were w1, w2"):
+    with pytest.raises(
+        ValueError, match=r"warm_start must be False to fit another model: the parameters were \('w\[x1"
+    ):
         ours.set_params(model="a*x1").fit(x, y)
     np.testing.assert_array_equal(ours.predict(x), again.predict(x))  # which a failure leaves as it was
 
@@ -321,9 +342,10 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "count", "headings", "expression", "places"),
     [
-        (LINEAR, 1, None, "w*x + b", (0,)),
-        (LINEAR, 3, ["b", "w1", "x"], "(w1*x1 + w2*x2 + w3*x3) + b", (0, 1, 2)),
-        ("sigmoid(w @ x)*a", 2, ["hp", "mpg"], "sigmoid(w1*x1 + w2*x2)*a", (0, 1)),
+        (LINEAR, 1, None, LINEAR, (0,)),
+        ("sigmoid(w @ x)*a", 2, ["hp", "mpg"], "sigmoid(w @ x)*a", (0, 1)),
+        ("mlp(4)", 3, None, "b + v @ tanh(W @ x + c)", (0, 1, 2)),
+        (Model("w @ x", inputs={"x": ["mpg", "hp"]}), 3, ["hp", "year", "mpg"], "w @ x", (2, 0)),
         ("a*x3 + x1", 3, None, "a*x3 + x1", (0, 2)),
         ("a*hp + b", 3, ["mpg", "hp", "x1"], "a*hp + b", (1,)),
         ("a*engine_power + b", 2, ["Engine power", "x"], "a*engine_power + b", (0,)),
@@ -342,9 +364,24 @@ def test_what_a_model_means_for_the_features(model, count, headings, expression,
 
 
 @pytest.mark.parametrize(
+    ("model", "headings", "params"),
+    [
+        (LINEAR, None, ("w[x1]", "w[x2]", "w[x3]", "b")),
+        (LINEAR, ["b", "w", "Engine power"], ("w[b]", "w[w]", "w[Engine power]", "b")),
+        ("mlp(1)", ["b", "c", "x"], ("b", "v[0]", "W[0,b]", "W[0,c]", "W[0,x]", "c[0]")),
+        ("w @ x + a*x2**2", ["hp", "mpg", "year"], ("w[x1]", "w[x2]", "w[x3]", "a")),
+        ("w @ x + a*mpg**2", ["hp", "mpg", "x"], ("w[hp]", "w[mpg]", "w[x]", "a")),
+    ],
+)
+def test_names_of_weights_are_those_of_the_features(model, headings, params):
+    """No heading takes the place of a parameter of the model that is there by default, or of a ready-made one."""
+    assert model_for_features(model, 3, headings)[0].params == params
+
+
+@pytest.mark.parametrize(
     ("model", "count", "headings", "message"),
     [
-        (LINEAR, 29, None, r"model 'w @ x \+ b' takes at most 28 features, not 29: choose some"),
+        ("w @ x + a*hp + c*x2", 2, ["hp", "mpg"], "either by name, as hp, or by number, as x2, and not both"),
         ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2"),
         ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
         ("a*hp + x2", 2, ["hp", "mpg"], "must call features either by name, as hp, or by number, as x2, and not both"),
@@ -356,7 +393,7 @@ def test_what_a_model_means_for_the_features(model, count, headings, expression,
 def test_models_that_do_not_fit_the_features(model, count, headings, message):
     if model is models.plane:
         model = Model("a*u + b*v", inputs=("u", "v"))
-        message = message.replace("x1", "u, v")
+        message = message.replace("x1", "'u, v'")
     with pytest.raises(ValueError, match=message):
         model_for_features(model, count, headings)
 
@@ -367,7 +404,12 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
         ({"lr": -1}, None, "lr must be a positive finite number, not -1.0"),
         ({"optimizer": "sgd", "lr": 1e6}, None, "lr=1000000.0 makes the run diverge in epoch "),
         ({"optimizer": "adamm"}, None, "optimizer 'adamm' is not known"),
-        ({"init": [1.0]}, None, "init must be 4 numbers for w1, w2, w3, b"),
+        ({"init": [1.0]}, None, r"init must be 4 numbers for w\[x1\], w\[x2\], w\[x3\], b"),
+        (
+            {"loss": "softmax"},
+            None,
+            "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier",
+        ),
         ({"patience": 3}, None, "patience needs validation"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
         ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
@@ -439,4 +481,5 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert python(code) == 'SGDCurveRegressor needs scikit-learn 1.6 or newer: pip install "scikit-learn>=1.6"\n'
+    needs = 'SGDCurveRegressor and SGDCurveClassifier need scikit-learn 1.6 or newer: pip install "scikit-learn>=1.6"\n'
+    assert python(code) == needs

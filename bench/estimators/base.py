@@ -1,0 +1,290 @@
+"""SGDCurveEstimator: any model, trained by the kernels, as an estimator of scikit-learn."""
+
+from __future__ import annotations  # so that `help` shows the names of types, not their definitions
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from bench.estimators.features import LINEAR, is_weighted_sum, model_for_features
+from kernels.base.checks import check_bool, check_unmasked, describe
+from kernels.base.run import Floats
+from kernels.losses.classes import Classes
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+from kernels.model.sample_weight import WeightedModel
+from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.schedules import learning_rates
+from kernels.train.fit import fit
+from kernels.train.partial_fit import RunState, partial_fit, start_run
+
+Estimator = TypeVar("Estimator", bound="SGDCurveEstimator")
+Labels = NDArray[Any]
+"""The labels of all classes, in their order; none where targets are numbers."""
+NO_LABELS: Labels = np.empty(0)
+
+
+class WeightedSamples(NamedTuple):
+    """The samples of a call, with the model of the run, the places of its inputs among the features, and its loss."""
+
+    model: Model
+    places: tuple[int, ...]
+    loss: Loss
+    labels: Labels
+    x: Floats
+    y: Floats
+    weights: Floats | None
+
+    def weighted(self) -> tuple[Model, Floats, Floats]:
+        """Return the model, its inputs and the targets; weights become an input of the model."""
+        if self.weights is None:
+            return self.model, self.x, self.y
+        return WeightedModel(self.model), np.column_stack([self.x, self.weights]), self.y
+
+
+class SGDCurveEstimator(BaseEstimator, ABC):
+    """The base of the regressor and the classifier, which describe the parameters."""
+
+    def __init__(
+        self,
+        model: str | Model = LINEAR,
+        *,
+        lr: float = 0.01,
+        schedule: str | Callable[[int], float] | ArrayLike | None = None,
+        batch_size: int | str = 1,
+        epochs: int = 100,
+        optimizer: str | Optimizer = "adam",
+        loss: str | Loss | None = None,
+        shuffle: bool | str = True,
+        init: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        target: float | None = None,
+        validation: float | tuple[ArrayLike, ArrayLike] | None = None,
+        patience: int | None = None,
+        warm_start: bool = False,
+        kernel: str = "fused",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.model = model
+        self.lr = lr
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.optimizer = optimizer
+        self.loss = loss
+        self.shuffle = shuffle
+        self.init = init
+        self.target = target
+        self.validation = validation
+        self.patience = patience
+        self.warm_start = warm_start
+        self.kernel = kernel
+        self.random_state = random_state
+
+    @abstractmethod
+    def _find_labels(self, y: NDArray[Any]) -> Labels:
+        """Return the labels of all classes in targets."""
+
+    @abstractmethod
+    def _make_loss(self, labels: Labels) -> Loss:
+        """Return the loss, which must be one for these classes, or for numbers."""
+
+    def fit(self: Estimator, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Estimator:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+        y : array, shape (n,)
+            Numbers for a regressor, labels of any kind for a classifier.
+        sample_weight : array, shape (n,), optional
+            Not negative.
+
+        Returns
+        -------
+        SGDCurveRegressor or SGDCurveClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not accepted, or the run diverges.
+        """
+        continues = check_bool("warm_start", self.warm_start) and hasattr(self, "params_")
+        samples = self._read_samples(X, y, sample_weight, first=True)
+        seed = self._draw_seed()
+        result = fit(
+            *samples.weighted(),
+            init=self._last_params(samples) if continues else self._start(samples.model, seed),
+            lr=self.lr,
+            schedule=self.schedule,
+            epochs=self.epochs,
+            target=self.target,
+            validation=self._held_out(samples),
+            patience=self.patience,
+            **self._settings(samples, seed),
+        )
+        if result.status == "diverged":
+            raise ValueError(self._divergence(result.epochs))
+        self.status_, self.loss_curve_, self.validation_loss_curve_ = result.status, result.loss, result.validation_loss
+        # A run goes on from its end, also where parameters of an earlier epoch are kept.
+        self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
+        self.params_ = result.params
+        return self
+
+    def _train_epoch(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, labels: Labels | None = None
+    ) -> None:
+        """Train one more epoch; the first one starts a run."""
+        if self.validation is not None:
+            raise ValueError("validation must be None for partial_fit: each call has other samples")
+        first = not hasattr(self, "params_")
+        samples = self._read_samples(X, y, sample_weight, first=first, labels=labels)
+        if first:
+            seed, curve = self._draw_seed(), np.array([np.nan])
+            state = start_run(samples.model, self._start(samples.model, seed), self.optimizer)
+        else:
+            seed, curve, state = self._seed, self.loss_curve_, self._state
+        rates = learning_rates(self.schedule, self.lr, self.epochs)
+        rate = rates[min(state.epochs, rates.size - 1)]
+        state, loss = partial_fit(*samples.weighted(), state, lr=rate, **self._settings(samples, seed))
+        if not (np.isfinite(loss) and np.isfinite(state.params).all()):
+            raise ValueError(self._divergence(state.epochs - 1))
+        self.status_, self.loss_curve_, self.validation_loss_curve_ = "max_epochs", np.append(curve, loss), None
+        self._stand_at(state, samples, seed)
+
+    def _predict_scores(self, X: ArrayLike) -> Floats:
+        """Return the values of the model at X, shape (n,) or (n, classes)."""
+        check_is_fitted(self)
+        check_unmasked("X", X)
+        x = validate_data(self, X, reset=False, dtype=np.float64)
+        return self.model_.predict(self.params_, take_features(x, self._places))
+
+    def _linear_params(self, name: str) -> tuple[Floats, Floats]:
+        """Return the weights and the constants of a weighted sum; other models have no attribute of that name."""
+        check_is_fitted(self)
+        if not is_weighted_sum(self.model):
+            raise AttributeError(f"{name} is there for the model {LINEAR!r} alone, and params_ for all")
+        weights, constants = (self.model_.coef(self.params_, each) for each in self.model_.vectors)
+        return weights, constants
+
+    def _read_samples(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        first: bool,
+        labels: Labels | None = None,
+    ) -> WeightedSamples:
+        """Return samples of the model of the run, which the first ones define, with these labels if any are given."""
+        x, targets = self._read_arrays(X, y, first=first)
+        if first:
+            labels = self._find_labels(targets) if labels is None else labels
+            loss = self._make_loss(labels)
+            headings = getattr(self, "feature_names_in_", None)
+            model, places = model_for_features(
+                self.model, self.n_features_in_, None if headings is None else headings.tolist()
+            )
+            if loss.by_class and model.classes != labels.size:
+                if model.classes > 1:
+                    raise ValueError(f"model has scores of {model.classes} classes, and y holds {labels.size}")
+                model = model.with_classes(labels.size)
+        else:
+            model, places, labels = self.model_, self._places, getattr(self, "classes_", NO_LABELS)
+            loss = self._make_loss(labels)
+        weights = check_weights(sample_weight, targets.size)
+        x, y = take_features(x, places), encode_targets(targets, labels)
+        return WeightedSamples(model, places, loss, labels, x, y, weights)
+
+    def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:
+        """Return all features and the targets."""
+        check_unmasked("X", X)
+        check_unmasked("y", y)
+        x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=is_regressor(self))
+        return x, targets
+
+    def _start(self, model: Model, seed: int) -> ArrayLike | Mapping[str, ArrayLike]:
+        if self.init is not None:
+            return self.init
+        return np.zeros(len(model.params)) if model.is_linear else model.draw_start(seed)
+
+    def _last_params(self, samples: WeightedSamples) -> Floats:
+        """Return the parameters of the run before, if they are those of the model and of the classes."""
+        before, now = self.model_.params, samples.model.params
+        if before != now:
+            raise ValueError(
+                f"warm_start must be False to fit another model: the parameters were {describe(before)}, and are "
+                f"{describe(now)}"
+            )
+        if not np.array_equal(getattr(self, "classes_", NO_LABELS), samples.labels):
+            raise ValueError("warm_start must be False to fit other classes than before")
+        return self.params_
+
+    def _draw_seed(self) -> int:
+        generator = check_random_state(self.random_state)
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(generator.randint(np.iinfo(np.int32).max))
+
+    def _settings(self, samples: WeightedSamples, seed: int) -> dict[str, Any]:
+        """Return the settings of an epoch of the samples."""
+        n, size = samples.y.size, self.batch_size
+        if isinstance(size, Integral) and not isinstance(size, bool):
+            held_out = round(float(self.validation) * n) if isinstance(self.validation, Real) else 0
+            size = min(int(size), max(n - held_out, 1))
+        settings = {name: getattr(self, name) for name in ("shuffle", "optimizer", "kernel")}
+        return settings | {"loss": samples.loss, "batch_size": size, "seed": seed, "drop_last": False}
+
+    def _held_out(self, samples: WeightedSamples) -> Any:
+        """Return the argument `validation` of `kernels.fit`."""
+        if not isinstance(self.validation, tuple | list) or len(self.validation) != 2:
+            return self.validation
+        x, targets = self._read_arrays(*self.validation, first=False)
+        y = encode_targets(targets, samples.labels, "y of validation")
+        weights = None if samples.weights is None else np.ones(y.size)
+        _, *held_out = samples._replace(x=take_features(x, samples.places), y=y, weights=weights).weighted()
+        return tuple(held_out)
+
+    def _stand_at(self, state: RunState, samples: WeightedSamples, seed: int) -> None:
+        self.model_, self._places, self._seed = samples.model, samples.places, seed
+        self._state, self.params_, self.n_iter_ = state, state.params, state.epochs
+        if samples.labels.size:
+            self.classes_ = samples.labels
+
+    def _divergence(self, epoch: int) -> str:
+        return (
+            f"lr={self.lr!r} makes the run diverge in epoch {epoch}: take a smaller one, or scale X, as with "
+            "StandardScaler in a Pipeline"
+        )
+
+
+def take_features(x: Floats, places: tuple[int, ...]) -> Floats:
+    """Return some features, shape (n, len(places)); without a copy if they are all."""
+    return x if places == tuple(range(x.shape[1])) else x.take(places, axis=1)
+
+
+def encode_targets(y: NDArray[Any], labels: Labels, what: str = "y") -> Floats:
+    """Return targets as numbers: labels as the places that they have among those of all classes."""
+    return Classes(tuple(labels.tolist())).encode(y, what) if labels.size else y.astype(np.float64)
+
+
+def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
+    """Return the weights of n samples: finite numbers, none of them negative and one at least positive."""
+    if sample_weight is None:
+        return None
+    check_unmasked("sample_weight", sample_weight)
+    weights: Floats = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have shape ({n},), one for each sample, not {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, and is {describe(float(weights.min()))}")
+    if not weights.any():
+        raise ValueError("sample_weight must be positive for a sample, and is zero for all")
+    return weights

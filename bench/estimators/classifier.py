@@ -1,0 +1,218 @@
+"""SGDCurveClassifier: any model of scores, trained by the kernels, as a classifier of scikit-learn."""
+
+from __future__ import annotations  # so that `help` shows the names of types, not their definitions
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.utils import Tags, column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+
+from bench.estimators.base import Labels, SGDCurveEstimator
+from kernels.base.checks import check_unmasked
+from kernels.base.run import Floats
+from kernels.losses import make_loss
+from kernels.losses.classes import classes_of, find_classes, losses_of_classes, takes_classes
+from kernels.losses.loss import Loss
+
+SOFTMAX = "softmax"
+
+
+def _gives_probabilities(classifier: SGDCurveClassifier) -> bool:
+    """Return whether the loss gives probabilities; `hasattr` asks for it."""
+    return classifier.loss is None or make_loss(classifier.loss).has_mean
+
+
+class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
+    """A classifier of any expression of scores, fitted with stochastic gradient descent.
+
+    The settings are those of `SGDCurveRegressor`, under the same names, but for `loss`. By default it is logistic
+    regression without a penalty: of two classes with one score, as ``sklearn.linear_model.SGDClassifier`` has it, of
+    more with a score for each, as ``sklearn.linear_model.LogisticRegression``.
+
+    Parameters
+    ----------
+    model : str or Model
+        An expression of the features for a score, as for `SGDCurveRegressor`. With softmax each class has a score, with
+        parameters of its own. ``"w @ x + b"`` is a weighted sum of all features and a constant; ``"mlp(8)"`` has a
+        hidden layer of 8 units.
+    loss : str or Loss, optional
+        ``"logistic"`` or ``"hinge"``, for two classes, or ``"softmax"``, for 2 to 100. By default logistic for two
+        classes and softmax for more.
+    lr, schedule, batch_size, epochs, optimizer, shuffle, init, target, validation, patience
+        As for `SGDCurveRegressor`. The y of `validation` are labels too, all of them among those that are trained on.
+    warm_start, kernel, random_state
+        As for `SGDCurveRegressor`.
+
+    Attributes
+    ----------
+    classes_ : array, shape (classes,)
+        The labels, sorted.
+    params_ : array, shape (P,)
+        The fitted parameters, in the order of ``model_.params``, which has their names; ``model_.coef(params_, "w")``
+        has those of a name in their shape.
+    model_ : Model
+        The fitted model, whose ``classes`` is the number of scores: 1 for the losses logistic and hinge.
+    loss_curve_ : array, shape (n_iter_ + 1,)
+        The mean of the loss before the first epoch and after each; with `partial_fit` over the samples of the call,
+        and nan at first.
+    validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
+        The same over the samples held out.
+    coef_, intercept_ : array, shape (1, n_features_in_) and (1,), or (classes, n_features_in_) and (classes,)
+        The parameters of the model ``"w @ x + b"``, as scikit-learn's linear classifiers have them: `decision_function`
+        is ``X @ coef_.T + intercept_``.
+    n_iter_, status_, n_features_in_, feature_names_in_
+        As for `SGDCurveRegressor`.
+
+    Notes
+    -----
+    A weight of a sample multiplies its gradient, as in ``SGDClassifier``.
+
+    ``SGDClassifier(loss=..., penalty=None, shuffle=False, tol=None, learning_rate="constant", eta0=lr,
+    max_iter=epochs)`` gives, to rounding, what ``SGDCurveClassifier(optimizer="sgd", shuffle=False)`` does of two
+    classes, with the losses ``"log_loss"`` for logistic and ``"hinge"``. Of more classes it trains one classifier
+    against the rest for each, without softmax.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from bench import SGDCurveClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> classifier = SGDCurveClassifier(lr=0.05, batch_size=16, random_state=0).fit(X, y)
+    >>> classifier.predict_proba(X[:1]).round(3)
+    array([[0.997, 0.003, 0.   ]])
+    """
+
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> SGDCurveClassifier:
+        """Train one more epoch, on these samples; see `SGDCurveRegressor.partial_fit`.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+        y : array, shape (n,)
+        classes : array, shape (classes,)
+            All labels that any call may have. The first call must give them, unless `fit` came before it.
+        sample_weight : array, shape (n,), optional
+            Not negative.
+
+        Returns
+        -------
+        SGDCurveClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not accepted, a label is none of the classes, or the run diverges.
+        """
+        known: Labels | None = getattr(self, "classes_", None)
+        labels = known if classes is None else self._read_classes(classes)
+        if labels is None:
+            raise ValueError("classes must be given in the first call of partial_fit: all labels that y may have")
+        if known is not None and not np.array_equal(known, labels):
+            raise ValueError(f"classes must be those of the first call, {known.tolist()}, not {labels.tolist()}")
+        self._train_epoch(X, y, sample_weight, labels)
+        return self
+
+    def decision_function(self, X: ArrayLike) -> Floats:
+        """Return the scores at X: of two classes that of the second one, which is predicted where it is positive.
+
+        With softmax and two classes it is the difference of the two scores, so that it is the logarithm of the odds.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n,), or with more than two classes (n, classes)
+        """
+        scores = self._predict_scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1:] == (2,) else scores
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the label of the highest score at X; the first of equal ones.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n,)
+        """
+        scores = self.decision_function(X)
+        chosen: NDArray[Any] = self.classes_[scores.argmax(axis=1) if scores.ndim == 2 else (scores > 0.0).astype(int)]
+        return chosen
+
+    @available_if(_gives_probabilities)
+    def predict_proba(self, X: ArrayLike) -> Floats:
+        """Return the probabilities of the classes at X; there are none for the loss hinge.
+
+        Parameters
+        ----------
+        X : array or data frame, shape (n, features)
+
+        Returns
+        -------
+        array, shape (n, classes)
+        """
+        scores = self._predict_scores(X)
+        loss = self._make_loss(self.classes_)
+        if loss.by_class:
+            return loss.mean_of(scores)
+        return np.column_stack([loss.mean_of(-scores), loss.mean_of(scores)])
+
+    @property
+    def coef_(self) -> Floats:
+        """The weights of the features in each score; only the model ``w @ x + b`` has them."""
+        return self._rows(self._linear_params("coef_")[0].reshape(-1, self.n_features_in_))
+
+    @property
+    def intercept_(self) -> Floats:
+        """The constant of each score; only the model ``w @ x + b`` has them."""
+        return self._rows(self._linear_params("intercept_")[1].reshape(-1))
+
+    @staticmethod
+    def _rows(of_scores: Floats) -> Floats:
+        """Return parameters of scores as those of `decision_function`."""
+        return of_scores[1:] - of_scores[:1] if len(of_scores) == 2 else of_scores
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return the tags: a loss for two classes takes no more."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = getattr(self.loss, "name", self.loss) in {None, SOFTMAX}
+        return tags
+
+    def _find_labels(self, y: NDArray[Any]) -> Labels:
+        if y.dtype.kind == "O" and (classes := find_classes(make_loss(SOFTMAX), y)):  # which refuses missing labels
+            return np.array(classes.labels)
+        check_classification_targets(y)
+        return np.unique(y)
+
+    def _make_loss(self, labels: Labels) -> Loss:
+        loss = make_loss(self.loss if self.loss is not None else "logistic" if labels.size <= 2 else SOFTMAX)
+        if not takes_classes(loss):
+            raise ValueError(f"loss must be one of classes for a classifier, not {loss.text!r}: {losses_of_classes()}")
+        if labels.size == 1:
+            raise ValueError(f"y must hold two classes or more, and holds one class, {labels.tolist()[0]!r}")
+        try:
+            classes_of(labels.tolist(), loss)
+        except ValueError as error:
+            if loss.by_class:
+                raise
+            raise ValueError(f"Only binary classification is supported by loss={loss.name!r}: {error}") from None
+        return loss
+
+    def _read_classes(self, classes: ArrayLike) -> Labels:
+        check_unmasked("classes", classes)
+        return self._find_labels(column_or_1d(classes))

@@ -1,0 +1,261 @@
+"""SGDCurveClassifier: scikit-learn's own checks, its tools, and the numbers of its classifiers and of its log_loss."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.metrics import hinge_loss, log_loss
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from bench import SGDCurveClassifier
+from kernels import Model, fit
+from kernels.losses.residual_losses import huber
+
+
+def classifier(*args, **settings):
+    return SGDCurveClassifier(*args, **{"kernel": "reference", "random_state": 0} | settings)
+
+
+# As scikit-learn expects of its SGDClassifier: two steps are not one of twice the length.
+NOT_EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "a weight of 2 is not two samples"}
+CHECKED = [classifier(epochs=5, lr=0.05), *(classifier(epochs=5, lr=0.05, loss=loss) for loss in ("logistic", "hinge"))]
+
+
+@pytest.mark.filterwarnings("default")  # what scikit-learn warns of in its own checks is its own affair
+@parametrize_with_checks(CHECKED, expected_failed_checks=lambda _: NOT_EXPECTED)
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    """Thirty features, scaled, two classes by name."""
+    x, y = load_breast_cancer(return_X_y=True)
+    return StandardScaler().fit_transform(x)[:200], np.array(["malignant", "benign"])[y[:200]]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    x, y = load_iris(return_X_y=True)
+    return StandardScaler().fit_transform(x), y
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
+@pytest.mark.parametrize(("their_loss", "loss"), [("log_loss", None), ("log_loss", "logistic"), ("hinge", "hinge")])
+def test_the_numbers_of_sgd_classifier(cancer, their_loss, loss, weighted):
+    x, y = cancer
+    weights = np.random.default_rng(0).uniform(0, 3, y.size) if weighted else None
+    theirs = SGDClassifier(loss=their_loss, penalty=None, shuffle=False, max_iter=5, tol=None,
+                           learning_rate="constant", eta0=0.05)  # fmt: skip
+    theirs.fit(x, y, sample_weight=weights)
+    ours = classifier(lr=0.05, optimizer="sgd", loss=loss, shuffle=False, epochs=5).fit(x, y, sample_weight=weights)
+    assert ours.classes_.tolist() == theirs.classes_.tolist() == ["benign", "malignant"]
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(ours.decision_function(x), theirs.decision_function(x), rtol=0, atol=1e-11)
+    np.testing.assert_array_equal(ours.predict(x), theirs.predict(x))
+    assert ours.score(x, y, weights) == theirs.score(x, y, weights)
+    if loss == "hinge":
+        assert not hasattr(ours, "predict_proba")
+        assert ours.loss_curve_[-1] == pytest.approx(hinge_loss(y, theirs.decision_function(x)), rel=1e-12)
+    else:
+        np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), rtol=0, atol=1e-12)
+        assert ours.loss_curve_[-1] == pytest.approx(log_loss(y, theirs.predict_proba(x)), rel=1e-9)
+
+
+def test_a_stream_of_samples_gives_what_sgd_classifier_makes_of_it(cancer):
+    x, y = cancer
+    theirs = SGDClassifier(loss="log_loss", penalty=None, shuffle=False, learning_rate="constant", eta0=0.05)
+    ours = classifier(lr=0.05, optimizer="sgd", shuffle=False)
+    order = np.argsort(y, kind="stable")  # the first chunk has one class
+    for chunk in np.split(order, [20, 90]):
+        theirs.partial_fit(x[chunk], y[chunk], classes=["malignant", "benign"])
+        ours.partial_fit(x[chunk], y[chunk], classes=["malignant", "benign"])
+        np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=0, atol=1e-12)
+    assert ours.n_iter_ == 3
+
+
+@pytest.mark.parametrize("model", ["w @ x + b", "mlp(3)"])
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_the_numbers_of_fit_of_many_classes(iris, model, kernel):
+    x, y = iris
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    settings = {"lr": 0.05, "optimizer": "adam", "epochs": 4, "batch_size": 16, "kernel": kernel}
+    ours = classifier(model, random_state=7, **settings).fit(x, names)
+    result = fit(model, x, names, seed=7, shuffle=True, drop_last=False, loss="softmax", **settings)
+    np.testing.assert_array_equal(ours.params_, result.params)
+    np.testing.assert_array_equal(ours.loss_curve_, result.loss)
+    np.testing.assert_array_equal(ours.predict_proba(x), result.predict_mean(x))
+    np.testing.assert_array_equal(ours.predict(x), result.predict_class(x))
+    assert ours.loss_curve_[-1] == pytest.approx(log_loss(names, ours.predict_proba(x)), rel=1e-12)
+
+    parts = classifier(model, random_state=7, **settings)
+    for _ in range(4):
+        parts.partial_fit(x, names, classes=["virginica", "setosa", "versicolor"])
+    np.testing.assert_array_equal(parts.params_, ours.params_)
+    np.testing.assert_array_equal(parts.loss_curve_[1:], ours.loss_curve_[1:])
+
+
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
+def test_it_ends_where_logistic_regression_does(iris, loss, weighted):
+    """Probabilities, since softmax has many parameters for the same ones; classes that overlap, so that it ends."""
+    x, y = iris
+    x, y = x[:, [1, 2]], np.random.default_rng(0).permuted(y.reshape(-1, 5), axis=1).ravel()
+    y = np.where(np.arange(150) % 4, y, np.arange(150) % 3)
+    if loss == "logistic":
+        y = y > 0
+    weights = np.random.default_rng(1).uniform(0.5, 2, 150) if weighted else None
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x, y, sample_weight=weights)
+    ours = classifier(optimizer="momentum(0.9)", batch_size="full", lr=0.5, epochs=600)
+    ours.fit(x, y, sample_weight=weights)
+    assert ours.model_.classes == (3 if loss == "softmax" else 1)
+    np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(ours.predict(x), theirs.predict(x))
+    shift = 0.0 if loss == "logistic" else ours.coef_.mean(axis=0)
+    np.testing.assert_allclose(ours.coef_ - shift, theirs.coef_, rtol=1e-4, atol=1e-5)
+
+
+def test_full_batches_with_weights_are_repeated_samples(iris):
+    x, y = iris
+    counts = np.arange(150) % 3 + 1
+    settings = {"batch_size": "full", "optimizer": "sgd", "epochs": 20}
+    weighted = classifier(lr=0.1, **settings).fit(x, y, sample_weight=counts)
+    repeated = classifier(lr=0.1 * counts.sum() / 150, **settings).fit(x.repeat(counts, axis=0), y.repeat(counts))
+    np.testing.assert_allclose(weighted.params_, repeated.params_, rtol=1e-11, atol=1e-14)
+
+
+def test_scores_of_two_classes_with_softmax_are_their_difference(cancer):
+    x, y = cancer
+    ours = classifier(loss="softmax", epochs=3).fit(x, y)
+    scores = ours.decision_function(x)
+    assert ours.model_.classes == 2
+    np.testing.assert_allclose(scores, (x @ ours.coef_.T + ours.intercept_)[:, 0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(1 / (1 + np.exp(-scores)), ours.predict_proba(x)[:, 1], rtol=1e-12)
+    assert ours.score(x, y) > 0.9
+
+
+@pytest.mark.parametrize(
+    "labels", [[False, True], [-1, 1], [2.0, 7.0], ["no", "yes"], ["a", "b", "c"], [3, 1, 2], ["10", "9", "8", "7"]]
+)
+@pytest.mark.parametrize("kind", [np.asarray, lambda y: y.astype(object), lambda y: pd.Series(y, dtype="category")])
+def test_labels_of_any_kind(iris, labels, kind):
+    x, _ = iris
+    y = np.array(labels)[np.arange(150) * len(labels) // 150]
+    ours = classifier(epochs=10, lr=0.1).fit(x, kind(y))
+    assert ours.classes_.tolist() == sorted(labels)
+    if kind is np.asarray:
+        assert ours.predict(x).dtype == y.dtype
+    assert ours.score(x, y) > 0.6
+    assert ours.predict_proba(x).shape == (150, len(labels))
+
+
+def test_held_out_samples_have_labels_too(iris):
+    x, y = iris
+    names = np.array(["setosa", "versicolor", "virginica"])[y]
+    ours = classifier(validation=(x[::3], names[::3]), epochs=30, patience=2, lr=0.5).fit(x[1::3], names[1::3])
+    held_out = log_loss(names[::3], ours.predict_proba(x[::3]), labels=ours.classes_)
+    assert ours.validation_loss_curve_.min() == pytest.approx(held_out, rel=1e-12)
+    with pytest.raises(ValueError, match=r"y of validation must be one of .*, and is 'rose' in row 1 "):
+        ours.set_params(validation=(x[:2], ["setosa", "rose"])).fit(x, names)
+
+
+def test_pipelines_and_searches(cancer):
+    x, y = cancer
+    frame = pd.DataFrame(x, columns=load_breast_cancer().feature_names)
+    pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), classifier(epochs=3))
+    grid = {"sgdcurveclassifier__loss": ["hinge", "logistic", "softmax"], "sgdcurveclassifier__lr": [1e-5, 0.05]}
+    search = GridSearchCV(pipeline, grid, cv=3).fit(frame, y)
+    assert search.best_score_ > 0.9
+    assert search.best_params_["sgdcurveclassifier__lr"] == 0.05
+    assert "w[mean radius]" in search.best_estimator_[-1].model_.params[0].replace("w[0,", "w[")
+
+
+def test_what_the_tags_say():
+    for loss, many in ((None, True), ("softmax", True), ("logistic", False), ("hinge", False), ("unknown", False)):
+        tags = get_tags(SGDCurveClassifier(loss=loss))
+        assert tags.estimator_type == "classifier"
+        assert tags.classifier_tags.multi_class == many
+
+
+def test_coefficients_are_those_of_the_weighted_sum_alone(iris):
+    x, y = iris
+    ours = classifier("W@x + b", epochs=1).fit(x, y)
+    assert (ours.coef_.shape, ours.intercept_.shape) == ((3, 4), (3,))
+    np.testing.assert_allclose(ours.decision_function(x), x @ ours.coef_.T + ours.intercept_, rtol=1e-12, atol=1e-14)
+    hidden = classifier("mlp(2)", epochs=1).fit(x, y)
+    assert not hasattr(hidden, "coef_")
+    assert hidden.model_.coef(hidden.params_, "v").shape == (3, 2)
+
+
+def test_warm_starts_go_on_with_the_same_classes(iris):
+    x, y = iris
+    ours = classifier(optimizer="sgd", warm_start=True, shuffle=False, epochs=2).fit(x, y)
+    ours.fit(x, y)
+    whole = classifier(optimizer="sgd", shuffle=False, epochs=4).fit(x, y)
+    np.testing.assert_array_equal(ours.params_, whole.params_)
+    with pytest.raises(ValueError, match="warm_start must be False to fit other classes than before"):
+        ours.fit(x, y + 1)
+    with pytest.raises(ValueError, match="warm_start must be False to fit another model"):
+        ours.fit(x, y > 1)
+    assert ours.classes_.tolist() == [0, 1, 2]  # a failure leaves it as it was
+
+
+def test_a_fitted_one_is_pickled(iris):
+    x, y = iris
+    ours = classifier(epochs=1).fit(x, y)
+    again = pickle.loads(pickle.dumps(ours))
+    np.testing.assert_array_equal(again.predict_proba(x), ours.predict_proba(x))
+    np.testing.assert_array_equal(again.partial_fit(x, y).params_, ours.partial_fit(x, y).params_)
+
+
+X, Y = np.random.default_rng(0).standard_normal((6, 2)), [0, 1, 2, 0, 1, 2]
+MANY = Model("w @ x", ("x1", "x2"), classes=4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "y", "message"),
+    [
+        (
+            {"loss": "logistic"},
+            Y,
+            "Only binary classification is supported by loss='logistic': y must hold two classes",
+        ),
+        ({"loss": "hinge"}, Y, r"holds 3 values: 0, 1, 2; of more than two the loss is softmax"),
+        (
+            {"loss": "squared"},
+            Y,
+            "loss must be one of classes for a classifier, not 'squared': classes are for the loss",
+        ),
+        ({"loss": huber(1.0)}, Y, r"loss must be one of classes for a classifier, not 'huber\(delta=1.0\)'"),
+        ({"loss": "softmaxx"}, Y, "loss 'softmaxx' is not known"),
+        ({}, [1] * 6, "y must hold two classes or more, and holds one class, 1"),
+        ({"loss": "softmax"}, ["a"] * 6, "y must hold two classes or more, and holds one class, 'a'"),
+        ({}, ["a", None, "b", "a", "b", "a"], r"y must have a label for each sample, and has none in row 1 "),
+        ({}, np.array([1, "a"] * 3, dtype=object), "y must hold labels of one kind, not numbers beside texts"),
+        ({}, [0.5, 1.5, 2.5, 0.25, 1, 2], "Unknown label type: continuous"),
+        ({"model": MANY}, Y, "model has scores of 4 classes, and y holds 3"),
+        ({"model": MANY}, [0, 1] * 3, "loss must be softmax for a model of 4 classes, not 'logistic'"),
+    ],
+)
+def test_errors_are_one_line(settings, y, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(**{"epochs": 2} | settings).fit(X, y)
+
+
+def test_errors_of_partial_fit():
+    with pytest.raises(ValueError, match="classes must be given in the first call of partial_fit: all labels that y"):
+        classifier().partial_fit(X, Y)
+    ours = classifier().partial_fit(X, Y, classes=[0, 1, 2, 3])
+    assert ours.predict_proba(X).shape == (6, 4)
+    with pytest.raises(ValueError, match=r"classes must be those of the first call, \[0, 1, 2, 3\], not \[0, 1, 2\]"):
+        ours.partial_fit(X, Y, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"y must be one of 0, 1, 2, 3, and is 5 in row 5 "):
+        ours.partial_fit(X, [*Y[:5], 5])

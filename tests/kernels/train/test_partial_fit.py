@@ -1,0 +1,90 @@
+"""partial_fit(): the epochs of a run one by one, from its state."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import SGDClassifier
+
+from kernels import Model, fit
+from kernels.model.models import make_model
+from kernels.model.sample_weight import WeightedModel
+from kernels.train.partial_fit import partial_fit, start_run
+
+NAMES = tuple(f"x{number}" for number in range(1, 12))
+X = np.random.default_rng(0).standard_normal((30, 11))
+CLASSES = np.arange(30.0) % 3
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize(
+    ("model", "loss", "optimizer", "batch_size", "shuffle"),
+    [
+        (make_model("w @ x + b", NAMES), "squared", "averaged(sgd)", 8, "blocks(size=9, buffer=20)"),
+        (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 1, True),
+        (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 7, False),
+        (make_model("mlp(4)", NAMES).with_classes(3), "softmax", "adam", 7, True),
+    ],
+    ids=["in blocks", "classes", "in batches", "hidden layer"],
+)
+def test_models_with_vectors_have_the_bits_of_fit(model, loss, optimizer, batch_size, shuffle, kernel):
+    settings = {"optimizer": optimizer, "loss": loss, "batch_size": batch_size, "shuffle": shuffle, "kernel": kernel}
+    settings |= {"lr": 0.05, "seed": 3, "drop_last": False}
+    whole = fit(model, X, CLASSES, epochs=3, **settings)
+    state, losses = start_run(model, model.draw_start(3), optimizer), []
+    for _ in range(3):
+        state, loss_after = partial_fit(model, X, CLASSES, state, **settings)
+        losses.append(loss_after)
+    np.testing.assert_array_equal(state.params, whole.params)
+    np.testing.assert_array_equal(state.memory, whole.memory)
+    np.testing.assert_array_equal(losses, whole.loss[1:])
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_call_need_not_have_all_classes(kernel):
+    """An epoch without shuffling is the epochs of its parts, one after the other."""
+    model, settings = Model("W @ x + b", NAMES, classes=3), {"loss": "softmax", "lr": 0.1, "kernel": kernel}
+    start = start_run(model, model.draw_start(0))
+    first, _ = partial_fit(model, X[:20], CLASSES[:20] % 2, start, **settings)
+    parts, _ = partial_fit(model, X[20:], CLASSES[20:], first, **settings)
+    whole, _ = partial_fit(model, X, [*CLASSES[:20] % 2, *CLASSES[20:]], start, **settings)
+    np.testing.assert_array_equal(parts.params, whole.params)
+
+
+def test_weights_of_samples_in_models_with_vectors():
+    """Those of scikit-learn, and for classes a step as far as the weight says."""
+    weights = np.random.default_rng(1).uniform(0, 3, 30)
+    theirs = SGDClassifier(loss="log_loss", penalty=None, shuffle=False, learning_rate="constant", eta0=0.1)
+    theirs.partial_fit(X, np.minimum(CLASSES, 1), classes=[0, 1], sample_weight=weights)
+    model, settings = make_model("w @ x + b", NAMES), {"lr": 0.1, "kernel": "reference"}
+    state = start_run(model, model.draw_start(0))
+    ours, _ = partial_fit(
+        WeightedModel(model), np.column_stack([X, weights]), np.minimum(CLASSES, 1), state, loss="logistic", **settings
+    )
+    np.testing.assert_allclose(ours.params, [*theirs.coef_[0], *theirs.intercept_], rtol=1e-12)
+
+    model = make_model("mlp(4)", NAMES).with_classes(3)
+    state = start_run(model, model.draw_start(0))
+    weighted, _ = partial_fit(WeightedModel(model), [[*X[4], 2.5]], [1], state, loss="softmax", **settings)
+    alone, _ = partial_fit(model, X[4:5], [1], state, loss="softmax", **settings | {"lr": 0.25})
+    np.testing.assert_allclose(weighted.params, alone.params, rtol=1e-13)
+    assert not np.array_equal(alone.params, state.params)
+
+
+@pytest.mark.parametrize(
+    ("classes", "loss", "message"),
+    [
+        (3, "softmax", r"y must be a class from 0 to 2 for a model of 3 classes, and is 4 in row 1 "),
+        (1, "softmax", r"model must have a score for each class for the loss 'softmax', as Model\(..., classes=3\)"),
+        (3, "logistic", r"y must be 0 or 1 for the loss 'logistic', and is 4 in row 1 "),
+        (3, "squared", "loss must be softmax for a model of 3 classes, not 'squared'"),
+    ],
+)
+def test_classes_beyond_those_of_the_model_are_refused(classes, loss, message):
+    model = Model("W @ x + b", NAMES, classes=classes)
+    with pytest.raises(ValueError, match=message):
+        partial_fit(model, X[:2], [0, 4], start_run(model, model.draw_start(0)), loss=loss)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_held_out_samples_have_the_classes_of_the_others(kernel):
+    with pytest.raises(ValueError, match=r"validation: y must be a class from 0 to 2 .* and is 90 in row 1 "):
+        fit("W @ x + b", X, CLASSES, loss="softmax", kernel=kernel, validation=(X[:2], [0, 90]))
