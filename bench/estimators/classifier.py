@@ -83,7 +83,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     >>> X, y = load_iris(return_X_y=True)
     >>> classifier = SGDCurveClassifier(lr=0.05, batch_size=16, random_state=0).fit(X, y)
     >>> classifier.predict_proba(X[:1]).round(3)
-    array([[0.997, 0.003, 0.   ]])
+    array([[0.999, 0.001, 0.   ]])
     """
 
     def partial_fit(
