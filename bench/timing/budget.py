@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bench.timing.paired import noise_warning, ratio, take_turns
-from bench.timing.problem import Problem, UnavailableError, classic, exponential, many
+from bench.timing.problem import Problem, UnavailableError, classic, exponential, many, wide
 from bench.timing.roof import make_roof
 from bench.timing.speed import estimate_columns
 from bench.timing.variants import BY_NAME
@@ -56,6 +56,25 @@ TARGETS = (
     Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 3),
     # 2.6 on Zen 5, whose divider is never idle: a square root and a division for each parameter take the 5.2 cycles.
     Target("adam, many runs, one core", "lanes", ADAMS, "JAX, many runs", ADAMS, 3),
+    *(
+        Target(f"w @ x + b of {inputs} inputs, many runs, one core", "lanes", partial(wide, inputs), other, of, least)
+        for inputs, against_one, against_many in ((10, 14, 2), (64, 14, 2), (784, 9, 1.3))
+        for other, of, least in (
+            ("scikit-learn", partial(wide, inputs, runs=1, epochs=20), against_one),
+            ("JAX, many runs", partial(wide, inputs), against_many),
+        )
+    ),
+    *(
+        Target(
+            f"the same of {inputs} inputs in batches of 32",
+            "lanes-fma",
+            partial(wide, inputs, batch_size=32),
+            "JAX, many runs",
+            partial(wide, inputs, batch_size=32),
+            least,
+        )
+        for inputs, least in ((64, 1.2), (784, 1.0))
+    ),
     Target("sample by sample", "fused", classic, "lesson", partial(classic, 1), 1500),
     Target("sample by sample", "fused", classic, "NumPy scalars", partial(classic, 1), 100),
 )

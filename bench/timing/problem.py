@@ -171,3 +171,14 @@ def many(
     rng = np.random.default_rng(0)
     rates = np.stack([learning_rates("halve(10)", lr, epochs) for lr in np.geomspace(0.0003, 0.01, runs)], axis=1)
     return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates, dtype=dtype, optimizer=optimizer)
+
+
+def wide(inputs: int, runs: int = 256, epochs: int = 2, n: int = 1000, batch_size: int = 1) -> Problem:
+    """Return runs of ``w @ x + b`` on normal inputs with noise, from small starts, with rates that differ and work."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((n, inputs))
+    y = x @ rng.standard_normal(inputs) / np.sqrt(inputs) + 1.0 + 0.1 * rng.standard_normal(n)
+    rates = np.tile(np.geomspace(0.01, 0.1, runs) / inputs, (epochs, 1))
+    starts = 0.1 * rng.standard_normal((runs, inputs + 1))
+    model = Model("w @ x + b", [f"x{number}" for number in range(1, inputs + 1)])
+    return Problem(model, tuple(x.T), y, starts, rates, batch_size)

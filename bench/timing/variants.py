@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from textwrap import shorten
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -189,7 +189,12 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
     """Return a call that trains with one of our kernels, in one thread: run by run, or `together` as a sweep does."""
     loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
     data = allocate_data(
-        problem.x, problem.y, shuffle=problem.shuffle, batch_size=problem.batch_size, dtype=problem.dtype
+        problem.x,
+        problem.y,
+        shuffle=problem.shuffle,
+        batch_size=problem.batch_size,
+        dtype=problem.dtype,
+        by_row=problem.model.network is not None,
     )
     options = option_values(loss, optimizer)
     plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
@@ -258,10 +263,19 @@ def _is_linear(model: Model) -> bool:
     return model.is_linear
 
 
+def _is_formula(model: Model) -> bool:
+    return model.network is None
+
+
+def _in_jax(model: Model) -> bool:
+    return model.network is None or model.is_linear
+
+
 def _ours(name: str, about: str, tolerance: float, *, many: bool = False, slow: bool = False) -> Variant:
     return Variant(name, about, partial(kernel, name), tolerance, many, slow, kernel=name)
 
 
+FORMULAS: dict[str, Any] = {"models": _is_formula, "which": "models without vectors"}
 VARIANTS = (
     _ours("reference", "plain NumPy, the definition of what all others compute", 0.0, slow=True),
     _ours("fused", "one compiled loop: forward pass, gradient and update", 0.0),
@@ -277,8 +291,8 @@ VARIANTS = (
         kernel="lanes",
         threads=processors(),
     ),
-    Variant("C", "the formula as it is written down, cc -O3 -march=native", _peer("c"), 1e-12),
-    Variant("C in our order", "C with the kernels' order of operations", _peer("c", tree=True), 1e-12),
+    Variant("C", "the formula as it is written down, cc -O3 -march=native", _peer("c"), 1e-12, **FORMULAS),
+    Variant("C in our order", "C with the kernels' order of operations", _peer("c", tree=True), 1e-12, **FORMULAS),
     Variant(
         "NumPy scalars",
         "a careful Python loop over NumPy scalars",
@@ -321,6 +335,7 @@ VARIANTS = (
         shuffles=False,
         optimizers=IN_TORCH,
         package="torch",
+        **FORMULAS,
     ),
     Variant(
         "PyTorch, many runs",
@@ -330,6 +345,7 @@ VARIANTS = (
         many=True,
         shuffles=False,
         package="torch",
+        **FORMULAS,
     ),
     Variant(
         "JAX",
@@ -338,6 +354,8 @@ VARIANTS = (
         1e-12,
         shuffles=False,
         optimizers=IN_JAX,
+        models=_in_jax,
+        which="formulas, and linear models with vectors",
         package="jax",
     ),
     Variant(
@@ -348,6 +366,8 @@ VARIANTS = (
         many=True,
         shuffles=False,
         optimizers=IN_JAX,
+        models=_in_jax,
+        which="formulas, and linear models with vectors",
         package="jax",
     ),
 )

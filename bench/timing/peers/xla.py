@@ -97,6 +97,8 @@ def forms(problem: Problem) -> list[Form]:
             return (rows[:, None] * (scale * (rows @ theta[0] - targets)),)
         return (scale / size * (rows.T @ (rows @ theta[0] - targets[:, None])),)
 
+    if problem.model.network is not None:
+        return [Form(True, problem.linear_system(), matrix_gradient)]
     columns = (*problem.x, problem.y)
     found = [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)]
     if problem.model.is_linear:
@@ -111,6 +113,9 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
     rule = None if optimizer.text == "sgd" else _rule(optimizer)
 
     def mean_square(theta: Arrays, data: Arrays) -> Any:
+        if problem.model.network is not None:
+            rows, targets = data
+            return jnp.mean((rows @ theta[0] - targets[:, None]) ** 2, axis=0)
         *x, y = data
         parts = [part[..., None] for part in (theta[0] if form.stacked else theta)]
         residual, _ = residual_and_derivatives(problem.model.formula, FUNCTIONS, parts, x, y)
@@ -139,7 +144,8 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
     batches = tuple(jnp.asarray(column) for column in form.columns)
     if size > 1:
         batches = tuple(column[: whole * size].reshape(whole, size, *column.shape[1:]) for column in batches)
-    data = tuple(jnp.asarray(column) for column in (*problem.x, problem.y))
+    of_losses = form.columns if problem.model.network is not None else (*problem.x, problem.y)
+    data = tuple(jnp.asarray(column) for column in of_losses)
     shares = [slice(None)] if together else [slice(run, run + 1) for run in range(problem.runs)]
     arguments = []
     for share in shares:
