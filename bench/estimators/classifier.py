@@ -15,7 +15,7 @@ from bench.estimators.base import Labels, SGDCurveEstimator
 from kernels.base.checks import check_unmasked
 from kernels.base.run import Floats
 from kernels.losses import make_loss
-from kernels.losses.classes import classes_of, find_classes, losses_of_classes, takes_classes
+from kernels.losses.classes import check_labels_present, classes_of, find_classes, losses_of_classes, takes_classes
 from kernels.losses.loss import Loss
 
 SOFTMAX = "softmax"
@@ -193,8 +193,14 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         tags.classifier_tags.multi_class = getattr(self.loss, "name", self.loss) in {None, SOFTMAX}
         return tags
 
+    def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:
+        given = np.asarray(y)
+        if given.dtype.kind == "O" and given.ndim == 1:  # which scikit-learn cannot compare where some are missing
+            check_labels_present(given, "y")
+        return super()._read_arrays(X, y, first=first)
+
     def _find_labels(self, y: NDArray[Any]) -> Labels:
-        if y.dtype.kind == "O" and (classes := find_classes(make_loss(SOFTMAX), y)):  # which refuses missing labels
+        if y.dtype.kind == "O" and (classes := find_classes(make_loss(SOFTMAX), y)):
             return np.array(classes.labels)
         check_classification_targets(y)
         return np.unique(y)

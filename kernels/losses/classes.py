@@ -96,7 +96,7 @@ def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
             )
         return None
     if given.dtype.kind == "O":
-        _check_present(given, what)
+        check_labels_present(given, what)
         found = {_plain(label) for label in given}
         return classes_of(found, loss, what) if all(isinstance(label, Label) for label in found) else None
     if given.dtype.kind == "f" and not np.isfinite(given).all():
@@ -204,7 +204,7 @@ def encode_classes(classes: Classes | None, y: Any, validation: Any, test: Any) 
     return classes.encode(y), encode_held_out("validation", validation), encode_held_out("test", test)
 
 
-def _check_present(given: Any, what: str) -> None:
+def check_labels_present(given: Any, what: str) -> None:
     """Refuse missing labels: None, nan, and those of pandas, none of which is equal to itself."""
     for row, label in enumerate(given):
         if label is None or type(label).__name__ in {"NAType", "NaTType"} or label != label:  # noqa: PLR0124

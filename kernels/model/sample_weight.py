@@ -22,6 +22,7 @@ class WeightedModel(Model):
 
     def __init__(self, model: Model) -> None:
         vars(self).update(vars(model))
+        self._unweighted = model
         name = WEIGHT
         while name in model.params + model.inputs:
             name += "_"
@@ -33,6 +34,10 @@ class WeightedModel(Model):
             self._program = program._replace(layers=(*before, last), inputs=program.inputs + 1)
         else:
             self._program = _weighted(program)
+
+    def with_classes(self, classes: int) -> "WeightedModel":
+        """Return the model with a score for each of some classes, whose derivatives are multiplied alike."""
+        return WeightedModel(self._unweighted.with_classes(classes))
 
 
 def _weighted(program: Program) -> Program:

@@ -239,6 +239,11 @@ MANY = Model("w @ x", ("x1", "x2"), classes=4)
         ({}, [1] * 6, "y must hold two classes or more, and holds one class, 1"),
         ({"loss": "softmax"}, ["a"] * 6, "y must hold two classes or more, and holds one class, 'a'"),
         ({}, ["a", None, "b", "a", "b", "a"], r"y must have a label for each sample, and has none in row 1 "),
+        (
+            {},
+            pd.Series(["a", "b", None] * 2, dtype="string"),
+            r"y must have a label for each sample, and has none in row 2 ",
+        ),
         ({}, np.array([1, "a"] * 3, dtype=object), "y must hold labels of one kind, not numbers beside texts"),
         ({}, [0.5, 1.5, 2.5, 0.25, 1, 2], "Unknown label type: continuous"),
         ({"model": MANY}, Y, "model has scores of 4 classes, and y holds 3"),

@@ -50,7 +50,7 @@ def test_a_call_need_not_have_all_classes(kernel):
 
 
 def test_weights_of_samples_in_models_with_vectors():
-    """Those of scikit-learn, and for classes a step as far as the weight says."""
+    """Those of scikit-learn."""
     weights = np.random.default_rng(1).uniform(0, 3, 30)
     theirs = SGDClassifier(loss="log_loss", penalty=None, shuffle=False, learning_rate="constant", eta0=0.1)
     theirs.partial_fit(X, np.minimum(CLASSES, 1), classes=[0, 1], sample_weight=weights)
@@ -61,12 +61,26 @@ def test_weights_of_samples_in_models_with_vectors():
     )
     np.testing.assert_allclose(ours.params, [*theirs.coef_[0], *theirs.intercept_], rtol=1e-12)
 
-    model = make_model("mlp(4)", NAMES).with_classes(3)
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_a_weight_is_a_factor_on_the_step_through_a_hidden_layer(kernel):
+    model, settings = make_model("mlp(4)", NAMES).with_classes(3), {"lr": 0.1, "kernel": kernel}
     state = start_run(model, model.draw_start(0))
     weighted, _ = partial_fit(WeightedModel(model), [[*X[4], 2.5]], [1], state, loss="softmax", **settings)
     alone, _ = partial_fit(model, X[4:5], [1], state, loss="softmax", **settings | {"lr": 0.25})
     np.testing.assert_allclose(weighted.params, alone.params, rtol=1e-13)
     assert not np.array_equal(alone.params, state.params)
+
+
+def test_weights_stay_where_fit_gives_a_model_the_scores_of_classes():
+    weights = np.random.default_rng(1).uniform(0, 3, 30)
+    model, settings = Model("W @ x + b", NAMES), {"loss": "softmax", "kernel": "reference", "epochs": 2}
+    one, three = (
+        fit(WeightedModel(each), np.column_stack([X, weights]), CLASSES, **settings)
+        for each in (model, model.with_classes(3))
+    )
+    np.testing.assert_array_equal(one.params, three.params)
+    assert not np.array_equal(one.params, fit(model, X, CLASSES, **settings).params)
 
 
 @pytest.mark.parametrize(
