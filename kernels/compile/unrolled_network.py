@@ -80,7 +80,9 @@ def _cells(made_of: Ingredients) -> list[str]:
     number, zero = made_of.number, made_of.number("-0.0")
     plain = made_of.dtype == "float64"
     if made_of.width > 1:
-        read, write = "read_lane(cells, place * WIDTH, WIDTH)", "write_lane(number, cells, place * WIDTH)"
+        # A derivative that is the same for all runs is a number.
+        read = "read_lane(cells, place * WIDTH, WIDTH)"
+        write = "write_lane(broadcast(number, WIDTH), cells, place * WIDTH)"
         zero = f"broadcast({zero}, WIDTH)"
     else:
         read, write = "cells[place]", "cells[place] = number" if plain else "write_lane(number, cells, place)"
@@ -384,7 +386,7 @@ def _state(made_of: Ingredients) -> list[str]:
         own = made_of.options_per_run
         tail = "memory, first + #"
         clocks = f"get({tail})" if own else made_of.scalar("memory[first + #, 0]")
-        write = f"put(state[1][#], {tail})" if own else f"put(broadcast(state[1][#], WIDTH), {tail})"
+        write = f"put(state[1][#], {tail})"
         first = f"first = memory.shape[0] - {clock}"
         return [
             written("read_theta(params)", "return params"),

@@ -195,7 +195,7 @@ def _write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
 @in_kernels(_write_lane)
 def write_lane(lane: Any, array: Any, index: int) -> None:
     """Write a lane to array[index : index + width]."""
-    array.reshape(-1)[index : index + len(lane)] = lane
+    array.reshape(-1)[index : index + np.size(lane)] = lane
 
 
 def _broadcast(typingctx: Any, number: Any, width: Any) -> Any:
