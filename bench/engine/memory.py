@@ -15,6 +15,7 @@ from kernels.base.run import samples_per_epoch
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
 from kernels.data.marks import PER_DECADE
 from kernels.losses import make_loss
+from kernels.model.layers import MAX_PARAMS
 
 # Lanes are used for blocks up to this many bytes, however few runs they hold.
 SMALL_BLOCK = 2**26
@@ -22,6 +23,9 @@ SMALL_BLOCK = 2**26
 FEW = 4
 # Settings, id and result of a configuration, in tables that are joined.
 ROW_BYTES = 800
+# Copies of the parameters of a configuration: its start, where it stands and ends, and the optimizer's state. Those of
+# a model without vectors are few, and part of its row.
+COPIES = 6
 
 
 class Length(NamedTuple):
@@ -87,6 +91,7 @@ class Memory:
                 f"epochs, record or the grid must ask for less: training takes about {needed / 1e9:,.1f} GB of memory, "
                 f"and {room / 1e9:,.1f} GB are available: {configurations} of {length.epochs:,} epochs, with "
                 f"losses at up to {length.marks:,} marks"
+                + (f", and {self.params:,} parameters each" if self.params > MAX_PARAMS else "")
             )
 
     def needed(self, kernel: str, runs: int, length: Length) -> int:
@@ -99,11 +104,15 @@ class Memory:
         epochs, marks = length
         losses = self.curves * marks
         width = self.width_of(kernel)
+        # Models with vectors record the parameters at the last mark alone.
+        recorded = 1 if self.params > MAX_PARAMS else marks
         own, jobs = min(width, runs), -(-runs // width)
         training = min(processors(), jobs)
         waiting = min(2 * processors(), jobs) - training
-        while_training = width * (epochs + losses) if width > 1 else losses + marks * self.params
+        while_training = width * (epochs + losses) if width > 1 else losses + recorded * self.params
         arrays = training * (own * (epochs + losses) + while_training) + waiting * own * epochs
+        if self.params > MAX_PARAMS:
+            arrays += COPIES * self.params * (runs + training * width)
         return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
 
     def width_of(self, kernel: str) -> int:

@@ -29,8 +29,10 @@ class Inputs(NamedTuple):
     single: dict[str, int]
 
 
-def read_inputs(given: Given) -> Inputs:
+def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
     """Return inputs that are given as names, which together are the group ``x``, or by name as columns and groups.
+
+    In an expression with products a column may have any heading: only one that is a name can stand by itself.
 
     Raises
     ------
@@ -40,9 +42,12 @@ def read_inputs(given: Given) -> Inputs:
     columns: tuple[str, ...]
     groups: dict[str, tuple[int, int]]
     if not isinstance(given, Mapping):
-        columns = check_names("inputs", given)
+        columns = check_distinct("inputs", given) if has_products else check_names("inputs", given)
         groups = {ALL_INPUTS: (0, len(columns))} if columns else {}
-        return Inputs(columns, groups, {name: place for place, name in enumerate(columns)})
+        names = (
+            enumerate(columns) if not has_products else ((k, name) for k, name in enumerate(columns) if is_name(name))
+        )
+        return Inputs(columns, groups, {name: place for place, name in names})
     check_names("inputs", list(given))
     columns, groups = (), {}
     single: dict[str, int] = {}
@@ -69,6 +74,15 @@ def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
         if not is_name(name):
             fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
             raise ValueError(f"{what} must be names, and {name!r} {fault}")
+    return check_distinct(what, given)
+
+
+def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return texts, each of which may stand there once."""
+    if isinstance(given, str):
+        raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
+    if wrong := [name for name in given if not isinstance(name, str) or not name]:
+        raise ValueError(f"{what} must be texts, not {describe(wrong[0])}")
     if len(set(given)) < len(given):
         twice = next(name for name in given if list(given).count(name) > 1)
         raise ValueError(f"{what} must be distinct, and {twice!r} is there twice")

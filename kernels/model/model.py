@@ -70,7 +70,7 @@ class Model:
         classes: int = 1,
         hidden: int | None = None,
     ) -> None:
-        columns = read_inputs(inputs)
+        columns = read_inputs(inputs, has_products=isinstance(expression, str) and "@" in expression)
         self.given_inputs = inputs if isinstance(inputs, Mapping) else tuple(inputs)
         found = names(parse(expression, products=True))
         self.expression, self.inputs = expression, columns.columns

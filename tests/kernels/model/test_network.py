@@ -1,6 +1,7 @@
 """Models with vectors: products in expressions, layers, names, starts, and derivatives against finite differences."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kernels import Model, fit, models
@@ -143,5 +144,8 @@ def test_inputs_of_a_text_are_all_columns():
     assert fit("w @ x + b", x, x[:, 0], epochs=1, lr=1e-3).model.inputs == ("x1", "x2", "x3")
     assert fit("w @ x + b", {"p": x[:, 0], "q": x[:, 1]}, x[:, 2], epochs=1, lr=1e-3).model.inputs == ("p", "q")
     assert fit("w @ x + b", x[:, 0], x[:, 1], epochs=1, lr=1e-3).model.inputs == ("x",)
+    headings = fit("w @ x + b", pd.DataFrame({"Engine power": x[:, 0], "hp": x[:, 1]}), x[:, 2], epochs=1, lr=1e-3)
+    assert headings.param_names == ("w[Engine power]", "w[hp]", "b")
+    assert headings.coef("w").index.tolist() == ["Engine power", "hp"]
     with pytest.raises(ValueError, match=r"x must have shape \(n,\) or \(n, inputs\) for the model 'w @ x', not \(\)"):
         fit("w @ x", 3.0, [1.0])
