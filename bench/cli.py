@@ -132,7 +132,7 @@ def fit(
     epochs: options.Epochs = 100,
     schedule: Annotated[str, option("NAME", 'Such as "halve(10)" or "cosine".')] = "constant",
     optimizer: options.Optimizer = "sgd",
-    loss: options.Loss = "squared",
+    loss: options.Loss = None,
     init: Annotated[
         Any, option("VALUES", 'The start, such as "a=1,b=2"; else drawn from the seed.', read=parse.parse_start)
     ] = None,
@@ -483,7 +483,7 @@ def new(
     out: Annotated[Path | None, option("FILE", "The study; without it, FILE's name with .toml, here.")] = None,
     drop_missing: options.DropMissing = False,
     cache_dir: options.CacheDir = None,
-    loss: options.Loss = "squared",
+    loss: options.Loss = None,
     overwrite: Annotated[bool, flag("Replace a file that is there already.", "--overwrite")] = False,
     plugin: options.Plugins = None,
 ) -> None:
@@ -495,7 +495,7 @@ def new(
     from bench.commands.new import write_new_study  # noqa: PLC0415
 
     columns = options.TableColumns(x, y, model, drop_missing)
-    write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss or "squared", overwrite=overwrite)
+    write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss, overwrite=overwrite)
 
 
 @command("sgdbench schema", "sgdbench schema > schema.md")

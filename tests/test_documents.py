@@ -10,6 +10,7 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 
 from bench.cli import app
 from bench.compare.gates import load_gates
@@ -81,6 +82,9 @@ def own_folder(tmp_path, monkeypatch):
     (tmp_path / "trips").mkdir()
     pd.DataFrame({"distance": power / 100, "fare": power / 40}).to_parquet("trips/2026.parquet", row_group_size=100)
     pd.DataFrame({"Engine Power (PS)": power, "mpg": data.y}).to_csv("engines.csv", index=False)
+    pixels, labels = load_digits(return_X_y=True)
+    digits = pd.DataFrame(pixels, columns=[f"pixel_{k}" for k in range(64)])
+    digits.assign(age=labels % 7, label=labels).to_csv("digits.csv", index=False)
     return tmp_path
 
 
@@ -298,6 +302,10 @@ def test_toml_is_what_it_is_said_to_be(block, own_folder):
         space = study.make_space(len(study.dataset()[0].y))
         assert [len(family.ranges) for family in space.families] == [0, 1, 1]
         assert study.tune.trials == 600
+    elif "pixel_*" in block.text:
+        study = load_study(path)
+        model = study.make_model(study.dataset()[0])
+        assert (len(model.inputs), model.classes, list(model.vectors)) == (65, 10, ["W", "a", "b"])
     else:
         study = load_study(path)
         data, scaling = study.dataset()

@@ -26,9 +26,11 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
     """
     if loss.name in PIECES:
         return None  # slopes that jump
+    if loss.by_class and not model.is_linear:
+        return None
     some = some_samples(data)
     x, y = data.x[some], data.y[some]
-    rows = curvature_rows(model, loss, x, y, params)
+    rows = (score_rows if loss.by_class else curvature_rows)(model, loss, x, y, params)
     if not np.isfinite(rows).all() or not rows.any():
         return None
     orders = sample_orders(len(rows), [0], 16)
@@ -54,3 +56,21 @@ def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Float
         weights = (loss.derivative(*above) - loss.derivative(*below)) / (2 * step)
         jacobian = np.stack([np.broadcast_to(derivative, y.shape) for derivative in derivatives], axis=1)
         return np.asarray(np.sqrt(np.maximum(weights, 0.0))[:, np.newaxis] * jacobian)
+
+
+def score_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Floats) -> Floats:
+    """Return rows of the design of one score, whose products sum up to n times the largest block of the Hessian.
+
+    The Hessian of the log loss of a sample is the product of its design's and of diag(p) - p p^T, with the
+    probabilities p of the classes. The largest eigenvalue of that is taken in its place: where all classes are as
+    probable, as for parameters of 0, so the edges are exact.
+
+    Returns
+    -------
+    array, shape (n, P / classes)
+    """
+    p = loss.mean_of(model.predict(params, x))
+    blocks = p[:, :, np.newaxis] * (np.eye(model.classes) - p[:, np.newaxis, :])
+    weights = np.linalg.eigvalsh(blocks)[:, -1]
+    design = model.with_classes(1).design_matrix(x)
+    return np.asarray(np.sqrt(np.maximum(weights, 0.0))[:, np.newaxis] * design)

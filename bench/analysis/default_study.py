@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 
 from bench.analysis.curvature import edges_at
+from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
 from bench.data.memory_maps import MapOptions, load_table
@@ -18,7 +19,7 @@ from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
 from kernels.losses import make_loss
-from kernels.losses.classes import Classes
+from kernels.losses.classes import Classes, model_for_classes
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
 from kernels.train.yardstick import Yardstick, find_yardstick
@@ -51,6 +52,8 @@ class DefaultStudy(NamedTuple):
         Of the table, without those that are dropped.
     left_out : dict
         The columns that were left out as inputs without being asked for, with the reasons.
+    loss : ChosenLoss
+        The loss, and where none was given the reason.
     classes : Classes or None
         The labels of y, where they are classes.
     """
@@ -61,6 +64,7 @@ class DefaultStudy(NamedTuple):
     scaling: str
     rows: int
     left_out: dict[str, str]
+    loss: ChosenLoss
     classes: Classes | None = None
 
 
@@ -71,7 +75,7 @@ def default_study(
     model: str | None = None,
     *,
     drop_missing: bool = False,
-    loss: str = "squared",
+    loss: str | None = None,
     name: str | None = None,
     validation: float | None = None,
     test: float | None = None,
@@ -83,15 +87,15 @@ def default_study(
     ----------
     path : str or Path
     x : sequence of str or None
-        The inputs, also with a name, as in "x=Engine Power (PS)"; without them, all other columns of numbers.
+        The inputs, as for `bench.data.columns.find_inputs`; without them, all other columns of numbers.
     y : str
         The column to be fitted.
     model : str, optional
         An expression, or the name of a ready-made model; without it, a weighted sum of the inputs and a constant.
     drop_missing : bool
         Whether to skip rows with missing values.
-    loss : str
-        The loss to be trained; with one of classes, y may hold two labels.
+    loss : str, optional
+        The loss to be trained; without it, one for the values of y, as from `bench.data.choose_loss.choose_loss`.
     name : str, optional
         Of the study; without it, that of the file.
     validation, test : float, optional
@@ -104,14 +108,19 @@ def default_study(
     ValueError
         If the table, the model or the loss is not as it should be.
     """
-    criterion = make_loss(loss)
-    columns, names, expression, left_out = choose_inputs(path, x, y, model)
-    table = load_table(path, columns, y, drop_missing=drop_missing, loss=loss, **mapping)
+    chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
+    criterion = make_loss(chosen.text)
+    columns, names, expression, left_out = choose_inputs(path, x, y, model, criterion)
+    table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, **mapping)
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names)
     criterion.check_targets(table.y)
+    made = model_for_classes(made, criterion, table.classes, table.y)
     center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
-    data = table if center is None else standardize(table, targets=criterion.scales_targets, center=center)[0]
+    data = table
+    if center is not None:
+        constant = bool(made.vectors)
+        data, _ = standardize(table, targets=criterion.scales_targets, center=center, constant=constant)
     yardstick = find_yardstick(made, criterion, (made.columns(data.x), data.y))
     edges = _edges(made, criterion, data, yardstick)
     cache_dir = mapping.get("cache_dir")
@@ -129,13 +138,21 @@ def default_study(
             "schedule": ["constant", "halve(10)"],
             "seed": [0, 1, 2, 3, 4],
             "shuffle": True,
-            "init": {"zero": [0.0] * len(made.params)} if made.is_linear else {"random": "normal:1:3"},
+            **_start(made),
         },
         "run": {"epochs": _epochs(data.y.size)}
         | ({} if criterion.is_squared else {"loss": criterion.text})
         | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }
-    return DefaultStudy(study_of_table(sections), edges, yardstick, reason, data.y.size, left_out, table.classes)
+    study, rows = study_of_table(sections), data.y.size
+    return DefaultStudy(study, edges, yardstick, reason, rows, left_out, chosen, table.classes)
+
+
+def _start(model: Model) -> dict[str, Any]:
+    """Return where runs of a model start, as a part of a grid; networks have draws of their own."""
+    if model.vectors:
+        return {"init": {"zero": "zero"}} if model.is_linear else {}
+    return {"init": {"zero": [0.0] * len(model.params)} if model.is_linear else {"random": "normal:1:3"}}
 
 
 def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | None, str]:
@@ -152,7 +169,7 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
     options.append(("none", "Columns are scaled and not centered: the model has no parameters for a shift of them."))
     for center, reason in options:
         try:
-            _, scaling = standardize(table, targets=targets, center=center)
+            _, scaling = standardize(table, targets=targets, center=center, constant=bool(model.vectors))
         except ValueError:
             continue  # a column that does not vary
         if _carries_back(model, scaling):

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from bench.data.choose_loss import ChosenLoss
 from bench.data.columns import describe_left_out
 from bench.tables.formatting import display, text, to_rich
 from bench.tables.layout import GAP, lay_out, stack_rows
@@ -64,10 +65,12 @@ def print_sentence(about: str, sentence: str) -> None:
         print(f"{about}: {text(sentence)}")
 
 
-def print_choices(left_out: Mapping[str, str], classes: Classes | None) -> None:
-    """Print which columns of a table were left out as inputs, and the classes of its labels."""
+def print_choices(left_out: Mapping[str, str], loss: ChosenLoss, classes: Classes | None) -> None:
+    """Print which columns of a table were left out as inputs, the loss if it was chosen, and the classes of labels."""
     if left_out:
         print_sentence("Left out", f"{describe_left_out(left_out)}.")
+    if loss.reason:
+        print_sentence("Loss", loss.reason)
     if classes:
         print_sentence("Classes", f"{classes}.")
 

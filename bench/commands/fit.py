@@ -23,20 +23,27 @@ from bench.commands.console import (
 )
 from bench.commands.options import TableColumns
 from bench.commands.trace import Trace
-from bench.data.columns import Inputs, choose_inputs, linear_expression
+from bench.data.choose_loss import ChosenLoss, choose_loss
+from bench.data.columns import Inputs, choose_inputs, default_expression
 from bench.data.fit_table import TableFit, fit_table, thin_rows
 from bench.data.held_out import hold_out_share
 from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss
+from bench.system.memory import available_memory
 from bench.tables.formatting import duration, text
-from kernels import FitResult
+from kernels import FitResult, Model
+from kernels.losses import make_loss
+from kernels.losses.classes import model_for_classes
+from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
 
+# Parameters that are printed.
+SHOWN = 12
 # An R² that is nearer to 1 than this is 1 but for rounding.
 ROUNDING = 1e-12
 # The settings that the film of a fit depends on.
@@ -74,15 +81,20 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
         Whether the fit was not interrupted.
     """
     _check_output(output)
-    table, inputs = _load(asked, settings["loss"], quiet=output.as_json)
+    chosen = _choose_loss(asked) if settings["loss"] is None else ChosenLoss(settings["loss"])
+    settings["loss"], criterion = chosen.text, make_loss(chosen.text)
+    table, inputs = _load(asked, criterion, quiet=output.as_json)
     if table.mapped_in and settings["shuffle"]:
         settings["shuffle"] = "blocks" if asked.buffer is None else f"blocks(buffer={asked.buffer})"
     elif asked.buffer is not None:
         raise ValueError("--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too")
     classes = table.classes
     if not output.as_json:
-        print_choices(inputs.left_out, classes)
+        print_choices(inputs.left_out, chosen, classes)
     formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names)
+    formula = model_for_classes(formula, criterion, classes, table.y)
+    _check_vectors(formula, table, output)
+    settings |= {"record_params": True} if output.every or output.animate or output.watch else {}
     window = None
     if output.watch:
         from bench.plots.film.window import Window  # noqa: PLC0415 (matplotlib, only when asked for)
@@ -103,8 +115,9 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
         trace.finish(fitted.result, fitted.data)
     quality = _quality(fitted, table)
     if output.as_json:
-        chosen = {"left_out": inputs.left_out, "classes": classes and classes.labels}
-        known = {name: value for name, value in chosen.items() if value}
+        trained = criterion.text if chosen.reason else None
+        choices = {"left_out": inputs.left_out, "trained": trained, "classes": classes and classes.labels}
+        known = {name: value for name, value in choices.items() if value}
         print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
     else:
         _print_fit(fitted, table, quality, settings)
@@ -132,20 +145,47 @@ def _check_output(output: FitOutput) -> None:
         check_writable(output.animate, "--animate")
 
 
-def _load(asked: FitTable, loss: str, *, quiet: bool) -> tuple[Dataset, Inputs]:
+def _check_vectors(model: Model, table: Dataset, output: FitOutput) -> None:
+    """Refuse figures of scores, which are no curve, and mapped rows that a model with vectors has no memory for."""
+    drawn = {"--plot": output.plot, "--animate": output.animate, "--watch": output.watch}
+    if model.classes > 1 and (option := next((name for name, given in drawn.items() if given), None)):
+        raise ValueError(f"{option} draws a curve, and {model.expression} has scores of {model.classes} classes")
+    held_out = sum(held[1].size for held in (table.validation, table.test) if held)
+    needed, available = 8 * (table.y.size + held_out) * len(table.x_names), available_memory()
+    if table.mapped_in and model.vectors and available is not None and needed > available:
+        raise ValueError(
+            f"the inputs of a model with vectors, such as {model.expression}, are held in memory: those of "
+            f"{table.source} take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are available; name fewer "
+            "with --x"
+        )
+
+
+def _is_builtin(asked: FitTable) -> bool:
+    """Return whether built-in data are fitted, and no file of that name."""
+    return str(asked.path) in BUILTIN and not asked.columns.x and asked.columns.y is None
+
+
+def _choose_loss(asked: FitTable) -> ChosenLoss:
+    """Return the loss for the target of a table, where none is given."""
+    if asked.columns.y is None:
+        return ChosenLoss("squared")
+    return choose_loss(asked.path, asked.columns.y, mapped=asked.stream)
+
+
+def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:
     """Load a table or built-in data, hold out shares of the rows, and choose the inputs."""
     path, (x, y, model, drop_missing) = asked.path, asked.columns
-    if str(path) in BUILTIN and not x and y is None:
+    if _is_builtin(asked):
         if asked.stream or asked.cache_dir is not None:
             raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
         table = builtin(str(path))
-        inputs = Inputs(list(table.x_names), None, model or linear_expression(table.x_names), {})
+        inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss), {})
     elif y is None:
         raise ValueError(
             f"--y must name the column of {path} that is to be fitted; only {' and '.join(BUILTIN)} go without"
         )
     else:
-        inputs = choose_inputs(path, x, y, model)
+        inputs = choose_inputs(path, x, y, model, loss)
         how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
         table = load_table(path, inputs.columns, y, drop_missing=drop_missing, loss=loss, **how)
     return hold_out_share(table, asked.validation, test=asked.test), inputs
@@ -163,11 +203,13 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     """Print the parameters, the end of the run, the quality of the fit, and advice if it is not good."""
     result = fitted.result
     # More digits than a table of many runs would show: these are the answer.
-    params = {
-        "parameter": list(fitted.params),
-        "value": [f"{value:.10g}" for value in fitted.params.values()],
-        **_parameter_facts(quality),
-    }
+    params = pd.DataFrame(
+        {
+            "parameter": list(fitted.params)[:SHOWN],
+            "value": [f"{value:.10g}" for value in list(fitted.params.values())[:SHOWN]],
+            **_parameter_facts(quality),
+        }
+    )
     rows = {
         **_test_facts(fitted),
         **_loss_facts(fitted, quality),
@@ -183,7 +225,10 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     if table.dropped:
         rows["rows dropped"] = text(table.dropped)
     title = f"{table.y_name} = {result.model.expression}"
-    print_table(pd.DataFrame(params), title)
+    print_table(params, title)
+    if len(fitted.params) > SHOWN:
+        print_sentence("Parameters", f"{len(fitted.params) - SHOWN:,} more, which --json prints.")
+        print()
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
     for about, sentence in _describe_quality(fitted, quality):
         print_sentence(about, sentence)
@@ -210,9 +255,9 @@ def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
     """Return columns beside the values: standard errors and the least-loss parameters, as far as they are known."""
     columns = {}
     if not quality.uncertainty.reason:
-        columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr]
+        columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr[:SHOWN]]
     if quality.optimum is not None:
-        columns["lowest loss"] = [f"{value:.10g}" for value in quality.optimum]
+        columns["lowest loss"] = [f"{value:.10g}" for value in quality.optimum[:SHOWN]]
     return columns
 
 
@@ -232,8 +277,9 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
 
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     """Return a sentence on the distance of the parameters from their optimum, in standard errors, if they are known."""
-    # Errors of a curve that goes through all samples are errors of rounding.
-    if quality.optimum is None or quality.uncertainty.reason or quality.r2 >= 1 - ROUNDING:
+    # Errors of a curve that goes through all samples are errors of rounding, and hidden units have no order.
+    uncertain = quality.uncertainty.reason or quality.r2 >= 1 - ROUNDING or fitted.result.model.hidden
+    if quality.optimum is None or uncertain:
         return ""
     errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
     if errors.max() <= 1:

@@ -17,7 +17,7 @@ from bench.tables.formatting import text
 
 
 def write_new_study(
-    path: Path, columns: TableColumns, out: Path | None, *, cache_dir: Path | None, loss: str, overwrite: bool
+    path: Path, columns: TableColumns, out: Path | None, *, cache_dir: Path | None, loss: str | None, overwrite: bool
 ) -> None:
     """Write a study for a table and say how to run it; an existing file is replaced only with `overwrite`."""
     target = out or Path(f"{path.stem or 'study'}.toml")
@@ -29,7 +29,7 @@ def write_new_study(
     write_text(
         target, commented_study(made, {key: os.path.relpath(place, target.parent) for key, place in beside.items()})
     )
-    print_choices(made.left_out, made.classes)
+    print_choices(made.left_out, made.loss, made.classes)
     print_place("Study", target)
     print(f"Run it with: sgdbench run {text(str(target))}")
 
@@ -61,7 +61,7 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
         "[model]",
         "# Names that are no columns are parameters, to be fitted.",
         *_keys(table["model"], "expression"),
-        *_keys(table["model"], "inputs"),
+        *_inputs(table["model"]),
         "",
         "[grid]",
         *_comment_on_rates(made),
@@ -71,17 +71,25 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
         "# Each seed is another order of the samples, and all settings see the same ones.",
         *_keys(grid, "seed", "shuffle"),
         "",
-        "[grid.init]",
-        '# Where to start: values of all parameters by name, or random ones such as "normal:1:3".',
-        *_keys(grid["init"], *grid["init"]),
+        *_starts(grid.get("init")),
         "",
         "[run]",
-        *_keys(run, "epochs", *(["loss"] if run["loss"] != "squared" else [])),
+        *_keys(run, "epochs"),
+        *_comment(made.loss.reason),
+        *_keys(run, *(["loss"] if run["loss"] != "squared" else [])),
         *_comment_on_target(made),
         *_keys(run, "target", "target_loss"),
         "",
     ]
     return "\n".join(lines)
+
+
+def _starts(init: dict[str, Any] | None) -> list[str]:
+    """Return the lines of the starts; those of a network, which has draws of its own, are a comment."""
+    about = '# Where to start: values of all parameters by name, or random ones such as "normal:1:3".'
+    if init is None:
+        return [about, "# [grid.init]", '# random = "normal:0.1:3"']
+    return ["[grid.init]", about, *_keys(init, *init)]
 
 
 def _comment(sentence: object) -> list[str]:
@@ -92,6 +100,13 @@ def _comment(sentence: object) -> list[str]:
 def _keys(table: dict[str, Any], *names: str) -> list[str]:
     """Return a line of TOML for each key that has a value."""
     return [f"{_quote(name)} = {_inline(table[name])}" for name in names if name in table]
+
+
+def _inputs(model: dict[str, Any]) -> list[str]:
+    """Return the lines of the inputs' names: a key, or a table where they are columns and groups by name."""
+    if isinstance(inputs := model.get("inputs"), dict):
+        return ["", "[model.inputs]", *_keys(inputs, *inputs)]
+    return _keys(model, "inputs")
 
 
 def _inline(value: Any) -> str:

@@ -79,8 +79,8 @@ Inputs = Annotated[
     list[str] | None,
     option(
         "COLUMN",
-        'An input of the table, or a name for it and the input, as in "x=Engine Power (PS)"; once for each. '
-        "Without it, all other columns of numbers.",
+        'An input of the table, or a name for it and the input, as in "x=Engine Power (PS)"; once for each. Wildcards '
+        'name several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Without it, all other columns of numbers.',
     ),
 ]
 TargetColumn = Annotated[str | None, option("COLUMN", "The column of the table that is to be fitted.")]
@@ -97,7 +97,9 @@ StudyOrTable = Annotated[
 Model = Annotated[
     str | None,
     option(
-        "EXPR", 'Such as "a*hp + b", or a ready-made one: "polynomial(3)"; without it, a weighted sum of the inputs.'
+        "EXPR",
+        'Such as "a*hp + b" or "w @ x + b", or a ready-made one: "polynomial(3)" or "mlp(8)"; without it, a weighted '
+        "sum of the inputs.",
     ),
 ]
 
@@ -109,7 +111,12 @@ Shuffle = Annotated[bool, flag("Visit the samples in a new order each epoch.", "
 # Of `fit`, and as settings of a study, whose own they replace.
 Epochs = Annotated[int | None, option("COUNT", "Passes over the data, at most.")]
 Loss = Annotated[
-    str | None, option("NAME", 'Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.')
+    str | None,
+    option(
+        "NAME",
+        'Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. For a '
+        "table it is chosen by the target, if it is not given: squared for numbers, one of these for labels.",
+    ),
 ]
 Target = Annotated[
     float | None,

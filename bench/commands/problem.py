@@ -74,10 +74,10 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     chosen = [key for key in settings if key.startswith(("data.", "model.")) and key not in GIVEN_WITH_TABLES]
     if chosen:
         raise ValueError(f"{chosen[0]} is chosen for a table: set it in a study, which `sgdbench new` writes")
-    how = columns._asdict() | mapping_display() | {"loss": settings.get("run.loss", "squared")}
+    how = columns._asdict() | mapping_display() | {"loss": settings.get("run.loss")}
     how |= {key.removeprefix("data."): settings.get(key) for key in GIVEN_WITH_TABLES}
     made = default_study(Path(name).absolute(), **how)
-    print_choices(made.left_out, made.classes)
+    print_choices(made.left_out, made.loss, made.classes)
     if made.scaling:
         print_sentence("Scaling", made.scaling)
     if made.study.run.target is None:

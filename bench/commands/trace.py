@@ -11,6 +11,10 @@ from kernels.train.lowest_loss import mean_and_gradient
 _WIDTH = len("-1.2346e-09")
 
 
+# Parameters that have columns of their own; of more there is the length of the gradient.
+SHOWN = 12
+
+
 class Trace:
     """Prints a remark, and the state at the start, after every `every` epochs, and after the last one."""
 
@@ -18,7 +22,9 @@ class Trace:
         self.model = model
         self.every = every
         self.printed = -1
-        columns = ["epoch", "rate", "loss", *(f"d/d{name}" for name in model.params), *model.params]
+        self.named = len(model.params) <= SHOWN
+        of_params = [*(f"d/d{name}" for name in model.params), *model.params] if self.named else ["|gradient|"]
+        columns = ["epoch", "rate", "loss", *of_params]
         self.widths = [6, 10, *(max(_WIDTH, len(column)) for column in columns[2:])]
         if remark:
             print(remark)
@@ -40,7 +46,8 @@ class Trace:
         params = result.trajectory[mark]
         # The start has no rate: nothing led there.
         rate = f"{result.rates[epoch - 1]:.5g}" if epoch else "-"
-        numbers = [result.loss[mark], *gradient(result, data, params), *params]
+        slopes = gradient(result, data, params)
+        numbers = [result.loss[mark], *([*slopes, *params] if self.named else [np.linalg.norm(slopes)])]
         self._print([str(epoch), rate, *(f"{number:.5g}" for number in numbers)])
         self.printed = epoch
 

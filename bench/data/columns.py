@@ -9,50 +9,104 @@ import numpy as np
 
 from bench.data.batches import column_headings, read_batches, table_files
 from bench.data.table_errors import NoNumbersError, find_columns
+from bench.data.wildcards import has_wildcard, match_columns
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
 from kernels.model.column_names import column_name, column_names, is_name
-from kernels.model.layers import MAX_PARAMS
+from kernels.model.inputs import Given
 
-# Every column of a table without named inputs is read by itself.
-MOST_COLUMNS = 1000
+MOST_INPUTS = 10_000
+# A weighted sum of more inputs is written as a product of vectors.
+MOST_TERMS = 12
 # Columns left out that are named.
 SHOWN = 8
 
 
 class Inputs(NamedTuple):
-    """The inputs of a table, their names in the expression as from `split_renames`, and the expression.
+    """The inputs of a table, their names in the expression as from `find_inputs`, and the expression.
 
     `left_out` has the reason, in a few words, for each column that is left out by default.
     """
 
     columns: list[str]
-    names: list[str] | None
+    names: Given | None
     expression: str
     left_out: dict[str, str]
 
 
-def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str | None) -> Inputs:
+def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str | None, loss: Loss) -> Inputs:
     """Return the inputs and the model for a table: all columns of numbers but `y`, and a weighted sum, unless given.
 
-    The inputs `x` may have names, as in "x=Engine Power (PS)"; the model is an expression, or that of a ready-made one.
+    The inputs `x` are as for `find_inputs`; the model is an expression, or that of a ready-made one.
+
+    Raises
+    ------
+    ValueError
+        If there are no inputs, or more than 10,000.
     """
+    left_out: dict[str, str] = {}
+    names: Given | None = None
     if x:
-        columns, names = split_renames(x)
-        left_out: dict[str, str] = {}
+        columns, names = find_inputs(path, x, y)
     else:
-        (columns, left_out), names = numeric_columns(Path(path), y), None
-    return Inputs(columns, names, model or linear_expression(names or column_names(columns)), left_out)
+        columns, left_out = numeric_columns(Path(path), y)
+    check_count(path, len(columns))
+    return Inputs(columns, names, model or default_expression(names or column_names(columns), loss), left_out)
 
 
-def split_renames(x: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """Return columns and their names in an expression, from texts such as "hp" or "x=Engine Power (PS)".
+def check_count(path: str | Path, count: int) -> None:
+    """Refuse more inputs than a model may have."""
+    if count > MOST_INPUTS:
+        raise ValueError(
+            f"{path} has {count:,} columns for the inputs of a model, which are at most {MOST_INPUTS:,}; name some "
+            "with --x, also by wildcards"
+        )
 
-    The names are None where no column is given a name: then there are several ways to call them.
+
+def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], Given | None]:
+    """Return the columns that texts name, and the names that an expression has for them.
+
+    Parameters
+    ----------
+    path : str or Path
+        The table, whose headings are read where a text has wildcards.
+    x : sequence of str
+        Columns, such as ``"hp"``; columns with names, such as ``"x=Engine Power (PS)"``; wildcards, such as
+        ``"pixel_*"``; and wildcards with the name of a group, such as ``"x=pixel_*"``.
+    y : str
+        The target, which no wildcard matches.
+
+    Returns
+    -------
+    columns : list of str
+    names : list of str, dict or None
+        The names, in the order of the columns; by name a column or the group's columns, where there is a group; None
+        where nothing is given a name: then there are several ways to call them.
     """
-    renames = [_split_rename(text) for text in x]
-    columns = [column for _, column in renames]
-    if not any(name for name, _ in renames):
+    headings: list[str] = []
+    if any(map(has_wildcard, x)):
+        headings = [heading for heading in column_headings(table_files(Path(path))[0]) if heading != y]
+    columns: list[str] = []
+    called: list[tuple[str, list[str] | str]] = []
+    named = False
+    for text in x:
+        # A heading may have an equals sign too.
+        name, column = (None, text) if text in headings else _split_rename(text)
+        found = match_columns(column, headings, str(path))
+        named |= name is not None
+        columns += found or [column]
+        if found and name:
+            called.append((name, found))
+        else:
+            called += [(name or column_name(one), one) for one in found or [column]]
+    if not named:
         return columns, None
-    return columns, [name or column_name(column) for name, column in renames]
+    names = [name for name, _ in called]
+    if not any(isinstance(value, list) for _, value in called):
+        return columns, names
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"x must give each column or group a name of its own, and {twice!r} is there twice")
+    return columns, dict(called)
 
 
 def _split_rename(text: str) -> tuple[str | None, str]:
@@ -60,17 +114,38 @@ def _split_rename(text: str) -> tuple[str | None, str]:
     return (name.strip(), column.strip()) if equals and is_name(name.strip()) else (None, text)
 
 
-def linear_expression(inputs: Sequence[str]) -> str:
-    """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``."""
-    if len(inputs) >= MAX_PARAMS:
-        raise ValueError(
-            f"a model has at most {MAX_PARAMS - 1} inputs of its own, not {len(inputs)}; name some with --x"
-        )
+def default_expression(inputs: Given, loss: Loss) -> str:
+    """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``.
+
+    Of more than twelve inputs, and for scores of classes, it is ``w @ x + b``; of groups and single inputs the sum of
+    all, such as ``w @ x + c*age + b``.
+    """
+    if isinstance(inputs, Mapping):
+        return _sum_of_groups(inputs, loss)
+    if len(inputs) > MOST_TERMS or loss.by_class:
+        weights, constant = _unused(inputs, "Wu" if loss.by_class else "wvu"), _unused(inputs, "bc")
+        return f"{weights} @ x + {constant}"
     letters = [letter for letter in ascii_lowercase if letter not in inputs]
-    if len(letters) <= len(inputs):
-        letters = [name for k in range(2 * MAX_PARAMS) if (name := f"w{k}") not in inputs]
     terms = [f"{letter}*{name}" for letter, name in zip(letters, inputs, strict=False)]
     return " + ".join([*terms, letters[len(terms)]])
+
+
+def _sum_of_groups(inputs: Mapping[str, str | Sequence[str]], loss: Loss) -> str:
+    """Return the sum of a product for each group and a term for each single input, and a constant."""
+    taken = [*inputs]
+    terms = []
+    for name, columns in inputs.items():
+        weights = _unused(taken, ("Wu" if loss.by_class else "wvu") if not isinstance(columns, str) else "acd")
+        terms.append(f"{weights}*{name}" if isinstance(columns, str) else f"{weights} @ {name}")
+        taken.append(weights)
+    return " + ".join([*terms, _unused(taken, "bc")])
+
+
+def _unused(taken: Sequence[str], letters: str) -> str:
+    """Return the first of some letters that is not taken; else the first of them with a number."""
+    candidates = [*letters, *(f"{letters[0]}{number}" for number in range(1, len(taken) + 2))]
+    free: str = next(name for name in candidates if name not in taken)
+    return free
 
 
 def describe_left_out(left_out: Mapping[str, str]) -> str:
@@ -85,31 +160,49 @@ def numeric_columns(path: Path, y: str) -> tuple[list[str], dict[str, str]]:
     files = table_files(path)
     headings = column_headings(files[0])
     find_columns(files[0], [y], headings)
-    if len(headings) > MOST_COLUMNS:
-        raise ValueError(f"{path} has {len(headings):,} columns, more than {MOST_COLUMNS:,}; name the inputs with --x")
-    reasons = {name: _why_left_out(files, name, headings.count(name)) for name in headings if name != y}
+    check_count(path, len(headings) - 1)
+    others = [name for name in dict.fromkeys(headings) if name != y]
+    reasons = {name: _describe_heading(name, headings.count(name)) for name in others}
+    reasons |= _describe_values(files, [name for name in others if not reasons[name]])
     found = [name for name, reason in reasons.items() if not reason]
     left_out = {name: reason for name, reason in reasons.items() if reason}
     if not found:
-        others = f": left out are {describe_left_out(left_out)}" if left_out else ""
-        raise ValueError(f"{path} has no column of numbers besides {y!r}{others}; name the inputs with --x")
+        listed = f": left out are {describe_left_out(left_out)}" if left_out else ""
+        raise ValueError(f"{path} has no column of numbers besides {y!r}{listed}; name the inputs with --x")
     return found, left_out
 
 
-def _why_left_out(files: Sequence[Path], name: str, count: int) -> str:
-    """Return why a column is no input; an empty text for one that holds numbers which vary."""
+def _describe_heading(name: str, count: int) -> str:
+    """Return why a column cannot be named; an empty text for one that can."""
     if count > 1:
         return f"{count} columns have this heading"
-    if not name:
-        return "it has no heading"
-    lowest, highest = np.inf, -np.inf
-    try:
-        for file in files:
-            for batch in read_batches(file, [name]):
-                finite = batch.columns[0][np.isfinite(batch.columns[0])]
-                lowest, highest = finite.min(initial=lowest), finite.max(initial=highest)
-    except NoNumbersError as error:
-        return f"no numbers: {error.found}"
-    if lowest > highest:
-        return "no values"
-    return "" if lowest < highest else f"always {lowest:g}"
+    return "" if name else "it has no heading"
+
+
+def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, str]:
+    """Return why columns are no inputs, by name; an empty text for those that hold numbers which vary."""
+    reasons: dict[str, str] = {}
+    left = list(names)
+    while left:
+        try:
+            ranges = _find_ranges(files, left)
+        except NoNumbersError as error:
+            # Without that column, the others are read once more.
+            reasons[error.column] = f"no numbers: {error.found}"
+            left.remove(error.column)
+            continue
+        for name, (lowest, highest) in zip(left, ranges.tolist(), strict=True):
+            reasons[name] = "no values" if lowest > highest else "" if lowest < highest else f"always {lowest:g}"
+        break
+    return reasons
+
+
+def _find_ranges(files: Sequence[Path], names: Sequence[str]) -> Floats:
+    """Return the lowest and the highest finite value of columns, shape (columns, 2); inf and -inf where none is."""
+    ranges = np.tile([np.inf, -np.inf], (len(names), 1))
+    for file in files:
+        for batch in read_batches(file, names):
+            for k, column in enumerate(batch.columns):
+                finite = column[np.isfinite(column)]
+                ranges[k] = finite.min(initial=ranges[k, 0]), finite.max(initial=ranges[k, 1])
+    return ranges

@@ -138,9 +138,12 @@ def fit_table(
     KeyboardInterrupt
         On Ctrl-C before there is any result; later the result so far is returned.
     """
-    data, scaling = standardize(table, targets=make_loss(loss).scales_targets) if standardized else (table, None)
+    criterion = make_loss(loss)
+    data, scaling = table, None
+    if standardized:
+        data, scaling = standardize(table, targets=criterion.scales_targets, constant=bool(model.vectors))
     if scaling and target is not None:
-        target = standardized_target(target, scaling, make_loss(loss))
+        target = standardized_target(target, scaling, criterion)
     so_far: FitResult | None = None
 
     def remember(result: FitResult) -> None:

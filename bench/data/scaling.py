@@ -34,7 +34,9 @@ CENTERED = {"both": (True, True), "x": (True, False), "y": (False, True), "none"
 """Which columns are centered, and not only scaled: the inputs, the target."""
 
 
-def standardize(dataset: Dataset, *, targets: bool = True, center: str = "both") -> tuple[Dataset, Scaling]:
+def standardize(
+    dataset: Dataset, *, targets: bool = True, center: str = "both", constant: bool = False
+) -> tuple[Dataset, Scaling]:
     """Return the data with mean 0 and standard deviation 1 in every column, and how to get back.
 
     What is held out is scaled in the same way, and has no part in the means and the deviations.
@@ -47,16 +49,18 @@ def standardize(dataset: Dataset, *, targets: bool = True, center: str = "both")
     center : str
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
         mean square, for models that have no parameters for a shift, such as V*x/(K + x).
+    constant : bool
+        Accept inputs that do not vary, of which a wide table may have some: they are centered, and not scaled.
 
     Raises
     ------
     ValueError
-        If a column is constant, or its standard deviation is too small or too large for a float; if `center` is none of
-        the accepted texts.
+        If a column is constant where that is not accepted, or its standard deviation is too small or too large for a
+        float; if `center` is none of the accepted texts.
     """
     if center not in CENTERED:
         raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
-    mean, scale = _describe_columns(dataset, targets=targets)
+    mean, scale = _describe_columns(dataset, targets=targets, constant=constant)
     inputs = len(dataset.x_names)
     center_inputs, center_target = CENTERED[center]
     kept = np.repeat([center_inputs, center_target or not targets], [inputs, 1])
@@ -69,10 +73,11 @@ def standardize(dataset: Dataset, *, targets: bool = True, center: str = "both")
     return replace(dataset, x=x, y=y, validation=validation, test=test), scaling
 
 
-def _describe_columns(dataset: Dataset, *, targets: bool) -> tuple[Floats, Floats]:
+def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tuple[Floats, Floats]:
     """Return mean and standard deviation of each column, y last: 0 and 1 where it is no target to be scaled.
 
-    A column that does not vary, or does so too little or too much for a float, is refused.
+    A column that does not vary, or does so too little or too much for a float, is refused; where `constant` inputs are
+    accepted, the deviation of one is 1.
     """
     columns = [*dataset.x.T, *([dataset.y] if targets else [])]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -82,13 +87,15 @@ def _describe_columns(dataset: Dataset, *, targets: bool) -> tuple[Floats, Float
         else:
             mean, variance = column_moments([*x, y][: len(columns)] for x, y in cut(dataset.samples, ROWS))
             deviation = np.sqrt(variance)
-    for name, column, middle, scale in zip(
-        (*dataset.x_names, dataset.y_name), columns, mean, deviation, strict=targets
+    for place, (name, column, middle, scale) in enumerate(
+        zip((*dataset.x_names, dataset.y_name), columns, mean, deviation, strict=targets)
     ):
         # Rounding of the mean gives a constant column a standard deviation that is small and not 0. Only such a column,
         # which may be a file, is looked through once more.
         found = 0.0 if not scale > 1e-6 * abs(middle) and column.min() == column.max() else scale
-        if not 0 < found < np.inf:
+        if found == 0 and constant and place < len(dataset.x_names):
+            mean[place], deviation[place] = column[0], 1.0
+        elif not 0 < found < np.inf:
             raise ValueError(
                 f"column {name!r} must vary to be standardized: its standard deviation must be positive and "
                 f"finite, not {found:g}"

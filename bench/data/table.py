@@ -141,6 +141,21 @@ def read_table(
     return Dataset(inputs, targets, names[:-1], names[-1], source=str(path), dropped=dropped, classes=classes)
 
 
+def read_labels(path: Path, y: str) -> list[Any]:
+    """Return the distinct labels of a column of a .csv, .tsv or .parquet file, without missing ones.
+
+    Raises
+    ------
+    ValueError
+        As from `read_table`; also if it holds neither labels nor numbers.
+    """
+    with explain_failures(path):
+        read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
+        values, _, labels = read(path, (y,), labels=True)
+    codes = np.unique(values[np.isfinite(values)])
+    return codes.tolist() if labels is None else [labels[int(code)] for code in codes]
+
+
 def _encode_target(
     what: str, y: Floats, labels: list[Any] | None, loss: Loss, like: Dataset | None
 ) -> tuple[Floats, Classes | None]:
@@ -233,7 +248,9 @@ def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, ta
         kind = schema.field(position).type
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if name == target and _is_label(kind) else ""
-            raise NoNumbersError(f"{path}: column {name!r} must hold real numbers, not {kind}{hint}", f"type {kind}")
+            raise NoNumbersError(
+                f"{path}: column {name!r} must hold real numbers, not {kind}{hint}", name, f"type {kind}"
+            )
 
 
 def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:

@@ -16,10 +16,11 @@ MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from
 
 
 class NoNumbersError(ValueError):
-    """A column does not hold numbers; `found` describes its values in a few words."""
+    """The column `column` does not hold numbers; `found` describes its values in a few words."""
 
-    def __init__(self, message: str, found: str) -> None:
+    def __init__(self, message: str, column: str, found: str) -> None:
         super().__init__(message)
+        self.column = column
         self.found = found
 
 

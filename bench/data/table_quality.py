@@ -40,7 +40,9 @@ class TableQuality:
 
     def summary(self, fitted: TableFit) -> dict[str, Any]:
         """Return the numbers that scripts read; None where they are not known."""
-        stderr = dict(zip(fitted.params, map(finite_or_none, self.uncertainty.stderr.tolist()), strict=True))
+        # Of very many parameters there are none.
+        known = self.uncertainty.stderr if self.uncertainty.stderr.size else np.full(len(fitted.params), np.nan)
+        stderr = dict(zip(fitted.params, map(finite_or_none, known.tolist()), strict=True))
         if not fitted.result.criterion.of_residual:
             return {"stderr": stderr}
         return {"rmse": finite_or_none(self.rmse), "r2": finite_or_none(self.r2), "stderr": stderr}

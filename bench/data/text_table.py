@@ -117,6 +117,7 @@ class TextColumns:
                     raise NoNumbersError(
                         f"{self.path}: line {line}, column {name!r} must be a number such as -1234.5, not "
                         f"{reprlib.repr(field)}{hint}",
+                        name,
                         f"{reprlib.repr(field.strip())} in line {line}",
                     )
                 points = fitting

@@ -50,16 +50,14 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
     if not np.isfinite(theta).all():
         return OriginalUnits(None, "The fitted parameters are not finite.")
 
-    from bench.data.undo_scaling import undo_scaling  # noqa: PLC0415 (sympy takes 0.3 s to import)
-
-    found = undo_scaling(*model.sympy(), theta.tolist(), scaling)
+    found = _undo_scaling(model, theta, scaling)
     if found is None:
         return OriginalUnits(
             None,
             f"No parameters of {model.expression} were found that give the fitted curve in original units; "
             "fit without standardizing to get them.",
         )
-    original = np.array(found)
+    original = np.asarray(found)
     z = np.random.default_rng(0).normal(size=(200, len(model.inputs)))
     with np.errstate(over="ignore", invalid="ignore"):
         expected = scaling.y_mean + scaling.y_scale * model.predict(theta, z)
@@ -73,6 +71,18 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
         f"The parameters of {model.expression} in original units are lost to rounding, because they are too large "
         "or cancel too much; fit without standardizing, or subtract a round number from x first.",
     )
+
+
+def _undo_scaling(model: Model, theta: Floats, scaling: Scaling) -> Floats | list[float] | None:
+    """Return the parameters in original units, or None if they are not found."""
+    # Sympy takes 0.3 s to import.
+    if model.network is not None:
+        from bench.data.undo_scaling_of_layers import undo_scaling_of_layers  # noqa: PLC0415
+
+        return undo_scaling_of_layers(model.network, theta, scaling)
+    from bench.data.undo_scaling import undo_scaling  # noqa: PLC0415
+
+    return undo_scaling(*model.sympy(), theta.tolist(), scaling)
 
 
 def in_table_units(

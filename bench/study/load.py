@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 import tomli_w
 from pydantic import ValidationError
 
+from bench.study.columns import expand_columns, order_columns
 from bench.study.schema import Study, Table, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import parse_toml, read_regular_file
@@ -189,7 +190,10 @@ def _describe_missing_study(path: Path) -> str:
 def study_of_table(
     table: Mapping[str, Any], locate: Callable[[Key], str] = lambda key: "", *, recorded: bool = False
 ) -> Study:
-    """Return the study that nested dictionaries describe, after all checks that need no data; see `check_table`."""
+    """Return the study that nested dictionaries describe, after all checks that need no data; see `check_table`.
+
+    Where its columns have wildcards, the headings of its table are read.
+    """
     study = check_table(Study, table, locate, recorded=recorded)
     if recorded:
         return study
@@ -198,6 +202,10 @@ def study_of_table(
     from kernels.optimizers.schedules import learning_rates  # noqa: PLC0415
 
     grid = study.make_grid()
+    with _locate_errors(locate, ("data", "x")):
+        study = expand_columns(study)
+    with _locate_errors(locate, ("model", "inputs")):
+        study = order_columns(study, study.data.x or builtin(str(study.data.builtin)).x_names)
     with _locate_errors(locate, ("model", "expression")):
         columns = study.data.x or builtin(str(study.data.builtin)).x_names
         model = make_model_for_columns(study.model.expression, columns, study.model.inputs)

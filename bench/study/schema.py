@@ -36,7 +36,9 @@ class DataTable(Table):
         default=None, description="A .csv, .tsv or .parquet file, relative to the study; with `x` and `y`."
     )
     x: list[str] | None = Field(
-        default=None, description="The input columns; a single one may be written without a list."
+        default=None,
+        description='The input columns, also by wildcards such as "pixel_*"; a single one may be written without a '
+        "list.",
     )
     y: str | None = Field(default=None, description="The column to be fitted.")
     builtin: str | None = Field(
@@ -124,10 +126,28 @@ class ModelTable(Table):
     expression: str = Field(
         description="Such as `a*hp + b`, or the name of a ready-made model; names that are no inputs are parameters."
     )
-    inputs: list[str] | None = Field(
+    inputs: list[str] | dict[str, str | list[str]] | None = Field(
         default=None,
-        description="What the expression calls the columns of `x`, in their order, in place of their names.",
+        description="What the expression calls the columns of `x`, in their order, in place of their names; or a table "
+        "of names with the columns, and the groups of columns for `@`, that they stand for.",
     )
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _check_inputs(cls, inputs: Any) -> Any:
+        """Refuse anything but names, or names with columns and groups."""
+        from kernels.base.checks import describe  # noqa: PLC0415
+
+        listed = [inputs]
+        if isinstance(inputs, dict):
+            listed = [[value] if isinstance(value, str) else value for value in inputs.values()]
+        texts = (isinstance(one, list) and one and all(isinstance(text, str) for text in one) for one in listed)
+        if inputs is not None and not all(texts):
+            raise ValueError(
+                "inputs must be a list of names, or a table of names with a column or a list of columns, not "
+                f"{describe(inputs)}"
+            )
+        return inputs
 
 
 class GridTable(Table):
@@ -317,6 +337,7 @@ class Study(Table):
         from bench.data.scaling import standardize  # noqa: PLC0415
         from bench.data.table import builtin  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
+        from kernels.model.models import has_vectors  # noqa: PLC0415
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
@@ -329,14 +350,19 @@ class Study(Table):
         else:
             data = builtin(str(table.builtin))
         data = hold_out_share(data, table.validation, test=table.test)
-        targets = make_loss(self.run.loss).scales_targets
-        return standardize(data, targets=targets, center=table.center) if table.standardize else (data, None)
+        if not table.standardize:
+            return data, None
+        targets, constant = make_loss(self.run.loss).scales_targets, has_vectors(self.model.expression)
+        return standardize(data, targets=targets, center=table.center, constant=constant)
 
     def make_model(self, dataset: "Dataset") -> "Model":
-        """Make the model for the columns of the data."""
+        """Make the model for the columns of the data, with a score for each class where the loss takes them."""
+        from kernels.losses import make_loss  # noqa: PLC0415
+        from kernels.losses.classes import model_for_classes  # noqa: PLC0415
         from kernels.model.models import make_model_for_columns  # noqa: PLC0415
 
-        return make_model_for_columns(self.model.expression, dataset.x_names, self.model.inputs)
+        model = make_model_for_columns(self.model.expression, dataset.x_names, self.model.inputs)
+        return model_for_classes(model, make_loss(self.run.loss), dataset.classes, dataset.y)
 
     def make_grid(self) -> "Grid":
         """Make the grid."""

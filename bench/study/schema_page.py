@@ -42,6 +42,8 @@ def _describe_type(annotation: Any) -> str:
         return " or ".join(_describe_type(part) for part in get_args(annotation) if part is not type(None))
     if get_origin(annotation) is list:
         return f"list of {_describe_type(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return f"table of {_describe_type(get_args(annotation)[1])}"
     return _TYPES.get(annotation, "value, list or range")
 
 

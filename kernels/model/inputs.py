@@ -8,6 +8,8 @@ from kernels.model.column_names import is_name
 from kernels.model.expression import reads_as_number
 
 ALL_INPUTS = "x"
+# Names that a message lists.
+LISTED = 30
 Given = Sequence[str] | Mapping[str, str | Sequence[str]]
 
 
@@ -87,3 +89,9 @@ def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
         twice = next(name for name in given if list(given).count(name) > 1)
         raise ValueError(f"{what} must be distinct, and {twice!r} is there twice")
     return tuple(given)
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return names for a message: the first of many, and how many more there are."""
+    more = f", ... ({len(names) - LISTED:,} more)" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

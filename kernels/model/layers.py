@@ -175,4 +175,5 @@ def _layer(draft: Draft, inputs: Inputs, vectors: Mapping[str, Vector], units: i
             source = inputs.groups[piece.operand][0] if piece.operand in inputs.groups else HIDDEN
             symbols.append(Symbol(piece.weights, vector.first, vector.shape[-1], source))
     program = compile_program(draft.expression, draft.inputs, tuple(in_text))
-    return Layer(program, units, tuple(symbols), tuple(inputs.single[name] for name in draft.inputs))
+    columns = tuple(inputs.single[name] for name in draft.inputs)
+    return Layer(program, units, tuple(symbols), columns, draft.expression, (*in_text, *draft.inputs))

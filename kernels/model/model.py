@@ -14,7 +14,7 @@ from kernels.base.columns import Inputs, input_columns, stack_columns
 from kernels.base.run import Floats
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
-from kernels.model.inputs import Given, check_names, read_inputs
+from kernels.model.inputs import Given, check_names, list_names, read_inputs
 from kernels.model.layers import MAX_CLASSES, MAX_PARAMS, MAX_UNITS, Vector, build_network, flat_names
 from kernels.model.linear_data import make_rows
 from kernels.model.network import Network
@@ -23,9 +23,6 @@ from kernels.model.program_cache import compile_program
 
 if TYPE_CHECKING:
     import sympy
-
-# Names that a message lists.
-LISTED = 30
 
 
 class Model:
@@ -280,16 +277,16 @@ class Model:
         """
         if isinstance(params, Mapping):
             params = self._flatten(params, what) if self.vectors else dict(params)
-            named = _listed(self.params)
+            named = list_names(self.params)
             if unknown := next((name for name in params if name not in self.params), None):
                 close = did_you_mean(str(unknown), self.params)
                 raise ValueError(f"{what} has a value for {unknown}, which is no parameter{close}; these are {named}")
             if missing := [name for name in self.params if name not in params]:
-                raise ValueError(f"{what} has no value for {_listed(missing)}; the parameters are {named}")
+                raise ValueError(f"{what} has no value for {list_names(missing)}; the parameters are {named}")
             params = cast(ArrayLike, [params[name] for name in self.params])
         vector = check_array(what, params)
         if vector.shape != (len(self.params),):
-            wanted = f"{len(self.params)} numbers for {_listed(self.params)}"
+            wanted = f"{len(self.params)} numbers for {list_names(self.params)}"
             raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
         if not np.isfinite(vector).all():
             raise ValueError(f"{what} must be finite numbers, not {describe(vector.tolist())}")
@@ -318,9 +315,3 @@ class Model:
             raise ValueError(f"{self.expression!r} has vectors, which sympy's expressions have not")
         params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
         return to_sympy(parse(self.expression)), params, inputs
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names for a message: the first of many, and how many more there are."""
-    more = f", ... ({len(names) - LISTED:,} more)" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

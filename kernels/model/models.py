@@ -1,6 +1,6 @@
 """Ready-made models: ``models.quadratic``, ``models.polynomial(3)``, ..."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec, parse_spec
 from kernels.model.column_names import column_names, is_name
 from kernels.model.expression import names, parse
-from kernels.model.inputs import Given
+from kernels.model.inputs import Given, list_names, read_inputs
 from kernels.model.layers import MAX_PARAMS
 from kernels.model.model import Model
 
@@ -114,7 +114,7 @@ MODELS: dict[str, Callable[..., Model]] = {
 KNOWN = Table("model", MODELS)
 
 
-def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
+def make_model(text: str, inputs: Given = ("x",)) -> Model:
     """Return the ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
 
     Raises
@@ -122,7 +122,8 @@ def make_model(text: str, inputs: Sequence[str] = ("x",)) -> Model:
     ValueError
         If the text is neither; if a ready-made model has other inputs.
     """
-    if not is_ready_made(text, inputs) and not _must_be_ready_made(text, inputs):
+    called = tuple(inputs)
+    if not is_ready_made(text, called) and not _must_be_ready_made(text, called):
         return Model(text, inputs)
     model: Any = make_from_spec(text, KNOWN, "model", inner=str)  # which may take words
     if _name_in(text) == MLP:
@@ -146,7 +147,7 @@ def make_model_for(text: str, x: Any) -> Model:
     ValueError
         As `make_model`; if it has vectors and x is neither an array of one or two dimensions nor a table.
     """
-    if not isinstance(text, str) or not ("@" in text or _name_in(text) == MLP):
+    if not isinstance(text, str) or not has_vectors(text):
         return make_model(text)
     names = column_names_of(x)
     if names is None:
@@ -174,6 +175,11 @@ def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
     return "(" in text or len(inputs) > 0 or closest_name(name, MODELS) is not None
 
 
+def has_vectors(text: str) -> bool:
+    """Return whether the text is that of a model with vectors, such as ``w @ x + b`` or ``mlp(8)``."""
+    return "@" in text or _name_in(text) == MLP
+
+
 def _name_in(text: str) -> str:
     """Return the name in a text of the form name or name(options), and an empty one for other texts."""
     for composed in (False, True):  # ``exp(x)`` has that form too, if names may be options, as of ``mlp(8, relu)``
@@ -183,7 +189,7 @@ def _name_in(text: str) -> str:
     return ""
 
 
-def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequence[str] | None = None) -> Model:
+def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Given | None = None) -> Model:
     """Return the model of an expression, or the ready-made model of that name, for the columns of some data.
 
     Parameters
@@ -191,10 +197,11 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
     expression : str
     columns : sequence of str
         The columns that hold the inputs.
-    inputs : sequence of str, optional
-        Their names in the expression, in the same order. Without it the expression calls them by their own names, as in
-        ``a*hp + b``, by the rule of `kernels.model.column_names.column_name`; or else ``x`` if there is one and ``x1``,
-        ``x2``, ... if there are several.
+    inputs : sequence of str, or mapping, optional
+        Their names in the expression, in the same order, or from names to columns and groups of them, which together
+        are the columns in their order. Without it the expression calls them by their own names, as in ``a*hp + b``, by
+        the rule of `kernels.model.column_names.column_name`; or else ``x`` if there is one and ``x1``, ``x2``, ... if
+        there are several. Models with vectors always have the names of the columns.
 
     Raises
     ------
@@ -202,11 +209,13 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         If the expression cannot be read, or it is not clear which names in it stand for data.
     """
     columns = tuple(columns)
+    if isinstance(inputs, Mapping):
+        return _make_model_of_groups(expression, columns, inputs)
     if inputs is not None:
         if len(inputs) != len(columns):
             raise ValueError(f"inputs must give each of the columns {columns} a name, not {tuple(inputs)}")
         return make_model(expression, inputs)
-    if "@" in expression:
+    if has_vectors(expression):
         return make_model(expression, column_names(columns))
     usual = ("x",) if len(columns) == 1 else tuple(f"x{number}" for number in range(1, len(columns) + 1))
     try:
@@ -227,3 +236,21 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Sequ
         )
         raise ValueError(f"the expression {expression!r} {problem}")
     return make_model(expression, fitting[0])
+
+
+def _make_model_of_groups(
+    expression: str, columns: tuple[str, ...], inputs: Mapping[str, str | Sequence[str]]
+) -> Model:
+    """Return the model of an expression for columns that are named one by one or in groups."""
+    known = read_inputs(inputs)
+    if known.columns != columns:
+        named = list_names(known.columns)
+        raise ValueError(f"inputs must name the columns {list_names(columns)} in this order, not {named}")
+    if has_vectors(expression):
+        return make_model(expression, inputs)
+    if group := next(iter(known.groups), None):
+        raise ValueError(
+            f"inputs[{group!r}] is a group of columns, which stands on the right of @, as in w @ {group}, and the "
+            f"expression {expression!r} has none"
+        )
+    return make_model(expression, tuple(inputs))

@@ -44,12 +44,27 @@ class Symbol(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """The program of a layer's units, their number, its symbols, and the columns of its scalar inputs."""
+    """A layer of units with one program.
+
+    Attributes
+    ----------
+    program : Program
+    units : int
+    symbols : tuple of Symbol
+    columns : tuple of int
+        The places of its single inputs.
+    expression : str
+        That of the program, with a name in place of each dot.
+    names : tuple of str
+        The names of the symbols and then of the single inputs in that expression.
+    """
 
     program: Program
     units: int
     symbols: tuple[Symbol, ...]
     columns: tuple[int, ...]
+    expression: str
+    names: tuple[str, ...]
 
 
 class Structure(NamedTuple):

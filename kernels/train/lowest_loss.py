@@ -1,5 +1,6 @@
 """The lowest loss of a model on samples, by SciPy's optimizers with the model's own derivatives."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -39,6 +40,8 @@ PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
 CONVEX = ("huber", "logcosh", "logistic", "poisson", *PIECES)
 """The losses whose mean over the samples of a linear model has no minimum but the lowest."""
 MULTIPLE = "the lowest of {0} local searches; another minimum may lie lower"
+
+SEPARABLE = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
 
 
 class Found(NamedTuple):
@@ -91,17 +94,10 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
 
     In the coordinates of the design's singular directions, so that neither units nor near collinearity matter.
     """
-    rows = make_rows(model.program, x, np.zeros(y.size))
-    if not np.isfinite(rows).all():
+    found = _basis(model, x, y.size)
+    if found is None:
         return None
-    design, offset = rows[:, :-1], -rows[:, -1]
-    # Columns of one length, so that the rank does not depend on units.
-    lengths = np.linalg.norm(design, axis=0)
-    lengths[lengths == 0] = 1.0
-    basis, singular, directions = np.linalg.svd(design / lengths, full_matrices=False)
-    rank = int(np.count_nonzero(singular > singular[0] * max(design.shape) * np.finfo(float).eps))
-    root = np.sqrt(y.size)
-    basis, back = basis[:, :rank] * root, directions[:rank].T / singular[:rank] / lengths[:, np.newaxis] * root
+    basis, back, offset = found
     objective = _mean_of_basis(loss, basis, offset, y)
 
     if loss.name in PIECES and y.size <= MANY:
@@ -109,11 +105,10 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
         if solved is not None:
             return Found(objective(solved)[0], back @ solved, "linear programming", "")
     if loss.name == "logistic" and y.size <= MANY and _separable(basis, offset, y):
-        note = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
-        return Found(0.0, None, "linear programming", note)
+        return Found(0.0, None, "linear programming", SEPARABLE)
     starts = [_least_squares_start(loss, basis, offset, y)]
     if loss.name not in CONVEX:
-        starts += list(np.random.default_rng(0).normal(size=(STARTS_OF_LINEAR, rank)) * np.std(y))
+        starts += list(np.random.default_rng(0).normal(size=(STARTS_OF_LINEAR, basis.shape[1])) * np.std(y))
     value, where, settled = min((_descend(objective, start) for start in starts), key=lambda end: end[0])
     note = "" if loss.name in CONVEX else MULTIPLE.format(len(starts))
     if loss.name in PIECES:
@@ -124,6 +119,73 @@ def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     elif not settled:
         note = "the search had not settled: the lowest loss may lie lower"
     return Found(value, params, "L-BFGS", note) if np.isfinite(value) else None
+
+
+def _basis(model: Model, x: tuple[Floats, ...], n: int) -> tuple[Floats, Floats, Floats] | None:
+    """Return the singular directions of the design of a linear model, and the part that no parameter scales.
+
+    Returns
+    -------
+    basis : array, shape (n, rank)
+        Of columns with a mean square of 1.
+    back : array, shape (P, rank)
+        From coordinates in the basis to parameters.
+    offset : array, shape (n,)
+        The model for parameters of 0.
+    None
+        In place of all, if a number is not finite.
+    """
+    rows = make_rows(model.program, x, np.zeros(n))
+    if not np.isfinite(rows).all():
+        return None
+    design, offset = rows[:, :-1], -rows[:, -1]
+    # Columns of one length, so that the rank does not depend on units.
+    lengths = np.linalg.norm(design, axis=0)
+    lengths[lengths == 0] = 1.0
+    basis, singular, directions = np.linalg.svd(design / lengths, full_matrices=False)
+    rank = int(np.count_nonzero(singular > singular[0] * max(design.shape) * np.finfo(float).eps))
+    root = np.sqrt(n)
+    return basis[:, :rank] * root, directions[:rank].T / singular[:rank] / lengths[:, np.newaxis] * root, offset
+
+
+def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
+    """Return the lowest loss of scores of classes that are linear in their parameters, which has one minimum or none.
+
+    All scores have the design of one of them.
+    """
+    found = _basis(model.with_classes(1), x, y.size)
+    if found is None:
+        return None
+    basis, back, offset = found
+    options = tuple(loss.options.values())
+
+    def evaluate_at(where: Floats) -> tuple[float, Floats]:
+        with np.errstate(all="ignore"):
+            scores = (basis @ where.reshape(-1, model.classes) + offset[:, np.newaxis]).T
+            slopes = loss.derivative(scores, y, options)
+            gradient = basis.T @ slopes.T / y.size
+            return float(np.mean(loss.value(scores, y, options))), gradient.ravel()
+
+    value, end, settled = _descend(evaluate_at, np.zeros(basis.shape[1] * model.classes))
+    where = end.reshape(-1, model.classes)
+    # Where every sample has the highest score of its class, greater parameters have a lower loss.
+    scores = basis @ where
+    own = np.take_along_axis(scores, y[:, np.newaxis].astype(np.int64), axis=1)
+    if np.count_nonzero(scores >= own) == y.size:
+        return Found(0.0, None, "L-BFGS", SEPARABLE)
+    note = "" if settled else "the search had not settled: the lowest loss may lie lower"
+    return Found(value, _of_classes(model, back @ where), "L-BFGS", note) if np.isfinite(value) else None
+
+
+def _of_classes(model: Model, by_class: Floats) -> Floats:
+    """Return the parameters of a model with classes from those of each class, shape (params of one, classes)."""
+    params, first = np.empty(len(model.params)), 0
+    for begin, shape, _ in model.vectors.values():
+        size = math.prod(shape) // model.classes
+        own = by_class[first : first + size]
+        params[begin : begin + own.size] = own.T.ravel()
+        first += size
+    return params
 
 
 def lowest_of_nonlinear(

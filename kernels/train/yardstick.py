@@ -12,7 +12,7 @@ from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.train.fit_quality import least_squares
-from kernels.train.lowest_loss import MANY, lowest_of_linear, lowest_of_nonlinear, mean_and_gradient
+from kernels.train.lowest_loss import MANY, lowest_of_linear, lowest_of_nonlinear, lowest_of_scores, mean_and_gradient
 
 TARGET_SHARE = 0.01
 """A run has arrived where this share of the improvement over the best constant is left, by default."""
@@ -22,9 +22,9 @@ ROUNDING = 1e-9
 """A model that improves on the best constant by no more than this share of its loss does so by rounding."""
 # Of more samples, the intermediate results of SciPy's minimizers would not fit into memory.
 MOST = 10_000_000
-# The lowest loss of models with more parameters takes minutes.
+# The lowest loss of linear models with more parameters takes minutes.
 MOST_PARAMS = 1000
-# And of more than these, longer than a result may take to be shown.
+# And that of nonlinear ones with more than these; that of linear ones, longer than a result may take to be shown.
 FEW_PARAMS = 100
 CONSTANT, START = "the best constant", "the best start"
 
@@ -115,8 +115,12 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[
         return Yardstick(best.loss, variance(samples[1]), best.params, "least squares")
     x, y = samples
     name = "objective" if loss.name == "objective" else "loss"
-    linear = model.is_linear and name == "loss" and not loss.by_class
-    found = lowest_of_linear(model, loss, x, y) if linear else lowest_of_nonlinear(model, loss, x, y, starts)
+    if model.is_linear and loss.by_class:
+        found = lowest_of_scores(model, loss, x, y)
+    elif model.is_linear and name == "loss":
+        found = lowest_of_linear(model, loss, x, y)
+    else:
+        found = lowest_of_nonlinear(model, loss, x, y, starts)
     if found is None or found.loss == -np.inf:
         return unknown_yardstick(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
     if name == "loss":
@@ -129,8 +133,10 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[
 
 def _too_large(model: Model, loss: Loss, n: int) -> str:
     """Return the reason why the lowest loss is not searched for, or an empty text."""
-    if len(model.params) > MOST_PARAMS:
-        return f"it is not searched for with more than {MOST_PARAMS:,} parameters"
+    most = MOST_PARAMS if model.is_linear else FEW_PARAMS
+    if len(model.params) > most:
+        kind = "linear" if model.is_linear else "nonlinear"
+        return f"it is not searched for in {kind} models with more than {most:,} parameters"
     if n > MOST and not (loss.is_squared and model.is_linear):
         return f"of more than {MOST:,} samples only least squares of linear models are measured"
     return ""

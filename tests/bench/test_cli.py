@@ -354,7 +354,14 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted; only quadratic and "),
         ([*FIT_CARS, "--patience", "3"], "patience needs validation"),
         (["run", "cars.csv", "--x", "hp", "--y", "mpg", "--patience", "3"], "patience needs validation"),
-        (["fit", "cars.csv", "--y", "name"], "not 'x'; classes are for the losses logistic, hinge and softmax"),
+        (
+            ["fit", "cars.csv", "--y", "name"],
+            "must hold two classes for the loss 'logistic', such as 0 and 1, and holds",
+        ),
+        (
+            ["fit", "cars.csv", "--y", "name", "--loss", "squared"],
+            "not 'x'; classes are for the losses logistic, hinge and softmax",
+        ),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
         (["run", "--kernal", "fused"], "there is no option --kernal; give --set run.kernel=VALUE"),
@@ -380,7 +387,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--model", "a*x + foo(b)"], "unknown function 'foo'"),
         ([*FIT_CARS, "--model", "a*z + b"], "must use hp or x as the data"),
         ([*FIT_CARS, "--model", "a*mgp + hpp"], "(did you mean 'hp' in place of 'hpp'?)"),
-        ([*FIT_CARS, "--model", "mlp(8)"], "model 'mlp' is not known; known are linear, quadratic, "),
+        ([*FIT_CARS, "--model", "net(8)"], "model 'net' is not known; known are linear, quadratic, "),
         ([*FIT_CARS, "--model", "linaer"], "model 'linaer' is not known (did you mean 'linear'?); known are"),
         (
             ["fit", "cars.csv", "--x", "power=hp", "--y", "mpg", "--model", "a*hp + b"],

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ import pytest
 from bench.analysis.advice import predicted_edge
 from bench.analysis.default_study import default_study
 from bench.data import builtin, load_table
-from bench.data.columns import describe_left_out, linear_expression, numeric_columns, split_renames
+from bench.data.columns import default_expression, describe_left_out, find_inputs, numeric_columns
 from bench.data.scaling import standardize
 from bench.data.units import original_units
 from bench.study.load import load_study
 from bench.study.schema_page import schema_page
+from kernels.losses import make_loss
 from kernels.model.column_names import column_name, column_names
 from kernels.model.models import make_model_for_columns
 from tests.support.constants import ROOT
@@ -76,9 +78,27 @@ def test_headings_that_would_have_one_name_are_refused():
 
 
 def test_a_column_is_renamed_where_the_left_side_is_a_name():
-    assert split_renames(["x=Engine Power (PS)", "wt"]) == (["Engine Power (PS)", "wt"], ["x", "wt"])
-    assert split_renames(["1=2", "hp"]) == (["1=2", "hp"], None)
-    assert split_renames(["z=a=b"]) == (["a=b"], ["z"])
+    assert find_inputs("t.csv", ["x=Engine Power (PS)", "wt"], "y") == (["Engine Power (PS)", "wt"], ["x", "wt"])
+    assert find_inputs("t.csv", ["1=2", "hp"], "y") == (["1=2", "hp"], None)
+    assert find_inputs("t.csv", ["z=a=b"], "y") == (["a=b"], ["z"])
+
+
+def test_wildcards_name_columns_and_groups(tmp_path):
+    (tmp_path / "t.csv").write_text("age,p_1,temp [C],p_2,p_10,y_p,a=b\n")
+    found = partial(find_inputs, tmp_path / "t.csv", y="y_p")
+    assert found(["p_*"]) == (["p_1", "p_2", "p_10"], None)
+    assert found(["p_?", "age"]) == (["p_1", "p_2", "age"], None)
+    assert found(["*_[12]"]) == (["p_1", "p_2"], None)
+    assert found(["temp [C]", "*p*"]) == (["temp [C]", "p_1", "temp [C]", "p_2", "p_10"], None)  # refused when read
+    assert found(["years=age", "p_*"]) == (["age", "p_1", "p_2", "p_10"], ["years", "p_1", "p_2", "p_10"])
+    assert found(["x=p_*", "age", "t=temp [C]"]) == (
+        ["p_1", "p_2", "p_10", "age", "temp [C]"],
+        {"x": ["p_1", "p_2", "p_10"], "age": "age", "t": "temp [C]"},
+    )
+    with pytest.raises(ValueError, match=r"t\.csv has no column that matches 'q\*'; its columns are 'age', 'p_1'"):
+        found(["q*"])
+    with pytest.raises(ValueError, match="a name of its own, and 'age' is there twice"):
+        found(["age=p_*", "age"])
 
 
 def test_letters_of_all_scripts_are_trained(sgdbench, tmp_path):
@@ -109,16 +129,25 @@ def test_columns_of_numbers_that_vary_are_inputs(cars):
     [
         (["hp"], "a*hp + b"),
         (["a", "c"], "b*a + d*c + e"),
-        ([f"c{k}" for k in range(27)], " + ".join([*(f"w{k}*c{k}" for k in range(27)), "w27"])),
+        ([f"c{k}" for k in range(12)], "".join(f"{'abcdefghijkl'[k]}*c{k} + " for k in range(12)) + "m"),
+        ([f"c{k}" for k in range(13)], "w @ x + b"),
+        (["w", "b", "x", *(f"c{k}" for k in range(10))], "v @ x + c"),
+        ([*"wvubc", *(f"c{k}" for k in range(10))], "w1 @ x + b1"),
+        ({"x": ["p", "q"], "age": "Age", "z": ["r"]}, "w @ x + a*age + v @ z + b"),
     ],
 )
 def test_the_default_model_is_a_weighted_sum(inputs, expression):
-    assert linear_expression(inputs) == expression
+    assert default_expression(inputs, make_loss("squared")) == expression
+    groups = isinstance(inputs, dict)
+    columns = ["p", "q", "Age", "r"] if groups else inputs
+    model = make_model_for_columns(expression, columns, inputs if groups else None)
+    assert model.is_linear
+    assert len(model.params) == len(columns) + 1
 
 
-def test_too_many_inputs_are_refused():
-    with pytest.raises(ValueError, match="at most 28 inputs of its own, not 29; name some with --x"):
-        linear_expression([f"c{k}" for k in range(29)])
+def test_the_default_model_of_classes_has_a_matrix():
+    assert default_expression(["hp", "W"], make_loss("softmax")) == "u @ x + b"
+    assert default_expression({"x": ["p"], "age": "age"}, make_loss("softmax")) == "W @ x + a*age + b"
 
 
 def test_the_default_grid_ends_at_the_predicted_edge(cars):
@@ -219,12 +248,16 @@ def test_a_table_is_swept_without_a_study(sgdbench, cars, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [["new"], ["run", "--out", "run"]])
-def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monkeypatch, command):
-    (tmp_path / "wide.csv").write_text("\n".join(",".join(f"c{k}" for k in range(1001)) for _ in range(2)))
-    monkeypatch.setattr("bench.data.columns.read_batches", None)
-    code, _, err = sgdbench(command[0], "wide.csv", "--y", "c1", *command[1:])
-    assert code == 2
-    assert err.endswith("wide.csv has 1,001 columns, more than 1,000; name the inputs with --x\n")
+def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, command):
+    rows = [[f"c{k}" for k in range(10_002)], [0] * 10_002]
+    (tmp_path / "wide.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    for x in ([], ["--x", "c*"]):
+        code, _, err = sgdbench(command[0], "wide.csv", "--y", "c1", "--loss", "squared", *x, *command[1:])
+        assert code == 2
+        assert err.endswith(
+            "wide.csv has 10,001 columns for the inputs of a model, which are at most 10,000; name some with --x, also "
+            "by wildcards\n"
+        )
 
 
 @pytest.mark.parametrize(
@@ -239,7 +272,7 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, monke
         (["run", "none.csv", "--y", "mpg"], "none.csv cannot be read"),
         (
             ["new", "cars.csv", "--y", "name"],
-            "column 'name' must be a number such as -1234.5, not 'x'; classes are for",
+            "column 'name' must hold two classes for the loss 'logistic', such as 0 and 1, and holds only 'x'",
         ),
         (["new", "bare.csv", "--y", "1"], "bare.csv has no header line: its first line holds numbers only, '1', '2'"),
         (["run", "bare.csv", "--y", "y"], "bare.csv has no header line"),

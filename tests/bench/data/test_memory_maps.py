@@ -20,6 +20,7 @@ from bench.data.columns import choose_inputs
 from bench.study.load import load_study
 from kernels import fit
 from kernels.data import order
+from kernels.losses import make_loss
 from tests.support.parabola import MODEL, START, samples
 
 COMMAND = ["--x", "x", "--y", "y", "--model", MODEL, "--init", "a=1,b=-2,c=0.5", "--lr", "0.02", "--epochs", "2"]
@@ -111,7 +112,7 @@ def test_decimal_commas_may_come_late(tmp_path, monkeypatch):
 @pytest.mark.parametrize("form", ["parquet", "feather", "arrow", "csv", "folder"])
 def test_inputs_that_are_not_named_are_all_columns_of_numbers(rows, write, form):
     path = write(rows, form)
-    inputs = choose_inputs(path, None, "y", None)
+    inputs = choose_inputs(path, None, "y", None, make_loss("squared"))
     assert (inputs.columns, inputs.expression) == (["x"], "a*x + b")
     assert inputs.left_out.keys() == {"name"}
 

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import StandardScaler
 
 from bench.data.scaling import Scaling, standardize
@@ -8,6 +12,7 @@ from bench.data.table import Dataset, builtin
 from bench.data.units import original_loss, original_units
 from kernels.losses import make_loss
 from kernels.model.model import Model
+from kernels.model.models import mlp
 
 CARRIED = {
     "a*x + b": ("x",),
@@ -48,6 +53,20 @@ CARRIED = {
 }
 
 
+GROUPS = {"x": ["x1", "x2", "x3"], "age": "x4", "z": ["x5"]}
+NETWORKS = [
+    Model("w @ x + b", [f"x{k}" for k in range(40)]),
+    Model("a*tanh(w @ x + b) + c", ["x1", "x2"]),
+    Model("a*exp(w @ x) + c", ["x1", "x2"]),
+    Model("w @ x + a*age + v @ z + b", GROUPS),
+    Model("(w @ x + b)*(v @ z + c)*(a*age + d) + e", GROUPS),
+    mlp(4, inputs=["x1", "x2", "x3"]),
+    mlp(3, "relu", inputs=["x1", "x2", "x3"]),
+    Model("b + v @ sin(W @ x + c*age + d)", {"x": ["x1", "x2"], "age": "x3"}, hidden=2),
+    Model("w @ x + sqrt(age**2 + a**2) + b", {"x": ["x1", "x2"], "age": "x3"}),
+]
+
+
 def random_scaling(rng, inputs):
     scale = np.exp(rng.normal(size=inputs))
     return Scaling(3 * scale * rng.normal(size=inputs), scale, 10 * rng.normal(), np.exp(rng.normal()))
@@ -58,6 +77,57 @@ def assert_same_curve(model, params, theta, scaling):
     x = scaling.x_mean + scaling.x_scale * np.random.default_rng(99).uniform(-3, 3, size=(50, len(model.inputs)))
     expected = scaling.y_mean + scaling.y_scale * model.predict(theta, (x - scaling.x_mean) / scaling.x_scale)
     assert_allclose(model.predict(params, x), expected, rtol=1e-8, atol=1e-8 * scaling.y_scale)
+
+
+@pytest.mark.parametrize("model", NETWORKS[:-1], ids=lambda model: model.expression)
+def test_networks_are_carried_back_by_their_layers(model):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        theta, scaling = rng.normal(size=len(model.params)), random_scaling(rng, len(model.inputs))
+        result = original_units(model, theta, scaling)
+        assert result.reason is None
+        assert_same_curve(model, result.params, theta, scaling)
+
+
+@pytest.mark.parametrize("model", [Model("W @ x + b", ["x1", "x2"]), mlp(5, inputs=["x1", "x2"])], ids=str)
+def test_scores_of_classes_are_carried_back(model):
+    rng = np.random.default_rng(5)
+    model = model.with_classes(4)
+    theta, scaling = rng.normal(size=len(model.params)), replace(random_scaling(rng, 2), y_mean=0.0, y_scale=1.0)
+    assert_same_curve(model, original_units(model, theta, scaling).params, theta, scaling)
+
+
+@pytest.mark.parametrize(
+    "model", [NETWORKS[-1], Model("w @ x", ["x1", "x2"]), Model("v @ tanh(W @ x)", ["x1", "x2"], hidden=2)]
+)
+def test_networks_without_a_constant_are_not_carried_back(model):
+    rng = np.random.default_rng(1)
+    result = original_units(model, rng.normal(size=len(model.params)), random_scaling(rng, len(model.inputs)))
+    assert result.params is None
+    assert "No parameters of" in result.reason
+
+
+def test_weights_in_the_table_units_are_those_of_linear_regression():
+    x, y = load_diabetes(return_X_y=True)
+    data, scaling = standardize(Dataset(x, y, tuple(f"x{k}" for k in range(10)), "y", "here"))
+    trained, judge = LinearRegression().fit(data.x, data.y), LinearRegression().fit(x, y)
+    model = Model("w @ x + b", data.x_names)
+    found = original_units(model, [*trained.coef_, trained.intercept_], scaling).params
+    assert_allclose(found, [*judge.coef_, judge.intercept_], rtol=1e-9)
+
+
+def test_inputs_that_do_not_vary_are_centered_where_that_is_accepted():
+    x = np.column_stack([np.full(5, 0.1), np.arange(5.0)])
+    data = Dataset(x, np.arange(5.0), ("same", "x"), "y", "here", validation=(x[:2] + 1, np.zeros(2)))
+    scaled, scaling = standardize(data, constant=True)
+    assert_array_equal(scaled.x[:, 0], 0.0)
+    assert_array_equal(scaled.validation[0][:, 0], 1.0)
+    assert (scaling.x_mean[0], scaling.x_scale[0]) == (0.1, 1.0)
+    assert_allclose(scaled.x[:, 1], StandardScaler().fit_transform(x)[:, 1])
+    with pytest.raises(ValueError, match="column 'same' must vary to be standardized"):
+        standardize(data)
+    with pytest.raises(ValueError, match="column 'y' must vary to be standardized"):
+        standardize(Dataset(x, np.ones(5), ("same", "x"), "y", "here"), constant=True)
 
 
 @pytest.mark.parametrize("text", CARRIED)

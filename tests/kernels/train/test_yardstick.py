@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
-from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, QuantileRegressor
 from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinball_loss, mean_poisson_deviance
 
 from kernels import Model, fit
 from kernels.losses import LOSSES, make_loss
-from kernels.model.models import make_model
+from kernels.model.models import make_model, mlp
 from kernels.train.lowest_loss import lowest_of_linear, solve_linear_params
 from kernels.train.yardstick import Yardstick, constant_loss, find_yardstick, format_share
 
@@ -129,6 +129,36 @@ def test_classes_have_the_lowest_loss_of_scikit_learn_and_the_entropy_of_their_s
     apart = fit("W @ x + b", 9.0 * np.eye(3), [0, 1, 2], loss="softmax", epochs=1).optimum
     assert (apart.loss, apart.params) == (0.0, None)
     assert "can be separated" in apart.note
+
+
+@pytest.mark.parametrize(("load", "columns"), [(load_iris, 2), (load_wine, 3)])
+def test_the_lowest_loss_of_many_classes_is_that_of_scikit_learn(load, columns):
+    x, y = load(return_X_y=True)
+    x = x[:, :columns] * 10.0 ** np.arange(columns)
+    scaled = (x - x.mean(0)) / x.std(0)
+    judge = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(scaled, y)
+    model = Model("W @ x + b", [f"x{k}" for k in range(columns)], classes=3)
+    found = yardstick(model, x, y, "softmax")
+    assert found.loss == pytest.approx(log_loss(y, judge.predict_proba(scaled)), rel=1e-9)
+    assert found.constant_loss == pytest.approx(log_loss(y, np.tile(np.bincount(y) / y.size, (y.size, 1))), rel=1e-9)
+    assert not found.note
+    # The parameters are those of the model, class by class.
+    predicted = make_loss("softmax").mean_of(model.predict(found.params, x))
+    np.testing.assert_allclose(predicted, judge.predict_proba(scaled), atol=1e-4)
+
+
+def test_many_separable_classes_have_no_minimum():
+    x, y = load_wine(return_X_y=True)
+    found = yardstick(Model("W @ x + b", [f"x{k}" for k in range(13)], classes=3), x, y, "softmax")
+    assert (found.loss, found.params) == (0.0, None)
+    assert "can be separated" in found.note
+
+
+def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
+    x, y = load_wine(return_X_y=True)
+    found = yardstick(mlp(8, inputs=[f"x{k}" for k in range(13)]), x, y)
+    assert math.isnan(found.loss)
+    assert found.note == "it is not searched for in nonlinear models with more than 100 parameters"
 
 
 def test_separable_classes_are_said_to_have_no_minimum():

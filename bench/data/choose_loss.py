@@ -1,0 +1,104 @@
+"""The choice of a loss for the target column of a table, where none is given."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bench.data.batches import read_batches, table_files
+from bench.data.memory_maps import is_mapped
+from bench.data.table import read_labels
+from bench.data.table_errors import NoNumbersError
+from kernels.base.run import Floats
+
+# Of a larger table, the first rows are looked at.
+LOOKED_AT = 1_000_000
+# Whole numbers of so few values may be classes.
+FEW = 20
+
+
+class ChosenLoss(NamedTuple):
+    """The text of a loss, and the reason or what else may be meant, in a sentence; empty for plain numbers."""
+
+    text: str
+    reason: str = ""
+
+
+def choose_loss(path: str | Path, y: str, *, mapped: bool = False) -> ChosenLoss:
+    """Return the loss for a column: squared for numbers, logistic for two values, softmax for more than two labels.
+
+    Whole numbers are numbers: that they may be classes or counts is said.
+
+    Parameters
+    ----------
+    path : str or Path
+        The table.
+    y : str
+        The column.
+    mapped : bool
+        Whether the table is mapped also where it is small; columns of a map hold numbers.
+
+    Raises
+    ------
+    ValueError
+        If the table cannot be read, or has no such column.
+    """
+    try:
+        values = _distinct_values(Path(path), y)
+    except NoNumbersError:
+        if mapped or is_mapped(path):
+            raise
+        labels = read_labels(Path(path), y)
+        # Numbers beside texts are numbers with a flaw, which loading the table names.
+        return ChosenLoss("squared") if any(map(_is_numeric, labels)) else _loss_of_labels(y, labels)
+    return ChosenLoss("squared") if values is None else _loss_of_numbers(y, values)
+
+
+def _distinct_values(path: Path, y: str) -> Floats | None:
+    """Return the finite values of a column, sorted; None where there are more than two and some are no integers."""
+    values, rows = np.empty(0), 0
+    for column in _pieces(path, y):
+        values = np.union1d(values, column[np.isfinite(column)])
+        if values.size > 2 and (values != np.floor(values)).any():
+            return None
+        rows += column.size
+        if rows >= LOOKED_AT:
+            break
+    return values
+
+
+def _pieces(path: Path, y: str) -> Iterator[Floats]:
+    return (batch.columns[0] for file in table_files(path) for batch in read_batches(file, [y]))
+
+
+def _loss_of_labels(y: str, labels: list[Any]) -> ChosenLoss:
+    if len(labels) > 2:
+        return ChosenLoss("softmax", f"softmax, for the {len(labels):,} labels of {y}.")
+    return ChosenLoss("logistic", f"logistic, for the labels of {y}.")
+
+
+def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
+    if values.size == 2:
+        zero, one = values.tolist()
+        about = f"logistic, because {y} has two values, {zero:g} and {one:g}; --loss squared fits them as numbers."
+        return ChosenLoss("logistic", about)
+    others = []
+    if 2 < values.size <= FEW:
+        others.append("--loss softmax if they are classes")
+    # Counts begin at 0 or 1; whole numbers that do not, such as years or prices, are hardly any.
+    if values.size > 2 and 0 <= values[0] <= 1:
+        others.append("--loss poisson if they are counts")
+    if not others:
+        return ChosenLoss("squared")
+    about = f"{values.size:,} whole numbers of {y}, {values[0]:g} to {values[-1]:g}"
+    return ChosenLoss("squared", f"squared, for the {about}; give {', or '.join(others)}.")
+
+
+def _is_numeric(label: object) -> bool:
+    """Return whether a text reads as a number."""
+    try:
+        float(str(label).replace(",", ".", 1))
+    except ValueError:
+        return False
+    return True

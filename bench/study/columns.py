@@ -1,0 +1,71 @@
+"""The columns of a study: wildcards in their place, in the order of the inputs that the model names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.study.schema import Study
+
+
+def expand_columns(study: Study) -> Study:
+    """Return the study with the columns of its table in place of wildcards in `x`; they may be those of another file.
+
+    Raises
+    ------
+    ValueError
+        If the table cannot be read, or a wildcard matches none of its columns.
+    """
+    from bench.data.wildcards import has_wildcard  # noqa: PLC0415
+
+    data = study.data
+    if data.path is None or data.x is None or not any(map(has_wildcard, data.x)):
+        return study
+    from bench.data.batches import column_headings, table_files  # noqa: PLC0415
+    from bench.data.columns import check_count  # noqa: PLC0415
+    from bench.data.table_errors import check_names  # noqa: PLC0415
+    from bench.data.wildcards import expand_wildcards  # noqa: PLC0415
+
+    headings = column_headings(table_files(Path(data.path))[0])
+    found = expand_wildcards(data.x, [heading for heading in headings if heading != data.y], data.path)
+    check_names((*found, str(data.y)))
+    check_count(data.path, len(found))
+    return _with_columns(study, found)
+
+
+def order_columns(study: Study, columns: Sequence[str]) -> Study:
+    """Return the study with the columns `x` in the order of the model's inputs, where these are columns by name.
+
+    Parameters
+    ----------
+    study : Study
+    columns : sequence of str
+        Those of its data.
+
+    Raises
+    ------
+    ValueError
+        If a name stands for no column of the data, a column is in no input or in two of them.
+    """
+    if not isinstance(study.model.inputs, Mapping):
+        return study
+    from bench.data.wildcards import match_columns  # noqa: PLC0415
+    from kernels.base.checks import did_you_mean  # noqa: PLC0415
+    from kernels.model.inputs import read_inputs  # noqa: PLC0415
+
+    inputs: dict[str, str | list[str]] = {}
+    for name, value in study.model.inputs.items():
+        texts = [value] if isinstance(value, str) else value
+        found = [match_columns(text, columns, "x of data") for text in texts]
+        listed = [column for text, many in zip(texts, found, strict=True) for column in many or [text]]
+        if unknown := next((column for column in listed if column not in columns), None):
+            close = did_you_mean(unknown, columns)
+            raise ValueError(f"inputs.{name} names {unknown!r}, which is no column of x{close}")
+        inputs[name] = value if isinstance(value, str) and found == [None] else listed
+    ordered = read_inputs(inputs).columns
+    if left := next((column for column in columns if column not in ordered), None):
+        raise ValueError(f"inputs must have all columns of x, and {left!r} is in none of them")
+    named = study.model_copy(update={"model": study.model.model_copy(update={"inputs": inputs})})
+    return named if study.data.path is None else _with_columns(named, list(ordered))
+
+
+def _with_columns(study: Study, columns: list[str]) -> Study:
+    return study.model_copy(update={"data": study.data.model_copy(update={"x": columns})})

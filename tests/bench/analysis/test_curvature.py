@@ -1,0 +1,56 @@
+"""Edges of stability of scores of classes, held against the whole Hessian."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+
+from bench.analysis.curvature import edges_at
+from bench.data.scaling import standardize
+from bench.data.table import Dataset
+from kernels import Model
+from kernels.losses import make_loss
+from kernels.model.models import mlp
+
+SOFTMAX = make_loss("softmax")
+
+
+@pytest.fixture(scope="module")
+def wine():
+    x, y = load_wine(return_X_y=True)
+    table = Dataset(x, y.astype(float), tuple(f"x{k}" for k in range(13)), "y", "wine")
+    return standardize(table, targets=False)[0]
+
+
+def hessian(x, probabilities):
+    """Return the Hessian of the mean log loss by the weights and the constants, class by class."""
+    design = np.column_stack([x, np.ones(len(x))])
+    classes = probabilities.shape[1]
+    blocks = [
+        [
+            design.T @ (design * (probabilities[:, j] * ((j == k) - probabilities[:, k]))[:, np.newaxis]) / len(x)
+            for k in range(classes)
+        ]
+        for j in range(classes)
+    ]
+    return np.block(blocks)
+
+
+def test_the_edge_of_full_batches_at_the_start_is_that_of_the_hessian(wine):
+    model = Model("W @ x + b", wine.x_names, classes=3)
+    single, full = edges_at(model, SOFTMAX, wine, np.zeros(42))
+    largest = np.linalg.eigvalsh(hessian(wine.x, np.full((178, 3), 1 / 3))).max()
+    assert full == pytest.approx(2 / largest, rel=1e-6)
+    assert single < full
+
+
+def test_the_edge_elsewhere_is_not_above_that_of_the_hessian(wine):
+    model = Model("W @ x + b", wine.x_names, classes=3)
+    params = np.random.default_rng(0).normal(size=42)
+    full = edges_at(model, SOFTMAX, wine, params)[1]
+    largest = np.linalg.eigvalsh(hessian(wine.x, SOFTMAX.mean_of(model.predict(params, wine.x)))).max()
+    assert 0.3 * 2 / largest < full <= 2 / largest * (1 + 1e-9)
+
+
+def test_scores_with_a_hidden_layer_have_no_edge(wine):
+    model = mlp(2, inputs=wine.x_names, classes=3)
+    assert edges_at(model, SOFTMAX, wine, np.ones(len(model.params))) is None

@@ -1,0 +1,74 @@
+"""The loss for a target column where none is given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.data import choose_loss as module
+from bench.data.choose_loss import choose_loss
+from bench.data.table_errors import NoNumbersError
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("values", "loss", "words"),
+    [
+        (RNG.normal(size=9), "squared", ""),
+        ([0.5, 1.5, 0.5], "logistic", "two values, 0.5 and 1.5; --loss squared fits them as numbers."),
+        ([0, 1, 0], "logistic", "two values, 0 and 1"),
+        ([1, -1, np.nan], "logistic", "two values, -1 and 1"),
+        ([True, False, True], "logistic", "for the labels of y."),
+        (["yes", "no", "no"], "logistic", "for the labels of y."),
+        (["a", "b", "c", None], "softmax", "for the 3 labels of y."),
+        (["a", "a"], "logistic", "for the labels of y."),
+        (["1.5", "oops", "2.5"], "squared", ""),
+        (
+            range(10),
+            "squared",
+            "10 whole numbers of y, 0 to 9; give --loss softmax if they are classes, or --loss poisson",
+        ),
+        (range(3, 9), "squared", "give --loss softmax if they are classes."),
+        (range(40), "squared", "give --loss poisson if they are counts."),
+        (range(1900, 1990), "squared", ""),
+        ([-1, 0, 1, 2], "squared", "give --loss softmax if they are classes."),
+        ([7, 7], "squared", ""),
+    ],
+)
+def test_the_target_chooses_the_loss(tmp_path, values, loss, words, form):
+    frame = pd.DataFrame({"x": 1.0, "y": list(values)})
+    path = tmp_path / f"t.{form}"
+    if form == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+    found = choose_loss(path, "y")
+    assert found.text == loss
+    assert words in found.reason
+    assert bool(found.reason) == bool(words)
+
+
+def test_columns_of_a_map_hold_numbers(tmp_path):
+    (tmp_path / "t.csv").write_text("y\nyes\nno\n")
+    with pytest.raises(NoNumbersError, match="column 'y' must be a number"):
+        choose_loss(tmp_path / "t.csv", "y", mapped=True)
+
+
+def test_the_first_rows_of_a_large_table_choose(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LOOKED_AT", 100)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part, last in enumerate((1, 7)):
+        pd.DataFrame({"y": [0] * 99 + [last]}).to_parquet(folder / f"{part}.parquet")
+    assert choose_loss(folder, "y").text == "logistic"
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "words"),
+    [("none.csv", "y", "none.csv cannot be read"), ("t.csv", "z", r"t.csv has no column 'z'; its columns are 'y'")],
+)
+def test_a_table_that_cannot_be_read_is_refused(tmp_path, name, y, words):
+    (tmp_path / "t.csv").write_text("y\n1\n2\n")
+    with pytest.raises(ValueError, match=words):
+        choose_loss(tmp_path / name, y)
