@@ -65,8 +65,13 @@ TARGETS = (
         )
     ),
     *(
+        Target(f"w @ x + b of {inputs} inputs, one run", "fused", of, "C", of, 1.0)
+        for inputs in (64, 784)
+        for of in (partial(wide, inputs, runs=1, epochs=20),)
+    ),
+    *(
         Target(
-            f"the same of {inputs} inputs in batches of 32",
+            f"w @ x + b of {inputs} inputs in batches of 32, many runs, one core",
             "lanes-fma",
             partial(wide, inputs, batch_size=32),
             "JAX, many runs",

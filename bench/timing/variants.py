@@ -291,7 +291,14 @@ VARIANTS = (
         kernel="lanes",
         threads=processors(),
     ),
-    Variant("C", "the formula as it is written down, cc -O3 -march=native", _peer("c"), 1e-12, **FORMULAS),
+    Variant(
+        "C",
+        "the formula as it is written down, cc -O3 -march=native",
+        _peer("c"),
+        1e-12,
+        models=_in_jax,
+        which="formulas, and linear models with vectors",
+    ),
     Variant("C in our order", "C with the kernels' order of operations", _peer("c", tree=True), 1e-12, **FORMULAS),
     Variant(
         "NumPy scalars",

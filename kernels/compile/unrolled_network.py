@@ -301,7 +301,8 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
         loop = f"for k in range({layer.units}):"
         move.append(loop)
         samples.append(loop)
-        for symbol, source in enumerate(layer.layer.sources):
+        # Dots come last, so that the next sample finds them in registers.
+        for symbol, source in sorted(enumerate(layer.layer.sources), key=lambda pair: pair[1]):
             first, size, at = layer.first(symbol), layer.size(symbol), layer.source(symbol)
             column = layer.term(symbol, "0")
             move.append(f"    s = get(room.terms, {column})")

@@ -21,6 +21,7 @@ from kernels.base.run import Floats
 
 WRITER = Path(__file__).with_name("formula.py")
 LOOPS = Path(__file__).with_name("sgd.c")
+LINEAR = Path(__file__).with_name("linear.c")
 # It takes a tenth of a second.
 COMPILE_SECONDS = 60
 # gcc contracts to FMAs anyway; clang has to be told.
@@ -41,12 +42,14 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     UnavailableError
         Where there is no C compiler, or its output cannot be loaded.
     """
+    if problem.model.network is not None:
+        return _prepare_linear(problem)
     columns = [np.ascontiguousarray(column) for column in (*problem.x, problem.y)]
     rates, params = np.ascontiguousarray(problem.rates), np.empty(problem.inits.T.shape)
     losses = np.empty((problem.epochs + 1, problem.runs))
     room = np.empty((len(columns), problem.y.size))
     train = partial(
-        library(formula(problem.model, tree)).train,
+        library(formula(problem.model, tree) + LOOPS.read_text(encoding="utf-8")).train,
         _pointers(columns),
         ctypes.c_ssize_t(problem.y.size),
         _pointer(rates),
@@ -67,6 +70,32 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     return run
 
 
+def _prepare_linear(problem: Problem) -> Callable[[], Trained]:
+    """Return a call that trains ``w @ x + b``, sample by sample."""
+    if problem.model.expression != "w @ x + b" or problem.batch_size > 1 or problem.shuffle:
+        raise UnavailableError("it has w @ x + b alone of the models with vectors, sample by sample as they stand")
+    rows, y = np.stack(problem.x, axis=1), np.ascontiguousarray(problem.y)
+    rates, params = np.ascontiguousarray(problem.rates), np.empty(problem.inits.shape)
+    losses = np.empty((problem.epochs + 1, problem.runs))
+    train = partial(
+        library(LINEAR.read_text(encoding="utf-8")).train,
+        _pointer(rows),
+        _pointer(y),
+        *map(ctypes.c_ssize_t, rows.shape),
+        _pointer(rates),
+        *map(ctypes.c_ssize_t, rates.shape),
+        _pointer(params),
+        _pointer(losses),
+    )
+
+    def run(_alive: object = (rows, y)) -> Trained:
+        params[:] = problem.inits
+        train()
+        return Trained(params, losses)
+
+    return run
+
+
 def formula(model: Model, tree: bool) -> str:
     """Return the text of `formula.in_c`, kept on disk: sympy takes longer to import than the compiler to compile."""
     about = repr((model.expression, model.inputs, model.params, tree)).encode()
@@ -81,8 +110,8 @@ def formula(model: Model, tree: bool) -> str:
 
 
 @once
-def library(model: str) -> ctypes.CDLL:
-    """Return a model's text and `sgd.c`, compiled anew in every process: a stored file could be another machine's.
+def library(text: str) -> ctypes.CDLL:
+    """Return a text in C, compiled anew in every process: a stored file could be another machine's.
 
     Raises
     ------
@@ -93,7 +122,7 @@ def library(model: str) -> ctypes.CDLL:
     """
     with tempfile.TemporaryDirectory(dir=cache.folder()) as folder:
         source, target = Path(folder) / "sgd.c", Path(folder) / "sgd.so"
-        source.write_text(model + LOOPS.read_text(encoding="utf-8"), encoding="utf-8")
+        source.write_text(text, encoding="utf-8")
         _compile(source, target)
         try:
             loaded = ctypes.CDLL(str(target))
