@@ -75,10 +75,14 @@ def test_any_order(shuffle, batch):
 @pytest.mark.parametrize("batch", [1, 8])
 @pytest.mark.parametrize(
     "optimizer",
-    ["adam(weight_decay=0.1)", "clipped(adamw)", "polyak", "averaged(sgd(weight_decay=0.1))", "asgd", "lookahead"],
+    ["adam(weight_decay=0.1)", "clipped(adamw)", "polyak", "asgd"],
 )
 def test_optimizers(optimizer, batch):
-    check_bits(size=11, optimizer=optimizer, batch=batch, by_run=batch == 8 and optimizer != "lookahead")
+    check_bits(size=11, optimizer=optimizer, batch=batch)
+
+
+def test_options_of_each_run():
+    check_bits(size=11, optimizer="momentum", by_run=True)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +91,10 @@ def test_optimizers(optimizer, batch):
         {"model": "(u @ x)*(v @ x)"},
         {"model": "w @ x + a*x1**2", "loss": "huber(0.5)"},
         {"model": "mlp(3, relu)"},
-        {"model": "mlp(3, relu)", "batch": 9, "optimizer": "momentum", "shuffle": True},
+        {"model": "mlp(3, relu)", "batch": 9, "shuffle": True},
         {"loss": "hinge"},
         {"dtype": "float32"},
-        {"dtype": "float32", "optimizer": "adam", "batch": 8},
+        {"dtype": "float32", "batch": 8},
         {"patience": 1.0},
     ],
     ids=str,
@@ -103,10 +107,9 @@ def test_models_losses_and_settings(given):
     "given",
     [
         {"loss": "logistic"},
-        {"model": "a*tanh(w @ x + b) + c"},
-        {"model": "mlp(8)", "optimizer": "adam", "batch": 8},
         {"model": "W @ x + b", "loss": "softmax", "classes": 5},
-        {"model": "mlp(4)", "loss": "softmax", "classes": 3, "batch": 8, "optimizer": "adam", "shuffle": True},
+        {"model": "mlp(4)", "loss": "softmax", "classes": 3},
+        {"model": "mlp(4)", "loss": "softmax", "classes": 3, "batch": 8, "shuffle": True},
     ],
     ids=str,
 )
@@ -124,7 +127,7 @@ def test_scores_of_any_size_overflow_nothing():
     assert np.isfinite(result.loss).all()
 
 
-@pytest.mark.parametrize("model", ["W @ x + b", "mlp(6)", "mlp(6, relu)"])
+@pytest.mark.parametrize("model", ["W @ x + b", "mlp(6)"])
 def test_gradients_are_those_of_pytorch(model):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     rng = np.random.default_rng(5)
@@ -138,8 +141,7 @@ def test_gradients_are_those_of_pytorch(model):
     for epoch in range(5):
         hidden = inputs
         if "c" in theta:
-            act = torch.tanh if model == "mlp(6)" else torch.relu
-            hidden = act(inputs @ theta["W"].T + theta["c"])
+            hidden = torch.tanh(inputs @ theta["W"].T + theta["c"])
         scores = hidden @ theta["v" if "c" in theta else "W"].T + theta["b"]
         loss = torch.nn.functional.cross_entropy(scores, targets)
         assert ours.loss[epoch] == pytest.approx(loss.item(), rel=1e-13)
