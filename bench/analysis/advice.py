@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.analysis.curvature import some_samples
+from bench.analysis.curvature import MOST_PARAMS, some_samples
 from bench.analysis.stability import has_linear_map, largest_stable_rate, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
@@ -11,6 +11,8 @@ from bench.tables.formatting import text
 from kernels import FitResult, Model
 from kernels.train.yardstick import ARRIVED
 
+# Full batches need the eigenvalues of one matrix, which takes seconds with more parameters.
+MOST_OF_FULL = 1000
 # Where the lowest loss is not known, a run with a lower R² than this that stands still is in a place with no way out.
 WEAK_R2 = 0.01
 # The loss stands still where it fell by less than this share over the last half of the epochs.
@@ -39,6 +41,8 @@ def predicted_edge(
     x = data.x[some_samples(data)]
     n = len(x)
     size = n if batch_size == "full" else min(int(batch_size), n)
+    if len(model.params) > (MOST_PARAMS if size < n else MOST_OF_FULL):
+        return None
     orders = sample_orders(n, [seed], 16) if shuffle else None
     edge = largest_stable_rate(model.design_matrix(x), size, optimizer=optimizer, orders=orders)
     return edge if 0 < edge < np.inf else None

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_digits, load_wine
 
 from bench.analysis.curvature import edges_at
 from bench.data.scaling import standardize
 from bench.data.table import Dataset
-from kernels import Model
+from kernels import Model, fit
 from kernels.losses import make_loss
 from kernels.model.models import mlp
 
@@ -54,3 +54,15 @@ def test_the_edge_elsewhere_is_not_above_that_of_the_hessian(wine):
 def test_scores_with_a_hidden_layer_have_no_edge(wine):
     model = mlp(2, inputs=wine.x_names, classes=3)
     assert edges_at(model, SOFTMAX, wine, np.ones(len(model.params))) is None
+
+
+def test_single_samples_of_many_parameters_have_a_bound_that_is_stable_in_any_order():
+    x, y = load_digits(return_X_y=True)
+    table = Dataset(x[:300] / 16, y[:300].astype(float), tuple(f"x{k}" for k in range(64)), "y", "digits")
+    model = Model("w @ x + b", table.x_names)
+    single, full = edges_at(model, make_loss("squared"), table, np.zeros(65))
+    design = np.column_stack([table.x, np.ones(300)])
+    assert single == pytest.approx(2 / np.max(np.sum(design**2, axis=1)), rel=1e-12)
+    assert full == pytest.approx(2 / np.linalg.eigvalsh(design.T @ design / 300).max(), rel=1e-9)
+    stable = fit(model, table.x, table.y, lr=single, epochs=50, shuffle=True, kernel="reference")
+    assert stable.loss[-1] < stable.loss[0]
