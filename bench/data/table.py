@@ -31,9 +31,10 @@ from kernels.losses import make_loss
 from kernels.losses.classes import Classes, find_classes, losses_of_classes, takes_classes
 from kernels.losses.loss import Loss
 
-BUILTIN = ("quadratic", "auto-mpg", "diabetes", "noisy-quadratic", "exponential", "polynomial", "none")
+BUILTIN = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "exponential", "polynomial", "none")
 # The inputs and the target of built-in files.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
+_BUILTIN_COLUMNS["digits"] = ([f"pixel_{row}{column}" for row in range(8) for column in range(8)], "digit")
 
 
 class _Columns(NamedTuple):
@@ -97,7 +98,8 @@ def builtin(name: str) -> Dataset:
     `exponential` and `polynomial`; `none` has no inputs, for models of parameters alone. `auto-mpg` has 392 cars, and
     `diabetes` 442 patients: body mass index, blood pressure and two blood values (HDL; the logarithm of triglycerides,
     possibly), and how far the disease has progressed after a year (B. Efron, T. Hastie, I. Johnstone, R. Tibshirani,
-    Annals of Statistics 32, 2004).
+    Annals of Statistics 32, 2004). `digits` has 1,797 digits that people wrote, 8 by 8 pixels from 0 to 16 each (E.
+    Alpaydin, C. Kaynak, Optical recognition of handwritten digits, 1998; UCI Machine Learning Repository).
 
     Raises
     ------
