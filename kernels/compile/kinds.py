@@ -151,7 +151,9 @@ def lane_width(kernel: str, dtype: str, program: Program | Network, loss: Loss) 
     if KERNELS[kernel].width == 1:
         return 1
     width = REGISTERS * doubles_in_register()
-    return 2 * width if dtype == "float32" or not (program.is_exact and loss.is_exact) else width
+    # The functions of a model with vectors take little of its time.
+    waits = not ((program.is_exact and loss.is_exact) or isinstance(program, Network))
+    return 2 * width if dtype == "float32" or waits else width
 
 
 @once

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.columns import stack_columns
+from kernels.base.columns import Inputs, stack_columns
 from kernels.base.run import Floats
 from kernels.model.expression import Call, Name, Node, Number, parse
 from kernels.model.functions import erf
 from kernels.model.model import Model
+from kernels.model.network import Network, run_network, value_of
 from kernels.model.program import Program, numpy_function
 
 Flags = NDArray[np.bool_]
@@ -53,7 +54,7 @@ class WrongProgramError(ValueError):
     """The program of a model does not compute the model's expression or its derivatives."""
 
 
-def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
+def check_derivatives(model: Model, x: Inputs, theta: ArrayLike) -> float:
     """Compare a model's program with the model's expression at some of the samples.
 
     Points at which one of the two is not finite, as outside the domain of a logarithm, are left out, and so are those
@@ -77,6 +78,8 @@ def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
         If that is more than rounding explains.
     """
     columns = model.columns(x)
+    if model.network is not None:
+        return _check_layers(model.network, np.atleast_2d(np.asarray(theta, np.float64)), columns)
     n = columns[0].size if columns else 1
     chosen = np.linspace(0, n - 1, min(SAMPLES, n)).astype(int)
     samples = stack_columns([column[chosen] for column in columns], chosen.size)
@@ -99,6 +102,23 @@ def check_derivatives(model: Model, x: ArrayLike, theta: ArrayLike) -> float:
                 f"the {name} differs from that of the expression {how}"
             )
     return float(errors.max())
+
+
+def _check_layers(network: Network, theta: Floats, columns: tuple[Floats, ...]) -> float:
+    """Compare the program of each layer with its expression, at the values that its first unit has at a sample."""
+    x = np.stack([column[:1] for column in columns])
+    errors = []
+    for number, layer in enumerate(network.layers):
+        count = len(layer.symbols)
+        unit = Model(layer.expression, layer.names[count:], layer.names[:count])
+        points = []
+        for point in theta:
+            with np.errstate(all="ignore"):
+                before = run_network(network, point, x, np.zeros(1)).values[:number]
+            points.append([float(np.ravel(value_of(symbol, 0, point, x, before))[0]) for symbol in layer.symbols])
+        own = np.stack([columns[place] for place in layer.columns], axis=1) if layer.columns else None
+        errors.append(check_derivatives(unit, own, points))
+    return max(errors)
 
 
 def _compare(model: Model, tree: Node, theta: Floats, x: Floats, rng: np.random.Generator) -> Comparison:

@@ -259,7 +259,7 @@ def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forwar
         target = y if layer is network.layers[-1] else nothing
         outputs, of_layer = np.empty((layer.units, y.size), theta.dtype), []
         for unit in range(layer.units):
-            symbols = [_value(symbol, unit, theta, x, values) for symbol in layer.symbols]
+            symbols = [value_of(symbol, unit, theta, x, values) for symbol in layer.symbols]
             given = [*symbols, *(x[column] for column in layer.columns), target]
             outputs[unit], found = run_program(layer.program, given, single=single)
             of_layer.append(found)
@@ -268,7 +268,7 @@ def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forwar
     return Forward(network, theta, x, values, derivatives)
 
 
-def _value(symbol: Symbol, unit: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:
+def value_of(symbol: Symbol, unit: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:
     """Return the value of a symbol: that of a scalar, or the dots of n samples, shape (n,)."""
     first = symbol.first + unit * symbol.size
     if symbol.source == SCALAR:

@@ -11,7 +11,6 @@ from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.evaluate import evaluate
-from kernels.model.layers import MAX_PARAMS
 from kernels.model.linear_data import make_rows
 from kernels.model.model import Model
 from kernels.model.network import Network, run_network
@@ -27,8 +26,6 @@ RESTARTS, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
 LARGEST = 1e6
 """Parameters in units of the design's singular directions beyond which a loss is approached at infinity."""
-SEPARATED = 1e-4
-"""A lower log loss than this is reached only where scores of all samples are far apart, and so without a minimum."""
 UNBOUNDED = -1e12
 # The lines of which a loss is the largest, as slopes and offsets: over the residual, or over the prediction on the side
 # of its class.
@@ -200,10 +197,7 @@ def lowest_of_nonlinear(
     part = np.sort(rng.choice(y.size, MANY, replace=False)) if y.size > MANY else slice(None)
     some = tuple(column[part] for column in x), y[part]
     begin = [np.asarray(start, float) for start in starts]
-    begin += [_random_start(len(model.params), some[0], rng) for _ in range(_count_starts(model))]
-    is_convex = loss.by_class and model.is_linear
-    if is_convex:
-        begin = begin[:1]
+    begin += [_random_start(len(model.params), some[0], rng) for _ in range(RANDOM_STARTS)]
     with np.errstate(all="ignore"):
         if loss.of_residual:
             begin = [solve_linear_params(model.program, start, *some) for start in begin]
@@ -228,15 +222,7 @@ def lowest_of_nonlinear(
     # The sums of SciPy may differ from those that runs record in the last digits.
     value = min(value, objective(params)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
-    if loss.by_class and value < SEPARATED:
-        note = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
-        return Found(0.0, None, method, note)
-    return Found(value, params, method, "" if is_convex else MULTIPLE.format(len(begin)))
-
-
-def _count_starts(model: Model) -> int:
-    """Return the number of random starts: few where each takes long, as runs that end lower count too."""
-    return max(2, RANDOM_STARTS * MAX_PARAMS // max(MAX_PARAMS, len(model.params)))
+    return Found(value, params, method, MULTIPLE.format(len(begin)))
 
 
 def solve_linear_params(program: Program | Network, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from kernels import Model, fit, models
+from kernels.model.derivative_check import WrongProgramError, check_derivatives
 from kernels.model.evaluate import evaluate
 from kernels.model.models import make_model, make_model_for_columns
 
@@ -149,3 +150,20 @@ def test_inputs_of_a_text_are_all_columns():
     assert headings.coef("w").index.tolist() == ["Engine power", "hp"]
     with pytest.raises(ValueError, match=r"x must have shape \(n,\) or \(n, inputs\) for the model 'w @ x', not \(\)"):
         fit("w @ x", 3.0, [1.0])
+
+
+@pytest.mark.parametrize(("expression", "sizes"), FORMS, ids=[form[0] for form in FORMS])
+def test_programs_of_layers_are_checked_against_their_expressions(expression, sizes, monkeypatch):
+    model = Model(expression, PAIR, **sizes)
+    rng = np.random.default_rng(2)
+    x, theta = rng.normal(size=(30, 2)), rng.normal(size=(2, len(model.params)))
+    assert check_derivatives(model, x, theta) < 1e-8
+    last = model.network.layers[-1]
+    wrong = last.program._replace(derivatives=(last.program.residual, *last.program.derivatives[1:]))
+
+    def found(unit):
+        return wrong if unit.expression == last.expression else unit.program
+
+    monkeypatch.setattr("kernels.model.model.Model.formula", property(found))
+    with pytest.raises(WrongProgramError, match="the derivative by"):
+        check_derivatives(model, x, theta)
