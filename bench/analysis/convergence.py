@@ -21,6 +21,8 @@ RATES = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate
 
 # Larger data have no theory here: their matrices would take 160 MB.
 MAX_NUMBERS = 20_000_000
+# Eigenvalues of more parameters take seconds for each choice.
+MAX_PARAMS = 40
 
 # A squared loss this small, relative to the mean of y**2, is rounding; errors of sums are ten thousand times smaller.
 ROUNDING = 1e-24
@@ -75,8 +77,8 @@ def theory_tables(
     small batches on data that are not exact, which end at their noise and not at the solution, and those with weight
     decay, which end elsewhere.
 
-    Both tables are empty for models that are not linear, losses other than the squared one, or more numbers in X (for
-    small batches: in all H_b together) than `MAX_NUMBERS`.
+    Both tables are empty for models that are not linear, losses other than the squared one, more parameters than
+    `MAX_PARAMS`, or more numbers in X (for small batches: in all H_b together) than `MAX_NUMBERS`.
 
     Parameters
     ----------
@@ -150,7 +152,7 @@ def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -
     """Return the design matrix, or None where theory says nothing about these runs."""
     if frame.empty or not model.is_linear or make_loss(loss).name != "squared":
         return None
-    if len(np.asarray(x)) * len(model.params) > MAX_NUMBERS:
+    if len(np.asarray(x)) * len(model.params) > MAX_NUMBERS or len(model.params) > MAX_PARAMS:
         return None
     derivatives = model.design_matrix(x)
     with np.errstate(all="ignore"):

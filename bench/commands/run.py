@@ -42,6 +42,7 @@ from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
 from kernels.optimizers import make_optimizer
 from kernels.train.compile_together import Wanted, compile_later
+from kernels.train.slices import reference_cost
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -184,7 +185,8 @@ def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -
 def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
     """Return the rows of the configurations that are trained again."""
     size = len(result.frame)
-    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // len(data.y))))
+    epoch = len(data.y) * reference_cost(result.model)
+    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // epoch)))
     return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
 

@@ -16,8 +16,9 @@ from kernels.base.run import STATUS, Floats
 from kernels.compile.kinds import NUDGE, TOLERANCE, count_agreeing, is_exact, largest_error, largest_loss_error
 from kernels.model.param_columns import params_of_row
 from kernels.optimizers.schedules import learning_rates
+from kernels.train.slices import reference_cost
 
-# Samples of a check: the reference takes up to ten microseconds for each.
+# Samples of a check: the reference takes up to ten microseconds for each, with a model without vectors.
 SAMPLES = 20_000
 
 
@@ -54,7 +55,7 @@ def check(
         curves = result.run.curves(result.frame["config_id"].tolist())
     rows = []
     for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
-        epochs = max(1, min(settings.epochs, SAMPLES // result.clock.n))
+        epochs = max(1, min(settings.epochs, SAMPLES // (reference_cost(result.model) * result.clock.n)))
         options = fit_settings(row, settings, result.clock) | {
             "epochs": epochs,
             # A schedule may look ahead to the last epoch of the sweep.

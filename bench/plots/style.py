@@ -135,6 +135,18 @@ def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
+def columns_of_panels(count: int, height: float, most: int) -> tuple[Figure, list[Axes]]:
+    """Make a figure of panels with the same axes, at most `most` in a row, whose rows have a height in inches."""
+    rows = ceil(count / most)
+    figure = _make_figure(height * rows)
+    grid = figure.subplots(rows, ceil(count / rows), sharex=True, sharey=True, squeeze=False).ravel()
+    for spare in grid[count:]:
+        spare.remove()
+    axes = list(grid[:count])
+    _style_axes(axes)
+    return figure, axes
+
+
 def _make_figure(height: float) -> Figure:
     figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout=OnePassLayout())
     FigureCanvasAgg(figure)  # so that texts are measured once, for the layout and for the PNG

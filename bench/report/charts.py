@@ -14,6 +14,14 @@ RATE_CAPTION = (
     "runs. An optimizer with a wide, low line needs less tuning."
 )
 FIT_CAPTION = "The data and the curve fitted by the best run from each start."
+CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
+
+
+def fit_caption(run_data: RunData) -> str:
+    """Return the caption of the chart of data and fits."""
+    if run_data.result.model.vectors:
+        return "Predicted against observed values, of the best run from each start."
+    return FIT_CAPTION
 
 
 def loss_caption(run_data: RunData) -> str:
@@ -44,9 +52,14 @@ def effect_chart(run_data: RunData) -> RowChart:
 
 
 def fit_chart(run_data: RunData) -> FitCurves | None:
-    """Return the data and the curve of the best run from each start, in the table's units; None if there are none."""
+    """Return the data and the curve of the best run from each start, in the table's units; None if there are none.
+
+    Classes are no numbers to be compared with several inputs: `RunData.confusions` counts them.
+    """
     data, model, best = run_data.data, run_data.result.model, best_runs(run_data.frame)
     if data is None or best.empty or not model.inputs:
+        return None
+    if run_data.class_labels and (model.classes > 1 or len(model.inputs) > 1):
         return None
     ends = params_from_columns(model, best)
     return fit_curves(

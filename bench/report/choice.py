@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction
 from bench.report.run_data import RunData
+from bench.report.start_text import SEED, start_texts
 from bench.store.choice import Choice
 from bench.study.run_settings import choice_settings
 from bench.tables.ranking import recommended_choice, runs_of
@@ -37,6 +38,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     start = run_data.result.starts[run_data.frame.index.get_loc(handed_out.name)]
     tied = ranked[ranked["tied"] & (ranked.index != row.name)] if row["tied"] else ranked.head(0)
     seeds = [int(seed) for seed in np.unique(runs["seed"])]
+    text = start_texts(run_data).get(str(handed_out["init"]))
     rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
     return Choice(
         run_data.result.model,
@@ -50,6 +52,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         row,
         tied[[*choice_columns(ranked), "ratio"]].reset_index(drop=True),
         reproduction(run_data),
+        None if text is None or text.python is None else text.python.replace(SEED, str(handed_out["seed"])),
     )
 
 
@@ -74,6 +77,9 @@ def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
     """
     if run_data.study:
         return run_data.study.grid.init
+    texts = [text.toml for text in start_texts(run_data).values()]
+    if texts and all(text == "" for text in texts):
+        return None
     starts = run_data.result.starts[run_data.frame.index.get_indexer(runs.index)]
     found: dict[str, list[float]] = {}
     for name, start in zip(runs["init"].astype(str), starts.tolist(), strict=True):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from bench.analysis.surface import loss_surface
 from bench.plots.basins import basin_map
 from bench.plots.choices import best_optimizers
+from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.failures import skip_failed_figure
@@ -20,8 +21,18 @@ from bench.plots.row_charts import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
-from bench.report.charts import FIT_CAPTION, RATE_CAPTION, effect_chart, fit_chart, loss_caption, ratio_chart
+from bench.plots.weights import has_weights, weight_bars
+from bench.report.charts import (
+    CONFUSION_CAPTION,
+    RATE_CAPTION,
+    effect_chart,
+    fit_caption,
+    fit_chart,
+    loss_caption,
+    ratio_chart,
+)
 from bench.report.run_data import RunData
+from bench.tables.formatting import text
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
 
@@ -135,7 +146,20 @@ def _setting_importance(run_data: RunData) -> Drawn:
 
 def _fitted_curve(run_data: RunData) -> Drawn:
     chart = fit_chart(run_data)
-    return chart and (FIT_CAPTION, fitted_curve(chart, differences=run_data.criterion.has_mean))
+    return chart and (fit_caption(run_data), fitted_curve(chart, differences=run_data.criterion.has_mean))
+
+
+def _confusion(run_data: RunData) -> Drawn:
+    return (CONFUSION_CAPTION, confusion_maps(run_data.confusions)) if run_data.confusions else None
+
+
+def _weights(run_data: RunData) -> Drawn:
+    model, params = run_data.result.model, run_data.best_params
+    if params is None or not has_weights(model):
+        return None
+    labels = [text(label) for label in run_data.class_labels]
+    figure = weight_bars(model, params, labels=labels, standardized=run_data.is_standardized)
+    return "Weights of the inputs, of the best run of the best choice.", figure
 
 
 def _contours(run_data: RunData) -> Drawn:
@@ -217,6 +241,8 @@ FIGURES: dict[str, Callable[[RunData], Drawn]] = {
     "optimizer_ratios": _optimizer_ratios,
     "setting_importance": _setting_importance,
     "fitted_curve": _fitted_curve,
+    "confusion": _confusion,
+    "weights": _weights,
     "contours": _contours,
     "sensitivity": _sensitivity,
     "basin": _basin,

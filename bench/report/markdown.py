@@ -43,6 +43,7 @@ def render_markdown(
             "## Figures",
             *figures[:LEADING_FIGURES],
             *_details_section("More figures", figures[LEADING_FIGURES:]),
+            *_confusion_sections(run_data),
             "## Measurements and checks",
             checked,
             *(
@@ -56,6 +57,15 @@ def render_markdown(
             *_reproduction_section(run_data),
         ]
     )
+
+
+def _confusion_sections(run_data: RunData) -> list[str]:
+    """Return the confusion tables, each folded away."""
+    return [
+        part
+        for name, table in run_data.confusions.items()
+        for part in _details_section(f"Observed and predicted classes: {name}", [to_markdown(table)])
+    ]
 
 
 def _measurement_section(run_data: RunData, name: str, title: str) -> list[str]:

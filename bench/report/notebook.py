@@ -15,13 +15,17 @@ from numpy.typing import ArrayLike
 
 from bench.analysis.surface import loss_surface
 from bench.data.table import builtin
+from bench.data.units import curve_in_table_units
+from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
+from bench.plots.curves import fit_curves, fitted_curve
 from bench.plots.film.film import enclosing_decades, fit_film
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels
 from bench.store.results import SweepResult
+from bench.tables.confusion import confusion_table
 from bench.tables.formatting import display, text
 from bench.tables.loss_bands import loss_bands
 from bench.tables.phrases import describe_endings
@@ -29,6 +33,9 @@ from bench.tables.readable import readable_table
 from bench.tables.run_costs import choice_columns
 from bench.tables.standard_tables import best_choices
 from kernels import FitResult
+from kernels.data.samples import check_samples
+from kernels.losses.classes import encode_classes, takes_classes
+from kernels.model.param_columns import MOST_SPREAD
 
 # Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
@@ -61,10 +68,24 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
         return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
     if x is None or y is None or not np.isfinite(result.loss[0]):
         return _add_png_display(_loss_figure(result))
+    if result.model.vectors:
+        return _add_png_display(_predictions_figure(result, x, y))
     film = fit_film(result, x, y)
     figure = Figure(figsize=(WIDTH, HEIGHT))
     FrameRenderer(figure, film).draw(-1)
     return _add_png_display(figure)
+
+
+def _predictions_figure(result: FitResult, x: ArrayLike, y: ArrayLike) -> Figure:
+    """Draw predicted against observed values, or the confusion table of classes."""
+    columns, targets = check_samples(result.model, x, encode_classes(result.classes, y, None, None)[0])
+    x = np.stack(columns, axis=1)
+    if takes_classes(result.criterion):
+        labels = result.classes.labels if result.classes else range(max(2, result.model.classes))
+        table = confusion_table(targets, result.model.predict(result.params, x), result.criterion, list(labels))
+        return confusion_maps({"": table})
+    curve = curve_in_table_units(result.model, result.criterion, None)
+    return fitted_curve(fit_curves(curve, x, targets, params_by_name={"fit": result.params}))
 
 
 @rc_context(STYLE)
@@ -123,8 +144,7 @@ def _main_figure(result: SweepResult) -> tuple[Figure, str]:
 
 def fit_html(result: FitResult) -> str:
     """Return a fit as HTML: parameters, loss and status beside the loss curve."""
-    rows = {name: f"{value:.10g}" for name, value in zip(result.model.params, result.params, strict=True)}
-    rows |= {
+    rows = _describe_params(result) | {
         "loss": f"{result.kept.loss:.10g}",
         "status": result.status,
         "epochs": text(result.epochs),
@@ -132,6 +152,19 @@ def fit_html(result: FitResult) -> str:
     }
     about = f"Loss of {result.model.expression} against epochs, from {text(result.loss[0])} to {text(result.loss[-1])}"
     return _side_by_side(result.model.expression, _facts_table(rows), _image_tag(plot_fit(result), about, width=400))
+
+
+def _describe_params(result: FitResult) -> dict[str, str]:
+    """Return the parameters by name, of a vector of many numbers their shape, the least and the greatest."""
+    if len(result.params) <= MOST_SPREAD:
+        return {name: f"{value:.10g}" for name, value in zip(result.model.params, result.params, strict=True)}
+    vectors = {name: result.coef(name) for name in result.model.vectors}
+    return {
+        name: f"{text(' by '.join(map(str, values.shape)))} numbers from {values.min():.4g} to {values.max():.4g}"
+        if values.size > 1
+        else f"{values.item():.10g}"
+        for name, values in vectors.items()
+    }
 
 
 def sweep_html(result: SweepResult) -> str:

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report.answer import SAID_BY_ANSWER, find_answer
+from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
 from bench.report.page_data import page_data
 from bench.report.play_data import PLAYED
@@ -44,7 +45,7 @@ PAGE_SCRIPTS += [
 ]
 EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 # The page draws these itself, and does not embed them as pictures.
-INTERACTIVE_FIGURES = ("loss_", "fitted_", "rate_map", "sensitivity", "optimizer_", "setting_")
+INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")
 MAX_PAGE_BYTES = 5_500_000
 MAX_SEEDS = 20
 NO_CURVE = "The model has no inputs: there are no data for a curve."
@@ -116,6 +117,9 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         standardized_losses=run_data.scaling is not None and run_data.has_standardized_losses,
         not_played=_explain_missing_paths(run_data),
         fitted=chart_data.get("fit") is not None,
+        fit_title=_fit_title(run_data),
+        confusions=_confusion_sheets(run_data) if answer else [],
+        confusion_caption=CONFUSION_CAPTION,
         no_fit=_explain_missing_fit(run_data),
         choices=[
             (titles[name], text_table(readable_table(name, table, run_data.samples)))
@@ -199,6 +203,12 @@ def _explain_missing_paths(run_data: RunData) -> str:
         return run_data.missing_data
     if not run_data.result.model.inputs:
         return NO_CURVE
+    if run_data.result.model.vectors:
+        count = format_count(len(run_data.result.model.params), "parameter")
+        return (
+            f"Runs of models with vectors are not played: their paths, of {count}, are left out, and a plane of two "
+            "of these shows little of the loss surface. The weights of the best run are among the figures."
+        )
     if run_data.criterion.name not in PLAYED:
         return f"The page cannot compute the loss {run_data.criterion.name}."
     if "paths" in run_data.evidence:
@@ -213,6 +223,18 @@ def _explain_missing_fit(run_data: RunData) -> str:
     if not run_data.result.model.inputs:
         return NO_CURVE
     return "No run ended at finite parameters."
+
+
+def _fit_title(run_data: RunData) -> str:
+    """Return the heading of the section on data and fits."""
+    if run_data.class_labels:
+        return "Observed and predicted classes"
+    return "Predicted against observed" if run_data.result.model.vectors else "Fitted curve"
+
+
+def _confusion_sheets(run_data: RunData) -> list[dict[str, Any]]:
+    """Return the confusion tables with their titles."""
+    return [{"title": name, "table": text_table(table)} for name, table in run_data.confusions.items()]
 
 
 def _measurement_sections(run_data: RunData, titles: dict[str, str], checked: str) -> list[dict[str, Any]]:

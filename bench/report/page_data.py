@@ -8,10 +8,11 @@ from matplotlib.colors import to_hex
 
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
-from bench.report.charts import FIT_CAPTION, RATE_CAPTION, effect_chart, fit_chart, loss_caption, ratio_chart
+from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
 from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, shrink_codes, to_float32
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
+from bench.report.start_text import start_texts
 from bench.tables.formatting import label, text
 from bench.tables.outcomes import ALL_STARTS, SPREAD, start_families
 from bench.tables.phrases import format_count
@@ -19,6 +20,7 @@ from bench.tables.run_costs import COST_SETTINGS, choice_columns
 from bench.tables.seconds import KERNEL
 from bench.tables.typical_runs import best_runs
 from kernels.data.marks import thin_marks
+from kernels.model.param_columns import array_columns, param_columns
 
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
 # each curve has.
@@ -37,18 +39,22 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     Of more configurations than a page can hold only every second, third, ... is included, and the page says so.
     """
     frame = run_data.frame
-    params = [f"param_{name}" for name in run_data.result.model.params]
+    model = run_data.result.model
+    arrays = array_columns(model)
+    params = [name for name in param_columns(model) if name not in arrays]
+    texts = start_texts(run_data)
     settings = [*choice_columns(frame), "init", "seed"]
     held_out = [name for name in ("validation_loss",) if name in frame]
     numbers = [*NUMBERS, *held_out, *params]
     # Eight bytes for each number, the id and the start, and about two for each setting.
-    room = ROW_BYTES // (8 * (len(numbers) + 1 + len(params)) + 2 * len(settings))
+    written = 0 if texts else len(model.params)
+    room = ROW_BYTES // (8 * (len(numbers) + 1 + written) + 2 * len(settings))
     every = -(-len(frame) // room) or 1
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
     measures = _measures(run_data)
     compared = ratio_chart(run_data)
-    starts, start_of = np.unique(run_data.result.starts[::every], axis=0, return_inverse=True)
+    starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
     return {
         "total": len(frame),
         "count": len(rows),
@@ -72,7 +78,9 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "labels": {name: label(name) for name in [*settings, "status", *numbers]} | {"shuffle": "order"},
         "params": params,
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
-        "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": len(params)},
+        "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": written},
+        "start_texts": [texts[name]._asdict() for name in encoded["init"]["values"]] if texts else None,
+        "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
         "compared": compared and compared.to_data(),
         "effects": effect_chart(run_data).to_data(),
@@ -220,7 +228,7 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
         "titles": [text(title) for title in chart.titles],
         "limits": chart.limits,
         "data": format_count(chart.total, "sample"),
-        "caption": FIT_CAPTION,
+        "caption": fit_caption(run_data),
         **{name: pack(to_float32(values)) for name, values in (("x", chart.x), ("y", chart.y), ("at", chart.across))},
         "runs": [
             {

@@ -35,12 +35,13 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         The rows of the run that are on the page, whose settings have codes there.
     """
     paths = run_data.evidence.get("paths")
-    if run_data.data is None or paths is None or paths.empty or not run_data.result.model.inputs:
+    model = run_data.result.model
+    if run_data.data is None or paths is None or paths.empty or not model.inputs or model.vectors:
         return None
     loss = run_data.criterion
     if loss.name not in PLAYED:
         return None
-    model, scaling = run_data.result.model, run_data.scaling
+    scaling = run_data.scaling
     columns, y = check_samples(model, run_data.data.x, run_data.data.y)
     some = spread_evenly(range(y.size), MAX_SAMPLES)
     scales = ([[0.0, 1.0]] * len(columns), [0.0, 1.0])

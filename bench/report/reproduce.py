@@ -1,14 +1,17 @@
 """Python and TOML that reproduce one configuration; the page inserts the settings of the row."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tomli_w
 
 from bench.report.run_data import RunData
+from bench.report.start_text import DRAWN, name_of_mlp, start_texts
 from bench.study.load import to_table
 from bench.study.run_settings import shared_settings
 from bench.study.schema import DataTable, RunTable
+from kernels import Model
 from kernels.losses import make_loss
 from kernels.losses.classes import takes_classes
 
@@ -59,6 +62,7 @@ def _python_parts(run_data: RunData) -> list[str]:
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
     head = [
         *_rule_comments(run_data),
+        *(["import numpy as np"] if any(DRAWN in str(one.python) for one in start_texts(run_data).values()) else []),
         *imports,
         "from kernels import Model, fit",
         *(["from kernels.base.plugins import load_plugin"] if run_data.plugins else []),
@@ -121,8 +125,8 @@ def _toml_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
     tables: dict[str, Any] = {
         "name": "one",
-        "data": PLACEHOLDER_TABLE | held_out_shares(run_data),
-        "model": {"expression": model.expression, "inputs": list(model.inputs)},
+        "data": PLACEHOLDER_TABLE | ({"x": list(model.inputs)} if model.vectors else {}) | held_out_shares(run_data),
+        "model": _model_table(model),
         "run": {name: value for name, value in common_settings(run_data).items() if value is not None},
     }
     if run_data.study:
@@ -131,3 +135,12 @@ def _toml_parts(run_data: RunData) -> list[str]:
     run = tables.pop("run")
     comments = "".join(f"{line}\n" for line in _rule_comments(run_data))
     return [comments + tomli_w.dumps(tables) + "\n", "\n" + tomli_w.dumps({"run": run})]
+
+
+def _model_table(model: Model) -> dict[str, Any]:
+    """Return the table of a model in a study; the inputs of one with vectors are all columns, or groups of them."""
+    inputs: Any = model.given_inputs
+    if not model.vectors:
+        return {"expression": model.expression, "inputs": list(model.inputs)}
+    expression = name_of_mlp(model) or model.expression
+    return {"expression": expression} | ({"inputs": dict(inputs)} if isinstance(inputs, Mapping) else {})

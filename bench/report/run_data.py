@@ -21,6 +21,7 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
+from bench.tables.confusion import confusion_table
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.loss_bands import loss_bands
@@ -38,6 +39,7 @@ from bench.tables.verdict import describe_solution, describe_units, headline, ve
 from bench.tables.winners import confirm, is_confirmed
 from kernels.base.run import Floats
 from kernels.losses import make_loss
+from kernels.losses.classes import Label, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import params_of_row
 from kernels.train.yardstick import Yardstick
@@ -330,20 +332,52 @@ class RunData:
             **classes,
         }
 
-    def _describe_metric(self) -> dict[str, str]:
-        """Say how good the best run of the best choice is by the metric of the loss, such as the accuracy."""
-        metric, data = self.criterion.metric, self.data
+    @cached_property
+    def best_params(self) -> Floats | None:
+        """The parameters of the best run of the best choice, shape (P,); None if no run of it ended."""
         own = runs_of(self.frame, recommended_choice(self.ranked))
         ended = own[np.isfinite(own["final_loss"])]
-        if metric is None or data is None or ended.empty:
+        return None if ended.empty else params_of_row(self.result.model, ended.loc[ended["final_loss"].idxmin()])
+
+    @cached_property
+    def predictions(self) -> dict[str, tuple[Floats, Floats]]:
+        """The values of the model with `best_params`, and the targets: on training samples, and on held-out ones.
+
+        Empty without the data.
+        """
+        if self.data is None or self.best_params is None:
             return {}
-        run = ended.loc[ended["final_loss"].idxmin()]
-        params = params_of_row(self.result.model, run)
-        sentence = f"{text(metric.value(self.result.model.predict(params, data.x), data.y))} on the training samples"
-        if data.validation is not None:
-            x, y = data.validation
-            sentence += f", {text(metric.value(self.result.model.predict(params, x), y))} on those for validation"
-        return {metric.name.capitalize(): f"{sentence}, of the best run of this choice."}
+        samples = {"the training samples": (self.data.x, self.data.y)}
+        samples |= {} if self.data.validation is None else {"those for validation": self.data.validation}
+        return {name: (self.result.model.predict(self.best_params, x), y) for name, (x, y) in samples.items()}
+
+    def _describe_metric(self) -> dict[str, str]:
+        """Say how good the best run of the best choice is by the metric of the loss, such as the accuracy."""
+        metric = self.criterion.metric
+        if metric is None or not self.predictions:
+            return {}
+        said = ", ".join(f"{text(metric.value(*both))} on {name}" for name, both in self.predictions.items())
+        return {metric.name.capitalize(): f"{said}, of the best run of this choice."}
+
+    @property
+    def class_labels(self) -> list[Label]:
+        """The labels of the classes; an empty list for losses without classes."""
+        if not takes_classes(self.criterion):
+            return []
+        classes = self.result.classes
+        return list(classes.labels if classes else range(max(2, self.result.model.classes)))
+
+    @cached_property
+    def confusions(self) -> dict[str, pd.DataFrame]:
+        """The confusion tables of the best run of the best choice, by the samples; empty for losses without classes."""
+        labels = self.class_labels
+        if not labels:
+            return {}
+        titles = {"the training samples": "Training samples", "those for validation": "Held-out samples"}
+        return {
+            titles[name]: confusion_table(y, scores, self.criterion, labels)
+            for name, (scores, y) in self.predictions.items()
+        }
 
     @property
     def samples(self) -> int:

@@ -39,6 +39,8 @@ class Choice:
         The other choices tied with the best one; empty if this one is not tied with it.
     recipe : dict
         "python" and "toml" -> the text before and after the settings.
+    rule : str or None
+        Python that gives `init`, where these are many numbers; empty where `fit` starts there by itself.
     """
 
     model: Model
@@ -52,6 +54,7 @@ class Choice:
     row: pd.Series
     ties: pd.DataFrame
     recipe: dict[str, list[str]] = field(repr=False)
+    rule: str | None = None
 
     def __str__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
@@ -86,8 +89,10 @@ class Choice:
     def code(self) -> str:
         """Return Python that trains this choice."""
         head, tail = self.recipe["python"]
-        given = {"init": self.init.tolist(), **self.settings, "seed": self.seed}
-        return head + "".join(f"    {name}={value!r},\n" for name, value in given.items()) + tail
+        init = repr(self.init.tolist()) if self.rule is None else self.rule
+        given = {name: repr(value) for name, value in {**self.settings, "seed": self.seed}.items()}
+        lines = ({"init": init} if init else {}) | given
+        return head + "".join(f"    {name}={value},\n" for name, value in lines.items()) + tail
 
     def to_study(self) -> str:
         """Return a study, a TOML text, of this choice alone with all its starts and seeds."""

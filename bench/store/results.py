@@ -145,13 +145,13 @@ class SweepResult(Ranked):
 
     @cached_property
     def classes(self) -> Classes | None:
-        """The labels of the classes 0 and 1, where y held labels."""
+        """The labels of the classes 0, 1, ..., where y held labels."""
         try:
             recorded = read_table_of(self.run.folder, "settings").get("classes")
         except DamagedError:
             return None
         labels = None if recorded is None or recorded.empty else json.loads(recorded.iloc[0])
-        return Classes((labels[0], labels[1])) if labels else None
+        return Classes(tuple(labels)) if labels else None
 
     @cached_property
     def confirmation(self) -> "SweepResult | None":

@@ -233,7 +233,12 @@ def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
 
 def _evaluate(problem: Problem, theta: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
     """Return the arguments of the loss and the derivatives of the model, for one sample."""
-    program, loss, tape = problem.model.formula, make_loss(problem.loss), theta[0].tape
+    if problem.model.vectors:
+        raise UnavailableError("the operations of models with vectors are not counted")
+    loss, tape = make_loss(problem.loss), theta[0].tape
+    if loss.by_class:
+        raise UnavailableError(f"the operations of {loss.name} are not counted")
+    program = problem.model.formula
     x, y = tape.symbols(program.inputs, by_sample=True), tape.symbol(by_sample=True)
     values = [*theta, *x, y if loss.of_residual else 0.0, *program.constants]
     for function, operands in program.instructions:

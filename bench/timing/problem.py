@@ -10,6 +10,7 @@ from kernels.base.run import Floats
 from kernels.compile.kinds import NO_TARGETS, largest_error, largest_loss_error
 from kernels.model.models import quadratic
 from kernels.optimizers.schedules import learning_rates
+from kernels.train.slices import reference_cost
 
 exponential = Model("a*exp(b*x) + c")
 
@@ -70,6 +71,11 @@ class Problem:
     def sample_updates(self) -> int:
         """Samples visited by all runs together."""
         return self.updates * self.batch_size
+
+    @property
+    def reference_cost(self) -> int:
+        """What the reference needs, in sample-updates of a model without vectors."""
+        return self.sample_updates * reference_cost(self.model)
 
     def linear_system(self) -> tuple[Floats, Floats]:
         """Return the matrix D, shape (n, P), and the targets t of a linear model: its residual is D theta - t."""

@@ -23,6 +23,7 @@ from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.compile_together import Wanted, compile_together
+from kernels.train.slices import reference_cost
 
 EPOCHS = 8
 ROUNDS = 9
@@ -31,14 +32,17 @@ ROUNDS = 9
 DRIFT = 0.05
 SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and the last per cent does not matter
 # An epoch of the reference is timed on at most this many samples.
-SLOW_SAMPLES = 200
+SLOW_SAMPLES, MOST_SLOWDOWN = 200, 10
+# The weights that a call updates, of all samples together.
+MOST_WEIGHTS = 50_000_000
 
 
 def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
     """Time an update of each kernel for all settings that decide how long it takes.
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates; for
-    `lanes` it is a run's share of a block. A kernel that does not give what the reference gives is not timed.
+    `lanes` it is a run's share of a block. With many weights they are on a part of the samples. A kernel that does not
+    give what the reference gives is not timed.
 
     Parameters
     ----------
@@ -94,10 +98,20 @@ def _make_problems(
         rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], width)
         starts = np.tile(result.starts[place], (width, 1))
         settings = row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss, row.get("dtype", "float64")
-        batch = Problem(result.model, columns, y, starts, rates, *settings)
-        short = batch.part(runs=1, epochs=1, samples=max(SLOW_SAMPLES, batch.batch_size))
+        batch = _affordable_part(Problem(result.model, columns, y, starts, rates, *settings))
+        few = SLOW_SAMPLES // min(MOST_SLOWDOWN, reference_cost(result.model))
+        short = batch.part(runs=1, epochs=1, samples=max(few, batch.batch_size))
         about: dict[str, Any] = {name: row[name] for name in cost_columns(frame)}
         yield about, {"reference": short, "fused": batch.part(runs=1), "lanes": batch}
+
+
+def _affordable_part(problem: Problem) -> Problem:
+    """Return the problem, or of a model with many weights fewer of its samples, and if need be of its epochs."""
+    if not problem.model.vectors:
+        return problem
+    of_sample = problem.inits.size
+    part = problem.part(samples=max(problem.batch_size, MOST_WEIGHTS // (of_sample * problem.epochs)))
+    return part.part(epochs=max(1, min(problem.epochs, MOST_WEIGHTS // (of_sample * part.y.size))))
 
 
 def _kernels_of(problems: Mapping[str, Problem]) -> Iterator[Wanted]:

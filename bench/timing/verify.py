@@ -11,11 +11,12 @@ import numpy as np
 
 from bench.timing.problem import Errors, Problem, Trained, errors
 from bench.timing.variants import BY_NAME, Call, Variant
+from kernels.train.slices import reference_cost
 
-# The reference takes about ten microseconds for a sample-update: this many take a second.
+# The reference takes about ten microseconds for a sample-update of a model without vectors: this many take a second.
 MOST_SAMPLE_UPDATES = 100_000
 # In larger problems, the reference trains a block of lanes and one more run, on this many samples in all.
-SOME, PART = 33, 5_000
+SOME, PART, LEAST = 33, 5_000, 16
 
 Value = TypeVar("Value")
 
@@ -50,7 +51,7 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
         the reference and `fused` is no substitute.
     """
     call = variant.ready(problem)
-    if problem.sample_updates > MOST_SAMPLE_UPDATES:
+    if problem.reference_cost > MOST_SAMPLE_UPDATES:
         verify(variant, _part(problem))
     wanted, bound = _reference_result(problem), variant.bound(problem)
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
@@ -78,17 +79,18 @@ def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem]
 
 @_once_per_problem
 def _part(problem: Problem) -> Problem:
-    return problem.part(runs=SOME, epochs=1, samples=PART // SOME)
+    samples = PART // SOME // reference_cost(problem.model)
+    return problem.part(runs=SOME, epochs=1, samples=max(LEAST, samples))
 
 
 @_once_per_problem
 def _reference_result(problem: Problem) -> Trained:
     """Return the reference's result, for all runs or for the first one alone; see `verify`."""
     reference, fused = BY_NAME["reference"], BY_NAME["fused"]
-    if problem.sample_updates <= MOST_SAMPLE_UPDATES:
+    if problem.reference_cost <= MOST_SAMPLE_UPDATES:
         return reference.ready(problem)()
     one = problem.part(runs=1)
-    known = one if one.sample_updates <= MOST_SAMPLE_UPDATES else _part(one)
+    known = one if one.reference_cost <= MOST_SAMPLE_UPDATES else _part(one)
     wanted = reference.ready(known)()
     off = errors(fused.ready(known)(), wanted, known.y).largest
     if off <= fused.bound(known):

@@ -9,8 +9,10 @@ from bench.study.schema import Study
 from bench.timing.problem import Problem
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.verify import MOST_SAMPLE_UPDATES
+from kernels import Model
 from kernels.data.samples import check_batch_size, check_samples
 from kernels.optimizers.schedules import learning_rates
+from kernels.train.slices import reference_cost
 
 # Against which all others are measured; where it is not verified, another takes its place.
 BASELINE = "fused"
@@ -18,6 +20,8 @@ BASELINE = "fused"
 UPDATES = 80_000
 BATCH_UPDATES = 32_000_000
 BATCH_RUNS = 1024
+# Fewer runs of models with so many parameters that all starts would be more numbers.
+MOST_NUMBERS, LEAST_RUNS = 10_000_000, 64
 # Samples of an epoch, and sample-updates of a call, that a slow variant is given.
 SLOW_SAMPLES = 10_000
 SLOW_UPDATES = 1_000
@@ -46,7 +50,7 @@ def study_problems(
     model, grid = study.make_model(data), study.make_grid()
     columns, y = check_samples(model, data.x, data.y)
     lr, start = float(grid.lr.min()), grid.starts(model)[0, 0]
-    epochs = min(study.run.epochs, max(1, UPDATES // y.size))
+    epochs = min(study.run.epochs, max(1, UPDATES // (y.size * _weight(model))))
     rates = learning_rates(grid.schedule[0], lr, epochs)[:, np.newaxis]
     size = check_batch_size(batch_size, y.size)
     settings = (size, shuffle, 0, optimizer, study.run.loss)
@@ -61,13 +65,16 @@ def study_problems(
 
 def batch_of_runs(problem: Problem) -> Problem:
     """Return many runs of the same kind, at rates up to that of the one."""
-    part = problem.part(samples=max(problem.batch_size, BATCH_UPDATES // BATCH_RUNS))
-    part = part.part(epochs=max(1, BATCH_UPDATES // (BATCH_RUNS * part.y.size)))
-    return replace(
-        part,
-        inits=np.tile(part.inits, (BATCH_RUNS, 1)),
-        rates=part.rates * np.geomspace(0.1, 1, BATCH_RUNS),
-    )
+    runs = max(LEAST_RUNS, min(BATCH_RUNS, MOST_NUMBERS // len(problem.model.params)))
+    updates = BATCH_UPDATES // (runs * _weight(problem.model))
+    part = problem.part(samples=max(problem.batch_size, updates))
+    part = part.part(epochs=max(1, updates // part.y.size))
+    return replace(part, inits=np.tile(part.inits, (runs, 1)), rates=part.rates * np.geomspace(0.1, 1, runs))
+
+
+def _weight(model: Model) -> int:
+    """Return how many times as long a sample-update takes in kernels as with four parameters."""
+    return max(1, len(model.params) // 4) if model.vectors else 1
 
 
 def problem_for(variant: Variant, problem: Problem, batch: Problem) -> Problem:
@@ -78,10 +85,12 @@ def problem_for(variant: Variant, problem: Problem, batch: Problem) -> Problem:
         own = replace(own, inits=np.tile(own.inits, (FOR_THREADS, 1)), rates=rates)
     if not variant.slow:
         return own
-    return own.part(samples=SLOW_SAMPLES, epochs=max(1, SLOW_UPDATES // min(SLOW_SAMPLES, own.y.size)))
+    cost = reference_cost(own.model)
+    samples = max(own.batch_size, SLOW_SAMPLES // cost)
+    return own.part(samples=samples, epochs=max(1, SLOW_UPDATES // cost // min(samples, own.y.size)))
 
 
 def _diverges(problem: Problem) -> bool:
     """Return whether the run does not stay finite, by the reference too where it has the time."""
-    kernels = [BASELINE, "reference"] if problem.sample_updates <= MOST_SAMPLE_UPDATES else [BASELINE]
+    kernels = [BASELINE, "reference"] if problem.reference_cost <= MOST_SAMPLE_UPDATES else [BASELINE]
     return not any(np.isfinite(BY_NAME[name].ready(problem)().losses).all() for name in kernels)

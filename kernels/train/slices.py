@@ -5,10 +5,19 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from kernels.base.run import MAX_EPOCHS, Marks
+from kernels.model.model import Model
 
 SLICE_SECONDS = 0.05
 FIRST_SLICE = 1_000_000  # sample-updates of a compiled kernel
 REFERENCE_SLOWDOWN = 1000  # how many times as long the reference takes
+
+
+def reference_cost(model: Model) -> int:
+    """Return how many times as long the reference takes for a sample as with a model without vectors."""
+    if model.network is None:
+        return 1
+    units = sum(layer.units for layer in model.network.layers)
+    return 8 * units + len(model.params) // 100
 
 
 def train_in_slices(

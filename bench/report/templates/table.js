@@ -75,6 +75,7 @@ function asCode(row, language) {
   const quote = (name) => JSON.stringify(settings[name].values[settings[name].codes[row]]);
   const first = starts.size * starts.codes[row];
   const start = Array.from(starts.values.subarray(first, first + starts.size), number);
+  const rule = startRule(row);
   const parameters = run.params.map((name) => name.replace("param_", ""));
   const [head, tail] = run.recipe[language];
   const rate = number(settings.lr.values[settings.lr.codes[row]]);
@@ -88,7 +89,8 @@ function asCode(row, language) {
   };
   const shuffled = settings.shuffle.values[settings.shuffle.codes[row]];
   if (language === "python") {
-    const lines = { init: `[${start.join(", ")}]`, ...given, shuffle: shuffled ? "True" : "False" };
+    const init = rule ? rule.python.replace("{seed}", given.seed) : `[${start.join(", ")}]`;
+    const lines = { ...(init ? { init } : {}), ...given, shuffle: shuffled ? "True" : "False" };
     return (
       head +
       Object.entries(lines)
@@ -99,10 +101,15 @@ function asCode(row, language) {
   }
   const lines = { ...given, shuffle: shuffled };
   const pairs = parameters.map((name, i) => `${name} = ${start[i]}`);
+  const numbered = run.listed ? `[${start.join(", ")}]` : `{ ${pairs.join(", ")} }`;
+  const init = rule ? rule.toml : `{ start = ${numbered} }`;
   return `${head}[grid]\n${Object.entries(lines)
     .map(([name, value]) => `${name} = ${value}\n`)
-    .join("")}init = { start = { ${pairs.join(", ")} } }\n${tail}`;
+    .join("")}${init ? `init = ${init}\n` : ""}${tail}`;
 }
+
+// Many numbers are given by the rule that draws them, where there is one.
+const startRule = (row) => run.start_texts?.[settings.init.codes[row]];
 
 function copyButtons(row) {
   const languages = [
@@ -111,7 +118,9 @@ function copyButtons(row) {
   ];
   return languages.map(([language, name]) => {
     const button = make("button", { type: "button", textContent: name });
-    button.setAttribute("aria-label", `Copy ${choice(codesOf(row))} as ${name}`);
+    const reason = startRule(row)?.reason;
+    if (reason) Object.assign(button, { disabled: true, title: reason });
+    button.setAttribute("aria-label", `Copy ${choice(codesOf(row))} as ${name}${reason ? `: ${reason}` : ""}`);
     button.addEventListener("click", () => copy(asCode(row, language)));
     return button;
   });

@@ -1,5 +1,6 @@
 """What the page hands out for copying gives what the page announces: run as Python, as a study and as a command."""
 
+import json
 import re
 import shlex
 from html import unescape
@@ -18,6 +19,7 @@ from bench.store.tuning import load_tuning
 from bench.study.load import load_study, to_toml
 from bench.study.suite import load_suite
 from bench.tables.ranking import recommended_choice, runs_of
+from kernels.model.param_columns import params_from_columns
 
 RNG = np.random.default_rng(3)
 ROWS = 60
@@ -43,6 +45,11 @@ KINDS = {
     "target": LINEAR | {"run": "target = 0.9"},
     "float32": LINEAR | {"grid": 'dtype = "float32"\ninit = [0.0, 0.0]'},
     "plug-in": LINEAR | {"optimizer": "halved"},
+    "vector": LINEAR | {"model": "w @ x + b"},
+    "vector of classes": LINEAR | {"model": "W @ x + b", "y": "good", "grid": "", "run": 'loss = "softmax"'},
+    "hidden layer": LINEAR | {"model": "mlp(12)", "grid": ""},
+    "hidden layer from draws": LINEAR | {"model": "mlp(12)", "grid": 'init = "normal:0.5:2"'},
+    "hidden layer from zeros": LINEAR | {"model": 'mlp(12, "relu")', "grid": 'init = "zero"'},
 }
 PLUGIN = """
 from kernels import register_optimizer
@@ -61,7 +68,7 @@ def write_study_file(
     (folder / "table.csv").write_text("\n".join(lines) + "\n", "utf-8")
     source = f'builtin = "{builtin}"' if builtin else f'path = "table.csv"\nx = ["hp"]\ny = "{y}"\nstandardize = true'
     text = (
-        f'name = "one"\n[data]\n{source}\n{data}\n[model]\nexpression = "{model}"\n'
+        f'name = "one"\n[data]\n{source}\n{data}\n[model]\nexpression = {json.dumps(model)}\n'
         f"[grid]\nlr = [0.01, 0.1]\nbatch_size = [1]\nseed = [0, 1]\nshuffle = true\n"
         f'optimizer = "{optimizer}"\n{grid}\n'
         f'[run]\nepochs = 6\nkernel = "fused"\nconfirm = 5\n{run}\n'
@@ -97,7 +104,7 @@ def check_python(code, run_data):
     exec(code, made)
     result, row = made["result"], recommended_choice(run_data.ranked)
     own = runs_of(run_data.frame, row)
-    params = own[[f"param_{name}" for name in result.model.params]].to_numpy(float)
+    params = params_from_columns(result.model, own)
     same = np.flatnonzero((params == result.params).all(axis=1))
     assert same.size
     assert result.kept.loss == own["final_loss"].iloc[same[0]]
