@@ -17,7 +17,7 @@ from kernels.base.run import Floats
 from kernels.model.expression import Call, Name, Node, Number, parse
 from kernels.model.functions import erf
 from kernels.model.model import Model
-from kernels.model.network import Network, run_network, value_of
+from kernels.model.network import Network, run_network, values_of
 from kernels.model.program import Program, numpy_function
 
 Flags = NDArray[np.bool_]
@@ -115,7 +115,7 @@ def _check_layers(network: Network, theta: Floats, columns: tuple[Floats, ...]) 
         for point in theta:
             with np.errstate(all="ignore"):
                 before = run_network(network, point, x, np.zeros(1)).values[:number]
-            points.append([float(np.ravel(value_of(symbol, 0, point, x, before))[0]) for symbol in layer.symbols])
+            points.append([float(np.ravel(values_of(symbol, 1, point, x, before))[0]) for symbol in layer.symbols])
         own = np.stack([columns[place] for place in layer.columns], axis=1) if layer.columns else None
         errors.append(check_derivatives(unit, own, points))
     return max(errors)

@@ -9,6 +9,7 @@ The meaning of ``w @ x`` is ``np.add.reduce(w * x)``, in NumPy's order of additi
 derivative of the loss of a sample by a symbol, the gradient of a scalar is s, and that of a weight s times its input.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
@@ -177,21 +178,32 @@ def _places(symbol: Symbol, units: int) -> range:
 
 
 class Term(NamedTuple):
-    """The derivatives of n samples by the parameters that a unit has of a symbol: s times each row of the source.
+    """The derivatives of n samples by the parameters of a symbol: that of unit k by its weight f is s_k * source_f.
 
     Attributes
     ----------
-    first : int
-        The place of the first parameter.
-    slope : array, shape (n,)
-        The derivatives s by the symbol.
+    symbol : Symbol
+    slope : array, shape (units, n)
+        The derivatives s by the symbol of each unit.
     source : array, shape (size, n), or None
         The inputs or the hidden units of a dot; None for a scalar.
     """
 
-    first: int
+    symbol: Symbol
     slope: Floats
     source: Floats | None
+
+    @property
+    def places(self) -> slice:
+        """The places of the parameters, those of a unit side by side."""
+        return slice(self.symbol.first, self.symbol.first + len(self.slope) * self.symbol.size)
+
+    def sums(self) -> Floats:
+        """Return the sums over the samples, shape (units * size,), in NumPy's order; that of -0.0s is -0.0."""
+        if self.source is None:
+            return np.asarray(np.add.reduce(np.ascontiguousarray(self.slope), axis=-1, initial=-0.0))
+        found = [np.add.reduce(np.ascontiguousarray(one * self.source), axis=-1, initial=-0.0) for one in self.slope]
+        return np.concatenate(found)
 
 
 class Forward(NamedTuple):
@@ -201,18 +213,18 @@ class Forward(NamedTuple):
     ----------
     values : list of array, shape (units, n)
         Of each layer; those of the last are the scores, or the residual.
-    derivatives : list of list of list of array
-        Those of the unit's value by each symbol: of each layer, unit and symbol.
+    derivatives : list of list of array
+        Those of the units' values by each symbol, of each layer: with units and samples as axes, or fewer.
     """
 
     network: Network
     theta: Floats
     x: Floats
     values: list[Floats]
-    derivatives: list[list[list[Floats]]]
+    derivatives: list[list[Floats]]
 
     def terms(self, slopes: Floats) -> Iterator[Term]:
-        """Yield the derivatives of the loss, in the order of layers, the last first, of units and of symbols.
+        """Yield the derivatives of the loss by each symbol, those of the last layer first.
 
         Parameters
         ----------
@@ -220,25 +232,22 @@ class Forward(NamedTuple):
             The derivatives of the loss by the scores.
         """
         for number in reversed(range(len(self.network.layers))):
-            layer, before = self.network.layers[number], None
-            for unit in range(layer.units):
-                for symbol, derivative in zip(layer.symbols, self.derivatives[number][unit], strict=True):
-                    slope, first = slopes[unit] * derivative, symbol.first + unit * symbol.size
-                    if symbol.source == SCALAR:
-                        yield Term(first, slope, None)
-                        continue
-                    yield Term(first, slope, self.source_of(symbol))
-                    if symbol.source == HIDDEN:
-                        part = slope * self.theta[first : first + symbol.size, np.newaxis]
-                        before = part if before is None else before + part
+            layer, of_hidden = self.network.layers[number], []
+            for symbol, derivative in zip(layer.symbols, self.derivatives[number], strict=True):
+                source = None if symbol.source == SCALAR else _source(symbol, self.x, self.values)
+                term = Term(symbol, np.broadcast_to(slopes * derivative, slopes.shape), source)
+                yield term
+                if symbol.source == HIDDEN:
+                    of_hidden.append(term)
+            before: Floats | None = None
+            for unit in range(layer.units if of_hidden else 0):
+                for term in of_hidden:
+                    size = term.symbol.size
+                    weights = self.theta[term.symbol.first + unit * size : term.symbol.first + (unit + 1) * size]
+                    part = term.slope[unit] * weights[:, np.newaxis]
+                    before = part if before is None else before + part
             if before is not None:
                 slopes = before
-
-    def source_of(self, symbol: Symbol) -> Floats:
-        """Return what a dot is taken of, shape (size, n)."""
-        if symbol.source == HIDDEN:
-            return self.values[0]
-        return self.x[symbol.source : symbol.source + symbol.size]
 
 
 def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forward:
@@ -252,40 +261,41 @@ def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forwar
         The targets of a residual, or zeros.
     """
     values: list[Floats] = []
-    derivatives: list[list[list[Floats]]] = []
+    derivatives: list[list[Floats]] = []
     single = theta.dtype == np.float32
     nothing = np.zeros((), theta.dtype)
     for layer in network.layers:
         target = y if layer is network.layers[-1] else nothing
-        outputs, of_layer = np.empty((layer.units, y.size), theta.dtype), []
-        for unit in range(layer.units):
-            symbols = [value_of(symbol, unit, theta, x, values) for symbol in layer.symbols]
-            given = [*symbols, *(x[column] for column in layer.columns), target]
-            outputs[unit], found = run_program(layer.program, given, single=single)
-            of_layer.append(found)
-        values.append(outputs)
-        derivatives.append(of_layer)
+        symbols = [values_of(symbol, layer.units, theta, x, values) for symbol in layer.symbols]
+        outputs, found = run_program(
+            layer.program, [*symbols, *(x[column] for column in layer.columns), target], single=single
+        )
+        values.append(np.broadcast_to(outputs, (layer.units, y.size)))
+        derivatives.append(found)
     return Forward(network, theta, x, values, derivatives)
 
 
-def value_of(symbol: Symbol, unit: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:
-    """Return the value of a symbol: that of a scalar, or the dots of n samples, shape (n,)."""
-    first = symbol.first + unit * symbol.size
-    if symbol.source == SCALAR:
-        return np.asarray(theta[first])
-    source = values[0] if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
-    return dots(theta[first : first + symbol.size], source)
+def values_of(symbol: Symbol, units: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:
+    """Return the values of a symbol: of a scalar, shape (units, 1), or dots of n samples, shape (units, n)."""
+    weights = theta[symbol.first : symbol.first + units * symbol.size].reshape(units, symbol.size)
+    return weights if symbol.source == SCALAR else dots(weights, _source(symbol, x, values))
+
+
+def _source(symbol: Symbol, x: Floats, values: list[Floats]) -> Floats:
+    """Return what a dot is taken of, shape (size, n)."""
+    return values[0] if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
 
 
 def dots(weights: Floats, columns: Floats) -> Floats:
-    """Return the sums of products of weights, shape (size,), with samples, shape (size, n), in NumPy's order."""
+    """Return the sums of products of weights, shape (units, size), with samples, shape (size, n), in NumPy's order."""
     count = columns.shape[1]
-    found = np.empty(count, weights.dtype)
+    found = np.empty((len(weights), count), weights.dtype)
     step = max(1, PRODUCTS // weights.size)
     for first in range(0, count, step):
         # With the products of a sample side by side, each row is added pairwise.
-        products = np.ascontiguousarray((weights[:, np.newaxis] * columns[:, first : first + step]).T)
-        found[first : first + step] = [np.add.reduce(row, initial=-0.0) for row in products]
+        rows = np.ascontiguousarray(columns[:, first : first + step].T)
+        products = weights[:, np.newaxis, :] * rows
+        found[:, first : first + step] = np.add.reduce(products, axis=-1, initial=-0.0)
     return found
 
 
@@ -293,13 +303,13 @@ class Derivatives(Sequence[Floats]):
     """The derivatives of the only score of a network by its parameters, each computed when it is asked for."""
 
     def __init__(self, values: Forward) -> None:
-        self._terms: list[Term | None] = [None] * values.network.params
-        for term in values.terms(np.ones((1, values.x.shape[1]), values.theta.dtype)):
-            size = 1 if term.source is None else len(term.source)
-            self._terms[term.first : term.first + size] = [term] * size
+        ones = np.ones((1, values.x.shape[1]), values.theta.dtype)
+        self._count = values.network.params
+        self._terms = {term.places.start: term for term in values.terms(ones)}
+        self._starts = sorted(self._terms)
 
     def __len__(self) -> int:
-        return len(self._terms)
+        return self._count
 
     @overload
     def __getitem__(self, place: int) -> Floats: ...
@@ -309,8 +319,8 @@ class Derivatives(Sequence[Floats]):
         """Return the derivative by a parameter, shape (n,)."""
         if isinstance(place, slice):
             return [self[k] for k in range(*place.indices(len(self)))]
-        term = self._terms[place]
-        if term is None:
-            raise IndexError(place)
-        slope: Floats = term.slope
-        return slope if term.source is None else slope * term.source[place % len(self._terms) - term.first]
+        place = range(self._count)[place]  # which refuses a place beyond the last
+        term = self._terms[self._starts[bisect_right(self._starts, place) - 1]]
+        unit, weight = divmod(place - term.symbol.first, term.symbol.size)
+        slope: Floats = term.slope[unit]
+        return slope if term.source is None else slope * term.source[weight]

@@ -164,13 +164,11 @@ def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats
     slopes = loss.derivative(*given).reshape(network.scores, -1)
     slope, derivative = np.empty(network.params, point.dtype), np.ones(network.params, point.dtype)
     for term in forward.terms(slopes):
-        places = slice(term.first, term.first + (1 if term.source is None else len(term.source)))
-        if one:
-            derivative[places] = term.slope[0]
-            slope[places] = 1.0 if term.source is None else term.source[:, 0]
-        else:
-            rows = term.slope[np.newaxis] if term.source is None else np.ascontiguousarray(term.slope * term.source)
-            slope[places] = [_sum(row) * (1.0 / y.size) for row in rows]
+        if not one:
+            slope[term.places] = term.sums() * (1.0 / y.size)
+            continue
+        derivative[term.places] = np.repeat(term.slope[:, 0], term.symbol.size)
+        slope[term.places] = 1.0 if term.source is None else np.tile(term.source[:, 0], len(term.slope))
     if one:
         given = tuple(part[..., 0] if isinstance(part, np.ndarray) else part for part in given)
     return _Gradient(given, slope, derivative)

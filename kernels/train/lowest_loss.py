@@ -80,10 +80,8 @@ def _mean_by_layers(network: Network, loss: Loss, x: Floats, y: Floats, theta: F
         slopes = np.reshape(factor * loss.derivative(*given), (network.scores, -1))
         gradient = np.empty(network.params)
         for term in forward.terms(slopes):
-            if term.source is None:
-                gradient[term.first] = np.mean(term.slope)
-            else:
-                gradient[term.first : term.first + len(term.source)] = term.source @ term.slope / y.size
+            sums = term.slope.sum(axis=1) if term.source is None else (term.slope @ term.source.T).ravel()
+            gradient[term.places] = sums / y.size
         return float(np.mean(loss.recorded(given))), gradient
 
 
