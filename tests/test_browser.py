@@ -20,7 +20,7 @@ from bench.report.report import write_report, write_reports
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.store.results import load_run
-from bench.study.load import load_study
+from bench.study.load import load_study, to_toml
 from bench.tables.formatting import duration, text
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.seconds import times_to_target
@@ -732,3 +732,28 @@ def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_p
     click(browser, "#theme")
     assert run(browser, "getComputedStyle(document.body).backgroundColor") != before
     assert complaints(browser) == []
+
+
+def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 6))
+    names = [f"x{k}" for k in range(6)]
+    table, header = np.c_[x, x.sum(axis=1)], ",".join([*names, "y"])
+    np.savetxt(tmp_path / "wide.csv", table, delimiter=",", header=header, comments="")
+    (tmp_path / "wide.toml").write_text(
+        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {names}\ny = "y"\n[model]\nexpression = "mlp(4)"\n'
+        '[grid]\nlr = [0.01, 0.1]\nseed = [3, 4]\nshuffle = true\ninit = { zero = "zero", drawn = "normal:0.1:2" }\n'
+        '[run]\nepochs = 2\nkernel = "fused"\nconfirm = 0\n'
+    )
+    study = load_study(tmp_path / "wide.toml")
+    data, _ = study.dataset()
+    about = study.make_model(data), data.x, data.y, study.make_grid()
+    result = sweep(*about, **study.run.of_sweep(), out=tmp_path / "run", study=to_toml(study))
+    opened(browser, write_report(tmp_path / "run"))
+    assert complaints(browser) == []
+    for row in range(len(result.frame)):
+        made = {}
+        exec(code_of(browser, "python", row), made)
+        assert made["result"].loss[-1] == result.frame["final_loss"][row]
+        (tmp_path / "one.toml").write_text(code_of(browser, "toml", row), encoding="utf-8")
+        one = load_study(tmp_path / "one.toml")
+        assert np.array_equal(one.make_grid().starts(one.make_model(data))[-1, 0], result.starts[row])

@@ -333,3 +333,24 @@ def test_the_commands_of_a_notebook_parse(pytestconfig):
     for line in lines:
         parse_command(line, pytestconfig)
     assert [words_of(line)[:2] for line in lines] == [["sgdbench", name] for name in ("new", "tune", "fit")]
+
+
+def test_a_fit_of_many_parameters_shows_vectors_and_not_each_number():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 12))
+    kinds = np.array(["<i>a</i>", "b", "c"])[(x @ rng.normal(size=(12, 3))).argmax(axis=1)]
+    shown = Shown(fit_html(fit("W @ x + b", x, kinds, loss="softmax", epochs=2)))
+    assert shown.cells[0] == "W"
+    assert shown.cells[1].startswith("3 by 12 numbers from -")
+    assert shown.cells[2] == "b"
+
+
+def test_fits_of_several_inputs_are_drawn_without_a_film():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
+    kinds = np.array(["<i>a</i>", "b"])[(x.sum(axis=1) > 0).astype(int)]
+    figure = plot_fit(fit("w @ x + b", x, kinds, loss="logistic", lr=0.5, epochs=5), x, kinds)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["<i>a</i>", "b"]
+    assert sum(int(cell.get_text()) for cell in figure.axes[0].texts) == 60
+    figure = plot_fit(fit("w @ x + b", x, x.sum(axis=1), epochs=5), x, x.sum(axis=1))
+    assert figure.axes[0].get_ylabel() == "y, predicted"

@@ -21,8 +21,8 @@ RATES = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate
 
 # Larger data have no theory here: their matrices would take 160 MB.
 MAX_NUMBERS = 20_000_000
-# Eigenvalues of more parameters take seconds for each choice.
-MAX_PARAMS = 40
+# With more parameters than these, the eigenvalues of a model with vectors take seconds for each choice.
+MAX_WEIGHTS = 16
 
 # A squared loss this small, relative to the mean of y**2, is rounding; errors of sums are ten thousand times smaller.
 ROUNDING = 1e-24
@@ -77,8 +77,8 @@ def theory_tables(
     small batches on data that are not exact, which end at their noise and not at the solution, and those with weight
     decay, which end elsewhere.
 
-    Both tables are empty for models that are not linear, losses other than the squared one, more parameters than
-    `MAX_PARAMS`, or more numbers in X (for small batches: in all H_b together) than `MAX_NUMBERS`.
+    Both tables are empty for models that are not linear, losses other than the squared one, models with vectors of more
+    parameters than `MAX_WEIGHTS`, or more numbers in X (for small batches: in all H_b together) than `MAX_NUMBERS`.
 
     Parameters
     ----------
@@ -148,11 +148,16 @@ def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, b
     return around[stable], around[stable + 1], abs(stable - expected) <= 1 if reached else None
 
 
+def has_many_weights(model: Model) -> bool:
+    """Return whether the theory of a model with vectors would take long."""
+    return bool(model.vectors) and len(model.params) > MAX_WEIGHTS
+
+
 def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -> Floats | None:
     """Return the design matrix, or None where theory says nothing about these runs."""
     if frame.empty or not model.is_linear or make_loss(loss).name != "squared":
         return None
-    if len(np.asarray(x)) * len(model.params) > MAX_NUMBERS or len(model.params) > MAX_PARAMS:
+    if len(np.asarray(x)) * len(model.params) > MAX_NUMBERS or has_many_weights(model):
         return None
     derivatives = model.design_matrix(x)
     with np.errstate(all="ignore"):

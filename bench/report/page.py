@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.analysis.convergence import MAX_WEIGHTS, has_many_weights
 from bench.report.answer import SAID_BY_ANSWER, find_answer
 from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
@@ -116,6 +117,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         standardized=run_data.scaling is not None,
         standardized_losses=run_data.scaling is not None and run_data.has_standardized_losses,
         not_played=_explain_missing_paths(run_data),
+        no_theory=_explain_missing_theory(run_data),
         fitted=chart_data.get("fit") is not None,
         fit_title=_fit_title(run_data),
         confusions=_confusion_sheets(run_data) if answer else [],
@@ -214,6 +216,17 @@ def _explain_missing_paths(run_data: RunData) -> str:
     if "paths" in run_data.evidence:
         return "It would have taken long to train any run once more, for its path to be recorded."
     return "Not available yet: the paths of the parameters are recorded when all configurations are trained."
+
+
+def _explain_missing_theory(run_data: RunData) -> str:
+    """Return the reason why stable rates are not predicted, where theory would have something to say."""
+    model = run_data.result.model
+    if not (model.is_linear and run_data.criterion.is_squared and has_many_weights(model)):
+        return ""
+    return (
+        f"Stable rates are predicted for models with vectors of up to {MAX_WEIGHTS} parameters; for the "
+        f"{text(len(model.params))} of this one that would take long."
+    )
 
 
 def _explain_missing_fit(run_data: RunData) -> str:

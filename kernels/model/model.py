@@ -258,7 +258,8 @@ class Model:
         the square root of the length for weights, and zeros for constants that are added.
         """
         draws = np.random.default_rng(seed).standard_normal(len(self.params))
-        return draws if self.network is None else draws * self.network.start_scale
+        # The sum makes zeros of -0.0.
+        return draws if self.network is None else draws * self.network.start_scale + 0.0
 
     def vector(self, params: ArrayLike | Mapping[str, ArrayLike], what: str = "params") -> Floats:
         """Return parameter values as an array in the order of `params`.

@@ -1,0 +1,142 @@
+"""Pages of models with vectors: what is drawn instead of curves and paths, and what many parameters leave out."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix
+
+from bench import Grid, sweep
+from bench.report.figures import FIGURES, report_figures
+from bench.report.page_data import page_data
+from bench.report.report import write_run_report
+from bench.report.run_data import run_data_of
+from bench.report.start_text import StartText, start_texts
+from bench.study.load import load_study, to_toml
+from bench.timing.update import update_seconds
+from kernels import fit
+from tests.support.figures import texts
+
+RNG = np.random.default_rng(5)
+ROWS, INPUTS = 90, [f"x{k}" for k in range(12)]
+X = RNG.normal(size=(ROWS, len(INPUTS)))
+KINDS = np.array(["<b>one</b>", "two & a half", "three"])[(X @ RNG.normal(size=(12, 3))).argmax(axis=1)]
+NUMBERS = X @ RNG.normal(size=12) + RNG.normal(size=ROWS)
+
+
+def trained(folder, y, model, *, init="", loss="squared", lr="[0.01, 0.1]", more=""):
+    """A run of a study, with the label or number to be fitted in the column y."""
+    pd.DataFrame(X, columns=INPUTS).assign(y=y).to_csv(folder / "wide.csv", index=False)
+    (folder / "wide.toml").write_text(
+        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {INPUTS}\ny = "y"\n{more}\n[model]\nexpression = "{model}"\n'
+        f"[grid]\nlr = {lr}\nseed = [0, 1]\n{init}\n"
+        f'[run]\nepochs = 4\nkernel = "fused"\nconfirm = 0\nloss = "{loss}"\n',
+        "utf-8",
+    )
+    study = load_study(folder / "wide.toml")
+    data, _ = study.dataset()
+    settings = study.run.of_sweep() | {"validation": data.validation}
+    about = study.make_model(data), data.x, data.y, study.make_grid()
+    result = sweep(*about, **settings, out=folder / "run", study=to_toml(study))
+    from bench.engine.recording import record_settings
+
+    record_settings(folder / "run", 4, study.data.validation, None, data.classes)
+    return run_data_of(result)
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("classes"), KINDS, "W @ x + b", loss="softmax", more="validation = 0.3")
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("numbers"), NUMBERS, "mlp(4)", init='init = "normal:0.5:2"')
+
+
+def test_confusions_are_those_of_the_best_run_on_training_and_held_out_samples(classes):
+    data, labels = classes.data, classes.class_labels
+    assert labels == sorted(set(KINDS))
+    assert list(classes.confusions) == ["Training samples", "Held-out samples"]
+    for (_, table), (x, y) in zip(classes.confusions.items(), [(data.x, data.y), data.validation], strict=True):
+        predicted = classes.result.model.predict(classes.best_params, x).argmax(axis=1)
+        assert table.iloc[:, 0].tolist() == table.columns[1:].tolist() == labels
+        assert np.array_equal(table.iloc[:, 1:], confusion_matrix(y, predicted, labels=range(3)))
+        assert f"{accuracy_score(y, predicted):.4g}" in classes.verdict["Accuracy"]
+
+
+def test_a_page_of_classes_has_tables_with_escaped_labels(classes):
+    page = write_run_report(classes, figures=False).read_text("utf-8")
+    section = page[page.index('<section id="fit"') :]
+    section = section[: section.index("</section>")]
+    assert section.count("<table>") == 2
+    assert "<td>&lt;b&gt;one&lt;/b&gt;</td>" in section
+    assert "<b>" not in section
+    assert "Runs of models with vectors are not played: their paths, of 39 parameters," in page
+    markdown = (classes.result.run.folder / "report.md").read_text("utf-8")
+    assert "Observed and predicted classes: Held-out samples" in markdown
+    assert "<b>one" not in markdown
+
+
+def test_the_page_holds_no_column_of_arrays(classes):
+    shown = page_data(classes)
+    assert shown["params"] == [f"param_b[{k}]" for k in range(3)]
+    assert shown["play"] is None
+    assert shown["fit"] is None
+    assert shown["starts"]["size"] == 0
+
+
+def test_figures_are_confusion_and_weights_but_neither_paths_nor_basins(classes, numbers):
+    drawn = {name: figure for name, _, figure in report_figures(classes)}
+    assert {"confusion", "weights"} <= drawn.keys() <= FIGURES.keys()
+    assert not {"contours", "basin", "fitted_curve"} & drawn.keys()
+    assert "two & a half" in texts(drawn["confusion"])
+    drawn = {name: figure for name, _, figure in report_figures(numbers)}
+    assert {"fitted_curve", "weights"} <= drawn.keys()
+    assert "confusion" not in drawn
+    assert drawn["fitted_curve"].axes[0].get_ylabel() == "y, predicted"
+
+
+def test_many_numbers_of_a_start_are_given_by_the_rule_that_draws_them(numbers):
+    made = start_texts(numbers)
+    assert list(made) == ["random[0]", "random[1]"]
+    frame, starts = numbers.frame, numbers.result.starts
+    for row, name, seed in zip(range(len(frame)), frame["init"].astype(str), frame["seed"], strict=True):
+        python = made[name].python.replace("{seed}", str(seed))
+        assert np.array_equal(eval(python, {"np": np}), starts[row])
+    assert made["random[1]"].toml == '"normal:0.5:2"'
+
+
+def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
+    far = RNG.normal(size=4 * 12 + 9)
+    init = {"far": far, "zero": "zero"}
+    result = sweep("mlp(4)", X, NUMBERS, Grid(lr=0.01, init=init), epochs=1, kernel="fused", out=tmp_path / "run")
+    made = start_texts(run_data_of(result))
+    assert made["far"].python is None
+    assert "57 numbers" in made["far"].reason
+    assert made["zero"].toml == '"zero"'
+    zeros = fit("mlp(4)", X, NUMBERS, init=eval(made["zero"].python), epochs=1).trajectory[0]
+    assert not zeros.any()
+    result = sweep("mlp(4)", X, NUMBERS, Grid(lr=0.01, seed=[0, 1]), epochs=1, kernel="fused", out=tmp_path / "other")
+    assert start_texts(run_data_of(result)) == {"random[0]": StartText("", "")}
+    assert "init" not in result.best().code()
+    assert "init" not in result.best().to_study()
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_updates_of_networks_are_timed(kind, request):
+    run_data = request.getfixturevalue(kind)
+    data, loss = run_data.data, run_data.result.run.identity["loss"]
+    costs = update_seconds(run_data.result, data.x, data.y, loss, seconds=0.01)
+    assert costs["note"].tolist() == [""] * 3
+    assert (costs["seconds_per_update"] > 0).all()
+
+
+def test_theory_of_many_weights_is_left_out_with_a_reason(tmp_path):
+    few, many = (tmp_path / name for name in ("few", "many"))
+    result = sweep("w @ x + b", X, NUMBERS, Grid(lr=[0.01, 0.1]), epochs=1, kernel="fused", out=few)
+    assert "up to 16 parameters" not in result.report().read_text("utf-8")
+    wide = np.hstack([X, X[:, :4] ** 2])
+    page = sweep("w @ x + b", wide, NUMBERS, Grid(lr=[0.01, 0.1]), epochs=1, kernel="fused", out=many).report()
+    assert re.search("up to 16 parameters; for the 17 of this one", page.read_text("utf-8"))
