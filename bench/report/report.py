@@ -15,8 +15,10 @@ from bench.system.atomic import replace_atomically, unsynced_files, write_text
 from bench.tables.formatting import duration, text, write_csv, write_tables
 from bench.tables.readable import TITLES, readable_table
 from bench.tables.seconds import KERNEL
+from kernels.model.param_columns import array_columns
 
 CONFIGURATIONS = "configurations"
+CONFUSION_FILES = ("confusion", "confusion_held_out")
 # The share of the time of a report that drawing takes.
 FIGURES_SHARE = 0.7
 
@@ -130,7 +132,9 @@ def _write_run_tables(run_data: RunData) -> None:
     folder, titles = run_data.result.run.folder / "tables", _titles(run_data)
     tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in titles}
     write_tables(tables, folder, partial(readable_table, samples=run_data.samples))
-    _write_configurations(run_data.frame, folder)
+    confusions = dict(zip(CONFUSION_FILES, run_data.confusions.values(), strict=False))
+    write_tables(confusions, folder)
+    _write_configurations(run_data, folder)
 
 
 def _titles(run_data: RunData) -> dict[str, str]:
@@ -169,9 +173,13 @@ def _describe_speedup(costs: pd.DataFrame | None) -> str:
     )
 
 
-def _write_configurations(frame: pd.DataFrame, folder: Path) -> None:
-    """Write all rows as CSV and Parquet only: there may be too many of them for a table to read."""
+def _write_configurations(run_data: RunData, folder: Path) -> None:
+    """Write all rows as CSV and Parquet only: there may be too many of them for a table to read.
+
+    Columns of arrays are in the Parquet file alone.
+    """
+    frame = run_data.frame
     with replace_atomically(folder / f"{CONFIGURATIONS}.csv") as path:
-        write_csv(frame, path)
+        write_csv(frame.drop(columns=array_columns(run_data.result.model)), path)
     with replace_atomically(folder / f"{CONFIGURATIONS}.parquet") as path:
         frame.to_parquet(path, index=False)

@@ -10,7 +10,7 @@ from kernels.base.run import Floats
 from kernels.losses.classes import Label
 from kernels.losses.loss import Loss
 
-OBSERVED = "observed ↓ predicted →"
+OBSERVED = "observed / predicted"
 
 
 def confusion_table(observed: Floats, scores: Floats, loss: Loss, labels: Sequence[Label]) -> pd.DataFrame:

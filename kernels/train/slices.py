@@ -17,7 +17,7 @@ def reference_cost(model: Model) -> int:
     if model.network is None:
         return 1
     units = sum(layer.units for layer in model.network.layers)
-    return 8 * units + len(model.params) // 100
+    return 5 * units + len(model.params) // 100
 
 
 def train_in_slices(

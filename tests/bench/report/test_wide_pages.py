@@ -74,6 +74,10 @@ def test_a_page_of_classes_has_tables_with_escaped_labels(classes):
     assert "<td>&lt;b&gt;one&lt;/b&gt;</td>" in section
     assert "<b>" not in section
     assert "Runs of models with vectors are not played: their paths, of 39 parameters," in page
+    tables = classes.result.run.folder / "tables"
+    assert pd.read_csv(tables / "confusion.csv").iloc[:, 1:].to_numpy().sum() == len(classes.data.y)
+    assert "param_W" not in pd.read_csv(tables / "configurations.csv")
+    assert len(pd.read_parquet(tables / "configurations.parquet")["param_W"][0]) == 36
     markdown = (classes.result.run.folder / "report.md").read_text("utf-8")
     assert "Observed and predicted classes: Held-out samples" in markdown
     assert "<b>one" not in markdown
