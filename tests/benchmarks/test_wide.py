@@ -1,0 +1,114 @@
+"""Tables of many columns, end to end: a thousand logistic regressions of 30 columns, and softmax regressions of 64.
+
+scikit-learn trains one configuration after the other, so it is given twenty of them; JAX trains all as one array.
+"""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import SGDClassifier
+from sklearn.preprocessing import scale
+
+from bench import Grid, sweep
+from bench.data import builtin
+
+EPOCHS, DIGIT_EPOCHS = 100, 30
+
+
+@pytest.fixture(scope="module")
+def tumours():
+    x, y = load_breast_cancer(return_X_y=True)
+    return scale(x), y
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = builtin("digits")
+    return data.x / 16, data.y.astype(int)
+
+
+@pytest.mark.benchmark(group="breast cancer, logistic regression: time of a sample-update")
+def test_breast_cancer_sgdbench(benchmark, timed, tumours):
+    x, y = tumours
+    count = 1000 if benchmark.enabled else 4
+    grid = Grid(lr=f"log:1e-4:1e-1:{count}", init="zero", shuffle=True)
+
+    def train():
+        return sweep("w @ x + b", x, y, grid, loss="logistic", epochs=EPOCHS, record="epoch", confirm=0)
+
+    assert len(train().frame) == count
+    timed(train, items=count * EPOCHS * y.size)
+
+
+@pytest.mark.benchmark(group="breast cancer, logistic regression: time of a sample-update")
+def test_breast_cancer_scikit_learn(timed, tumours):
+    x, y = tumours
+    rates = np.geomspace(1e-4, 1e-1, 20)
+
+    def train():
+        for rate in rates:
+            model = SGDClassifier(
+                loss="log_loss", penalty=None, learning_rate="constant", eta0=rate, max_iter=EPOCHS, tol=None
+            )
+            model.fit(x, y)
+
+    train()
+    timed(train, items=rates.size * EPOCHS * y.size)
+
+
+@pytest.mark.benchmark(group="digits, softmax regression in batches of 32: time of a sample-update")
+@pytest.mark.parametrize("kernel", ["lanes", "lanes-fma"])
+def test_digits_sgdbench(benchmark, timed, digits, kernel):
+    x, y = digits
+    count = 128 if benchmark.enabled else 4
+    grid = Grid(lr=f"log:1e-2:1:{count}", init="zero", batch_size=32, shuffle=True)
+    settings = {"loss": "softmax", "epochs": DIGIT_EPOCHS, "record": "epoch", "confirm": 0, "kernel": kernel}
+
+    def train():
+        return sweep("W @ x + b", x, y, grid, **settings)
+
+    assert train().frame["final_loss"].min() < 0.2
+    timed(train, items=count * DIGIT_EPOCHS * (y.size - y.size % 32))
+
+
+@pytest.mark.benchmark(group="digits, softmax regression in batches of 32: time of a sample-update")
+def test_digits_jax(timed, digits):
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)
+    x, y = digits
+    whole = y.size - y.size % 32
+    rates = jnp.asarray(np.geomspace(1e-2, 1, 128))
+    rows, labels = jnp.asarray(x), jnp.asarray(np.eye(10)[y])
+
+    def scores(theta, inputs):
+        return jnp.einsum("nd,rdk->rnk", inputs, theta[0]) + theta[1][:, None]
+
+    def mean_loss(theta):
+        found = scores(theta, rows)
+        return jnp.mean(jax.nn.logsumexp(found, axis=2) - jnp.sum(found * labels, axis=2), axis=1)
+
+    def step(theta, batch):
+        inputs, ones = batch
+        slopes = jax.nn.softmax(scores(theta, inputs), axis=2) - ones
+        factor = rates / 32
+        weights = theta[0] - factor[:, None, None] * jnp.einsum("nd,rnk->rdk", inputs, slopes)
+        return (weights, theta[1] - factor[:, None] * slopes.sum(axis=1)), None
+
+    @jax.jit
+    def train(theta, key):
+        def epoch(theta, key):
+            order = jax.random.permutation(key, y.size)[:whole].reshape(-1, 32)
+            theta, _ = jax.lax.scan(step, theta, (rows[order], labels[order]))
+            return theta, mean_loss(theta)
+
+        return jax.lax.scan(epoch, theta, jax.random.split(key, DIGIT_EPOCHS))
+
+    start = jnp.zeros((128, 64, 10)), jnp.zeros((128, 10))
+
+    def run():
+        return jax.block_until_ready(train(start, jax.random.PRNGKey(0)))
+
+    assert run()[1][-1].min() < 0.2
+    timed(run, items=128 * DIGIT_EPOCHS * whole)
