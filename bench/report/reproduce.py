@@ -7,13 +7,14 @@ import numpy as np
 import tomli_w
 
 from bench.report.run_data import RunData
-from bench.report.start_text import DRAWN, name_of_mlp, start_texts
+from bench.report.start_text import DRAWN, start_texts
 from bench.study.load import to_table
 from bench.study.run_settings import shared_settings
 from bench.study.schema import DataTable, RunTable
 from kernels import Model
 from kernels.losses import make_loss
 from kernels.losses.classes import takes_classes
+from kernels.model.models import ACTIVATIONS, mlp
 
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
@@ -142,5 +143,13 @@ def _model_table(model: Model) -> dict[str, Any]:
     inputs: Any = model.given_inputs
     if not model.vectors:
         return {"expression": model.expression, "inputs": list(model.inputs)}
-    expression = name_of_mlp(model) or model.expression
+    expression = _name_of_mlp(model) or model.expression
     return {"expression": expression} | ({"inputs": dict(inputs)} if isinstance(inputs, Mapping) else {})
+
+
+def _name_of_mlp(model: Model) -> str | None:
+    """Return the text that makes a ready-made network, such as ``mlp(8)``; None for other models."""
+    for activation in ACTIVATIONS if model.hidden else ():
+        if model.expression == mlp(int(model.hidden or 1), activation).expression:
+            return f"mlp({model.hidden})" if activation == ACTIVATIONS[0] else f'mlp({model.hidden}, "{activation}")'
+    return None

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from bench.report.run_data import RunData
 from bench.study.grid import RandomStarts
-from kernels import Model
-from kernels.model.models import ACTIVATIONS, mlp
 
 # So many numbers are written out.
 MOST_NUMBERS = 30
@@ -78,11 +76,3 @@ def _describe_numbers(run_data: RunData, name: str, rows: NDArray[np.int64]) -> 
     if not starts.any():
         return StartText(repr(dict.fromkeys(model.vectors, 0.0)), '"zero"')
     return StartText(None, None, f"The start {name} is {len(model.params):,} numbers, which this page does not hold.")
-
-
-def name_of_mlp(model: Model) -> str | None:
-    """Return the text that makes a ready-made network, such as ``mlp(8)``; None for other models."""
-    for activation in ACTIVATIONS if model.hidden else ():
-        if model.expression == mlp(int(model.hidden or 1), activation).expression:
-            return f"mlp({model.hidden})" if activation == ACTIVATIONS[0] else f'mlp({model.hidden}, "{activation}")'
-    return None
