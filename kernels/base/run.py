@@ -178,9 +178,9 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
     sizes = {
         "theta": own,
         "slots": own * slots,
-        "stack": LEAF,
+        "stack": 4 * LEAF,
         "sums": LEAF,
-        "dots": terms,
+        "dots": 4 * terms,
         "hidden": LEAF * first,
         "before": first,
         "scores": last + 1,

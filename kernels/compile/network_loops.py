@@ -18,6 +18,8 @@ CALLED_OF_NETWORK = {
     network.mean_of_losses.__name__,
     "take_dots",
     "take_dots_of_loss",
+    "take_four",
+    "take_four_of_loss",
     "gradient_of_samples",
 }
 
@@ -51,6 +53,9 @@ def bind_network(made_of: Ingredients) -> Binder:
             network.pairwise, leaf=leaf, touch=written[name], touch_eight=eight, input_at=written[source]
         )
 
+    def four(name: str) -> Any:
+        return binder.bind(network.pairwise_of_four, touch=written[name])
+
     def sums(product: str, nothing: str = "nothing") -> Any:
         return binder.bind(network.sum_of_samples, product=written[product], nothing=written[nothing])
 
@@ -59,10 +64,13 @@ def bind_network(made_of: Ingredients) -> Binder:
     given |= {
         "dot_of_gradient": dot(read, "number_at"),
         "dot_of_loss": dot("weight_of_loss", "number_at"),
+        "four_of_gradient": four(read),
+        "four_of_loss": four("weight_of_loss"),
         "learn": dot("move_weight", "number_at"),
         "hidden_of_gradient": dot(read, "get"),
         "hidden_of_loss": dot("weight_of_loss", "get"),
         "take_dots": written["take_dots" if made_of.gradient_at else "take_dots_of_loss"],
+        "take_four": written["take_four" if made_of.gradient_at else "take_four_of_loss"],
         "weight_of_gradient": written[read],
         "sum_terms": sums("term_alone"),
         "sum_with_inputs": sums("term_times_input"),

@@ -47,6 +47,10 @@ class Places:
         """The symbols that are dots with the hidden units."""
         return [place for place, source in enumerate(self.layer.sources) if source == HIDDEN]
 
+    def dot(self, place: int, row: str = "row & 3") -> str:
+        """Return the place of a dot of unit k among those of four samples."""
+        return f"({row}) * {self.units} * {len(self.dots)} + k * {len(self.dots)} + {place}"
+
     def term(self, symbol: int | str, row: str = "row") -> str:
         """Return the place of a unit's term among those of all samples."""
         return f"{row} * layout[{TERMS}] + base_{self.number} + k * {self.symbols} + {symbol}"
@@ -90,6 +94,13 @@ def _cells(made_of: Ingredients) -> list[str]:
         written("get(cells, place)", f"return {number(read)}"),
         written("put(number, cells, place)", write),
         written("nothing()", f"return {zero}"),
+        written("four_nothings()", f"return ({listed(zero, 4)})"),
+        written("get_four(cells, place)", f"return ({listed('get(cells, 4 * place + #)', 4)})"),
+        written("put_four(numbers, cells, place)", *(f"put(numbers[{k}], cells, 4 * place + {k})" for k in range(4))),
+        written(
+            "four_terms(weight, x, a, b, c, d)",
+            "return (" + "".join(f"weight * {number(f'x[{at}]')}, " for at in "abcd") + ")",
+        ),
         written("number_at(x, place)", f"return {number('x[place]')}"),
         written("term_alone(x, i, column, place, room)", f"return get(room.terms, i * room.layout[{TERMS}] + column)"),
         written("loss_alone(x, i, column, place, room)", "return get(room.losses, i)"),
@@ -188,31 +199,39 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
     ]
     return [
         *units,
-        *(_take_dots(layers[0], kind) for kind in ("gradient", "loss")),
+        *(text for kind in ("gradient", "loss") for text in _take_dots(layers[0], kind, many=made_of.width > 1)),
         written(
             "head(theta, slots, x, at, y, options, room, row)", *_head(made_of, layers, "gradient", several, softmax)
         ),
         written(
-            "value_of_loss(theta, slots, x, at, y, options, room)",
-            "row = 0",
+            "value_of_loss(theta, slots, x, at, y, options, room, row)",
             *_head(made_of, layers, "loss", several, softmax),
         ),
     ]
 
 
-def _take_dots(layer: Places, kind: str) -> str:
-    """Return the dots of all units of the first layer with the inputs of a sample."""
-    lines = ["layout = room.layout"]
+def _take_dots(layer: Places, kind: str, *, many: bool) -> list[str]:
+    """Return the dots of all units of the first layer with the inputs of a sample, and of four samples."""
+    one, four = ["layout = room.layout"], ["layout = room.layout"]
     if layer.dots:
-        lines.append(f"for k in range({layer.units}):")
+        one.append(f"for k in range({layer.units}):")
+        four.append(f"for k in range({layer.units}):")
     for place, symbol in enumerate(layer.dots):
-        start, source = layer.first(symbol), layer.source(symbol)
-        lines.append(
-            f"    put(dot_of_{kind}(theta, slots, {start}, {layer.size(symbol)}, 0.0, x, 0, at + {source}, 0.0, (), "
-            f"options, room.counts, room.stack, room), room.dots, k * {len(layer.dots)} + {place})"
+        start, size, source = layer.first(symbol), layer.size(symbol), layer.source(symbol)
+        one.append(
+            f"    put(dot_of_{kind}(theta, slots, {start}, {size}, 0.0, x, 0, room.rows[row] + {source}, 0.0, (), "
+            f"options, room.counts, room.stack, room), room.dots, {layer.dot(place)})"
         )
-    name = "take_dots" if kind == "gradient" else "take_dots_of_loss"
-    return written(f"{name}(theta, slots, x, at, options, room)", *lines)
+        rows = "".join(f"room.rows[row + {k}] + {source}, " for k in range(4))
+        four.append(f"    dots = four_of_{kind}(theta, slots, {start}, {size}, x, {rows}options, room)")
+        four += [f"    put(dots[{k}], room.dots, {layer.dot(place, str(k))})" for k in range(4)]
+    end = "" if kind == "gradient" else "_of_loss"
+    if not many:  # whose weights are few enough to stay in the cache
+        four = [f"take_dots{end}(theta, slots, x, row + {k}, options, room)" for k in range(4)]
+    return [
+        written(f"take_dots{end}(theta, slots, x, row, options, room)", *one),
+        written(f"take_four{end}(theta, slots, x, row, options, room)", *four),
+    ]
 
 
 def _head(made_of: Ingredients, layers: list[Places], kind: str, several: bool, softmax: bool) -> list[str]:
@@ -258,7 +277,7 @@ def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str) -> 
     symbols = []
     for symbol, source in enumerate(layer.layer.sources):
         if source >= 0:
-            symbols.append(f"get(room.dots, k * {len(layer.dots)} + {layer.dots.index(symbol)})")
+            symbols.append(f"get(room.dots, {layer.dot(layer.dots.index(symbol))})")
         elif source == HIDDEN:
             size = layer.size(symbol)
             symbols.append(
@@ -328,7 +347,7 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
                 move += [
                     f"    value = learn(theta, slots, {first}, {size}, s, x, at + {at}, after + {at}, lr, known, "
                     "options, room.counts, room.stack, room)",
-                    f"    put(value, room.dots, k * {len(layer.dots)} + {place})",
+                    f"    put(value, room.dots, {layer.dot(place, '0')})",
                 ]
                 total, of, offset = "sum_with_inputs", "x", f"{at} + f"
                 if eights:

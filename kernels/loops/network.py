@@ -17,7 +17,7 @@ from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
 from kernels.loops.loops import BLOCK, JOIN
 from kernels.loops.order import begin_order, draw_places, permute
 from kernels.simd.lanes import read_lane
-from kernels.simd.tuples import sum_lanes
+from kernels.simd.tuples import add, sum_lanes
 
 Bound = Callable[..., Any]
 get: Bound  # (cells, place) -> a number
@@ -25,10 +25,12 @@ put: Bound  # (number, cells, place)
 nothing: Bound  # () -> -0.0, which changes no sum
 as_number: Bound  # a number -> the same, rounded to the type of the kernel
 head: Bound  # (theta, slots, x, at, y, options, room, row) -> the loss, where it is needed; derivatives go to the room
-value_of_loss: Bound  # (theta, slots, x, at, y, options, room) -> the loss that is recorded
-# (theta, slots, x, at, options, room): the dots of a sample with the inputs, where the gradient is taken, or of theta
+value_of_loss: Bound  # (theta, slots, x, at, y, options, room, row) -> the loss that is recorded
+# (theta, slots, x, row, options, room): the dots of a sample with the inputs, where the gradient is taken, or of theta
 take_dots: Bound
 take_dots_of_loss: Bound
+take_four: Bound  # the same of a sample and the three that follow
+take_four_of_loss: Bound
 move: Bound  # (theta, slots, x, at, after, lr, known, options, room): the update from a sample, and the next dots
 move_by_gradient: Bound  # (theta, slots, lr, known, options, room)
 gradient_of_samples: Bound  # (x, count, room, level): the gradients of some samples from their derivatives
@@ -43,6 +45,10 @@ leaf: Bound  # leaf_of_one, leaf_of_lanes or leaf_of_losses
 touch: Bound  # (theta, slots, place, factor, s, lr, known, options, room) -> a weight, updated where it learns
 touch_eight: Bound  # the same of eight weights of one run
 input_at: Bound  # (x, place) -> an input, or a hidden unit
+four_nothings: Bound  # () -> four times nothing
+four_terms: Bound  # (weight, x, a, b, c, d) -> its products with four inputs
+get_four: Bound  # (cells, place) -> four numbers
+put_four: Bound  # (numbers, cells, place)
 product: Bound  # (x, i, column, place, room) -> the part of sample i
 add_losses: Bound  # pairwise of leaf_of_losses
 sum_losses: Bound  # sum_of_samples of losses
@@ -96,7 +102,8 @@ def each_sample(theta, state, x, y, places, first, last, shuffled, lr, options, 
     inputs = room.layout[1]
     row = places[first] if shuffled else first
     at = row * inputs
-    take_dots(theta, slots, x, at, options, room)
+    room.rows[0] = at
+    take_dots(theta, slots, x, 0, options, room)
     for i in range(first, last):
         following = min(i + 1, last - 1)
         following = places[following] if shuffled else following
@@ -142,7 +149,12 @@ def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, option
             for i in range(count):
                 row = places[start + i] if shuffled else start + i
                 room.rows[i] = row * room.layout[1]
-                take_dots(theta, slots, x, room.rows[i], options, room)
+            for i in range(count):
+                if i % 4 == 0 and i + 4 <= count:
+                    take_four(theta, slots, x, i, options, room)
+                elif i >= count - count % 4:
+                    take_dots(theta, slots, x, i, options, room)
+                row = places[start + i] if shuffled else start + i
                 head(theta, slots, x, room.rows[i], as_number(y[row]), options, room, i)
             gradient_of_samples(x, count, room, waiting * width)
             start += count
@@ -167,9 +179,14 @@ def mean_of_losses(theta, x, y, factors, held_out, options, room):
 def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, room):
     """Return the sum of the losses of up to 128 samples, from the first on."""
     for i in range(count):
-        place = (first + i) * room.layout[1]
-        take_dots_of_loss(theta, theta, x, place, options, room)
-        put(value_of_loss(theta, theta, x, place, as_number(y[first + i]), options, room), room.losses, i)
+        room.rows[i] = (first + i) * room.layout[1]
+    for i in range(count):
+        if i % 4 == 0 and i + 4 <= count:
+            take_four_of_loss(theta, theta, x, i, options, room)
+        elif i >= count - count % 4:
+            take_dots_of_loss(theta, theta, x, i, options, room)
+        loss = value_of_loss(theta, theta, x, room.rows[i], as_number(y[first + i]), options, room, i)
+        put(loss, room.losses, i)
     return sum_losses(x, count, 0, 0, room)
 
 
@@ -274,6 +291,64 @@ def term_of(theta, slots, first, f, s, x, at, after, lr, known, options, room):
     """Return the product of a weight, which is updated first where it learns, and its input."""
     weight = touch(theta, slots, first + f, input_at(x, at + f), s, lr, known, options, room)
     return weight * input_at(x, after + f)
+
+
+def pairwise_of_four(theta, slots, first, size, x, a, b, c, d, options, room):
+    """Return the dots of the same weights with the inputs of four samples, for which they are read once.
+
+    The inputs begin at a, b, c and d. The sums are split as by `pairwise`.
+    """
+    counts, stack = room.counts, room.stack
+    total = four_nothings()
+    counts[0] = size
+    start = 0
+    left = 1
+    waiting = 0
+    while left > 0:
+        left -= 1
+        count = counts[left]
+        if count == JOIN:
+            waiting -= 1
+            total = add(get_four(stack, waiting - 1), total)
+            put_four(total, stack, waiting - 1)
+        elif count <= BLOCK:
+            total = leaf_of_four(
+                theta, slots, first + start, count, x, a + start, b + start, c + start, d + start, options, room
+            )
+            start += count
+            put_four(total, stack, waiting)
+            waiting += 1
+        else:
+            half = count // 2
+            half -= half % 8
+            counts[left], counts[left + 1], counts[left + 2] = JOIN, count - half, half
+            left += 3
+    return total
+
+
+def leaf_of_four(theta, slots, first, count, x, a, b, c, d, options, room):
+    """Return the dots of up to 128 weights with the inputs of four samples: eight running sums, one after the other."""
+    total = four_nothings()
+    start = 0
+    if count >= 8:
+        start = count - count % 8
+        for half in range(0, 8, 4):
+            quarter = four_nothings()
+            for begin in range(half, half + 4, 2):
+                pair = four_nothings()
+                for place in range(begin, begin + 2):
+                    single = four_nothings()
+                    for f in range(place, start, 8):
+                        weight = touch(theta, slots, first + f, 0.0, 0.0, 0.0, (), options, room)
+                        single = add(single, four_terms(weight, x, a + f, b + f, c + f, d + f))
+                    pair = add(pair, single)
+                quarter = add(quarter, pair)
+            total = add(total, quarter)
+    while start < count:
+        weight = touch(theta, slots, first + start, 0.0, 0.0, 0.0, (), options, room)
+        total = add(total, four_terms(weight, x, a + start, b + start, c + start, d + start))
+        start += 1
+    return total
 
 
 def softmax(room, count, own):
