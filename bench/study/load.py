@@ -155,7 +155,9 @@ def to_toml(study: Study) -> str:
 
 def builtin_paths(folder: str) -> dict[str, Path]:
     """Return the files of the built-in "studies" or "suites" by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / folder).glob("*.toml"))}
+    return {
+        path.stem: path for path in sorted((Path(__file__).parent / folder).glob("*.toml"), key=lambda path: path.stem)
+    }
 
 
 def _read_text(path: Path) -> str:

@@ -33,10 +33,16 @@ class Draft(NamedTuple):
     inputs: tuple[str, ...]
 
 
-def build_network(
-    expression: str, inputs: Inputs, classes: int, hidden: int | None
-) -> tuple[Network, dict[str, Vector]]:
-    """Return the network of an expression with products, and its parameters by name, in order of appearance.
+class Plan(NamedTuple):
+    """A network before its programs are derived: its layers as text, and its parameters by name."""
+
+    drafts: tuple[Draft, ...]
+    vectors: dict[str, Vector]
+    params: int
+
+
+def plan_network(expression: str, inputs: Inputs, classes: int, hidden: int | None) -> Plan:
+    """Return the layers of an expression with products, and its parameters by name, in order of appearance.
 
     Raises
     ------
@@ -67,11 +73,22 @@ def build_network(
         for length in shape:
             size *= length
         first += size
+    for draft in drafts:
+        count = len(_symbols(draft))
+        if count > MAX_PARAMS:
+            raise ValueError(
+                f"{draft.expression!r} has {count} scalars and products; at most {MAX_PARAMS} are accepted"
+            )
+    return Plan(tuple(drafts), vectors, first)
+
+
+def build_network(plan: Plan, inputs: Inputs, classes: int, hidden: int | None) -> Network:
+    """Return the network of a plan, whose programs are derived where they are in no cache."""
     layers = tuple(
-        _layer(draft, inputs, vectors, units)
-        for draft, units in zip(reversed(drafts), [hidden or 0, classes][-len(drafts) :], strict=True)
+        _layer(draft, inputs, plan.vectors, units)
+        for draft, units in zip(reversed(plan.drafts), [hidden or 0, classes][-len(plan.drafts) :], strict=True)
     )
-    return Network(layers, first, len(inputs.columns)), vectors
+    return Network(layers, plan.params, len(inputs.columns))
 
 
 def flat_names(vectors: Mapping[str, Vector]) -> tuple[str, ...]:
@@ -159,12 +176,13 @@ def _parameters(code: str, drafts: Sequence[Draft]) -> list[str]:
     return [name for name in names(parse(code, products=True)) if any(_has(draft, name) for draft in drafts)]
 
 
+def _symbols(draft: Draft) -> list[str]:
+    """Return the names of the scalars and of the products of a layer, in order of appearance."""
+    return [name for name in names(parse(draft.expression)) if name not in draft.inputs]
+
+
 def _layer(draft: Draft, inputs: Inputs, vectors: Mapping[str, Vector], units: int) -> Layer:
-    in_text = [name for name in names(parse(draft.expression)) if name not in draft.inputs]
-    if len(in_text) > MAX_PARAMS:
-        raise ValueError(
-            f"{draft.expression!r} has {len(in_text)} scalars and products; at most {MAX_PARAMS} are accepted"
-        )
+    in_text = _symbols(draft)
     symbols = []
     for name in in_text:
         piece = draft.products.get(name)

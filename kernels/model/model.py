@@ -15,7 +15,16 @@ from kernels.base.run import Floats
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
 from kernels.model.inputs import Given, check_names, list_names, read_inputs
-from kernels.model.layers import MAX_CLASSES, MAX_PARAMS, MAX_UNITS, Vector, build_network, flat_names
+from kernels.model.layers import (
+    MAX_CLASSES,
+    MAX_PARAMS,
+    MAX_UNITS,
+    Plan,
+    Vector,
+    build_network,
+    flat_names,
+    plan_network,
+)
 from kernels.model.linear_data import make_rows
 from kernels.model.network import Network
 from kernels.model.program import Program
@@ -74,14 +83,15 @@ class Model:
         self.classes, self.hidden = classes, hidden
         self._given = columns
         self._program: Program | Network | None = None
+        self._plan: Plan | None = None
         self.vectors: dict[str, Vector] = {}
         if "@" in expression or classes > 1 or hidden is not None:
             if params is not None:
                 raise ValueError(f"params must be left out of a model with vectors, such as {expression!r}")
             check_integer("classes", classes, 1, MAX_CLASSES)
-            self._program, self.vectors = build_network(
-                expression, columns, classes, None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
-            )
+            self.hidden = None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
+            self._plan = plan_network(expression, columns, classes, self.hidden)
+            self.vectors = self._plan.vectors
             self.params = flat_names(self.vectors)
             self._check_inputs(found)
             return
@@ -135,7 +145,9 @@ class Model:
     def program(self) -> Program | Network:
         """The residual and its derivatives as straight-line code, or layers of it where the model has vectors."""
         # No cached_property: up to Python 3.11 it has a lock, which would stay held in a fork while a thread derives.
-        if self._program is None:
+        if self._program is None and self._plan is not None:
+            self._program = build_network(self._plan, self._given, self.classes, self.hidden)
+        elif self._program is None:
             self._program = compile_program(self.expression, self.inputs, self.params)
         return self._program
 
@@ -156,7 +168,8 @@ class Model:
     @property
     def network(self) -> Network | None:
         """The layers of a model with vectors; None for others."""
-        return self._program if isinstance(self._program, Network) else None
+        program = self.program if self.vectors else None
+        return program if isinstance(program, Network) else None
 
     def with_classes(self, classes: int) -> Model:
         """Return the model with a score for each of some classes, and parameters of each score's own."""

@@ -532,7 +532,14 @@ def test_a_fit_records_what_it_is_asked_to(sgdbench):
 def test_studies_and_info(sgdbench):
     code, out, _ = sgdbench("studies")
     assert code == 0
-    assert {line.split()[0] for line in out.splitlines()} == {"auto-mpg", "diabetes", "quadratic", "optimizers"}
+    assert {line.split()[0] for line in out.splitlines()} == {
+        "auto-mpg",
+        "diabetes",
+        "digits",
+        "digits-mlp",
+        "quadratic",
+        "optimizers",
+    }
     code, out, _ = sgdbench("info")
     facts = dict(line.split(maxsplit=1) for line in out.splitlines())
     assert code == 0

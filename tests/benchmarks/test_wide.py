@@ -5,9 +5,6 @@ scikit-learn trains one configuration after the other, so it is given twenty of 
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer
-from sklearn.linear_model import SGDClassifier
-from sklearn.preprocessing import scale
 
 from bench import Grid, sweep
 from bench.data import builtin
@@ -17,8 +14,9 @@ EPOCHS, DIGIT_EPOCHS = 100, 30
 
 @pytest.fixture(scope="module")
 def tumours():
-    x, y = load_breast_cancer(return_X_y=True)
-    return scale(x), y
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
+    x, y = datasets.load_breast_cancer(return_X_y=True)
+    return (x - x.mean(axis=0)) / x.std(axis=0), y
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +40,8 @@ def test_breast_cancer_sgdbench(benchmark, timed, tumours):
 
 @pytest.mark.benchmark(group="breast cancer, logistic regression: time of a sample-update")
 def test_breast_cancer_scikit_learn(timed, tumours):
+    from sklearn.linear_model import SGDClassifier
+
     x, y = tumours
     rates = np.geomspace(1e-4, 1e-1, 20)
 

@@ -236,7 +236,7 @@ def test_refusals_of_other_ways_to_write(write, text, sentence):
 
 @pytest.mark.parametrize("name", ["cube", "missing/study.toml"])
 def test_a_study_that_is_not_there(name):
-    known = r"; built in are the studies auto-mpg, diabetes, quadratic and the suite optimizers$"
+    known = r"; built in are the studies auto-mpg, diabetes, digits, digits-mlp, quadratic and the suite optimizers$"
     with pytest.raises(ValueError, match=known) as caught:
         load_study(name)
     assert str(caught.value).startswith(f"no study or file is called {name!r}; ")
@@ -354,7 +354,7 @@ def test_names_that_could_be_misread_are_refused(expression, columns, sentence):
 
 def test_built_in_studies_are_described():
     found = describe_builtin("studies")
-    assert list(found) == ["auto-mpg", "diabetes", "quadratic"]
+    assert list(found) == ["auto-mpg", "diabetes", "digits", "digits-mlp", "quadratic"]
     for name, description in found.items():
         study = load_study(name)
         assert (study.name, study.description) == (name, description)

@@ -94,7 +94,7 @@ def test_bounds():
     assert BY_NAME["lanes"].bound(exact) == 0
     assert BY_NAME["lanes"].bound(variants.replace(exact, model=exponential)) == 1e-9
     inexact = [loss for loss in LOSSES if BY_NAME["lanes"].bound(variants.replace(exact, loss=loss)) == 1e-9]
-    assert inexact == ["logcosh", "cauchy", "logistic", "poisson"]
+    assert inexact == ["logcosh", "cauchy", "logistic", "softmax", "poisson"]
     assert BY_NAME["C"].bound(exact) == 1e-9
 
 

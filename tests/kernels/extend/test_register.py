@@ -140,9 +140,7 @@ def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, sgdbench):
     forget()
     code, _, err = sgdbench(*given)
     assert code == 2
-    assert re.search(
-        r"model 'tilted' is not known; .*; your own come with --plugin FILE or kernels.register_model\n$", err
-    )
+    assert re.search(r"loss 'fair' is not known; .*; your own come with --plugin FILE or kernels.register_loss\n$", err)
 
 
 def test_the_path_of_a_plugin_may_have_any_name(tmp_path, unchecked):

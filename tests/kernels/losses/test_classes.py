@@ -171,7 +171,7 @@ def test_the_command_line_fits_labels_and_says_them(sgdbench, table):
     assert said["classes"] == ["no", "yes"]
     assert 0.5 < said["metrics"]["accuracy"] <= 1
     assert json.loads(sgdbench(*given, "--y", "sign", "--json")[1])["params"] == said["params"]
-    code, _, err = sgdbench("fit", "t.csv", "--x", "x", "--y", "text")
+    code, _, err = sgdbench("fit", "t.csv", "--x", "x", "--y", "text", "--loss", "squared")
     assert (code, err.count("\n")) == (2, 1)
     assert "not 'no'; classes are for the losses logistic, hinge and softmax" in err
 

@@ -233,7 +233,7 @@ def test_the_command_line_says_which_loss_and_how_many_are_right(sgdbench, sampl
     given += ["--standardize", "--kernel", "reference", "--epochs", 5, "--validation", 0.25]
     code, out, _ = sgdbench(*given)
     assert code == 0
-    assert "class = (w_u*u + w_v*v) + b" in out
+    assert "class = w @ x + b" in out
     for words in ("log loss", "accuracy", "log loss on held-out rows"):
         assert words in out
     for words in ("RMSE", "R²", "Least squares"):
