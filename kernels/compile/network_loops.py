@@ -7,7 +7,7 @@ from kernels.compile.unrolled import Ingredients, define
 from kernels.compile.unrolled_network import unroll_network
 from kernels.loops import loops, network
 from kernels.optimizers.optimizer import add_weight_decay
-from kernels.simd import lanes
+from kernels.simd import lanes, tuples
 
 # Within these all is inlined.
 CALLED_OF_NETWORK = {
@@ -46,6 +46,12 @@ def bind_network(made_of: Ingredients) -> Binder:
     binder = Binder(common_names(made_of) | written | {"softmax": network.softmax})
     given, leaf = binder.given, network.leaf_of_one if made_of.width == 1 else network.leaf_of_lanes
     given |= {"SUMS": int(made_of.needs_loss), "BY_BATCH": made_of.needs_norm}
+    given |= {
+        "no_sum": written["nothing"],
+        "sum_at": written["get"],
+        "keep_sum": written["put"],
+        "join": written["plus"],
+    }
 
     def dot(name: str, source: str) -> Any:
         eight = written.get(f"{name}_eight")
@@ -54,7 +60,8 @@ def bind_network(made_of: Ingredients) -> Binder:
         )
 
     def four(name: str) -> Any:
-        return binder.bind(network.pairwise_of_four, touch=written[name])
+        sums = {"no_sum": written["four_nothings"], "sum_at": written["get_four"], "keep_sum": written["put_four"]}
+        return binder.bind(network.pairwise, leaf=network.leaf_of_four, touch=written[name], join=tuples.add, **sums)
 
     def sums(product: str, nothing: str = "nothing") -> Any:
         return binder.bind(network.sum_of_samples, product=written[product], nothing=written[nothing])

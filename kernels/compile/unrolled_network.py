@@ -75,7 +75,7 @@ def unroll_network(made_of: Ingredients) -> str:
 
 def _bases(layers: list[Places]) -> list[str]:
     """Return the lines that name the first term of each layer."""
-    lines = ["layout = room.layout", "base_0 = 0"]
+    lines = ["layout = room.layout", f"params = layout[{PARAMS}]", "base_0 = 0"]
     return lines + [f"base_1 = layout[{FIRST}] * {layers[0].symbols}"] * (len(layers) > 1)
 
 
@@ -94,12 +94,13 @@ def _cells(made_of: Ingredients) -> list[str]:
         written("get(cells, place)", f"return {number(read)}"),
         written("put(number, cells, place)", write),
         written("nothing()", f"return {zero}"),
+        written("plus(one, other)", "return one + other"),
         written("four_nothings()", f"return ({listed(zero, 4)})"),
         written("get_four(cells, place)", f"return ({listed('get(cells, 4 * place + #)', 4)})"),
         written("put_four(numbers, cells, place)", *(f"put(numbers[{k}], cells, 4 * place + {k})" for k in range(4))),
         written(
-            "four_terms(weight, x, a, b, c, d)",
-            "return (" + "".join(f"weight * {number(f'x[{at}]')}, " for at in "abcd") + ")",
+            "four_terms(weight, x, rows, place)",
+            f"return ({listed('weight * ' + number('x[rows[#] + place]'), 4)})",
         ),
         written("number_at(x, place)", f"return {number('x[place]')}"),
         written("term_alone(x, i, column, place, room)", f"return get(room.terms, i * room.layout[{TERMS}] + column)"),
@@ -125,7 +126,7 @@ def _rule(made_of: Ingredients) -> list[str]:
     slots, lanes = made_of.slots, made_of.width > 1
 
     def slot(number: int) -> str:
-        return f"place * {slots} + {number}" if lanes else f"place + {number} * room.layout[{PARAMS}]"
+        return f"place * {slots} + {number}" if lanes else f"place + {number} * params"
 
     def access(eight: bool) -> tuple[str, str, list[str]]:
         """Return the texts that read a parameter and its slots, and the lines that write them."""
@@ -144,7 +145,7 @@ def _rule(made_of: Ingredients) -> list[str]:
         (made_of.scalar("0.0") if place in made_of.decay_options else f"options[1][{place}]") + ", "
         for place in range(made_of.rule_options)
     )
-    arguments = "theta, slots, place, factor, s, lr, known, options, room"
+    arguments = "theta, slots, place, factor, s, lr, known, options, params"
     functions = []
     for name, eight in (("", False), ("_eight", True))[: 1 if lanes else 2]:
         parameter, state, writes = access(eight)
@@ -159,6 +160,7 @@ def _rule(made_of: Ingredients) -> list[str]:
             written(f"weight_of_loss{name}({arguments})", f"return {parameter}"),
             written(
                 f"step_weight{name}(theta, slots, place, lr, known, options, room)",
+                f"params = room.layout[{PARAMS}]",
                 *begin,
                 f"gradient = {parameter.replace('theta', 'room.partials')}",
                 *decay,
@@ -173,9 +175,10 @@ def _rule(made_of: Ingredients) -> list[str]:
         from_sample = [f"t = per_sample_step(t, {made_of.number('1.0')}, s, lr)", writes[-1]]
     return [
         *functions,
-        written("move_scalar(theta, slots, place, s, lr, known, options, room)", *begin, *from_sample),
+        written("move_scalar(theta, slots, place, s, lr, known, options, params)", *begin, *from_sample),
         written(
             "step_scalar(theta, slots, place, lr, known, options, room)",
+            f"params = room.layout[{PARAMS}]",
             *begin,
             f"gradient = {parameter.replace('theta', 'room.partials')}",
             *step,
@@ -212,7 +215,8 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
 
 def _take_dots(layer: Places, kind: str, *, many: bool) -> list[str]:
     """Return the dots of all units of the first layer with the inputs of a sample, and of four samples."""
-    one, four = ["layout = room.layout"], ["layout = room.layout"]
+    one = ["layout = room.layout"]
+    four = [*one, f"rows = ({listed('room.rows[row + #]', 4)})"]
     if layer.dots:
         one.append(f"for k in range({layer.units}):")
         four.append(f"for k in range({layer.units}):")
@@ -220,10 +224,12 @@ def _take_dots(layer: Places, kind: str, *, many: bool) -> list[str]:
         start, size, source = layer.first(symbol), layer.size(symbol), layer.source(symbol)
         one.append(
             f"    put(dot_of_{kind}(theta, slots, {start}, {size}, 0.0, x, 0, room.rows[row] + {source}, 0.0, (), "
-            f"options, room.counts, room.stack, room), room.dots, {layer.dot(place)})"
+            f"options, room.counts, room.stack, layout[{PARAMS}]), room.dots, {layer.dot(place)})"
         )
-        rows = "".join(f"room.rows[row + {k}] + {source}, " for k in range(4))
-        four.append(f"    dots = four_of_{kind}(theta, slots, {start}, {size}, x, {rows}options, room)")
+        four.append(
+            f"    dots = four_of_{kind}(theta, slots, {start}, {size}, rows, x, 0, {source}, 0.0, (), options, "
+            f"room.counts, room.stack, layout[{PARAMS}])"
+        )
         four += [f"    put(dots[{k}], room.dots, {layer.dot(place, str(k))})" for k in range(4)]
     end = "" if kind == "gradient" else "_of_loss"
     if not many:  # whose weights are few enough to stay in the cache
@@ -282,10 +288,10 @@ def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str) -> 
             size = layer.size(symbol)
             symbols.append(
                 f"hidden_of_{kind}(theta, slots, {layer.first(symbol)}, {size}, 0.0, room.hidden, 0, row * {size}, "
-                "0.0, (), options, room.counts, room.stack, room)"
+                "0.0, (), options, room.counts, room.stack, params)"
             )
         else:
-            symbols.append(f"weight_of_{kind}(theta, slots, {layer.first(symbol)}, 0.0, 0.0, 0.0, (), options, room)")
+            symbols.append(f"weight_of_{kind}(theta, slots, {layer.first(symbol)}, 0.0, 0.0, 0.0, (), options, params)")
     inputs = "".join(
         made_of.number(f"x[at + {layer.column(number)}]") + ", " for number in range(layer.layer.program.inputs)
     )
@@ -301,7 +307,7 @@ def _back(layers: list[Places]) -> list[str]:
         lines += [
             f"    s = get(room.terms, {last.term(symbol)})",
             f"    for f in range({last.size(symbol)}):",
-            f"        part = s * weight_of_gradient(theta, slots, {place}, 0.0, 0.0, 0.0, (), options, room)",
+            f"        part = s * weight_of_gradient(theta, slots, {place}, 0.0, 0.0, 0.0, (), options, params)",
             f"        if {'k > 0' if number == 0 else 'True'}:",
             "            part = get(room.before, f) + part",
             "        put(part, room.before, f)",
@@ -325,7 +331,7 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
             first, size, at = layer.first(symbol), layer.size(symbol), layer.source(symbol)
             column = layer.term(symbol, "0")
             move.append(f"    s = get(room.terms, {column})")
-            tail = "lr, known, options, room"
+            tail = "lr, known, options, params"
             if source == SCALAR:
                 move.append(f"    move_scalar(theta, slots, {first}, s, {tail})")
                 samples.append(f"    put(sum_terms(x, count, {column}, 0, room), room.partials, level + {first})")
@@ -346,7 +352,7 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
                 place = layer.dots.index(symbol)
                 move += [
                     f"    value = learn(theta, slots, {first}, {size}, s, x, at + {at}, after + {at}, lr, known, "
-                    "options, room.counts, room.stack, room)",
+                    "options, room.counts, room.stack, params)",
                     f"    put(value, room.dots, {layer.dot(place, '0')})",
                 ]
                 total, of, offset = "sum_with_inputs", "x", f"{at} + f"

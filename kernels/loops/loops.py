@@ -296,15 +296,16 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
             store(scratch.partials, waiting, total)
             waiting += 1
         else:
-            half = count // 2
-            half -= half % 8
-            scratch.counts[left], scratch.counts[left + 1], scratch.counts[left + 2] = (
-                JOIN,
-                count - half,
-                half,
-            )
-            left += 3
+            left = split(scratch.counts, left, count)
     return total
+
+
+def split(counts, left, count):
+    """Put two halves of `count` terms, the first rounded down to a multiple of 8, and their sum on a stack."""
+    half = count // 2
+    half -= half % 8
+    counts[left], counts[left + 1], counts[left + 2] = JOIN, count - half, half
+    return left + 3
 
 
 def sum_in_parts(theta, x, y, start, count, options, scratch):

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
-from kernels.loops.loops import BLOCK, JOIN
+from kernels.loops.loops import BLOCK, JOIN, split
 from kernels.loops.order import begin_order, draw_places, permute
 from kernels.simd.lanes import read_lane
-from kernels.simd.tuples import add, sum_lanes
+from kernels.simd.tuples import sum_lanes
 
 Bound = Callable[..., Any]
 get: Bound  # (cells, place) -> a number
@@ -42,13 +42,14 @@ BY_BATCH: bool  # whether a sample is trained like a batch of one: where the nor
 GATHERS: bool
 # In a sum
 leaf: Bound  # leaf_of_one, leaf_of_lanes or leaf_of_losses
-touch: Bound  # (theta, slots, place, factor, s, lr, known, options, room) -> a weight, updated where it learns
+touch: Bound  # (theta, slots, place, factor, s, lr, known, options, params) -> a weight, updated where it learns
 touch_eight: Bound  # the same of eight weights of one run
 input_at: Bound  # (x, place) -> an input, or a hidden unit
-four_nothings: Bound  # () -> four times nothing
-four_terms: Bound  # (weight, x, a, b, c, d) -> its products with four inputs
-get_four: Bound  # (cells, place) -> four numbers
-put_four: Bound  # (numbers, cells, place)
+no_sum: Bound  # () -> a sum that changes no other: a number, or one for each of four samples
+sum_at: Bound  # (stack, place) -> a sum
+keep_sum: Bound  # (sum, stack, place)
+join: Bound  # (sum, sum) -> their sum
+four_terms: Bound  # (weight, x, rows, place) -> its products with the inputs of four samples
 product: Bound  # (x, i, column, place, room) -> the part of sample i
 add_losses: Bound  # pairwise of leaf_of_losses
 sum_losses: Bound  # sum_of_samples of losses
@@ -160,14 +161,7 @@ def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, option
             start += count
             waiting += 1
         else:
-            half = count // 2
-            half -= half % 8
-            room.batch_counts[left], room.batch_counts[left + 1], room.batch_counts[left + 2] = (
-                JOIN,
-                count - half,
-                half,
-            )
-            left += 3
+            left = split(room.batch_counts, left, count)
 
 
 def mean_of_losses(theta, x, y, factors, held_out, options, room):
@@ -213,13 +207,13 @@ def sum_of_samples(x, count, column, place, room):
     return total
 
 
-def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, counts, stack, room):
+def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, counts, stack, more):
     """Return the sum of the leaves, of up to 128 terms each, as NumPy's add.reduce splits `size` terms into them.
 
     For the dot of weights first..first+size-1 with the inputs from `after` on. Where the weights learn, they are first
-    updated with the inputs from `at` on, where s is the derivative by the dot.
+    updated with the inputs from `at` on, where s is the derivative by the dot. `more` is handed to the leaf.
     """
-    total = nothing()
+    total = no_sum()
     counts[0] = size
     start = 0
     left = 1
@@ -229,41 +223,38 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
         count = counts[left]
         if count == JOIN:
             waiting -= 1
-            total = get(stack, waiting - 1) + total
-            put(total, stack, waiting - 1)
+            total = join(sum_at(stack, waiting - 1), total)
+            keep_sum(total, stack, waiting - 1)
         elif count <= BLOCK:
-            total = leaf(theta, slots, first + start, count, s, x, at + start, after + start, lr, known, options, room)
+            total = leaf(theta, slots, first + start, count, s, x, at + start, after + start, lr, known, options, more)
             start += count
-            put(total, stack, waiting)
+            keep_sum(total, stack, waiting)
             waiting += 1
         else:
-            half = count // 2
-            half -= half % 8
-            counts[left], counts[left + 1], counts[left + 2] = JOIN, count - half, half
-            left += 3
+            left = split(counts, left, count)
     return total
 
 
-def leaf_of_one(theta, slots, first, count, s, x, at, after, lr, known, options, room):
+def leaf_of_one(theta, slots, first, count, s, x, at, after, lr, known, options, params):
     """Return the dot of up to 128 weights of one run: eight running sums, each an element of a vector."""
     total = nothing()
     start = 0
     if count >= 8:
         start = count - count % 8
-        weights = touch_eight(theta, slots, first, read_lane(x, at, 8), s, lr, known, options, room)
+        weights = touch_eight(theta, slots, first, read_lane(x, at, 8), s, lr, known, options, params)
         sums = weights * read_lane(x, after, 8)
         for f in range(8, start, 8):
-            weights = touch_eight(theta, slots, first + f, read_lane(x, at + f, 8), s, lr, known, options, room)
+            weights = touch_eight(theta, slots, first + f, read_lane(x, at + f, 8), s, lr, known, options, params)
             sums = sums + weights * read_lane(x, after + f, 8)
         (total,) = sum_lanes((sums,))
     while start < count:
-        weight = touch(theta, slots, first + start, input_at(x, at + start), s, lr, known, options, room)
+        weight = touch(theta, slots, first + start, input_at(x, at + start), s, lr, known, options, params)
         total = total + weight * input_at(x, after + start)
         start += 1
     return total
 
 
-def leaf_of_lanes(theta, slots, first, count, s, x, at, after, lr, known, options, room):
+def leaf_of_lanes(theta, slots, first, count, s, x, at, after, lr, known, options, params):
     """Return the dots of up to 128 weights of many runs: eight running sums, four at a time.
 
     One at a time, each would read weights at a distance of 2 KB: at every second step the processor takes such a load
@@ -276,77 +267,47 @@ def leaf_of_lanes(theta, slots, first, count, s, x, at, after, lr, known, option
         for half in range(0, 8, 4):
             one, two, three, four = nothing(), nothing(), nothing(), nothing()
             for f in range(half, start, 8):
-                one = one + term_of(theta, slots, first, f, s, x, at, after, lr, known, options, room)
-                two = two + term_of(theta, slots, first, f + 1, s, x, at, after, lr, known, options, room)
-                three = three + term_of(theta, slots, first, f + 2, s, x, at, after, lr, known, options, room)
-                four = four + term_of(theta, slots, first, f + 3, s, x, at, after, lr, known, options, room)
+                one = one + term_of(theta, slots, first, f, s, x, at, after, lr, known, options, params)
+                two = two + term_of(theta, slots, first, f + 1, s, x, at, after, lr, known, options, params)
+                three = three + term_of(theta, slots, first, f + 2, s, x, at, after, lr, known, options, params)
+                four = four + term_of(theta, slots, first, f + 3, s, x, at, after, lr, known, options, params)
             total = total + ((one + two) + (three + four))
     while start < count:
-        total = total + term_of(theta, slots, first, start, s, x, at, after, lr, known, options, room)
+        total = total + term_of(theta, slots, first, start, s, x, at, after, lr, known, options, params)
         start += 1
     return total
 
 
-def term_of(theta, slots, first, f, s, x, at, after, lr, known, options, room):
+def term_of(theta, slots, first, f, s, x, at, after, lr, known, options, params):
     """Return the product of a weight, which is updated first where it learns, and its input."""
-    weight = touch(theta, slots, first + f, input_at(x, at + f), s, lr, known, options, room)
+    weight = touch(theta, slots, first + f, input_at(x, at + f), s, lr, known, options, params)
     return weight * input_at(x, after + f)
 
 
-def pairwise_of_four(theta, slots, first, size, x, a, b, c, d, options, room):
-    """Return the dots of the same weights with the inputs of four samples, for which they are read once.
+def leaf_of_four(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
+    """Return the dots of up to 128 weights with the inputs of four samples, for which they are read once.
 
-    The inputs begin at a, b, c and d. The sums are split as by `pairwise`.
+    `rows` are the places at which the samples begin. Eight running sums, one after the other.
     """
-    counts, stack = room.counts, room.stack
-    total = four_nothings()
-    counts[0] = size
-    start = 0
-    left = 1
-    waiting = 0
-    while left > 0:
-        left -= 1
-        count = counts[left]
-        if count == JOIN:
-            waiting -= 1
-            total = add(get_four(stack, waiting - 1), total)
-            put_four(total, stack, waiting - 1)
-        elif count <= BLOCK:
-            total = leaf_of_four(
-                theta, slots, first + start, count, x, a + start, b + start, c + start, d + start, options, room
-            )
-            start += count
-            put_four(total, stack, waiting)
-            waiting += 1
-        else:
-            half = count // 2
-            half -= half % 8
-            counts[left], counts[left + 1], counts[left + 2] = JOIN, count - half, half
-            left += 3
-    return total
-
-
-def leaf_of_four(theta, slots, first, count, x, a, b, c, d, options, room):
-    """Return the dots of up to 128 weights with the inputs of four samples: eight running sums, one after the other."""
-    total = four_nothings()
+    total = no_sum()
     start = 0
     if count >= 8:
         start = count - count % 8
         for half in range(0, 8, 4):
-            quarter = four_nothings()
+            quarter = no_sum()
             for begin in range(half, half + 4, 2):
-                pair = four_nothings()
+                pair = no_sum()
                 for place in range(begin, begin + 2):
-                    single = four_nothings()
+                    single = no_sum()
                     for f in range(place, start, 8):
-                        weight = touch(theta, slots, first + f, 0.0, 0.0, 0.0, (), options, room)
-                        single = add(single, four_terms(weight, x, a + f, b + f, c + f, d + f))
-                    pair = add(pair, single)
-                quarter = add(quarter, pair)
-            total = add(total, quarter)
+                        weight = touch(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
+                        single = join(single, four_terms(weight, x, rows, after + f))
+                    pair = join(pair, single)
+                quarter = join(quarter, pair)
+            total = join(total, quarter)
     while start < count:
-        weight = touch(theta, slots, first + start, 0.0, 0.0, 0.0, (), options, room)
-        total = add(total, four_terms(weight, x, a + start, b + start, c + start, d + start))
+        weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
+        total = join(total, four_terms(weight, x, rows, after + start))
         start += 1
     return total
 
