@@ -150,6 +150,7 @@ class Room(NamedTuple):
     partials: Floats
 
 
+CACHE_LINE = 64
 LEAF = 128
 """The samples, or the weights, that are added up without being split."""
 
@@ -199,9 +200,6 @@ def allocate_aligned(size: int, dtype: str = "float64") -> Floats:
     whole = np.empty(size + CACHE_LINE // item, dtype)
     skipped = -whole.ctypes.data % CACHE_LINE // item
     return whole[skipped : skipped + size]
-
-
-CACHE_LINE = 64
 
 
 def samples_per_epoch(n: int, batch_size: Any, drop_last: bool) -> Any:

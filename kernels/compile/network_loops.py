@@ -12,7 +12,6 @@ from kernels.simd import lanes, tuples
 # Within these all is inlined.
 CALLED_OF_NETWORK = {
     network.shuffle_places.__name__,
-    network.gather_places.__name__,
     network.each_sample.__name__,
     network.each_batch.__name__,
     network.mean_of_losses.__name__,
@@ -45,7 +44,7 @@ def bind_network(made_of: Ingredients) -> Binder:
     written = define(unroll_network(made_of))
     binder = Binder(common_names(made_of) | written | {"softmax": network.softmax})
     given, leaf = binder.given, network.leaf_of_one if made_of.width == 1 else network.leaf_of_lanes
-    given |= {"SUMS": int(made_of.needs_loss), "BY_BATCH": made_of.needs_norm}
+    given |= {"take": network.take_places, "SUMS": int(made_of.needs_loss), "BY_BATCH": made_of.needs_norm}
     given |= {
         "no_sum": written["nothing"],
         "sum_at": written["get"],

@@ -213,6 +213,7 @@ def make_binder(made_of: Ingredients) -> Binder:
             "zeros": written["theta_zeros"],
             "point_of_gradient": made_of.gradient_at,
             "train_next": loops.train_part,
+            "take": loops.take_samples,
             "visit": loops.gather if made_of.gathers else loops.visit_in_copy,
             "PART": made_of.part,
             "PARAMS": made_of.program.params,

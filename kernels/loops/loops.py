@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, POINT, STOPPED, TOTAL, samples_per_epoch
+from kernels.base.run import CONVERGED, DIVERGED, LEAF, MAX_EPOCHS, POINT, STOPPED, TOTAL, samples_per_epoch
 from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
 from kernels.loops.order import begin_order, draw_places, permute
 from kernels.simd.lanes import broadcast, read_lane, write_lane
@@ -45,6 +45,7 @@ zeros: Bound  # () -> a tuple of -0.0, which change no sum
 eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
 as_number: Bound  # a number or a lane -> the same, rounded to the type of the kernel
 visit: Bound  # visit_in_copy or gather: (data, seed, epoch, start, stop), which puts these samples into their room
+take: Bound  # take_samples, or take_places of models with vectors
 GATHERS: bool  # whether their room begins with them, and may hold only some of them
 # In a block of runs
 WIDTH: int  # the number of runs
@@ -57,7 +58,6 @@ read_sum: Bound  # (cells) -> the sums of all runs
 read_theta: Bound  # (params) -> theta, one lane per row
 write_theta: Bound  # (params, theta)
 
-BLOCK = 128
 JOIN = -1
 
 
@@ -250,19 +250,23 @@ def gather(data, seed, epoch, start, stop):
     if start == 0:
         begin_order(order, seed, epoch)
     places = order[HEAD + np.int64(order[COUNT]) :]
-    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
     while filled < count:
         if order[NEXT] == order[DRAWN]:
             draw_places(order, data.y.size, seed, epoch)
         first = np.int64(order[NEXT])
         size = min(count - filled, np.int64(order[DRAWN]) - first)
-        chosen = places[first : first + size]
-        for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
-            room = visited[filled : filled + size]
-            for k in range(size):
-                room[k] = column[chosen[k]]
+        take(data, filled, places[first : first + size])
         order[NEXT] += size
         filled += size
+
+
+def take_samples(data, filled, chosen):
+    """Copy the samples at some places into the room that follows those that are there."""
+    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
+    for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
+        room = visited[filled : filled + chosen.size]
+        for k in range(chosen.size):
+            room[k] = column[chosen[k]]
 
 
 def pairwise_sum(theta, x, y, start, count, options, scratch):
@@ -283,7 +287,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
             waiting -= 1
             total = add(load(scratch.partials, waiting - 1, zeros()), total)
             store(scratch.partials, waiting - 1, total)
-        elif count <= BLOCK:
+        elif count <= LEAF:
             total = zeros()
             last = start + count
             if count >= 8:

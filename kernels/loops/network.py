@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
-from kernels.loops.loops import BLOCK, JOIN, split
-from kernels.loops.order import begin_order, draw_places, permute
+from kernels.base.run import LEAF
+from kernels.loops.loops import JOIN, gather, split
+from kernels.loops.order import permute
 from kernels.simd.lanes import read_lane
 from kernels.simd.tuples import sum_lanes
 
@@ -61,7 +61,7 @@ def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room)
     if hyper.shuffle:
         if GATHERS:
             first, last = 0, min(data.visited_y.size, stop - start)
-            gather_places(data, hyper.seed, epoch, start, stop)
+            gather(data, hyper.seed, epoch, start, stop)
         elif start == 0:
             shuffle_places(data, hyper.seed, epoch)
     x, y, places = data.x[0], data.y, data.visited_y
@@ -80,21 +80,10 @@ def shuffle_places(data, seed, epoch):
     permute((places,), seed, epoch)
 
 
-def gather_places(data, seed, epoch, start, stop):
-    """Take the places of samples start..stop-1, as far as there is room, in the order of the epoch."""
-    order, filled, count = data.order, 0, min(data.visited_y.size, stop - start)
-    if start == 0:
-        begin_order(order, seed, epoch)
-    places = order[HEAD + np.int64(order[COUNT]) :]
-    while filled < count:
-        if order[NEXT] == order[DRAWN]:
-            draw_places(order, data.y.size, seed, epoch)
-        first = np.int64(order[NEXT])
-        size = min(count - filled, np.int64(order[DRAWN]) - first)
-        for k in range(size):
-            data.visited_y[filled + k] = places[first + k]
-        order[NEXT] += size
-        filled += size
+def take_places(data, filled, chosen):
+    """Take the places of some samples, in the order of the epoch."""
+    for k in range(chosen.size):
+        data.visited_y[filled + k] = chosen[k]
 
 
 def each_sample(theta, state, x, y, places, first, last, shuffled, lr, options, room):
@@ -146,7 +135,7 @@ def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, option
             for place in range(width):
                 one, other = (waiting - 1) * width + place, waiting * width + place
                 put(get(room.partials, one) + get(room.partials, other), room.partials, one)
-        elif count <= BLOCK:
+        elif count <= LEAF:
             for i in range(count):
                 row = places[start + i] if shuffled else start + i
                 room.rows[i] = row * room.layout[1]
@@ -225,7 +214,7 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
             waiting -= 1
             total = join(sum_at(stack, waiting - 1), total)
             keep_sum(total, stack, waiting - 1)
-        elif count <= BLOCK:
+        elif count <= LEAF:
             total = leaf(theta, slots, first + start, count, s, x, at + start, after + start, lr, known, options, more)
             start += count
             keep_sum(total, stack, waiting)

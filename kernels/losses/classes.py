@@ -15,7 +15,7 @@ from kernels.base.checks import check_unmasked, describe, describe_row
 from kernels.base.run import Floats
 from kernels.losses import LOSSES
 from kernels.losses.loss import Loss
-from kernels.losses.softmax_loss import MOST_CLASSES
+from kernels.model.layers import MAX_CLASSES
 from kernels.model.model import Model
 
 Label = str | bool | int | float
@@ -177,11 +177,11 @@ def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classe
         ordered = sorted(labels)
     except TypeError:
         raise ValueError(f"{what} must hold labels of one kind, not numbers beside texts") from None
-    most = MOST_CLASSES if loss.by_class else 2
+    most = MAX_CLASSES if loss.by_class else 2
     if not 2 <= len(ordered) <= most:
         held = f"only {_listed(ordered)}" if len(ordered) == 1 else f"{len(ordered):,} values: {_listed(ordered)}"
         wanted = f"2 to {most} classes" if loss.by_class else "two classes"
-        hint = "; of more than two the loss is softmax" if 2 < len(ordered) <= MOST_CLASSES else ""
+        hint = "; of more than two the loss is softmax" if 2 < len(ordered) <= MAX_CLASSES else ""
         raise ValueError(
             f"{what} must hold {wanted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
         )

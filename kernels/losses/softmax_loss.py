@@ -8,10 +8,12 @@ import numpy as np
 
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss, Metric, Targets
+from kernels.model.layers import MAX_CLASSES
 
-MOST_CLASSES = 100
 TARGETS = Targets(
-    lambda y: (y >= 0.0) & (y < MOST_CLASSES) & (y == np.floor(y)), "the number of a class, from 0 to 99", classes=True
+    lambda y: (y >= 0.0) & (y < MAX_CLASSES) & (y == np.floor(y)),
+    f"the number of a class, from 0 to {MAX_CLASSES - 1}",
+    classes=True,
 )
 
 

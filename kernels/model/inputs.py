@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from kernels.base.checks import describe
+from kernels.base.columns import LISTED
 from kernels.model.column_names import is_name
 from kernels.model.expression import reads_as_number
 
 ALL_INPUTS = "x"
-# Names that a message lists.
-LISTED = 30
 Given = Sequence[str] | Mapping[str, str | Sequence[str]]
 
 

@@ -1,5 +1,6 @@
 """From the expression of a model with scalar products to its layers: ``v @ tanh(W @ x + c) + b`` has two."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
@@ -69,10 +70,7 @@ def plan_network(expression: str, inputs: Inputs, classes: int, hidden: int | No
             columns = inputs.columns[start : start + size] if piece.operand in inputs.groups else ()
             shape = (*shape, size)
         vectors[name] = Vector(first, shape, columns)
-        size = 1
-        for length in shape:
-            size *= length
-        first += size
+        first += math.prod(shape)
     for draft in drafts:
         count = len(_symbols(draft))
         if count > MAX_PARAMS:

@@ -20,6 +20,7 @@ from numba import config, types
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
 from kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
+from kernels.base.run import CACHE_LINE
 from kernels.base.weak_scalars import WeakScalar
 from kernels.simd import exp as lane_exp
 from kernels.simd import log as lane_log
@@ -30,7 +31,6 @@ LLVM = {types.float64: ir.DoubleType(), types.float32: ir.FloatType()}
 BYTES = {ir.DoubleType(): 8, ir.FloatType(): 4}
 # Registers that are wider than the stack is aligned lie across two cache lines there, in some processes and not in
 # others. So functions with lanes that are longer than a cache line, which may have to be spilled, align theirs.
-CACHE_LINE = 64
 ALIGNED = f"alignstack({CACHE_LINE})"
 
 

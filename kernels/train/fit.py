@@ -90,7 +90,8 @@ def fit(
         the greater one is class 1, and `FitResult.classes` tells them. For ``"softmax"`` whole numbers from 0 on, or
         2 to 100 labels of any kind, each of which has a score of its own. For ``"poisson"`` counts.
     init : array, shape (P,), or mapping of names to values, optional
-        Where to start. Without it, standard normal draws of the seed.
+        Where to start. Without it, standard normal draws of the seed; for models with vectors see
+        `kernels.Model.draw_start`.
     lr : float
         Learning rate, positive.
     schedule : str, callable or array, optional
