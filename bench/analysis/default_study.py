@@ -12,7 +12,7 @@ from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
 from bench.data.memory_maps import MapOptions, load_table
-from bench.data.scaling import Scaling, standardize
+from bench.data.scaling import Scaling, find_scaling, standardize
 from bench.data.table import Dataset
 from bench.data.units import original_units
 from bench.study.load import study_of_table
@@ -169,7 +169,7 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
     options.append(("none", "Columns are scaled and not centered: the model has no parameters for a shift of them."))
     for center, reason in options:
         try:
-            _, scaling = standardize(table, targets=targets, center=center, constant=bool(model.vectors))
+            scaling = find_scaling(table, targets=targets, center=center, constant=bool(model.vectors))
         except ValueError:
             continue  # a column that does not vary
         if _carries_back(model, scaling):

@@ -37,9 +37,20 @@ CENTERED = {"both": (True, True), "x": (True, False), "y": (False, True), "none"
 def standardize(
     dataset: Dataset, *, targets: bool = True, center: str = "both", constant: bool = False
 ) -> tuple[Dataset, Scaling]:
-    """Return the data with mean 0 and standard deviation 1 in every column, and how to get back.
+    """Return the data with mean 0 and standard deviation 1 in every column, and the scaling, as `find_scaling` has it.
 
     What is held out is scaled in the same way, and has no part in the means and the deviations.
+    """
+    scaling = find_scaling(dataset, targets=targets, center=center, constant=constant)
+    x, y = _scaled(dataset.x, dataset.y, scaling, dataset.mapped_in)
+    validation, test = (
+        held_out and _scaled(*held_out, scaling, dataset.mapped_in) for held_out in (dataset.validation, dataset.test)
+    )
+    return replace(dataset, x=x, y=y, validation=validation, test=test), scaling
+
+
+def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool) -> Scaling:
+    """Return the scaling of data to columns of mean 0 and standard deviation 1.
 
     Parameters
     ----------
@@ -65,12 +76,7 @@ def standardize(
     center_inputs, center_target = CENTERED[center]
     kept = np.repeat([center_inputs, center_target or not targets], [inputs, 1])
     mean, scale = np.where(kept, mean, 0.0), np.where(kept, scale, np.hypot(mean, scale))
-    scaling = Scaling(mean[:inputs], scale[:inputs], float(mean[-1]), float(scale[-1]))
-    x, y = _scaled(dataset.x, dataset.y, scaling, dataset.mapped_in)
-    validation, test = (
-        held_out and _scaled(*held_out, scaling, dataset.mapped_in) for held_out in (dataset.validation, dataset.test)
-    )
-    return replace(dataset, x=x, y=y, validation=validation, test=test), scaling
+    return Scaling(mean[:inputs], scale[:inputs], float(mean[-1]), float(scale[-1]))
 
 
 def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tuple[Floats, Floats]:

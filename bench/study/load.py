@@ -115,30 +115,16 @@ def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
 
 
 def with_target(study: Study, target: float, **mapping: Unpack["MapOptions"]) -> Study:
-    """Return the study with a target that is given in the units of its table.
+    """Return the study with a target that is given in the units of its table; `mapping` is as for `Study.dataset`.
 
     Runs on standardized columns have losses in other units, in which the target of a study is.
-
-    Parameters
-    ----------
-    study : Study
-    target : float
-    **mapping
-        As for `Study.dataset`.
-
-    Raises
-    ------
-    ValueError
-        As from `with_settings` and `Study.dataset`.
     """
     changed = with_settings(study, {"run.target": target})
-    if study.data.standardize:
+    if scaling := study.scaling(**mapping):
         from bench.data.units import standardized_target  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
 
-        _, scaling = study.dataset(**mapping)
-        loss = make_loss(study.run.loss)
-        changed = with_settings(study, {"run.target": scaling and standardized_target(target, scaling, loss)})
+        changed = with_settings(study, {"run.target": standardized_target(target, scaling, make_loss(study.run.loss))})
     return changed
 
 

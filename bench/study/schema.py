@@ -332,12 +332,32 @@ class Study(Table):
         ValueError
             If the file, or a value in it, is not as it should be.
         """
-        from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
-        from bench.data.memory_maps import load_table  # noqa: PLC0415
         from bench.data.scaling import standardize  # noqa: PLC0415
-        from bench.data.table import builtin  # noqa: PLC0415
+
+        data = self._read_data(**mapping)
+        return standardize(data, **self._scaling_options()) if self.data.standardize else (data, None)
+
+    def scaling(self, **mapping: Unpack["MapOptions"]) -> "Scaling | None":
+        """Return the scaling that `dataset` returns, without scaled copies of the data."""
+        from bench.data.scaling import find_scaling  # noqa: PLC0415
+
+        if not self.data.standardize:
+            return None
+        return find_scaling(self._read_data(**mapping), **self._scaling_options())
+
+    def _scaling_options(self) -> dict[str, Any]:
+        """Return the arguments of `bench.data.scaling.find_scaling`, besides the data."""
         from kernels.losses import make_loss  # noqa: PLC0415
         from kernels.model.models import has_vectors  # noqa: PLC0415
+
+        targets, constant = make_loss(self.run.loss).scales_targets, has_vectors(self.model.expression)
+        return {"targets": targets, "center": self.data.center, "constant": constant}
+
+    def _read_data(self, **mapping: Unpack["MapOptions"]) -> "Dataset":
+        """Load the data as they are, and hold out a part of them."""
+        from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
+        from bench.data.memory_maps import load_table  # noqa: PLC0415
+        from bench.data.table import builtin  # noqa: PLC0415
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
@@ -349,11 +369,7 @@ class Study(Table):
             data = add_held_out(data, validation, test=test)
         else:
             data = builtin(str(table.builtin))
-        data = hold_out_share(data, table.validation, test=table.test)
-        if not table.standardize:
-            return data, None
-        targets, constant = make_loss(self.run.loss).scales_targets, has_vectors(self.model.expression)
-        return standardize(data, targets=targets, center=table.center, constant=constant)
+        return hold_out_share(data, table.validation, test=table.test)
 
     def make_model(self, dataset: "Dataset") -> "Model":
         """Make the model for the columns of the data, with a score for each class where the loss takes them."""
