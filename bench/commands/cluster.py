@@ -27,14 +27,8 @@ CONNECT_SECONDS, LONGEST_GREETING = 10, 2**20
 def open_cluster(cluster: str | None) -> Iterator[Executor]:
     """Yield the executor that runs jobs on a cluster, ``local:COUNT`` or an address, or in threads without one.
 
-    Processes that are started here end with the block.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else, or distributed is not installed.
-    ConnectionError
-        If no scheduler answers at the address.
+    Processes that are started here end with the block. Any other text, and a missing package distributed, is a
+    ValueError; an address at which no scheduler answers is a ConnectionError.
     """
     if cluster is None:
         yield train_in_threads

@@ -23,10 +23,7 @@ COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
 def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, seconds: float, style: Style) -> bool:
     """Compare two sources, hold the ratios against gates, and print them as "text", "markdown" or "json".
 
-    Returns
-    -------
-    bool
-        Whether the variants that were timed are verified, and no row is past its gate.
+    Return whether the variants that were timed are verified, and no row is past its gate.
     """
     try:
         found = compare_sources(base, new, measurement, seconds=seconds)

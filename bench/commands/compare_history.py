@@ -21,12 +21,8 @@ STEPS_TITLE = "Steps: the level after each / the level before"
 def compare_history(folder: Path, measurement: Measurement, gates: Gates, *, out: Path | None, style: Style) -> bool:
     """Find steps in what pytest-benchmark has saved in a folder, hold the last ones against gates, and print them.
 
-    With `out`, tables and a figure are written to that folder.
-
-    Returns
-    -------
-    bool
-        Whether no benchmark's last step is a slowdown past its gate.
+    With `out`, tables and a figure are written to that folder. Return whether no benchmark's last step is a slowdown
+    past its gate.
     """
     measurement.refuse(f"what {folder} has was timed before")
     found = trace_history(read_runs(folder))

@@ -75,10 +75,7 @@ class FitOutput(NamedTuple):
 def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings: Any) -> bool:
     """Fit a table with the settings of `bench.data.fit_table.fit_table`, and show the result.
 
-    Returns
-    -------
-    bool
-        Whether the fit was not interrupted.
+    Return whether the fit was not interrupted.
     """
     _check_output(output)
     chosen = _choose_loss(asked) if settings["loss"] is None else ChosenLoss(settings["loss"])

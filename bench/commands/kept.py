@@ -25,10 +25,8 @@ def keep_parts(folder: Path, kept: str = "what is done is kept") -> Iterator[Non
 def keep_results(folder: Path) -> Iterator[None]:
     """Say how to go on if the block, which comes after the training, is interrupted or cannot write to the disk.
 
-    Raises
-    ------
-    ValueError
-        In place of the error of a disk that is full or cannot be written: names the file, and how to get the report.
+    The error of a disk that is full or cannot be written becomes a ValueError that names the file, and how to get the
+    report.
     """
     try:
         with keep_parts(folder, "all configurations are trained and kept"):

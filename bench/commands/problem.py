@@ -36,14 +36,7 @@ def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], 
 def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study:
     """Return a study with these settings: built-in, from a file, or the default one for a table.
 
-    Parameters
-    ----------
-    name : str
-    columns : TableColumns
-    settings : mapping
-        Keys of the study and their values.
-    target : float or None
-        The loss at which runs stop, in the units of the table.
+    `settings` has values by the keys of the study, and `target` is the loss at which runs stop, in the table's units.
     """
     if _is_table(name, columns):
         study = _make_default(name, columns, settings)

@@ -74,11 +74,8 @@ def run_study(study: Study, asked: RunOptions) -> bool:
     The verdict rests on runs that are checked and confirmed, and on no measured time: what comes after it, on the page
     too, leaves it as it was printed. Kernels that are only timed are compiled after it.
 
-    Returns
-    -------
-    bool
-        Whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a kernel that
-        was timed differs from the reference, although it promises the same bits, the report says which.
+    Return whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a kernel that
+    was timed differs from the reference, although it promises the same bits, the report says which.
     """
     if not asked.yes:
         refuse_large_grid(study)
@@ -193,12 +190,8 @@ def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
 def verify_runs(trained: Trained) -> None:
     """Check the derivatives of the model, and train some configurations, drawn at random, again with the reference.
 
-    Raises
-    ------
-    WrongProgramError
-        If the program that the reference and all kernels compute is not the expression.
-    WrongRunsError
-        If the reference gives another result than the kernel.
+    Raise a WrongProgramError if the program that the reference and all kernels compute is not the expression, and a
+    WrongRunsError if the reference gives another result than the kernel.
     """
     result, study, data, _ = trained
     rows = _choose_checked(result, data)

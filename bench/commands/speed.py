@@ -68,10 +68,7 @@ def run_speed(
 ) -> bool:
     """Verify and time variants, print the table and write it to a folder.
 
-    Returns
-    -------
-    bool
-        Whether every variant that could run, in a row of the budget too, gives the result of the reference.
+    Return whether every variant that could run, in a row of the budget too, gives the result of the reference.
     """
     variants = select_variants(only, peers=peers)
     data, _ = study.dataset(**mapping_display())

@@ -29,11 +29,8 @@ class _TimeLeft(ProgressColumn):
 class Stages:
     """A progress bar on standard error that goes on from one stage to the next.
 
-    Parameters
-    ----------
-    seconds : mapping of str to float
-        How long each stage takes by estimate, in order; how long one goes on is estimated anew from the share of it
-        that is done.
+    `seconds` are estimates of how long each stage takes, in their order. The time that the current stage still takes is
+    estimated anew from the share of it that is done.
     """
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
@@ -76,14 +73,7 @@ class Stages:
 
     @contextmanager
     def stage(self, what: str, count: int | None = None) -> Iterator[Advance]:
-        """Show a stage, one of those that were announced, while the block runs.
-
-        Parameters
-        ----------
-        what : str
-        count : int, optional
-            Of what the stage goes through, to be shown with the number that is done.
-        """
+        """Show a stage, one of those announced, while the block runs; of `count` things, also how many are done."""
         self._what, estimate = what, self._seconds.pop(what)
         first: tuple[float, float] | None = None
 

@@ -37,10 +37,7 @@ RECORD = "suite.toml"
 def run_suite(suite: Suite, asked: RunOptions) -> bool:
     """Run the studies of a suite, and write a report that compares the optimizers over all of them.
 
-    Returns
-    -------
-    bool
-        Whether all studies were verified; else there is no report.
+    Return whether all studies were verified; else there is no report.
     """
     for study in suite.studies if not asked.yes else ():
         refuse_large_grid(study)

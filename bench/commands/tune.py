@@ -20,19 +20,8 @@ from bench.study.space import SearchSettings
 def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> bool:
     """Search the space of a study, print the conclusions, write the report and print its place.
 
-    Parameters
-    ----------
-    study : Study
-    asked : RunOptions
-    with_grid : bool
-        Whether to train the grid of the study too, as a yardstick.
-    seed : int
-        The seed of the sampler.
-
-    Returns
-    -------
-    bool
-        Whether trials that are trained again with the reference give the same; else there is no report.
+    With `with_grid`, the grid of the study is trained too, as a yardstick. `seed` is that of the sampler. Return
+    whether trials that are trained again with the reference give the same; else there is no report.
     """
     try:
         from bench.engine.recording import record_settings  # noqa: PLC0415

@@ -28,21 +28,8 @@ class ChosenLoss(NamedTuple):
 def choose_loss(path: str | Path, y: str, *, mapped: bool = False) -> ChosenLoss:
     """Return the loss for a column: squared for numbers, logistic for two values, softmax for more than two labels.
 
-    Whole numbers are numbers: that they may be classes or counts is said.
-
-    Parameters
-    ----------
-    path : str or Path
-        The table.
-    y : str
-        The column.
-    mapped : bool
-        Whether the table is mapped also where it is small; columns of a map hold numbers.
-
-    Raises
-    ------
-    ValueError
-        If the table cannot be read, or has no such column.
+    Whole numbers are numbers: that they may be classes or counts is said. The table `path` may be `mapped` also where
+    it is small; columns of a map hold numbers. A table that cannot be read or lacks the column is a ValueError.
     """
     try:
         values = _distinct_values(Path(path), y)

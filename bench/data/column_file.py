@@ -35,12 +35,7 @@ def write_samples(
     """Return memory maps of inputs and targets, given in pieces, whose file is gone when nothing uses the maps.
 
     The file is in the folder, or the one above where it does not exist; where these cannot be written, in the system's
-    temporary folder.
-
-    Raises
-    ------
-    ValueError
-        If there is no room for it.
+    temporary folder. A disk without room for it is a ValueError.
     """
     place = next((near for near in (folder, folder.parent) if os.access(near, os.W_OK)), Path(gettempdir()))
     check_room(place, 8 * rows * (inputs + 1))

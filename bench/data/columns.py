@@ -37,12 +37,8 @@ class Inputs(NamedTuple):
 def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str | None, loss: Loss) -> Inputs:
     """Return the inputs and the model for a table: all columns of numbers but `y`, and a weighted sum, unless given.
 
-    The inputs `x` are as for `find_inputs`; the model is an expression, or that of a ready-made one.
-
-    Raises
-    ------
-    ValueError
-        If there are no inputs, or more than 10,000.
+    The inputs `x` are as for `find_inputs`; the model is an expression, or that of a ready-made one. No inputs, or more
+    than 10,000, are a ValueError.
     """
     left_out: dict[str, str] = {}
     names: Given | None = None

@@ -163,16 +163,9 @@ def fit_table(
 
 
 def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:
-    """Return a fit with its parameters and its loss in the table's units.
+    """Return a fit of trained data with its parameters and its loss in the table's units.
 
-    Parameters
-    ----------
-    result : FitResult
-    data : Dataset
-        The trained data.
-    scaling : Scaling or None
-        As `bench.data.standardize` returned it with the data; None where they were not standardized.
-    interrupted : bool
+    The scaling is the one that `bench.data.standardize` returned with the data; None where they were not standardized.
     """
     params, loss, note = in_table_units(result.model, result.params, result.kept.loss, scaling, result.criterion)
     named = dict(zip(result.model.params, params.tolist(), strict=True))

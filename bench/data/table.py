@@ -146,10 +146,7 @@ def read_table(
 def read_labels(path: Path, y: str) -> list[Any]:
     """Return the distinct labels of a column of a .csv, .tsv or .parquet file, without missing ones.
 
-    Raises
-    ------
-    ValueError
-        As from `read_table`; also if it holds neither labels nor numbers.
+    A column that holds neither labels nor numbers is a ValueError, and so is what `read_table` refuses.
     """
     with explain_failures(path):
         read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text

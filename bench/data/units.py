@@ -101,15 +101,11 @@ def in_table_units(
 
 
 def curve_in_table_units(model: Model, loss: Loss, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:
-    """Return the curve over the table's own columns, a function of the parameters as they were trained and of x.
+    """Return the curve over the table's own columns, a function ``(params, x) -> (n,)``.
 
-    It has values whether or not the model has parameters for the table's units: the expected targets where the loss
-    says what these are, such as the probability of class 1, or else the values of the model.
-
-    Returns
-    -------
-    callable
-        (params, x) -> (n,), with x in the table's units, shape (n,) or (n, inputs).
+    The parameters are as they were trained, and x, shape (n,) or (n, inputs), is in the table's units. The curve has
+    values whether or not the model has parameters for the table's units: the expected targets where the loss says what
+    these are, such as the probability of class 1, or else the values of the model.
     """
     if scaling is None:
         return lambda params, x: loss.mean_of(model.predict(params, x))

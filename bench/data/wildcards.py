@@ -15,19 +15,8 @@ def has_wildcard(text: str) -> bool:
 def match_columns(text: str, headings: Sequence[str], place: str) -> list[str] | None:
     """Return the headings that a text with wildcards matches, in their order; None for a name without wildcards.
 
-    A text that is a heading itself, such as ``temperature [C]``, has no wildcards.
-
-    Parameters
-    ----------
-    text : str
-    headings : sequence of str
-    place : str
-        What has the columns, in error messages.
-
-    Raises
-    ------
-    ValueError
-        If none matches.
+    A text that is a heading itself, such as ``temperature [C]``, has no wildcards. If none matches, a ValueError says
+    so of the `place` that has the columns.
     """
     if text in headings or not has_wildcard(text):
         return None

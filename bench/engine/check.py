@@ -32,16 +32,9 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
-    All stored losses are compared, and where there was time for the whole run also its length and its end.
-
-    Parameters
-    ----------
-    result : SweepResult
-        With these configurations alone in its frame and its starts.
-    settings, x, y, validation
-        As in the sweep.
-    curves : DataFrame, optional
-        Those of `bench.store.run_folder.Run.curves`, for these configurations at least.
+    All stored losses are compared, and where there was time for the whole run also its length and its end. The result
+    has these configurations alone in its frame and its starts; settings and data are those of the sweep, and `curves`
+    those of `bench.store.run_folder.Run.curves`, for these configurations at least.
 
     Returns
     -------

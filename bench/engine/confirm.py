@@ -28,21 +28,10 @@ EVALUATED = 1e10
 
 
 def confirm_choices(trainer: Trainer, grid: Grid, ranked: pd.DataFrame, seeds: int) -> None:
-    """Train the leading choices from the starts of a grid with fresh seeds, into a folder within that of the run.
+    """Train the leading choices from the starts of a grid with that many fresh seeds, into a folder within the run's.
 
-    Runs that the folder holds from an earlier time are not trained again. Where no run succeeded there is nothing to
-    confirm.
-
-    Parameters
-    ----------
-    trainer : Trainer
-        That of the sweep.
-    grid : Grid
-        What was tried.
-    ranked : DataFrame
-        As from `bench.tables.ranking.ranking`; `bench.tables.winners.winners` says which choices lead.
-    seeds : int
-        How many.
+    `bench.tables.winners.winners` says which choices of the ranking lead. Runs that the folder holds from an earlier
+    time are not trained again. Where no run succeeded there is nothing to confirm.
     """
     if ranked["tied"].any():
         train_on_fresh_seeds(trainer, winners(ranked), fresh_seeds(grid.seed, seeds), grid)

@@ -31,15 +31,6 @@ def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Sa
 
     They are the runs by which it was chosen and, where there are any, those on fresh seeds. This comes after all that
     is decided, and nothing is decided by it.
-
-    Parameters
-    ----------
-    result : SweepResult
-    ranked : DataFrame
-        As from `bench.tables.ranking.ranking`.
-    loss : Loss
-    test : tuple
-        The inputs, one array for each, and y.
     """
     if not len(ranked):
         return

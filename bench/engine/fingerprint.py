@@ -12,19 +12,7 @@ from kernels.data.samples import CHUNK, check_samples
 
 
 def fingerprint(model: Model, x: Inputs, y: ArrayLike) -> str:
-    """Return the hash of samples that a run of this model has in its identity: of those trained on, or held out.
-
-    Parameters
-    ----------
-    model : Model
-    x : array, shape (n,) or (n, inputs)
-    y : array, shape (n,)
-
-    Raises
-    ------
-    ValueError
-        If the data do not fit the model.
-    """
+    """Return the hash of samples that a run of this model has in its identity: of those trained on, or held out."""
     columns, target = check_samples(model, x, y)
     return hash_columns(*columns, target)
 

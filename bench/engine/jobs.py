@@ -45,21 +45,10 @@ def plan_jobs(
     shared: "SharedKernels",
     until: int | None = None,
 ) -> Iterator[Job]:
-    """Yield the rows of a plan that are not finished, in jobs.
+    """Yield the rows of a plan that are not finished, in jobs that train `until` an epoch, or to the end without it.
 
     Rows of similar learning rates come together: those that diverge, or reach the target, do so at about the same time,
     and a job is over when its last run is.
-
-    Parameters
-    ----------
-    problem : Problem
-    plan : DataFrame
-        As from `Grid.frame`.
-    progress : Progress
-    shared : SharedKernels
-        From `share_kernels`.
-    until : int, optional
-        Train this many epochs; all by default.
     """
     loss, settings, clock = problem.loss, problem.settings, problem.clock
     dtypes = dtypes_of(plan)

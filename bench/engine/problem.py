@@ -141,13 +141,7 @@ class Problem:
 
 
 def resolve_model(model: Model | str, x: Inputs, y: ArrayLike, loss: str) -> Model:
-    """Return the model of a text for these inputs, with a score for each class where the loss takes them.
-
-    Raises
-    ------
-    ValueError
-        If the text is no model, or the targets are no classes of such a loss.
-    """
+    """Return the model of a text for these inputs, with a score for each class where the loss takes them."""
     model = model if isinstance(model, Model) else make_model_for(model, x)
     trained = make_loss(loss)
     if not trained.by_class:
@@ -165,13 +159,7 @@ def make_problem(
     validation: HeldOut = None,
     test: HeldOut = None,
 ) -> Problem:
-    """Check the data, hold out parts of them, and settle the marks that a run into this folder records.
-
-    Raises
-    ------
-    ValueError
-        If the data do not fit the model or the loss.
-    """
+    """Check the data, hold out parts of them, and settle the marks that a run into this folder records."""
     loss = make_loss(settings.loss)
     classes = find_classes(loss, y)
     y, validation, test = encode_classes(classes, y, validation, test)

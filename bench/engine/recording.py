@@ -20,28 +20,11 @@ MARKS_PER_EPOCH = 0.4
 def settle_record(
     record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
 ) -> str | int:
-    """Return the `record` of a sweep, with the number of marks to a decade for a plain "log".
+    """Return the `record` of a sweep of n samples, with the number of marks to a decade for a plain "log".
 
-    Parameters
-    ----------
-    record : str or int
-        As for `kernels.fit`.
-    n : int
-        Samples in the data.
-    epochs : int
-        The length of a run.
-    folder : path
-        A run that is in it goes on as it began, also for more epochs.
-    finest : int
-        The most marks to a decade.
-    more : float
-        Marks that may be added to a run in any case.
-
-    Returns
-    -------
-    str or int
-        For "log": "log:10", "log:9", ... or "log:1", from `finest` on, the first that adds at most `MARKS_PER_EPOCH`
-        times `epochs` marks, or `more`, to a run with batches of one sample; "epoch" if none does.
+    A run that is in the folder goes on as it began, also for more epochs. Else "log" becomes "log:10", "log:9", ... or
+    "log:1", from `finest` on, the first that adds at most `MARKS_PER_EPOCH` times `epochs` marks, or `more`, to a run
+    with batches of one sample; "epoch" if none does.
     """
     if record != "log":
         return record

@@ -17,23 +17,8 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
     """Return a plan with more learning rates for the best choice of each optimizer, all of whose other settings stay.
 
     The gaps between the best rate and its neighbours are halved, geometrically. Where it is the lowest or the highest,
-    the rate as far beyond it as its neighbour is on the other side is added as well.
-
-    Parameters
-    ----------
-    plan : DataFrame
-        The rows that were trained.
-    ranked : DataFrame
-        As from `bench.tables.ranking.ranking`.
-    grid : Grid
-        Its starts and seeds.
-    problem : Problem
-
-    Returns
-    -------
-    DataFrame or None
-        The plan with more rows; None where the best choice of each optimizer is inside and its neighbours are tied
-        with it.
+    the rate as far beyond it as its neighbour is on the other side is added as well. Return None where the best choice
+    of each optimizer is inside and its neighbours are tied with it.
     """
     added = []
     choices, kinds = choice_columns(ranked), [{"dtype": dtype} for dtype in grid.dtype] or [{}]

@@ -31,25 +31,10 @@ def hold_problem(pickled: bytes) -> bytes:
 
 
 def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str], list[Any]] | None:
-    """Train some jobs, one after the other, in the thread of a task.
+    """Train some jobs in the thread of a task, and return a description of the worker and their runs.
 
-    Parameters
-    ----------
-    package : str
-        The digest of the code that sends this, which must be the one here.
-    problem : bytes
-    jobs : bytes
-        Pairs as from `bench.engine.dask._without_repetition`.
-
-    Returns
-    -------
-    tuple or None
-        A description of the worker, and the runs of each job; None if the task was cancelled.
-
-    Raises
-    ------
-    ValueError
-        If the code is another one.
+    The jobs are pairs as from `bench.engine.dask._without_repetition`. Return None if the task was cancelled. Raise a
+    ValueError unless the code here has the digest `package` of the code that sends this.
     """
     from bench.system.sources import source_digest  # noqa: PLC0415
 

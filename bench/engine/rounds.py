@@ -19,12 +19,7 @@ from kernels.train.block import Runs
 class State(NamedTuple):
     """Where the runs of a round stand at the end of an epoch, or stood when they were over before it.
 
-    Attributes
-    ----------
-    losses : array, shape (runs,)
-        The one that counts of each: `Problem.counted_loss`.
-    status, samples : array, shape (runs,)
-        How they ended, and the samples seen.
+    `losses` are those of `Problem.counted_loss`, `status` how they ended, and `samples` those seen.
     """
 
     losses: Floats
@@ -33,20 +28,10 @@ class State(NamedTuple):
 
 
 class Round:
-    """The runs of trials that are trained together, and their progress.
+    """The runs of trials that are trained together, a row of the plan for each, and their progress.
 
-    Parameters
-    ----------
-    run : OpenRun
-        The folder that takes the results.
-    problem : Problem
-    plan : DataFrame
-        A row for each run, with its id.
-    known : set of str
-        The ids of runs of which the folder holds results.
-    executor : Executor
-    many_options : int
-        As for `bench.engine.jobs.share_kernels`.
+    `known` has the ids of the runs of which the folder `run` holds results; `many_options` is as for
+    `bench.engine.jobs.share_kernels`.
     """
 
     def __init__(

@@ -51,12 +51,7 @@ def check_settings(
 ) -> tuple[RunTable, dict[str, HeldOut], dict[str, Any]]:
     """Return the settings that all runs share, checked, the arguments of what is held out, and the others.
 
-    Raises
-    ------
-    TypeError
-        For a setting that the function does not have.
-    ValueError
-        Names the setting, its value and what would be accepted.
+    A setting that the function does not have is a TypeError; a value that is not accepted is a ValueError.
     """
     for name in given:
         if name not in known.__annotations__:

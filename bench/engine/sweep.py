@@ -143,13 +143,7 @@ def sweep(
 
 
 def find_executor(executor: object) -> Executor:
-    """Return the executor that an argument of `sweep` stands for.
-
-    Raises
-    ------
-    ValueError
-        If it stands for none.
-    """
+    """Return the executor that an argument of `sweep` stands for; a ValueError if it stands for none."""
     if executor == "threads":
         return train_in_threads
     # Imported only where there is a client, which has imported it already.

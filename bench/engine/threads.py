@@ -17,17 +17,11 @@ Result = TypeVar("Result")
 def run_in_threads(
     work: Callable[[Task], Result], tasks: Iterable[Task], stop: Event, *, threads: int | None = None
 ) -> Generator[Result]:
-    """Do the tasks in threads and yield their results as they come.
+    """Do the tasks in threads, as many as there are processors, and yield their results as they come.
 
-    Few tasks wait at a time, so that the memory does not grow with their number. When the caller stops early, by
-    Ctrl-C or otherwise, `stop` is set for the tasks that still run, and no other begins.
-
-    Parameters
-    ----------
-    work : callable
-        Releases the GIL while it computes, and returns soon after `stop` is set.
-    threads : int, optional
-        By default, as many as there are processors.
+    Few tasks wait at a time, so that the memory does not grow with their number. When the caller stops early, by Ctrl-C
+    or otherwise, `stop` is set for the tasks that still run, and no other begins. `work` releases the GIL while it
+    computes, and returns soon after `stop` is set.
     """
     threads = threads or processors()
     todo = iter(tasks)

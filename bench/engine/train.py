@@ -54,16 +54,7 @@ def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Gene
 
 @dataclass(frozen=True, eq=False)
 class Trainer:
-    """Trains the rows of plans into a folder.
-
-    Attributes
-    ----------
-    problem : Problem
-    folder : path
-    study : str
-        The study as a TOML text, for the record in the folder.
-    executor : Executor
-    """
+    """Trains the rows of plans into a folder, with the study, a TOML text, on record in it."""
 
     problem: Problem
     folder: Path
@@ -73,16 +64,10 @@ class Trainer:
     def train(
         self, plan: pd.DataFrame, *, resume: bool = True, progress: Callable[[int], None] = lambda done: None
     ) -> None:
-        """Train the rows of a plan; those that the folder holds already are not trained again.
+        """Train the rows of a plan, as of `Grid.frame`; those that the folder holds are not trained again.
 
-        Parameters
-        ----------
-        plan : DataFrame
-            One row per configuration: the columns of `bench.study.grid.Grid.frame`.
-        resume : bool
-            False refuses a folder that holds results.
-        progress : callable
-            Called with the number of configurations done.
+        False for `resume` refuses a folder that holds results. `progress` is called with the number of configurations
+        done.
         """
         problem, plan = self.problem, self.problem.with_ids(plan)
         every = loss_stride(len(plan), problem.clock.last_mark(int(plan["batch_size"].min()), problem.settings.epochs))
@@ -114,21 +99,8 @@ def train_jobs(
 ) -> None:
     """Train the rows that are not finished, and store results as they come.
 
-    Parameters
-    ----------
-    run : OpenRun
-    problem : Problem
-    plan : DataFrame
-        With an id for each row.
-    stored : Progress
-        Where its rows stand.
-    executor : Executor
-    note : callable
-        Called with each job that is done, and its runs.
-    until : int, optional
-        As for `bench.engine.jobs.plan_jobs`.
-    many_options : int
-        As for `bench.engine.jobs.share_kernels`.
+    The plan has an id for each row, and `stored` says where these stand. `note` is called with each job that is done
+    and its runs. `until` and `many_options` are as for `bench.engine.jobs`.
     """
     shared = share_kernels(plan, problem.settings, many_options)
     compile_kernels(problem, plan, shared)

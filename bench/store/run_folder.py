@@ -235,8 +235,6 @@ def open_run(
     ValueError
         If another process writes to the run, if it has another identity, if there are results that are not to be
         resumed, or if the folder is that of a newer version or no run folder at all.
-    OSError
-        If the folder cannot be written.
     """
     folder = Path(folder)
     if every < 1 or every & (every - 1):

@@ -9,10 +9,7 @@ from bench.study.schema import Study
 def expand_columns(study: Study) -> Study:
     """Return the study with the columns of its table in place of wildcards in `x`; they may be those of another file.
 
-    Raises
-    ------
-    ValueError
-        If the table cannot be read, or a wildcard matches none of its columns.
+    A table that cannot be read, or a wildcard that matches none of its columns, is a ValueError.
     """
     from bench.data.wildcards import has_wildcard  # noqa: PLC0415
 
@@ -32,18 +29,9 @@ def expand_columns(study: Study) -> Study:
 
 
 def order_columns(study: Study, columns: Sequence[str]) -> Study:
-    """Return the study with the columns `x` in the order of the model's inputs, where these are columns by name.
+    """Return the study with its columns `x` in the order of the model's inputs, where these are columns by name.
 
-    Parameters
-    ----------
-    study : Study
-    columns : sequence of str
-        Those of its data.
-
-    Raises
-    ------
-    ValueError
-        If a name stands for no column of the data, a column is in no input or in two of them.
+    A name that stands for no column of the data, and a column that is in no input or in two, is a ValueError.
     """
     if not isinstance(study.model.inputs, Mapping):
         return study

@@ -42,23 +42,7 @@ def config_ids(
     the first one on. The kernel counts only where an optimizer of the user's own is not correctly rounded, because
     kernels agree on all others.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        As `Grid.frame` returns it, or some rows of it.
-    data_fingerprint : str
-        Stands for x and y.
-    model, loss, drop_last, epochs, kernel
-        As in the sweep.
-
-    Returns
-    -------
-    array of str, shape (rows,)
-
-    Raises
-    ------
-    ValueError
-        If two rows are the same configuration.
+    The frame is one of `Grid.frame`, or some rows of it. Two rows that are the same configuration are a ValueError.
     """
     trained = make_loss(loss)
     common = [model.expression, model.inputs, model.params, data_fingerprint, trained.text, bool(drop_last)]

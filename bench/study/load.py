@@ -65,13 +65,7 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
 
 
 def read_study_table(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file, unchecked.
-
-    Raises
-    ------
-    ValueError
-        In one line: for a file that cannot be read, or is no TOML.
-    """
+    """Return the tables of a TOML file, unchecked; one that is no TOML or cannot be read is a ValueError."""
     return parse_toml(_read_text(path), path)
 
 
@@ -84,19 +78,10 @@ def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
 
 
 def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
-    """Return the study with other values of some keys.
+    """Return the study with other values of some keys, such as ``"run.refine"`` or ``"grid.init.near"``.
 
-    Parameters
-    ----------
-    study : Study
-    settings : mapping
-        From keys, such as ``"run.refine"`` or ``"grid.init.near"``, to values that a study file could have; None takes
-        a key out. Paths of data are relative to the working directory.
-
-    Raises
-    ------
-    ValueError
-        As from `load_study`, without the file.
+    Values are such as a study file could have; None takes a key out. Paths of data are relative to the working
+    directory. Errors are those of `load_study`, without the file.
     """
     table = to_table(study)
     for key, value in settings.items():
@@ -210,10 +195,7 @@ def check_table(
 ) -> T:
     """Return a table of these values, checked.
 
-    Raises
-    ------
-    ValueError
-        In one line, begun by `locate(key)`: the key, its value and what is accepted.
+    A ValueError names in one line, begun by `locate(key)`, the key, its value and what is accepted.
     """
     try:
         return table.model_validate(values, context={"recorded": recorded})

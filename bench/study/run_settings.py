@@ -50,15 +50,8 @@ def schedule_factors(schedules: "pd.Series[str]", epochs: int) -> Floats:
 def make_hyperparameters(row: Row, rates: Floats, options: Floats, marks: Marks, shared: RunTable) -> Hyperparameters:
     """Return the hyperparameters of runs that visit the same batches in the same order.
 
-    Parameters
-    ----------
-    row : mapping or Series
-        With the batch size, the shuffling and the seed that the runs have in common.
-    rates : array, shape (epochs, R)
-    options : array
-        Those of the loss and the optimizer, as from `option_values` or `stack_options`.
-    marks : array
-    shared : RunTable
+    The row has the batch size, the shuffling and the seed that the runs have in common. `rates` are of shape (epochs,
+    R), and `options` those of the loss and the optimizer, as from `option_values` or `stack_options`.
     """
     return Hyperparameters(
         rates,
@@ -85,19 +78,8 @@ def train_again(
 ) -> Runs:
     """Train rows of a sweep once more that visit the same batches in the same order, up to the last of some marks.
 
-    A single row is trained from all the starts, shape (R, P); else each row has one of them.
-
-    Parameters
-    ----------
-    kernel, model, samples
-        As in the sweep.
-    rows : DataFrame
-    starts : array, shape (R, P)
-    shared : RunTable
-    marks : array
-        The first marks of the runs.
-    at : array, optional
-        As for `kernels.train.block.train_runs`.
+    A single row is trained from all the starts, shape (R, P); else each row has one of them. `marks` are the first of
+    the runs, and `at` is as for `kernels.train.block.train_runs`.
     """
     loss, first = make_loss(shared.loss), rows.iloc[0]
     optimizer, size = make_optimizer(first["optimizer"]), int(first["batch_size"])

@@ -97,13 +97,7 @@ class Range:
 
 
 def parse_range(name: str, text: str) -> Range:
-    """Return the range that a text describes.
-
-    Raises
-    ------
-    ValueError
-        Names `name`, the text, and what is accepted.
-    """
+    """Return the range that a text describes; a ValueError names `name`, the text, and what is accepted."""
     kind, *ends = text.split(":")
     wanted = f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(KINDS)}, not {describe(text)}'
     if kind not in KINDS or len(ends) != 2:
@@ -164,10 +158,7 @@ def _fill(text: str, numbers: Sequence[float]) -> str:
 def _name_options(kind: str, text: str, numbers: list[float]) -> list[str]:
     """Return the names of the options that have these values, one after the other; those of a schedule begin with its.
 
-    Raises
-    ------
-    ValueError
-        If the text is no optimizer or schedule.
+    A text that is no optimizer or schedule is a ValueError.
     """
     options: dict[str, Any]
     if kind == "optimizer":

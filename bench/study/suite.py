@@ -14,14 +14,7 @@ FIELDS = ("name", "title", "description", "problem", *SHARED)
 
 @dataclass(frozen=True)
 class Suite:
-    """Several studies, one for each problem.
-
-    Attributes
-    ----------
-    name, title, description : str
-    studies : tuple of Study
-        One for each problem, with names of their own.
-    """
+    """Several studies, one for each problem, with names of their own."""
 
     name: str
     title: str
@@ -30,24 +23,11 @@ class Suite:
 
 
 def load_suite(name: str) -> Suite | None:
-    """Read a suite: a file with a table ``[[problem]]`` for each problem, and ``[grid]`` and ``[run]`` for all of them.
+    """Read a suite, a built-in one or a TOML file; None if it is no suite.
 
-    A problem has the tables of a study; keys of its own ``grid`` and ``run`` go before those that are shared.
-
-    Parameters
-    ----------
-    name : str
-        That of a built-in suite, or a TOML file.
-
-    Returns
-    -------
-    Suite or None
-        None if it is no suite.
-
-    Raises
-    ------
-    ValueError
-        In one line: the file, the problem, the key, its value and what is accepted.
+    It has a table ``[[problem]]`` for each problem, and ``[grid]`` and ``[run]`` for all of them. A problem has the
+    tables of a study; keys of its own ``grid`` and ``run`` go before those that are shared. A ValueError names in one
+    line the file, the problem, the key, its value and what is accepted.
     """
     path = builtin_paths("suites").get(name, Path(name))
     if path.suffix != ".toml" or not path.is_file():

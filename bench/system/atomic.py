@@ -39,23 +39,10 @@ def unsynced_files() -> Iterator[None]:
 def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path to write to; it becomes `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never half of it. The folder is made if it is missing.
-    When the block raises, `path` stays as it was and the temporary file is removed.
-
-    Parameters
-    ----------
-    path : path
-        The file to write or to replace.
-
-    Yields
-    ------
-    pathlib.Path
-        A hidden name in the same folder, because a rename is atomic only within one file system.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or cannot be written; names `path`, and never the hidden file.
+    A reader sees the old file or the new one, never half of it. The folder is made if it is missing. When the block
+    raises, `path` stays as it was and the temporary file is removed. That file has a hidden name in the same folder,
+    because a rename is atomic only within one file system. An OSError of a disk that is full or cannot be written names
+    `path`, and never the hidden file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

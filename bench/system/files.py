@@ -26,25 +26,13 @@ def check_regular_file(path: Path) -> None:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Return the content of a regular file.
-
-    Raises
-    ------
-    OSError
-        As from `check_regular_file`, or if it cannot be read.
-    """
+    """Return the content of a regular file; raise an OSError for any other, or if it cannot be read."""
     check_regular_file(path)
     return path.read_bytes()
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file.
-
-    Raises
-    ------
-    ValueError
-        If it is no TOML; names the file.
-    """
+    """Return the tables of a TOML file; a text that is no TOML is a ValueError that names the file."""
     try:
         return tomllib.loads(text)
     except RecursionError:

@@ -17,12 +17,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     The operating system releases the lock when the process ends, however it ends. The file stays: were it removed, two
     processes could hold locks on two files of the same name. Its text describes the holder to people alone.
 
-    Raises
-    ------
-    ValueError
-        If another process holds the lock, or another place in this one. Names the process, its host and since when.
-    OSError
-        If the folder cannot be written, or its file system has no locks; names the folder.
+    Where another process holds the lock, or another place in this one, a ValueError names the process, its host and
+    since when. An OSError names a folder that cannot be written, or whose file system has no locks.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 (reading a run needs no lock)
 

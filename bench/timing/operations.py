@@ -146,18 +146,8 @@ class Section(NamedTuple):
 def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[Section]:
     """Return the arithmetic of one run: of its updates, of the samples of a batch, and of the losses after each epoch.
 
-    Parameters
-    ----------
-    problem : Problem
-    fma : bool
-        Whether a multiplication and an addition may be one operation.
-    losses : bool
-        Whether losses are computed from all samples.
-
-    Raises
-    ------
-    UnavailableError
-        If there are functions such as exp, whose operations are not counted.
+    With `fma`, a multiplication and an addition may be one operation; with `losses`, losses are computed from all
+    samples. Functions such as exp, whose operations are not counted, are an UnavailableError.
     """
     updates, size, params = problem.updates // problem.runs, problem.batch_size, len(problem.model.params)
     tape, _, outputs = trace_update(problem)
@@ -186,11 +176,7 @@ def longest_chain(problem: Problem, *, fma: bool) -> tuple[str, ...]:
 def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
     """Return an update, from one sample or from the sums over a batch.
 
-    Returns
-    -------
-    tape : Tape
-    before, after : list
-        The parameters, and then the slots of the optimizer for each.
+    The two lists are the parameters, and then the slots of the optimizer for each, before the update and after it.
     """
     optimizer, params, tape = make_optimizer(problem.optimizer), len(problem.model.params), Tape()
     theta = tape.symbols(params, by_run=True, by_sample=True)

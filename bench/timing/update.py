@@ -41,18 +41,8 @@ def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seco
     """Time an update of each kernel for all settings that decide how long it takes.
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates; for
-    `lanes` it is a run's share of a block. With many weights they are on a part of the samples. A kernel that does not
-    give what the reference gives is not timed.
-
-    Parameters
-    ----------
-    result : SweepResult
-    x : array, shape (n, inputs)
-    y : array, shape (n,)
-    loss : str
-        The loss that was trained.
-    seconds : float
-        About how long to measure, but for the five rounds that there are at least.
+    `lanes` it is a run's share of a block. With many weights they are on a part of the samples. There are five rounds
+    at least. A kernel that does not give what the reference gives is not timed.
 
     Returns
     -------

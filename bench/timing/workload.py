@@ -34,18 +34,8 @@ def study_problems(
 ) -> tuple[Problem, Problem]:
     """Return a study as a problem of one run, from its first start at its smallest rate, and as one of many runs.
 
-    Parameters
-    ----------
-    study : Study
-    data : Dataset
-        That of the study, as it is trained.
-    optimizer, batch_size, shuffle
-        As for `kernels.fit`.
-
-    Raises
-    ------
-    ValueError
-        For bad input, or if that run diverges: there is nothing to be compared then.
+    The data are those of the study, as it is trained. Bad input is a ValueError, and so is a run that diverges: there
+    is nothing to be compared then.
     """
     model, grid = study.make_model(data), study.make_grid()
     columns, y = check_samples(model, data.x, data.y)

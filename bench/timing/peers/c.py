@@ -31,16 +31,8 @@ FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     """Return a call that trains in C.
 
-    Parameters
-    ----------
-    problem : Problem
-    tree : bool
-        With the kernels' order of operations instead of the formula as it is written down.
-
-    Raises
-    ------
-    UnavailableError
-        Where there is no C compiler, or its output cannot be loaded.
+    With `tree`, in the kernels' order of operations instead of the formula as it is written down. A missing compiler,
+    or output of it that cannot be loaded, is an UnavailableError.
     """
     if problem.model.network is not None:
         return _prepare_linear(problem)
@@ -113,12 +105,8 @@ def formula(model: Model, tree: bool) -> str:
 def library(text: str) -> ctypes.CDLL:
     """Return a text in C, compiled anew in every process: a stored file could be another machine's.
 
-    Raises
-    ------
-    UnavailableError
-        Where there is no C compiler.
-    FailedError
-        If it fails, with the first line of its message, or if its output cannot be loaded.
+    A missing compiler is an UnavailableError. One that fails is a FailedError with the first line of its message, and
+    so is output that cannot be loaded.
     """
     with tempfile.TemporaryDirectory(dir=cache.folder()) as folder:
         source, target = Path(folder) / "sgd.c", Path(folder) / "sgd.so"
@@ -161,12 +149,7 @@ def _compile(source: Path, target: Path) -> None:
 def compiler() -> list[str]:
     """Return the command in CC, or cc.
 
-    Raises
-    ------
-    UnavailableError
-        If there is no such program.
-    FailedError
-        If CC is no command.
+    A CC that is no command is a FailedError, and a program that is not there an UnavailableError.
     """
     named = os.environ.get("CC", "")
     try:
