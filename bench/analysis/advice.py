@@ -33,8 +33,7 @@ def predicted_edge(
     """Return the largest stable learning rate; None where theory does not know it.
 
     It is known for models that are linear in their parameters, and the optimizers in
-    `bench.analysis.epoch_matrix.AFFINE`. Large data are represented by some of their samples. Parameters are those of
-    `kernels.fit`, and the data as trained.
+    `bench.analysis.epoch_matrix.AFFINE`. Large data, as trained, are represented by some of their samples.
     """
     if not model.is_linear or not has_linear_map(optimizer):
         return None
@@ -58,15 +57,7 @@ def advise(
     shuffle: bool | str,
     seed: int,
 ) -> list[str]:
-    """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
-
-    Parameters
-    ----------
-    fitted : TableFit
-    quality : TableQuality
-    lr, optimizer, batch_size, shuffle, seed
-        The settings of the fit.
-    """
+    """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one."""
     result = fitted.result
     diverged = result.status == "diverged"
     if not diverged and (result.status == "converged" or not _falls_short(result, quality)):

@@ -40,16 +40,8 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFram
 
     The plane goes through the end of the first of these runs. It is that of the two parameters in which the model is
     not linear, or else of those that start farthest from the end, and holds the starts of the sweep but for distant
-    ones. The other parameters start where that run ended.
-
-    Parameters
-    ----------
-    result : SweepResult
-    settings : RunTable
-        As in the sweep. Where there are many samples, or the kernel is slower than lanes, the plane has fewer starts
-        and the runs have fewer epochs.
-    data : Dataset
-        The data that were trained on.
+    ones. The other parameters start where that run ended. Where there are many samples, or the kernel of the `settings`
+    is slower than lanes, the plane has fewer starts and the runs have fewer epochs.
 
     Returns
     -------

@@ -41,17 +41,14 @@ SAME_MODULUS, MIN_EPOCHS_OF_WAVES = 1 - 1e-6, 40
 class TheoryTables(NamedTuple):
     """Predictions beside measurements, each by optimizer, batch size and order of the samples.
 
-    Attributes
-    ----------
-    edges : DataFrame
-        `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's seeds;
-        `diverges_from`, the smallest rate at which some run diverges, and `stable_up_to`, the rate of the grid before
-        it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are
-        no further apart than a step of the grid, missing where the grid does not reach the edge.
-    rates : DataFrame
-        By `lr` of epoch 0 too: `predicted_rate` and `measured_rate`, the factor on the distance to the solution per
-        epoch, the measured one as the median over those `runs` in which it could be measured. There is no row where it
-        could be measured in none.
+    `edges` has `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's seeds;
+    `diverges_from`, the smallest rate at which some run diverges, and `stable_up_to`, the rate of the grid before it
+    (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are no
+    further apart than a step of the grid, missing where the grid does not reach the edge.
+
+    `rates`, by `lr` of epoch 0 too, has `predicted_rate` and `measured_rate`, the factor on the distance to the
+    solution per epoch, the measured one as the median over those `runs` in which it could be measured. There is no row
+    where it could be measured in none.
     """
 
     edges: pd.DataFrame
@@ -79,17 +76,6 @@ def theory_tables(
 
     Both tables are empty for models that are not linear, losses other than the squared one, models with vectors of more
     parameters than `MAX_WEIGHTS`, or more numbers in X (for small batches: in all H_b together) than `MAX_NUMBERS`.
-
-    Parameters
-    ----------
-    model : Model
-    x : array, shape (n,) or (n, inputs)
-    y : array, shape (n,)
-        The data that were trained on.
-    frame, curves : DataFrame
-        Those of `bench.store.results.SweepResult`.
-    settings : RunTable
-        As in the sweep.
     """
     edges: list[tuple[object, ...]] = []
     rates: list[tuple[object, ...]] = []

@@ -64,15 +64,11 @@ def curvature_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Float
 
 
 def score_rows(model: Model, loss: Loss, x: Floats, y: Floats, params: Floats) -> Floats:
-    """Return rows of the design of one score, whose products sum up to n times the largest block of the Hessian.
+    """Return rows of the design of one score, shape (n, P / classes), whose products sum up to a block of the Hessian.
 
-    The Hessian of the log loss of a sample is the product of its design's and of diag(p) - p p^T, with the
-    probabilities p of the classes. The largest eigenvalue of that is taken in its place: where all classes are as
-    probable, as for parameters of 0, so the edges are exact.
-
-    Returns
-    -------
-    array, shape (n, P / classes)
+    The sum is n times the largest block. The Hessian of the log loss of a sample is the product of its design's and of
+    diag(p) - p p^T, with the probabilities p of the classes. The largest eigenvalue of that is taken in its place:
+    where all classes are as probable, as for parameters of 0, so the edges are exact.
     """
     p = loss.mean_of(model.predict(params, x))
     blocks = p[:, :, np.newaxis] * (np.eye(model.classes) - p[:, np.newaxis, :])

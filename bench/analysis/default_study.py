@@ -37,25 +37,12 @@ TRIED = 2
 
 
 class DefaultStudy(NamedTuple):
-    """A study, and what was found in making it.
+    """A study for a table, the number of its `rows` without those that are dropped, and what was found in making it.
 
-    Attributes
-    ----------
-    study : Study
-    edges : tuple of float or None
-        The largest stable rates for single samples and for full batches, with sgd, as the data are trained.
-    yardstick : Yardstick
-        The lowest loss and that of the best constant, as the data are trained.
-    scaling : str
-        How the columns are scaled and why, in words.
-    rows : int
-        Of the table, without those that are dropped.
-    left_out : dict
-        The columns that were left out as inputs without being asked for, with the reasons.
-    loss : ChosenLoss
-        The loss, and where none was given the reason.
-    classes : Classes or None
-        The labels of y, where they are classes.
+    `edges` are the largest stable rates for single samples and for full batches, with sgd, and `yardstick` the lowest
+    loss and that of the best constant, as the data are trained. `scaling` says how the columns are scaled and why, and
+    `left_out` which were left out as inputs without being asked for, with the reasons. `loss` has the reason where none
+    was given; `classes` are the labels of y, where they are classes.
     """
 
     study: Study
@@ -83,30 +70,12 @@ def default_study(
 ) -> DefaultStudy:
     """Return a study for a table.
 
-    Parameters
-    ----------
-    path : str or Path
-    x : sequence of str or None
-        The inputs, as for `bench.data.columns.find_inputs`; without them, all other columns of numbers.
-    y : str
-        The column to be fitted.
-    model : str, optional
-        An expression, or the name of a ready-made model; without it, a weighted sum of the inputs and a constant.
-    drop_missing : bool
-        Whether to skip rows with missing values.
-    loss : str, optional
-        The loss to be trained; without it, one for the values of y, as from `bench.data.choose_loss.choose_loss`.
-    name : str, optional
-        Of the study; without it, that of the file.
-    validation, test : float, optional
-        Shares of the rows that the study holds out: rates and the target are made without them.
-    **mapping
-        `cache_dir`, `announce` and `progress` of `bench.data.open_table`, for a table that is mapped.
-
-    Raises
-    ------
-    ValueError
-        If the table, the model or the loss is not as it should be.
+    Without `x` all other columns of numbers are inputs, as for `bench.data.columns.find_inputs`; without `model` it is
+    a weighted sum of the inputs and a constant, without `loss` one for the values of y
+    (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like the file. The shares
+    `validation` and `test` of the rows are held out: rates and the target are made without them. `mapping` is for a
+    table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is not as it should be is
+    refused with a ValueError.
     """
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)

@@ -26,14 +26,8 @@ SIDE_BY_SIDE = 64
 def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64]) -> Floats:
     """Return H_b of each batch b in each order, shape (orders, batches, P, P).
 
-    Parameters
-    ----------
-    derivatives : array, shape (n, P)
-        The x_i^T, as from `Model.design_matrix`.
-    batch_size, drop_last
-        As for `kernels.fit`.
-    orders : array, shape (orders, n)
-        In which the samples are visited.
+    `derivatives` are the x_i^T, shape (n, P), as from `Model.design_matrix`; `orders`, shape (orders, n), are those in
+    which the samples are visited.
     """
     n, params = derivatives.shape
     size = check_batch_size(batch_size, n)
@@ -49,20 +43,10 @@ def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool
 
 
 def epoch_matrices(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """Return the linear part of an epoch for each order and rate.
+    """Return the linear part of an epoch for each order and rate, shape (orders, rates, Q, Q).
 
-    Parameters
-    ----------
-    curvatures : array, shape (orders, batches, P, P)
-        As from `batch_curvatures`.
-    rates : array, shape (rates,)
-    optimizer : Optimizer
-        One of `AFFINE` without a clock.
-
-    Returns
-    -------
-    array, shape (orders, rates, Q, Q)
-        With Q = P for sgd, and Q = 2 P where the velocity follows on the parameters.
+    `curvatures` are those of `batch_curvatures`, and the optimizer is one of `AFFINE` without a clock. Q is P for sgd,
+    and 2 P where the velocity follows on the parameters.
     """
     orders, batches, params, _ = curvatures.shape
     parts = max(1, min(batches, SIDE_BY_SIDE // orders))

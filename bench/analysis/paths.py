@@ -42,14 +42,6 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
     It is the run of the first seed. Where all take too long, or too much room, the later starts are left out, and of a
     single start every second choice, or every third, ...
 
-    Parameters
-    ----------
-    result : SweepResult
-    settings : RunTable
-        As in the sweep.
-    data : Dataset
-        The data that were trained on.
-
     Returns
     -------
     DataFrame

@@ -66,7 +66,7 @@ def eigenvalue_moduli(
     batch_size, drop_last
         As for `kernels.fit`.
     optimizer : str or Optimizer
-        One of `bench.analysis.epoch_matrix.AFFINE` with its options.
+        One of `bench.analysis.epoch_matrix.AFFINE` with its options; another one raises a ValueError.
     orders : array, shape (K, n), optional
         Orders that are visited in turn for ever, as from `sample_orders`; a factor is then the geometric mean over
         them. Without it the samples are visited as they stand.
@@ -75,11 +75,6 @@ def eigenvalue_moduli(
     -------
     array, shape (rates, Q)
         With Q = P for sgd, and Q = 2 P where there is a velocity.
-
-    Raises
-    ------
-    ValueError
-        If there is no such map for the optimizer, or the batch size does not fit the samples.
     """
     optimizer = _make_linear_optimizer(optimizer)
     curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
@@ -102,23 +97,11 @@ def largest_stable_rate(
     than a step can be missed. sgd is stable in any order below 2 / max(trace H_b), where the search starts; with
     momentum beta, for which no such bound is known here, it starts at (1 - beta)**2 of that. Where the samples come
     sorted, an epoch can stretch distances by many orders of magnitude and shrink them again: rounding then blurs the
-    radius near the edge, as it blurs training. For the quadratic in order, sample by sample, that moves the edge by
-    0.2 %.
+    radius near the edge, as it blurs training. For the quadratic in order, sample by sample, that moves the edge by 0.2
+    %.
 
-    Parameters
-    ----------
-    derivatives, batch_size, optimizer, drop_last, orders
-        As for `eigenvalue_moduli`.
-
-    Returns
-    -------
-    float
-        inf if no sample determines anything, and 0 if a derivative is not finite: no rate is stable then.
-
-    Raises
-    ------
-    ValueError
-        As `eigenvalue_moduli`.
+    Arguments are those of `eigenvalue_moduli`. The rate is inf if no sample determines anything, and 0 if a derivative
+    is not finite: no rate is stable then.
     """
     optimizer = _make_linear_optimizer(optimizer)
     curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)

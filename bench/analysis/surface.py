@@ -18,10 +18,7 @@ MAX_SAMPLES, CHUNK = 500, 200_000
 def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], Floats]:
     """Return the loss as a function of the parameters, over at most five hundred samples, evenly taken.
 
-    Returns
-    -------
-    callable
-        Parameters, shape (k, P), to the losses that runs record, shape (k,); losses that overflow are not finite.
+    It takes parameters, shape (k, P), to the losses that runs record, shape (k,); losses that overflow are not finite.
     """
     columns, y = check_samples(model, data.x, data.y)
     some = np.linspace(0, y.size - 1, min(y.size, MAX_SAMPLES)).round().astype(int)

@@ -15,12 +15,8 @@ DEFAULT = "default"
 class Gates(NamedTuple):
     """The most that a ratio may be.
 
-    Attributes
-    ----------
-    default : float or None
-        For rows that no pattern names; None lets them be.
-    patterns : dict of str to float
-        From the name of a row, in which `*` and `?` stand for anything, to its gate. The first that matches counts.
+    `patterns` has gates by the name of a row, in which `*` and `?` stand for anything; the first that matches counts.
+    `default` is for rows that no pattern names, which it lets be where it is None.
     """
 
     default: float | None
@@ -47,13 +43,7 @@ def _matches(row: str, pattern: str) -> bool:
 
 
 def load_gates(gate: float | None, path: Path | None) -> Gates:
-    """Return the gates of a TOML file with one table, `[gates]`; `gate` takes the place of its default.
-
-    Raises
-    ------
-    ValueError
-        In one line: the file, the row and what is accepted.
-    """
+    """Return the gates of a TOML file with one table, `[gates]`; `gate` takes the place of its default."""
     if gate is not None:
         _check_gate("--gate", gate)
     patterns = _read(path) if path else {}

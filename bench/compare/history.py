@@ -67,12 +67,8 @@ class History(NamedTuple):
 def read_runs(folder: Path) -> list[Run]:
     """Return the runs in a folder and in the folders in it, in the order of commits.
 
-    That is by the date of the commit, and by that of the run where there is none.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or one of the .json files is not of pytest-benchmark.
+    That is by the date of the commit, and by that of the run where there is none. A folder without any, or with a .json
+    file that is not of pytest-benchmark, raises a ValueError.
     """
     if not folder.is_dir():
         raise ValueError(f"--history: {folder} is not a folder; {ACCEPTED}")

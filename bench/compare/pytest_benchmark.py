@@ -57,20 +57,11 @@ AnyFile = TypeVar("AnyFile", bound=_File)
 
 
 class Run(NamedTuple):
-    """What was measured at one commit.
+    """What was measured at one commit, which is None where the benchmarks were in no repository.
 
-    Attributes
-    ----------
-    medians : dict of str to float
-        From the full name of a benchmark to the median of its rounds, in seconds.
-    machine : dict
-        What pytest-benchmark calls `machine_info`.
-    commit : str or None
-        None where the benchmarks were in no repository.
-    dirty : bool
-        Whether there were changes that had not been committed.
-    committed, measured : datetime
-        In UTC; `committed` is `measured` where the file does not say.
+    `medians` has the median of the rounds in seconds by the full name of the benchmark, and `machine` is what
+    pytest-benchmark calls `machine_info`. A `dirty` run had changes that were not committed. Dates are in UTC;
+    `committed` is `measured` where the file does not say.
     """
 
     medians: dict[str, float]
@@ -84,25 +75,15 @@ class Run(NamedTuple):
 def read_benchmarks(path: str | Path) -> tuple[dict[str, Sample], dict[str, str]]:
     """Return the times in a file, by the full names of benchmarks, and the `node`, `cpu` and `python` of its machine.
 
-    Raw times are in it if it was written by `--benchmark-json` or with `--benchmark-save-data`.
-
-    Raises
-    ------
-    ValueError
-        If it is no such file; says where in it and what would be accepted.
+    Raw times are in it if it was written by `--benchmark-json` or with `--benchmark-save-data`. The ValueError for
+    another file says where in it and what would be accepted.
     """
     file = _load(path, _File)
     return _samples(path, file), _machine(file.machine_info)
 
 
 def read_run(path: str | Path) -> Run:
-    """Return the medians in a file, with the machine and the commit.
-
-    Raises
-    ------
-    ValueError
-        As from `read_benchmarks`, and if the file has no date.
-    """
+    """Return the medians in a file, with the machine and the commit; a ValueError as from `read_benchmarks`."""
     file = _load(path, _DatedFile)
     commit = file.commit_info or _Commit()
     return Run(

@@ -26,15 +26,7 @@ _CHOICES, _RUN = [*CHOICES, *MORE_CHOICES], ["init", "seed", "start"]
 
 
 class Sample(NamedTuple):
-    """The times of one row.
-
-    Attributes
-    ----------
-    median : float
-        Of the rounds, in seconds.
-    seconds : array, shape (rounds,), or empty
-        The rounds themselves, in the order of measuring, if they were kept.
-    """
+    """The times of one row in seconds: the median of its rounds and, if kept, the rounds in the order of measuring."""
 
     median: float
     seconds: Floats
@@ -48,16 +40,13 @@ class Sample(NamedTuple):
 def times(base: Mapping[str, Sample], new: Mapping[str, Sample]) -> pd.DataFrame:
     """Return the ratios of times of the rows that both have, measured at different times.
 
-    Where only medians and quartiles were kept there is no interval. The one that they would give, with
-    1.25 IQR / (1.35 sqrt(n)) for the standard error of a median (R. McGill, J. W. Tukey, W. A. Larsen, The American
-    Statistician 32, 1978), takes the rounds for independent. They are not: for benchmarks of some microseconds it was
-    20 to 100 times as narrow as what the medians of consecutive tenths of the rounds showed.
+    Columns are `row`, the medians `A_seconds` and `B_seconds`, the `ratio` B / A with its 95 % interval from `low` to
+    `high`, and a `note` that says why there is no interval.
 
-    Returns
-    -------
-    DataFrame
-        `row`, the medians `A_seconds` and `B_seconds`, the `ratio` B / A with its 95 % interval from `low` to `high`,
-        and a `note` that says why there is no interval.
+    Where only medians and quartiles were kept there is none. The one that they would give, with 1.25 IQR / (1.35
+    sqrt(n)) for the standard error of a median (R. McGill, J. W. Tukey, W. A. Larsen, The American Statistician 32,
+    1978), takes the rounds for independent. They are not: for benchmarks of some microseconds it was 20 to 100 times as
+    narrow as what the medians of consecutive tenths of the rounds showed.
     """
     rows = [_time(row, base[row], new[row]) for row in base if row in new]
     return pd.DataFrame(rows, columns=TIMES)
@@ -76,23 +65,14 @@ def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
 def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """Return the ratios of the epochs that the same choice of settings takes to the target, run by run.
 
-    Runs are paired by start and seed. A run that missed the target counts as one that takes forever; pairs in which
-    both missed it do not count. The ratio is the median over the pairs, and its interval that of the sign test, which
-    assumes nothing about how ratios are distributed but needs six pairs (W. J. Conover, Practical Nonparametric
-    Statistics, 1999, section 3.2).
+    Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that missed the
+    target counts as one that takes forever; pairs in which both missed it do not count. The ratio is the median over
+    the pairs, and its interval that of the sign test, which assumes nothing about how ratios are distributed but needs
+    six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2).
 
-    Parameters
-    ----------
-    base, new : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it, and `start`, equal for equal values to start
-        from.
-
-    Returns
-    -------
-    DataFrame
-        One row for the best choice of each, and one for each choice that both have, without those that never reached
-        the target: `row`, the number of `pairs`, of these `A_converged` and `B_converged`, the medians `A_epochs` and
-        `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`.
+    There is a row for the best choice of each, and one for each choice that both have, without those that never reached
+    the target: `row`, the number of `pairs`, of these `A_converged` and `B_converged`, the medians `A_epochs` and
+    `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`.
     """
     tops = _without_categories(best_choice(base)).merge(
         _without_categories(best_choice(new)), on=_RUN, suffixes=("_A", "_B")

@@ -36,14 +36,9 @@ DIFFERENT_TIMES = (
 
 
 class Comparison(NamedTuple):
-    """Ratios of B to A, before they are held against gates.
+    """Ratios of B to A, before they are held against gates, as from `bench.compare.ratios`; one table may be empty.
 
-    Attributes
-    ----------
-    times, epochs : DataFrame
-        As from `bench.compare.ratios.times` and `bench.compare.ratios.epochs`; one of them may be empty.
-    notes : list of (str, str)
-        What there is to be said besides: what a sentence is about, and the sentence.
+    A note is what a sentence is about, and the sentence.
     """
 
     times: pd.DataFrame
@@ -68,14 +63,9 @@ class Measurement(NamedTuple):
 def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: float) -> Comparison:
     """Compare two variants, two folders of runs, or two .json files of pytest-benchmark, by their names.
 
-    Variants are timed for about `seconds` on the work of `measurement`.
-
-    Raises
-    ------
-    ValueError
-        If they are neither, not of the same kind, damaged, or have nothing in common.
-    NotVerifiedError
-        If a variant does not compute what the reference computes.
+    Variants are timed for about `seconds` on the work of `measurement`, and one that does not compute what the
+    reference computes raises NotVerifiedError. Sources of two kinds, damaged ones and those that have nothing in common
+    raise a ValueError.
     """
     kinds = kind_of_source(base), kind_of_source(new)
     if kinds[0] != kinds[1]:

@@ -25,25 +25,14 @@ KINDS = 2
 
 
 def find_steps(times: Floats, *, tests: int = 1) -> list[int]:
-    """Return the places at which a new level begins, in order.
+    """Return the places at which a new level begins, in order: at least 5 apart, and as far from both ends.
 
     Candidates are those of circular binary segmentation (A. B. Olshen, E. S. Venkatraman, R. Lucito, M. Wigler,
     Biostatistics 5, 2004): the split, or the stretch in the middle, that differs most from the rest by least squares,
     and then the same in each part. One counts if a two-sided Mann-Whitney test tells its sides apart, its p-value
-    multiplied by the number of places where it could have been, and by `tests` (Bonferroni). So at most 5 of 100
-    histories without a step show one, whatever the distribution of the noise, if it is independent.
-
-    Parameters
-    ----------
-    times : array, shape (commits,)
-        Positive and finite.
-    tests : int
-        The number of histories that are searched: the 5 of 100 are for all of them together.
-
-    Returns
-    -------
-    list of int
-        At least 5 apart, and as far from both ends.
+    multiplied by the number of places where it could have been, and by `tests`, the number of histories that are
+    searched (Bonferroni). So at most 5 of 100 histories without a step show one, whatever the distribution of the
+    noise, if it is independent.
     """
     logs = np.log(times)
     level = (1 - CONFIDENCE) / tests
@@ -74,14 +63,9 @@ def fewest_commits(tests: int) -> int:
 
 
 class Drift(NamedTuple):
-    """A history that gets slower or faster all the time.
+    """A history that gets slower or faster all the time, by a `ratio` from the first commit to the last.
 
-    Attributes
-    ----------
-    ratio : Ratio
-        The change from the first commit to the last.
-    times : array, shape (commits,)
-        The line, which is straight in the logarithms.
+    The `times` are those of the line, which is straight in the logarithms.
     """
 
     ratio: Ratio

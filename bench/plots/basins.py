@@ -38,17 +38,8 @@ def basin_map(
     Colors are samples to the target, or final losses where no run reached one, in classes between quantiles of the
     panels, so that what differs within each can be seen. Crosses are runs that diverged.
 
-    Parameters
-    ----------
-    basin : DataFrame
-        One row per choice and start on a grid: `optimizer`, `lr`, `batch_size`; `param_<name>`, of which two vary;
-        `status`, `samples_to_target`, `final_loss`; see `bench.analysis.basin.basin`.
-    end : array, shape (P,), optional
-        The end of the best run, drawn as a plus.
-    starts : mapping of str to array, shape (P,), optional
-        Starts of the sweep, drawn with their names; an arrow points to a start outside the plane.
-    standardized : bool, optional
-        Whether the parameters are those of standardized data.
+    `basin` is a frame as from `bench.analysis.basin.basin`. The `end` of the best run, shape (P,), is a plus. The
+    `starts` of the sweep stand with their names; an arrow points to a start outside the plane.
     """
     names = [name for name in basin.columns if name.startswith("param_")]
     across = [name for name in names if len(basin) and varies(basin, name)]

@@ -20,13 +20,7 @@ WIDEST, LETTERS = 24, 14
 
 @rc_context(STYLE)
 def confusion_maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw confusion tables, one panel each: observed classes from top to bottom, predicted ones from left to right.
-
-    Parameters
-    ----------
-    tables : mapping of str to DataFrame
-        Tables from `bench.tables.confusion.confusion_table`, by the title of the panel.
-    """
+    """Draw confusion tables by their titles: observed classes from top to bottom, predicted ones from left to right."""
     figure, axes = panels(len(tables))
     for axis, (title, table) in zip(axes, tables.items(), strict=True):
         _draw_map(axis, table.drop(columns=OBSERVED).to_numpy(float), table[OBSERVED].tolist())

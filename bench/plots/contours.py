@@ -34,16 +34,8 @@ def contours(
     the path, in which the other parameters have their final values. While these are still elsewhere, a path may
     therefore seem to climb.
 
-    Parameters
-    ----------
-    loss : callable
-        Parameters, shape (k, P), to losses, shape (k,).
-    paths : mapping of str to array, shape (epochs + 1, P)
-        The parameters of each run by epoch. Values that are not finite are left out.
-    names : sequence of str
-        The names of the parameters.
-    standardized : bool, optional
-        Whether the parameters are those of standardized data.
+    `loss` takes parameters, shape (k, P), to losses, shape (k,). Each path has the parameters at some marks, shape
+    (marks, P); values that are not finite are left out.
     """
     finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in _to_arrays(paths).items()}
     moving = {name: path for name, path in finite.items() if len(path) > 1 and np.ptp(path, axis=0).any()}

@@ -42,9 +42,7 @@ class FitCurves(NamedTuple):
     several : bool
         Whether there are several inputs.
     x, y : array, shape (k,)
-        At most a thousand samples; of several inputs both are the observed values.
-    total : int
-        The number of samples in the data.
+        At most a thousand of all `total` samples; of several inputs both are the observed values.
     across : array, shape (m,)
         Where curves are evaluated.
     curves : dict of str to array, shape (m,)
@@ -53,10 +51,9 @@ class FitCurves(NamedTuple):
         The samples minus the curve, for each curve that is finite.
     start : array, shape (m,), or None
         The curve of the initial parameters.
-    titles : pair of str
-        The titles of the axes.
-    limits : pair of float
-        The limits of the vertical axis, which the start and curves far from the data do not widen.
+    titles, limits : tuple
+        The titles of the axes, and the ends of the vertical one, which the start and curves far from the data do not
+        widen.
     """
 
     several: bool
@@ -84,20 +81,8 @@ def fit_curves(
 ) -> FitCurves:
     """Return the series of a chart of data and fitted curves.
 
-    Parameters
-    ----------
-    predict : callable
-        `predict(params, x)` -> (n,).
-    x : array, shape (n,) or (n, inputs)
-    y : array, shape (n,)
-    params_by_name : mapping of str to array, shape (P,)
-        Fitted parameters by name.
-    start : array, shape (P,), optional
-        Initial parameters.
-    names : pair of str, optional
-        The names of x and y.
-    samples : int, optional
-        The number of samples in the data, where x and y are only some of them.
+    `predict(params, x)` is the curve, shape (n,), and `names` are those of x and y. `samples` is the number of samples
+    in the data, where x and y are only some of them.
     """
     x, y = np.asarray(x), np.asarray(y)
     total = len(y) if samples is None else samples
@@ -129,14 +114,9 @@ def fitted_curve(shown: FitCurves, *, differences: bool = True) -> Figure:
     """Draw data and the curves fitted to them.
 
     Below the curves the same is drawn once more, minus the best of them: the residuals, and what fits that look the
-    same differ by. Lines, and dots of several inputs, are the smaller the later they are drawn, so that equal ones can
-    be seen in each other. A fit that is not finite appears in the legend only; the start is drawn dashed.
-
-    Parameters
-    ----------
-    shown : FitCurves
-    differences : bool, optional
-        Whether there are residuals: not where curves are no expected targets, such as those of a hinge loss.
+    same differ by. There are no `differences` where curves are no expected targets, such as those of a hinge loss.
+    Lines, and dots of several inputs, are the smaller the later they are drawn, so that equal ones can be seen in each
+    other. A fit that is not finite appears in the legend only; the start is drawn dashed.
     """
     several, finite = shown.several, {name: shown.curves[name] for name in shown.residuals}
     figure, axes = rows_of_panels([3.7] if several or not finite or not differences else [2.8, 1.4])

@@ -16,19 +16,11 @@ FAR_ABOVE = 30.0
 
 
 class LossAxis(NamedTuple):
-    """The quantity on an axis of losses: the loss, or its distance to the lowest one.
+    """The quantity on an axis of losses: the loss, or its distance to the `lowest` one.
 
     Noisy data have a lowest loss far above zero, near which all curves would be one line: where it is known, the axis
-    shows the distance to it.
-
-    Attributes
-    ----------
-    lowest : float
-        The lowest loss that any parameters reach; 0 where it is unknown, or too low to matter.
-    standardized : bool
-        Whether the losses are those of standardized data.
-    called : str
-        The name of the losses.
+    shows the distance to it; it is 0 where it is unknown, or too low to matter. `called` is the name of the losses,
+    which may be those of `standardized` data.
     """
 
     lowest: float = 0.0
@@ -58,19 +50,9 @@ class LossAxis(NamedTuple):
     def limits(self, losses: Floats, highest: float, target: float | None) -> tuple[float, float]:
         """Return the limits of the axis, without zeros and without diverging losses.
 
-        Parameters
-        ----------
-        losses : array
-            Places on the axis.
-        highest : float
-            Higher losses are out of view.
-        target : float or None
-            The target loss, always in view. Losses far below it differ by rounding only, and are cut off.
-
-        Returns
-        -------
-        bottom, top : float
-            Powers of ten, unless the losses span less than three decades.
+        `losses` are places on the axis, of which those above `highest` are out of view. The target is always in view;
+        losses far below it differ by rounding only, and are cut off. Limits are powers of ten, unless the losses span
+        less than three decades.
         """
         losses = losses[(losses > 0) & np.isfinite(losses)]
         if not losses.size:

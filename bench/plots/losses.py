@@ -38,18 +38,10 @@ def loss_curves(
     Where several runs share both, the line is their median and the band reaches from 10 to 90 %, but no higher and no
     lower than the line itself anywhere: the band of one slow choice would cover all the others. The lines of diverging
     runs leave the panel at the top. Lines are the thinner the later they are drawn, so that equal ones can be seen in
-    each other. Dashed lines are medians on held-out samples. Of many starts six are shown, evenly spread.
+    each other. Dashed lines are medians on held-out samples. The target is a line across, and the axis ends two decades
+    below it. Of many starts six are shown, evenly spread.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, of which `status` is read.
-    bands : DataFrame
-        As from `bench.tables.loss_bands.loss_bands`.
-    target : float, optional
-        Drawn as a line across. The axis ends two decades below it.
-    shown : LossAxis, optional
-        The quantity on the axis of losses.
+    Of `frame` the column `status` is read; `bands` are as from `bench.tables.loss_bands.loss_bands`.
     """
     starts = bands["start"].unique().tolist()
     starts = starts[1:] or starts

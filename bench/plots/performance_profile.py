@@ -21,12 +21,7 @@ RANGE = "#2b6cb0"
 def performance_profiles(profile: pd.DataFrame, *, named: Sequence[str]) -> Figure:
     """Draw for each optimizer the share of instances that it solves within a factor of the best one.
 
-    Parameters
-    ----------
-    profile : DataFrame
-        As from `bench.tables.performance_profile.performance_profile`.
-    named : sequence of str
-        The optimizers that have a color, best first; the others are gray.
+    `named` are the optimizers that have a color, best first; the others are gray.
     """
     if profile.empty:
         return empty_figure("No profile to show: no run reached a target.")
@@ -55,10 +50,7 @@ def performance_profiles(profile: pd.DataFrame, *, named: Sequence[str]) -> Figu
 def ratios_by_problem(ratios: pd.DataFrame) -> Figure:
     """Draw a map of how many times the samples of the best optimizer each one needs on each problem.
 
-    Parameters
-    ----------
-    ratios : DataFrame
-        Optimizers, best first, by problems; infinite where an optimizer mostly fails.
+    Rows are optimizers, best first; infinite where one mostly fails.
     """
     values = ratios.to_numpy(float)
     figure, (axis,) = panels(1)
@@ -83,15 +75,7 @@ def ratios_by_problem(ratios: pd.DataFrame) -> Figure:
 
 @rc_context(STYLE)
 def rate_ranges(rates: Mapping[str, pd.DataFrame], *, order: Sequence[str]) -> Figure:
-    """Draw the range of good learning rates of each optimizer on each problem.
-
-    Parameters
-    ----------
-    rates : mapping
-        From the name of a problem to what `bench.tables.performance_profile.good_rates` returns.
-    order : sequence of str
-        The optimizers, from top to bottom.
-    """
+    """Draw the range of good learning rates of each optimizer on each problem; the `order` is from top to bottom."""
     figure, axes = panels(len(rates))
     figure.set_size_inches(WIDTH, (1.0 + 0.17 * len(order)) * -(-len(rates) // 3) + 0.6)
     place = {name: row for row, name in enumerate(order)}

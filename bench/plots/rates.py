@@ -53,17 +53,8 @@ def rate_map(
     schedule and the order of its best choice. Of more than three optimizers the best three are shown, and of more than
     three starts three that are evenly spread.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-    edges : DataFrame, optional
-        `optimizer`, `batch_size`, `shuffle` and `predicted_edge`, the largest stable rate; see
-        `bench.analysis.convergence.theory_tables`. Drawn as a line.
-    samples : int, optional
-        The number of samples in the data: a batch of all of them is called full.
-    outcomes : DataFrame, optional
-        `choice_outcomes(frame)` where that is known.
+    The largest stable rates, the `edges` of `bench.analysis.convergence.theory_tables`, are drawn as a line. A batch of
+    all `samples` is called full. `outcomes` are `choice_outcomes(frame)` where these are known.
     """
     diverged = int((frame["status"] == "diverged").sum())
     if not frame["samples_to_target"].notna().any():

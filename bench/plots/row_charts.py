@@ -74,20 +74,9 @@ def optimizer_ratios(
     """Return the chart of how many times the cost of the best choice each optimizer has, with intervals.
 
     Each optimizer has its own best choice of the other settings, and costs are compared run by run, from the same
-    starts with the same seeds. One that mostly fails has no ratio.
-
-    Parameters
-    ----------
-    compared : DataFrame
-        As from `bench.tables.optimizer_comparison.compare_optimizers`.
-    cost : str
-        What is compared, such as "samples to the target".
-    seeds : str
-        On which seeds, such as "20 fresh seeds".
-    named : sequence of str, optional
-        The optimizers that have a color; the others are gray. By default all have one.
-    samples : int, optional
-        The number of samples in the data: a batch of all of them is called full.
+    starts with the same seeds. One that mostly fails has no ratio. The `cost`, such as "samples to the target", was
+    compared on the `seeds`, such as "20 fresh seeds". Optimizers that are not `named` are gray. A batch of all
+    `samples` is called full.
     """
     if len(compared) < 2:
         return RowChart([], "", (0, 1), "No optimizers to compare: there is only one.")
@@ -131,14 +120,7 @@ def _describe_comparison(row: pd.Series, samples: int | None) -> tuple[str, str]
 def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None = None) -> RowChart:
     """Return the chart of the share of the variance of the log cost that each setting explains by itself.
 
-    Parameters
-    ----------
-    effects : DataFrame
-        As from `bench.tables.main_effects.main_effects`.
-    cost : str
-        What the effects are on, such as "samples to the target".
-    samples : int, optional
-        The number of samples in the data: a batch of all of them is called full.
+    The effects are on the `cost`, such as "samples to the target". A batch of all `samples` is called full.
     """
     if effects.empty:
         return RowChart([], "", (0, 1), "No effects to show: no setting varies, or all runs cost the same.", True)

@@ -37,18 +37,11 @@ def sensitivity(
     """Draw samples to the target, or final losses where no run reached one, against the learning rate.
 
     There is one line per optimizer, which has the best of its other settings at each rate. It is the median over starts
-    and seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be
-    tuned. Where most runs diverge or miss the target, the line leaves the panel at the top and a mark stands at the
-    learning rate; it leaves without a mark where the loss is far above nearly all others.
+    and seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where
+    most runs diverge or miss the target, the line leaves the panel at the top and a mark stands at the learning rate;
+    it leaves without a mark where the loss is far above nearly all others.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-    shown : LossAxis, optional
-        The quantity on the axis of losses.
-    outcomes : DataFrame, optional
-        `choice_outcomes(frame)` where that is known; only the optimizers of `frame` are drawn.
+    `outcomes` are `choice_outcomes(frame)` where these are known; only the optimizers of `frame` are drawn.
     """
     outcomes = choice_outcomes(frame) if outcomes is None else outcomes
     outcomes = outcomes[outcomes["optimizer"].isin(frame["optimizer"].unique())]

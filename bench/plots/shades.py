@@ -53,12 +53,7 @@ def make_even_shades(panels: Sequence[ArrayLike]) -> Shades:
     """Return shades for positive numbers that tell the numbers of each panel apart, narrow as their range may be.
 
     Limits are quantiles of each panel to two digits, all in all at most eight. They are at least a tenth apart: smaller
-    differences are none worth a color.
-
-    Parameters
-    ----------
-    panels : sequence of array
-        The numbers of each panel. Values that are not finite do not count.
+    differences are none worth a color. Values that are not finite do not count.
     """
     finite = [numbers[np.isfinite(numbers)] for numbers in (np.asarray(panel, dtype=float) for panel in panels)]
     finite = [np.sort(numbers.clip(1e-300, 1e300)) for numbers in finite if numbers.size]
@@ -88,10 +83,7 @@ def _shades_of(limits: list[float]) -> Shades:
 def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:
     """Return shades for positive numbers, limited by powers of the smallest base that needs at most eight of them.
 
-    Parameters
-    ----------
-    values : array
-        Values that are not finite do not count; values that are not positive are in the first class.
+    Values that are not finite do not count; values that are not positive are in the first class.
     """
     numbers = np.asarray(values, dtype=float)
     positive = numbers[np.isfinite(numbers) & (numbers > 0)].clip(1e-300, 1e300)

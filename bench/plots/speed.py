@@ -25,16 +25,9 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     """Draw the time of a sample-update of each variant, the fastest on top, with its 95 % interval.
 
     On a logarithmic axis only the ends of bars can be compared, not their lengths. Lines go up from the ends of
-    `reference` and of C. A speedup is stated only for verified results; the bars of other results are hatched.
-    Shares of the roof, where they were measured, stand to the right.
-    Variants that were not measured are listed below.
-
-    Parameters
-    ----------
-    speed : DataFrame
-        One row per variant: `variant`, `ours`, `verified`, `ns`, `ns_low` and `ns_high` (of a sample-update),
-        `to_reference` and `to_c` (speedups), `share` (of the roof), `note` (why there is no measurement); see
-        `bench.timing.speed.Speed`.
+    `reference` and of C. A speedup is stated only for verified results; the bars of other results are hatched. Shares
+    of the roof, where they were measured, stand to the right. Variants that were not measured are listed below. `speed`
+    is a table as from `bench.timing.speed.speed`.
     """
     ns = speed["ns"].astype("Float64").to_numpy(float, na_value=np.nan)
     missing = speed[~np.isfinite(ns)]

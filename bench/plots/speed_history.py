@@ -33,12 +33,7 @@ def speed_history(points: pd.DataFrame, steps: pd.DataFrame) -> Figure:
     """Draw the medians of each benchmark relative to its first level, commit by commit, with its levels and steps.
 
     Of more than eight series those are shown whose last step is the largest slowdown at present, then those whose level
-    has moved furthest.
-
-    Parameters
-    ----------
-    points, steps : DataFrame
-        As from `bench.compare.history.trace_history`.
+    has moved furthest. Frames are those of `bench.compare.history.trace_history`.
     """
     keys = ["row", "machine"]
     slower = steps[steps["gated"] & steps["ratio"].gt(1)].set_index(keys)["ratio"].to_dict()

@@ -313,27 +313,16 @@ def empty_figure(message: str) -> Figure:
 
 
 def save(figure: Figure, folder: str | os.PathLike[str], name: str, *, svg: bool = False) -> list[Path]:
-    """Write a figure to `folder/name.png` and, where it is asked for or there already, `folder/name.svg`.
+    """Write a figure to `folder/name.png` and, where asked for or there already, `folder/name.svg`; return the paths.
 
     An SVG takes as long as the PNG, for a picture that few look at.
-
-    Returns
-    -------
-    list of pathlib.Path
-        What was written.
     """
     png, vector = (Path(folder) / f"{name}{suffix}" for suffix in (".png", ".svg"))
     return [save_as(figure, path) for path in (png, vector) if path == png or svg or vector.exists()]
 
 
 def save_as(figure: Figure, path: Path) -> Path:
-    """Write a figure to a file, which is replaced in one step; the same figure gives the same bytes.
-
-    Raises
-    ------
-    ValueError
-        If the file's name does not end in .png or .svg.
-    """
+    """Write a figure to a .png or .svg file, which is replaced in one step; the same figure gives the same bytes."""
     if path.suffix not in FORMATS:
         raise ValueError(f"a figure must be written as {' or '.join(FORMATS)}, not {str(path)!r}")
     with rc_context(STYLE), replace_atomically(path) as temporary:

@@ -23,18 +23,8 @@ def history(
 ) -> Figure:
     """Draw the value of each trial and the best one so far against the samples spent, beside the grid.
 
-    Parameters
-    ----------
-    steps : DataFrame
-        As from `bench.tables.search_history.search_history`.
-    grid : DataFrame or None
-        As from `bench.tables.search_history.grid_in_random_order`.
-    names : dict
-        From each family to its name.
-    label : str
-        Of the values.
-    logarithmic : bool
-        Whether values are logarithms to base 10.
+    Frames are those of `bench.tables.search_history`; `names` are those of the families, and `label` is that of the
+    values, which may be logarithms to base 10.
     """
     shown = _worth_showing(steps, logarithmic)
     if shown.empty:
@@ -78,18 +68,8 @@ def history(
 def slices(values: pd.DataFrame, shares: dict[str, float], *, label: str, logarithmic: bool, name: str) -> Figure:
     """Draw the value of the trials of one optimizer against each of its parameters, the most important first.
 
-    Parameters
-    ----------
-    values : DataFrame
-        `value`, `state`, and a column for each of the parameters; those that are numbers are shown.
-    shares : dict
-        The importance of the parameters, as far as it is known.
-    label : str
-        Of the values.
-    logarithmic : bool
-        Whether values are logarithms to base 10.
-    name : str
-        Of the optimizer.
+    `values` has `value`, `state`, and a column for each of the parameters, of which those that are numbers are shown;
+    `shares` is their importance, as far as it is known.
     """
     numbers = [str(one) for one in values.drop(columns=["value", "state"]).select_dtypes("number")]
     listed = sorted(numbers, key=lambda one: -shares.get(one, 0.0))

@@ -20,17 +20,9 @@ def has_weights(model: Model) -> bool:
 
 @rc_context(STYLE)
 def weight_bars(model: Model, params: Floats, *, labels: list[str], standardized: bool = False) -> Figure:
-    """Draw the weights of the inputs, those of the largest size from top to bottom.
+    """Draw the weights of the inputs, those of the largest size from top to bottom; of several groups all, one by one.
 
-    Parameters
-    ----------
-    model : Model
-        One with weights of inputs. Of several groups of inputs all are drawn, one after the other.
-    params : array, shape (P,)
-    labels : list of str
-        The labels of the classes, if there are any.
-    standardized : bool
-        Whether the weights are those of standardized inputs.
+    `labels` are those of the classes, if there are any.
     """
     names = [name for name, vector in model.vectors.items() if vector.columns]
     blocks = [np.atleast_2d(model.coef(params, name)) for name in names]

@@ -16,13 +16,7 @@ from kernels.base.checks import describe
 
 
 def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
-    """Return the recommended choice of a run, or the best one of an optimizer.
-
-    Raises
-    ------
-    ValueError
-        If nothing has been trained yet, or the optimizer was not tried.
-    """
+    """Return the recommended choice of a run, or the best one of an optimizer; see `SweepResult.best`."""
     if run_data.frame.empty:
         raise ValueError("nothing has been trained yet: there is no best choice")
     ranked = run_data.ranked_by(cost)

@@ -44,22 +44,7 @@ NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None = None) -> Figure:
     """Draw the loss of a fit and, if the data are given, the fitted curve; of a function without data, map and path.
 
-    Parameters
-    ----------
-    result : FitResult
-    x : array, shape (n,) or (n, inputs), optional
-    y : array, shape (n,), optional
-        The training data.
-
-    Returns
-    -------
-    Figure
-        It is displayed by Jupyter.
-
-    Raises
-    ------
-    ValueError
-        If the data do not fit the model, or only one of x and y is given.
+    Data that do not fit the model, and x without y, raise a ValueError.
     """
     if (x is None) != (y is None):
         raise ValueError("plot needs x and y, or neither of them")

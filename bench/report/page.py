@@ -144,15 +144,8 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
 def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context: Any) -> str:
     """Fill a template with the parts of every page: style, scripts, data, and the policy that allows nothing else.
 
-    Parameters
-    ----------
-    template : str
-    scripts : list of str
-        Files of templates/, in the order in which they run at the end of the page.
-    data : Markup
-        For the scripts, from `to_script_data`.
-    **context
-        For the template, which escapes it.
+    Scripts are files of templates/, in the order in which they run at the end of the page, and `data` for them is from
+    `to_script_data`. The template escapes its `context`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

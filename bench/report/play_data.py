@@ -28,11 +28,7 @@ PLAYED = (
 def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
     """Return the runs that the page plays; None if paths were not recorded, or there are no data for curves.
 
-    Parameters
-    ----------
-    run_data : RunData
-    rows : DataFrame
-        The rows of the run that are on the page, whose settings have codes there.
+    The settings of `rows`, those of the run that are on the page, have codes there.
     """
     paths = run_data.evidence.get("paths")
     model = run_data.result.model

@@ -26,45 +26,17 @@ FIGURES_SHARE = 0.7
 def write_report(folder: str | Path, *, svg: bool = False) -> Path:
     """Write report.html, report.md, tables/ and figures/ from the contents of a run's folder, without training.
 
-    Parameters
-    ----------
-    folder : path
-    svg : bool
-        Whether to write figures as SVG too. Those that are there as SVG are always written again.
-
-    Returns
-    -------
-    pathlib.Path
-        The page.
-
-    Raises
-    ------
-    ValueError
-        If it is not a run folder, or one of a newer version.
+    Figures are written as SVG too where `svg` asks for it, or where they are there as SVG. Return the page. What is no
+    run folder, or one of another version, raises a ValueError.
     """
     return write_run_report(read_run_data(folder), svg=svg)
 
 
 def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool = False) -> list[Path]:
-    """Write the report of each run and, for several runs, a page that compares them.
+    """Write the report of each run and, for several runs, a page that compares them; return the pages.
 
-    Parameters
-    ----------
-    folders : sequence of path
-    out : path, optional
-        The page that compares several runs; by default comparison.html in the current folder.
-    svg : bool
-        As in `write_report`.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The pages.
-
-    Raises
-    ------
-    ValueError
-        If a folder is not a run folder or is given twice, or if `out` is given for a single run.
+    That page is `out`, by default comparison.html in the current folder. A folder that is no run folder or is given
+    twice, or an `out` for a single run, raises a ValueError.
     """
     places = [folder.resolve() for folder in folders]
     if twice := [folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]:
@@ -85,22 +57,9 @@ def write_run_report(
     figures: bool = True,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Path:
-    """Write the report of a run to its folder.
+    """Write the report of a run to its folder, and return the page.
 
-    Parameters
-    ----------
-    run_data : RunData
-    svg : bool
-        Whether to write figures as SVG too.
-    figures : bool
-        Whether there are any; else the page has those alone that it draws itself.
-    progress : callable
-        Called with the share that is done.
-
-    Returns
-    -------
-    pathlib.Path
-        The page.
+    Without `figures` the page has those alone that it draws itself. `progress` is told the share that is done.
     """
     with unsynced_files():  # all of them can be made again
         return _write_run_report(run_data, svg=svg, figures=figures, progress=progress)

@@ -57,11 +57,9 @@ class RunData:
     study : Study or None
         None for a sweep without a study.
     data : Dataset or None
-        The training data, or None if they can no longer be read, or are no longer those of the run.
+        The training data, or None if they can no longer be read, or are no longer those of the run: see `missing_data`.
     scaling : Scaling or None
         The scaling of the data if they were standardized.
-    missing_data : str or None
-        The reason why `data` is None.
     """
 
     result: SweepResult
@@ -433,17 +431,7 @@ class RunData:
 
 
 def read_run_data(folder: str | Path) -> RunData:
-    """Read a run's folder.
-
-    Parameters
-    ----------
-    folder : path
-
-    Raises
-    ------
-    ValueError
-        If it is not a run folder, or one of a newer version.
-    """
+    """Read a run's folder; what is none, or one of another version, raises a ValueError."""
     return run_data_of(load_run(folder))
 
 

@@ -28,18 +28,7 @@ MEDIANS = ["samples", "updates", "seconds", "final_loss"]
 
 
 def write_comparison(runs_data: list[RunData], path: Path) -> Path:
-    """Write the page that compares several runs and links to their own pages.
-
-    Parameters
-    ----------
-    runs_data : list of RunData
-    path : pathlib.Path
-
-    Returns
-    -------
-    pathlib.Path
-        The page.
-    """
+    """Write the page that compares several runs and links to their own pages; return its path."""
     names = run_names(runs_data)
     runs = dict(zip(names, runs_data, strict=True))
     best = pd.DataFrame([_best_choice_row(name, run_data) for name, run_data in runs.items()])

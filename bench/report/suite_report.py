@@ -35,14 +35,7 @@ SHARES = {"won": "best", "within_2": "within 2 times", "within_10": "within 10 t
 
 @dataclass(frozen=True, eq=False)
 class SuiteData:
-    """The runs of a suite, one for each problem.
-
-    Attributes
-    ----------
-    title, description : str
-    runs : dict of str to RunData
-        By the name of the problem.
-    """
+    """The runs of a suite by the names of the problems."""
 
     title: str
     description: str
@@ -72,21 +65,7 @@ class SuiteData:
 
 
 def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> Path:
-    """Write report.html, report.md, tables/ and figures/ of a suite.
-
-    Parameters
-    ----------
-    data : SuiteData
-    folder : Path
-        That of the suite, in which its runs have folders of their own.
-    svg : bool
-        Whether to write figures as SVG too.
-
-    Returns
-    -------
-    pathlib.Path
-        The page.
-    """
+    """Write report.html, report.md, tables/ and figures/ of a suite to its folder, and return the page."""
     captions: dict[str, str] = {}
     tables: dict[str, pd.DataFrame] = {}
     sentences = {"Over all": "No run reached its target yet: there is nothing to compare."}

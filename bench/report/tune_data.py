@@ -22,12 +22,7 @@ GRID = "the grid"
 
 @dataclass(frozen=True, eq=False)
 class TuneData(RunData):
-    """The contents of the folder of a search; its runs are those of the trials that were trained to their end.
-
-    Attributes
-    ----------
-    tuning : TuneResult
-    """
+    """The contents of the folder of a search; its runs are those of the trials that were trained to their end."""
 
     tuning: TuneResult
 

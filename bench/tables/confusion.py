@@ -16,15 +16,8 @@ OBSERVED = "observed / predicted"
 def confusion_table(observed: Floats, scores: Floats, loss: Loss, labels: Sequence[Label]) -> pd.DataFrame:
     """Return the counts of samples by their observed class, in rows, and their predicted one, in columns.
 
-    Parameters
-    ----------
-    observed : array, shape (n,)
-        The classes 0, 1, ...
-    scores : array, shape (n,) or (n, classes)
-        The values of the model. The predicted class is that of the highest score, or class 1 above 0.
-    loss : Loss
-    labels : sequence
-        The labels of the classes, by which rows and columns are named.
+    `observed` are the classes 0, 1, ..., shape (n,), and `scores` the values of the model, shape (n,) or (n, classes):
+    the predicted class is that of the highest score, or class 1 above 0. The `labels` name rows and columns.
     """
     predicted = np.argmax(scores, axis=1) if loss.by_class else scores > 0.0
     counts = np.zeros((len(labels), len(labels)), np.int64)

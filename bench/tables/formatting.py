@@ -171,19 +171,7 @@ def write_tables(
 ) -> list[Path]:
     """Write each table as CSV (see `write_csv`) and Parquet, with every digit, and as Markdown and LaTeX, for reading.
 
-    Parameters
-    ----------
-    tables : mapping of str to DataFrame
-        File name without its suffix -> table.
-    folder : path
-        Created if it is missing. Each file is replaced in one step.
-    readable : callable, optional
-        A function of name and table that returns the table for readers.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files written.
+    A table's name is that of its files, each of which is replaced in one step; `readable` gives the table for readers.
     """
     written = []
     for name, table in tables.items():

@@ -12,8 +12,8 @@ CONFIDENCE = 0.95
 EXCESS = 1.4
 
 
-def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-    """Return Wilson's interval for a probability, elementwise; at least one trial each.
+def wilson_interval(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Floats]:
+    """Return Wilson's interval at 95 % for a probability, elementwise; at least one trial each.
 
     E. B. Wilson, Journal of the American Statistical Association 22 (1927). It is within [0, 1] and has a width for no
     and for all successes too, the outcome of most choices of settings.
@@ -21,7 +21,7 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float =
     from scipy.special import ndtri  # noqa: PLC0415 (heavy; `scipy.stats`, which has this interval, takes 0.4 s more)
 
     k, n = np.asarray(successes, float), np.asarray(trials, float)
-    z, share = float(ndtri(0.5 + 0.5 * confidence)), k / n
+    z, share = float(ndtri(0.5 + 0.5 * CONFIDENCE)), k / n
     middle, width = 2 * k + z**2, z * np.sqrt(4 * k * (1 - share) + z**2)
     low, high = (middle - width) / (2 * (n + z**2)), (middle + width) / (2 * (n + z**2))
     return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)

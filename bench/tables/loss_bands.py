@@ -13,18 +13,9 @@ MAX_MARKS = 200
 def loss_bands(frame: pd.DataFrame, curves: pd.DataFrame, *, held_out: bool = False) -> pd.DataFrame:
     """Return the bands of each optimizer, over all starts and from each family of starts.
 
-    Parameters
-    ----------
-    frame, curves : DataFrame
-        As for `loss_quantiles`.
-    held_out : bool
-        Whether to add the medians of the column `validation_loss`.
-
-    Returns
-    -------
-    DataFrame
-        `start`, which is `ALL_STARTS` or a family of starts; `optimizer`; the columns of `loss_quantiles`; and
-        `held_out` where it is asked for. A line has at most `MAX_MARKS` marks, which are denser at its start.
+    Frames are those of `loss_quantiles`, whose columns follow on `start`, which is `ALL_STARTS` or a family of starts,
+    and `optimizer`; with `held_out` there are the medians of the column `validation_loss` too. A line has at most
+    `MAX_MARKS` marks, which are denser at its start.
     """
     parts = []
     for start, runs in starts_and_runs(frame).items():

@@ -17,19 +17,9 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame, by: Sequence[str])
     A run that stopped early keeps its last loss; one that diverged has an infinite loss from there on. A group ends
     with its longest run. Between its own marks a run has the loss of the last one.
 
-    Parameters
-    ----------
-    frame, curves : DataFrame
-        One row per configuration; their losses, one row per mark (`config_id`, `epoch`, `samples`, `updates`, `loss`).
-        Curves of other configurations are ignored.
-    by : sequence of str
-        Columns of `frame` that name a group.
-
-    Returns
-    -------
-    DataFrame
-        The columns `by`, then `epoch`, `samples`, `updates`, `runs`, `low`, `median` and `high`; one row per group and
-        mark. Where the batch sizes of a group differ, epochs and updates are those of one of its runs.
+    `by` are columns of `frame` that name a group; curves of configurations that are not in `frame` are ignored. The
+    result has one row per group and mark: the columns `by`, then `epoch`, `samples`, `updates`, `runs`, `low`, `median`
+    and `high`. Where the batch sizes of a group differ, epochs and updates are those of one of its runs.
     """
     ids = pd.Categorical(curves["config_id"])  # as it stands where it is categorical
     runs = frame.set_index("config_id")

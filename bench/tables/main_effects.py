@@ -22,21 +22,12 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     variance. Settings that work only in certain combinations have small shares, however much depends on them, so the
     shares add up to less than 1.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it. The cost is samples to the target, and ten
-        times the longest run for runs that miss it; where no run reached a target it is the final loss, and ten times
-        the median for runs that diverged or ended above that.
-    floor : float
-        The loss below which all losses are equal.
+    The cost is samples to the target, and ten times the longest run for runs that miss it; where no run reached a
+    target it is the final loss, and ten times the median for runs that diverged or ended above that.
 
-    Returns
-    -------
-    DataFrame
-        One row for each of the settings and the start that varies, largest share first: `setting`, `share`, `factor`,
-        how many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text.
-        Empty if no run ended, or all cost the same.
+    Each of the settings that vary, and the start, has a row, largest share first: `setting`, `share`, `factor`, how
+    many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text. There are
+    none if no run ended, or all cost the same.
     """
     logs = np.log10(_penalized_costs(frame, floor))
     total = float(np.var(logs)) if logs.size else 0.0

@@ -13,16 +13,9 @@ NAMES = {"rmse": "RMSE", "r2": "R²"}
 def summarize_judged(judged: pd.DataFrame) -> pd.Series:
     """Return the medians over runs, with their intervals.
 
-    Parameters
-    ----------
-    judged : DataFrame
-        One row per run: `config_id`, `samples_seen`, `rows`, `loss`, and a column for each other figure.
-
-    Returns
-    -------
-    Series
-        `runs`, `rows`, and each figure with its `_low` and `_high`. A figure that is not a number, as of a run that
-        diverged, counts as the worst; one that no run has is left out.
+    `judged` has one row per run: `config_id`, `samples_seen`, `rows`, `loss`, and a column for each other figure. The
+    result has `runs`, `rows`, and each figure with its `_low` and `_high`. A figure that is not a number, as of a run
+    that diverged, counts as the worst; one that no run has is left out.
     """
     found: dict[str, float] = {"runs": len(judged), "rows": int(judged["rows"].iloc[0])}
     for name, column in judged.drop(columns=["config_id", "samples_seen", "rows"]).items():
@@ -41,17 +34,8 @@ def summarize_judged(judged: pd.DataFrame) -> pd.Series:
 def describe_judged(found: pd.Series, label: str, runs: str, scale: float, units: str) -> str:
     """Return a sentence on the figures of `summarize_judged`.
 
-    Parameters
-    ----------
-    found : Series
-    label : str
-        The name of the recorded loss.
-    runs : str
-        Which runs they are of: "of the best choice on fresh seeds".
-    scale : float
-        By which an RMSE is multiplied to be in the `units`.
-    units : str
-        The end of what is said of the RMSE, such as " in the table's units".
+    `label` is the name of the recorded loss, `runs` says which runs they are of ("of the best choice on fresh seeds"),
+    and an RMSE is multiplied by `scale` to be in the `units` (" in the table's units").
     """
     said = [f"median {label} {describe_estimate(found, 'loss', text)}"]
     for name in found.index:

@@ -12,41 +12,19 @@ from kernels.base.run import Floats
 
 
 def compare_optimizers(
-    frame: pd.DataFrame,
-    cost: str = "samples",
-    *,
-    ranked: pd.DataFrame | None = None,
-    floor: float = LOSS_FLOOR,
+    frame: pd.DataFrame, *, ranked: pd.DataFrame | None = None, floor: float = LOSS_FLOOR
 ) -> pd.DataFrame:
     """Compare the optimizers, each at its own best choice of the other settings, with that of the recommended choice.
 
-    An optimizer for which more choices were tried is more likely to have a lucky one among them. Fresh seeds mend that:
-    give the ranking as `ranked` and the fresh runs as `frame`.
-
-    Parameters
-    ----------
-    frame, cost, floor
-        As for `bench.tables.ranking.ranking`.
-    ranked : DataFrame, optional
-        The ranking that says which choice of each optimizer is the best, and which of them is recommended; without it,
-        that of `frame`.
+    The choices are those of the ranking `ranked`, without which `frame` is ranked. An optimizer for which more choices
+    were tried is more likely to have a lucky one among them, which fresh runs as `frame` mend.
 
     Returns
     -------
     DataFrame
-        One row per optimizer, that of the recommended choice first: `optimizer`, its other settings, `tried`,
-        the number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `ratio`, the
-        median over the pairs of runs of its cost relative to that of the first, where a failed run is infinitely
-        expensive and pairs in which both failed do not count; its interval from `ratio_low` to `ratio_high`, missing
-        where there are fewer pairs than six for two optimizers, or eight for four; and `verdict`:
-
-        - "best" for the first one;
-        - "fails" if half of its runs or more fail, or clearly more than of the most successful one;
-        - "worse" if the interval is above 1, and "better" if it is below;
-        - "no interval" if it is missing;
-        - "no difference found" if it contains 1.
-
-        `by_distance` says whether final losses were compared by their distances to the lowest.
+        One row per optimizer, that of the recommended choice first: `optimizer`, its other settings, `tried`, the
+        number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `by_distance`,
+        whether losses were compared by their distances to the lowest; and the columns of `compare_with`.
 
     Raises
     ------
@@ -54,9 +32,9 @@ def compare_optimizers(
         As `ranking` does, and if `frame` has no run of an optimizer's best choice.
     """
     by = choice_columns(frame)
-    check_columns(frame, cost)
-    ranked = ranking(frame, cost, floor=floor) if ranked is None else ranked
-    cost = cost_of(ranked, cost)
+    check_columns(frame, "samples")
+    ranked = ranking(frame, floor=floor) if ranked is None else ranked
+    cost = cost_of(ranked, "samples")
     tops = leaders(ranked)
     runs = run_costs(frame[find_choices(frame, tops, by).notna().to_numpy()], by)
     lacking = find_choices(tops, runs.choices, by).isna().to_numpy()
@@ -68,28 +46,26 @@ def compare_optimizers(
     table.insert(0, "optimizer", table.pop("optimizer"))
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     table = table.iloc[order].reset_index(drop=True)
-    verdicts = compare_with(runs.comparable(cost, floor)[order], 0, errors=runs.errors_of(cost, order))
+    verdicts = compare_with(runs.comparable(cost, floor)[order], 0)
     table["by_distance"] = cost == "final_loss" and runs.excess is not None
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
 
 def compare_with(costs: Floats, best: int, *, errors: tuple[Floats, Floats] | None = None) -> pd.DataFrame:
-    """Compare a few rivals with one of them.
+    """Compare a few rivals with the one in the row `best`.
 
-    Parameters
-    ----------
-    costs : array, shape (rivals, pairs)
-        Positive; infinite for a run that failed, NaN for one that was not made.
-    best : int
-        The row of the rival that the others are compared with.
-    errors : tuple of array, shape (rivals,), optional
-        The ends of an interval, relative to its middle, by which all costs of a rival may be off.
+    `costs` have the shape (rivals, pairs): positive, infinite for a run that failed, NaN for one that was not made.
+    `errors` are the ends of an interval, relative to its middle, by which all costs of a rival may be off.
 
     Returns
     -------
     DataFrame
-        `ratio`, `ratio_low`, `ratio_high` and `verdict` of each rival as in `compare_optimizers`; the index is its row
-        in `costs`. The best comes first, then the others by their ratio, last those that fail.
+        The best first, then the others by their ratio, last those that fail; the index is the row in `costs`. `ratio`
+        is the median over the pairs of the cost relative to that of the best, where pairs in which both failed do not
+        count; its interval from `ratio_low` to `ratio_high` is missing where there are fewer pairs than six for two
+        rivals, or eight for four; and `verdict` is "best"; "fails" if half of the runs or more fail, or clearly more
+        than of the most successful rival; "worse" if the interval is above 1, "better" if it is below; "no interval" if
+        it is missing; or "no difference found".
     """
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed

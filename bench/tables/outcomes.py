@@ -26,23 +26,14 @@ def starts_and_runs(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the outcome of each choice of settings, the best choice first.
+    """Return the outcome of each choice of settings, the best choice first, over all starts and from each of them.
 
-    The first row of a start with certain settings is therefore the best choice that has them.
+    The first row of a start with certain settings is therefore the best choice that has them. `ranked` is
+    `ranking(frame)` where that is known.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-    ranked : DataFrame, optional
-        `ranking(frame)` where that is known.
-
-    Returns
-    -------
-    DataFrame
-        `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many of them
-        `converged` and `diverged`; and the quantiles `SPREAD` of each cost, `samples_low`, `samples_median`,
-        `samples_high` and so on. A run that failed costs infinitely much.
+    Columns are `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many
+    of them `converged` and `diverged`; and the quantiles `SPREAD` of each cost, such as `samples_low`, `samples_median`
+    and `samples_high`. A run that failed costs infinitely much.
     """
     by = choice_columns(frame)
     order = ranking(frame) if ranked is None else ranked

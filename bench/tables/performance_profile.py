@@ -24,18 +24,9 @@ GOOD = 2.0
 def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     """Return the costs of the optimizers on one problem, relative to the best one run by run.
 
-    Parameters
-    ----------
-    ranked : DataFrame
-        The choices of one problem, as from `bench.tables.ranking.ranking` by samples to the target.
-    fresh : DataFrame
-        Runs of the best choice of each optimizer, with seeds that had no part in choosing it.
-
-    Returns
-    -------
-    DataFrame
-        A row for each optimizer and a column for each start and seed. Infinite where a run missed the target, NaN in
-        instances that no optimizer solves.
+    `ranked` is its ranking by samples to the target, and `fresh` are runs of the best choice of each optimizer, with
+    seeds that had no part in choosing it. The result has a row for each optimizer and a column for each start and seed:
+    infinite where a run missed the target, NaN in instances that no optimizer solves.
     """
     tops = leaders(ranked)
     choices = choice_columns(fresh)
@@ -49,17 +40,9 @@ def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return for each optimizer the widest range of good learning rates around its best one on one problem.
 
-    Parameters
-    ----------
-    ranked : DataFrame
-        As for `cost_ratios`; one batch size and one schedule.
-
-    Returns
-    -------
-    DataFrame
-        One row per optimizer: `optimizer`, `best`, the rate that is recommended by its costs, `lowest` and `highest`,
-        between which every rate tried is good, and `decades`, the logarithm of their quotient; missing where no rate is
-        good.
+    `ranked`, as for `cost_ratios`, is of one batch size and one schedule. The result has one row per optimizer:
+    `optimizer`, `best`, the rate that is recommended by its costs, `lowest` and `highest`, between which every rate
+    tried is good, and `decades`, the logarithm of their quotient; missing where no rate is good.
     """
     rows = []
     for name, group in ranked.groupby("optimizer", observed=True, sort=False):
@@ -78,16 +61,9 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
 def performance_profile(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the profile of each optimizer over several problems, each of which counts alike.
 
-    Parameters
-    ----------
-    ratios : mapping
-        From the name of a problem to its `cost_ratios`.
-
-    Returns
-    -------
-    DataFrame
-        `optimizer`, `tau` and `share`, the steps of a piecewise constant function: at each `tau` the share of instances
-        that are solved at no more than tau times the cost of the best optimizer.
+    `ratios` are the `cost_ratios` by problem. The result has `optimizer`, `tau` and `share`, the steps of a piecewise
+    constant function: at each `tau` the share of instances that are solved at no more than tau times the cost of the
+    best optimizer.
     """
     finite = np.concatenate([table.to_numpy().ravel() for table in ratios.values()])
     taus = np.unique(np.concatenate([[1.0], finite[np.isfinite(finite)]]))
@@ -105,18 +81,11 @@ def performance_profile(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the optimizers over all problems, best first: how often each wins, comes close and succeeds.
 
-    Parameters
-    ----------
-    ratios, rates : mapping
-        From the name of a problem to its `cost_ratios`, and to its `good_rates`.
-
-    Returns
-    -------
-    DataFrame
-        `optimizer`; the shares of instances in which it is the best one but for 1 %, `won`, within twice the best,
-        `within_2`, within ten times, `within_10`, and `solved`, each with Wilson's interval, `_low` and `_high`;
-        `ratio`, the median over all instances with its interval; `decades`, the mean width of the range of good rates,
-        0 where no rate is good. The order is by the mean of the shares within 1, 2, 4, ... 64 times the best.
+    `ratios` and `rates` are the `cost_ratios` and the `good_rates` by problem. Columns are `optimizer`; the shares of
+    instances in which it is the best one but for 1 %, `won`, within twice the best, `within_2`, within ten times,
+    `within_10`, and `solved`, each with Wilson's interval, `_low` and `_high`; `ratio`, the median over all instances
+    with its interval; `decades`, the mean width of the range of good rates, 0 where no rate is good. The order is by
+    the mean of the shares within 1, 2, 4, ... 64 times the best.
     """
     together = pd.concat(ratios.values(), axis=1)
     values = together.to_numpy(float)

@@ -114,13 +114,7 @@ def describe_ratio(row: pd.Series) -> str:
 def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> str:
     """Return how many runs of a choice reached the target and after how many samples, or else their median loss.
 
-    Parameters
-    ----------
-    row : Series
-        Of a ranking.
-    target : float or None
-    prefix : str
-        "confirmed_" for the runs on fresh seeds.
+    The prefix "confirmed_" is for its runs on fresh seeds.
     """
     converged = row[f"{prefix}converged"]
     if target is not None and converged:
@@ -132,14 +126,9 @@ def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> 
 
 
 def describe_rival(row: pd.Series, cost: str) -> str:
-    """Return how a rival compares with the best choice: "needs 2.5 [2.1, 2.9] times the samples".
+    """Return how a rival compares with the best choice by a cost: "needs 2.5 [2.1, 2.9] times the samples".
 
-    Parameters
-    ----------
-    row : Series
-        Of a table as from `bench.tables.optimizer_comparison.compare_optimizers`.
-    cost : str
-        The cost that is compared, a key of `bench.tables.run_costs.COSTS`.
+    The row is of a table as from `bench.tables.optimizer_comparison.compare_optimizers`.
     """
     is_loss = cost in LOSSES
     if row["verdict"] == "fails":

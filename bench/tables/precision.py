@@ -13,11 +13,6 @@ def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
     """Return a sentence or two on whether precision matters, for the best choice and for all; empty if it is one.
 
     It does not matter for the best choice if the same settings in the other precision are tied with it.
-
-    Parameters
-    ----------
-    ranked, target
-        As for `bench.tables.verdict.headline`.
     """
     if "dtype" not in ranked or not varies(ranked, "dtype"):
         return ""

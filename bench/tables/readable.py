@@ -64,12 +64,7 @@ def describe_batch_size(size: float, samples: int | None) -> str:
 def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -> pd.DataFrame:
     """Return the columns of a measurement that a report shows; of speeds and times a shorter table.
 
-    Parameters
-    ----------
-    name : str
-    table : DataFrame
-    samples : int, optional
-        The number of samples in the data: a batch of all of them is called full.
+    A batch of all `samples` is called full.
     """
     shown = _SUMMARIES.get(name, _drop_constant)(table)
     if samples is None:

@@ -22,36 +22,20 @@ def recommend(
     cost: str,
     by: Sequence[str],
 ) -> tuple[int, str] | None:
-    """Choose among the choices that are tied with the best one.
+    """Choose among the choices that are tied with the best one; return a row of `table`, and the reason in a sentence.
 
-    The candidates are those that are tied and cheap. What decides is counted, not timed: the same runs lead to the same
-    choice on every machine. In turn it keeps
+    The candidates are those that are tied and `cheap`. What decides is counted, not timed: the same runs lead to the
+    same choice on every machine. In turn it keeps
 
-    1. the one with the fewest updates, and those that do not need more by at least a tenth: samples in larger batches
-       take less time;
-    2. of these the one farthest from the edge of stability, whose learning rate can be multiplied and divided by the
-       largest factor without leaving the range of reliable rates around it, with the other settings the same. So both
-       of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the one closest
-       to the geometric middle;
-    3. of these the first.
+    - the one with the fewest updates, and those that do not need more by at least a tenth: samples in larger batches
+      take less time. `updates` are the ends of their interval, NaN where they are not known;
+    - of these the one farthest from the edge of stability, whose learning rate can be multiplied and divided by the
+      largest factor without leaving the range of `reliable` rates around it, with the other settings the same. So both
+      of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the one closest
+      to the geometric middle;
+    - of these the first.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Choices, best first, with the columns `by`, `tied` and `updates`.
-    reliable, cheap : array of bool, shape (choices,)
-        Whether a choice succeeds as often as the best ones, and costs nearly as little as the first one.
-    updates : tuple of array, shape (choices,)
-        The ends of the interval of the updates to the target; NaN where they are not known.
-    cost : str
-        The cost that the choices are ranked by.
-    by : sequence of str
-        The columns that make up a choice.
-
-    Returns
-    -------
-    tuple of int and str, or None
-        The row, and a sentence that says why it is this one. None where no choice is tied.
+    The table has the choices, best first, with the columns `by`, `tied` and `updates`. None where no choice is tied.
     """
     if not table["tied"].any():
         return None
@@ -86,14 +70,10 @@ def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_], by: Sequence[str]
     """Return the factor by which each learning rate can be multiplied and divided and stay among good ones.
 
     Choices that have all columns of `by` but `lr` in common form a range of rates. The factor is 1 for a choice next to
-    one that is not good or at the end of the grid, and where `lr` is no part of a choice.
+    one that is not good or at the end of the grid.
     """
-    if "lr" not in by:
-        return np.ones(len(table))
     others = [name for name in by if name != "lr"]
-    groups = np.zeros(len(table), np.intp)
-    if others:
-        groups = table.groupby(others, observed=True, sort=False, dropna=False).ngroup().to_numpy().astype(np.intp)
+    groups = table.groupby(others, observed=True, sort=False, dropna=False).ngroup().to_numpy()
     rates = table["lr"].to_numpy(float)
     order = np.lexsort([rates, groups])
     group, rate, fine = groups[order], rates[order], good[order]

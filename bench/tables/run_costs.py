@@ -159,13 +159,7 @@ def describe(row: pd.Series) -> str:
 
 
 def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
-    """Return the costs of the runs of a frame, as `bench.tables.ranking` describes it, by choice and pair.
-
-    Raises
-    ------
-    ValueError
-        If a choice has two runs from the same start with the same seed.
-    """
+    """Return the costs of the runs of a frame by choice and pair; a choice that has a run twice raises a ValueError."""
     row, column = (_codes(frame, names) for names in (list(by), PAIR))
     _check_distinct(frame, row, column, [*by, *PAIR])
     firsts = np.unique(row, return_index=True)[1]

@@ -21,17 +21,9 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     A run is one start with one seed; at no rate within the range did a run fail. The other settings are those that make
     the range widest.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-
-    Returns
-    -------
-    DataFrame
-        One row per optimizer, the widest range first: `optimizer`, `schedule`, `batch_size`, `shuffle`, the `lowest`
-        and the `highest` rate, how many rates are `safe` and how many were `tried`. Where no rate is safe, `lowest` and
-        `highest` are missing and `safe` is 0.
+    Optimizers have one row each, the widest range first: `optimizer`, `schedule`, `batch_size`, `shuffle`, the `lowest`
+    and the `highest` rate, how many rates are `safe` and how many were `tried`. Where no rate is safe, `lowest` and
+    `highest` are missing and `safe` is 0.
     """
     reached = frame.assign(reached=frame["status"].eq("converged"))
     rows = []

@@ -21,17 +21,9 @@ def grid_in_random_order(choices: pd.DataFrame) -> pd.DataFrame:
     """Return the best value among the first k choices of a grid in a random order, for each k.
 
     Of n choices in all, the best of the first k is at most the i-th lowest with probability 1 - C(n-i, k) / C(n, k).
-
-    Parameters
-    ----------
-    choices : DataFrame
-        `value` and `samples` of each choice, as from `bench.tables.trial_value.choice_values`.
-
-    Returns
-    -------
-    DataFrame
-        `spent`, the samples of k choices on average, and `low`, `median` and `high`: in a tenth, a half and nine tenths
-        of all orders, the best value is at most that.
+    `choices` are those of `bench.tables.trial_value.choice_values`. The result has `spent`, the samples of k choices on
+    average, and `low`, `median` and `high`: in a tenth, a half and nine tenths of all orders, the best value is at most
+    that.
     """
     values, place = np.sort(choices["value"].to_numpy(float)), np.arange(len(choices), dtype=float)
     n, rows = values.size, []

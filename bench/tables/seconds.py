@@ -18,20 +18,9 @@ TIMES_COLUMNS = [
 
 
 def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
-    """Add the seconds of an update with the kernel `fused`, and those of the whole run.
+    """Add `PER_UPDATE`, the seconds of an update with the kernel `fused`, and `seconds`, those of the whole run.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per run, with `COST_SETTINGS` and `updates`.
-    costs : DataFrame or None
-        As from `bench.timing.update.update_seconds`; None where nothing was measured.
-
-    Returns
-    -------
-    DataFrame
-        The same rows with the columns `PER_UPDATE`, the time of an update with its interval, and `seconds`, that of the
-        updates that the run made; missing where it was not measured.
+    `costs` are those of `bench.timing.update.update_seconds`. What was not measured is missing.
     """
     if costs is None:
         measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)
@@ -45,20 +34,10 @@ def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame
 def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     """Return the time to target and the success of each choice of settings with each kernel.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-    costs : DataFrame
-        As from `bench.timing.update.update_seconds`.
-
-    Returns
-    -------
-    DataFrame
-        One row per choice and kernel, the most reliable and then the fastest first: the choice, `variant`, `runs`,
-        `converged`, `success` with Wilson's 95 % interval, the median over those that converged of `updates_to_target`,
-        `seconds_per_update` with its interval, and their product, `seconds_to_target`, with the interval of the time of
-        an update.
+    `costs` are those of `bench.timing.update.update_seconds`. The result has one row per choice and kernel, the most
+    reliable and then the fastest first: the choice, `variant`, `runs`, `converged`, `success` with Wilson's 95 %
+    interval, the median over those that converged of `updates_to_target`, `seconds_per_update` with its interval, and
+    their product, `seconds_to_target`, with the interval of the time of an update.
     """
     groups = frame.assign(reached=frame["status"].eq("converged")).groupby(choice_columns(frame), observed=True)
     table = groups["reached"].agg(runs="size", converged="sum").reset_index()

@@ -58,19 +58,9 @@ def describe_shortfall(
 ) -> str:
     """Return a sentence on a best choice that has not arrived and what to change; empty where it has, or none is known.
 
-    Parameters
-    ----------
-    best : Series
-        A row of `ranked`.
-    own, curves : DataFrame
-        Its runs, with `excess_loss`, and their losses.
-    ranked : DataFrame
-    yardstick : Yardstick
-    target : float or None
-    is_linear : bool
-        Whether the model is linear in its parameters, so that every start leads to the same place.
-    sizes_differ : bool
-        Whether the inputs are of different orders of magnitude, and were not standardized.
+    `best` is a row of `ranked`; `own` and `curves` are its runs, with `excess_loss`, and their losses. In a model that
+    `is_linear` in its parameters every start leads to the same place. `sizes_differ` is whether the inputs are of
+    different orders of magnitude, and were not standardized.
     """
     left = yardstick.remaining(final_loss_of(best))
     if not left > ARRIVED:

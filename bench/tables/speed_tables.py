@@ -14,12 +14,7 @@ from kernels.compile.kinds import KERNELS
 def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: float) -> str:
     """Return a sentence on which of two is faster, such as "lanes is 12.7 ± 0.4 times as fast as C" with a full stop.
 
-    Parameters
-    ----------
-    a, b : str
-        The two that are compared.
-    ratio, low, high : float
-        The time of b divided by that of a, with its interval. Where 1 is inside, no difference was found.
+    `ratio` is the time of b divided by that of a, with its interval. Where 1 is inside, no difference was found.
     """
     if low > 1:
         return f"{a} is {format_estimate(ratio, low, high, format_three_digits)} times as fast as {b}."
@@ -32,13 +27,7 @@ def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: floa
 
 
 def describe_fastest(speed: pd.DataFrame) -> str | None:
-    """Return a sentence on the fastest kernel in one thread, against C or else the reference; None without either.
-
-    Parameters
-    ----------
-    speed : DataFrame
-        As from `bench.timing.speed.speed`.
-    """
+    """Return a sentence on the fastest kernel in one thread, against C or else the reference; None without either."""
     verified = speed["verified"].fillna(False).astype(bool) & speed["ours"].astype(bool) & speed["threads"].eq(1)
     for rival, column in (("C", "to_c"), ("reference", "to_reference")):
         rows = speed[verified & speed[column].notna()]

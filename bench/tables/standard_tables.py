@@ -20,22 +20,9 @@ def best_choices(
 ) -> pd.DataFrame:
     """Return the best choice for each combination of the values in `by`, judged over all starts and seeds.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration.
-    by : sequence of str, optional
-        Columns to keep apart: `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each start.
-        Without it, all choices are kept, ranked.
-    floor : float
-        As for `bench.tables.ranking.ranking`.
-    ranked : DataFrame, optional
-        `ranking(frame, floor=floor)` where that is known.
-
-    Returns
-    -------
-    DataFrame
-        As from `ranking`, best first: the columns `by`, then the choices that vary in `frame`.
+    `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each start; without `by`, all choices are
+    kept, ranked. `ranked` is `ranking(frame, floor=floor)` where that is known. The result is one of `ranking`, best
+    first: the columns `by`, then the choices that vary in `frame`.
     """
     choices = choice_columns(frame)
     varying = [name for name in choices if name not in by and varies(frame, name)]
@@ -55,19 +42,12 @@ def best_choices(
 def setting_effects(
     frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return how robust each value of each setting is, and how good at its best.
+    """Return how robust each value of each setting is, and how good at its best; arguments are those of `best_choices`.
 
-    Parameters
-    ----------
-    frame, floor, ranked
-        As for `best_choices`.
-
-    Returns
-    -------
-    DataFrame
-        One row per value of each setting, and of the start, that varies: `setting` and `value` as text, how many of all
-        its `runs` `converged` and `diverged`, and the medians over its best choice of everything else: `best_samples`,
-        `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own order.
+    There is one row per value of each setting, and of the start, that varies: `setting` and `value` as text, how many
+    of all its `runs` `converged` and `diverged`, and the medians over its best choice of everything else:
+    `best_samples`, `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own
+    order.
     """
     ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
     counted = frame.assign(runs=1, **ended)

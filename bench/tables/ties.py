@@ -46,10 +46,10 @@ class Ranks(NamedTuple):
     reliable: NDArray[np.bool_]
 
 
-def rank_choices(costs: Floats, tiebreak: Floats, success_margin: float = SUCCESS_MARGIN) -> Ranks:
+def rank_choices(costs: Floats, tiebreak: Floats) -> Ranks:
     """Sort choices: those that are reliable by their cost, then the others by their success.
 
-    A choice is reliable if its share of successful runs is at most `success_margin` below the highest of all choices.
+    A choice is reliable if its share of successful runs is at most `SUCCESS_MARGIN` below the highest of all choices.
     So no cost, however low, makes up for failures, but one failure in a hundred runs does not count either. Reliable
     choices are ranked by the median over their runs of the cost relative to what is typical of that start and seed,
     taken from the reliable choices that cost at most twice as much as the best (median polish: J. W. Tukey, Exploratory
@@ -60,7 +60,7 @@ def rank_choices(costs: Floats, tiebreak: Floats, success_margin: float = SUCCES
     """
     succeeded, made = np.isfinite(costs), ~np.isnan(costs)
     success = np.count_nonzero(succeeded, axis=1) / np.count_nonzero(made, axis=1)
-    reliable = success >= success.max() - success_margin - 1e-9
+    reliable = success >= success.max() - SUCCESS_MARGIN - 1e-9
     score = _scores(np.log(costs), reliable)
     keys = [np.where(reliable, score, -success), np.where(reliable, -success, score), tiebreak]
     order = np.lexsort([*reversed(keys), ~reliable])
@@ -88,21 +88,15 @@ def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
     return score
 
 
-def tied_with_best(
-    costs: Floats,
-    ranks: Ranks,
-    *,
-    tolerance: float = 0.0,
-) -> NDArray[np.bool_]:
+def tied_with_best(costs: Floats, ranks: Ranks, *, tolerance: float = 0.0) -> NDArray[np.bool_]:
     """Return which choices may be the best one for all that these runs show; the first of the order is one of them.
 
     This is the subset selection of S. S. Gupta (Technometrics 7, 1965) or, equivalently, what multiple comparisons with
     the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `CONFIDENCE` the
     choice that is truly best is one of those that are left, although the one that they are compared with was picked for
-    its low cost. A choice is ruled out if it succeeds clearly less often, or if it costs clearly more than the best and
-    `tolerance` on top.
-
-    *Success* is judged by `fails_more_often`.
+    its low cost. A choice is ruled out if it succeeds clearly less often (`fails_more_often`), or if it costs clearly
+    more than the best and `tolerance` on top: R. E. Bechhofer's indifference zone (Annals of Mathematical Statistics
+    25, 1954).
 
     *Cost* is compared in the pairs in which both succeeded, by the logarithm of the ratio. For fewer than 20 pairs that
     is a one-sided t-test, which heavy tails make conservative. To its variance that of the other choices near the best
@@ -114,16 +108,6 @@ def tied_with_best(
     are tied.
 
     The first choice is only ever ruled out where no run of any choice succeeds.
-
-    Parameters
-    ----------
-    costs : array, shape (choices, pairs)
-        Positive.
-    ranks : Ranks
-        As from `rank_choices`.
-    tolerance : float
-        By how much the costs of two choices may differ, as a share, and still count as equal: R. E. Bechhofer's
-        indifference zone (Annals of Mathematical Statistics 25, 1954).
     """
     best = ranks.order[0]
     failing = fails_more_often(costs)

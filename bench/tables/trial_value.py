@@ -33,22 +33,11 @@ def trial_value(
     each run that reached the target, an estimate of the expected running time of N. Hansen, A. Auger, R. Ros, S. Finck,
     P. Pošík, Comparing results of 31 algorithms from the black-box optimization benchmarking BBOB-2009 (GECCO 2010).
     Where no run reached the target it is the logarithm of all samples plus 1 and the mean logarithm of the distance
-    from the losses to the target: higher than with one success, and lower for losses nearer to the target.
+    from the losses to the target: higher than with one success, and lower for losses nearer to the target. Without a
+    target it is the mean logarithm, to base 10, of the losses; the mean of losses that may be negative.
 
-    Without a target it is the mean logarithm, to base 10, of the losses; the mean of losses that may be negative.
-
-    Parameters
-    ----------
-    samples : array, shape (runs,)
-        Seen by each run until it reached the target, or until it ended.
-    converged : array of bool, shape (runs,)
-    losses : array, shape (runs,)
-        Of the parameters that each run keeps; finite.
-    target : float or None
-    floor : float
-        The loss below which differences are rounding.
-    nonnegative : bool
-        Whether no loss is negative.
+    `samples` and `losses` have one entry per run: the samples seen until it reached the target or ended, and the loss
+    of the parameters that it keeps, which is finite. Below `floor`, differences of losses are rounding.
     """
     if target is None:
         return float(np.mean(np.log10(np.maximum(losses, floor)) if nonnegative else losses))
@@ -64,18 +53,8 @@ def trial_value(
 def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, nonnegative: bool = True) -> pd.DataFrame:
     """Return the value that each choice of settings in a frame has as a trial.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        As `SweepResult.frame`, of runs that were trained to their end.
-    target, floor, nonnegative
-        As for `trial_value`.
-
-    Returns
-    -------
-    DataFrame
-        One row per choice: its settings, `value`, which is infinite where a run diverged, and the `samples` that its
-        runs have seen together.
+    The runs were trained to their end. There is one row per choice: its settings, `value`, which is infinite where a
+    run diverged, and the `samples` that its runs have seen together.
     """
     rows = []
     losses = "validation_loss" if target is None and "validation_loss" in frame else "final_loss"
@@ -92,19 +71,7 @@ def rank_trials(runs: pd.DataFrame, trials: pd.DataFrame, cost: str = "samples",
     """Rank the choices of the trials that were trained to their end; the first is recommended.
 
     The recommendation of `ranking` does not apply: it prefers a choice at whose neighbouring rates runs succeed too,
-    and each trial has settings of its own.
-
-    Parameters
-    ----------
-    runs, cost, floor
-        As for `bench.tables.ranking.ranking`.
-    trials : DataFrame
-        As of `bench.store.tuning.TuneResult`.
-
-    Returns
-    -------
-    DataFrame
-        As from `ranking`, with `family`, the optimizer as the search was given it.
+    and each trial has settings of its own. The column `family` is the optimizer as the search was given it.
     """
     ranked, distinct = ranking(runs, cost, floor=floor), trials.drop_duplicates(CHOICES)
     places = find_choices(ranked, distinct, CHOICES).to_numpy(int)

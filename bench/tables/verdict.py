@@ -27,8 +27,6 @@ from kernels.model.param_columns import params_of_row
 
 # How many tied choices, and how many optimizers besides the first one, are named.
 MAX_TIES, MAX_OPTIMIZERS = 2, 4
-
-
 # Parameters that a sentence names.
 MOST_NAMED = 12
 
@@ -41,25 +39,10 @@ def headline(
     *,
     finer: bool = False,
 ) -> dict[str, str]:
-    """Return the best choice, its ties, its figures on fresh seeds, the edge of the grid, and the other optimizers.
+    """Return short sentences on the best choice, its ties, its figures on fresh seeds, the edge of the grid, rivals.
 
-    Parameters
-    ----------
-    ranked : DataFrame
-        As from `bench.tables.ranking.ranking` or, where there are fresh runs, `bench.tables.winners.confirm`.
-    target : float or None
-        The loss at which the runs stopped.
-    compared : DataFrame, optional
-        The optimizers on fresh seeds, as from `bench.tables.optimizer_comparison.compare_optimizers`.
-    compared_on : str
-        These seeds in words.
-    finer : bool
-        Whether the fresh runs were recorded at more marks than those of the sweep.
-
-    Returns
-    -------
-    dict
-        A short sentence by subject, for the subjects that apply.
+    `ranked` is a ranking, or what `bench.tables.winners.confirm` made of it. `compared` are the optimizers on the fresh
+    seeds `compared_on`; the fresh runs are `finer` where they were recorded at more marks than those of the sweep.
     """
     best = recommended_choice(ranked)
     if (ranked["diverged"] == ranked["runs"]).all():
@@ -77,14 +60,7 @@ def headline(
 def verdict(frame: pd.DataFrame, ranked: pd.DataFrame, target: float | None, short: dict[str, str]) -> dict[str, str]:
     """Return all conclusions that need only the tables: the best choice, how robust it is, and what fails.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        One row per configuration, as `bench.tables.ranking` describes it.
-    ranked, target
-        As for `headline`.
-    short : dict
-        As from `headline`; the best choice is described in full in place of its short sentence.
+    `short` are the sentences of `headline`, of which the best choice is described in full.
     """
     best = recommended_choice(ranked)
     sentences = dict(short)
@@ -107,18 +83,7 @@ def describe_progress(done: int, planned: int) -> str:
 
 
 def describe_solution(own: pd.DataFrame, model: Model, scaling: Scaling | None, criterion: Loss) -> str:
-    """Return a sentence on the parameters and the loss of the best of some runs, in the table's units if there are any.
-
-    Parameters
-    ----------
-    own : DataFrame
-        The runs, as `bench.tables.ranking` describes them.
-    model : Model
-    scaling : Scaling or None
-        The scaling of the data if they were standardized.
-    criterion : Loss
-        The loss that was trained.
-    """
+    """Return a sentence on the parameters and the loss of the best of some runs, in the table's units where known."""
     ended = own[np.isfinite(own["final_loss"])]
     if ended.empty:
         return "No run of the best choice ended at finite parameters."

@@ -21,13 +21,6 @@ def winners(ranked: pd.DataFrame, *, most: int = MOST) -> pd.DataFrame:
 
     These are the recommended one, the first `most` of those that are tied with the best, and the best of each optimizer
     and of each batch size, even if it is not good, because these are compared.
-
-    Parameters
-    ----------
-    ranked : DataFrame
-        As from `bench.tables.ranking.ranking`.
-    most : int
-        At least 1.
     """
     if most < 1:
         raise ValueError(f"most must be at least 1, not {most}")
@@ -53,22 +46,9 @@ def confirm(
     selected by other runs; those that were not are the best of a handful, and beyond chance. Fresh seeds also decide
     which of the best choices are tied, and if the best choice of an optimizer is not tied, none of its choices is.
 
-    Parameters
-    ----------
-    ranked : DataFrame
-        As from `bench.tables.ranking.ranking`.
-    fresh : DataFrame
-        Runs of some of its choices, with seeds that the ranking has not seen; columns as for `ranking`.
-    cost, floor
-        As they were for the ranking.
-    rivals : str
-        The column whose values are compared, each at its best choice.
-
-    Returns
-    -------
-    DataFrame
-        `ranked` in its order, with `confirmed_` in front of `runs`, `converged`, `diverged`, `success` and the costs
-        with their `_low` and `_high`; missing for choices without fresh runs.
+    `fresh` are runs of some choices with seeds that the ranking has not seen, and `rivals` is the column whose values
+    are compared, each at its best choice. The figures have `confirmed_` in front of `runs`, `converged`, `diverged`,
+    `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs.
     """
     by = choice_columns(fresh)
     check_columns(fresh, cost)

@@ -73,13 +73,7 @@ def animate(
 
 
 def check_writable(path: str | Path, what: str = "path") -> Path:
-    """Return the path of an animation after a check that it can be written, before there is anything to write.
-
-    Raises
-    ------
-    ValueError
-        If the path has another suffix, or MP4 is requested and ffmpeg is not installed.
-    """
+    """Return the path of an animation after a check that it can be written, before there is anything to write."""
     path = Path(path)
     if path.suffix not in WRITERS:
         raise ValueError(f"{what} must end in .gif, .mp4 or .html, not {str(path)!r}")
@@ -89,16 +83,7 @@ def check_writable(path: str | Path, what: str = "path") -> Path:
 
 
 def write_film(film: Film, path: Path, progress: Progress = lambda done: None) -> Path:
-    """Write a film to a file, which is replaced in one step.
-
-    Parameters
-    ----------
-    film : Film
-    path : pathlib.Path
-        As returned by `check_writable`.
-    progress : callable
-        Called with the number of frames drawn.
-    """
+    """Write a film to a path from `check_writable`, in one step; `progress` is told the number of frames drawn."""
     with rc_context(STYLE), replace_atomically(path) as temporary:
         WRITERS[path.suffix](film, temporary, progress)
     return path

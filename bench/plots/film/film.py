@@ -128,26 +128,7 @@ def fit_film(
     settings: Mapping[str, Any] | None = None,
     names: tuple[str, str] = ("x", "y"),
 ) -> Film:
-    """Return the film of a fit.
-
-    Parameters
-    ----------
-    result : FitResult
-    x : array, shape (n,) or (n, inputs)
-    y : array, shape (n,)
-        The training data.
-    settings : mapping, optional
-        The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the film shows the
-        first epochs update by update; without them, it goes from epoch to epoch.
-    names : pair of str, optional
-        The names of x and y.
-
-    Raises
-    ------
-    ValueError
-        If the data do not fit the model, the data and settings do not reproduce the run, or the loss is not finite at
-        the start.
-    """
+    """Return the film of a fit; arguments and errors are those of `bench.plots.film.animate.animate`."""
     check_samples(result.model, x, y)
     moments = recorded_moments(result) if settings is None else update_moments(result, x, y, dict(settings))
     return build_film(result, moments, predict_expected(result), x, y, names=names)
@@ -178,29 +159,12 @@ def build_film(
     *,
     names: tuple[str, str] = ("x", "y"),
 ) -> Film:
-    """Return a film of the moments of a run.
+    """Return a film of the moments of a run, whose losses are in the units of the plot, as x and y are.
 
     From each frame to the next the curve sweeps about the same area of the view, or the loss moves by about twice that
     share of its axis. So there are many frames where much changes, which is mostly within the first epochs, and a leap
-    of the curve stays in sight for several frames.
-
-    Parameters
-    ----------
-    result : FitResult
-    moments : Moments
-        Of this run, with losses in the units of the plot.
-    predict : callable
-        (params, x) -> (n,), the curve for parameters in the units of training.
-    x : array, shape (n,) or (n, inputs)
-    y : array, shape (n,)
-        The data in the units of the plot.
-    names : pair of str, optional
-        The names of x and y.
-
-    Raises
-    ------
-    ValueError
-        If there is no moment.
+    of the curve stays in sight for several frames. `predict` is (params, x) -> (n,), for parameters in the units of
+    training.
     """
     if not moments.epoch.size:
         raise ValueError("there is nothing to be seen of this fit: its loss is not finite at the start")

@@ -29,16 +29,10 @@ ENDINGS = {"converged": "converged", "diverged": "no longer finite", "stopped": 
 
 
 class FrameRenderer:
-    """A figure that shows one frame of a film at a time.
+    """A figure, cleared first, that shows one frame of a film at a time.
 
-    Parameters
-    ----------
-    figure : Figure
-        The figure to draw in; it is cleared first.
-    film : Film
-    frozen_dpi : float, optional
-        The resolution in which frames will be drawn. Everything that stays is then drawn once: a frame takes a quarter
-        of the time.
+    Everything that stays is drawn once where the resolution `frozen_dpi` of the frames is given: a frame takes a
+    quarter of the time.
     """
 
     @rc_context(STYLE)

@@ -46,21 +46,9 @@ def recorded_moments(result: FitResult) -> Moments:
 def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict[str, Any]) -> Moments:
     """Return the states at the marks and, in the first epochs, after each update or fiftieth of an epoch.
 
-    These epochs are trained again with finer marks, which do not change the parameters.
-
-    Parameters
-    ----------
-    result : FitResult
-    x : array, shape (n,) or (n, inputs)
-    y : array, shape (n,)
-        The training data.
-    settings : dict
-        The settings given to `kernels.fit`. Start and rates are taken from the result.
-
-    Raises
-    ------
-    ValueError
-        If the data and settings do not reproduce the run.
+    These epochs are trained again with finer marks, which do not change the parameters, by the `settings` given to
+    `kernels.fit`, of which start and rates are taken from the result. Data and settings that do not reproduce the run
+    raise a ValueError.
     """
     known = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     if unknown := next((name for name in settings if name not in known), None):

@@ -98,8 +98,8 @@ def test_medians_are_those_of_each_row():
 
 def test_shares_have_wilsons_interval():
     cases = [(k, n) for n in (1, 2, 5, 12, 100) for k in range(n + 1)]
-    low, high = wilson_interval(*np.transpose(cases), 0.9)
-    expected = [binomtest(k, n).proportion_ci(0.9, method="wilson") for k, n in cases]
+    low, high = wilson_interval(*np.transpose(cases))
+    expected = [binomtest(k, n).proportion_ci(0.95, method="wilson") for k, n in cases]
     np.testing.assert_allclose(low, [bounds.low for bounds in expected], atol=1e-15)
     np.testing.assert_allclose(high, [bounds.high for bounds in expected])
     assert low.min() == 0
