@@ -237,27 +237,12 @@ def run(
     """
     from bench.commands.problem import load_problem  # noqa: PLC0415
 
-    given = {
-        "grid.lr": lr,
-        "grid.batch_size": batch_size,
-        "grid.optimizer": optimizer,
-        "grid.schedule": schedule,
-        "grid.seed": seed,
-        "grid.shuffle": shuffle,
-        "grid.dtype": dtype,
-        "run.epochs": epochs,
-        "run.loss": loss,
-        "run.record": record,
-        "run.confirm": confirm,
-        "run.refine": refine,
-        "run.patience": patience,
-        "data.validation": validation,
-        "data.test": test,
-        "data.cache_dir": cache_dir and str(cache_dir),
-    }
-    problem = load_problem(
-        study, options.TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
-    )
+    grid = {"lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule, "seed": seed}
+    grid |= {"shuffle": shuffle, "dtype": dtype}
+    shared = {"epochs": epochs, "loss": loss, "record": record, "confirm": confirm, "refine": refine}
+    held_out = {"validation": validation, "test": test, "cache_dir": cache_dir and str(cache_dir)}
+    given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=held_out)
+    problem = load_problem(study, options.TableColumns(x, y, model, drop_missing), given, target)
     asked = options.RunOptions(out, resume, yes, verbose, figures, cluster)
     from bench.study.suite import Suite  # noqa: PLC0415
 
@@ -322,21 +307,13 @@ def tune(
     from bench.commands.problem import load_study_or_table  # noqa: PLC0415
     from bench.commands.tune import run_tune  # noqa: PLC0415
 
-    given = {
-        "tune.trials": trials,
-        "tune.sampler": sampler,
-        "tune.pruner": pruner,
-        "tune.optimizer": optimizer,
-        "run.epochs": epochs,
-        "run.loss": loss,
-        "run.confirm": confirm,
-        "data.validation": validation,
-        "data.test": test,
-        "data.cache_dir": cache_dir and str(cache_dir),
-    }
-    chosen = load_study_or_table(
-        study, options.TableColumns(x, y, model, drop_missing), parse.parse_settings(settings, given), target
+    given = parse.parse_settings(
+        settings,
+        tune={"trials": trials, "sampler": sampler, "pruner": pruner, "optimizer": optimizer},
+        run={"epochs": epochs, "loss": loss, "confirm": confirm},
+        data={"validation": validation, "test": test, "cache_dir": cache_dir and str(cache_dir)},
     )
+    chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing), given, target)
     asked = options.RunOptions(out, resume, svg=figures, cluster=cluster)
     if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)

@@ -86,6 +86,19 @@ def print_place(what: str, path: Path) -> None:
     print(f"{what}: {text(str(path))}")
 
 
+@contextmanager
+def shown_late(show: Callable[[], None]) -> Iterator[None]:
+    """Call `show` once the block has taken a second, by a clock of its own: its first step alone may take long."""
+    patience = Timer(PATIENCE, show)
+    patience.daemon = True
+    patience.start()
+    try:
+        yield
+    finally:
+        patience.cancel()
+        patience.join()
+
+
 class _Rate(ProgressColumn):
     """The number that is done in a second."""
 
@@ -109,18 +122,12 @@ def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance
         disable=hidden or not sys.stderr.isatty(),
     )
     task = bar.add_task(what, total=total)
-    # A clock of its own: the first step alone may take long.
-    patience = Timer(PATIENCE, bar.start)
-    patience.daemon = True
-    patience.start()
 
     def show_activity(activity: str | None) -> None:
         bar.update(task, description=f"{what}: {activity}" if activity else what, refresh=True)
 
     try:
-        with listen(show_activity):
+        with shown_late(bar.start), listen(show_activity):
             yield lambda done: bar.update(task, completed=done)
     finally:
-        patience.cancel()
-        patience.join()
         bar.stop()

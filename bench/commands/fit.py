@@ -78,7 +78,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     Return whether the fit was not interrupted.
     """
     _check_output(output)
-    chosen = _choose_loss(asked) if settings["loss"] is None else ChosenLoss(settings["loss"])
+    chosen = _choose_loss(asked, settings["loss"])
     settings["loss"], criterion = chosen.text, make_loss(chosen.text)
     table, inputs = _load(asked, criterion, quiet=output.as_json)
     if table.mapped_in and settings["shuffle"]:
@@ -157,22 +157,17 @@ def _check_vectors(model: Model, table: Dataset, output: FitOutput) -> None:
         )
 
 
-def _is_builtin(asked: FitTable) -> bool:
-    """Return whether built-in data are fitted, and no file of that name."""
-    return str(asked.path) in BUILTIN and not asked.columns.x and asked.columns.y is None
-
-
-def _choose_loss(asked: FitTable) -> ChosenLoss:
-    """Return the loss for the target of a table, where none is given."""
-    if asked.columns.y is None:
-        return ChosenLoss("squared")
-    return choose_loss(asked.path, asked.columns.y, mapped=asked.stream)
+def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
+    """Return the loss that is given, or else one for the target of the table."""
+    if loss is None and asked.columns.y is not None:
+        return choose_loss(asked.path, asked.columns.y, mapped=asked.stream)
+    return ChosenLoss("squared" if loss is None else loss)
 
 
 def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:
     """Load a table or built-in data, hold out shares of the rows, and choose the inputs."""
     path, (x, y, model, drop_missing) = asked.path, asked.columns
-    if _is_builtin(asked):
+    if str(path) in BUILTIN and not x and y is None:
         if asked.stream or asked.cache_dir is not None:
             raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
         table = builtin(str(path))

@@ -80,13 +80,14 @@ def parse_figures(text: str) -> bool:
     return text == "svg"
 
 
-def parse_settings(assignments: Sequence[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a study that --set and other options give, by key, such as "run.refine".
+def parse_settings(assignments: Sequence[str] | None, **options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a study that --set and other options, table by table, give, by key, such as "run.refine".
 
     A value of --set is read as in a study file; what is no TOML, such as ``log:0.01:1:20``, is text. Options that are
     not given are None.
     """
-    settings = {key: value for key, value in options.items() if value is not None}
+    given = {f"{table}.{name}": value for table, named in options.items() for name, value in named.items()}
+    settings = {key: value for key, value in given.items() if value is not None}
     for assignment in assignments or ():
         key, equals, value = (part.strip() for part in assignment.partition("="))
         if not equals or not key:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from threading import RLock, Timer
+from threading import RLock
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from bench.commands.console import PATIENCE
+from bench.commands.console import shown_late
 from kernels.base.announcements import listen
 
 Advance = Callable[[float], None]
@@ -47,21 +47,13 @@ class Stages:
         )
         self._task = self._bar.add_task("", total=sum(seconds.values()))
         self._what, self._lock, self._shown = "", RLock(), False
-        # A clock of its own: the first step alone may take long.
-        self._patience = Timer(PATIENCE, self._show)
-        self._patience.daemon = True
-
-    def start(self) -> None:
-        """Show the bar after a second."""
-        self._patience.start()
 
     def stop(self) -> None:
         """Remove the bar."""
-        self._patience.cancel()
-        self._patience.join()
         self._bar.stop()
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Show the bar."""
         with self._lock:
             self._shown = True
             self._bar.start()
@@ -112,9 +104,8 @@ class Stages:
 def show_stages(seconds: Mapping[str, float]) -> Iterator[Stages]:
     """Show a progress bar over stages, once they have taken a second, if standard error is a terminal."""
     stages = Stages(seconds)
-    stages.start()
     try:
-        with listen(stages.describe_activity):
+        with shown_late(stages.show), listen(stages.describe_activity):
             yield stages
     finally:
         stages.stop()

@@ -62,10 +62,7 @@ def column_headings(path: Path) -> list[str]:
 def read_batches(path: Path, names: Sequence[str]) -> Iterator[Batch]:
     """Yield the rows of a file, some at a time; those of a text file may come again from the first one.
 
-    Raises
-    ------
-    ValueError
-        For a file that cannot be read or is damaged, and columns that do not exist, are not unique or hold no numbers.
+    A file that cannot be read or is damaged, and a column that is not there once or holds no numbers, is a ValueError.
     """
     with explain_failures(path, MAPPED):
         if path.suffix.lower() == ".parquet":

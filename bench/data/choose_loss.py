@@ -1,6 +1,5 @@
 """The choice of a loss for the target column of a table, where none is given."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +44,7 @@ def choose_loss(path: str | Path, y: str, *, mapped: bool = False) -> ChosenLoss
 def _distinct_values(path: Path, y: str) -> Floats | None:
     """Return the finite values of a column, sorted; None where there are more than two and some are no integers."""
     values, rows = np.empty(0), 0
-    for column in _pieces(path, y):
+    for column in (batch.columns[0] for file in table_files(path) for batch in read_batches(file, [y])):
         values = np.union1d(values, column[np.isfinite(column)])
         if values.size > 2 and (values != np.floor(values)).any():
             return None
@@ -53,10 +52,6 @@ def _distinct_values(path: Path, y: str) -> Floats | None:
         if rows >= LOOKED_AT:
             break
     return values
-
-
-def _pieces(path: Path, y: str) -> Iterator[Floats]:
-    return (batch.columns[0] for file in table_files(path) for batch in read_batches(file, [y]))
 
 
 def _loss_of_labels(y: str, labels: list[Any]) -> ChosenLoss:

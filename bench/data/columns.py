@@ -158,7 +158,9 @@ def numeric_columns(path: Path, y: str) -> tuple[list[str], dict[str, str]]:
     find_columns(files[0], [y], headings)
     check_count(path, len(headings) - 1)
     others = [name for name in dict.fromkeys(headings) if name != y]
-    reasons = {name: _describe_heading(name, headings.count(name)) for name in others}
+    counts = {name: headings.count(name) for name in others}
+    reasons = {name: f"{count} columns have this heading" if count > 1 else "" for name, count in counts.items()}
+    reasons |= {"": "it has no heading"} if counts.get("") == 1 else {}
     reasons |= _describe_values(files, [name for name in others if not reasons[name]])
     found = [name for name, reason in reasons.items() if not reason]
     left_out = {name: reason for name, reason in reasons.items() if reason}
@@ -166,13 +168,6 @@ def numeric_columns(path: Path, y: str) -> tuple[list[str], dict[str, str]]:
         listed = f": left out are {describe_left_out(left_out)}" if left_out else ""
         raise ValueError(f"{path} has no column of numbers besides {y!r}{listed}; name the inputs with --x")
     return found, left_out
-
-
-def _describe_heading(name: str, count: int) -> str:
-    """Return why a column cannot be named; an empty text for one that can."""
-    if count > 1:
-        return f"{count} columns have this heading"
-    return "" if name else "it has no heading"
 
 
 def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, str]:

@@ -116,13 +116,11 @@ def fit_table(
     watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
     **settings: Any,
 ) -> TableFit:
-    """Fit a model to a table.
+    """Fit a model, with as many inputs as the table has columns x, to a table.
 
     Parameters
     ----------
-    model : Model
-        With as many inputs as the table has columns x.
-    table : Dataset
+    model, table
     standardized : bool
         Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
         A start is then one in standardized units. Classes and counts stay as they are.

@@ -75,15 +75,9 @@ def undo_scaling(
 class _BothSides:
     """Each part u of the model, written as u(x; theta') and as u(z; theta), and the equations for both to agree.
 
-    A function of x becomes one variable for both sides. So its arguments must agree; where the function has
-    an addition theorem, exp(u + shift) = exp(u) * exp(shift), they may differ by a shift or a factor.
-
-    Attributes
-    ----------
-    equations
-        Expressions that must be 0.
-    slack
-        The shifts and factors, each with the value that means no difference.
+    A function of x becomes one variable for both sides. So its arguments must agree; where the function has an addition
+    theorem, exp(u + shift) = exp(u) * exp(shift), they may differ by a shift or a factor. `equations` are expressions
+    that must be 0, and `slack` has the shifts and factors, each with the value that means no difference.
     """
 
     def __init__(self, primed: _Values, z: _Values) -> None:

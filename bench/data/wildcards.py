@@ -25,8 +25,3 @@ def match_columns(text: str, headings: Sequence[str], place: str) -> list[str] |
         close = did_you_mean(text, headings)
         raise ValueError(f"{place} has no column that matches {text!r}{close}; its columns are {join_names(headings)}")
     return found
-
-
-def expand_wildcards(texts: Sequence[str], headings: Sequence[str], place: str) -> list[str]:
-    """Return the columns that texts name, with or without wildcards, in the order of the texts."""
-    return [column for text in texts for column in match_columns(text, headings, place) or [text]]

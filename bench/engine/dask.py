@@ -58,12 +58,8 @@ class DaskExecutor:
     def __call__(self, problem: Problem, jobs: Iterable[Job], stop: Event) -> Generator[tuple[Job, Runs]]:
         """Train jobs and yield them with their runs as they come; when the caller stops early, cancel the others.
 
-        Raises
-        ------
-        ConnectionError
-            If the scheduler or all workers have gone, or the workers that train a job die again and again.
-        ValueError
-            If a worker has another version of sgdbench.
+        A ConnectionError says that the scheduler or all workers have gone, or that the workers that train a job die
+        again and again; a ValueError that a worker has another version of sgdbench.
         """
         flight = _Flight(self.client, problem, jobs)
         try:

@@ -8,18 +8,15 @@ with one right answer, so that a digest depends on the training alone.
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.engine.sweep import sweep
-from bench.store.results import SweepResult
 from bench.study.grid import Grid
 from bench.system.atomic import replace_atomically
 from kernels import Model
@@ -59,9 +56,6 @@ GRID: dict[str, Any] = {
     "shuffle": [True],
     "dtype": ["float64", "float32"],
 }
-
-
-SWEEPS = ("at once", "extended", "resumed")
 
 
 class Case(NamedTuple):
@@ -141,31 +135,9 @@ QUICK = [Case("sgd", "float64", order) for order in ORDERS]
 QUICK += [Case("adam", dtype, order) for dtype, order in product(("float64", "float32"), ("in order", "shuffled"))]
 
 
-def sweep_digests(kernel: str, how: str = "at once") -> dict[str, str]:
-    """Return the digests of a sweep that is trained at once, extended to more epochs, or resumed where it stopped."""
-    with TemporaryDirectory(prefix="sgdbench-") as folder:
-        settings: dict[str, Any] = {"target": 0.1, "kernel": kernel, "record": 8, "confirm": 0, "out": folder}
-        swept = partial(sweep, quadratic, X, Y, Grid(**GRID), **settings)
-        if how == "extended":
-            swept(epochs=EPOCHS)
-        if how == "resumed":
-            with suppress(_StoppedError):
-                swept(epochs=2 * EPOCHS, progress=_stop)
-        return _digests_of(swept(epochs=2 * EPOCHS))
-
-
-class _StoppedError(Exception):
-    """A sweep was stopped before its end."""
-
-
-def _stop(done: int) -> None:
-    """Stop a sweep after its first runs."""
-    if done:
-        raise _StoppedError
-
-
-def _digests_of(result: SweepResult) -> dict[str, str]:
+def sweep_digests(kernel: str) -> dict[str, str]:
     """Return the digests of a sweep's ids, runs, losses and ranking."""
+    result = sweep(quadratic, X, Y, Grid(**GRID), epochs=2 * EPOCHS, target=0.1, kernel=kernel, record=8, confirm=0)
     frame, ranks = result.frame, result.ranking()
     status = frame["status"].astype(str).map(STATUS.index)
     counts = frame[["samples_seen", "updates", "samples_to_target"]].to_numpy(float)
@@ -192,19 +164,16 @@ class Result(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A part of a verification: a kernel with some runs, or with a sweep that comes about in one of the `SWEEPS`."""
+    """A part of a verification: a kernel with some runs, or without a case with a sweep."""
 
     kernel: str
-    part: Case | str
+    case: Case | None = None
 
     def results(self) -> list[Result]:
         """Train, and return the digests beside the published ones."""
-        if isinstance(self.part, Case):
-            found, how = {self.part.name: self.part.digest(self.kernel)}, ""
-        else:
-            found, how = sweep_digests(self.kernel, self.part), f", {self.part}"
-        known = published()
-        return [Result(self.kernel, name + how, value, known.get(name, "none")) for name, value in found.items()]
+        case, known = self.case, published()
+        found = sweep_digests(self.kernel) if case is None else {case.name: case.digest(self.kernel)}
+        return [Result(self.kernel, name, value, known.get(name, "none")) for name, value in found.items()]
 
 
 def verification(*, every_optimizer: bool = False) -> list[Step]:
@@ -215,8 +184,7 @@ def verification(*, every_optimizer: bool = False) -> list[Step]:
     """
     compiled = all_cases() if every_optimizer else QUICK
     trained = [("reference", all_cases()), ("fused", compiled), ("lanes", compiled)]
-    runs = [Step(kernel, case) for kernel, cases in trained for case in cases]
-    return runs + [Step("lanes", how) for how in SWEEPS]
+    return [*(Step(kernel, case) for kernel, cases in trained for case in cases), Step("lanes")]
 
 
 @cache

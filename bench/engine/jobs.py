@@ -95,13 +95,8 @@ def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
 class SharedKernels(NamedTuple):
     """The optimizers of a plan by their codes, and which of them share jobs.
 
-    Attributes
-    ----------
-    optimizers : list of Optimizer
-    numbers : array, shape (optimizers,)
-        The same for those that share jobs: the code of the first of them.
-    per_run : array, shape (optimizers,)
-        Whether a kernel reads the options of each run.
+    `numbers` are the same for those that share jobs, the code of the first of them; `per_run` says whether a kernel
+    reads the options of each run. Both are of shape (optimizers,).
     """
 
     optimizers: list[Optimizer]

@@ -77,13 +77,7 @@ class Memory:
         return self.frugal
 
     def check(self, runs: int, length: Length) -> None:
-        """Refuse runs that are too long for the memory, whichever kernel trains them.
-
-        Raises
-        ------
-        ValueError
-            Says how much they need.
-        """
+        """Refuse runs that are too long for the memory, whichever kernel trains them, and say how much they need."""
         if not self._fits(self.frugal, runs, length):
             needed, room = self.needed(self.frugal, runs, length), self.room or 0
             configurations = f"{runs:,} configuration" + "s" * (runs != 1)

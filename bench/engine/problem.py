@@ -168,11 +168,3 @@ def make_problem(
     check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
     return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out, for_test, classes)
-
-
-def fingerprint_held_out(problem: Problem) -> str:
-    """Return a hash of the held-out samples, or "none"."""
-    if problem.held_out is None:
-        return "none"
-    columns, y = problem.held_out
-    return hash_columns(*columns, y)

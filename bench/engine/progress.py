@@ -63,13 +63,7 @@ class Progress:
 
     @classmethod
     def read(cls, run: Run, plan: pd.DataFrame, problem: Problem) -> "Progress":
-        """Return where the rows of a plan stand according to a run's folder.
-
-        Raises
-        ------
-        ValueError
-            If the folder holds runs of more epochs.
-        """
+        """Return where the rows of a plan stand in a run's folder; runs of more epochs there are a ValueError."""
         progress, epochs = cls.begin(plan, problem), problem.settings.epochs
         stored = run.configurations()
         if stored.empty:

@@ -61,10 +61,6 @@ class Round:
         status = np.where(progress.marks <= end, progress.status, MAX_EPOCHS)
         return State(losses, status, clock.times(sizes, np.minimum(progress.marks, end)).samples)
 
-    def leave_out(self, rows: NDArray[np.bool_]) -> None:
-        """Finish some of the runs where they stand."""
-        self.progress.finished[rows] = True
-
     def _known_losses(self, end: Marks) -> Floats:
         """Return the losses of the runs at given marks, or at their own if these are earlier.
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.engine.fingerprint import hash_columns
 from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, plan_jobs, share_kernels
-from bench.engine.problem import Job, Problem, fingerprint_held_out
+from bench.engine.problem import Job, Problem
 from bench.engine.progress import Progress, lowest_loss
 from bench.engine.threads import run_in_threads
 from bench.store.run_folder import OpenRun, open_run
@@ -117,14 +118,14 @@ def train_jobs(
 
 def identity_of(problem: Problem) -> dict[str, str]:
     """Return the facts that all results in a run's folder must have in common."""
-    model, settings = problem.model, problem.settings
+    model, settings, held_out = problem.model, problem.settings, problem.held_out
     return {
         **identity_of_model(model),
         "data": problem.fingerprint,
         "loss": settings.loss,
         "target": "none" if settings.target is None else repr(settings.target),
         **problem.clock.identity(),
-        "validation": fingerprint_held_out(problem),
+        "validation": "none" if held_out is None else hash_columns(*held_out[0], held_out[1]),
         "patience": "none" if settings.patience is None else str(settings.patience),
         "kernel": "any exact one" if is_exact(model, settings.kernel, settings.loss) else settings.kernel,
     }

@@ -248,7 +248,7 @@ class _Tuning:
                     )
             left = np.ones(len(plan), np.bool_)
             left[own[list(going)].ravel()] = False
-            runs.leave_out(left)
+            runs.progress.finished[left] = True
             if not going:
                 break
         self.rounds += 1

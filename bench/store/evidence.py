@@ -8,31 +8,23 @@ import pandas as pd
 from bench.store.run_folder import EVIDENCE, read_identity, visible_files
 from bench.store.seal import DamagedError, name_owner, read_table, write_table
 
+
+def _with_interval(name: str) -> set[str]:
+    return {name, f"{name}_low", f"{name}_high"}
+
+
 _KIND = {"optimizer", "batch_size", "shuffle"}
-_PER_UPDATE = {"seconds_per_update", "seconds_per_update_low", "seconds_per_update_high"}
+_PER_UPDATE = _with_interval("seconds_per_update")
+_SPEED = {"variant", "ours", "threads", "verified", "error", "error_loss", "updates_per_second", "note"}
+_SPEED |= _with_interval("ns") | _with_interval("to_reference") | _with_interval("to_c") | _with_interval("share")
+_SPEED |= {"compile_seconds", "load_seconds", "break_even"}
 COLUMNS = {
     "basin": {*_KIND, "config_id", "lr", "schedule", "status", "samples_seen", "samples_to_target", "final_loss"},
     "check": {"config_id", "optimizer", "lr", "batch_size", "epochs", "error", "bound", "verified"},
     "costs": {*_KIND, *_PER_UPDATE, "variant"},
     "rates": {*_KIND, "lr", "runs", "predicted_rate", "measured_rate"},
     "settings": {"epochs"},
-    "speed": {
-        *(
-            "variant",
-            "ours",
-            "threads",
-            "verified",
-            "error",
-            "error_loss",
-            "ns",
-            "ns_low",
-            "ns_high",
-            "updates_per_second",
-        ),
-        *("to_reference", "to_reference_low", "to_reference_high", "to_c", "to_c_low", "to_c_high"),
-        *("share", "share_low", "share_high"),
-        *("compile_seconds", "load_seconds", "break_even", "note"),
-    },
+    "speed": _SPEED,
     "paths": {"config_id", "samples", "loss"},
     "speed_rounds": {"variant", "ns"},
     "test": {"config_id", "samples_seen", "rows", "loss"},

@@ -110,10 +110,7 @@ class Grid:
     def vectors(self, model: Model) -> list[Floats | RandomStarts]:
         """Return the entries of `init` for a model: parameter vectors, shape (P,), and random starts.
 
-        Raises
-        ------
-        ValueError
-            If an entry does not fit the parameters of the model, or two of them are the same.
+        An entry that does not fit the parameters of the model, or is the same as another, is a ValueError.
         """
         found: dict[Hashable, str] = {}
         vectors: list[Floats | RandomStarts] = []

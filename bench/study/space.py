@@ -44,10 +44,7 @@ PERIODS = ("halve", "step")
 class SearchSettings:
     """The settings of a search: the number of trials, a sampler of `SAMPLERS` and its seed, a pruner of `PRUNERS`.
 
-    Raises
-    ------
-    ValueError
-        Names the setting, its value and what would be accepted.
+    Any other value is a ValueError, which says what would be accepted.
     """
 
     trials: int = 1000

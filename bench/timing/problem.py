@@ -116,15 +116,11 @@ class Errors(NamedTuple):
     """The largest differences between the result of a variant and the expected one.
 
     `largest` is that of all values, relative where the expected value exceeds 1 and absolute below: it is held against
-    a bound, and is 0 for equal bits. The others are those of the final parameters: `absolute`, `relative`, and in units
-    in the last place, `ulp`. `loss` is that of the losses, relative, without those near 0, which consist of rounding
-    errors (`kernels.compile.kinds.largest_loss_error`).
+    a bound, and is 0 for equal bits. `loss` is that of the losses, relative, without those near 0, which consist of
+    rounding errors (`kernels.compile.kinds.largest_loss_error`).
     """
 
     largest: float
-    absolute: float
-    relative: float
-    ulp: float
     loss: float
 
 
@@ -132,17 +128,8 @@ def errors(trained: Trained, expected: Trained, y: Floats = NO_TARGETS) -> Error
     """Return how far a result is from the expected one, where y are the targets."""
     largest = max(largest_error(found, wanted) for found, wanted in zip(trained, expected, strict=True))
     if trained.params.shape != expected.params.shape:
-        return Errors(*[np.inf] * len(Errors._fields))
-    with np.errstate(all="ignore"):
-        difference = np.abs(trained.params - expected.params)
-        size = np.abs(expected.params)
-        parts = (difference, difference / size, difference / np.spacing(size))
-    # Equal values have no error, be they 0 or infinite, and values that are not finite in both count as equal.
-    same = (difference == 0) | ~(np.isfinite(trained.params) | np.isfinite(expected.params))
-    absolute, relative, ulp = (
-        float(np.where(same, 0, np.nan_to_num(part, nan=np.inf, posinf=np.inf)).max()) for part in parts
-    )
-    return Errors(largest, absolute, relative, ulp, largest_loss_error(trained.losses, expected.losses, y))
+        return Errors(np.inf, np.inf)
+    return Errors(largest, largest_loss_error(trained.losses, expected.losses, y))
 
 
 def classic(

@@ -1,7 +1,7 @@
 """The speed table: every variant verified, timed in turns with the others, and its compile time."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from timeit import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,13 +29,12 @@ class Speed(NamedTuple):
     ----------
     table : DataFrame
         One row per variant, in the registry's order: `variant`, `ours`, `threads`, `verified` (missing where it did not
-        run), the largest `error` against the reference (relative where the expected value exceeds 1), of the final
-        parameters `error_absolute`, `error_relative` and `error_ulp`, and of the losses `error_loss`, relative; `note`,
-        why there are no more columns. Verified variants have `ns` of a sample-update, `updates_per_second`
-        (sample-updates), `to_reference` and `to_c` (how many times as fast), `share` (the time of the roof divided by
-        that of the variant, where roofs are measured), `compile_seconds` (with nothing cached), `load_seconds` (cached)
-        and `break_even` (sample-updates that repay the compile time, compared with the reference). Medians come with
-        their 95 % intervals, `_low` and `_high`.
+        run), the largest `error` against the reference (relative where the expected value exceeds 1), and that of the
+        losses, `error_loss`, relative; `note`, why there are no more columns. Verified variants have `ns` of a
+        sample-update, `updates_per_second` (sample-updates), `to_reference` and `to_c` (how many times as fast),
+        `share` (the time of the roof divided by that of the variant, where roofs are measured), `compile_seconds` (with
+        nothing cached), `load_seconds` (cached) and `break_even` (sample-updates that repay the compile time, compared
+        with the reference). Medians come with their 95 % intervals, `_low` and `_high`.
     rounds : DataFrame
         The single measurements: `variant`, `round`, `ns`.
     baseline : str or None
@@ -127,7 +126,7 @@ COLUMNS = [
     "ours",
     "threads",
     "verified",
-    *("error", "error_absolute", "error_relative", "error_ulp", "error_loss"),
+    *("error", "error_loss"),
     *("ns", "ns_low", "ns_high", "updates_per_second"),
     *("to_reference", "to_reference_low", "to_reference_high"),
     *("to_c", "to_c_low", "to_c_high"),
@@ -149,10 +148,7 @@ def _make_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _error_columns(errors: Errors | None) -> dict[str, float]:
     """Return how far a result is from the reference's, as part of a row."""
-    if errors is None:
-        return {}
-    named = errors._asdict()
-    return {"error": named.pop("largest")} | {f"error_{name}": value for name, value in named.items()}
+    return {} if errors is None else {"error": errors.largest, "error_loss": errors.loss}
 
 
 def estimate_columns(name: str, ratio: Ratio) -> dict[str, float]:
@@ -199,26 +195,12 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     kernel = compile_kernel(variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer))
     return {
         "compile_seconds": kernel.cold_seconds,
-        "load_seconds": float(np.median([_timed(kernel.load) for _ in range(LOADS)])),
+        "load_seconds": float(np.median(repeat(kernel.load, number=1, repeat=LOADS))),
     }
-
-
-def _timed(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def _long_rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
     """Return the timings in ns per sample-update, long."""
-    parts = [
-        pd.DataFrame(
-            {
-                "variant": name,
-                "round": np.arange(len(timings.seconds)),
-                "ns": 1e9 * timings.of(name) / contestant.problem.sample_updates,
-            }
-        )
-        for name, contestant in contestants.items()
-    ]
-    return pd.concat(parts, ignore_index=True)
+    ns = {name: 1e9 * timings.of(name) / contestant.problem.sample_updates for name, contestant in contestants.items()}
+    long = pd.DataFrame(ns).melt(var_name="variant", value_name="ns", ignore_index=False)
+    return long.reset_index(names="round")[ROUNDS]

@@ -53,7 +53,6 @@ IN_TORCH = IN_JAX | {
     "nadam": (*ADAM, "momentum_decay", "decoupled_weight_decay"),
     "radam": (*ADAM, "decoupled_weight_decay"),
 }
-LINEAR = "models that are linear in their parameters"
 
 
 class Variant(NamedTuple):
@@ -150,13 +149,7 @@ class Variant(NamedTuple):
         return None
 
     def ready(self, problem: Problem) -> Call:
-        """Return the call that trains.
-
-        Raises
-        ------
-        UnavailableError
-            Where it cannot run, or does not take the problem.
-        """
+        """Return the call that trains; an UnavailableError where it cannot run, or does not take the problem."""
         with self.guarded():
             if reason := self.missing() or self.lacks(problem):
                 raise UnavailableError(reason)
@@ -255,27 +248,20 @@ def _peer(module: str, function: str = "prepare", **options: bool) -> Callable[[
     return prepare
 
 
-def _is_quadratic(model: Model) -> bool:
-    return model.network is None and model.formula == quadratic.formula
-
-
-def _is_linear(model: Model) -> bool:
-    return model.is_linear
-
-
-def _is_formula(model: Model) -> bool:
-    return model.network is None
-
-
-def _in_jax(model: Model) -> bool:
-    return model.network is None or model.is_linear
-
-
 def _ours(name: str, about: str, tolerance: float, *, many: bool = False, slow: bool = False) -> Variant:
     return Variant(name, about, partial(kernel, name), tolerance, many, slow, kernel=name)
 
 
-FORMULAS: dict[str, Any] = {"models": _is_formula, "which": "models without vectors"}
+FORMULAS: dict[str, Any] = {"models": lambda model: model.network is None, "which": "models without vectors"}
+FORMULAS_AND_SUMS: dict[str, Any] = {
+    "models": lambda model: model.network is None or model.is_linear,
+    "which": "formulas, and linear models with vectors",
+}
+QUADRATIC: dict[str, Any] = {
+    "models": lambda model: model.network is None and model.formula == quadratic.formula,
+    "which": "the quadratic",
+}
+JAX: dict[str, Any] = FORMULAS_AND_SUMS | {"shuffles": False, "optimizers": IN_JAX, "package": "jax"}
 VARIANTS = (
     _ours("reference", "plain NumPy, the definition of what all others compute", 0.0, slow=True),
     _ours("fused", "one compiled loop: forward pass, gradient and update", 0.0),
@@ -291,14 +277,7 @@ VARIANTS = (
         kernel="lanes",
         threads=processors(),
     ),
-    Variant(
-        "C",
-        "the formula as it is written down, cc -O3 -march=native",
-        _peer("c"),
-        1e-12,
-        models=_in_jax,
-        which="formulas, and linear models with vectors",
-    ),
+    Variant("C", "the formula as it is written down, cc -O3 -march=native", _peer("c"), 1e-12, **FORMULAS_AND_SUMS),
     Variant("C in our order", "C with the kernels' order of operations", _peer("c", tree=True), 1e-12, **FORMULAS),
     Variant(
         "NumPy scalars",
@@ -308,8 +287,7 @@ VARIANTS = (
         slow=True,
         batches=False,
         shuffles=False,
-        models=_is_quadratic,
-        which="the quadratic",
+        **QUADRATIC,
     ),
     Variant(
         "lesson",
@@ -318,8 +296,7 @@ VARIANTS = (
         1e-12,
         slow=True,
         shuffles=False,
-        models=_is_quadratic,
-        which="the quadratic",
+        **QUADRATIC,
     ),
     Variant(
         "scikit-learn",
@@ -328,8 +305,8 @@ VARIANTS = (
         1e-12,
         batches=False,
         shuffles=False,
-        models=_is_linear,
-        which=LINEAR,
+        models=lambda model: model.is_linear,
+        which="models that are linear in their parameters",
         package="scikit-learn",
         module="sklearn",
     ),
@@ -354,28 +331,14 @@ VARIANTS = (
         package="torch",
         **FORMULAS,
     ),
-    Variant(
-        "JAX",
-        "jit and scan, gradients by hand",
-        _peer("xla"),
-        1e-12,
-        shuffles=False,
-        optimizers=IN_JAX,
-        models=_in_jax,
-        which="formulas, and linear models with vectors",
-        package="jax",
-    ),
+    Variant("JAX", "jit and scan, gradients by hand", _peer("xla"), 1e-12, **JAX),
     Variant(
         "JAX, many runs",
         "jit and scan, runs as arrays, gradients by hand",
         _peer("xla", together=True),
         1e-12,
         many=True,
-        shuffles=False,
-        optimizers=IN_JAX,
-        models=_in_jax,
-        which="formulas, and linear models with vectors",
-        package="jax",
+        **JAX,
     ),
 )
 BY_NAME = {variant.name: variant for variant in VARIANTS}

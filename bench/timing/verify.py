@@ -24,10 +24,7 @@ Value = TypeVar("Value")
 class NotVerifiedError(Exception):
     """A variant does not compute what the reference computes; the message says by how much it is off.
 
-    Attributes
-    ----------
-    errors : Errors or None
-        How far its result is from the reference's, where that was measured.
+    `errors` has how far its result is from the reference's, where that was measured.
     """
 
     def __init__(self, message: str, errors: Errors | None = None) -> None:

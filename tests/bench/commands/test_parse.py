@@ -92,7 +92,7 @@ def test_starts():
     ],
 )
 def test_settings_are_values_of_toml_or_texts(text, value):
-    assert parse.parse_settings([f"run.refine={text}"], {"run.epochs": 3, "run.loss": None}) == {
+    assert parse.parse_settings([f"run.refine={text}"], run={"epochs": 3, "loss": None}) == {
         "run.epochs": 3,
         "run.refine": value,
     }
@@ -109,7 +109,7 @@ def test_settings_are_values_of_toml_or_texts(text, value):
 )
 def test_settings_that_are_none_are_refused(assignments, words):
     with pytest.raises(ValueError) as refused:  # noqa: PT011
-        parse.parse_settings(assignments, {"run.epochs": 3})
+        parse.parse_settings(assignments, run={"epochs": 3})
     assert str(refused.value) == words
 
 

@@ -2,7 +2,7 @@ import io
 import re
 import sys
 
-from bench.commands import stages
+from bench.commands import console, stages
 from kernels.base.announcements import announce
 from tests.support.terminal import Now, Terminal, make_terminal
 
@@ -12,7 +12,7 @@ SECONDS = {"training": 1.0, "drawing": 3.0}
 def open_terminal(monkeypatch):
     """Standard output and error become one terminal, and the bar is shown at once."""
     make_terminal(monkeypatch)
-    monkeypatch.setattr(stages, "Timer", Now)
+    monkeypatch.setattr(console, "Timer", Now)
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)

@@ -1,5 +1,4 @@
 import re
-from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,10 +37,9 @@ def turns(calls, baseline, seconds):
 @pytest.fixture(scope="module")
 def measured():
     """A speed table of times that are known; to load a kernel takes a quarter of a second, and two to compile it."""
-    clock = count(0.0, 0.25)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timing.speed, "take_turns", turns)
-        patch.setattr(timing.speed, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+        patch.setattr(timing.speed, "repeat", lambda load, number, repeat: [0.25] * repeat)
         kernel = SimpleNamespace(cold_seconds=2.0, load=lambda: None)
         patch.setattr(timing.speed, "compile_kernel", lambda *_: kernel)
         return speed(VARIANTS, classic(3), many(runs=33, epochs=2), seconds=0.2, roofs=True)
@@ -109,7 +107,7 @@ def test_where_the_baseline_is_wrong_the_others_are_timed_against_another(wrong_
     table = measured.table.set_index("variant")
     assert table["verified"].tolist() == [True, False, True, True]
     assert re.match(r"not verified: the first call is off by 0\.\d+, and may be by 0$", table.loc["fused", "note"])
-    assert table.loc["fused", "error_absolute"] == pytest.approx(0.5)
+    assert table.loc["fused", "error"] > 0.1
     assert table["ns"].notna().tolist() == [True, False, True, True]
     assert table.loc[["lanes", "C"], "to_reference"].notna().all()
     assert measured.baseline == "reference"

@@ -39,10 +39,9 @@ def reference_and(change):
 
 def test_what_is_right_is_verified_and_says_how_right():
     _, found = verify(reference_and(lambda result, _: result), ONE)
-    assert found == (0, 0, 0, 0, 0)
+    assert found == (0, 0)
     _, found = verify(reference_and(lambda result, _: result._replace(params=np.nextafter(result.params, 9))), ONE)
-    assert found.ulp == 1
-    assert 0 < found.relative < 3e-16
+    assert 0 < found.largest < 1e-15
 
 
 @pytest.mark.parametrize("which", [1, 2])
@@ -109,10 +108,10 @@ def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
     """The first run of many is then held against the reference."""
     batch = many(runs=64, epochs=10)
     for name in ("lanes", "lanes, all cores"):
-        assert verify(BY_NAME[name], batch)[1] == (0, 0, 0, 0, 0)
+        assert verify(BY_NAME[name], batch)[1] == (0, 0)
     with pytest.raises(NotVerifiedError, match=r"the first call is off by 0\.\d+, and may be by 0$") as refused:
         verify(wrong_fused, batch)
-    assert refused.value.errors.absolute == pytest.approx(0.5)
+    assert refused.value.errors.largest > 0.1
 
 
 def test_a_wrong_fused_is_no_substitute_for_a_reference_that_takes_long(monkeypatch):
@@ -165,13 +164,9 @@ def test_a_part_of_a_problem():
 
 def test_errors_of_all_kinds():
     one = trained([1.0, 100.0, 0.0])
-    assert errors(one, one) == (0, 0, 0, 0, 0)
-    found = errors(trained([1.0, 101.0, 0.0]), one)
-    assert found.largest == found.relative == pytest.approx(0.01)
-    assert found.absolute == 1
-    assert found.ulp == 1 / np.spacing(100.0)
-    found = errors(trained([1.0, 100.0, 0.001]), one)
-    assert (found.largest, found.absolute, found.relative) == (0.001, 0.001, np.inf)
+    assert errors(one, one) == (0, 0)
+    assert errors(trained([1.0, 101.0, 0.0]), one).largest == pytest.approx(0.01)
+    assert errors(trained([1.0, 100.0, 0.001]), one).largest == 0.001
     assert errors(trained([1.0, 100.0, 0.0], (0.75,)), one).largest == 0.25
     assert errors(trained([1.0, np.nan, 0.0]), one).largest == np.inf
     blown = trained([1.0, np.inf, np.nan])
