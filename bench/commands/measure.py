@@ -38,7 +38,9 @@ def measure_and_report(trained: Trained, stages: Stages, *, verbose: bool, svg: 
     with stages.stage("variants, timed"):
         measured = _measure_speed(trained)
     with stages.stage("paths and theory"):
-        _analyze(trained)
+        replay_runs(trained)
+        theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
+        trained.store(basin=basin(result, study.run, data), theory=theory.edges, rates=theory.rates)
     with stages.stage("report") as advance:
         run_data = trained.gather()
         page = write_run_report(run_data, svg=svg, progress=advance)
@@ -61,19 +63,6 @@ def replay_runs(trained: Trained) -> None:
     """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
     about = trained.result, trained.study.run, trained.data
     trained.store(typical_paths=typical_paths(*about), paths=recorded_paths(*about))
-
-
-def _analyze(trained: Trained) -> None:
-    """Store paths, basins and theory."""
-    replay_runs(trained)
-    result, study, data, _ = trained
-    settings = study.run
-    theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, settings)
-    trained.store(
-        basin=basin(result, settings, data),
-        theory=theory.edges,
-        rates=theory.rates,
-    )
 
 
 def _measure_speed(trained: Trained) -> Speed | None:
