@@ -116,12 +116,7 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     columns = 2 if count == 4 else min(count, 3)
     rows = ceil(count / columns)
     height = 4.5 if count == 1 else max(3.4, 2.6 * rows)
-    figure = _make_figure(height)
-    grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel()
-    for spare in grid[count:]:
-        spare.remove()
-    axes = list(grid[:count])
-    _style_axes(axes)
+    figure, axes = _make_figure(height, rows, columns, count, sharex=share, sharey=share)
     for lowest in axes[-columns:]:
         lowest.tick_params(labelbottom=True)
     return figure, axes
@@ -129,34 +124,35 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
 
 def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels below each other, of heights in inches, with one horizontal axis."""
-    figure = _make_figure(sum(heights) + 0.8)
-    axes = list(figure.subplots(len(heights), sharex=True, height_ratios=heights, squeeze=False).ravel())
-    _style_axes(axes)
-    return figure, axes
+    return _make_figure(sum(heights) + 0.8, len(heights), 1, len(heights), sharey=False, heights=heights)
 
 
 def columns_of_panels(count: int, height: float, most: int) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels with the same axes, at most `most` in a row, whose rows have a height in inches."""
     rows = ceil(count / most)
-    figure = _make_figure(height * rows)
-    grid = figure.subplots(rows, ceil(count / rows), sharex=True, sharey=True, squeeze=False).ravel()
-    for spare in grid[count:]:
-        spare.remove()
-    axes = list(grid[:count])
-    _style_axes(axes)
-    return figure, axes
+    return _make_figure(height * rows, rows, ceil(count / rows), count)
 
 
-def _make_figure(height: float) -> Figure:
+def _make_figure(
+    height: float,
+    rows: int,
+    columns: int,
+    count: int,
+    *,
+    sharex: bool = True,
+    sharey: bool = True,
+    heights: Sequence[float] | None = None,
+) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout=OnePassLayout())
     FigureCanvasAgg(figure)  # so that texts are measured once, for the layout and for the PNG
-    return figure
-
-
-def _style_axes(axes: Sequence[Axes]) -> None:
-    for axis in axes:
+    grid = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, height_ratios=heights, squeeze=False)
+    axes: list[Axes] = list(grid.ravel())
+    for spare in axes[count:]:
+        spare.remove()
+    for axis in axes[:count]:
         for spine in axis.spines.values():
             spine.set_in_layout(False)  # it is where the ticks are, and asking it takes time
+    return figure, axes[:count]
 
 
 class OnePassLayout(LayoutEngine):
@@ -298,17 +294,12 @@ def format_power_of_ten(value: float) -> str:
     return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def add_note(axis: Axes, message: str) -> None:
-    """Write a message in place of an empty panel."""
-    axis.set_axis_off()
-    axis.text(0.5, 0.5, message, transform=axis.transAxes, ha="center", va="center", wrap=True)
-
-
 def empty_figure(message: str) -> Figure:
     """Make a figure without data that states why there are none."""
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.6)
-    add_note(axis, fill(message, 90))
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, fill(message, 90), transform=axis.transAxes, ha="center", va="center", wrap=True)
     return figure
 
 

@@ -3,35 +3,44 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 import pandas as pd
 
+from bench.report.measurements import describe_check, measurements_of, titles_of
 from bench.report.run_data import RunData
 from bench.tables.formatting import escape_markdown, text, to_markdown
 from bench.tables.phrases import format_count
-from bench.tables.readable import caption, readable_table
 from bench.tables.verdict import describe_progress
 
 LEADING_FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"
 
 
-def render_markdown(
-    run_data: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str
-) -> str:
-    """Write the report as GitHub's Markdown; the arguments are those of `bench.report.page.render_page`."""
-    result, frame = run_data.result, run_data.frame
+def render_markdown(run_data: RunData, captions: dict[str, str]) -> str:
+    """Return the report as GitHub's Markdown; `captions` are those of figures/, by name."""
+    result, frame, titles = run_data.result, run_data.frame, titles_of(run_data)
     opening = [
         f"# {escape_markdown(text(run_data.title))}",
         f"`{result.model.expression}`{escape_markdown(text(run_data.source))}, "
         f"{format_count(len(frame), 'configuration')}.",
     ]
-    if progress := describe_progress(len(frame), planned):
+    if progress := describe_progress(len(frame), result.planned):
         opening.append(f"**{escape_markdown(progress)}**")
     if frame.empty:
         return _join_blocks([*opening, *_reproduction_section(run_data)])
     figures = [f"![{escape_markdown(text(caption))}](figures/{name}.png)" for name, caption in captions.items()]
     best, *others = run_data.tables
+    tables = {name: to_markdown(run_data.readable(name, table)) for name, table in run_data.tables.items()}
+    details = [_details_section(titles[name], [tables[name]]) for name in others]
+    for part in measurements_of(run_data):
+        if part.table is not None and len(part.table):
+            words = [escape_markdown(part.caption)] if part.caption and part.name != "check" else []
+            details.append(_details_section(part.title, [*words, to_markdown(part.table)]))
+    confusions = [
+        _details_section(f"Observed and predicted classes: {name}", [to_markdown(table)])
+        for name, table in run_data.confusions.items()
+    ]
     return _join_blocks(
         [
             *opening,
@@ -39,43 +48,16 @@ def render_markdown(
                 f"- **{about}.** {escape_markdown(text(sentence))}\n" for about, sentence in run_data.verdict.items()
             ),
             f"## {titles[best]}",
-            to_markdown(readable_table(best, run_data.tables[best], run_data.samples)),
+            tables[best],
             "## Figures",
             *figures[:LEADING_FIGURES],
             *_details_section("More figures", figures[LEADING_FIGURES:]),
-            *_confusion_sections(run_data),
+            *chain.from_iterable(confusions),
             "## Measurements and checks",
-            checked,
-            *(
-                part
-                for name in others
-                for part in _details_section(
-                    titles[name], [to_markdown(readable_table(name, run_data.tables[name], run_data.samples))]
-                )
-            ),
-            *(part for name, title in titles.items() for part in _measurement_section(run_data, name, title)),
+            describe_check(run_data),
+            *chain.from_iterable(details),
             *_reproduction_section(run_data),
         ]
-    )
-
-
-def _confusion_sections(run_data: RunData) -> list[str]:
-    """Return the confusion tables, each folded away."""
-    return [
-        part
-        for name, table in run_data.confusions.items()
-        for part in _details_section(f"Observed and predicted classes: {name}", [to_markdown(table)])
-    ]
-
-
-def _measurement_section(run_data: RunData, name: str, title: str) -> list[str]:
-    table = run_data.evidence.get(name)
-    if name in run_data.tables or table is None or table.empty:
-        return []
-    words = caption(name, table)
-    return _details_section(
-        title,
-        [*([escape_markdown(words)] if words else []), to_markdown(readable_table(name, table, run_data.samples))],
     )
 
 

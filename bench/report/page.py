@@ -18,6 +18,7 @@ from bench.analysis.convergence import MAX_WEIGHTS, has_many_weights
 from bench.report.answer import SAID_BY_ANSWER, find_answer
 from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
+from bench.report.measurements import Measurement, measurements_of, titles_of
 from bench.report.page_data import page_data
 from bench.report.play_data import PLAYED
 from bench.report.reproduce import reproduction
@@ -25,24 +26,17 @@ from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.ranking import varies
-from bench.tables.readable import caption, readable_table, text_table
+from bench.tables.readable import caption, text_table
 from bench.tables.seconds import KERNEL
 from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
 THEME, LIBRARY = "theme.js", "plotly"
-PAGE_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "rows.js", "bands.js", "map.js", "optimizers.js"]
-PAGE_SCRIPTS += ["program.js", "runs.js", "scenes.js", "play.js"]
-PAGE_SCRIPTS += [
-    "cell.js",
-    "loss.js",
-    "rates.js",
-    "row_charts.js",
-    "fit.js",
-    "time.js",
-    "table.js",
-    "page.js",
+PAGE_SCRIPTS = [
+    *(LIBRARY, "data.js", "look.js", "clock.js", "rows.js", "bands.js", "map.js", "optimizers.js"),
+    *("program.js", "runs.js", "scenes.js", "play.js"),
+    *("cell.js", "loss.js", "rates.js", "row_charts.js", "fit.js", "time.js", "table.js", "page.js"),
 ]
 EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 # The page draws these itself, and does not embed them as pictures.
@@ -63,29 +57,12 @@ class EmbeddedFigure(NamedTuple):
     height: int
 
 
-def render_page(run_data: RunData, planned: int, titles: dict[str, str], captions: dict[str, str], checked: str) -> str:
-    """Return the page of a run.
-
-    Parameters
-    ----------
-    run_data : RunData
-    planned : int
-        The number of configurations of the run when it is complete.
-    titles : dict
-        The titles of tables and measurements.
-    captions : dict
-        The captions of the figures in figures/, by name.
-    checked : str
-        A sentence on how closely the kernels agree with the reference.
-
-    Returns
-    -------
-    str
-        HTML that needs no other file.
-    """
+def render_page(run_data: RunData, captions: dict[str, str]) -> str:
+    """Return the page of a run, HTML that needs no other file; `captions` are those of figures/, by name."""
     frame = run_data.frame
     answer = find_answer(run_data) if len(frame) else None
-    measurements = _measurement_sections(run_data, titles, checked) if answer else []
+    measurements = [_to_section(part) for part in measurements_of(run_data)] if answer else []
+    titles = titles_of(run_data)
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data)} if answer else {}
     data = to_script_data(chart_data)
     room = MAX_PAGE_BYTES - len(charting_library()) - len(data) if answer else 0
@@ -97,7 +74,7 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         title=text(run_data.title),
         expression=run_data.result.model.expression,
         source=f"{run_data.source}, {format_count(len(frame), 'configuration')}",
-        unfinished=describe_progress(len(frame), planned),
+        unfinished=describe_progress(len(frame), run_data.result.planned),
         answer=answer,
         verdict=[
             (about, text(sentence))
@@ -120,13 +97,12 @@ def render_page(run_data: RunData, planned: int, titles: dict[str, str], caption
         no_theory=_explain_missing_theory(run_data),
         fitted=chart_data.get("fit") is not None,
         fit_title=_fit_title(run_data),
-        confusions=_confusion_sheets(run_data) if answer else [],
+        confusions=[
+            {"title": name, "table": text_table(table)} for name, table in run_data.confusions.items() if answer
+        ],
         confusion_caption=CONFUSION_CAPTION,
         no_fit=_explain_missing_fit(run_data),
-        choices=[
-            (titles[name], text_table(readable_table(name, table, run_data.samples)))
-            for name, table in run_data.tables.items()
-        ]
+        choices=[(titles[name], text_table(run_data.readable(name, table))) for name, table in run_data.tables.items()]
         if answer
         else [],
         figures=pictures,
@@ -238,22 +214,9 @@ def _fit_title(run_data: RunData) -> str:
     return "Predicted against observed" if run_data.result.model.vectors else "Fitted curve"
 
 
-def _confusion_sheets(run_data: RunData) -> list[dict[str, Any]]:
-    """Return the confusion tables with their titles."""
-    return [{"title": name, "table": text_table(table)} for name, table in run_data.confusions.items()]
-
-
-def _measurement_sections(run_data: RunData, titles: dict[str, str], checked: str) -> list[dict[str, Any]]:
-    """Return the measurements of a run with caption and table; the check is listed even without a table."""
-    parts = []
-    for name, title in titles.items():
-        table = run_data.evidence.get(name)
-        if name in run_data.tables or (name != "check" and (table is None or table.empty)):
-            continue
-        words = checked if name == "check" else caption(name, run_data.evidence[name])
-        sheet = None if table is None else text_table(readable_table(name, table, run_data.samples))
-        parts.append({"name": f"evidence-{name}", "title": title, "caption": words, "table": sheet})
-    return parts
+def _to_section(part: Measurement) -> dict[str, Any]:
+    table = None if part.table is None else text_table(part.table)
+    return {"name": f"evidence-{part.name}", "title": part.title, "caption": part.caption, "table": table}
 
 
 def embed_figures(folder: Path, captions: dict[str, str], room: int) -> list[EmbeddedFigure]:
@@ -275,7 +238,7 @@ def _detail(name: str, table: pd.DataFrame | None, run_data: RunData) -> dict[st
     """Return the caption and the cells of a table that stands below its chart; None if there is nothing in it."""
     if table is None or table.empty:
         return None
-    return {"caption": caption(name, table), "table": text_table(readable_table(name, table, run_data.samples))}
+    return {"caption": caption(name, table), "table": text_table(run_data.readable(name, table))}
 
 
 def _navigation_links(measurements: list[dict[str, Any]], run_data: RunData) -> list[tuple[str, str]]:

@@ -1,20 +1,15 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from bench.report.markdown import render_markdown
+from bench.report.measurements import titles_of
 from bench.report.page import render_page
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.system.atomic import replace_atomically, unsynced_files, write_text
-from bench.tables.formatting import duration, text, write_csv, write_tables
-from bench.tables.readable import TITLES, readable_table
-from bench.tables.seconds import KERNEL
+from bench.tables.formatting import write_csv, write_tables
 from kernels.model.param_columns import array_columns
 
 CONFIGURATIONS = "configurations"
@@ -50,6 +45,7 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
     return pages
 
 
+@unsynced_files()  # all of them can be made again
 def write_run_report(
     run_data: RunData,
     *,
@@ -61,26 +57,15 @@ def write_run_report(
 
     Without `figures` the page has those alone that it draws itself. `progress` is told the share that is done.
     """
-    with unsynced_files():  # all of them can be made again
-        return _write_run_report(run_data, svg=svg, figures=figures, progress=progress)
-
-
-def _write_run_report(run_data: RunData, *, svg: bool, figures: bool, progress: Callable[[float], None]) -> Path:
     folder, frame = run_data.result.run.folder, run_data.frame
-    planned = run_data.result.planned
     captions: dict[str, str] = {}
-    titles = _titles(run_data)
     _write_run_tables(run_data)
     if figures and len(frame):
         from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
 
         captions = write_figures(run_data, svg=svg, progress=lambda share: progress(FIGURES_SHARE * share))
-    checked = _describe_check(run_data)
-    for name, made in (
-        ("report.md", render_markdown(run_data, planned, titles, captions, checked)),
-        ("report.html", render_page(run_data, planned, titles, captions, checked)),
-    ):
-        write_text(folder / name, made)
+    write_text(folder / "report.md", render_markdown(run_data, captions))
+    write_text(folder / "report.html", render_page(run_data, captions))
     return folder / "report.html"
 
 
@@ -88,48 +73,12 @@ def _write_run_tables(run_data: RunData) -> None:
     """Write the tables of a run."""
     if run_data.frame.empty:
         return
-    folder, titles = run_data.result.run.folder / "tables", _titles(run_data)
+    folder, titles = run_data.result.run.folder / "tables", titles_of(run_data)
     tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in titles}
-    write_tables(tables, folder, partial(readable_table, samples=run_data.samples))
+    write_tables(tables, folder, run_data.readable)
     confusions = dict(zip(CONFUSION_FILES, run_data.confusions.values(), strict=False))
     write_tables(confusions, folder)
     _write_configurations(run_data, folder)
-
-
-def _titles(run_data: RunData) -> dict[str, str]:
-    """Return the titles of tables and measurements; without a target there is no time to it."""
-    return {name: title for name, title in TITLES.items() if name != "times" or run_data.target is not None}
-
-
-def _describe_check(run_data: RunData) -> str:
-    """Return a sentence on how closely the kernels agree with the reference."""
-    checked = run_data.evidence.get("check")
-    if checked is None:
-        return "Not checked yet: the check follows when all configurations are trained."
-    exact = checked["bound"].max() == 0
-    agreement = "is the same to the last bit" if exact else f"differs by at most {text(checked['error'].max())}"
-    if not exact and "loss_error" in checked:
-        agreement += f", and by {text(checked['loss_error'].max())} relative to it where it is not close to 0"
-    told = (
-        f"{text(len(checked))} of {text(len(run_data.frame))} configurations, drawn at random, were trained again "
-        f"with the plain NumPy reference. Every loss {agreement}."
-    )
-    return f"{told} {_describe_speedup(run_data.evidence.get('costs'))}".rstrip()
-
-
-def _describe_speedup(costs: pd.DataFrame | None) -> str:
-    """Return a sentence on the time of a sample-update with the reference and with `fused`; empty if it is unknown."""
-    if costs is None:
-        return ""
-    per_sample = costs["seconds_per_update"] / costs["batch_size"]
-    reference, fused = (per_sample[costs["variant"] == name].median() for name in ("reference", KERNEL))
-    if not np.isfinite(reference / fused):
-        return ""
-    speedup = text(float(f"{reference / fused:.2g}"))
-    return (
-        f"The median time of a sample-update is {duration(reference)} with the reference and {duration(fused)} with "
-        f"the kernel {KERNEL}, which trains one run at a time: a speedup of {speedup}."
-    )
 
 
 def _write_configurations(run_data: RunData, folder: Path) -> None:

@@ -31,6 +31,7 @@ from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
+from bench.tables.readable import readable_table
 from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.shortfall import describe_distance, describe_shortfall
@@ -247,7 +248,7 @@ class RunData:
         if self.frame.empty:
             return {}
         best = recommended_choice(self.ranked)
-        shortfall = {"Not arrived": f"{self.shortfall[0].upper()}{self.shortfall[1:]}"} if self.shortfall else {}
+        shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
         own, criterion = runs_of(self.frame, best), self.criterion
         found = verdict(self.frame, self.ranked, self.target, self._short)
         found["Solution"] = describe_solution(own, self.result.model, self.scaling, criterion)
@@ -255,6 +256,11 @@ class RunData:
             found["Units"] = describe_units(self.scaling)
         found["Lowest loss"] = describe_distance(best, self.yardstick)
         return self.on_test_rows | shortfall | found | self._describe_loss() | self._describe_metric()
+
+    @property
+    def sentences(self) -> dict[str, str]:
+        """The conclusions by subject, for a reader of the whole."""
+        return self.verdict
 
     @cached_property
     def _short(self) -> dict[str, str]:
@@ -276,13 +282,13 @@ class RunData:
         if stops_before or (self.ranked["diverged"] == self.ranked["runs"]).all():
             return ""
         own = runs_of(self.frame, best)
-        about = self.yardstick, self.target
         return describe_shortfall(
             best,
             own,
             self.result.read_curves(own["config_id"].tolist()),
             self.ranked,
-            *about,
+            self.yardstick,
+            self.target,
             is_linear=self.result.model.is_linear,
             sizes_differ=self.data is not None and not self.is_standardized and sizes_differ(self.data),
         )
@@ -376,6 +382,10 @@ class RunData:
             titles[name]: confusion_table(y, scores, self.criterion, labels)
             for name, (scores, y) in self.predictions.items()
         }
+
+    def readable(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns of a table of the run that a report shows, as text."""
+        return readable_table(name, table, self.samples)
 
     @property
     def samples(self) -> int:

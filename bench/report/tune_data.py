@@ -126,7 +126,7 @@ class TuneData(RunData):
     @cached_property
     def sentences(self) -> dict[str, str]:
         """The conclusions by subject."""
-        found = dict(self.verdict) or {"Best choice": "none: no trial was trained to its end."}
+        found = dict(self.verdict) or {"Best choice": "None: no trial was trained to its end."}
         if self.on_fresh_seeds is not None:
             found |= _describe_rivals(self.on_fresh_seeds)
         return found | {"Search": self._describe_search()}
@@ -134,7 +134,7 @@ class TuneData(RunData):
     def _describe_search(self) -> str:
         trials, facts = self.tuning.trials, self.facts
         if trials.empty:
-            return "no trial was trained to its end yet."
+            return "No trial was trained to its end yet."
         counts = trials["state"].value_counts()
         given_up = "".join(
             f", {text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)
@@ -158,9 +158,9 @@ def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
     for row in others:
         if row["rival"] == GRID:
             better = " It is the one to take." if row["verdict"] == "better" else ""
-            said = f"on fresh seeds the best choice of the grid {describe_rival(row, cost)}"
+            said = f"On fresh seeds the best choice of the grid {describe_rival(row, cost)}"
             sentences["Against the grid"] = f"{said}: {describe_choice(row)}.{better}"
     parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]
     if parts:
-        sentences["Optimizers, each tuned"] = f"compared with {first['rival']}, {'; '.join(parts)}."
+        sentences["Optimizers, each tuned"] = f"Compared with {first['rival']}, {'; '.join(parts)}."
     return sentences

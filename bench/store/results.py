@@ -49,7 +49,7 @@ class Ranked:
     """A result whose choices of settings are ranked, by functions of rooms above this one."""
 
     _kind: ClassVar[str]
-    """The first part of the names of these functions."""
+    """The first part of the name of the function that gives its text."""
 
     def ranking(self, cost: str = "samples") -> pd.DataFrame:
         """Rank the choices of settings that were trained to their end.
@@ -70,7 +70,7 @@ class Ranked:
         ValueError
             For an unknown cost, or for seconds where the time of an update was not measured, as `sgdbench run` does.
         """
-        ranked: pd.DataFrame = load_view(f"{self._kind}_ranking")(self, cost)
+        ranked: pd.DataFrame = load_view("ranking")(self, cost)
         return ranked
 
     def best(self, cost: str = "samples", optimizer: str | None = None) -> Choice:
@@ -93,17 +93,17 @@ class Ranked:
         ValueError
             As from `ranking`; for an optimizer that was not tried; if nothing was trained to its end.
         """
-        choice: Choice = load_view(f"{self._kind}_best")(self, cost, optimizer)
+        choice: Choice = load_view("best")(self, cost, optimizer)
         return choice
 
     def verdict(self) -> dict[str, str]:
         """Return the conclusions in sentences, by subject."""
-        sentences: dict[str, str] = load_view(f"{self._kind}_verdict")(self)
+        sentences: dict[str, str] = load_view("verdict")(self)
         return sentences
 
     def report(self) -> Path:
         """Write the report into the folder, with tables and figures, and return the path of the page."""
-        page: Path = load_view(f"{self._kind}_report")(self)
+        page: Path = load_view("report")(self)
         return page
 
     def __str__(self) -> str:

@@ -40,7 +40,7 @@ def describe_impossible_target(target: float | None, yardstick: Yardstick) -> st
         return ""
     wanted = f"; {text(yardstick.target)} leaves 1 % of the improvement" if yardstick.target else ""
     return (
-        f"the target {text(target)} is below the lowest loss that was found, "
+        f"The target {text(target)} is below the lowest loss that was found, "
         f"{text(float(f'{yardstick.loss:.4g}'))}: no run can reach it{wanted}."
     )
 
@@ -84,7 +84,7 @@ def describe_shortfall(
             advice.append("standardized inputs, which are of different sizes")
     suggestions = "; ".join(advice) or "other rates, optimizers or starts"
     gain, lowest = f"the improvement over {yardstick.baseline}", text(float(f"{yardstick.loss:.4g}"))
-    return f"the best choice ends {format_share(left)} of {gain} above the lowest loss, {lowest}. Try {suggestions}."
+    return f"The best choice ends {format_share(left)} of {gain} above the lowest loss, {lowest}. Try {suggestions}."
 
 
 def _advise_rates(best: pd.Series, ranked: pd.DataFrame) -> list[str]:

@@ -6,10 +6,7 @@ from typing import Any
 
 VIEWS = {
     "bench.report.notebook": ("plot_fit", "fit_html", "plot_sweep", "sweep_html"),
-    "bench.report.answers": (
-        *("sweep_text", "sweep_ranking", "sweep_best", "sweep_verdict", "sweep_report"),
-        *("tuning_text", "tuning_ranking", "tuning_best", "tuning_verdict", "tuning_report"),
-    ),
+    "bench.report.answers": ("ranking", "best", "verdict", "report", "sweep_text", "tuning_text"),
 }
 PLACES = {name: module for module, names in VIEWS.items() for name in names}
 

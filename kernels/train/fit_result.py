@@ -4,7 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -232,7 +232,7 @@ class FitResult:
 
     def loss_at(self, params: Floats) -> float:
         """Return the loss that the run records, at other parameters, shape (P,)."""
-        return mean_over((self.x, self.y), partial(mean_loss, self.model, self.criterion, params))
+        return mean_loss(self.model, self.criterion, params, self.x, self.y)
 
     @property
     def trained(self) -> str:
@@ -247,14 +247,7 @@ class FitResult:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """Other measures of `params` on the samples that were trained on: `kernels.losses.loss.Loss.metrics`."""
-        names = list(self.criterion.metrics(np.zeros(1), np.zeros(1)))
-        if not names:  # without a pass over the samples
-            return {}
-
-        def metrics_of(x: tuple[Floats, ...], y: Floats) -> Floats:
-            return np.array(list(self.criterion.metrics(self.model.predict_columns(self.params, x), y).values()))
-
-        return dict(zip(names, np.atleast_1d(mean_over((self.x, self.y), metrics_of)).tolist(), strict=True))
+        return mean_metrics(self.model, self.criterion, self.params, self.x, self.y)
 
     @cached_property
     def test_loss(self) -> float | None:
@@ -490,10 +483,26 @@ class FitResult:
 
 
 def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
-    """Return the mean loss that runs record, at parameters of shape (P,), over samples."""
-    with np.errstate(all="ignore"):
+    """Return the mean loss that runs record, at parameters of shape (P,), over samples, piece by piece."""
+
+    def loss_of(x: tuple[Floats, ...], y: Floats) -> float:
         given, _ = loss.evaluate(model.program, params, stack_columns(x, y.size), y)
         return float(np.mean(loss.recorded(given)))
+
+    with np.errstate(all="ignore"):
+        return mean_over((x, y), loss_of)
+
+
+def mean_metrics(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
+    """Return the means of `Loss.metrics` over samples, piece by piece."""
+    names = list(loss.metrics(np.zeros(1), np.zeros(1)))
+    if not names:  # without a pass over the samples
+        return {}
+
+    def metrics_of(x: tuple[Floats, ...], y: Floats) -> Floats:
+        return np.array(list(loss.metrics(model.predict_columns(params, x), y).values()))
+
+    return dict(zip(names, np.atleast_1d(mean_over((x, y), metrics_of)).tolist(), strict=True))
 
 
 def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
@@ -503,11 +512,11 @@ def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], 
     ``"accuracy"``.
     """
     with np.errstate(all="ignore"):
-        prediction = model.predict_columns(params, x)
         if not loss.of_residual:
-            return loss.metrics(prediction, y)
-        mean, variance = float(np.mean((prediction - y) ** 2)), float(np.var(y))
-        return {"rmse": math.sqrt(mean), "r2": 1 - mean / variance if variance else math.nan}
+            return mean_metrics(model, loss, params, x, y)
+        mean = mean_over((x, y), lambda x, y: float(np.mean((model.predict_columns(params, x) - y) ** 2)))
+        spread = variance(y)
+        return {"rmse": math.sqrt(mean), "r2": 1 - mean / spread if spread else math.nan}
 
 
 def whole_or_fraction(seen: int, per_epoch: int) -> float:

@@ -105,7 +105,7 @@ def _write_html(film: Film, path: Path, progress: Progress) -> None:
     ]
     page = Template(Path(__file__).with_name("player.html").read_text(encoding="utf-8"))
     filled = page.substitute(
-        title=escape(f"{text(film.background.names[1])} = {film.result.model.expression}"),
+        title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
         alt=escape(film_caption(film)),
         still=images[-1],
         width=round(100 * WIDTH),

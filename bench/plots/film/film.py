@@ -55,11 +55,12 @@ QUADRATIC_VIEW = View(xlim=(-50, 50), ylim=(-500, 500), curve_range=(-80, 80), t
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Background:
-    """The parts that all frames of a film have in common.
+class Film:
+    """The moments of a run, and the frames that show some of them.
 
     Attributes
     ----------
+    result : FitResult
     view : View
     x, y : array, shape (k,)
         The data points to draw. For several inputs both are the observed values.
@@ -69,24 +70,6 @@ class Background:
         Whether the model has several inputs. Predicted values are then plotted against observed ones.
     names : pair of str
         The names of x and y.
-    """
-
-    view: View
-    x: Floats
-    y: Floats
-    grid: Floats
-    several_inputs: bool
-    names: tuple[str, str]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Film:
-    """The moments of a run, and the frames that show some of them.
-
-    Attributes
-    ----------
-    result : FitResult
-    background : Background
     epoch : array, shape (m,)
     params : array, shape (m, P)
         In the units of training.
@@ -100,7 +83,12 @@ class Film:
     """
 
     result: FitResult
-    background: Background
+    view: View
+    x: Floats
+    y: Floats
+    grid: Floats
+    several_inputs: bool
+    names: tuple[str, str]
     epoch: Floats
     params: Floats
     curves: Floats
@@ -170,15 +158,6 @@ def build_film(
         raise ValueError("there is nothing to be seen of this fit: its loss is not finite at the start")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     view = QUADRATIC_VIEW if _is_quadratic_fit(x, y, predict, moments.params[0]) else None
-    background, curves = _evaluate_curves(moments, predict, x, y, view, names)
-    frames = _choose_frames(_changes(moments, curves, background))
-    return Film(result=result, background=background, curves=curves, frames=frames, **moments._asdict())
-
-
-def _evaluate_curves(
-    moments: Moments, predict: Predict, x: Floats, y: Floats, view: View | None, names: tuple[str, str]
-) -> tuple[Background, Floats]:
-    """Return the background of a film, and the curve of each moment on its grid, shape (m, points)."""
     several_inputs = x.ndim == 2 and x.shape[1] > 1
     sample = spread_evenly(range(len(y)), MAX_SAMPLES)
     if several_inputs:
@@ -187,15 +166,19 @@ def _evaluate_curves(
         grid = np.linspace(*(view.curve_range if view else _value_range(x)), num=CURVE_POINTS)
         inputs = grid.reshape(-1, *x.shape[1:])
     curves = np.array([predict(params, inputs) for params in moments.params])
-    background = Background(
-        view=view or _default_view(grid, y, curves[moments.epoch >= 1]),
+    view = view or _default_view(grid, y, curves[moments.epoch >= 1])
+    return Film(
+        result=result,
+        view=view,
         x=grid if several_inputs else x[sample].ravel(),
         y=y[sample],
         grid=grid,
         several_inputs=several_inputs,
         names=names,
+        curves=curves,
+        frames=_choose_frames(_changes(moments, curves, grid, view)),
+        **moments._asdict(),
     )
-    return background, curves
 
 
 def _is_quadratic_fit(x: Floats, y: Floats, predict: Predict, start: Floats) -> bool:
@@ -222,14 +205,14 @@ def _value_range(values: Floats) -> Range:
     return pad_range(values, 0 if np.ptp(values) else 0.5)
 
 
-def _changes(moments: Moments, curves: Floats, background: Background) -> Floats:
+def _changes(moments: Moments, curves: Floats, grid: Floats, view: View) -> Floats:
     """Return how far the picture of each moment is from the one before, shape (m,).
 
     That is the share of the view that the curve sweeps, and half the share of its logarithmic axis that the loss moves
     by. Updates may move both back and forth. The updates of one epoch together therefore count for as much as the epoch
     as a whole: how the curve gets to the data matters more than how it trembles there.
     """
-    grid, (left, right), (low, high) = background.grid, background.view.xlim, background.view.ylim
+    (left, right), (low, high) = view.xlim, view.ylim
     in_view = np.nan_to_num(((curves[:, (left <= grid) & (grid <= right)] - low) / (high - low)).clip(0, 1))
     low, high = enclosing_decades(moments.loss)
     powers = np.log10(moments.loss.clip(low, high)) / np.log10(high / low)

@@ -103,22 +103,21 @@ class FrameRenderer:
             artist.set_visible(True)
 
     def _draw_background(self, axis: Axes) -> None:
-        background, view = self.film.background, self.film.background.view
-        if background.several_inputs:
+        film, view = self.film, self.film.view
+        if film.several_inputs:
             axis.axline((view.xlim[0],) * 2, slope=1, color=FAINT, linewidth=1, label="exact")
         else:
-            axis.plot(background.x, background.y, **DOT, color=FAINT, label="data")
+            axis.plot(film.x, film.y, **DOT, color=FAINT, label="data")
         if view.target:
-            grid = background.grid
-            axis.plot(grid, view.target(grid), color=TARGET, linewidth=6, alpha=0.45, label="target")
-        x, y = map(shorten, background.names)
+            axis.plot(film.grid, view.target(film.grid), color=TARGET, linewidth=6, alpha=0.45, label="target")
+        x, y = map(shorten, film.names)
         axis.set(xlim=view.xlim, ylim=view.ylim)
-        axis.set_xlabel(f"{y}, observed" if background.several_inputs else x)
-        axis.set_ylabel(f"{y}, predicted" if background.several_inputs else y)
+        axis.set_xlabel(f"{y}, observed" if film.several_inputs else x)
+        axis.set_ylabel(f"{y}, predicted" if film.several_inputs else y)
 
     def _draw_curves(self, axis: Axes) -> list[Line2D]:
         """Draw the start, and return the lines of the present curve and of those before it."""
-        grid, several_inputs = self.film.background.grid, self.film.background.several_inputs
+        grid, several_inputs = self.film.grid, self.film.several_inputs
         start = self._clip_curve(self.film.curves[0])
         look: Any = DOT | {"alpha": 0.3} if several_inputs else {"linestyle": DASHES, "linewidth": 1}
         axis.plot(grid, start, **look, color=INK, label="start")
@@ -148,7 +147,7 @@ class FrameRenderer:
 
     def _clip_curve(self, curve: Floats) -> Floats:
         """Return the curve without values so far outside the view that drawing them overflows."""
-        low, high = self.film.background.view.ylim
+        low, high = self.film.view.ylim
         return curve.clip(low - 100 * (high - low), high + 100 * (high - low))
 
     def _status_text(self, moment: int) -> str:

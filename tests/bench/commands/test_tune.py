@@ -141,7 +141,7 @@ def test_texts_of_a_user_are_only_text(sgdbench, study, tmp_path):
 def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):
     code, out, err = sgdbench("tune", study, "--set", "tune.lr=1e6", "--no-grid", "--trials", "3")
     assert (code, err) == (0, "")
-    assert "none: no trial was trained to its end." in out
+    assert "None: no trial was trained to its end." in out
     assert "3 diverged" in out
     page = (tmp_path / "results" / "small-tuned" / "report.html").read_text("utf-8")
     assert "No choice yet" in page

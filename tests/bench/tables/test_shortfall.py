@@ -57,7 +57,7 @@ def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
 def test_a_target_below_the_lowest_loss_is_said_to_be_out_of_reach():
     run_data = swept(lr=[0.05], schedule="halve(3)", target=0.1)
     said = run_data.headline["Not arrived"]
-    assert said.startswith("the target 0.1 is below the lowest loss that was found, ")
+    assert said.startswith("The target 0.1 is below the lowest loss that was found, ")
     assert said.endswith(" leaves 1 % of the improvement.")
 
 

@@ -449,8 +449,8 @@ def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
         warnings.simplefilter("ignore")  # the data are not those of the study
         run_data = read_run_data(folder)
     assert run_data.study.grid.optimizer == ["sgd", "heavy"]
-    page = render_page(run_data, 4, {name: name for name in run_data.tables}, {}, "")
-    text = render_markdown(run_data, 4, {name: name for name in run_data.tables}, {}, "")
+    page = render_page(run_data, {})
+    text = render_markdown(run_data, {})
     for made in (page, text.replace("\\", "")):
         assert re.search(r"The optimizer heavy \(line 10 of my_rules.py, sha256 [0-9a-f]{16}\)", made)
         assert "return SLOWER * gradient" in made

@@ -146,7 +146,7 @@ def test_frames_show_the_parameters_the_loss_and_the_rate_of_their_moment(classi
     for moment in far.shown[[0, 1, 30, -1]]:
         loss = np.mean((np.polyval(far.params[moment], classic[0]) - classic[1]) ** 2)
         assert far.loss[moment] == pytest.approx(loss, rel=1e-9, abs=1e-25)
-        curve = np.polyval(far.params[moment], far.background.grid)
+        curve = np.polyval(far.params[moment], far.grid)
         np.testing.assert_allclose(far.curves[moment], curve, rtol=1e-9, atol=1e-9)
     epoch = np.ceil(far.epoch).clip(min=1)
     np.testing.assert_array_equal(far.rate, 0.5 * 0.5 ** (epoch // 10))
@@ -155,10 +155,10 @@ def test_frames_show_the_parameters_the_loss_and_the_rate_of_their_moment(classi
 @pytest.mark.parametrize("init", [FAR, NEAR])
 def test_the_lessons_view_has_target_and_start_in_sight(classic, init):
     made = lesson(classic, init, epochs=1)
-    view = made.background.view
+    view = made.view
     assert view is QUADRATIC_VIEW
     np.testing.assert_allclose(view.target(classic[0]), classic[1])
-    start = made.curves[0][np.abs(made.background.grid) <= view.xlim[1]]
+    start = made.curves[0][np.abs(made.grid) <= view.xlim[1]]
     assert ((start > view.ylim[0]) & (start < view.ylim[1])).mean() > 0.2
 
 
@@ -168,7 +168,7 @@ def test_the_lessons_view_has_target_and_start_in_sight(classic, init):
 def test_a_model_that_is_no_parabola_is_seen_where_the_data_are(classic, model, init):
     x, y = classic
     result = fit(make_model(model), x, y, init=init, epochs=1, batch_size="full", lr=1e-99, kernel="reference")
-    view = fit_film(result, x, y).background.view
+    view = fit_film(result, x, y).view
     assert view.xlim == (x.min(), x.max())
     assert view.target is None
 
@@ -176,7 +176,7 @@ def test_a_model_that_is_no_parabola_is_seen_where_the_data_are(classic, model, 
 def test_the_view_holds_the_data_and_the_curve_near_them(noisy):
     x, y = noisy
     result = fit(models.quadratic, x, y, init=[0, 0, 1000], epochs=5, batch_size=10, lr=0.1, kernel="reference")
-    low, high = fit_film(result, x, y).background.view.ylim
+    low, high = fit_film(result, x, y).view.ylim
     height = np.ptp(y)
     assert y.min() - 1.3 * height < low < y.min()
     assert y.max() < high < y.max() + 1.3 * height
@@ -187,8 +187,8 @@ def test_predicted_values_stand_against_observed_ones_for_several_inputs():
     y = x @ [2.0, -1.0] + 3
     result = fit(models.plane, x, y, lr=0.1, epochs=5, kernel="reference")
     made = fit_film(result, x, y, settings={"kernel": "reference"})
-    assert made.background.several_inputs
-    np.testing.assert_array_equal(made.background.grid, y)
+    assert made.several_inputs
+    np.testing.assert_array_equal(made.grid, y)
     np.testing.assert_allclose(made.curves[-1], x @ result.params[:2] + result.params[2])
 
 
@@ -198,12 +198,12 @@ def test_a_standardized_fit_is_seen_in_the_tables_units():
     settings = {"batch_size": 8, "kernel": "reference"}
     fitted = fit_table(parabola, cars, standardized=True, lr=0.05, epochs=3, **settings)
     made = table_film(fitted, cars, settings)
-    curve = np.polyval(list(fitted.params.values()), made.background.grid)
+    curve = np.polyval(list(fitted.params.values()), made.grid)
     np.testing.assert_allclose(made.curves[-1], curve, rtol=1e-9)
-    losses = [np.mean((np.interp(cars.x[:, 0], made.background.grid, one) - cars.y) ** 2) for one in made.curves]
+    losses = [np.mean((np.interp(cars.x[:, 0], made.grid, one) - cars.y) ** 2) for one in made.curves]
     np.testing.assert_allclose(made.loss, losses, rtol=1e-3)
     assert made.loss[-1] == pytest.approx(fitted.loss)
-    assert (made.background.names, made.remark) == (("hp", "mpg"), "(standardized)")
+    assert (made.names, made.remark) == (("hp", "mpg"), "(standardized)")
 
 
 def test_the_film_of_a_mapped_table_draws_some_of_its_rows(tmp_path, monkeypatch):
@@ -212,7 +212,7 @@ def test_the_film_of_a_mapped_table_draws_some_of_its_rows(tmp_path, monkeypatch
     table, settings = open_table(tmp_path / "line.csv", "u", "v"), {"kernel": "reference"}
     fitted = fit_table(Model("a*u + b", inputs=("u",)), table, lr=0.1, epochs=2, **settings)
     made = table_film(fitted, table, settings)
-    assert made.background.x.size == 17
+    assert made.x.size == 17
     np.testing.assert_allclose(made.params[-1], fitted.result.params)
 
 
@@ -242,7 +242,7 @@ def test_a_fit_that_stands_still_shows_two_moments(classic):
 @pytest.mark.parametrize("x", [[3.0], [[3.0, 4.0]]])
 def test_a_single_sample_has_room_around_it(x):
     model = models.linear if np.ndim(x) == 1 else models.plane
-    view = fit_film(fit(model, x, [5.0], epochs=3, lr=0.01, kernel="reference"), x, [5.0]).background.view
+    view = fit_film(fit(model, x, [5.0], epochs=3, lr=0.01, kernel="reference"), x, [5.0]).view
     assert view.ylim[0] < view.ylim[1]
     assert view.xlim == ((2.5, 3.5) if np.ndim(x) == 1 else (4.5, 5.5))
 
