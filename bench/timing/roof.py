@@ -14,19 +14,22 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
 from bench.timing.operations import count_sections, longest_chain
 from bench.timing.problem import Problem, UnavailableError
 from kernels.compile.kinds import KERNELS, doubles_in_register, takes_factor
 from kernels.losses import make_loss
-from kernels.simd.lanes import read_lane, write_lane
+from kernels.simd.lanes import Lane, read_lane, write_lane
+from kernels.simd.vector import REGISTER, llvm_function
 
 STATEMENTS = {
     "add": "{0} = {0} + zero",
     "multiply": "{0} = {0} * one",
     "fma": "{0} = {0} * one + zero",
-    "divide": "{0} = one / {0}",
+    "divide": "{0} = divide(one, {0})",
     "sqrt": "{0} = sqrt({0})",
 }
 # The least number of operations in a turn of a loop: counting the turns then takes no time of its own.
@@ -35,6 +38,23 @@ BODY = 48
 SLOW = {"divide": 4, "sqrt": 4}
 
 Loop = tuple[list[str], int]
+
+
+@intrinsic
+def divide(typingctx: Any, a: Any, b: Any) -> Any:
+    """Return a / b by the processor's divider, which kernels do without where others are as good."""
+    kind = b if isinstance(b, Lane) else types.float64
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        return builder.fdiv(context.cast(builder, args[0], a, kind), args[1])
+
+    return kind(a, b), codegen
+
+
+@intrinsic
+def sqrt(typingctx: Any, x: Any) -> Any:
+    """Return the square root by the processor's divider."""
+    return x(x), lambda context, builder, sig, args: llvm_function(builder, "llvm.sqrt", args[0])
 
 
 def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
@@ -54,11 +74,18 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
         width, registers = vector_registers()
         losses = not takes_factor(kernel, problem.model, make_loss(problem.loss), problem.epochs + 1)
         sections = count_sections(problem, fma=kind.fma, losses=losses)
+        if has_estimates(kernel) and any(SLOW.keys() & counts for counts, _ in sections):
+            raise UnavailableError("divisions and square roots are shared between the divider and other units")
         loops = [independent(counts, turns * problem.runs // width, registers) for counts, turns in sections]
         return compile_loops(loops, width, registers, fma=kind.fma)
     if problem.batch_size > 1:
         raise UnavailableError("in batches neither the latencies nor the units alone limit one run")
     return compile_loops([dependent(longest_chain(problem, fma=kind.fma), problem.updates)], 1, 1, fma=kind.fma)
+
+
+def has_estimates(kernel: str) -> bool:
+    """Return whether a kernel makes some of its quotients and roots in other ways than the processor's divider."""
+    return KERNELS[kernel].width > 1 and KERNELS[kernel].fma and doubles_in_register() == REGISTER
 
 
 def vector_registers() -> tuple[int, int]:
@@ -106,7 +133,7 @@ def compile_loops(loops: Sequence[Loop], width: int, registers: int, *, fma: boo
     for place, (body, _) in enumerate(loops):
         lines += [f"    for _ in range(turns[{place}]):", *(f"        {statement}" for statement in body)]
     lines += [f"    {write.format(k * width, k)}" for k in range(registers)]
-    scope: dict[str, Any] = {"read_lane": read_lane, "write_lane": write_lane, "sqrt": np.sqrt}
+    scope: dict[str, Any] = {"read_lane": read_lane, "write_lane": write_lane, "divide": divide, "sqrt": sqrt}
     exec("\n".join(lines), scope)  # noqa: S102 (our own text)
     options: dict[str, Any] = {"fastmath": {"contract"}} if fma else {}
     signature = types.void(types.float64[::1], types.float64, types.float64, types.int64[::1])

@@ -49,6 +49,11 @@ def features_of(context: Any = None) -> list[str]:
     return features
 
 
+def allows_fma(context: Any) -> bool:
+    """Return whether a multiplication and an addition may be fused in the code that is emitted, as `fastmath` says."""
+    return bool(context.fastmath)
+
+
 def record_compilations() -> AbstractContextManager[Any]:
     """Return a context manager whose value has a `buffer` of the compilations in the block."""
     recorder: AbstractContextManager[Any] = event.install_recorder("numba:compile")

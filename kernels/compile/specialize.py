@@ -41,14 +41,14 @@ from kernels.losses.loss import Loss
 from kernels.model.network import Network
 from kernels.model.program import Program
 from kernels.optimizers.optimizer import Optimizer
-from kernels.simd import compiled_functions, lanes, tuples
+from kernels.simd import compiled_functions, division, lanes, tuples
 from kernels.simd import exp as lane_exp
 from kernels.simd import log as lane_log
 from kernels.simd import math as lane_math
 from kernels.simd import vector as lane_vector
 
 # The code that intrinsics of these modules emit is not in the functions that call them, so the digest has their source.
-EMITTERS = (compiled_functions, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
+EMITTERS = (compiled_functions, division, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
 # All other functions are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.visit_in_copy.__name__,

@@ -22,6 +22,7 @@ from numba.extending import intrinsic, lower_builtin, lower_cast, models, regist
 from kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
 from kernels.base.run import CACHE_LINE
 from kernels.base.weak_scalars import WeakScalar
+from kernels.simd import division
 from kernels.simd import exp as lane_exp
 from kernels.simd import log as lane_log
 from kernels.simd import math as lane_math
@@ -99,10 +100,10 @@ def _llvm(name: str) -> Emit:
 _define(operator.add, 2, _instruction("fadd"))
 _define(operator.sub, 2, _instruction("fsub"))
 _define(operator.mul, 2, _instruction("fmul"))
-_define(operator.truediv, 2, _instruction("fdiv"))
+_define(operator.truediv, 2, division.divide)
 _define(operator.neg, 1, _instruction("fneg"))
 _define(np.negative, 1, _instruction("fneg"))
-_define(np.sqrt, 1, _llvm("llvm.sqrt"))
+_define(np.sqrt, 1, division.sqrt)
 _define(np.absolute, 1, _llvm("llvm.fabs"))
 _define(abs, 1, _llvm("llvm.fabs"))
 _define(np.minimum, 2, _llvm("llvm.minimum"))

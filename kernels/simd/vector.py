@@ -18,6 +18,8 @@ REGISTER = 8
 """The doubles in a register of AVX-512."""
 MASK, AS_ROUNDED = ir.IntType(REGISTER), ir.Constant(ir.IntType(32), 4)
 EVERY = ir.Constant(MASK, -1)
+# Numbers of classes of numbers, and of what to do with them, in the instruction vfixupimmpd.
+ZERO, INFINITY, TAKES_X = 2, 5, 1
 
 
 class Vector:
@@ -41,6 +43,9 @@ class Vector:
 
     def __truediv__(self, other: "Vector | float") -> "Vector":
         return self._combine("fdiv", other)
+
+    def __neg__(self) -> "Vector":
+        return Vector(self.builder, self.builder.fneg(self.value))
 
     def _combine(self, instruction: str, other: "Vector | float") -> "Vector":
         operand = other.value if isinstance(other, Vector) else ir.Constant(self.value.type, other)
@@ -169,6 +174,33 @@ def exponent(x: Vector) -> Vector:
 def mantissa(x: Vector) -> Vector:
     """Return each element times the power of two that brings it between 3/4 and 3/2, and nan if it is negative."""
     return _masked("getmant", x, ir.Constant(ir.IntType(32), 0b1011), ir.Constant(x.value.type, 0.0), EVERY)
+
+
+def significand(x: Vector) -> Vector:
+    """Return each element times the power of two that brings its size between 1 and 2; 1 and -1 for 0 and infinity."""
+    return _masked("getmant", x, ir.Constant(ir.IntType(32), 0), ir.Constant(x.value.type, 0.0), EVERY)
+
+
+def estimate_reciprocal(x: Vector) -> Vector:
+    """Return 1/x with a relative error below 2**-14; its last bits differ between makes of processors."""
+    return _estimate("rcp14", x)
+
+
+def estimate_reciprocal_root(x: Vector) -> Vector:
+    """Return 1/sqrt(x) with a relative error below 2**-14, as `estimate_reciprocal`, also where x is subnormal."""
+    return _estimate("rsqrt14", x)
+
+
+def _estimate(name: str, x: Vector) -> Vector:
+    args = x.value, ir.Constant(x.value.type, 0.0), EVERY
+    return Vector(x.builder, call(x.builder, f"llvm.x86.avx512.{name}.pd.512", x.value.type, *args))
+
+
+def keep_zeros_and_infinity(value: Vector, x: Vector) -> Vector:
+    """Return x where that is 0, -0 or inf, else `value`."""
+    kept = TAKES_X << 4 * ZERO | TAKES_X << 4 * INFINITY
+    table = ir.Constant(ir.VectorType(ir.IntType(64), REGISTER), [kept] * REGISTER)
+    return _masked("fixupimm", value, x.value, table, ir.Constant(INDEX, 0), EVERY)
 
 
 def _masked(name: str, x: Vector, *others: ir.Value) -> Vector:

@@ -15,7 +15,7 @@ jit = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 
 def operations_of(body):
     """How many operations there are of each kind, and the registers that they change."""
-    kinds = {"+ zero": "add", "* one": "multiply", "* one + zero": "fma", "one /": "divide", "sqrt": "sqrt"}
+    kinds = {"+ zero": "add", "* one": "multiply", "* one + zero": "fma", "divide(": "divide", "sqrt": "sqrt"}
     found = [max((text for text in kinds if text in line), key=len) for line in body]
     return [kinds[text] for text in found], [line.split()[0] for line in body]
 
@@ -74,6 +74,18 @@ def test_losses_from_a_factor_are_not_among_the_arithmetic():
 def test_what_has_no_roof_says_why(kernel, problem, reason):
     with pytest.raises(UnavailableError, match=f"^{reason}$"):
         make_roof(kernel, problem)
+
+
+@jit
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_estimates_leave_the_divider_no_roof(optimizer):
+    problem = replace(RUNS, optimizer=optimizer)
+    make_roof("lanes", problem)
+    if optimizer == "adam" and vector_registers()[0] == 8:
+        with pytest.raises(UnavailableError, match="shared between the divider and other units"):
+            make_roof("lanes-fma", problem)
+    else:
+        make_roof("lanes-fma", problem)
 
 
 @jit

@@ -168,7 +168,7 @@ def test_lanes_of_different_widths_do_not_mix():
         mixed(np.ones(8), np.empty(8))
 
 
-def block_and_references(model, x, y, start, loss="squared", batch_size=1, optimizer="sgd"):
+def block_and_references(model, x, y, start, loss="squared", batch_size=1, optimizer="sgd", kernel="lanes"):
     """A block of 32 runs, and the same 32 runs one by one with the reference."""
     rng = np.random.default_rng(4)
     inits = start + 0.2 * rng.standard_normal((32, len(start)))
@@ -177,7 +177,7 @@ def block_and_references(model, x, y, start, loss="squared", batch_size=1, optim
     rates = np.ascontiguousarray(np.stack([learning_rates("halve(2)", lr, 4) for lr in lrs], axis=1))
     plan = Hyperparameters(rates, option_values(kept, rule), batch_size, False, True, 5, -np.inf)
     memories = rule.initial_memory(inits)
-    block = train_runs("lanes", model, kept, rule, allocate_data((x,), y, shuffle=True), plan, inits, memories)
+    block = train_runs(kernel, model, kept, rule, allocate_data((x,), y, shuffle=True), plan, inits, memories)
     references = [
         fit(model, x, y, init=init, lr=lr, schedule="halve(2)", batch_size=batch_size, epochs=4, shuffle=True, seed=5,
             drop_last=False, optimizer=optimizer, loss=loss, kernel="reference")
@@ -211,6 +211,17 @@ def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
     params, losses, *expected = block_and_references(model, X, y, start, "logcosh", batch_size)
     bound = 4 * EPS * 4 * -(-X.size // batch_size)
     assert np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
+    np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
+def test_a_block_with_fused_quotients_and_roots_stays_close_to_the_reference(optimizer):
+    """A few rounding errors in each update, though adadelta has two roots and a quotient, none of them exact."""
+    y = models.quadratic.predict([2, -4, 3], X) + 0.1 * np.cos(20 * X)
+    made_of = models.quadratic, X, y, [1, -2, 0.5]
+    params, losses, *expected = block_and_references(*made_of, optimizer=optimizer, kernel="lanes-fma")
+    bound = 4 * EPS * 4 * X.size
+    assert 0 < np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
     np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
 
 
