@@ -7,7 +7,6 @@ that Dask brings it to a worker that joins late, and makes it again if all worke
 import io
 import itertools
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError
@@ -16,11 +15,12 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Event
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import cloudpickle
 import dask
 import numpy as np
+from distributed import Client, Future, KilledWorker
 
 from bench.engine.problem import Job, Problem
 from bench.engine.processors import describe_worker
@@ -28,9 +28,6 @@ from bench.engine.remote import hold_problem, load_function, train_jobs
 from bench.system.sources import source_digest
 from kernels.compile.kinds import is_exact
 from kernels.train.block import Runs
-
-if TYPE_CHECKING:
-    from distributed import Client, Future
 
 T = TypeVar("T")
 
@@ -49,7 +46,7 @@ KEPT = "what has arrived is stored; the same run goes on from there with --resum
 class DaskExecutor:
     """Trains jobs on the cluster of a client: an `Executor`."""
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: Client) -> None:
         if client.asynchronous:
             raise ValueError("executor must be a Client made with asynchronous=False, not an asynchronous one")
         self.client = client
@@ -92,13 +89,12 @@ class DaskExecutor:
 class _Flight:
     """The jobs of one problem on a cluster."""
 
-    def __init__(self, client: "Client", problem: Problem, jobs: Iterable[Job]) -> None:
+    def __init__(self, client: Client, problem: Problem, jobs: Iterable[Job]) -> None:
         self.client, self.todo = client, iter(jobs)
         # The jobs of each task, and how often they were sent.
         self.tasks: dict[Future, tuple[list[Job], int]] = {}
         self.arrived: SimpleQueue[Future] = SimpleQueue()
         self.jobs_per_task, self.room = 1, 0
-        self.names = (f"sgdbench-{uuid.uuid4().hex[:12]}-{number}" for number in itertools.count())
         self.looked, self.had_workers = 0.0, time.monotonic()
         self.problem = self._submit(hold_problem, _pickle(replace(problem, test=None, classes=None)))
 
@@ -139,15 +135,13 @@ class _Flight:
         self.tasks[future] = jobs, attempt
         future.add_done_callback(self.arrived.put)
 
-    def _submit(self, *task: Any) -> "Future":
+    def _submit(self, *task: Any) -> Future:
         """Submit a task, a function and its arguments, without a warning that they are large."""
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
-            return self._ask(lambda: self.client.submit(*task, key=next(self.names), pure=False))
+            return self._ask(lambda: self.client.submit(*task, pure=False))
 
-    def _result(self, future: "Future", jobs: list[Job], attempt: int) -> tuple[dict[str, str], list[Runs]] | None:
+    def _result(self, future: Future, jobs: list[Job], attempt: int) -> tuple[dict[str, str], list[Runs]] | None:
         """Return the result of a task; None if it was lost."""
-        from distributed import KilledWorker  # noqa: PLC0415
-
         error = self._ask(future.exception) if future.status == "error" else None
         if isinstance(error, ImportError):
             raise ValueError(f"a worker cannot take part, because sgdbench is not complete there: {error}")
