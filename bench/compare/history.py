@@ -129,12 +129,12 @@ def _tabulate(runs: list[Run]) -> pd.DataFrame:
 
 
 def _state_of_code(run: Run) -> tuple[str | None, datetime | None]:
-    """Return what runs of the same state of the code have in common."""
+    """Return a key that is the same for runs of the same state of the code."""
     return run.commit, None if run.commit and not run.dirty else run.measured
 
 
 def _machine_name(info: Mapping[str, Any]) -> str:
-    """Return what has to be the same for times to be compared; of Python the minor version."""
+    """Return the name of a machine, under which times are compared; of Python it has the minor version."""
     cpu = info.get("cpu")
     cpu = cpu if isinstance(cpu, dict) else {"brand_raw": cpu}
     count_of = f" ({cpu['count']} processors)" if cpu.get("count") else ""
@@ -209,7 +209,7 @@ def _note(part: pd.DataFrame, drift: Drift | None, needed: int, *, current: bool
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return what else changed with a step."""
+    """Return the facts about the machine that changed with a step, as text."""
     changed = [
         f"{name} {before[name]} to {after[name]}" for name in before if before[name] != after.get(name, before[name])
     ]

@@ -1,7 +1,6 @@
 """The figures of a report, from the contents of a run's folder, drawn and written to it."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,18 +68,6 @@ def write_figures(
             save(figure, run_data.result.run.folder / "figures", name, svg=svg)
             captions[name] = caption
             progress(len(captions) / len(FIGURES))
-    return captions
-
-
-def save_figures(
-    figures: Mapping[str, tuple[str, Callable[[], Figure]]], folder: Path, *, svg: bool = False
-) -> dict[str, str]:
-    """Draw figures, given by name as captions and functions, into a folder; return the captions of those written."""
-    captions = {}
-    for name, (caption, draw) in figures.items():
-        with skip_failed_figure(f"the figure {name}"):
-            save(draw(), folder, name, svg=svg)
-            captions[name] = caption
     return captions
 
 

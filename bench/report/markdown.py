@@ -2,10 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
-
-import pandas as pd
 
 from bench.report.measurements import describe_check, measurements_of, titles_of
 from bench.report.run_data import RunData
@@ -96,17 +94,3 @@ def _fence_code(code: str, language: str = "toml") -> str:
     """Return a block of code, with a fence longer than any in the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", code)), default=0))
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"
-
-
-def render_short_markdown(
-    title: str,
-    sentences: Mapping[str, str],
-    captions: Mapping[str, str],
-    tables: Mapping[str, pd.DataFrame],
-    *more: str,
-) -> str:
-    """Write the report of a suite or a search as Markdown: conclusions, figures of figures/ by name, and tables."""
-    parts = [f"# {text(title)}", "\n".join(f"- {text(about)}: {text(said)}" for about, said in sentences.items())]
-    parts += [f"![{caption}](figures/{name}.png)" for name, caption in captions.items()]
-    parts += [f"## {name}\n\n{to_markdown(table)}" for name, table in tables.items()]
-    return "\n\n".join([*parts, *more]) + "\n"

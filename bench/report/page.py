@@ -59,61 +59,61 @@ class EmbeddedFigure(NamedTuple):
 
 def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     """Return the page of a run, HTML that needs no other file; `captions` are those of figures/, by name."""
-    frame = run_data.frame
-    answer = find_answer(run_data) if len(frame) else None
-    measurements = [_to_section(part) for part in measurements_of(run_data)] if answer else []
-    titles = titles_of(run_data)
-    chart_data = page_data(run_data) | {"recipe": reproduction(run_data)} if answer else {}
+    result, frame = run_data.result, run_data.frame
+    facts: dict[str, Any] = {
+        "title": text(run_data.title),
+        "expression": result.model.expression,
+        "source": f"{run_data.source}, {format_count(len(frame), 'configuration')}",
+        "unfinished": describe_progress(len(frame), result.planned),
+        "environment": [(name, text(value)) for name, value in result.run.environment.items()],
+        "reproduction": _reproduction_facts(run_data),
+        "study": result.run.study,
+        "origin": run_data.origin,
+        "command": command_of(run_data),
+        "rules": run_data.rules,
+    }
+    if frame.empty:
+        nothing = to_script_data({})
+        return assemble_page("page.html.j2", EMPTY_PAGE_SCRIPTS, nothing, answer=None, sections=[], **facts)
+    answer, titles = find_answer(run_data), titles_of(run_data)
+    measurements = [_to_section(part) for part in measurements_of(run_data)]
+    chart_data = page_data(run_data) | {"recipe": reproduction(run_data)}
     data = to_script_data(chart_data)
-    room = MAX_PAGE_BYTES - len(charting_library()) - len(data) if answer else 0
-    pictures = embed_figures(run_data.result.run.folder / "figures", captions, room)
+    room = MAX_PAGE_BYTES - len(charting_library()) - len(data)
     return assemble_page(
         "page.html.j2",
-        PAGE_SCRIPTS if answer else EMPTY_PAGE_SCRIPTS,
+        PAGE_SCRIPTS,
         data,
-        title=text(run_data.title),
-        expression=run_data.result.model.expression,
-        source=f"{run_data.source}, {format_count(len(frame), 'configuration')}",
-        unfinished=describe_progress(len(frame), run_data.result.planned),
         answer=answer,
         verdict=[
             (about, text(sentence))
             for about, sentence in run_data.verdict.items()
-            if not (answer and answer.settings and about in SAID_BY_ANSWER)
+            if not (answer.settings and about in SAID_BY_ANSWER)
             # All that it says then is that there is no target.
             and not (run_data.target is None and about == "Robustness")
         ],
-        sections=_navigation_links(measurements, run_data) if answer else [],
-        optimizers=_detail("optimizers", run_data.compared, run_data) if answer else None,
-        compared_on=run_data.compared_on if answer else "",
-        importance=_detail("importance", run_data.effects, run_data) if answer else None,
-        timed=chart_data.get("timed", False),
+        sections=_navigation_links(measurements, run_data),
+        optimizers=_detail("optimizers", run_data.compared, run_data),
+        compared_on=run_data.compared_on,
+        importance=_detail("importance", run_data.effects, run_data),
+        timed=chart_data["timed"],
         kernel=KERNEL,
-        played=(chart_data.get("play") or {}).get("left_out"),
-        several_starts=bool(len(frame)) and varies(frame, "init"),
+        played=(chart_data["play"] or {}).get("left_out"),
+        several_starts=varies(frame, "init"),
         standardized=run_data.scaling is not None,
         standardized_losses=run_data.scaling is not None and run_data.has_standardized_losses,
         not_played=_explain_missing_paths(run_data),
         no_theory=_explain_missing_theory(run_data),
-        fitted=chart_data.get("fit") is not None,
+        fitted=chart_data["fit"] is not None,
         fit_title=_fit_title(run_data),
-        confusions=[
-            {"title": name, "table": text_table(table)} for name, table in run_data.confusions.items() if answer
-        ],
+        confusions=[{"title": name, "table": text_table(table)} for name, table in run_data.confusions.items()],
         confusion_caption=CONFUSION_CAPTION,
         no_fit=_explain_missing_fit(run_data),
-        choices=[(titles[name], text_table(run_data.readable(name, table))) for name, table in run_data.tables.items()]
-        if answer
-        else [],
-        figures=pictures,
+        choices=[(titles[name], text_table(run_data.readable(name, table))) for name, table in run_data.tables.items()],
+        figures=embed_figures(result.run.folder / "figures", captions, room),
         theory=[part for part in measurements if part["name"] in THEORY],
         measurements=[part for part in measurements if part["name"] not in THEORY],
-        environment=[(name, text(value)) for name, value in run_data.result.run.environment.items()],
-        reproduction=_reproduction_facts(run_data),
-        study=run_data.result.run.study,
-        origin=run_data.origin,
-        command=command_of(run_data),
-        rules=run_data.rules,
+        **facts,
     )
 
 

@@ -1,7 +1,7 @@
 """The report of a suite: the best optimizers on each problem, and the widths of their ranges of good learning rates."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,15 +9,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
-from bench.report.figures import save_figures
-from bench.report.markdown import render_short_markdown
-from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
 from bench.report.run_data import RunData
-from bench.system.atomic import write_text
-from bench.tables.formatting import text, write_tables
+from bench.report.short_report import Figures, write_short_report
+from bench.tables.formatting import text
 from bench.tables.performance_profile import (
     cost_ratios,
     good_rates,
@@ -27,9 +23,7 @@ from bench.tables.performance_profile import (
     ranked_by_samples,
 )
 from bench.tables.phrases import format_count
-from bench.tables.readable import text_table
 
-MAX_FIGURE_BYTES = 4_000_000
 SHARES = {"won": "best", "within_2": "within 2 times", "within_10": "within 10 times", "solved": "solved"}
 
 
@@ -66,8 +60,9 @@ class SuiteData:
 
 def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> Path:
     """Write report.html, report.md, tables/ and figures/ of a suite to its folder, and return the page."""
-    captions: dict[str, str] = {}
+    frames: dict[str, pd.DataFrame] = {}
     tables: dict[str, pd.DataFrame] = {}
+    figures: Figures = {}
     sentences = {"Over all": "No run reached its target yet: there is nothing to compare."}
     if data.ratios:
         summary, by_problem = data.summary, problem_ratios(data.ratios).loc[data.summary["optimizer"]]
@@ -79,13 +74,12 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
             "rates": pd.concat([table.assign(problem=name) for name, table in data.rates.items()], ignore_index=True),
             "profile": profile,
         }
-        write_tables(frames, folder / "tables", lambda _, table: table)
         order = summary["optimizer"].tolist()
         tables = {
             "The optimizers over all problems": readable_summary(summary),
             "Decades of good learning rates": readable_rates(data.rates, order),
         }
-        figures: dict[str, tuple[str, Callable[[], Figure]]] = {
+        figures = {
             "profile": (
                 "How often each optimizer is within a factor of the best one.",
                 partial(performance_profiles, profile, named=order[:NAMED]),
@@ -99,24 +93,21 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
                 partial(rate_ranges, data.rates, order=order),
             ),
         }
-        captions = save_figures(figures, folder / "figures", svg=svg)
     runs = _runs(data, folder)
     listed = "\n".join(f"- [{run['name']}]({run['link']}): {run['about']}" for run in runs)
-    markdown = render_short_markdown(data.title, sentences, captions, tables, f"## Problems\n\n{listed}")
-    write_text(folder / "report.md", markdown)
-    page = assemble_page(
+    return write_short_report(
+        folder,
         "suite.html.j2",
-        EMPTY_PAGE_SCRIPTS,
-        to_script_data({}),
-        title=text(data.title),
+        data.title,
+        sentences,
+        frames=frames,
+        tables=tables,
+        figures=figures,
+        svg=svg,
+        more=f"## Problems\n\n{listed}",
         description=text(data.description[:1].upper() + data.description[1:]),
-        sentences=[(text(about), text(sentence)) for about, sentence in sentences.items()],
-        tables=[(title, text_table(table)) for title, table in tables.items()],
-        figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
         runs=runs,
     )
-    write_text(folder / "report.html", page)
-    return folder / "report.html"
 
 
 def describe_suite(data: SuiteData) -> dict[str, str]:

@@ -158,7 +158,7 @@ def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
     for row in others:
         if row["rival"] == GRID:
             better = " It is the one to take." if row["verdict"] == "better" else ""
-            said = f"On fresh seeds the best choice of the grid {describe_rival(row, cost)}"
+            said = f"On fresh seeds the best choice of the grid {describe_rival(row, cost, several=False)}"
             sentences["Against the grid"] = f"{said}: {describe_choice(row)}.{better}"
     parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]
     if parts:

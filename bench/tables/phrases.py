@@ -125,10 +125,10 @@ def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> 
     return f"{missed}{COST_NAMES[name]} {describe_estimate(row, f'{prefix}{name}')}"
 
 
-def describe_rival(row: pd.Series, cost: str) -> str:
+def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:
     """Return how a rival compares with the best choice by a cost: "needs 2.5 [2.1, 2.9] times the samples".
 
-    The row is of a table as from `bench.tables.optimizer_comparison.compare_optimizers`.
+    The row is of a table as from `bench.tables.optimizer_comparison.compare_optimizers`, with `several` rivals or one.
     """
     is_loss = cost in LOSSES
     if row["verdict"] == "fails":
@@ -139,5 +139,5 @@ def describe_rival(row: pd.Series, cost: str) -> str:
         verb, what = "ends", "times as far above the lowest loss"
     remark = _REMARKS[row["verdict"]]
     if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
-        remark = " (but needs more than another)"
+        remark = " (but needs more than another)" if several else ""
     return f"{verb} {describe_ratio(row)} {what}{remark}"

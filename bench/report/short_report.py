@@ -1,0 +1,64 @@
+"""The report of a suite or a search: conclusions, figures and tables, as a page and as Markdown."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.plots.failures import skip_failed_figure
+from bench.plots.style import save
+from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
+from bench.system.atomic import write_text
+from bench.tables.formatting import text, to_markdown, write_tables
+from bench.tables.readable import text_table
+
+MAX_FIGURE_BYTES = 4_000_000
+
+# Captions, and the functions that draw.
+Figures = Mapping[str, tuple[str, Callable[[], Figure]]]
+
+
+def write_short_report(
+    folder: Path,
+    template: str,
+    title: str,
+    sentences: Mapping[str, str],
+    *,
+    frames: Mapping[str, pd.DataFrame],
+    tables: Mapping[str, pd.DataFrame],
+    figures: Figures,
+    svg: bool,
+    said_by_answer: Collection[str] = (),
+    more: str = "",
+    **context: Any,
+) -> Path:
+    """Write report.html, report.md, tables/ and figures/ to a folder, and return the page.
+
+    `frames` are written as files and `tables`, by their titles, into the report. The answer of the page says what the
+    sentences `said_by_answer` say. The Markdown ends with `more`, and the `context` is for the template of the page.
+    """
+    write_tables(frames, folder / "tables")
+    captions = {}
+    for name, (caption, draw) in figures.items():
+        with skip_failed_figure(f"the figure {name}"):
+            save(draw(), folder / "figures", name, svg=svg)
+            captions[name] = caption
+    said = {text(about): text(sentence) for about, sentence in sentences.items()}
+    parts = [f"# {text(title)}", "\n".join(f"- {about}: {sentence}" for about, sentence in said.items())]
+    parts += [f"![{caption}](figures/{name}.png)" for name, caption in captions.items()]
+    parts += [f"## {name}\n\n{to_markdown(table)}" for name, table in tables.items()]
+    write_text(folder / "report.md", "\n\n".join([*parts, *([more] if more else [])]) + "\n")
+    page = assemble_page(
+        template,
+        EMPTY_PAGE_SCRIPTS,
+        to_script_data({}),
+        title=text(title),
+        sentences=[(about, sentence) for about, sentence in said.items() if about not in said_by_answer],
+        tables=[(name, text_table(table)) for name, table in tables.items()],
+        figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
+        **context,
+    )
+    write_text(folder / "report.html", page)
+    return folder / "report.html"

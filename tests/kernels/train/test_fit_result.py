@@ -1,0 +1,33 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from kernels import Model
+from kernels.losses import make_loss
+from kernels.train.fit_result import mean_loss, metrics_on
+
+LINE = Model("a*x + b")
+PARAMS = np.array([3.0, 1.0])
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber(0.1)", "logistic"])
+def test_samples_for_the_test_are_evaluated_piece_by_piece(loss):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1_000_000)
+    y = 3 * x + 1 + rng.normal(size=x.size)
+    criterion, values = make_loss(loss), LINE.predict(PARAMS, x)
+    y = (y > 0).astype(float) if loss == "logistic" else y
+    if loss == "logistic":
+        expected = {"accuracy": np.mean((values > 0) == y)}
+    else:
+        squares = np.mean((values - y) ** 2)
+        expected = {"rmse": np.sqrt(squares), "r2": 1 - squares / np.var(y)}
+    tracemalloc.start()
+    found = {"loss": mean_loss(LINE, criterion, PARAMS, (x,), y)} | metrics_on(LINE, criterion, PARAMS, (x,), y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < x.nbytes / 2
+    if loss == "squared":
+        expected["loss"] = squares
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)
