@@ -7,6 +7,7 @@ from kernels.model.models import quadratic
 from tests.benchmarks.contestants import contestants
 
 PROBLEMS = {"quadratic": many(quadratic, 1024, 40), "exponential": many(exponential, 1024, 40)}
+MARKS = {"exponential": pytest.mark.measured_only}
 # PyTorch takes so long for every update that the time of a call by itself does not count.
 SHORT = {name: problem.part(epochs=1, samples=200) for name, problem in PROBLEMS.items()}
 
@@ -14,7 +15,7 @@ SHORT = {name: problem.part(epochs=1, samples=200) for name, problem in PROBLEMS
 @pytest.mark.parametrize(
     ("variant", "name"),
     [
-        pytest.param(variant, name, id=f"{variant.name}, {name}")
+        pytest.param(variant, name, id=f"{variant.name}, {name}", marks=MARKS.get(name, ()))
         for name, problem in PROBLEMS.items()
         for variant in contestants(problem, many=True)
     ],

@@ -23,7 +23,7 @@ def both(model, x, y, **settings):
 
 @pytest.mark.parametrize(("shuffle", "drop_last"), [(False, True), (True, False)], ids=["sequential", "shuffled"])
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 129, "full"])
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov(weight_decay=0.1)", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam(weight_decay=0.1)"])
 def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, shuffle, drop_last):
     settings = FIT | {"optimizer": optimizer, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
     expected, found = both(models.quadratic, *noisy, **settings)
@@ -46,16 +46,11 @@ def test_runs_that_grow_beyond_the_range_of_float32_diverge_alike(noisy, batch_s
     np.testing.assert_array_equal(bits(found.loss), bits(expected.loss))
 
 
-# Each of the two is a kernel to compile, so that all that there is to get wrong is in it.
-@pytest.mark.parametrize(
-    ("model", "loss", "optimizer"),
-    [(KINKS, "huber(0.5)", "momentum"), (models.quadratic, "squared", "adam")],
-    ids=["kinks", "adam"],
-)
 @pytest.mark.parametrize("batch_size", [1, 16, 300])
-def test_every_lane_has_the_bits_of_the_reference(noisy, model, loss, optimizer, batch_size):
+def test_every_lane_has_the_bits_of_the_reference(noisy, batch_size):
+    """A kernel with all that there is to get wrong: a model with every exact function, a loss, slots and a clock."""
     x, y = np.abs(noisy[0][:400]) + 0.1, noisy[1][:400]
-    some, together, alone = runs_of(model, x, y, loss, optimizer, batch_size, LANES + 6)
+    some, together, alone = runs_of(KINKS, x, y, "huber(0.5)", "adam", batch_size, LANES + 6)
     assert alone.status.tolist() == [0, 0, 0]
     np.testing.assert_array_equal(together.status[some], alone.status)
     np.testing.assert_array_equal(bits(together.params[some]), bits(alone.params))
@@ -166,8 +161,10 @@ def test_what_float32_has_not_is_known():
     ("settings", "reason"),
     [
         ({"dtype": "float16"}, r"^dtype must be one of float64, float32, not 'float16'$"),
-        ({"kernel": "fused-fma"}, "^kernel must be one of reference, fused, lanes with dtype 'float32', not 'fused-"),
-        ({"kernel": "fused-fma"}, "^kernel must be .* lanes with dtype 'float32', not 'fused-fma'$"),
+        (
+            {"kernel": "fused-fma"},
+            "^kernel must be one of reference, fused, lanes with dtype 'float32', not 'fused-fma'$",
+        ),
         ({"model": "a*exp(b*x)"}, "^dtype must be 'float64' for a model with exp, whose bits"),
         ({"loss": "logcosh"}, "^loss must be one of squared, huber, .* with dtype 'float32', not 'logcosh'$"),
         ({"optimizer": "asgd"}, "^optimizer must be one of sgd, .* with dtype 'float32', not 'asgd'$"),

@@ -11,7 +11,7 @@ import pytest
 
 from kernels import fit
 from kernels.base import cache
-from tests.drills.cache_flips import damaged_files
+from kernels.base.checksum import find_flaw
 from tests.drills.flips import flip
 from tests.support.constants import HANG
 from tests.support.short_kernel import USE_SHORT_KERNELS
@@ -79,8 +79,12 @@ def test_nor_does_it_compile_a_whole_kernel(python):
     assert second == {"params": params.tolist(), "compiled": 0, "sympy": False, "warnings": []}
 
 
+def damaged_files(folder):
+    """The files of a cache that are not what was written."""
+    return [path.name for path in sorted(folder.iterdir()) if find_flaw(path.read_bytes(), path.name.encode())]
+
+
 def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, python, tmp_path):
-    """The drill of flips in the cache in its short form."""
     folder, first = filled
     copy, rng = shutil.copytree(folder, tmp_path / "copy"), np.random.default_rng(0)
     for file in copy.iterdir():

@@ -160,15 +160,3 @@ def test_the_frame_has_a_row_per_mark():
     # The rate of the update that led there: 0.1 in the first epoch, half of it in the second and third.
     by_update = np.repeat([0.1, 0.05, 0.05, 0.025], 7)
     assert frame["lr"].tolist()[1:] == by_update[run.updates[1:] - 1].tolist()
-
-
-def test_slices_may_end_at_any_mark(monkeypatch):
-    from kernels.train import slices
-
-    expected = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=3, shuffle=True, record=1)
-    monkeypatch.setattr(slices, "FIRST_SLICE", 1)
-    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
-    parts = []
-    sliced = fit(models.quadratic, X, Y, init=[0, 0, 0], epochs=3, shuffle=True, record=1, callback=parts.append)
-    assert [len(part.loss) for part in parts] == list(range(2, 3 * 61 + 2))
-    np.testing.assert_array_equal(sliced.trajectory, expected.trajectory)

@@ -89,6 +89,7 @@ def test_optimizers(optimizer, by_run, batch):
         {"model": "mlp(3, relu)"},
         {"model": "mlp(3, relu)", "batch": 9, "shuffle": True},
         {"loss": "hinge"},
+        {"loss": "hinge", "batch": 16},
         {"dtype": "float32"},
         {"dtype": "float32", "batch": 8},
         {"patience": 1.0},

@@ -215,5 +215,6 @@ def test_the_sympy_form_has_the_symbols_of_the_model():
     f, params, inputs = models.plane.sympy()
     assert [symbol.name for symbol in params] == ["a", "b", "c"]
     assert [symbol.name for symbol in inputs] == ["x1", "x2"]
-    assert f.free_symbols == {*params, *inputs}
+    a, b, c, x1, x2 = *params, *inputs
+    assert f == a * x1 + b * x2 + c
     assert all(symbol.is_real for symbol in f.free_symbols)

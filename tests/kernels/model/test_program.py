@@ -5,13 +5,12 @@ import re
 
 import numpy as np
 import pytest
-import sympy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernels import Model, models
 from kernels.base import cache
-from kernels.model import derive, functions, program_cache
+from kernels.model import derive, program_cache
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import names, parse
 from kernels.model.program import EXACT, OPERANDS, Program
@@ -55,23 +54,6 @@ def test_derivatives_are_those_of_a_complex_step(text):
     for k, derivative in enumerate(derivatives):
         residual, _ = values_of(model, theta + 1e-30j * np.eye(theta.size)[k], x, y)
         np.testing.assert_allclose(derivative, residual.imag / 1e-30, rtol=1e-11)
-
-
-def by_size(a, b, u, v):
-    return np.where(a < b, u, np.where(a > b, v, (u + v) / 2))
-
-
-OF_NUMPY = functions.FUNCTIONS | {"absolute": np.abs, "sign": np.sign, "relu": ONE_ARGUMENT["relu"], "by_size": by_size}
-
-
-@pytest.mark.parametrize("model", [*map(Model, TEXTS), models.plane], ids=lambda model: model.expression)
-def test_everything_is_what_sympy_says(model):
-    theta, x, y = samples(model)
-    f, params, inputs = model.sympy()
-    residual, derivatives = values_of(model, theta, x, y)
-    for formula, ours in zip([f, *(sympy.diff(f, p) for p in params)], [residual + y, *derivatives], strict=True):
-        function = sympy.lambdify([*params, *inputs], formula, [OF_NUMPY, "numpy"])
-        np.testing.assert_allclose(ours, function(*theta, *x) * np.ones_like(y), rtol=1e-11, atol=1e-13)
 
 
 def test_every_function_is_among_the_texts():
@@ -360,33 +342,6 @@ def test_whatever_sympy_raises_becomes_one_line(monkeypatch, forgotten, error):
     assert not [*forgotten.iterdir()]
 
 
-ODD = st.sampled_from([*"aabbcxx", "0", "3.5", "1e17", "1e-300", "(a - a)", "(0*x)", "sin(0*x)", "arctan(c - c)"])
-
-
-def odd(inner):
-    return st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map("({0[0]}) {0[1]} ({0[2]})".format),
-        st.tuples(st.sampled_from([*ONE_ARGUMENT, "-"]), inner).map("{0[0]}({0[1]})".format),
-    )
-
-
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(st.recursive(ODD, odd, max_leaves=8))
-@example("a*x + b**sin(0*x)")
-@example("a**arcsin(0/x)")
-@example("(tanh(a) - sqrt((x - a) + (1e17 - a))) - (-((3 + 0.5) + (c - c))/arctan(a - a))")
-def test_a_model_has_a_program_or_is_refused_in_one_line(text):
-    try:
-        model = Model(text)
-        model.program  # noqa: B018 (derived here)
-    except ValueError as refused:
-        assert len(str(refused).splitlines()) == 1  # noqa: PT017
-        return
-    with np.errstate(all="ignore"):
-        _, derivatives = values_of(model, np.linspace(0.5, 1, len(model.params)), np.ones((1, 3)), np.zeros(3))
-    assert derivatives.shape == (len(model.params), 3)
-
-
 WORDS = st.sampled_from([*"abx", "x", "1e300", "0", "64", "1/3", "-1", "1e15", "(x - x)"])
 
 
@@ -400,8 +355,9 @@ def wild(inner):
     )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.recursive(WORDS, wild, max_leaves=25))
+@example("(tanh(a) - sqrt((x - a) + (1e17 - a))) - (-((3 + 0.5) + (c - c))/arctan(a - a))")
 def test_any_text_ends_in_a_program_or_in_one_line(text):
     try:
         tree = parse(text)

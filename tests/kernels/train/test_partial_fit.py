@@ -18,12 +18,13 @@ CLASSES = np.arange(30.0) % 3
 @pytest.mark.parametrize(
     ("model", "loss", "optimizer", "batch_size", "shuffle"),
     [
-        (make_model("w @ x + b", NAMES), "squared", "averaged(sgd)", 8, "blocks(size=9, buffer=20)"),
+        (make_model("w @ x + b", NAMES), "squared", "sgd", 8, "blocks(size=9, buffer=20)"),
+        (make_model("w @ x + b", NAMES), "squared", "averaged(polyak)", 8, True),
         (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 1, True),
         (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 7, False),
-        (make_model("mlp(4)", NAMES).with_classes(3), "softmax", "adam", 7, True),
+        (make_model("mlp(4)", NAMES).with_classes(3), "softmax", "sgd", 7, True),
     ],
-    ids=["in blocks", "classes", "in batches", "hidden layer"],
+    ids=["in blocks", "with memory", "classes", "in batches", "hidden layer"],
 )
 def test_models_with_vectors_have_the_bits_of_fit(model, loss, optimizer, batch_size, shuffle, kernel):
     settings = {"optimizer": optimizer, "loss": loss, "batch_size": batch_size, "shuffle": shuffle, "kernel": kernel}
