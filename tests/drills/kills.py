@@ -29,7 +29,6 @@ import pandas as pd
 from bench import load_run, load_tuning
 from bench.store.tuning import is_tuning_folder
 from tests.drills.flips import STUDY, what_is_read, write_study
-from tests.drills.imports import heed_signals
 
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILLED, INTERRUPTED, DONE, OTHER = OUTCOMES = ("killed", "its exit code", "came too late", "another end")
@@ -38,6 +37,13 @@ COMMANDS = {"run": [], "tune": ["--epochs", "300", "--trials", "150", "--optimiz
 # Tables of a run's evidence that hold times, and that of the journal's checksum: it covers dates.
 MEASURED = {"check", "costs", "speed", "speed_rounds", "times", "journal"}
 LONGER = STUDY.replace("epochs = 6, target = 0.02", "epochs = 20_000").replace("[0, 1]", "[0, 1, 2, 3, 4, 5, 6, 7]")
+
+
+def heed_signals():
+    """Undo what a shell does to a program in the background: it ignores Ctrl-C, and so does all that it starts."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def import_everything():

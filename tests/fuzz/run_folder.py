@@ -25,22 +25,9 @@ grid.seed = [0, 1]
 grid.init.near = [0.0, 0.0, 0.0]
 run = { epochs = 4, target = 0.02, kernel = "reference", confirm = 0 }
 """
-PIECES = [
-    b"\0",
-    b'"',
-    b"{",
-    b"}",
-    b"[" * 200,
-    b"null",
-    b"1e999",
-    b"PAR1",
-    b"sgdbench-sha256-",
-    b"\xff\xff\xff\x7f",
-    b"\x80" * 8,
-    b"config_id",
-]
-PIECES += [b"param_a", b"start_a", b"DOUBLE", b"lr", b"-1", b"\x00\x00\x00\x80", b'"format": "4"', b", ", b"../"]
-PIECES += [b"\n"]
+PIECES = [b"\0", b'"', b"{", b"}", b"[" * 200, b"null", b"1e999", b"PAR1", b"sgdbench-sha256-", b"\xff\xff\xff\x7f"]
+PIECES += [b"\x80" * 8, b"config_id", b"param_a", b"start_a", b"DOUBLE", b"lr", b"-1", b"\x00\x00\x00\x80"]
+PIECES += [b'"format": "4"', b", ", b"../", b"\n"]
 
 
 def make_target(place):

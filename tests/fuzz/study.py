@@ -39,46 +39,11 @@ trials = 100
 sampler = "cmaes"
 """
 SHORT = 'name = "q"\nmodel.expression = "linear"\ndata.builtin = "quadratic"\ngrid.lr = [1e-3, 0.5]\n'
-PIECES = [
-    "[grid]\n",
-    "\nseed = ",
-    "lr = ",
-    '"log:1e-300:1e300:99999"',
-    '"lin:0:1:2"',
-    "1e400",
-    "nan",
-    "-inf",
-    "-1",
-    "true",
-    "[]",
-    "{}",
-]
-PIECES += [
-    "[[1]]",
-    "1979-05-27T07:32:00Z",
-    '""',
-    "'''",
-    "9" * 25,
-    "0x7fffffffffffffff",
-    '"polynomial(28)"',
-    "\n[run]\n",
-    "epochs = ",
-]
-PIECES += [
-    '"uniform:-5:5:99999999"',
-    '"adam(0.9, 0.9"',
-    '"lookahead(lookahead(sgd))"',
-    "a." * 40,
-    "[" * 99,
-    "\u00e9",
-    "\\u0000",
-    "#",
-    "[tune]\n",
-    "log1m:0.5:1",
-    "lin:-1e308:1e308",
-    "logint:0:9",
-    '"momentum(int:0:1)"',
-]
+PIECES = ["[grid]\n", "\nseed = ", "lr = ", '"log:1e-300:1e300:99999"', '"lin:0:1:2"', "1e400", "nan", "-inf", "-1"]
+PIECES += ["true", "[]", "{}", "[[1]]", "1979-05-27T07:32:00Z", '""', "'''", "9" * 25, "0x7fffffffffffffff"]
+PIECES += ['"polynomial(28)"', "\n[run]\n", "epochs = ", '"uniform:-5:5:99999999"', '"adam(0.9, 0.9"']
+PIECES += ['"lookahead(lookahead(sgd))"', "a." * 40, "[" * 99, "\u00e9", "\\u0000", "#", "[tune]\n", "log1m:0.5:1"]
+PIECES += ["lin:-1e308:1e308", "logint:0:9", '"momentum(int:0:1)"']
 
 
 def make_target(place):

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 
-from kernels import fit
 from kernels.base import cache
 from kernels.base.checksum import find_flaw
 from tests.drills.flips import flip
@@ -17,7 +16,7 @@ from tests.support.constants import HANG
 from tests.support.short_kernel import USE_SHORT_KERNELS
 
 # Trains a model; prints how it went as JSON.
-WHOLE_CHILD = """
+TRAIN = """
 import json, sys, warnings
 from numba.core import event
 with event.install_recorder("numba:compile") as compilations, warnings.catch_warnings(record=True) as caught:
@@ -32,7 +31,7 @@ print(json.dumps({
     "warnings": [f"{one.category.__name__}: {one.message}" for one in caught],
 }))
 """
-CHILD = USE_SHORT_KERNELS + WHOLE_CHILD
+CHILD = USE_SHORT_KERNELS + TRAIN
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +69,6 @@ def test_a_second_process_compiles_nothing_and_imports_no_sympy(filled, python):
     second = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(folder)))
     assert first["sympy"]
     assert second == first | {"compiled": 0, "sympy": False}
-
-
-def test_nor_does_it_compile_a_whole_kernel(python):
-    x = [i / 50 for i in range(100)]
-    params = fit("a*x**2 + b*x + c", x, x, batch_size=9).params
-    second = json.loads(python(WHOLE_CHILD.replace("a*x + b*x**3", "a*x**2 + b*x + c")))
-    assert second == {"params": params.tolist(), "compiled": 0, "sympy": False, "warnings": []}
 
 
 def damaged_files(folder):

@@ -47,18 +47,7 @@ def test_parse_keeps_whole_numbers_and_floats_apart():
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "",
-        "1",
-        "1 + 1",
-        "a.b(1)",
-        "a(1)(2)",
-        "lambda: 1",
-        "a(",
-        "a\0",
-        "(" * 200,
-        None,
-    ],
+    ["", "1", "1 + 1", "a.b(1)", "a(1)(2)", "lambda: 1", "a(", "a\0", "(" * 200, None],
 )
 def test_other_forms_are_refused(text):
     with pytest.raises(ValueError, match=r"^thing .*the form name or name\(options\)"):
@@ -67,18 +56,7 @@ def test_other_forms_are_refused(text):
 
 @pytest.mark.parametrize(
     "argument",
-    [
-        "'text'",
-        "x",
-        "True",
-        "None",
-        "1e999",
-        "1 + 1",
-        "[[1]]",
-        "{1}",
-        "f(1)",
-        "*[1]",
-    ],
+    ["'text'", "x", "True", "None", "1e999", "1 + 1", "[[1]]", "{1}", "f(1)", "*[1]"],
 )
 def test_options_are_numbers_or_lists_of_numbers(argument):
     for text in (f"f({argument})", f"f(x={argument})"):
