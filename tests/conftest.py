@@ -35,6 +35,7 @@ if CACHE:
 
 # The files that take longest, from the longest on.
 LONGEST = [
+    "kernels/loops/test_network",
     "test_browser",
     "bench/test_held_out",
     "kernels/test_equality",

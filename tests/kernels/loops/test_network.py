@@ -18,7 +18,7 @@ RUNS = 3
 ARRAYS = ("params", "memory", "losses", "status", "marks", "validation_losses", "lowest")
 
 
-def trained(kernels, *, size, n=40, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, **given):
+def trained(kernels, *, size, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, **given):
     """Return the runs of each kernel, from the same random starts with different rates."""
     given = {"shuffle": False, "dtype": "float64", "patience": np.inf, "by_run": False} | given
     rng = np.random.default_rng(size)
