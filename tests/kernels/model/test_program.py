@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import Model, models
@@ -299,6 +299,7 @@ ATTACKS = {
     # Questions whether something is complex, on which sympy spends time exponential in the depth
     "complex": "b*tanh(" + nested("(#)**63*x + a", 4, "arcsin(a*x)") + ")**3",
     "complex quotient": "b*tanh(" + nested("(#+b)**63/(a*log(b+x))", 3, "arcsin(a*x)") + ")**63",
+    "lost zero": "(tanh(a) - sqrt((x - a) + (1e17 - a))) - (-((3 + 0.5) + (c - c))/arctan(a - a))",
     # Breadth: each of 140 factors is left out once
     "product": "*".join("(" + "*".join(f"(a+{i})" for i in half) + ")" for half in (range(70), range(70, 130))),
     "many parameters": "*".join(f"({p}+x)*({p}-x)*({p}*x+1)" for p in "abcdefghijklmnopqrstuvwyz"),
@@ -357,7 +358,6 @@ def wild(inner):
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.recursive(WORDS, wild, max_leaves=25))
-@example("(tanh(a) - sqrt((x - a) + (1e17 - a))) - (-((3 + 0.5) + (c - c))/arctan(a - a))")
 def test_any_text_ends_in_a_program_or_in_one_line(text):
     try:
         tree = parse(text)
