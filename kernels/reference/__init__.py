@@ -1,7 +1,8 @@
 """The slow twin: the same training in plain NumPy, written to be read and believed.
 
 It defines the results of the kernels. It shares with them the model's program, the loss and the update rule, which are
-tested against complex steps, finite differences and torch; the loops, the order of the samples and the sums are its own.
+tested against complex steps, finite differences and torch; the loops, the order of the samples and the sums are its
+own.
 
 It computes with the type of the samples, float64 or float32. In float32 the options and the clock are numbers of double
 precision that are rounded where they meet one of float32 (`kernels.base.weak_scalars`), and so is 1/size.
