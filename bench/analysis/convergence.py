@@ -97,8 +97,11 @@ def theory_tables(
             tried = np.unique(runs["rate"])
             for rate, moduli in zip(tried, eigenvalue_moduli(derivatives, tried, batch_size, **about), strict=True):
                 excess = losses[runs.index[runs["rate"] == rate]] - solution.loss
-                if measured := _measure_rates(excess, solution.smallest, moduli):
-                    rates.append((*choice, rate, len(measured), moduli[0], np.median(measured)))
+                settled = _settling_time(moduli)
+                measured = np.array([_measure_rate(run, solution.smallest, *settled) for run in excess])
+                measured = measured[~np.isnan(measured)]
+                if measured.size:
+                    rates.append((*choice, rate, measured.size, moduli[0], np.median(measured)))
     return TheoryTables(
         pd.DataFrame(edges, columns=[*CHOICE, *EDGES]).astype(EDGES),
         pd.DataFrame(rates, columns=[*CHOICE, *RATES]).astype(RATES),
@@ -212,13 +215,6 @@ def _settling_time(moduli: Floats) -> tuple[float, int]:
     with np.errstate(all="ignore"):
         begin = np.log(NEGLIGIBLE) / (2 * np.log(following / moduli[0]))
     return (float(begin) if begin >= 0 else np.inf), MIN_EPOCHS if alike == 1 else MIN_EPOCHS_OF_WAVES
-
-
-def _measure_rates(excess: Floats, smallest: float, moduli: Floats) -> list[float]:
-    """Return the factors of the runs, the rows of `excess`, in which it could be measured."""
-    begin, fewest = _settling_time(moduli)
-    measured = [_measure_rate(run, smallest, begin, fewest) for run in excess]
-    return [rate for rate in measured if not np.isnan(rate)]
 
 
 def _measure_rate(excess: Floats, smallest: float, begin: float, fewest: int) -> float:

@@ -43,17 +43,15 @@ class History(NamedTuple):
         all), `commit`, `date`, `seconds`, `relative` (to the baseline, the benchmark's first level) and `level` (where
         it is at that commit without the noise, relative too).
     benchmarks : DataFrame
-        One row for each benchmark and machine: the number of `commits`, `baseline_seconds`, `newest_seconds`, their
-        `ratio`, the number of `steps`, and a `note`.
+        One row for each benchmark and machine, with a `note`.
     steps : DataFrame
         One row for each step: the `place`, the `step` ("last commit before..first after"), `date`, `ratio` with its 95
         % interval from `low` to `high`, `gated` (whether it is its series' last, and that was measured at the newest
         commit), and a `note` on what else has changed.
     needed : int
         The number of commits without which no step can be found.
-    summary : str
-    notes : list of (str, str)
-        What there is to be said besides: what a sentence is about, and the sentence.
+    summary, notes : str, list of (str, str)
+        What there is to be said: in one sentence, and besides, by its subject.
     """
 
     points: pd.DataFrame

@@ -37,7 +37,8 @@ def contours(
     `loss` takes parameters, shape (k, P), to losses, shape (k,). Each path has the parameters at some marks, shape
     (marks, P); values that are not finite are left out.
     """
-    finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in _to_arrays(paths).items()}
+    arrays = {name: np.asarray(path, dtype=float) for name, path in paths.items()}
+    finite = {name: path[np.isfinite(path).all(axis=1)] for name, path in arrays.items()}
     moving = {name: path for name, path in finite.items() if len(path) > 1 and np.ptp(path, axis=0).any()}
     if not moving or len(names) < 2:
         return empty_figure("No path over the loss to show: it requires two parameters and a run of two epochs.")
@@ -82,10 +83,6 @@ def contours(
         len(moving) < len(paths) and f"{len(moving)} of {len(paths)} runs: the others do not move.",
     )
     return figure
-
-
-def _to_arrays(paths: Mapping[str, ArrayLike]) -> dict[str, Floats]:
-    return {name: np.asarray(path, dtype=float) for name, path in paths.items()}
 
 
 def _panel_grid(path: Floats) -> Floats:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bench.plots.choices import spread_evenly
 from bench.report.packing import codes_by_value, pack, pack_counts, shrink_codes, to_float32
@@ -86,17 +85,15 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) ->
     own = paths.iloc[order]
     numbers = own[["loss", *(f"param_{name}" for name in run_data.result.model.params)]].to_numpy(np.float32)
     return {
-        "codes": {name: pack(shrink_codes(_lookup(runs[name], codes[name]))) for name in settings},
+        "codes": {
+            name: pack(shrink_codes(runs[name].astype(object).map(codes[name]).to_numpy(np.int64))) for name in settings
+        },
         "status": pack(np.array([STATUS.index(status) for status in runs["status"]], np.uint8)),
         "counts": pack(shrink_codes(np.bincount(run_of_mark[order], minlength=len(runs)))),
         "marks": pack_counts(own["samples"].to_numpy(np.int64)),
         "numbers": pack(numbers),
         "left_out": _describe_left_out(run_data, runs, len(own)),
     }
-
-
-def _lookup(column: pd.Series, codes: dict[Any, int]) -> NDArray[np.int64]:
-    return np.array([codes[value] for value in column.tolist()], np.int64)
 
 
 def _describe_left_out(run_data: RunData, runs: pd.DataFrame, shown: int) -> str:

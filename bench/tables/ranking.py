@@ -65,13 +65,10 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
     Parameters
     ----------
     frame : DataFrame
-        Runs as the module describes them. Costs to the target need `samples_to_target` and `updates_to_target`, missing
-        where it was not reached; seconds need `seconds_per_update`, the same for all runs of a choice, and the ends of
-        its interval, `seconds_per_update_low` and `seconds_per_update_high`.
+        Runs as the module describes them.
     cost : str
-        The cost that choices are ranked by: "samples", "updates", "seconds", "final_loss" or "validation_loss", that on
-        held-out samples. Where no run reached a target it is the loss on held-out samples, if there are any, and else
-        "final_loss".
+        "samples", "updates", "seconds", "final_loss" or "validation_loss", that on held-out samples. Where no run
+        reached a target it is the loss on held-out samples, if there are any, and else "final_loss".
     floor : float
         The loss below which differences are rounding, as from `run_costs.loss_floor`. The default is right for targets
         whose mean square is about 1.
@@ -79,24 +76,9 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
     Returns
     -------
     DataFrame
-        One row per choice, best first:
-
-        - the settings of the choice (`run_costs.choice_columns`);
-        - `runs`, and how many of them `converged` and `diverged`;
-        - `success`, the share of successful runs, with Wilson's interval: those that reached the target or, for losses,
-          ended at a finite one;
-        - `samples`, `updates` and `seconds` to the target, `final_loss` and, if the frame has it, `validation_loss`:
-          medians over all runs, in which failed runs are infinite. They are missing if no run of the frame reached a
-          target, or the frame lacks a column;
-        - `_low` and `_high` of each of them, the ends of its interval; missing for fewer than five runs, which bound no
-          median at 95 % (`intervals.median_interval`). Those of seconds multiply the ends for updates and for the
-          seconds per update, and are rather too wide;
-        - `ratio`, how many times the cost of the first row, compared run by run;
-        - `tied`, true for the first row and those indistinguishable from it; false everywhere if no run succeeded;
-        - `recommended`, true in one row, or in none if no run succeeded, and `reason`, why that row is recommended.
-
-        The intervals take runs for independent of each other. With few starts and many seeds for each, they hold for
-        these starts.
+        One row per choice, best first: the settings of the choice; the columns of `summarize`; `ratio`, how many times
+        the cost of the first row, compared run by run; `tied`, false everywhere if no run succeeded; `recommended`,
+        true in one row, or in none if no run succeeded, and `reason`, why that row is recommended.
 
     Raises
     ------
@@ -134,8 +116,13 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
 def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
     """Reduce the runs of each choice to counts, success and medians, with their intervals.
 
-    Returns one row per choice, with the columns of `ranking` up to `validation_loss_high`. A run is a success if its
-    `cost` is finite.
+    Columns are `runs`, and how many of them `converged` and `diverged`; `success`, the share of runs whose `cost` is
+    finite, with Wilson's interval; `samples`, `updates` and `seconds` to the target, `final_loss` and, if the frame has
+    it, `validation_loss`: medians over all runs, in which failed runs are infinite. They are missing if no run reached
+    a target, or the frame lacks a column. `_low` and `_high` of each of them are the ends of its interval, missing for
+    fewer than five runs, which bound no median at 95 % (`intervals.median_interval`). Those of seconds multiply the
+    ends for updates and for the seconds per update, and are rather too wide. Intervals take runs for independent of
+    each other: with few starts and many seeds for each, they hold for these starts.
     """
     made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
     low, high = wilson_interval(successes, made)

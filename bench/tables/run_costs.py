@@ -42,22 +42,20 @@ ROUNDINGS = 64
 
 @dataclass(frozen=True, eq=False)
 class RunCosts:
-    """The runs of a frame by choice and by start and seed.
+    """The runs of a frame by choice and by start and seed; matrices have the shape (choices, pairs).
 
     Attributes
     ----------
     choices : DataFrame
         The settings of each choice, in the order in which they first occur in the frame.
-    made, converged, diverged : array of bool, shape (choices, pairs)
+    made, converged, diverged : array of bool
         Whether there is such a run, whether it reached the target, and whether it diverged.
-    costs : dict of str to array, shape (choices, pairs)
+    costs : dict of str to array
         Those of `COSTS` that the frame has. Infinite for a run that failed, NaN for one that was not made. A run fails
         if it does not reach the target or, for losses, if it diverged or its loss is not finite.
-    seconds_per_update : array, shape (choices,)
-        NaN where it is not known.
-    timing_errors : tuple of array, shape (choices,)
-        The ends of the interval of the seconds per update as multiples of it; 1 where they are not known.
-    excess : array, shape (choices, pairs), or None
+    seconds_per_update, timing_errors : array, shape (choices,), and a pair of them
+        NaN where they are not known, and the ends of their interval as multiples, 1 where there is none.
+    excess : array, or None
         The final losses less the lowest, where the frame has them: see `bench.tables.excess`.
     """
 
