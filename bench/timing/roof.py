@@ -74,7 +74,7 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
         width, registers = vector_registers()
         losses = not takes_factor(kernel, problem.model, make_loss(problem.loss), problem.epochs + 1)
         sections = count_sections(problem, fma=kind.fma, losses=losses)
-        if has_estimates(kernel) and any(SLOW.keys() & counts for counts, _ in sections):
+        if any(shares_divisions(kernel, counts) for counts, _ in sections):
             raise UnavailableError("divisions and square roots are shared between the divider and other units")
         loops = [independent(counts, turns * problem.runs // width, registers) for counts, turns in sections]
         return compile_loops(loops, width, registers, fma=kind.fma)
@@ -83,9 +83,10 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
     return compile_loops([dependent(longest_chain(problem, fma=kind.fma), problem.updates)], 1, 1, fma=kind.fma)
 
 
-def has_estimates(kernel: str) -> bool:
-    """Return whether a kernel makes some of its quotients and roots in other ways than the processor's divider."""
-    return KERNELS[kernel].width > 1 and KERNELS[kernel].fma and doubles_in_register() == REGISTER
+def shares_divisions(kernel: str, operations: Counter[str]) -> bool:
+    """Return whether lanes make some of the quotients and roots in other ways than by the divider."""
+    found = SLOW.keys() & operations
+    return doubles_in_register() == REGISTER and (bool(found) if KERNELS[kernel].fma else found == SLOW.keys())
 
 
 def vector_registers() -> tuple[int, int]:

@@ -10,8 +10,9 @@ WIDTH = 32
 
 def _on_lanes(u, v, out):
     for i in range(0, u.size, WIDTH):
-        write_lane(read_lane(u, i, WIDTH) / read_lane(v, i, WIDTH), out[0], i)
+        # Exact quotients are made in another way where there are roots before them.
         write_lane(np.sqrt(read_lane(u, i, WIDTH)), out[1], i)
+        write_lane(read_lane(u, i, WIDTH) / read_lane(v, i, WIDTH), out[0], i)
 
 
 FUNCTIONS = {"exact": njit(error_model="numpy")(_on_lanes)}
