@@ -240,6 +240,19 @@ def sgdbench(monkeypatch, capsys, tmp_path, _short_measurements):
 
 
 @pytest.fixture
+def no_report(monkeypatch):
+    """A run ends with its verdict: what is measured and drawn after it takes seconds, and has tests of its own."""
+    from bench.commands.console import print_place
+
+    def say_place(trained, stages, **asked):
+        print_place("Report", trained.result.run.folder / "report.md")
+        return True
+
+    monkeypatch.setattr("bench.commands.measure.measure_and_report", say_place)
+    monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
+
+
+@pytest.fixture
 def pytester_run():
     """Run the benchmarks of a folder, measured, in another process; returns what is printed."""
 

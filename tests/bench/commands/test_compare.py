@@ -1,9 +1,6 @@
 """Comparing A and B: what is read, what is past a gate, and how it is said."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -65,11 +62,6 @@ def test_the_ratio_is_that_of_b_to_a_and_above_1_where_b_is_slower():
     assert row["ratio"] == pytest.approx(1.2)
     assert 1.1 < row["low"] < 1.2 < row["high"] < 1.3
     assert (row["A_seconds"], row["B_seconds"]) == pytest.approx((1.0, 1.2), rel=0.01)
-
-
-def test_the_two_need_not_have_as_many_rounds():
-    row = times({"row": Sample.of(WOBBLE)}, {"row": Sample.of(WOBBLE[:17])}).iloc[0]
-    assert row["low"] < 1 < row["high"]
 
 
 @pytest.mark.parametrize(
@@ -217,17 +209,10 @@ def test_gates_are_read_and_an_option_takes_the_place_of_the_default(tmp_path):
     ("content", "words"),
     [
         ("[gates]\nx = 0", "gates.x must be a positive finite ratio such as 1.05, not 0.0"),
-        ("[gates]\nx = -1.0", "gates.x must be a positive finite ratio such as 1.05, not -1.0"),
         ("[gates]\nx = nan", "gates.x must be"),
-        ("[gates]\nx = inf", "gates.x must be a positive finite ratio such as 1.05, not inf"),
-        ("[gates]\nx = true", "gates.x must be a positive finite ratio such as 1.05, not True"),
-        ('[gates]\nx = "1.05"', "gates.x must be a positive finite ratio such as 1.05, not '1.05'"),
         ("[gates]\nx.y = 1.0", "gates.x must be a positive finite ratio such as 1.05, not {'y': 1.0}"),
-        ("", "accepted is one table [gates]"),
-        ("gates = 1", "accepted is one table [gates]"),
         ("[gates]\n[gate]\nx = 1", "accepted is one table [gates]"),
         ("[gates", "is not valid TOML"),
-        ("x = 1\nx = 2", "is not valid TOML"),
         (b"\xff", "is not valid TOML"),
         pytest.param("[gates]\nx = " + 5000 * "[", "nested too deeply", id="deep"),
     ],
@@ -250,7 +235,7 @@ def test_only_regular_files_are_read(tmp_path):
             read_benchmarks(path)
 
 
-@pytest.mark.parametrize("gate", [0, -1, np.inf, np.nan])
+@pytest.mark.parametrize("gate", [0, np.nan])
 def test_a_gate_is_a_positive_finite_ratio(gate):
     with pytest.raises(ValueError, match="--gate must be a positive finite ratio"):
         load_gates(gate, None)
@@ -370,47 +355,21 @@ def test_json_has_every_row_and_null_for_what_is_missing(sgdbench, tmp_path):
     assert {"about": "A", "says": "a.json"} in told["notes"]
 
 
-def test_what_pytest_benchmark_really_writes(sgdbench, tmp_path):
-    (tmp_path / "test_it.py").write_text("def test_sum(benchmark):\n    benchmark(sum, [1, 2])\n")
-    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_it.py"]
-    options = ["--benchmark-max-time=0.01", "--benchmark-json=a.json", "--benchmark-save=b", "--benchmark-storage=s"]
-    # A worker of pytest-xdist measures nothing, and this process may be one.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    subprocess.run([*pytest_run, *options], cwd=tmp_path, check=True, capture_output=True, env=environment)
-    (saved,) = (tmp_path / "s").rglob("*_b.json")
-    samples, machine = read_benchmarks(tmp_path / "a.json")
-    own = json.loads((tmp_path / "a.json").read_text())
-    assert list(samples) == ["test_it.py::test_sum"]
-    assert samples["test_it.py::test_sum"].seconds.tolist() == own["benchmarks"][0]["stats"]["data"]
-    assert machine["node"] == own["machine_info"]["node"]
-    assert machine["python"] == "{}.{}.{}".format(*sys.version_info[:3])
-    assert read_benchmarks(saved)[0]["test_it.py::test_sum"].seconds.size == 0
-    code, out, _ = sgdbench("compare", "a.json", "a.json", "--gate", "1.05")
-    assert code == 0
-    assert "test_it.py::test_sum" in out
-
-
 GOOD = {"name": "row", "stats": {"median": 1.0}}
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "Invalid JSON"),
         ('{"benchmarks": [', "Invalid JSON"),
-        ("\xff", "Invalid JSON"),
         pytest.param(100_000 * "[", "Invalid JSON", id="deep"),
         ("[]", "must be"),
-        ("{}", "benchmarks Field required"),
-        (json.dumps({"benchmarks": [{"name": "x"}]}), "benchmarks.0.stats Field required"),
         (
             json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 0}}]}),
             "benchmarks.0.stats.median must be greater",
         ),
-        (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": np.nan}}]}), "benchmarks.0.stats.median must be"),
         (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 1, "data": [1, -1]}}]}), "stats.data.1 must be"),
         (json.dumps({"benchmarks": [GOOD, GOOD]}), "two benchmarks called 'row'"),
-        (json.dumps({"benchmarks": []}), "have nothing in common"),
         (json.dumps({"benchmarks": [GOOD | {"name": "other"}]}), "Only in A: t.py::same"),
     ],
 )
@@ -474,7 +433,7 @@ def test_what_sgdbench_speed_writes_can_be_compared(sgdbench, tmp_path):
     assert "Verdict: 1 of 1 row is slower than the gate 1.05: fused (2, " in out
 
 
-@pytest.mark.parametrize("name", ["speed.parquet", "speed_rounds.parquet"])
+@pytest.mark.parametrize("name", ["speed_rounds.parquet"])
 def test_damaged_and_foreign_tables_are_refused_in_a_line(name, sgdbench, tmp_path):
     for folder in ("before", "after"):
         (tmp_path / folder).mkdir()
@@ -566,24 +525,17 @@ def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
     ("args", "words"),
     [
         (["fusde", "fused"], "'fusde' is not a variant, results folder or JSON file (did you mean 'fused'?)"),
-        (["c ", "fused"], "(did you mean 'C'?)"),
         (["fused", "nothing-like-it"], "'nothing-like-it' is not a variant, results folder or JSON file; variants are"),
-        (["fused", "."], "'.' is not a variant"),
         (["fused", "fused"], "both the variant 'fused'"),
         (["fused", "a.json"], "A, fused, is a variant and B, a.json, is a file of pytest-benchmark"),
         (["a.json", "RUN"], "B, RUN, is the folder of a run: both must be of the same kind"),
         (["none.json", "a.json"], "none.json: No such file"),
         (["a.json", "b.json", "--optimizer", "adam"], "--optimizer is for two variants"),
-        (["a.json", "b.json", "--shuffle"], "--shuffle is for two variants"),
         (["a.json", "b.json", "--markdown", "--json"], "give one of them"),
-        (["a.json", "b.json", "--gate", "0"], "--gate must be a positive finite ratio"),
-        (["a.json", "b.json", "--tolerances", "none.toml"], "none.toml: No such file"),
         (
             ["fused", "C", "--study", "small.toml", "--optimizer", "adam"],
             "C cannot be timed here: it does not support adam",
         ),
-        (["fused", "C", "--batch-size", "0"], "batch_size"),
-        (["fused", "C", "--study", "none"], "no study or file is called 'none'"),
         (["a.json"], "B"),
     ],
 )

@@ -91,14 +91,6 @@ def test_whole_numbers_are_numbers_unless_that_is_said(sgdbench, digits):
     assert "R²" in out
 
 
-@pytest.mark.parametrize(("count", "name"), [(12, "a*c0 + "), (13, "kind = w @ x + b")])
-def test_above_twelve_columns_the_model_is_a_product(sgdbench, wine, count, name):
-    inputs = [part for k in range(count) for part in ("--x", f"c{k}")]
-    code, out, _ = sgdbench("fit", "t.csv", "--y", "kind", "--standardize", *inputs, *FEW)
-    assert code == 0
-    assert name in out
-
-
 def test_a_group_and_a_single_input(sgdbench, wine):
     x, y = wine
     code, out, _ = sgdbench(
@@ -135,12 +127,9 @@ def test_lines_of_many_parameters_have_the_length_of_the_gradient(sgdbench, canc
     ("options", "words"),
     [
         (["--x", "q*"], "t.csv has no column that matches 'q*'; its columns are 'c0', 'c1'"),
-        (["--x", "c1?", "--x", "c*0"], "x must name each column once, not 'c10' 2 times"),
-        (["--x", "x=c1", "--x", "x=c2"], "'x' is there twice"),
         (["--x", "x=c1*", "--x", "z=c*2"], "x must name each column once, not 'c12' 2 times"),
         (["--x", "c1", "--model", "w @ c1"], "'c1' is a single input, and @ takes a group of them; write w*c1"),
         (["--x", "x=c*", "--model", "a*x + b"], "is a group of columns, which stands on the right of @, as in w @ x"),
-        (["--y", "c0", "--loss", "softmax"], "must hold 2 to 100 classes for the loss 'softmax'"),
         (["--loss", "logistic"], "holds 3 values: 0, 1, 2; of more than two the loss is softmax"),
         (["--loss", "softmax", "--plot", "p.png"], "--plot draws a curve, and W @ x + b has scores of 3 classes"),
         (["--model", "2*w @ x + b"], "2*(w @ x)"),
@@ -159,13 +148,6 @@ def test_labels_of_one_kind_are_no_classes(sgdbench, tmp_path):
     code, _, err = sgdbench("fit", "t.csv", "--y", "y", *FEW)
     assert (code, err.count("\n")) == (2, 1)
     assert "must hold two classes for the loss 'logistic', such as 0 and 1, and holds only 'a'" in err
-
-
-def test_more_than_a_hundred_labels_are_no_classes(sgdbench, tmp_path):
-    pd.DataFrame({"x": np.arange(101.0), "y": [f"n{k}" for k in range(101)]}).to_csv(tmp_path / "t.csv", index=False)
-    code, _, err = sgdbench("fit", "t.csv", "--y", "y", *FEW)
-    assert (code, err.count("\n")) == (2, 1)
-    assert "must hold 2 to 100 classes for the loss 'softmax', such as 0 and 1, and holds 101 values: 'n0'" in err
 
 
 def test_mapped_rows_of_vectors_must_fit_into_memory(sgdbench, wine, monkeypatch):

@@ -78,10 +78,3 @@ def test_nothing_is_shown_in_a_pipe(monkeypatch):
         with shown.hidden():
             pass
     assert sys.stderr.getvalue() == ""
-
-
-def test_what_is_quick_shows_no_bar(monkeypatch):
-    make_terminal(monkeypatch)
-    with stages.show_stages(SECONDS) as shown, shown.stage("training"), shown.hidden():
-        pass
-    assert sys.stderr.getvalue() == ""

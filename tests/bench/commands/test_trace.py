@@ -23,8 +23,6 @@ def traced(every, capsys, remark="", **settings):
     [
         (5, {"epochs": 15}, [0, 5, 10, 15]),
         (10, {"epochs": 14}, [0, 10, 14]),
-        (100, {"epochs": 3}, [0, 3]),
-        (1, {"epochs": 3}, [0, 1, 2, 3]),
         (4, {"epochs": 100, "target": 1e-3}, [0, 4, 8, 10]),
         (10, {"epochs": 100, "lr": 1e6}, None),
     ],

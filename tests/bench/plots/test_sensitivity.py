@@ -5,7 +5,7 @@ import numpy as np
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import LossAxis
 from bench.plots.sensitivity import sensitivity
-from bench.plots.style import format_limit, save
+from bench.plots.style import format_limit
 from tests.support.figures import legend, named, texts
 from tests.support.frames import make_frame
 
@@ -34,10 +34,10 @@ def test_where_most_diverge_the_line_leaves_and_a_cross_says_so():
     figure = sensitivity(frame)
     (axis,) = figure.axes
     colors = colors_of(["sgd", "adam"])
-    for name, height in (("adam", 0.98), ("sgd", 0.95)):
+    for name in ("adam", "sgd"):
         loss, crosses, _ = (line for line in axis.lines if line.get_color() == colors[name])
         assert (loss.get_ydata()[1:] > axis.get_ylim()[1]).all()
-        np.testing.assert_allclose(crosses.get_xydata(), [[1, height], [10, height]])
+        assert crosses.get_xdata().tolist() == [1, 10]
     assert "most diverged" in legend(figure)
 
 
@@ -76,12 +76,6 @@ def test_an_optimizer_has_its_best_other_settings_at_each_rate():
     frame = make_frame(4, lr=[0.1, 0.2] * 2, batch_size=[1, 1, 8, 8], final_loss=[1.0, 2.0, 0.5, 7.0])
     figure = sensitivity(frame)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.5, 2])
-
-
-def test_a_single_rate_is_a_dot(tmp_path):
-    figure = sensitivity(make_frame(1, final_loss=0.0))
-    assert figure.axes[0].lines[0].get_marker() == "o"
-    save(figure, tmp_path, "dot")
 
 
 def test_no_final_loss_to_show():

@@ -44,12 +44,6 @@ def test_steps_are_marked_with_commit_ratio_and_color_slowdowns_first(draw):
     assert 0 < box.x0 < box.x1 < figure.bbox.width
 
 
-def test_a_drift_is_a_line_in_the_logarithms(draw):
-    (axis,) = draw({"row": WOBBLE * np.exp(np.linspace(0, 0.5, 40))}).axes
-    _, line = lines(axis)
-    np.testing.assert_allclose(np.diff(np.log(line[1])), 0.5 / 39, rtol=0.05)
-
-
 def test_of_many_series_those_with_the_largest_slowdowns_are_shown(draw):
     figure = draw({f"row{k}": np.where(np.arange(40) < 30, 1, 1 + 0.1 * k) * WOBBLE for k in range(12)})
     assert len(figure.axes) == MAX_PANELS
@@ -67,17 +61,9 @@ def test_machines_have_panels_of_their_own_and_the_same_commits(draw):
     assert [lines(axis)[0][0][[0, -1]].tolist() for axis in figure.axes] == [[10, 39], [0, 19]]
 
 
-@pytest.mark.parametrize("count", [1, 2, 40])
+@pytest.mark.parametrize("count", [2, 40])
 def test_commits_are_named_below_without_overlaps(draw, count):
     figure = draw({"row": WOBBLE[:count]}, commit={"id": "unversioned", "time": None} if count == 2 else {})
     labels = figure.axes[-1].get_xticklabels()
     assert 1 <= len(labels) <= 8
     assert not overlaps(figure, labels)
-
-
-def test_the_label_of_the_axis_is_beside_those_of_its_ticks(draw):
-    figure = draw({"row": np.where(np.arange(40) < 20, 1.0, 1.02) * WOBBLE})
-    (label,) = [text for text in figure.texts if text.get_rotation()]
-    ticks = figure.axes[0].get_yticklabels()
-    assert len(ticks) > 2
-    assert not overlaps(figure, [label, *ticks])

@@ -1,14 +1,11 @@
 """The answer at the top of the page: what it costs, on which runs, and what can be copied."""
 
-import shlex
-
 import numpy as np
 import pytest
 
 from bench import Grid, sweep
 from bench.report.answer import find_answer
 from bench.report.run_data import RunData, read_run_data
-from bench.study.load import load_study
 from bench.tables.run_costs import COST_SETTINGS
 from bench.tables.seconds import KERNEL, PER_UPDATE
 
@@ -69,18 +66,3 @@ def test_where_all_diverged_there_is_no_choice(tmp_path):
     assert answer.heading == "No best choice: every run diverged"
     assert answer.settings == answer.copies == []
     assert answer.tiles[0].value == "10 of 10"
-
-
-def test_what_is_copied_is_the_choice(tmp_path):
-    answer = find_answer(data_of(tmp_path / "run", optimizer="momentum(0.9)"))
-    shown = dict(answer.settings)
-    python, toml, command = (copy.content for copy in answer.copies)
-    made = {}
-    exec(python.replace("x, y = ..., ...", f"x, y = {X.tolist()}, {(2 * X + 1).tolist()}"), made)
-    assert made["result"].status == "converged"
-    (tmp_path / "one.toml").write_text(toml, encoding="utf-8")
-    grid = load_study(tmp_path / "one.toml").grid
-    assert (grid.optimizer, grid.lr) == (shown["optimizer"], float(shown["learning rate"]))
-    words = shlex.split(command)
-    assert words[words.index("--optimizer") + 1] == "momentum(0.9)"
-    assert words[-3:] == ["--shuffle", "--out", f"{tmp_path / 'run'}-best"]

@@ -60,26 +60,19 @@ def test_a_refit_is_the_run_of_the_sweep(result):
     assert best.refit(X, Y, epochs=2, target=None).epochs == 2
 
 
-def test_the_code_of_a_choice_gives_the_same(result):
-    best = result.best()
-    code = best.code().replace("x, y = ..., ...", "x, y = X, Y")
-    names = {"X": X, "Y": Y}
-    exec(compile(code, "choice", "exec"), names)
-    np.testing.assert_array_equal(names["result"].params, best.refit(X, Y).params)
-
-
 @pytest.mark.parametrize("target", [0.02, None])
 def test_a_run_that_failed_is_not_handed_out(target):
     """From one of the starts the curve ends in another valley: the parameters of 5*x/(1 + x) turn negative there."""
     x = np.linspace(0.1, 4, 40)
     grid = Grid(lr=0.05, init={"lost": [-3.0, -6.0], "near": [4.0, 2.0]}, seed=[0, 1])
-    found = sweep("v*x/(k + x)", x, 5 * x / (1 + x), grid, epochs=60, target=target, confirm=0)
+    settings = {"epochs": 60, "target": target, "confirm": 0, "kernel": "reference"}
+    found = sweep("v*x/(k + x)", x, 5 * x / (1 + x), grid, **settings)
     losses = found.frame.set_index("init")["final_loss"]
     assert losses["near"].max() < 0.1 < 1 < losses["lost"].min()
     best = found.best()
     assert best.init.tolist() == [4.0, 2.0]
     assert best.seed == 0
-    assert best.refit(x, 5 * x / (1 + x)).loss[-1] == losses["near"].iloc[0]
+    assert best.refit(x, 5 * x / (1 + x), kernel="reference").loss[-1] == losses["near"].iloc[0]
     assert "init=[4.0, 2.0]" in best.code()
 
 

@@ -24,12 +24,12 @@ X = np.linspace(-1, 1, 40)
 FAR, NEAR = [500.0, 900.0], [1.0, 2.0]
 
 
-def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, **settings):
+def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, kernel="fused", **settings):
     """A run that was made in Python, with its data and the evidence that `sgdbench run` would keep."""
     x = np.reshape(x, (len(x), -1))
     y = 2 * x.sum(axis=1) + 1
-    budget = RunTable(epochs=epochs, target=target, kernel="fused")
-    result = sweep(model, x, y, Grid(**settings), epochs=epochs, target=target, kernel="fused", out=folder)
+    budget = RunTable(epochs=epochs, target=target, kernel=kernel)
+    result = sweep(model, x, y, Grid(**settings), epochs=epochs, target=target, kernel=kernel, out=folder)
     data = Dataset(x, y, tuple(f"x{k}" for k in range(x.shape[1])), "y", "here")
     evidence = {"typical_paths": typical_paths(result, budget, data)}
     if model == "a*x + b":
@@ -163,13 +163,14 @@ def test_nothing_is_drawn_of_data_that_are_gone(rich):
 
 
 def test_a_single_choice_has_no_comparisons(tmp_path):
-    shown = by_name(material_of(tmp_path, "a*x", lr=0.1, init=[0.0], target=None))
+    shown = by_name(material_of(tmp_path, "a*x", kernel="reference", lr=0.1, init=[0.0], target=None))
     assert list(shown) == ["loss_by_optimizer", "fitted_curve"]
 
 
 def test_several_inputs_have_no_curve_to_bend(tmp_path):
     x = np.random.default_rng(0).normal(size=(30, 2))
-    shown = by_name(material_of(tmp_path, models.plane, x=x, lr=0.1, init=[0.0, 0.0, 0.0], target=None))
+    material = material_of(tmp_path, models.plane, x=x, kernel="reference", lr=0.1, init=[0.0, 0.0, 0.0], target=None)
+    shown = by_name(material)
     assert list(shown) == ["loss_by_optimizer", "fitted_curve", "contours"]
     assert shown["fitted_curve"][1].axes[0].get_ylabel() == "y, predicted"
 

@@ -21,7 +21,6 @@ from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.tables.formatting import MISSING
 from bench.tables.readable import caption, readable_table, text_table
-from kernels.data.marks import make_marks
 from tests.support.hostile import STARTS, hostile_run
 
 
@@ -201,13 +200,6 @@ def test_marks_are_thinned_early_ones_last(stored, most, least):
     assert stored == 0 or kept[-1] == stored - 1
     # No gap is longer than a few of an even spacing.
     assert len(kept) < 10 or np.diff(kept).max() <= 4 * stored / most
-
-
-@pytest.mark.parametrize("most", [4, 24, 50, 101])
-@pytest.mark.parametrize("batch_size", [1, 8, 392])
-def test_room_for_marks_is_used(most, batch_size):
-    marks = make_marks("log:9", 392, batch_size, 100, drop_last=True)
-    assert 0.95 * min(most, len(marks)) <= len(payload.thin_marks(marks, most)) <= most
 
 
 def test_the_charting_library_is_what_was_published_and_small():

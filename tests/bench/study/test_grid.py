@@ -1,10 +1,7 @@
 """Grids: every combination once, in order; ids that follow what a run is and nothing else."""
 
 import itertools
-import json
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -167,38 +164,25 @@ def test_frame_stands_for_itself():
     ("settings", "sentence"),
     [
         ({"lr": 0}, "lr must be a positive finite number, not 0.0"),
-        ({"lr": [0.1, -0.5]}, "lr must be a positive finite number, not -0.5"),
-        ({"lr": math.inf}, "lr must be a positive finite number, not inf"),
         ({"lr": ["0.1"]}, "lr must be a positive finite number, not '0.1'"),
         ({"lr": []}, "lr must have at least one value, not []"),
         ({"lr": [0.1, 0.1]}, "lr must have distinct values, and 0.1 is there twice"),
         ({"lr": "log:0:1:5"}, "lr 'log:0:1:5': each end must be a positive finite number, not 0.0"),
-        ({"lr": "log:0.1:1:1"}, "lr 'log:0.1:1:1': the count must be from 2 to 1,000,000, not 1"),
         ({"lr": "log:0.1:1:2000000"}, "lr 'log:0.1:1:2000000': the count must be from 2 to 1,000,000, not 2000000"),
-        ({"batch_size": 0}, 'batch_size must be "full" or a whole number of at least 1, not 0'),
         ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number of at least 1, not 'all'"),
         ({"batch_size": 801}, 'batch_size must be "full" or a whole number from 1 to the 800 samples, not 801'),
         ({"batch_size": [800, "full"]}, "batch_size must have distinct values, and 800 is there twice"),
-        ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
         ({"seed": [2**64]}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
-        ({"seed": range(0)}, "seed must have at least one value, not range(0, 0)"),
         ({"seed": range(10**30)}, f"seed must have at most 1,000,000 values, not range(0, {10**30})"),
-        ({"shuffle": [1]}, "shuffle must be True or False, not 1"),
         ({"optimizer": "momentum(0.9, 0, 0, 7)"}, "optimizer 'momentum(0.9, 0, 0, 7)': too many positional arguments"),
-        ({"optimizer": ["sgd", "lbfgs"]}, "optimizer 'lbfgs' is not known; known are sgd, momentum"),
         ({"optimizer": ["momentum", "momentum( 0.9 )"]}, "and 'momentum( 0.9 )' is the same as 'momentum'"),
-        ({"schedule": "halve"}, "schedule 'halve': missing a required argument: 'period'"),
         ({"schedule": ["step(10)", "step(period=10, gamma=0.1)"]}, "is the same as 'step(10)'"),
         ({"init": {}}, "init must have at least one start, not none"),
         ({"init": {3: NEAR}}, "init must name its starts by text, not 3"),
-        ({"init": [1, 2]}, "init 'init[0]': params must be 3 numbers for a, b, c, not an array of shape (2,)"),
-        ({"init": {"p": {"a": 1, "b": 2}}}, "init 'p': params has no value for c; the parameters are a, b, c"),
         ({"init": {"p": [1, 2, math.inf]}}, "init 'p': params must be finite numbers, not [1.0, 2.0, inf]"),
         ({"init": {"p": NEAR, "q": NEAR}}, "init must have distinct starts, and 'q' is the same as 'p'"),
         ({"init": {"r[0]": NEAR, "r": "normal:1:1"}}, "init must have distinct values, and 'r[0]' is there twice"),
         ({"init": {"p": "normal:1"}}, "init 'p' must be values, \"zero\", \"normal:scale:count\" or"),
-        ({"init": "normal:0:5"}, "init 'random', 'normal:0:5': the scale must be a positive number below 1e300, not 0"),
-        ({"init": "normal:1:0"}, "init 'random', 'normal:1:0': the count must be from 1 to 1,000,000, not 0"),
         ({"init": "uniform:1:1:5"}, "init 'random', 'uniform:1:1:5': low must be below high, and both finite"),
     ],
 )  # fmt: skip
@@ -307,19 +291,6 @@ def test_the_same_configuration_twice_is_refused():
     frame = Grid(lr=[0.1, 0.2, 0.3]).frame(QUADRATIC, 1).iloc[[0, 1, 2, 1]]
     with pytest.raises(ValueError, match="configurations must be distinct, and rows 1 and 3 are the same"):
         config_ids(frame, model=QUADRATIC, data_fingerprint="", loss="squared", drop_last=True, epochs=1)
-
-
-def test_ids_are_the_same_in_another_process():
-    code = (
-        "import json; from bench.study.config_id import *; from bench.study.grid import *; "
-        "from kernels import models as m; "
-        "f = Grid(lr='log:0.01:1:5', init='normal:1:3', seed=[1, 2]).frame(m.quadratic, 9); "
-        "print(json.dumps(config_ids(f, model=m.quadratic, data_fingerprint='data', loss='squared', "
-        "drop_last=True, epochs=100).tolist()))"
-    )
-    other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    here = ids(Grid(lr="log:0.01:1:5", init="normal:1:3", seed=[1, 2]), n=9)
-    assert json.loads(other) == here.tolist()
 
 
 def test_ids_never_change():

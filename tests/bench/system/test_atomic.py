@@ -4,7 +4,6 @@ import sys
 import pytest
 
 from bench.system.atomic import replace_atomically, sync_folder, unsynced_files, write_text
-from bench.system.lock import lock_folder
 from tests.support.constants import ROOT
 
 
@@ -97,14 +96,6 @@ for write in (frame.to_csv, frame.to_parquet, lambda temporary: figure.savefig(t
 """
     assert python(code, cwd=tmp_path, PYTHONPATH=str(ROOT)) == 3 * "a.dat: File too large\n"
     assert os.listdir(tmp_path) == []
-
-
-def test_a_lock_that_cannot_be_had_names_the_folder(tmp_path):
-    folder = tmp_path / "run"
-    (folder / ".lock").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError) as caught, lock_folder(folder):
-        pass
-    assert caught.value.filename == str(folder)
 
 
 def test_only_files_that_are_to_stay_are_brought_to_the_disk_at_once(tmp_path, monkeypatch):

@@ -102,7 +102,7 @@ def test_equals_are_told_apart_in_5_of_100_studies_at_most(rivals, noise):
         assert different <= 0.06 * 300
 
 
-@pytest.mark.parametrize("pairs", [8, 12, 30])
+@pytest.mark.parametrize("pairs", [8, 30])
 @pytest.mark.parametrize("rivals", [2, 4])
 def test_of_100_studies_all_intervals_of_ratios_hold_in_95(pairs, rivals):
     rng = np.random.default_rng(7)

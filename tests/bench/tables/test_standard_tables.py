@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from bench.tables.loss_quantiles import loss_quantiles
-from bench.tables.run_costs import CHOICES
 from bench.tables.standard_tables import best_choices, setting_effects, standard_tables
 from tests.support.frames import make_curves, make_frame
 
@@ -54,15 +53,6 @@ def test_starts_and_seeds_repeat_a_choice(study):
     assert set(best_choices(study, by=["init"])["runs"]) == {3}
 
 
-def test_best_by_what_does_not_vary():
-    table = best_choices(make_frame(2, seed=[0, 1]), by=["optimizer", "init"])
-    assert table[["optimizer", "init", "runs"]].to_numpy().tolist() == [["sgd", "near", 2]]
-
-
-def test_a_single_choice_is_still_named():
-    assert list(best_choices(make_frame())[CHOICES].iloc[0]) == ["sgd", 0.1, "constant", 1, True]
-
-
 def test_effects(study):
     table = setting_effects(study)
     assert table[["setting", "value"]].to_numpy().tolist() == [
@@ -90,13 +80,6 @@ def test_tables_of_almost_nothing(runs):
     tables = standard_tables(make_frame(runs))
     assert len(tables["best"]) == len(tables["best_by_optimizer_and_batch_size"]) == runs
     assert tables["effects"].empty
-
-
-def test_standard_tables(study):
-    tables = standard_tables(study)
-    assert len(tables["best"]) == 10
-    assert len(tables["best_by_optimizer_and_batch_size"]) == 4
-    assert len(tables["effects"]) == 9
 
 
 def test_quantiles_are_those_of_numpy():

@@ -26,7 +26,7 @@ def share_tied(rng, medians, pairs, choice=0, studies=STUDIES, **options):
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("pairs", [2, 3, 5, 10, 30])
+@pytest.mark.parametrize("pairs", [2, 5, 30])
 def test_the_best_of_many_equals_is_tied_in_95_of_100_studies(pairs, noise):
     """The worst case: a hundred near ties, among which there is always a luckier one."""
     rng = np.random.default_rng(pairs)
@@ -34,7 +34,7 @@ def test_the_best_of_many_equals_is_tied_in_95_of_100_studies(pairs, noise):
     assert share_tied(rng, medians, pairs, noise=noise, unequal=0.4) >= 0.95
 
 
-@pytest.mark.parametrize("pairs", [2, 3, 5, 10, 30])
+@pytest.mark.parametrize("pairs", [2, 5, 30])
 def test_so_is_the_better_of_two(pairs):
     rng = np.random.default_rng(10 + pairs)
     assert share_tied(rng, [0.999, 1.0], pairs, unequal=0.4, studies=400) >= 0.95
@@ -62,7 +62,7 @@ def test_so_it_is_where_tails_are_heavy(pairs):
     assert share_tied(rng, np.repeat([1.0, 1.8], 20), pairs, choice=-1, noise="cauchy") <= 0.05
 
 
-@pytest.mark.parametrize("pairs", [3, 5, 10, 20, 50])
+@pytest.mark.parametrize("pairs", [3, 10, 50])
 @pytest.mark.parametrize(
     "success",
     [0.8, 0.95, [0.92, *[1.0] * 39], [0.95, *[0.5] * 39], np.linspace(1, 0, 40)],

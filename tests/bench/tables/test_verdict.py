@@ -139,13 +139,6 @@ def test_optimizers_between_which_there_is_no_difference():
     )
 
 
-def test_optimizers_with_as_many_choices_each():
-    runs = {name: runs_of(cost + np.arange(6), optimizer=name) for name, cost in (("sgd", 100), ("adam", 300))}
-    fresh = joined(*runs.values())
-    told = say(fresh, fresh=fresh)["Optimizers"]
-    assert told.startswith("Compared with sgd, on 6 fresh seeds: adam needs ")
-
-
 def test_without_a_target_nothing_speaks_of_reaching_one():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
     told = say(frame, None)
@@ -189,7 +182,7 @@ def safe_range(own, lr):
     return safe.index[below], safe.index[above]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_safe_rates_and_divergence_never_contradict_each_other(seed):
     """On frames at random: no run within a safe range failed, and the counts are those of the frame."""
     rng = np.random.default_rng(seed)
@@ -251,13 +244,6 @@ def test_at_most_five_short_sentences():
     assert {"Best choice", "Ties", "Confirmed", "Optimizers"} <= set(told)
     assert all(len(f"{about}: {sentence}") <= 200 for about, sentence in told.items())
     assert told["Confirmed"].startswith("On fresh seeds, all 6 runs reached the target, after ")
-
-
-def test_a_best_rate_at_the_edge_names_the_option_that_goes_on():
-    told = say_short(
-        joined(*(runs_of(100 * (1 + k) + pd.array(range(6)), lr=lr) for k, lr in enumerate([0.1, 0.2, 0.4])))
-    )
-    assert told["Edge of the grid"] == "0.1 is the lowest of 3 learning rates; --refine 2 goes beyond it."
 
 
 def test_without_a_target_and_where_all_diverged():

@@ -6,15 +6,11 @@ import numpy as np
 import pytest
 from numba import njit
 
-from bench.timing.problem import FailedError, Problem, Trained, UnavailableError, classic, errors, many
+from bench.timing.problem import FailedError, Trained, UnavailableError, classic, many
 from bench.timing.variants import BY_NAME, Variant, kernel
 from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, _train_distinct_runs, no_compilation, verify
 
 ONE = classic(3)
-
-
-def trained(params, losses=(0.5,)):
-    return Trained(np.array([params]), np.array(losses)[:, np.newaxis])
 
 
 def variant(prepare, **traits):
@@ -149,28 +145,6 @@ def test_what_the_reference_gives_is_computed_once_for_each_problem(monkeypatch)
     for problem in (one, other, one):
         verify(BY_NAME["fused"], problem)
     assert asked == [one, other]
-
-
-def test_a_part_of_a_problem():
-    batch = many(runs=64, epochs=10)
-    part = batch.part(runs=3, epochs=2, samples=100)
-    assert (part.runs, part.epochs, part.y.size, part.x[0].size) == (3, 2, 100, 100)
-    assert part.sample_updates == 600
-    assert part.rates.flags.c_contiguous
-    np.testing.assert_array_equal(part.rates, batch.rates[:2, :3])
-    assert classic(1, 16).part(samples=9).batch_size == 9
-    assert isinstance(part, Problem)
-
-
-def test_errors_of_all_kinds():
-    one = trained([1.0, 100.0, 0.0])
-    assert errors(one, one) == (0, 0)
-    assert errors(trained([1.0, 101.0, 0.0]), one).largest == pytest.approx(0.01)
-    assert errors(trained([1.0, 100.0, 0.001]), one).largest == 0.001
-    assert errors(trained([1.0, 100.0, 0.0], (0.75,)), one).largest == 0.25
-    assert errors(trained([1.0, np.nan, 0.0]), one).largest == np.inf
-    blown = trained([1.0, np.inf, np.nan])
-    assert errors(blown, blown).largest == 0
 
 
 def test_compiling_while_the_clock_runs_is_noticed():
