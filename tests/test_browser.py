@@ -6,7 +6,6 @@ import shlex
 import shutil
 import tomllib
 from contextlib import contextmanager
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -25,7 +24,7 @@ from bench.study.load import load_study, to_toml
 from bench.tables.formatting import duration, text
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.seconds import times_to_target
-from kernels import Model, fit
+from kernels import Model
 from kernels.losses import make_loss
 from tests.support.browsing import chromium, complaints, opened
 from tests.support.hostile import STARTS, TITLE, hostile_run, make_costs
@@ -727,8 +726,7 @@ def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_p
     assert complaints(browser) == []
 
 
-def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_figure_here, tmp_path, monkeypatch):
-    monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
+def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_figure_here, tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 6))
     names = [f"x{k}" for k in range(6)]
     table, header = np.c_[x, x.sum(axis=1)], ",".join([*names, "y"])
@@ -736,7 +734,7 @@ def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_f
     (tmp_path / "wide.toml").write_text(
         f'name = "wide"\n[data]\npath = "wide.csv"\nx = {names}\ny = "y"\n[model]\nexpression = "mlp(4)"\n'
         '[grid]\nlr = [0.01, 0.1]\nseed = [3, 4]\nshuffle = true\ninit = { zero = "zero", drawn = "normal:0.1:2" }\n'
-        '[run]\nepochs = 2\nkernel = "reference"\nconfirm = 0\n'
+        '[run]\nepochs = 2\nkernel = "fused"\nconfirm = 0\n'
     )
     study = load_study(tmp_path / "wide.toml")
     data, _ = study.dataset()

@@ -25,13 +25,13 @@ KINDS = np.array(["<b>one</b>", "two & a half", "three"])[(X @ RNG.normal(size=(
 NUMBERS = X @ RNG.normal(size=12) + RNG.normal(size=ROWS)
 
 
-def trained(folder, y, model, *, init="", loss="squared", more="", kernel="reference"):
+def trained(folder, y, model, *, init="", loss="squared", more=""):
     """A run of a study, with the label or number to be fitted in the column y."""
     pd.DataFrame(X, columns=INPUTS).assign(y=y).to_csv(folder / "wide.csv", index=False)
     (folder / "wide.toml").write_text(
         f'name = "wide"\n[data]\npath = "wide.csv"\nx = {INPUTS}\ny = "y"\n{more}\n[model]\nexpression = "{model}"\n'
         f"[grid]\nlr = [0.01, 0.1]\nseed = [0, 1]\n{init}\n"
-        f'[run]\nepochs = 4\nkernel = "{kernel}"\nconfirm = 0\nloss = "{loss}"\n',
+        f'[run]\nepochs = 4\nkernel = "fused"\nconfirm = 0\nloss = "{loss}"\n',
         "utf-8",
     )
     study = load_study(folder / "wide.toml")
@@ -48,7 +48,7 @@ def trained(folder, y, model, *, init="", loss="squared", more="", kernel="refer
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classes")
-    return trained(folder, KINDS, "W @ x + b", loss="softmax", more="validation = 0.3", kernel="fused")
+    return trained(folder, KINDS, "W @ x + b", loss="softmax", more="validation = 0.3")
 
 
 @pytest.fixture(scope="module")
@@ -116,16 +116,14 @@ def test_many_numbers_of_a_start_are_given_by_the_rule_that_draws_them(numbers):
 def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
     far = RNG.normal(size=4 * 12 + 9)
     init = {"far": far, "zero": "zero"}
-    result = sweep("mlp(4)", X, NUMBERS, Grid(lr=0.01, init=init), epochs=1, kernel="reference", out=tmp_path / "run")
+    result = sweep("mlp(4)", X, NUMBERS, Grid(lr=0.01, init=init), epochs=1, kernel="fused", out=tmp_path / "run")
     made = start_texts(run_data_of(result))
     assert made["far"].python is None
     assert "57 numbers" in made["far"].reason
     assert made["zero"].toml == '"zero"'
-    zeros = fit("mlp(4)", X, NUMBERS, init=eval(made["zero"].python), epochs=1, kernel="reference").trajectory[0]
+    zeros = fit("mlp(4)", X, NUMBERS, init=eval(made["zero"].python), epochs=1).trajectory[0]
     assert not zeros.any()
-    result = sweep(
-        "mlp(4)", X, NUMBERS, Grid(lr=0.01, seed=[0, 1]), epochs=1, kernel="reference", out=tmp_path / "other"
-    )
+    result = sweep("mlp(4)", X, NUMBERS, Grid(lr=0.01, seed=[0, 1]), epochs=1, kernel="fused", out=tmp_path / "other")
     assert start_texts(run_data_of(result)) == {"random[0]": StartText("", "")}
     assert "init" not in result.best().code()
     assert "init" not in result.best().to_study()
