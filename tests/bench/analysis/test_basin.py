@@ -25,10 +25,10 @@ def dataset(x, y):
 def sine():
     """A sweep over a sine, with its data and what all runs have in common."""
     x = np.linspace(0, 4, 60)
-    data, budget = dataset(x, 1.5 * np.sin(2 * x + 0.5)), RunTable(epochs=60, target=1e-3, kernel="fused")
+    data, budget = dataset(x, 1.5 * np.sin(2 * x + 0.5)), RunTable(epochs=60, target=1e-3)
     starts = {"guess": [1.0, 1.9, 0.4], "near": [1.0, 2.2, 0.3], "far": [1.0, 1.0, 90.0]}
     grid = Grid(lr=[0.02, 0.05], batch_size=4, init=starts, optimizer=["sgd", "adam"], seed=[0, 1], shuffle=True)
-    settings = {"epochs": budget.epochs, "target": budget.target, "kernel": budget.kernel}
+    settings = {"epochs": budget.epochs, "target": budget.target}
     return sweep(SINE, data.x, data.y, grid, confirm=0, **settings), budget, data
 
 
@@ -158,7 +158,7 @@ def test_the_surface_of_two_inputs_and_a_constant():
 
 def test_a_function_without_inputs_has_a_basin():
     model = Model("(1 - p)**2 + 2*(q - p)**2 - 1", ())
-    settings = {"epochs": 4, "loss": "objective", "kernel": "reference"}
+    settings = {"epochs": 4, "loss": "objective", "kernel": "fused"}
     result = sweep(model, None, [0.0], Grid(lr=[0.1], init=[[0.1, 0.1], [0.3, 0.3]]), confirm=0, **settings)
     data = builtin("none")
     table = basin(result, RunTable(**settings), data)
