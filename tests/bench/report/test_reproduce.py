@@ -53,7 +53,7 @@ KINDS = {
     "vector of classes": LINEAR | {"model": "W @ x + b", "y": "good", "grid": "", "run": 'loss = "softmax"'},
     "hidden layer": HIDDEN | {"grid": ""},
     "hidden layer from draws": HIDDEN | {"grid": 'init = "normal:0.5:2"'},
-    "hidden layer from zeros": HIDDEN | {"grid": 'init = "zero"'},
+    "hidden layer from zeros": HIDDEN | {"model": 'mlp(12, "relu")', "grid": 'init = "zero"'},
 }
 PLUGIN = """
 from kernels import register_optimizer
