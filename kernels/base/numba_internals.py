@@ -36,6 +36,9 @@ TRIED = ("0.62.1", "0.68.1")
 LOCKS = (global_compiler_lock, llvm._lock)
 """The locks of a compilation, in the order in which it takes them."""
 
+NO_REFERENCE_COUNTS = {"_nrt": False}
+"""The option of `numba.njit` for functions that allocate nothing and leave their arrays to the caller."""
+
 
 def features_of(context: Any = None) -> list[str]:
     """Return the features of the processor that code is emitted for, as LLVM writes them: "+avx2".

@@ -25,9 +25,9 @@ BUFFER = 2**18
 SWAPPED = 2**24
 # The parts that are drawn in an epoch besides the order of all samples: the order of the blocks, and of each buffer.
 BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
-# An order is one array, for which a kernel counts references once: this head, the blocks, and the places of the samples
-# that are shuffled together. The head holds the next place, the number of places drawn, the next block, the number of
-# buffers drawn, the samples in a block, and the number of blocks, which is 0 for a full shuffle.
+# An order is one array: this head, the blocks, and the places of the samples that are shuffled together. The head holds
+# the next place, the number of places drawn, the next block, the number of buffers drawn, the samples in a block, and
+# the number of blocks, which is 0 for a full shuffle.
 HEAD, NEXT, DRAWN, NEXT_BLOCK, BUFFERS, SIZE, COUNT = 6, 0, 1, 2, 3, 4, 5
 
 

@@ -159,7 +159,6 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
         x, y = data.visited_x, data.visited_y
         if GATHERS:
             first, last = 0, min(y.size, stop - start)
-        # It returns nothing: numba would count more references, which takes 85 ns in each epoch.
         visit(data, hyper.seed, epoch, start, stop)
     # Each is called in one place, so that it is inlined.
     if hyper.batch_size == 1:

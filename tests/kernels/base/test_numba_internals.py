@@ -86,6 +86,22 @@ def test_a_compilation_holds_the_locks():
                 pass
 
 
+def test_references_to_arrays_are_not_counted_where_they_need_not_be():
+    def total_of_halves(array):
+        total = 0.0
+        for half in (array[:4], array[4:]):
+            for number in half:
+                total += number
+        return total
+
+    with tried("option against counting references"):
+        for options, counts in (({}, True), (numba_internals.NO_REFERENCE_COUNTS, False)):
+            dispatcher = njit(**options)(total_of_halves)
+            assert dispatcher(np.arange(8.0)) == 28.0
+            (code,) = dispatcher.inspect_llvm().values()
+            assert ("call void @NRT_" in code) is counts
+
+
 def test_an_intrinsic_tells_its_code():
     with tried("kind of intrinsics"):
         assert isinstance(read_lane, Intrinsic)
