@@ -113,18 +113,21 @@ class Scratch(NamedTuple):
     """Buffers of pairwise sums: the counts of terms that are left to add, and sums that wait for their partner.
 
     Where runs are added up in parts, the last two rows of `partials` hold the parameters and the sums of all runs.
+    `values` are those that some samples alone determine, `LEAF` for each.
     """
 
     counts: NDArray[np.int64]
     partials: Floats
+    values: Floats
 
 
-def allocate_scratch(params: int, width: int = 1) -> Scratch:
+def allocate_scratch(params: int, width: int, values: int, dtype: str) -> Scratch:
     """Return buffers for 2**63 terms: each halving leaves at most two more entries, each sum has at least 64 terms.
 
     A term is a gradient, and a loss where an optimizer needs it.
     """
-    return Scratch(np.empty(2 * 64, np.int64), np.empty((TOTAL + 1, (params + 1) * width)))
+    partials = np.empty((TOTAL + 1, (params + 1) * width))
+    return Scratch(np.empty(2 * 64, np.int64), partials, allocate_aligned(values * LEAF, dtype))
 
 
 class Room(NamedTuple):

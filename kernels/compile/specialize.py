@@ -186,7 +186,10 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
         binder = bind_network(made_of)
         return binder.functions, *describe_bound(binder, made_of)
     binder = make_binder(made_of)
-    sums = {name: _bind_sum(binder, name, in_parts=made_of.part < made_of.width) for name in ("gradient", "recorded")}
+    parts = {"gradient": made_of.part, "recorded": made_of.recorded_part}
+    eight_sums = {"gradient": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn}
+    eight_sums["recorded"] = loops.eight_sums_in_registers if made_of.by_register else eight_sums["gradient"]
+    sums = {name: _bind_sum(binder, name, made_of.width, part, eight_sums[name]) for name, part in parts.items()}
     recorded = loops.loss_by_factor if made_of.by_factor else loops.direct_loss
     recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])
     entry = loops.train if made_of.width == 1 else loops.train_block
@@ -194,14 +197,15 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     return binder.functions, *describe_bound(binder, made_of)
 
 
-def _bind_sum(binder: Binder, name: str, *, in_parts: bool) -> FunctionType:
-    """Return `loops.gradient_sum` or `loops.recorded_sum`, of all runs at once or in parts."""
+def _bind_sum(binder: Binder, name: str, width: int, part: int, eight_sums: Any) -> FunctionType:
+    """Return `loops.gradient_sum` or `loops.recorded_sum`, of all runs at once or part by part."""
     given = binder.given
-    bound = binder.bind(loops.pairwise_sum, term=given[f"{name}_term"], zeros=given[f"{name}_zeros"])
-    if not in_parts:
+    own = {"term": given[f"{name}_term"], "zeros": given[f"{name}_zeros"], "eight_sums": eight_sums, "PART": part}
+    bound = binder.bind(loops.pairwise_sum, **own)
+    if part == width:
         return bound
     write, read = given[f"write_{name}_sum"], given[f"read_{name}_sum"]
-    return binder.bind(loops.sum_in_parts, part_sum=bound, write_sum=write, read_sum=read)
+    return binder.bind(loops.sum_in_parts, part_sum=bound, write_sum=write, read_sum=read, PART=part)
 
 
 def make_binder(made_of: Ingredients) -> Binder:
@@ -216,9 +220,7 @@ def make_binder(made_of: Ingredients) -> Binder:
             "train_next": loops.train_part,
             "take": loops.take_samples,
             "visit": loops.gather if made_of.gathers else loops.visit_in_copy,
-            "PART": made_of.part,
             "PARAMS": made_of.program.params,
-            "eight_sums": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn,
         }
     )
 
@@ -296,7 +298,7 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
         types.NamedTuple(data, run.Data),
         types.NamedTuple(hyper, run.Hyperparameters),
         types.NamedTuple(block, run.Block) if lanes else types.NamedTuple(record, run.Record),
-        _type_of_room(element) if made_of.layers else types.NamedTuple((counts, table), run.Scratch),
+        _type_of_room(element) if made_of.layers else types.NamedTuple((counts, table, visited), run.Scratch),
         types.intp,
         types.intp,
     )

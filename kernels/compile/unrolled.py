@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from kernels.compile.kinds import has_factor
+from kernels.base.run import LEAF
+from kernels.compile.kinds import doubles_in_register, has_factor
 from kernels.model.functions import FUNCTIONS
 from kernels.model.network import Structure
 from kernels.model.program import Program, check_program
+from kernels.model.sample_values import split_program
 from kernels.simd.compiled_functions import COMPILED
 from kernels.simd.lanes import as_float32, as_scalar, broadcast, read_lane, write_lane
 from kernels.simd.tuples import all_finite, load, store
@@ -90,6 +92,20 @@ class Ingredients(NamedTuple):
         """The number of runs of which sums are taken side by side: no more than registers hold."""
         return min(self.width, MOST_BYTES // np.dtype(self.dtype).itemsize)
 
+    @property
+    def by_register(self) -> bool:
+        """Whether losses are summed for the runs of one register at a time, whose eight sums stay in registers.
+
+        With exp, whose tables need registers too, that would take a tenth longer, and so would the hinge loss.
+        """
+        return self.width > 1 and not self.layers and self.is_squared and self.program.is_exact
+
+    @property
+    def recorded_part(self) -> int:
+        """The number of runs of which losses are summed side by side."""
+        register = doubles_in_register() * 8 // np.dtype(self.dtype).itemsize
+        return min(self.width, register) if self.by_register else self.part
+
     def number(self, text: str) -> str:
         """Return the text of a number, or a lane, of the type that the kernel computes with."""
         return text if self.dtype == "float64" else f"as_float32({text})"
@@ -101,7 +117,9 @@ class Ingredients(NamedTuple):
 
 def unroll(made_of: Ingredients) -> str:
     """Return the source of the functions that the loops declare."""
-    parts = (_gradient(made_of), _optimizer(made_of), _memory(made_of), _lanes(made_of))
+    parts = [_gradient(made_of), _optimizer(made_of), _memory(made_of), _lanes(made_of)]
+    if made_of.by_register:
+        parts.append(_values_of_samples(made_of))
     check_program(made_of.program)
     return "\n\n".join(sum(parts, _model(made_of)))
 
@@ -152,7 +170,7 @@ def unit(name: str, made_of: Ingredients, program: Program, *, takes_y: bool, re
     residual = result.replace("#", names[program.residual])
     return written(
         f"{name}(theta, x, y)",
-        f"{listed('theta_#', program.params)} = theta",
+        *([f"{listed('theta_#', program.params)} = theta"] if program.params else []),
         *([f"{listed('x_#', program.inputs)} = x"] if program.inputs else []),
         *lines,
         f"return {residual}, ({' '.join(names[d] + ',' for d in program.derivatives)})",
@@ -173,7 +191,7 @@ def _gradient(made_of: Ingredients) -> list[str]:
         written(
             "recorded_term(theta, x, y, options)",
             "residual, _ = residual_and_derivatives(theta, x, y)",
-            f"return ({'residual * residual' if made_of.is_squared else f'loss_value({arguments_of_loss(made_of)})'},)",
+            f"return ({recorded_loss(made_of)},)",
         ),
         written("gradient_point(theta, state, options)", f"return {point if made_of.gradient_at else 'theta'}"),
     ]
@@ -182,6 +200,35 @@ def _gradient(made_of: Ingredients) -> list[str]:
 def _loss(made_of: Ingredients) -> str:
     """Return the text of the loss of a sample, which follows its gradient where the rule needs it."""
     return f" loss_value({arguments_of_loss(made_of)})," if made_of.needs_loss else ""
+
+
+def _values_of_samples(made_of: Ingredients) -> list[str]:
+    """`keep_values`, which computes what samples alone determine, and `term_at`, which is `recorded_term` from that."""
+    of_samples, residual = split_program(made_of.program)
+    of_residual, inputs = made_of.of_residual, made_of.program.inputs
+    places = [f"{LEAF * number} + place" for number in range(len(of_samples.derivatives))]
+    read = "".join(f"read_lane(values, {place}, 1), " for place in places)
+    return [
+        unit("values_of_samples", made_of, of_samples, takes_y=of_residual, result="None"),
+        unit("residual_from_values", made_of, residual, takes_y=of_residual, result="#" if of_residual else "(#, y)"),
+        written(
+            "keep_values(values, place, x, y)",
+            "_, kept = values_of_samples((), x, y)",
+            *(f"write_lane(kept[{number}], values, {place})" for number, place in enumerate(places)),
+        ),
+        written(
+            "term_at(theta, x, y, i, values, place, options)",
+            "y = read_lane(y, i, 1)",
+            f"inputs = ({listed('read_lane(x[#], i, 1)', inputs)} {read})",
+            "residual, _ = residual_from_values(theta, inputs, y)",
+            f"return ({recorded_loss(made_of)},)",
+        ),
+    ]
+
+
+def recorded_loss(made_of: Ingredients) -> str:
+    """Return the text of the loss of a sample that is recorded."""
+    return "residual * residual" if made_of.is_squared else f"loss_value({arguments_of_loss(made_of)})"
 
 
 def arguments_of_loss(made_of: Ingredients) -> str:
@@ -266,7 +313,7 @@ def _memory(made_of: Ingredients) -> list[str]:
 def _lanes(made_of: Ingredients) -> list[str]:
     """Parameters between arrays and lanes, the -0.0 that sums begin with, and runs between lanes and parts of them."""
     params = made_of.program.params
-    width, part, sums = made_of.width, made_of.part, params + made_of.needs_loss
+    width, sums = made_of.width, params + made_of.needs_loss
     theta = made_of.number("read_lane(params[#], 0, WIDTH)")
     zero = made_of.number("-0.0")
     if width > 1:
@@ -276,7 +323,7 @@ def _lanes(made_of: Ingredients) -> list[str]:
         return [f"write_lane({value}[{k}], cells, {k * width} + first)" for k in range(count)]
 
     def read(count: int, size: str, place: str = "") -> str:
-        return "".join(f"read_lane(cells, {k * width}{place}, {size}), " for k in range(count))
+        return "".join(f"{made_of.number(f'read_lane(cells, {k * width}{place}, {size})')}, " for k in range(count))
 
     in_parts = [
         written("read_point(cells, first)", f"return ({read(params, 'PART', ' + first')})"),
@@ -298,7 +345,7 @@ def _lanes(made_of: Ingredients) -> list[str]:
         written("theta_zeros()", f"return ({listed(zero, params)})"),
         written("gradient_zeros()", f"return ({listed(zero, sums)})"),
         written("recorded_zeros()", f"return ({listed(zero, 1)})"),
-        *(in_parts if part < width else []),
+        *(in_parts if min(made_of.part, made_of.recorded_part) < width else []),
     ]
 
 

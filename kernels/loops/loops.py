@@ -22,6 +22,8 @@ residual_and_derivatives: Bound  # (theta, inputs, y) -> r, (dr/dtheta_k, ...); 
 inputs_at: Bound  # (x, i) -> the inputs of sample i
 inputs_between: Bound  # (x, start, stop) -> the inputs of samples start..stop-1, as columns
 input_lanes_at: Bound  # (x, i) -> the inputs of samples i..i+7, as lanes
+keep_values: Bound  # (values, place, x, y), what samples alone determine, of eight samples
+term_at: Bound  # (theta, x, y, i, values, place, options) -> `term` of sample i, from these values
 # The loss and the optimizer
 loss_derivative: Bound  # (r, loss_options) -> dloss/dr
 loss_value: Bound  # (r, loss_options) -> loss, where the optimizer needs it
@@ -42,7 +44,7 @@ recorded_sum: Bound
 recorded_loss: Bound  # direct_loss or loss_by_factor
 term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of summands
 zeros: Bound  # () -> a tuple of -0.0, which change no sum
-eight_sums: Bound  # eight_sums_in_one_lane or eight_sums_in_turn
+eight_sums: Bound  # eight_sums_in_one_lane, eight_sums_in_turn or eight_sums_in_registers
 as_number: Bound  # a number or a lane -> the same, rounded to the type of the kernel
 visit: Bound  # visit_in_copy or gather: (data, seed, epoch, start, stop), which puts these samples into their room
 take: Bound  # take_samples, or take_places of models with vectors
@@ -291,7 +293,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
             last = start + count
             if count >= 8:
                 whole = last - count % 8
-                total = eight_sums(theta, x, y, start, whole, options)
+                total = eight_sums(theta, x, y, start, whole, options, scratch.values)
                 start = whole
             while start < last:
                 total = add(total, term(theta, inputs_at(x, start), y[start], options))
@@ -312,7 +314,7 @@ def split(counts, left, count):
 
 
 def sum_in_parts(theta, x, y, start, count, options, scratch):
-    """Return the sums of more runs than the registers hold, part by part."""
+    """Return the sums of more runs than are added up side by side, part by part."""
     point, total = scratch.partials[POINT], scratch.partials[TOTAL]
     store(scratch.partials, POINT, theta)
     for first in range(0, WIDTH, PART):
@@ -320,7 +322,7 @@ def sum_in_parts(theta, x, y, start, count, options, scratch):
     return read_sum(total)
 
 
-def eight_sums_in_one_lane(theta, x, y, start, stop, options):
+def eight_sums_in_one_lane(theta, x, y, start, stop, options, values):
     """Return eight running sums of `term`, added pairwise: every eighth sample in the same element of a lane."""
     sums = term(theta, input_lanes_at(x, start), read_lane(y, start, 8), options)
     for i in range(start + 8, stop, 8):
@@ -328,7 +330,7 @@ def eight_sums_in_one_lane(theta, x, y, start, stop, options):
     return sum_lanes(sums)
 
 
-def eight_sums_in_turn(theta, x, y, start, stop, options):
+def eight_sums_in_turn(theta, x, y, start, stop, options, values):
     """Return the same sums where lanes hold runs: one after the other, so that few are alive at a time."""
     total = zeros()
     for half in range(start, start + 8, 4):
@@ -343,3 +345,25 @@ def eight_sums_in_turn(theta, x, y, start, stop, options):
             quarter = add(quarter, pair)
         total = add(total, quarter)
     return total
+
+
+def eight_sums_in_registers(theta, x, y, start, stop, options, values):
+    """Return the same sums of the runs of one register; what samples alone determine is computed before.
+
+    The operands that all runs share are read from memory, which takes no time from the arithmetic. Where they are
+    computed on the way, each has to be repeated in a register, at the cost of an operation.
+    """
+    for i in range(start, stop, 8):
+        keep_values(values, i - start, input_lanes_at(x, i), read_lane(y, i, 8))
+    a = b = c = d = e = f = g = h = zeros()
+    for i in range(start, stop, 8):
+        k = i - start
+        a = add(a, term_at(theta, x, y, i, values, k, options))
+        b = add(b, term_at(theta, x, y, i + 1, values, k + 1, options))
+        c = add(c, term_at(theta, x, y, i + 2, values, k + 2, options))
+        d = add(d, term_at(theta, x, y, i + 3, values, k + 3, options))
+        e = add(e, term_at(theta, x, y, i + 4, values, k + 4, options))
+        f = add(f, term_at(theta, x, y, i + 5, values, k + 5, options))
+        g = add(g, term_at(theta, x, y, i + 6, values, k + 6, options))
+        h = add(h, term_at(theta, x, y, i + 7, values, k + 7, options))
+    return add(add(add(a, b), add(c, d)), add(add(e, f), add(g, h)))

@@ -10,6 +10,7 @@ from kernels.compile.specialize import Kernel, specialize
 from kernels.compile.unrolled import Form
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
+from kernels.model.sample_values import split_program
 from kernels.optimizers.optimizer import Optimizer
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
@@ -69,7 +70,8 @@ def make_trainer(
     ).train
     width, network = lane_width(kernel, dtype, model.program, loss), model.network
     if network is None:
-        scratch: Any = allocate_scratch(len(model.params), width)
+        values = len(split_program(model.formula)[0].derivatives)
+        scratch: Any = allocate_scratch(len(model.params), width, values, dtype)
     else:
         units = network.layers[0].units, network.scores
         scratch = allocate_room(network.layout, *units, optimizer.slots, data.y.size, width, dtype)

@@ -77,7 +77,9 @@ def test_no_name_of_the_users_gets_into_the_source(names):
 def test_the_source_can_be_read(bound_alone):
     """One text: what was written for the model, and every function of the loops with what it is bound to."""
     _functions, _digest, source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True)
-    assert source.startswith("# numba.njit({'error_model': 'numpy', 'nogil': True, '_nrt': False, 'fastmath': {'contract'}})")
+    assert source.startswith(
+        "# numba.njit({'error_model': 'numpy', 'nogil': True, '_nrt': False, 'fastmath': {'contract'}})"
+    )
     for line in (
         "def train_block(data, hyper, block, scratch, first, last):",
         "# rule = decoupled_rule",
