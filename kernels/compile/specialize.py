@@ -238,12 +238,20 @@ def options_of(made_of: Ingredients) -> dict[str, Any]:
 
     `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
     and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
-    become one FMA, and nothing else. References to arrays, which the caller holds, are not counted: that took 130 ns at
-    each mark. (Functions of networks return arrays, which numba then refuses.) numba's own cache key knows nothing of
-    options: the digest covers them.
+    become one FMA, and nothing else. numba's own cache key knows nothing of options: the digest covers them.
     """
-    common = {"error_model": "numpy", "nogil": True} | ({} if made_of.layers else NO_REFERENCE_COUNTS)
+    common = {"error_model": "numpy", "nogil": True} | (NO_REFERENCE_COUNTS if leaves_arrays_alone(made_of) else {})
     return common | ({"fastmath": {"contract"}} if made_of.fma else {})
+
+
+def leaves_arrays_alone(made_of: Ingredients) -> bool:
+    """Return whether no references to arrays are counted, which takes 130 ns at each mark: the caller holds them.
+
+    Functions of networks return arrays, which numba then refuses. In lanes of four registers of 128 bits, on arm64, an
+    update would read two or three registers from the stack.
+    """
+    lane = made_of.width * np.dtype(made_of.dtype).itemsize
+    return not made_of.layers and (made_of.width == 1 or lane > 64)
 
 
 def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
