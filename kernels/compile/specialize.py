@@ -259,7 +259,7 @@ def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, 
     inner = {
         "no_cpython_wrapper": True,
         "no_cfunc_wrapper": True,
-        "pipeline_class": PlainInnerCompiler if made_of.width == 1 else InnerCompiler,
+        "pipeline_class": PlainInnerCompiler if made_of.width == 1 or made_of.layers else InnerCompiler,
     }
     return options_of(made_of) | inner | ({} if function.__name__ in CALLED else {"forceinline": True})
 

@@ -20,7 +20,7 @@ from kernels.model.network import Structure
 from kernels.model.program import Program, check_program
 from kernels.model.sample_values import split_program
 from kernels.simd.compiled_functions import COMPILED
-from kernels.simd.lanes import as_float32, as_scalar, broadcast, read_lane, write_lane
+from kernels.simd.lanes import as_float32, as_scalar, broadcast, pointers, read_lane, write_lane
 from kernels.simd.tuples import all_finite, load, store
 
 MOST_BYTES = 256
@@ -128,8 +128,9 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
     """Return the functions that a text of `unroll` defines, by name."""
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
     scope |= COMPILED
-    scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "__name__": __name__}
+    scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "pointers": pointers}
     scope |= {"as_float32": as_float32, "as_scalar": as_scalar, "load": load, "store": store, "all_finite": all_finite}
+    scope["__name__"] = __name__
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
     linecache.cache[place] = (len(source), None, source.splitlines(keepends=True), place)  # for `inspect`
@@ -338,8 +339,7 @@ def _lanes(made_of: Ingredients) -> list[str]:
     ]
     return [
         written("start_from(trajectory, mark, scratch)", "return load(trajectory, mark, theta_zeros())"),
-        written("keep(trajectory, mark, theta)", "store(trajectory, mark, theta)"),
-        written("is_finite(theta)", "return all_finite(theta)"),
+        written("keep(trajectory, mark, theta)", "store(trajectory, mark, theta)", "return all_finite(theta)"),
         written("read_theta(params)", f"return ({listed(theta, params)})"),
         written("write_theta(params, theta)", *(f"write_lane(theta[{k}], params[{k}], 0)" for k in range(params))),
         written("theta_zeros()", f"return ({listed(zero, params)})"),

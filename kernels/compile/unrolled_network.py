@@ -415,9 +415,9 @@ def _state(made_of: Ingredients) -> list[str]:
         write = f"put(state[1][#], {tail})"
         first = f"first = memory.shape[0] - {clock}"
         return [
-            written("read_theta(params)", "return params"),
+            written("read_theta(params)", "return pointers(params)"),
             written("write_theta(params, theta)", "pass"),
-            written("read_state(memory, room)", first, f"return memory, ({listed(clocks, clock)})"),
+            written("read_state(memory, room)", first, f"return pointers(memory), ({listed(clocks, clock)})"),
             written(
                 "write_state(memory, state)",
                 *([first] if clock else ["pass"]),
@@ -436,18 +436,14 @@ def _state(made_of: Ingredients) -> list[str]:
             "row = min(mark, trajectory.shape[0] - 1)",
             "for place in range(trajectory.shape[1]):",
             f"    put({number('trajectory[row, place]')}, room.theta, place)",
-            "return room.theta",
+            "return pointers(room.theta)",
         ),
         written(
             "keep(trajectory, mark, theta)",
+            "finite = True",
             "row = min(mark, trajectory.shape[0] - 1)",
             "for place in range(trajectory.shape[1]):",
             "    trajectory[row, place] = theta[place]",
-        ),
-        written(
-            "is_finite(theta)",
-            "finite = True",
-            "for place in range(theta.size):",
             "    finite = finite and isfinite(theta[place])",
             "return finite",
         ),
@@ -455,7 +451,7 @@ def _state(made_of: Ingredients) -> list[str]:
             "read_state(memory, room)",
             "layout = room.layout",
             *([f"for place in range({params}):", *read] if slots else []),
-            f"return room.slots, ({listed(clocks, clock)})",
+            f"return pointers(room.slots), ({listed(clocks, clock)})",
         ),
         written(
             "write_state(memory, state)",

@@ -35,8 +35,7 @@ read_state: Bound  # (memory, scratch) -> state
 write_state: Bound  # (memory, state)
 # The run: of models with vectors theta is an array, and `kernels.loops.network` has the loops over samples.
 start_from: Bound  # (trajectory, mark, scratch) -> theta
-keep: Bound  # (trajectory, mark, theta)
-is_finite: Bound  # (theta) -> whether it is
+keep: Bound  # (trajectory, mark, theta) -> whether all parameters are finite
 train_next: Bound  # train_part, or train_rows of models with vectors
 # pairwise_sum or sum_in_parts, of gradients and of recorded losses
 gradient_sum: Bound
@@ -73,13 +72,13 @@ def train(data, hyper, record, scratch, first, last):
     done, epoch, start, stop = first, 0, 0, 0
     while True:
         if start == stop:
-            keep(record.trajectory, done, theta)
+            finite = keep(record.trajectory, done, theta)
             x, y, losses = data.x, data.y, record.losses
             for held_out in range(1 + validated):
                 # A single call, as it is inlined: a second takes a tenth longer to compile, a call 50 ns at every mark.
                 losses[done] = recorded_loss(theta, x, y, data.factors, held_out, options, scratch)
                 x, y, losses = data.validation_x, data.validation_y, record.validation_losses
-            status = status_of(record.losses[done], is_finite(theta), hyper.target)
+            status = status_of(record.losses[done], finite, hyper.target)
             if validated:
                 loss, patience = record.validation_losses[done], hyper.patience * per_epoch
                 status = status_by_validation(status, loss, record.lowest, hyper.marks[done], patience)

@@ -16,7 +16,7 @@ import numpy as np
 from kernels.base.run import LEAF
 from kernels.loops.loops import JOIN, gather, split
 from kernels.loops.order import permute
-from kernels.simd.lanes import read_lane
+from kernels.simd.lanes import pointers, read_lane
 from kernels.simd.tuples import sum_lanes
 
 Bound = Callable[..., Any]
@@ -64,7 +64,7 @@ def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room)
             gather(data, hyper.seed, epoch, start, stop)
         elif start == 0:
             shuffle_places(data, hyper.seed, epoch)
-    x, y, places = data.x[0], data.y, data.visited_y
+    x, y, places, room = pointers(data.x[0]), pointers(data.y), pointers(data.visited_y), pointers(room)
     if hyper.batch_size == 1 and not BY_BATCH:
         state = each_sample(theta, state, x, y, places, first, last, hyper.shuffle, lr, options, room)
     else:
@@ -155,8 +155,10 @@ def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, option
 
 def mean_of_losses(theta, x, y, factors, held_out, options, room):
     """Return the mean over all samples of the squared residual, or of the loss itself."""
-    total = add_losses(theta, y, 0, y.size, 0.0, x[0], 0, 0, 0.0, (), options, room.batch_counts, room.sums, room)
-    return total / y.size
+    room, size = pointers(room), y.size
+    x, y = pointers(x[0]), pointers(y)
+    total = add_losses(theta, y, 0, size, 0.0, x, 0, 0, 0.0, (), options, room.batch_counts, room.sums, room)
+    return total / size
 
 
 def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, room):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import config, types
+from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
 from kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
@@ -139,9 +140,14 @@ def _set_item(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
     return context.get_dummy_value()
 
 
-def _place(context: Any, builder: Any, kind: types.Array, array: ir.Value, index: ir.Value) -> ir.Value:
+def _first(context: Any, builder: Any, kind: types.Type, array: ir.Value) -> ir.Value:
+    """Return the address of the first element of a contiguous array."""
+    return array if isinstance(kind, types.CPointer) else make_array(kind)(context, builder, array).data
+
+
+def _place(context: Any, builder: Any, kind: types.Type, array: ir.Value, index: ir.Value) -> ir.Value:
     """Return the address of array[index] in a contiguous array."""
-    return builder.gep(make_array(kind)(context, builder, array).data, [index])
+    return builder.gep(_first(context, builder, kind, array), [index])
 
 
 def load_lane(builder: Any, place: ir.Value, lane: Lane) -> ir.Value:
@@ -197,6 +203,30 @@ def _write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
 def write_lane(lane: Any, array: Any, index: int) -> None:
     """Write a lane to array[index : index + width]."""
     array.reshape(-1)[index : index + np.size(lane)] = lane
+
+
+def _pointers(typingctx: Any, arrays: Any) -> Any:
+    def pointer(kind: types.Type) -> types.Type:
+        return types.CPointer(kind.dtype) if isinstance(kind, types.Array) else kind
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        if not isinstance(arrays, types.BaseTuple):
+            return _first(context, builder, arrays, args[0])
+        parts = zip(arrays.types, cgutils.unpack_tuple(builder, args[0]), strict=True)
+        return context.make_tuple(builder, sig.return_type, [_first(context, builder, *part) for part in parts])
+
+    if isinstance(arrays, types.NamedTuple):
+        return types.NamedTuple(tuple(map(pointer, arrays.types)), arrays.instance_class)(arrays), codegen
+    return pointer(arrays)(arrays), codegen
+
+
+@in_kernels(_pointers)
+def pointers(arrays: Any) -> Any:
+    """Return the addresses of contiguous arrays in place of them, which live longer: of one, or of a named tuple.
+
+    An array is seven arguments of a function, and more where it has several dimensions.
+    """
+    return arrays
 
 
 def _broadcast(typingctx: Any, number: Any, width: Any) -> Any:
