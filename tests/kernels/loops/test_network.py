@@ -105,6 +105,7 @@ def test_models_losses_and_settings(given):
     [
         {"loss": "logistic"},
         {"model": "W @ x + b", "loss": "softmax", "classes": 5},
+        {"model": "W @ x + b", "loss": "softmax", "classes": 30},
         {"model": "mlp(4)", "loss": "softmax", "classes": 3},
         {"model": "mlp(4)", "loss": "softmax", "classes": 3, "batch": 8, "shuffle": True},
     ],

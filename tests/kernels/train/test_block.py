@@ -12,7 +12,7 @@ from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparam
 from kernels.compile import kinds
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.model.models import quadratic
+from kernels.model.models import make_model, quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.train import slices
@@ -176,6 +176,20 @@ def test_lanes_are_twice_as_wide_in_float32_and_with_functions(monkeypatch):
             ]
         ]
         assert widths == [4 * doubles, *[8 * doubles] * 3, 1]
+
+
+@pytest.mark.parametrize(("doubles", "most"), [(8, 16), (4, 16), (2, 8)])
+def test_models_of_several_units_with_many_parameters_have_narrower_lanes(monkeypatch, doubles, most):
+    monkeypatch.setattr(kinds, "doubles_in_register", lambda: doubles)
+
+    def width(text, inputs, classes=1, dtype="float64"):
+        model = make_model(text, [f"x{k}" for k in range(1, inputs + 1)])
+        model = model.with_classes(classes) if classes > 1 else model
+        return kinds.lane_width("lanes", dtype, model.program, make_loss("softmax" if classes > 1 else "squared"))
+
+    assert width("W @ x + b", 64, 10) == width("mlp(8)", 64) == most
+    assert width("W @ x + b", 64, 10, "float32") == 2 * most
+    assert width("W @ x + b", 4, 3) == width("w @ x + b", 784) == 4 * doubles
 
 
 @pytest.mark.parametrize(
