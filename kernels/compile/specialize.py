@@ -247,11 +247,11 @@ def options_of(made_of: Ingredients) -> dict[str, Any]:
 def leaves_arrays_alone(made_of: Ingredients) -> bool:
     """Return whether no references to arrays are counted, which takes 130 ns at each mark: the caller holds them.
 
-    Functions of networks return arrays, which numba then refuses. In lanes of four registers of 128 bits, on arm64, an
-    update would read two or three registers from the stack.
+    In lanes of four registers of 128 bits, on arm64, an update would read two or three registers from the stack. The
+    lanes of models with vectors are in memory.
     """
     lane = made_of.width * np.dtype(made_of.dtype).itemsize
-    return not made_of.layers and (made_of.width == 1 or lane > 64)
+    return bool(made_of.layers) or made_of.width == 1 or lane > 64
 
 
 def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import config, types
-from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
 
 from kernels.base.numba_internals import AbstractTemplate, infer_global, make_array
@@ -212,8 +211,10 @@ def _pointers(typingctx: Any, arrays: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         if not isinstance(arrays, types.BaseTuple):
             return _first(context, builder, arrays, args[0])
-        parts = zip(arrays.types, cgutils.unpack_tuple(builder, args[0]), strict=True)
-        return context.make_tuple(builder, sig.return_type, [_first(context, builder, *part) for part in parts])
+        parts = [
+            _first(context, builder, kind, builder.extract_value(args[0], i)) for i, kind in enumerate(arrays.types)
+        ]
+        return context.make_tuple(builder, sig.return_type, parts)
 
     if isinstance(arrays, types.NamedTuple):
         return types.NamedTuple(tuple(map(pointer, arrays.types)), arrays.instance_class)(arrays), codegen
