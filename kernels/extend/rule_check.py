@@ -140,10 +140,11 @@ def _name_fault(message: str) -> str:
     if found := re.search(unknown, message):
         return f"uses {found[1] or found[2]}, which numba does not know"
     if found := re.search(no_implementation, message):
-        if "(Lane(" not in message:
-            return f"uses {found[1]} in a way that numba does not know"
-        if found[1] in COMPARISONS:
+        of_lanes = "(Lane(" in message
+        if found[1] == "where" or (of_lanes and found[1] in COMPARISONS):
             return f"compares numbers: {NO_BRANCHES}"
+        if not of_lanes:
+            return f"uses {found[1]} in a way that numba does not know"
         return f"uses {found[1]}, which is not known for many runs side by side: there are {ON_LANES}, of NumPy"
     if "annot unify" in message:
         return (

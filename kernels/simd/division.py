@@ -2,7 +2,7 @@
 
 A Xeon's divider takes 16 cycles for eight quotients and 18 for eight roots, in which the units that add and multiply
 could do more than 30 operations; an update of adam leaves them idle. So where operations may be fused, these make all
-roots and every other quotient, within 2 units in the last place (ULP). A cubic in the relative error of the estimate
+roots and quotients, within 2 units in the last place (ULP). A cubic in the relative error of the estimate
 corrects it, which is as good as two of Newton's steps and takes as many operations.
 
 Elsewhere quotients have the bits of IEEE 754. Beside roots, which keep the divider busy, they are made by fused
@@ -49,9 +49,8 @@ def divide(context: Any, builder: Any, _sig: Any, a: ir.Value, b: ir.Value) -> i
     if not allows_fma(context):
         beside_roots = any(name.startswith("llvm.sqrt") for name in builder.module.globals)
         return _divide_exactly(pairs) if beside_roots and not _is_of_amd(context) else builder.fdiv(a, b)
-    # Every other one: the other units have the roots and the rest of the update to do.
-    quotients = [u / v if place % 2 else _close_quotient(u, v) for place, (u, v) in enumerate(pairs)]
-    return concatenate(builder, [quotient.value for quotient in quotients])
+    # All of them, though the divider is idle then: a run has the same bits wherever it stands in a lane.
+    return concatenate(builder, [_close_quotient(*pair).value for pair in pairs])
 
 
 def sqrt(context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
