@@ -4,9 +4,10 @@ OLDEST ?= python3.11
 EXTRAS ?= test
 VENV := .venv
 BIN = $(VENV)/bin
+REFERENCE := results/reference
 PYTEST = $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 2))')
 
-.PHONY: run test core oldest bench lint digests clean
+.PHONY: run test core oldest bench lint digests reference clean
 
 run: $(VENV)/installed
 	$(BIN)/sgdbench run --resume
@@ -39,6 +40,20 @@ lint: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 # The published bits of results, from the reference: only where CHANGELOG says that bits change.
 digests: $(VENV)/installed
 	$(BIN)/python -m bench.engine.digests
+
+# All of results/reference but its README files, from this commit on a quiet machine. The picture of the page needs chromium.
+reference:
+	$(MAKE) $(VENV)/installed-test,peers
+	$(BIN)/sgdbench speed --peers --targets --out $(REFERENCE)
+	$(BIN)/sgdbench fit quadratic --model quadratic --init "a=-1.8333333,b=-131.66667,c=-2400" --lr 0.5 --schedule "halve(10)" \
+		--batch-size 16 --shuffle --animate $(REFERENCE)/lesson.gif
+	$(BIN)/sgdbench run quadratic --out results/quadratic --resume
+	cp results/quadratic/figures/rate_map.png $(REFERENCE)
+	chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 --window-size=1200,1900 \
+		--screenshot=$(REFERENCE)/page.png results/quadratic/report.html
+	$(BIN)/sgdbench run optimizers --out results/optimizers --resume
+	cd results/optimizers && cp figures/profile.png figures/rates.png figures/ratios.png \
+		tables/optimizers.csv tables/rates.csv tables/ratios.csv $(CURDIR)/$(REFERENCE)/optimizers
 
 # Written only after everything before it worked: an interrupted installation starts again.
 # With the newest pip, which installs in two thirds of the time of some that come with Python.

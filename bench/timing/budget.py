@@ -1,6 +1,7 @@
 """The performance budget: pairs of variants, and how many times as fast one should be as the other."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,11 +10,14 @@ import pandas as pd
 from bench.timing.paired import noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError, classic, exponential, many, wide
 from bench.timing.roof import make_roof
-from bench.timing.speed import estimate_columns
+from bench.timing.speed import ROOFED, estimate_columns
 from bench.timing.variants import BY_NAME
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 
-COLUMNS = ["what", "variant", "against", "verified", "faster", "faster_low", "faster_high", "target", "met", "note"]
+COLUMNS = [
+    *("what", "variant", "against", "verified", "faster", "faster_low", "faster_high", "target", "met"),
+    *("share", "share_low", "share_high", "note"),
+]
 
 
 class Target(NamedTuple):
@@ -99,10 +103,15 @@ def measure_target(target: Target, *, seconds: float) -> dict[str, Any]:
             return row | {"note": f"{name}: {reason}"}
         except NotVerifiedError as reason:
             return row | {"verified": False, "note": f"{name}: {reason}"}
+    if target.ours in ROOFED and target.other != ROOF:
+        with suppress(UnavailableError):
+            calls["roof"] = make_roof(target.ours, ours)
     with no_compilation():
         timings = take_turns(calls, baseline="ours", seconds=seconds)
     faster = ratio(timings, "other", "ours").scaled(ours.sample_updates / other.sample_updates)
     measured = {"verified": True, "met": faster.ratio >= target.least, "note": noise_warning(timings) or ""}
+    if "roof" in calls:
+        measured |= estimate_columns("share", ratio(timings, "roof", "ours"))
     return row | measured | estimate_columns("faster", faster)
 
 
@@ -113,8 +122,9 @@ def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda do
     -------
     DataFrame
         `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster` (how many times as
-        fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured) and `note`, why it
-        was not, or a warning.
+        fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured), `share` (of the
+        roof of the variant, timed in the same turns; missing where it has none) with its interval, and `note`, why it
+        was not measured, or a warning.
     """
     rows = []
     for done, target in enumerate(TARGETS, start=1):

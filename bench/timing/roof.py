@@ -68,6 +68,8 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
     kind = KERNELS[kernel]
     if numba.config.DISABLE_JIT:
         raise UnavailableError("numba's JIT is off")
+    if problem.model.network is not None:
+        raise UnavailableError("the operations of models with vectors are not counted")
     if problem.dtype != "float64":
         raise UnavailableError(f"operations on {problem.dtype} are not measured")
     if kind.width > 1:

@@ -116,23 +116,41 @@ def estimate(row):
     return row["faster_low"], row["faster"], row["faster_high"]
 
 
+def turns_of(**times):
+    """What takes turns: each call takes the time that is given for it."""
+
+    def take_turns(calls, **settings):
+        row = [*(times[name] for name in calls), times["ours"]]
+        return Timings((*calls, "ours again"), np.tile(row, (20, 1)), (1,) * len(row))
+
+    return take_turns
+
+
 def test_a_target_is_held_against_the_time_of_a_sample_update(monkeypatch):
     """The same problem against a tenth of it, in half of its time: five times as fast for a sample-update."""
-    turns = Timings(("ours", "other", "ours again"), np.tile([2.0, 1.0, 2.0], (20, 1)), (1, 1, 1))
-    monkeypatch.setattr("bench.timing.budget.take_turns", lambda *args, **kwargs: turns)
+    monkeypatch.setattr("bench.timing.budget.take_turns", turns_of(ours=2.0, other=1.0, roof=1.0))
     whole, tenth = (lambda: classic(200)), (lambda: classic(20))
     found = measure_target(Target("itself", "fused", whole, "fused", tenth, 1), seconds=0.2)
     assert estimate(found) == pytest.approx((5, 5, 5))
 
 
 def test_the_share_of_the_roof_is_a_row_of_the_budget(monkeypatch):
-    turns = Timings(("ours", "other", "ours again"), np.tile([2.0, 1.8, 2.0], (20, 1)), (1, 1, 1))
-    monkeypatch.setattr("bench.timing.budget.take_turns", lambda *args, **kwargs: turns)
+    monkeypatch.setattr("bench.timing.budget.take_turns", turns_of(ours=2.0, other=1.8))
     (target,) = [target for target in TARGETS if target.other == ROOF]
     few = target._replace(ours_on=lambda: many(runs=32, epochs=1), other_on=lambda: many(runs=32, epochs=1))
     assert estimate(measure_target(few, seconds=0.2)) == pytest.approx((0.9, 0.9, 0.9))
     none = few._replace(ours="fused", ours_on=lambda: classic(1, 16), other_on=lambda: classic(1, 16))
     assert measure_target(none, seconds=0.2)["note"].startswith("its roof: in batches neither")
+
+
+def test_rows_of_kernels_with_a_roof_have_their_share_of_it(monkeypatch):
+    monkeypatch.setattr("bench.timing.budget.take_turns", turns_of(ours=2.0, other=6.0, roof=1.5))
+    single, batches = (lambda: classic(1)), (lambda: classic(1, 16))
+    found = measure_target(Target("per sample", "fused", single, "NumPy scalars", single, 1), seconds=0.2)
+    assert (found["faster"], found["share"]) == pytest.approx((3, 0.75))
+    found = measure_target(Target("batches", "fused", batches, "fused", batches, 1), seconds=0.2)
+    assert found["faster"] == pytest.approx(3)
+    assert "share" not in found
 
 
 def test_a_target_that_cannot_be_measured_says_why(monkeypatch):

@@ -75,19 +75,33 @@ def test_what_was_not_measured_is_told_in_a_sentence():
 
 def test_the_budget_says_what_is_reached():
     row = {"what": "w", "variant": "fused", "against": "C", "faster_low": 1.0, "faster_high": 3.0, "note": ""}
+    row |= dict.fromkeys(("share", "share_low", "share_high"), np.nan)
+    share = {"share": 0.8, "share_low": 0.7, "share_high": 0.9}
     table = pd.DataFrame(
         [
             row | {"faster": 2.0, "target": 1.4, "verified": True},
             row | {"faster": 2.8, "target": 3.5, "verified": True},
+            row | {"faster": 2.9, "target": 3.5, "verified": True} | share,
+            row | {"faster": 2.4, "target": 3.5, "verified": True} | share,
             row | {"faster": np.nan, "target": 2, "verified": pd.NA, "note": "C: no compiler"},
             row | {"faster": np.nan, "target": 2, "verified": False, "note": "fused: off by 1"},
         ]
     ).astype({"verified": "boolean"})
     cells = budget_summary(table)
-    assert cells["reached"].tolist() == ["yes", "no, 20 % short", MISSING, "not verified"]
+    assert cells["reached"].tolist() == [
+        "yes",
+        "no, 20 % short",
+        "no, 17 % short",  # 3.62 at the roof
+        "no: 3.00 at the roof",
+        MISSING,
+        "not verified",
+    ]
+    assert cells["share of the roof"].tolist() == [MISSING, MISSING, "0.800 ± 0.100", "0.800 ± 0.100", MISSING, MISSING]
     assert cells["speedup"].tolist() == [
         "2.00 ± 1.00",
         "2.80 [1.00, 3.00]",
+        "2.90 [1.00, 3.00]",
+        "2.40 [1.00, 3.00]",
         MISSING,
         MISSING,
     ]
