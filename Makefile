@@ -41,19 +41,22 @@ lint: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 digests: $(VENV)/installed
 	$(BIN)/python -m bench.engine.digests
 
-# All of results/reference but its README files, from this commit on a quiet machine. The picture of the page needs chromium.
+# All of results/reference but its first README, on a quiet machine: six minutes when everything is compiled. The picture
+# of the page needs chromium.
 reference:
 	$(MAKE) $(VENV)/installed-test,peers
 	$(BIN)/sgdbench speed --peers --targets --out $(REFERENCE)
-	$(BIN)/sgdbench fit quadratic --model quadratic --init "a=-1.8333333,b=-131.66667,c=-2400" --lr 0.5 --schedule "halve(10)" \
-		--batch-size 16 --shuffle --animate $(REFERENCE)/lesson.gif
-	$(BIN)/sgdbench run quadratic --out results/quadratic --resume
-	cp results/quadratic/figures/rate_map.png $(REFERENCE)
-	chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 --window-size=1200,1900 \
-		--screenshot=$(REFERENCE)/page.png results/quadratic/report.html
-	$(BIN)/sgdbench run optimizers --out results/optimizers --resume
-	cd results/optimizers && cp figures/profile.png figures/rates.png figures/ratios.png \
-		tables/optimizers.csv tables/rates.csv tables/ratios.csv $(CURDIR)/$(REFERENCE)/optimizers
+	cd $(REFERENCE) && rm -f *.tex speed.parquet targets.parquet
+	$(BIN)/sgdbench fit quadratic --model quadratic --init "a=-1.8333333,b=-131.66667,c=-2400" --lr 0.5 \
+		--schedule "halve(10)" --batch-size 16 --shuffle --animate $(REFERENCE)/lesson.gif
+	set -e; runs=$$(mktemp -d); $(BIN)/sgdbench run quadratic --out $$runs/quadratic; \
+	cp $$runs/quadratic/figures/rate_map.png $(REFERENCE); \
+	chromium --headless --no-sandbox --hide-scrollbars --virtual-time-budget=20000 --window-size=1200,1780 \
+		--screenshot=$(REFERENCE)/page.png $$runs/quadratic/report.html; \
+	$(BIN)/sgdbench run optimizers --out $$runs/optimizers; cd $$runs/optimizers; \
+	cp figures/profile.png figures/rates.png figures/ratios.png $(CURDIR)/$(REFERENCE)/optimizers; \
+	cp tables/optimizers.csv tables/rates.csv tables/ratios.csv $(CURDIR)/$(REFERENCE)/optimizers; \
+	sed -E 's|\(figures/|(|; s|\[(.*)\]\(.*/report.html\)|\1|' report.md >$(CURDIR)/$(REFERENCE)/optimizers/README.md
 
 # Written only after everything before it worked: an interrupted installation starts again.
 # With the newest pip, which installs in two thirds of the time of some that come with Python.
