@@ -216,12 +216,17 @@ def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
 
 @pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
 def test_a_block_with_fused_quotients_and_roots_stays_close_to_the_reference(optimizer):
-    """A few rounding errors in each update, though adadelta has two roots and a quotient, none of them exact."""
+    """A few rounding errors in each update, though adadelta has two roots and a quotient, none of them exact.
+
+    Its updates are so small that their errors need not reach the parameters.
+    """
     y = models.quadratic.predict([2, -4, 3], X) + 0.1 * np.cos(20 * X)
     made_of = models.quadratic, X, y, [1, -2, 0.5]
     params, losses, *expected = block_and_references(*made_of, optimizer=optimizer, kernel="lanes-fma")
     bound = 4 * EPS * 4 * X.size
-    assert 0 < np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
+    difference = np.abs(params - expected[0]).max()
+    assert difference <= bound * np.abs(expected[0]).max()
+    assert difference > 0 or optimizer == "adadelta"
     np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
 
 
