@@ -41,7 +41,7 @@ lint: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 digests: $(VENV)/installed
 	$(BIN)/python -m bench.engine.digests
 
-# All of results/reference but its first README, on a quiet machine: six minutes when everything is compiled. The picture
+# All of results/reference but its first README, on a quiet machine: three to four minutes once all is compiled. The picture
 # of the page needs chromium.
 reference:
 	$(MAKE) $(VENV)/installed-test,peers
