@@ -10,7 +10,6 @@ from kernels.compile.specialize import Kernel, specialize
 from kernels.compile.unrolled import Form
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
-from kernels.model.sample_values import split_program
 from kernels.optimizers.optimizer import Optimizer
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
@@ -70,7 +69,8 @@ def make_trainer(
     ).train
     width, network = lane_width(kernel, dtype, model.program, loss), model.network
     if network is None:
-        values = len(split_program(model.formula)[0].derivatives)
+        # Each value that samples alone determine is made by an instruction; a run by itself keeps none.
+        values = len(model.formula.instructions) if width > 1 else 0
         scratch: Any = allocate_scratch(len(model.params), width, values, dtype)
     else:
         units = network.layers[0].units, network.scores
