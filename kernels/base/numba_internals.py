@@ -22,6 +22,7 @@ from numba.core.compiler import Compiler, CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.extending import _Intrinsic as Intrinsic
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.np.arrayobj import make_array
@@ -80,7 +81,9 @@ class CodeCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function as it was saved, or None."""
-        target_context.refresh()
+        # Loaded code needs the runtime alone. `target_context.refresh()` would also import what numba compiles with:
+        # seventy modules, SciPy's linear algebra among them, which takes a seventh of a second.
+        rtsys.initialize(target_context)
         stored = cache.read_bytes(self._file_name(sig, target_context.codegen()))
         if stored is not None:
             # An intact file may still not fit a numba that was changed without a new version.

@@ -235,13 +235,17 @@ def python_function(value: Any) -> FunctionType | None:
     return value if isinstance(value, FunctionType) and not _is_of_numpy(value) else None
 
 
-def global_names(code: CodeType) -> list[str]:
-    """Return the names that a code object looks up in its globals, in order of appearance."""
+@cache
+def global_names(code: CodeType) -> tuple[str, ...]:
+    """Return the names that a code object looks up in its globals, in order of appearance.
+
+    They are kept, because each kernel binds the same loops.
+    """
     names = [one.argval for one in dis.get_instructions(code) if one.opname in {"LOAD_GLOBAL", "LOAD_NAME"}]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             names += global_names(constant)
-    return list(dict.fromkeys(names))
+    return tuple(dict.fromkeys(names))
 
 
 def _describe_code(code: CodeType) -> str:
