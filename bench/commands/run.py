@@ -53,8 +53,8 @@ STAGES = {
     "configurations": 0.5,
     "check": 0.2,
     "fresh seeds": 0.3,
-    "updates, timed": 0.5,
-    "variants, timed": 1.0,
+    "updates, timed": 0.4,
+    "variants, timed": 0.7,
     "paths and theory": 0.4,
     "report": 1.5,
 }

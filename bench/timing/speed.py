@@ -17,7 +17,7 @@ from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.train.trainer import compile_kernel
 
-LOADS = 5
+LOADS = 3
 ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")
 """The kernels that make updates one by one, in one thread."""
 

@@ -147,6 +147,24 @@ def test_what_the_reference_gives_is_computed_once_for_each_problem(monkeypatch)
     assert asked == [one, other]
 
 
+def test_the_reference_trains_what_large_problems_have_in_common_once(monkeypatch):
+    """The runs of one thread, and four times as many of the same for all threads, begin alike."""
+    asked = []
+
+    def counting(problem):
+        asked.append((problem.runs, problem.epochs, problem.y.size))
+        return kernel("reference", problem)
+
+    monkeypatch.setitem(BY_NAME, "reference", BY_NAME["reference"]._replace(prepare=counting))
+    batch = many(runs=64, epochs=10)
+    more = replace(batch, inits=np.tile(batch.inits, (4, 1)), rates=np.tile(batch.rates, 4))
+    for problem in (batch, more):
+        verify(BY_NAME["lanes"], problem)
+    assert sorted(asked) == [(1, 10, 800), (33, 1, 151)]
+    verify(BY_NAME["lanes"], replace(more, rates=0.5 * more.rates))
+    assert len(asked) == 4
+
+
 def test_compiling_while_the_clock_runs_is_noticed():
     with no_compilation():
         pass
