@@ -14,13 +14,21 @@ from bench.timing.variants import VARIANTS
 from tests.support.constants import BENCHMARKS, HANG, ROOT
 
 PEERS = sorted({variant.module or variant.package for variant in VARIANTS if variant.package})
-# Blocked, as if they were not installed.
-WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({PEERS})); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+# What is collected to be measured and to run untimed, without the peers: blocked, as if they were not installed.
+COLLECT = f"""
+import sys
+sys.modules.update(dict.fromkeys({PEERS}))
+import pytest
+for what in ("--benchmark-only", "tests/benchmarks"):
+    print(f"collected for {{what}}")
+    assert not pytest.main([*sys.argv[1:], "--collect-only", "-q", what])
+"""
 # All benchmarks together may write 3 MB, and there are fewer than so many of them.
 MOST_BYTES = 3_000_000 / 160
 
 
-def run(*arguments, code="import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"):
+def run(*arguments, code=PYTEST):
     """Return the output of pytest in a process of its own, which is to succeed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
@@ -37,9 +45,7 @@ def run(*arguments, code="import sys, pytest; sys.exit(pytest.main(sys.argv[1:])
 
 
 def test_what_is_measured_without_peers_is_what_runs_untimed():
-    measured, untimed = (
-        run("--collect-only", "-q", option, code=WITHOUT) for option in ("--benchmark-only", "tests/benchmarks")
-    )
+    _, measured, untimed = run(code=COLLECT).split("collected for ")
     names = {text: re.findall("^tests/benchmarks/.*", text, re.MULTILINE) for text in (measured, untimed)}
     assert set(names[untimed]) < set(names[measured])
     functions = [{name.partition("[")[0] for name in found} for found in names.values()]
@@ -52,9 +58,10 @@ def test_what_is_measured_without_peers_is_what_runs_untimed():
 
 def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(tmp_path):
     path = tmp_path / "times.json"
-    told = run(BENCHMARKS / "test_per_sample.py", "-k", "fused", "--benchmark-only", f"--benchmark-json={path}")
+    options = ["-k", "scalars or fused-fma", "--benchmark-only", f"--benchmark-json={path}"]
+    told = run(BENCHMARKS / "test_per_sample.py", *options)
     rows = json.loads(path.read_text())["benchmarks"]
-    assert [row["param"] for row in rows] == ["fused", "fused-fma"]
+    assert [row["param"] for row in rows] == ["fused-fma", "NumPy scalars"]
     assert max(map(len, told.partition("[100%]")[2].splitlines())) <= 120
     assert path.stat().st_size <= MOST_BYTES * len(rows)
     samples, _ = read_benchmarks(path)

@@ -6,7 +6,7 @@ from tests.drills.pairs import FACTORS, conduct, is_possible, make_cases
 
 CASES = make_cases()
 # By the reference and by lanes, in Python and by the command line, extended by epochs and by seeds.
-CHOSEN = [6, 20, 34]
+CHOSEN = [1, 6, 20]
 
 
 def test_every_pair_of_features_that_go_together_is_in_a_run():
@@ -21,5 +21,6 @@ def test_every_pair_of_features_that_go_together_is_in_a_run():
 
 @pytest.mark.usefixtures("rules_forgotten", "_short_measurements")
 @pytest.mark.parametrize("number", CHOSEN)
-def test_a_run_holds_what_it_says(number, tmp_path):
+def test_a_run_holds_what_it_says(number, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))  # the others compile for seconds
     assert conduct(CASES[number], tmp_path) == []

@@ -45,7 +45,7 @@ HASTY = "from bench import cli; from bench.engine import train; train.FLUSH_SECO
 
 
 def test_a_sweep_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
-    grid = ["--lr", "log:0.001:0.1:20000", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "1000", "--yes"]
+    grid = ["--lr", "log:0.001:0.1:400", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "1000", "--yes"]
     process = start("run", "quadratic", "--out", str(tmp_path / "run"), *grid, command=("-c", HASTY))
     deadline = time.monotonic() + HANG
     while not list(tmp_path.glob("run/parts/*.parquet")) and time.monotonic() < deadline:

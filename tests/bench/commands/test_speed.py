@@ -7,7 +7,7 @@ import pytest
 
 from bench.commands.parse import split_list
 from bench.commands.speed import run_speed, select_variants
-from bench.study.load import load_study, with_settings
+from bench.study.load import load_study, to_toml, with_settings
 from bench.tables.formatting import MISSING
 from bench.timing import budget as targets
 from bench.timing.budget import ROOF, TARGETS, Target, measure_target, targets_table
@@ -18,6 +18,14 @@ from bench.timing.verify import NotVerifiedError, verify
 from bench.timing.workload import BATCH_RUNS, BATCH_UPDATES, batch_of_runs, study_problems
 
 STUDY = load_study("quadratic")
+
+
+@pytest.fixture
+def short_study(tmp_path):
+    """A file with the study of the quadratic, for few epochs."""
+    path = tmp_path / "short.toml"
+    path.write_text(to_toml(with_settings(STUDY, {"run.epochs": 2})), encoding="utf-8")
+    return path
 
 
 def test_a_study_is_a_problem_of_one_run_and_of_many():
@@ -32,7 +40,7 @@ def test_a_study_is_a_problem_of_one_run_and_of_many():
 
 
 def test_large_data_make_no_longer_a_call():
-    batch = batch_of_runs(classic(1, n=10_000_000))
+    batch = batch_of_runs(classic(1, n=1_000_000))
     assert (batch.epochs, batch.runs) == (1, BATCH_RUNS)
     assert batch.sample_updates <= BATCH_UPDATES
 
@@ -83,8 +91,10 @@ def test_where_there_is_no_roof_the_reason_is_said(tmp_path, capsys):
     assert "share of the roof" not in said
 
 
-def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(wrong_fused, sgdbench, tmp_path):
-    code, out, err = sgdbench("speed", "--only", "lanes,C", "--seconds", 0.1, "--out", "speed")
+def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(
+    wrong_fused, sgdbench, short_study, tmp_path
+):
+    code, out, err = sgdbench("speed", short_study, "--only", "lanes,C", "--seconds", 0.1, "--out", "speed")
     assert (code, err) == (1, "")
     assert re.search(rf"^ *fused +no: off by 0\.\d+ +{MISSING} ", out, re.MULTILINE)
     assert re.search(r"^ +lanes +bit for bit +\d", out, re.MULTILINE)
@@ -154,7 +164,7 @@ def test_rows_of_kernels_with_a_roof_have_their_share_of_it(monkeypatch):
 
 
 def test_a_target_that_cannot_be_measured_says_why(monkeypatch):
-    target = Target("no adam in C", "fused", classic, "C", lambda: classic(1, optimizer="adam"), 2)
+    target = Target("no adam in C", "fused", partial(classic, 1), "C", lambda: classic(1, optimizer="adam"), 2)
     monkeypatch.setattr("bench.timing.budget.TARGETS", (target,))
     (row,) = targets_table(seconds=0.1).to_dict("records")
     assert row["note"] == "C: it does not support adam"
@@ -174,7 +184,7 @@ def test_a_target_that_is_not_verified_says_so(monkeypatch, wrong_fused):
 
 
 @pytest.mark.parametrize(("verified", "code", "reached"), [(True, 0, "yes"), (False, 1, "not verified")])
-def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, verified, code, reached):
+def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, short_study, verified, code, reached):
     def measured(**settings):
         row = {"what": "all", "variant": "fused", "against": "C", "verified": verified, "target": 2.0, "note": ""}
         if verified is True:
@@ -184,7 +194,7 @@ def test_a_budget_that_is_not_verified_is_told_and_fails(monkeypatch, sgdbench, 
         return pd.DataFrame([row], columns=targets.COLUMNS).astype({"verified": "boolean"})
 
     monkeypatch.setattr("bench.commands.speed.targets_table", measured)
-    ended, out, _ = sgdbench("speed", "--only", "C", "--seconds", 0.1, "--targets", "--out", "speed")
+    ended, out, _ = sgdbench("speed", short_study, "--only", "C", "--seconds", 0.1, "--targets", "--out", "speed")
     assert ended == code
     assert re.search(rf"^ *all +fused +C .* {reached}$", out, re.MULTILINE)
     assert ("fused against C: C: it has a reason\n" in out) == (verified is not True)

@@ -28,6 +28,7 @@ def study(tmp_path):
     return path
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
     code, out, err = sgdbench("tune", study)
     assert (code, err) == (0, "")

@@ -31,14 +31,14 @@ def right(cuts, places, within=1):
 # Where nothing changed
 
 
-@pytest.mark.parametrize("size", [10, 20, 60])
+@pytest.mark.parametrize("size", [10, 60])
 @pytest.mark.parametrize("noise", NOISES)
 def test_at_most_5_of_100_histories_without_a_step_show_one(noise, size):
     assert share(find_steps(times) for times in histories(1, 100, size, noise)) <= 0.05
 
 
 def test_at_most_5_of_100_families_of_histories_show_a_step_in_any():
-    families = histories(2, 40 * 10, 20).reshape(40, 10, 20)
+    families = histories(2, 20 * 10, 20).reshape(20, 10, 20)
     assert share([cut for times in family for cut in find_steps(times, tests=10)] for family in families) <= 0.05
 
 
@@ -75,7 +75,6 @@ def test_a_constant_history_has_no_step():
         (30, [(25, 0.1)], 0.95),
         (30, [(5, -0.1)], 0.95),
         (40, [(20, 0.08)], 0.9),
-        (60, [(20, 0.1), (40, 0.1)], 0.9),
         (60, [(30, 0.15), (38, -0.15)], 0.9),
         (80, [(20, 0.1), (40, -0.2), (60, 0.15)], 0.9),
     ],
@@ -99,7 +98,7 @@ def test_an_outlier_does_not_hide_a_step_or_move_it():
 
 
 def test_the_unit_does_not_matter_and_time_may_run_backwards():
-    for times in histories(9, 20, 50, steps=[(14, 0.15), (30, -0.1)]):
+    for times in histories(9, 8, 50, steps=[(14, 0.15), (30, -0.1)]):
         cuts = find_steps(times)
         assert find_steps(1e-9 * times) == cuts
         assert right(find_steps(times[::-1]), [50 - cut for cut in reversed(cuts)])
@@ -107,7 +106,7 @@ def test_the_unit_does_not_matter_and_time_may_run_backwards():
 
 def test_levels_are_at_least_five_commits():
     rng = np.random.default_rng(10)
-    for _ in range(50):
+    for _ in range(20):
         times = np.exp(np.repeat(rng.normal(size=12), rng.integers(1, 9, 12)) + 0.01 * rng.normal())
         ends = [0, *find_steps(times), times.size]
         assert min(np.diff(ends)) >= min(5, times.size)
@@ -144,7 +143,7 @@ def test_the_interval_of_a_step_holds_the_change_in_95_of_100(noise):
 
 @pytest.mark.parametrize("drift", [0.3, -0.3])
 def test_a_drift_is_told_from_steps_and_its_size_is_known(drift):
-    found = [find_drift(times, find_steps(times)) for times in histories(14, 40, 40, drift=drift)]
+    found = [find_drift(times, find_steps(times)) for times in histories(14, 20, 40, drift=drift)]
     drifts = [one for one in found if one]
     assert len(drifts) >= 0.85 * len(found)
     assert np.mean([one.ratio.low <= np.exp(drift) <= one.ratio.high for one in drifts]) >= 0.85

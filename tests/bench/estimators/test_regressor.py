@@ -101,18 +101,25 @@ def test_a_stream_of_samples_gives_what_sgd_regressor_makes_of_it(samples, learn
     assert ours.n_iter_ == 4
 
 
-@pytest.mark.parametrize(("batch_size", "kernel"), [(1, "reference"), (8, "fused")])
-def test_calls_of_partial_fit_give_the_bits_of_fit_in_blocks_too(samples, batch_size, kernel):
-    x, y, _ = samples
-    settings = {"lr": 0.05, "batch_size": batch_size, "shuffle": "blocks(size=9, buffer=20)", "kernel": kernel}
-    settings |= {"optimizer": "adam", "random_state": 3}
-    whole, parts = SGDCurveRegressor(epochs=3, **settings).fit(x, y), SGDCurveRegressor(epochs=3, **settings)
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_compiled_calls_of_partial_fit_with_weights_give_the_bits_of_the_reference_in_blocks(samples, batch_size):
+    x, y, weights = samples
+    settings = {"lr": 0.05, "batch_size": batch_size, "shuffle": "blocks(size=9, buffer=20)", "optimizer": "adam"}
+
+    def model(**changed):
+        return SGDCurveRegressor("a*x", **settings | {"epochs": 3, "random_state": 3} | changed)
+
+    whole = model(kernel="reference").fit(x[:, :1], y, sample_weight=weights)
+    compiled, parts = model(kernel="fused").fit(x[:, :1], y, sample_weight=weights), model(kernel="fused")
     for _ in range(3):
-        parts.partial_fit(x, y)
-    np.testing.assert_array_equal(parts.params_, whole.params_)
-    np.testing.assert_array_equal(parts.loss_curve_[1:], whole.loss_curve_[1:])
-    in_order = SGDCurveRegressor(epochs=3, **settings | {"shuffle": True}).fit(x, y)
-    assert not np.array_equal(in_order.params_, whole.params_)
+        parts.partial_fit(x[:, :1], y, sample_weight=weights)
+    for each in (compiled, parts):
+        np.testing.assert_array_equal(each.params_, whole.params_)
+        np.testing.assert_array_equal(each.loss_curve_[1:], whole.loss_curve_[1:])
+    others = model(kernel="reference", shuffle=True), model(kernel="reference")
+    others[0].fit(x[:, :1], y, sample_weight=weights)
+    others[1].fit(x[:, :1], y)
+    assert not any(np.array_equal(other.params_, whole.params_) for other in others)
 
 
 def test_what_has_no_blocks_is_refused_by_partial_fit_as_by_fit(samples):
@@ -175,15 +182,6 @@ def test_full_batches_with_weights_go_to_the_weighted_least_squares(samples):
     weighted = regressor(**settings).fit(x, y, sample_weight=counts)
     repeated = regressor(**settings).fit(x.repeat(counts, axis=0), y.repeat(counts))
     np.testing.assert_allclose(weighted.params_, repeated.params_, rtol=1e-9)
-
-
-def test_a_compiled_kernel_has_the_bits_of_the_reference_with_weights(samples):
-    x, y, weights = samples
-    settings = {"model": "a*x", "optimizer": "sgd", "lr": 0.05, "epochs": 3}
-    compiled, reference = (regressor(**settings, kernel=kernel) for kernel in ("fused", "reference"))
-    for each in (compiled, reference):
-        each.fit(x[:, :1], y, sample_weight=weights)
-    np.testing.assert_array_equal(compiled.params_, reference.params_)
 
 
 def test_the_numbers_of_fit(samples):

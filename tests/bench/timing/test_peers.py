@@ -46,18 +46,15 @@ DECAY = many(exponential, runs=3, epochs=1).part(samples=40)
 # Few samples: some variants take as many microseconds for each.
 PROBLEMS = {
     "per-sample": classic(**SHORT),
-    "minibatch": classic(batch_size=8, **SHORT),
     "remainder dropped": classic(batch_size=7, **SHORT),
     "full": classic(batch_size=40, **SHORT),
     "shuffled": classic(batch_size=8, shuffle=True, **SHORT),
     "shuffled per-sample": classic(shuffle=True, **SHORT),
     "two runs": many(runs=2, epochs=2).part(samples=40),
     "33 runs in minibatches": replace(many(runs=33, epochs=2).part(samples=40), batch_size=8),
-    "plane in minibatches": replace(PLANE, batch_size=8),
     "linear with an offset": OFFSET,
     "functions": FUNCTIONS,
     "functions in minibatches": replace(FUNCTIONS, batch_size=8),
-    "adam": classic(batch_size=8, optimizer="adam", **SHORT),
     "exponential, adam": replace(DECAY, optimizer="adam(beta1=0.8)", batch_size=8),
 }
 # Each of these costs a compilation by numba, and tests/kernels/test_equality.py has them.
