@@ -28,12 +28,12 @@ STARTS = {"near": [-1, 10, 26], "solution": [2, -4, 3], "drawn": "normal:1:2"}
 
 
 def some_grid(**changed):
-    """Runs that converge, diverge and do neither; 2 * 3 * 4 * 3 * 2 * 2 * 2 = 576 of them."""
+    """Runs that converge, diverge and do neither; 2 * 3 * 4 * 2 * 2 * 2 * 2 = 384 of them."""
     values = {
         "lr": [0.05, 3.0],
         "batch_size": [1, 16, "full"],
         "init": STARTS,
-        "optimizer": ["sgd", "momentum(0.9)", "adam"],
+        "optimizer": ["sgd", "adam"],
         "schedule": ["constant", "halve(3)"],
         "seed": [0, 2**64 - 1],
         "shuffle": [True, False],
@@ -85,7 +85,7 @@ def kill_at_random_moments(folder, beforehand, kills=12):
     rng = np.random.default_rng(3)
     killed, moments = {}, []
     # Enough, and not all of them before the first part or after the last.
-    while len(moments) < kills or len(set(moments)) < 6:
+    while len(moments) < kills or len(set(moments)) < min(6, kills):
         run = folder / str(len(killed))
         killed[str(run)] = []
         if beforehand:

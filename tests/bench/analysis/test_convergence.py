@@ -275,12 +275,7 @@ def of_edge(frame, losses):
 
 @pytest.mark.parametrize(
     ("grows_from", "expected"),
-    [
-        (1, [2.0, 0.5, 1.0, False]),
-        (2, [2.0, 1.0, 1.5, True]),
-        (3, [2.0, 1.5, 2.5, True]),
-        (4, [2.0, 2.5, 3.0, True]),
-    ],
+    [(1, [2.0, 0.5, 1.0, False]), (2, [2.0, 1.0, 1.5, True]), (3, [2.0, 1.5, 2.5, True]), (4, [2.0, 2.5, 3.0, True])],
 )
 def test_edges_agree_that_are_no_further_apart_than_a_step(grows_from, expected):
     frame = edge_frame()
@@ -355,16 +350,10 @@ def test_no_rate_is_stable_where_a_derivative_is_not_finite(derivatives, batch_s
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        "a*log(x) + b",
-    ],
-)
-def test_a_model_that_is_not_finite_at_a_sample_has_no_theory(model, capfd):
+def test_a_model_that_is_not_finite_at_a_sample_has_no_theory(capfd):
     x = np.linspace(0, 1, 40)
     grid = Grid(lr=[0.1, 0.2], batch_size=[1, "full"])
-    found = sweep(model, x, x, grid, epochs=3, confirm=0, kernel="reference")
+    found = sweep("a*log(x) + b", x, x, grid, epochs=3, confirm=0, kernel="reference")
     assert set(found.frame["status"]) == {"diverged"}
     settings = RunTable(epochs=3)
     assert rates_table(found.model, x, x, found.frame, found.curves, settings).empty

@@ -33,9 +33,9 @@ def swept(model=PARABOLA, kernel="fused", epochs=30):
 PARAMS = ["param_a", "param_b", "param_c"]
 
 
-@pytest.fixture(scope="module", params=["lanes"])
-def given(request):
-    return swept(PARABOLA, request.param)
+@pytest.fixture(scope="module")
+def given():
+    return swept(PARABOLA, "lanes")
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,7 @@ def test_the_kernels_were_there_at_these_marks(given, paths):
         np.testing.assert_array_equal(path[PARAMS].iloc[-1], np.float32(stored))
 
 
-@pytest.mark.parametrize(
-    "kernel",
-    [
-        "fused",
-        "lanes",
-    ],
-)
+@pytest.mark.parametrize("kernel", ["fused", "lanes"])
 def test_a_start_that_meets_the_target_is_the_whole_path(kernel):
     data = swept()[2]
     start = [2.001, -1.0, 3.0]

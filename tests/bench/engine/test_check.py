@@ -160,12 +160,12 @@ def test_what_is_not_exact_is_verified_within_a_bound(model, grid, kernel):
 
 
 def test_a_run_that_makes_errors_larger_is_compared_as_long_as_that_tells_something(monkeypatch):
-    result = result_of(models.sine, WIDE, kernel="fused-fma", target=None)
-    table = checked(result, kernel="fused-fma", target=None)
+    result = result_of(models.sine, WIDE, kernel="fused", target=None)
+    table = checked(result, kernel="fused", target=None)
     assert (table["epochs"] == 10)[result.frame["lr"] < 0.1].all()
     assert (table["epochs"] < 10)[result.frame["lr"] > 1].all()
     monkeypatch.setattr(check, "NUDGE", 0)
-    assert (checked(result, kernel="fused-fma", target=None)["error"] > TOLERANCE).any()
+    assert (checked(result, kernel="fused", target=None)["error"] > TOLERANCE).any()
 
 
 def test_an_inexact_kernel_that_is_wrong_is_caught():

@@ -21,16 +21,7 @@ from kernels import Model, fit, models
 from kernels.base.run import STATUS
 from kernels.data.marks import make_marks
 from kernels.train.block import train_runs
-from tests.support.sweeps import (
-    STARTS,
-    X,
-    Y,
-    assert_same,
-    exactly,
-    kill_grid,
-    some_grid,
-    swept,
-)
+from tests.support.sweeps import STARTS, X, Y, assert_same, exactly, kill_grid, some_grid, swept
 
 COLUMNS = ["config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle"]
 COLUMNS += ["status", "epochs", "samples_seen", "updates", "epochs_to_target", "samples_to_target", "updates_to_target"]
@@ -72,9 +63,10 @@ class TestResult:
         assert set(frame["status"]) == set(STATUS) - {"stopped"}  # which needs held-out samples
         assert frame["epochs_to_target"].notna().equals(frame["status"] == "converged")
 
-    def test_every_row_and_curve_is_what_fit_makes_of_it(self, undisturbed):
+    def test_rows_and_curves_are_what_fit_makes_of_them(self, undisturbed):
         curves = dict(list(undisturbed.curves.groupby("config_id", observed=True)))
-        for row, start in zip(undisturbed.frame.itertuples(), undisturbed.starts, strict=True):
+        rows = list(zip(undisturbed.frame.itertuples(), undisturbed.starts, strict=True))
+        for row, start in rows[::5]:  # of which each pair of settings is in some
             alone = fit(models.quadratic, X, Y, init=start, lr=row.lr, batch_size=row.batch_size, epochs=12,
                         target=1e-3, optimizer=row.optimizer, schedule=row.schedule, seed=row.seed,
                         shuffle=row.shuffle, drop_last=False, record=undisturbed.clock.record)  # fmt: skip
@@ -100,7 +92,7 @@ class TestResult:
 
     @pytest.mark.parametrize("kernel", ["fused", "reference"])
     def test_every_exact_kernel_gives_the_same_frame(self, undisturbed, kernel):
-        few = {"lr": 0.05, "seed": 0, "init": STARTS | {"drawn": "normal:1:1"}}
+        few = {"lr": 0.05, "seed": 0, "init": {"near": STARTS["near"], "drawn": "normal:1:1"}, "schedule": "halve(3)"}
         found = swept(grid=some_grid(**few), kernel=kernel)
         assert_same(found, swept(grid=some_grid(**few)))
         of_them = undisturbed.frame["config_id"].isin(found.frame["config_id"])
@@ -134,18 +126,7 @@ class TestFolder:
         assert_same(loaded, undisturbed)
         assert loaded.model.expression == models.quadratic.expression
 
-    def test_without_a_folder_the_results_live_as_long_as_the_object(self):
-        result = swept(grid=Grid(lr=0.1))
-        folder = result.run.folder
-        assert result.curves["samples"].iloc[-1] == result.frame["samples_seen"].item()
-        assert folder.is_dir()
-        gone = weakref.ref(result)
-        del result
-        gc.collect()
-        assert gone() is None
-        assert not folder.exists()
-
-    def test_without_a_folder_the_run_alone_can_still_be_read(self):
+    def test_without_a_folder_the_results_live_as_long_as_the_object_or_its_run(self):
         result = swept(grid=Grid(lr=0.1))
         expected, losses = result.frame["config_id"].tolist(), result.curves["loss"]
         run = result.run
@@ -166,12 +147,11 @@ class TestFolder:
             swept()
         assert not list(tmp_path.iterdir())
 
-    @pytest.mark.parametrize("kernel", ["lanes", "reference"])
-    def test_the_same_call_again_trains_nothing(self, undisturbed, tmp_path, many_parts, kernel, request):
+    def test_the_same_call_again_trains_nothing(self, undisturbed, tmp_path, many_parts, request):
         swept(tmp_path / "run")
         request.getfixturevalue("untrainable")
         counts = []
-        again = swept(tmp_path / "run", kernel=kernel, progress=counts.append)
+        again = swept(tmp_path / "run", kernel="reference", progress=counts.append)
         assert counts == [some_grid().size]
         assert_same(again, undisturbed)
         assert sum(1 for _ in (tmp_path / "run" / "parts").iterdir()) > 10
@@ -199,10 +179,10 @@ class TestFolder:
         assert_same(load_run(tmp_path), before)
 
     def test_the_same_settings_in_other_words_are_the_same(self, tmp_path, request):
-        grid = Grid(lr=0.1, optimizer="momentum")
+        grid = Grid(lr=0.1, optimizer="adam")
         swept(tmp_path, grid, target=0.0, loss="squared")
         request.getfixturevalue("untrainable")
-        again = swept(tmp_path, Grid(lr=[0.1], optimizer="momentum(0.9)"), target=0, epochs=np.int64(12),
+        again = swept(tmp_path, Grid(lr=[0.1], optimizer="adam(beta1=0.9)"), target=0, epochs=np.int64(12),
                       drop_last=np.False_)  # fmt: skip
         assert len(again.frame) == 1
 
@@ -335,13 +315,7 @@ class TestExtension:
         assert_same(result, undisturbed)
         assert sum(trained) == len(undisturbed.curves) - len(undisturbed.frame)
 
-    @pytest.mark.parametrize(
-        "fewer",
-        [
-            {"seed": [0]},
-            {"init": {"near": STARTS["near"]}},
-        ],
-    )
+    @pytest.mark.parametrize("fewer", [{"seed": [0]}, {"init": {"near": STARTS["near"]}}])
     def test_a_larger_grid_trains_what_is_new(self, undisturbed, tmp_path, fewer):
         before = swept(tmp_path, some_grid(**fewer))
         counts = []
@@ -431,7 +405,7 @@ import json
 from pathlib import Path
 from tests.support.sweeps import kill_at_random_moments
 places = {[str(tmp_path_factory.mktemp(name)) for name in ("new", "extended")]}
-folders = [list(kill_at_random_moments(Path(place), extended, kills=6)) for extended, place in enumerate(places)]
+folders = [list(kill_at_random_moments(Path(place), extended, kills=3)) for extended, place in enumerate(places)]
 print(json.dumps(folders))
 """
     return json.loads(python(code, OPENBLAS_NUM_THREADS="1")), swept(grid=kill_grid())
@@ -446,32 +420,23 @@ def test_a_run_killed_at_random_moments_loses_nothing(killed, extended):
 
 
 class TestInterruption:
-    def test_ctrl_c_keeps_what_is_done(self, undisturbed, tmp_path, many_parts):
-        done = []
-
-        def interrupt(count):
-            done.append(count)
-            if len(done) == 4:
-                signal.raise_signal(signal.SIGINT)
-
-        with pytest.raises(KeyboardInterrupt):
-            swept(tmp_path, progress=interrupt)
-        assert len(load_run(tmp_path).frame) >= done[-1] > 0
-        assert_same(swept(tmp_path, progress=done.append), undisturbed)
-        assert done[4] >= done[3]
-
-    def test_ctrl_c_while_parts_wait_for_the_disk(self, undisturbed, tmp_path, monkeypatch):
-        monkeypatch.setattr(engine, "FLUSH_SECONDS", 1e9)
-        monkeypatch.setattr(jobs, "JOB_UPDATES", 1)
+    @pytest.mark.parametrize("wait", [0, 1e9], ids=["stored at once", "while parts wait for the disk"])
+    def test_ctrl_c_keeps_what_is_done(self, undisturbed, tmp_path, many_parts, monkeypatch, wait):
+        monkeypatch.setattr(engine, "FLUSH_SECONDS", wait)
+        seen = []
 
         def interrupt(done):
+            seen.append(done)
             if done > 200:
                 signal.raise_signal(signal.SIGINT)
 
         with pytest.raises(KeyboardInterrupt):
             swept(tmp_path, progress=interrupt)
-        assert len(load_run(tmp_path).frame) > 200
-        assert_same(swept(tmp_path), undisturbed)
+        kept = len(load_run(tmp_path).frame)
+        assert 200 < seen[-1] <= kept < len(undisturbed.frame)
+        again = []
+        assert_same(swept(tmp_path, progress=again.append), undisturbed)
+        assert again[0] == kept
 
     @pytest.mark.parametrize("kernel", ["lanes", "fused", "reference"])
     def test_ctrl_c_is_heard_in_the_middle_of_a_long_run(self, tmp_path, monkeypatch, kernel):
@@ -488,7 +453,7 @@ class TestInterruption:
             return train_runs(*args, stopped=ask, **rest)
 
         monkeypatch.setattr(common, "train_runs", interrupting)
-        x = np.linspace(-1, 1, 2_000 if kernel == "reference" else 20_000)
+        x = np.linspace(-1, 1, 200 if kernel == "reference" else 20_000)
         with pytest.raises(KeyboardInterrupt):
             sweep(models.quadratic, x, x, Grid(lr=[1e-9, 1e-8]), epochs=10**5, kernel=kernel, out=tmp_path)
         assert asked[-1]

@@ -175,13 +175,7 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
     assert stopped.begun + rest.begun == (distinct - ROUND) * 4
 
 
-@pytest.mark.parametrize(
-    "judged",
-    [
-        {},
-        HELD | {"patience": 3},
-    ],
-)
+@pytest.mark.parametrize("judged", [{}, HELD | {"patience": 3}])
 def test_a_stop_changes_no_value(data, tmp_path, judged):
     """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
 

@@ -78,9 +78,11 @@ def test_the_best_choice_is_handed_out(swept):
 
 
 def test_groups_and_hidden_layers_are_read_back(tmp_path):
-    model = Model("v @ tanh(W @ z + c) + a*last", {"z": [f"x{k}" for k in range(11)], "last": "x11"}, hidden=2)
+    model = Model("v @ tanh(W @ z + c) + a*last", {"z": ["x0", "x1"], "last": "x2"}, hidden=2)
     grid = Grid(lr=[0.01, 0.02], init="normal:0.1:2")
-    result = sweep(model, X, X[:, 0], grid, epochs=2, out=tmp_path, record="epoch", confirm=0, kernel="reference")
+    result = sweep(
+        model, X[:, :3], X[:, 2], grid, epochs=2, out=tmp_path, record="epoch", confirm=0, kernel="reference"
+    )
     read = load_run(tmp_path)
     assert read.model.vectors == model.vectors
     assert read.model.network == model.network

@@ -101,6 +101,7 @@ def test_printed_it_takes_six_to_ten_lines(result):
     assert str(result.best().settings["lr"]) in str(result)
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_the_verdict_and_the_report_are_those_of_the_folder(result):
     assert result.verdict() == load_run(result.run.folder).verdict()
     assert {"Best choice", "Confirmed", "Optimizers", "Robustness"} <= set(result.verdict())

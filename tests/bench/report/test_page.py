@@ -25,7 +25,7 @@ from tests.support.hostile import STARTS, hostile_run
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, one_figure_here):
     return hostile_run(tmp_path_factory.mktemp("study"))
 
 

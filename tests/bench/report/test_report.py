@@ -367,7 +367,7 @@ def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
     assert "72 of 144 configurations are trained so far." in (going / "report.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("unsaved")
+@pytest.mark.usefixtures("one_figure")
 def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
     x = np.linspace(-1, 1, 40)
     sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "<i>run</i>")
@@ -396,7 +396,7 @@ def test_folders_that_make_no_report_are_refused(folders, out, complaint):
         write_reports([Path(folder) for folder in folders], out and Path(out))
 
 
-@pytest.mark.usefixtures("unsaved")
+@pytest.mark.usefixtures("one_figure")
 def test_the_command_makes_reports_again(folder, tmp_path, monkeypatch, capsys):
     both = shutil.copytree(folder, tmp_path / "one"), shutil.copytree(folder, tmp_path / "other")
     for page in ("report.html", "report.md"):

@@ -1,5 +1,6 @@
 """Pages of models with vectors: what is drawn instead of curves and paths, and what many parameters leave out."""
 
+import json
 import re
 
 import numpy as np
@@ -29,9 +30,9 @@ def trained(folder, y, model, *, init="", loss="squared", more=""):
     """A run of a study, with the label or number to be fitted in the column y."""
     pd.DataFrame(X, columns=INPUTS).assign(y=y).to_csv(folder / "wide.csv", index=False)
     (folder / "wide.toml").write_text(
-        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {INPUTS}\ny = "y"\n{more}\n[model]\nexpression = "{model}"\n'
-        f"[grid]\nlr = [0.01, 0.1]\nseed = [0, 1]\n{init}\n"
-        f'[run]\nepochs = 4\nkernel = "fused"\nconfirm = 0\nloss = "{loss}"\n',
+        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {INPUTS}\ny = "y"\n{more}\n'
+        f"[model]\nexpression = {json.dumps(model)}\n[grid]\nlr = [0.01, 0.1]\nseed = [0, 1]\n{init}\n"
+        f'[run]\nepochs = 4\nkernel = "reference"\nconfirm = 0\nloss = "{loss}"\n',
         "utf-8",
     )
     study = load_study(folder / "wide.toml")
@@ -53,7 +54,8 @@ def classes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def numbers(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("numbers"), NUMBERS, "mlp(4)", init='init = "normal:0.5:2"')
+    starts = 'init = { random = "normal:0.5:2", zero = "zero" }'
+    return trained(tmp_path_factory.mktemp("numbers"), NUMBERS, 'mlp(3, "relu")', init=starts)
 
 
 def test_confusions_are_those_of_the_best_run_on_training_and_held_out_samples(classes):
@@ -105,25 +107,22 @@ def test_figures_are_confusion_and_weights_but_neither_paths_nor_basins(classes,
 
 def test_many_numbers_of_a_start_are_given_by_the_rule_that_draws_them(numbers):
     made = start_texts(numbers)
-    assert list(made) == ["random[0]", "random[1]"]
-    frame, starts = numbers.frame, numbers.result.starts
+    assert list(made) == ["random[0]", "random[1]", "zero"]
+    frame, starts, model = numbers.frame, numbers.result.starts, numbers.result.model
     for row, name, seed in zip(range(len(frame)), frame["init"].astype(str), frame["seed"], strict=True):
-        python = made[name].python.replace("{seed}", str(seed))
-        assert np.array_equal(eval(python, {"np": np}), starts[row])
-    assert made["random[1]"].toml == '"normal:0.5:2"'
+        start = eval(made[name].python.replace("{seed}", str(seed)), {"np": np})
+        again = fit(model, X, NUMBERS, init=start, epochs=1, batch_size="full", kernel="reference")
+        np.testing.assert_array_equal(again.trajectory[0], starts[row])
+    assert (made["random[1]"].toml, made["zero"].toml) == ('"normal:0.5:2"', '"zero"')
 
 
 def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
-    far = RNG.normal(size=4 * 12 + 9)
-    init = {"far": far, "zero": "zero"}
-    result = sweep("mlp(4)", X, NUMBERS, Grid(lr=0.01, init=init), epochs=1, kernel="fused", out=tmp_path / "run")
-    made = start_texts(run_data_of(result))
+    model, x, settings = "w @ x + b", RNG.normal(size=(ROWS, 31)), {"epochs": 1, "kernel": "reference"}
+    grid = Grid(lr=0.01, init={"far": RNG.normal(size=32)})
+    made = start_texts(run_data_of(sweep(model, x, NUMBERS, grid, out=tmp_path / "run", **settings)))
     assert made["far"].python is None
-    assert "57 numbers" in made["far"].reason
-    assert made["zero"].toml == '"zero"'
-    zeros = fit("mlp(4)", X, NUMBERS, init=eval(made["zero"].python), epochs=1).trajectory[0]
-    assert not zeros.any()
-    result = sweep("mlp(4)", X, NUMBERS, Grid(lr=0.01, seed=[0, 1]), epochs=1, kernel="fused", out=tmp_path / "other")
+    assert "32 numbers" in made["far"].reason
+    result = sweep(model, x, NUMBERS, Grid(lr=0.01, seed=[0, 1]), out=tmp_path / "other", **settings)
     assert start_texts(run_data_of(result)) == {"random[0]": StartText("", "")}
     assert "init" not in result.best().code()
     assert "init" not in result.best().to_study()
@@ -136,6 +135,7 @@ def test_updates_of_networks_are_timed(classes):
     assert (costs["seconds_per_update"] > 0).all()
 
 
+@pytest.mark.usefixtures("one_figure")
 def test_theory_of_many_weights_is_left_out_with_a_reason(tmp_path):
     few, many = (tmp_path / name for name in ("few", "many"))
     result = sweep("w @ x + b", X, NUMBERS, Grid(lr=[0.01, 0.1]), epochs=1, kernel="reference", out=few)

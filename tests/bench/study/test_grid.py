@@ -93,13 +93,7 @@ def test_arrays_of_other_kinds():
     assert Grid(lr=np.float32(0.5), batch_size=np.int32(3), shuffle=np.True_).size == 1
 
 
-@given(
-    st.sampled_from(["log", "lin"]),
-    st.floats(1e-6, 1e6),
-    st.floats(1.01, 1e6),
-    st.integers(2, 50),
-    st.booleans(),
-)
+@given(st.sampled_from(["log", "lin"]), st.floats(1e-6, 1e6), st.floats(1.01, 1e6), st.integers(2, 50), st.booleans())
 def test_ranges_are_those_of_numpy_to_twelve_digits(kind, low, factor, count, falling):
     start, stop = (low * factor, low) if falling else (low, low * factor)
     rates = Grid(lr=f"{kind}:{start!r}:{stop!r}:{count}").lr

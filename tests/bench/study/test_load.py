@@ -232,11 +232,9 @@ def test_a_study_that_is_not_there(name):
     assert str(caught.value).startswith(f"no study or file is called {name!r}; ")
 
 
-@pytest.mark.parametrize("name", ["nul\0"])
-def test_a_study_that_cannot_be_read(name):
-    with pytest.raises(ValueError, match=r"^study .* cannot be read: ") as caught:
-        load_study(name)
-    assert repr(name) in str(caught.value)
+def test_a_study_that_cannot_be_read():
+    with pytest.raises(ValueError, match=r"^study 'nul\\x00' cannot be read: "):
+        load_study("nul\0")
 
 
 @pytest.mark.parametrize(("name", "meant"), [("quadratik", "quadratic"), ("optimizerz", "optimizers")])

@@ -155,12 +155,7 @@ def test_the_space_of_a_grid_lies_between_its_ends_and_frees_what_is_usually_tun
         "asgd",
         "clipped(adam)",
     ]
-    assert found["schedule"] == [
-        "constant",
-        "halve(logint:5:100)",
-        "step(logint:5:100, gamma=0.5)",
-        "cosine",
-    ]
+    assert found["schedule"] == ["constant", "halve(logint:5:100)", "step(logint:5:100, gamma=0.5)", "cosine"]
     space = Space(**found)
     assert space.pairs == 3
     assert space_settings(Grid(lr=0.3, batch_size=8), 800, 1)["lr"] == "log:0.03:3"

@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench import Grid, sweep
 from bench.commands.options import TableColumns
 from bench.commands.problem import load_problem
+from bench.report.run_data import run_data_of
+from bench.report.suite_report import SuiteData, write_suite_report
 from bench.study.load import describe_builtin
 from bench.study.suite import load_suite
 from bench.tables.performance_profile import (
@@ -188,7 +191,7 @@ def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_a_suite_from_the_command_line(small, sgdbench, tmp_path):
+def test_a_suite_from_the_command_line(small, sgdbench, tmp_path, request):
     code, out, err = sgdbench("run", small, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     assert "Over all: " in out
@@ -206,22 +209,26 @@ def test_a_suite_from_the_command_line(small, sgdbench, tmp_path):
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "(figures/profile.png)" in text
 
-    # The report again, from what is stored; and the run again, which trains nothing.
+    # The report again, from what is stored; and the run again, which trains nothing and is not measured here.
     (tmp_path / "out" / "report.html").unlink()
     code, out, _ = sgdbench("report", tmp_path / "out")
     assert (code, (tmp_path / "out" / "report.html").read_text("utf-8") == page) == (0, True)
     code, _, err = sgdbench("run", small, "--out", tmp_path / "out")
     assert code == 2
     assert "--resume" in err
+    request.getfixturevalue("no_report")
     assert sgdbench("run", small, "--out", tmp_path / "out", "--resume")[0] == 0
+    assert (tmp_path / "out" / "report.html").read_text("utf-8") == page
     (tmp_path / "out" / "suite.toml").write_text("title = 3")
     code, _, err = sgdbench("report", tmp_path / "out")
     assert code == 2
     assert "suite.toml is not as it was written: 'problems'; run the suite again" in err
 
 
-@pytest.mark.usefixtures("one_figure")
-def test_without_a_target_that_is_reached_there_is_nothing_to_compare(small, sgdbench, tmp_path):
-    code, _, _ = sgdbench("run", small, "--out", tmp_path / "out", "--target", "1e-300", "--confirm", "0")
-    assert code == 0
-    assert "No run reached its target yet" in (tmp_path / "out" / "report.html").read_text("utf-8")
+@pytest.mark.parametrize(("target", "confirm"), [(1e-300, 5), (0.3, 0)])
+def test_without_a_target_that_is_reached_or_fresh_seeds_there_is_nothing_to_compare(tmp_path, target, confirm):
+    settings = {"epochs": 20, "target": target, "confirm": confirm, "kernel": "reference"}
+    x = np.linspace(-1, 1, 24)
+    found = sweep("a*x + b", x, x**2, Grid(lr=[0.1, 0.3], seed=[0, 1], shuffle=True), **settings)
+    page = write_suite_report(SuiteData("none", "", {"line": run_data_of(found)}), tmp_path)
+    assert "No run reached its target yet" in page.read_text("utf-8")
