@@ -109,14 +109,7 @@ def test_decimal_commas_may_come_late(tmp_path, monkeypatch):
         open_table(path, "x", "y")
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "parquet",
-        "arrow",
-        "csv",
-    ],
-)
+@pytest.mark.parametrize("form", ["parquet", "arrow", "csv"])
 def test_inputs_that_are_not_named_are_all_columns_of_numbers(rows, write, form):
     path = write(rows, form)
     inputs = choose_inputs(path, None, "y", None, make_loss("squared"))

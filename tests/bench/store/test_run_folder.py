@@ -168,19 +168,7 @@ def test_the_study_and_the_machine_are_on_record(folder):
     assert run.environment["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
-HOSTILE = [
-    "../x",
-    "/etc/passwd",
-    "<b>",
-    "a",
-    "a.b",
-    "losses.list.element",
-    "",
-    " ",
-    'q"',
-    "new\nline",
-    "é😀",
-]
+HOSTILE = ["../x", "/etc/passwd", "<b>", "a", "a.b", "losses.list.element", "", " ", 'q"', "new\nline", "é😀"]
 
 
 def test_names_and_values_are_only_text(tmp_path):
@@ -199,10 +187,7 @@ def test_names_and_values_are_only_text(tmp_path):
     ("rows", "message"),
     [
         (make_rows([7, 8, 7]), "once, not 'run7' twice"),
-        (
-            make_rows([7]).assign(losses=[np.zeros(6)]),
-            "losses of configuration 'run7' must be 2 to 5, .* not 6",
-        ),
+        (make_rows([7]).assign(losses=[np.zeros(6)]), "losses of configuration 'run7' must be 2 to 5, .* not 6"),
         (make_rows([7]).assign(losses=[np.zeros(1)]), "must be 2 to 5, .* not 1"),
         (make_rows([7]).drop(columns="status"), "rows must have the columns .*status: string.* as before"),
         (make_rows([7]).assign(shuffle=1), "shuffle: bool.* as before.*shuffle: int64"),
@@ -216,25 +201,6 @@ def test_rows_that_do_not_fit_are_refused(folder, rows, message):
 
 
 # Extension and thinning
-
-
-@pytest.mark.parametrize(
-    ("lost", "marks"),
-    [
-        ([1], 0),
-        ([2], 4),
-    ],
-)
-def test_nothing_is_served_without_its_beginning(tmp_path, lost, marks):
-    with opened(tmp_path / "run") as run:
-        for since, last in itertools.pairwise((0, 4, 9, 12)):
-            run.append(make_rows([1], marks=last, since=since))
-    for path in [stored(tmp_path / "run")[i - 1] for i in lost]:
-        path.write_bytes(b"")
-    with opened_damaged(tmp_path / "run") as run:
-        assert_holds(run, [1] if marks else [], marks=marks)
-        run.append(make_rows([1], marks=14, since=marks))
-        assert_holds(run, [1], marks=14)
 
 
 def test_thinning_must_be_by_a_power_of_two(tmp_path):
@@ -522,10 +488,7 @@ def test_an_error_lets_go_of_the_lock(folder):
     ("identity", "message"),
     [
         (IDENTITY | {"model": "a*x"}, r"holds another run \(model: a\*x \+ b there, a\*x here\): .*--out.*delete"),
-        (
-            IDENTITY | {"data": "4a2f", "loss": "huber"},
-            r"run \(data: other samples; loss: none there, huber ",
-        ),
+        (IDENTITY | {"data": "4a2f", "loss": "huber"}, r"run \(data: other samples; loss: none there, huber "),
     ],
 )
 def test_another_run_is_refused(folder, identity, message):
@@ -552,14 +515,7 @@ def test_a_newer_version_is_refused(folder, about):
     assert json.loads((folder / "sgdbench.json").read_text()) == about
 
 
-@pytest.mark.parametrize(
-    "about",
-    [
-        "",
-        "[]",
-        '{"format": "1"}',
-    ],
-)
+@pytest.mark.parametrize("about", ["", "[]", '{"format": "1"}'])
 def test_a_damaged_description_is_refused(folder, about):
     (folder / "sgdbench.json").write_text(about)
     with pytest.raises(ValueError, match=r"sgdbench.json is damaged, or not from sgdbench"), opened(folder):

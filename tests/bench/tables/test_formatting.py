@@ -191,7 +191,7 @@ def test_rich_gets_no_control_codes():
 def test_tables_are_written_with_every_digit(tmp_path):
     table = pd.DataFrame(
         {
-            "optimizer": ["sgd", "a|b,\n"],
+            "optimizer": ["sgd", "=1+1|b,\n"],
             "lr": [0.1 + 0.2, 1 / 3],
             "epochs_to_target": pd.array([3, pd.NA], dtype="Int64"),
             "final_loss": [np.inf, 5e-324],
@@ -203,7 +203,7 @@ def test_tables_are_written_with_every_digit(tmp_path):
     csv, parquet, markdown, latex = written[:4]
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), table)
     assert csv.read_text(encoding="utf-8").splitlines()[1] == "sgd,0.30000000000000004,3,inf"
-    assert pd.read_csv(csv)["optimizer"].tolist() == table["optimizer"].tolist()
+    assert pd.read_csv(csv)["optimizer"].tolist() == ["sgd", "'=1+1|b,\n"]
     assert markdown.read_text(encoding="utf-8") == to_markdown(table)
     assert latex.read_text(encoding="utf-8") == to_latex(table)
 
@@ -221,10 +221,3 @@ def test_text_in_csv_is_no_formula_to_a_spreadsheet(tmp_path, kind):
     assert set(read["note"]) == {"'=1"}
     assert set(read["param_a"]) == {-1.5}
     assert set(read["'=1+1"]) == {-1}
-
-
-def test_every_csv_of_tables_is_safe_and_other_files_keep_the_text(tmp_path):
-    table = pd.DataFrame({"init": ["=1+1"], "final_loss": [-0.5]})
-    csv, parquet, *_ = write_tables({"best": table}, tmp_path)
-    assert csv.read_text("utf-8").splitlines() == ["init,final_loss", "'=1+1,-0.5"]
-    pd.testing.assert_frame_equal(pd.read_parquet(parquet), table)

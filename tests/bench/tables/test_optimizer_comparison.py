@@ -88,18 +88,17 @@ def test_seconds_are_no_better_known_than_the_time_of_an_update():
     assert table["verdict"].tolist() == ["best", "worse"]
 
 
-@pytest.mark.parametrize("rivals", [2, 4])
-@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(("rivals", "noise"), [(2, "heavy"), *((4, noise) for noise in NOISES)])
 def test_equals_are_told_apart_in_5_of_100_studies_at_most(rivals, noise):
     """Whichever of them the others are compared with, also the luckiest one."""
     rng = np.random.default_rng(rivals)
     for pairs in (2, 6, 30):
         different = 0
-        for _ in range(300):
+        for _ in range(150):
             costs = costs_of(rng, [1.0] * rivals, pairs, noise=noise, unequal=0.3)
             verdicts = pd.concat([compare_with(costs, best)["verdict"] for best in range(rivals)])
             different += verdicts.isin(["worse", "better"]).any()
-        assert different <= 0.06 * 300
+        assert different <= 0.06 * 150
 
 
 @pytest.mark.parametrize("pairs", [8, 30])

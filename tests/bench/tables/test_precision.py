@@ -15,7 +15,7 @@ from kernels import fit, models
 
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}
 BOTH = ["float64", "float32"]
-RUN = {"epochs": 3, "target": 0.05, "confirm": 2}
+RUN = {"epochs": 3, "target": 0.05, "confirm": 2, "kernel": "fused"}
 
 
 def ids_of(**grid):
