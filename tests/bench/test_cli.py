@@ -58,8 +58,9 @@ assert not slow, slow
     assert alone == python(code.format("'--help'"))
     for command in ("fit", "run", "studies", "info"):
         assert f"\n  {command} " in alone
-    for option in ("--lr", "--schedule", "--standardize", "--drop-missing", "--every", "--plot", "--json"):
-        assert f"\n  {option} " in python(code.format("'fit', '--help'"))
+    fit = python(code.format("'fit', '--help'"))
+    for option, default in {"--lr": "[default: 0.1]", "--kernel": "[default: fused]", "--drop-missing": ""}.items():
+        assert default in " ".join(fit[fit.index(f"\n  {option} ") :].split("\n  --")[1].split())
 
 
 def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgdbench, pytestconfig):
@@ -78,19 +79,6 @@ def test_shells_complete_commands_and_options():
         [sys.executable, "-m", "bench.cli"], env=environment, capture_output=True, text=True, check=False, timeout=HANG
     )
     assert done.stdout.split() == ["report"]
-
-
-@pytest.mark.parametrize(
-    ("option", "default"),
-    [
-        ("--lr", "0.1"),
-        ("--kernel", "fused"),
-    ],
-)
-def test_help_tells_the_defaults(option, default, sgdbench):
-    _, out, _ = sgdbench("fit", "--help")
-    described = out[out.index(f"  {option} ") :].split("\n  --")[0]
-    assert f"[default: {default}]" in " ".join(described.split())
 
 
 def test_a_fit_prints_a_table(sgdbench):
@@ -124,10 +112,7 @@ def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars
 @pytest.mark.parametrize(
     ("options", "advice"),
     [
-        (
-            [],
-            ["The learning rate 0.1 is too high: the largest stable learning rate here is about 9.7e-5, by theory."],
-        ),
+        ([], ["The learning rate 0.1 is too high: the largest stable learning rate here is about 9.7e-5, by theory."]),
         (["--lr", "1e-6"], ["The learning rate 1e-6 is low: ", "--standardize gives", "--shuffle visits"]),
         (
             ["--optimizer", "adam", "--lr", "1e300", "--kernel", "reference"],
@@ -240,25 +225,6 @@ def test_json_of_a_diverged_fit_has_null(sgdbench):
     assert json.loads(out)["params"] == {"a": None, "b": None, "c": None}
 
 
-@pytest.mark.parametrize("suffix", [".tsv", ".parquet"])
-def test_the_cars_of_the_readme(suffix, sgdbench, tmp_path):
-    data = builtin("auto-mpg")
-    table, path = pd.DataFrame({"hp": data.x[:, 0], "mpg": data.y}), tmp_path / f"cars{suffix}"
-    if suffix == ".parquet":
-        table.to_parquet(path)
-    else:
-        table.to_csv(path, index=False, sep={".csv": ",", ".tsv": "\t"}[suffix])
-    code, out, _ = sgdbench("fit", path, *CARS, "--json")
-    fitted = json.loads(out)
-    powers = np.vander(data.x[:, 0], 3)
-    least_squares = np.linalg.lstsq(powers, data.y)[0]
-    loss = np.mean((powers @ least_squares - data.y) ** 2)
-    assert code == 0
-    np.testing.assert_allclose(least_squares, [0.0012305, -0.466190, 56.900100], rtol=1e-4)
-    np.testing.assert_allclose([fitted["params"][name] for name in "abc"], least_squares, rtol=0.01)
-    assert loss <= fitted["loss"] < 1.001 * loss
-
-
 def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
     seen = {}
 
@@ -301,17 +267,13 @@ def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, tmp_path):
     assert out.split("rows dropped")[1].split()[0] == "1"
 
 
-def test_every_prints_lines_and_then_the_table(sgdbench):
+def test_every_prints_lines_and_then_the_table(sgdbench, cars):
     code, out, _ = sgdbench(*QUADRATIC, "--lr", "0.5", "--epochs", "25", "--every", "10")
     lines = out.splitlines()
     assert code == 0
     assert [line.split()[0] for line in lines[:5]] == ["epoch", "0", "10", "20", "25"]
     assert lines[5] == f"y = {PARABOLA}"
-
-
-def test_lines_of_a_standardized_fit_say_so(sgdbench, cars):
-    _, out, _ = sgdbench("fit", cars, *CARS, "--every", "50")
-    assert out.splitlines()[0] == "In standardized units:"
+    assert sgdbench("fit", cars, *CARS, "--every", "50")[1].startswith("In standardized units:\n")
 
 
 def test_a_model_without_a_way_back_is_honest(sgdbench, cars):
@@ -570,7 +532,6 @@ def test_a_run_ends_with_its_report_though_nobody_reads_any_more(shell, tmp_path
     (tmp_path / "a" / "report.html").unlink()
     assert shell("brief report a <&- >&- 2>&-") == (0, "")
     assert (tmp_path / "a" / "report.html").exists()
-    assert shell("sgdbench info >&-") == (0, "")
 
 
 def test_a_fit_goes_on_though_nobody_reads_any_more(shell, tmp_path):

@@ -24,7 +24,7 @@ def place(made):
 def test_the_drill_reads_every_file_of_a_run(place):
     found = {path.parts[0] for path in files_of(place / "run")}
     assert found == {
-        *("sgdbench.json", "run.toml", "environment.json", "plan.parquet", "parts", "evidence", "confirmation"),
+        *("sgdbench.json", "run.toml", "environment.json", "plan.parquet", "parts", "evidence", "confirmation")
     }
 
 

@@ -75,13 +75,7 @@ def test_steps_are_told_with_their_commits_and_intervals_and_the_last_decides_th
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    ("options", "code"),
-    [
-        ([], 0),
-        (["--gate", "1.3"], 0),
-    ],
-)
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--gate", "1.3"], 0)])
 def test_the_gate_decides(options, code, sgdbench):
     assert told(sgdbench, "h", *options)[0] == code
 
@@ -152,14 +146,7 @@ def test_machines_are_never_mixed_and_are_named(sgdbench, tmp_path):
     assert "the first level, on b, faster, Python 3.11\n" in out
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"node": "there"},
-        {"cpu": "slow"},
-        {"python": "3.12.1"},
-    ],
-)
+@pytest.mark.parametrize("other", [{"node": "there"}, {"cpu": "slow"}, {"python": "3.12.1"}])
 def test_another_host_processor_python_or_system_is_another_machine(other, tmp_path):
     saved_run(tmp_path / "a.json", {"row": 1.0})
     saved_run(tmp_path / "b.json", {"row": 1.0}, day=1, **other)
@@ -200,12 +187,7 @@ def test_a_commit_that_was_measured_again_is_one_point(sgdbench, tmp_path):
     } in found["notes"]
 
 
-@pytest.mark.parametrize(
-    ("commit", "about"),
-    [
-        ({"id": "unversioned", "time": None}, "No commit"),
-    ],
-)
+@pytest.mark.parametrize(("commit", "about"), [({"id": "unversioned", "time": None}, "No commit")])
 def test_without_commits_runs_are_called_by_their_date(commit, about, sgdbench, tmp_path):
     saved_runs(tmp_path, {"row": SLOWER}, commit=commit)
     _, found = told(sgdbench, tmp_path)
@@ -232,10 +214,9 @@ def test_changes_that_were_not_committed_are_points_of_their_own(sgdbench, tmp_p
         (tmp_path / f"dirty{again}.json").write_text(json.dumps(content | {"datetime": f"2026-04-01T00:0{again}:00"}))
     _, found = told(sgdbench, tmp_path)
     assert found["benchmarks"][0]["commits"] == 12
-    assert {
-        "about": "Uncommitted",
-        "says": "3 runs with changes that had not been committed, marked +.",
-    } in found["notes"]
+    assert {"about": "Uncommitted", "says": "3 runs with changes that had not been committed, marked +."} in found[
+        "notes"
+    ]
 
 
 def test_hosts_that_change_with_each_run_are_told_what_to_do(sgdbench, tmp_path):

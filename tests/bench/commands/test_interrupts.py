@@ -58,11 +58,7 @@ def test_a_sweep_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "error"),
-    [
-        ("typer", "SIGINT", "ImportError"),
-        ("platformdirs", "SIGTERM", "ImportError"),
-    ],
+    ("module", "name", "error"), [("typer", "SIGINT", "ImportError"), ("platformdirs", "SIGTERM", "ImportError")]
 )
 def test_an_interrupt_during_imports_is_silent(tmp_path, module, name, error):
     """An import that the signal strikes, and that makes another error of it as many do."""

@@ -110,8 +110,7 @@ def test_starts_that_are_none_are_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "seeds"),
-    [("3", [3]), ("0-4", [0, 1, 2, 3, 4]), ("0-2, 9", [0, 1, 2, 9]), ("7-7", [7]), ("-2", [-2])],
+    ("text", "seeds"), [("3", [3]), ("0-4", [0, 1, 2, 3, 4]), ("0-2, 9", [0, 1, 2, 9]), ("7-7", [7]), ("-2", [-2])]
 )
 def test_seeds(text, seeds):
     assert parse.parse_seeds(text) == seeds

@@ -36,9 +36,7 @@ def test_the_start_every_so_many_epochs_and_the_last_one(every, settings, epochs
     for epoch, rate, loss, *rest in lines[1:]:
         assert float(rate) == pytest.approx(result.rates[int(epoch) - 1], rel=1e-4)
         np.testing.assert_allclose(
-            [float(loss), *map(float, rest[3:])],
-            [result.loss[int(epoch)], *result.trajectory[int(epoch)]],
-            rtol=1e-4,
+            [float(loss), *map(float, rest[3:])], [result.loss[int(epoch)], *result.trajectory[int(epoch)]], rtol=1e-4
         )
 
 

@@ -75,17 +75,6 @@ def test_the_numbers_of_sgd_regressor(samples, their_loss, loss, learning_rate, 
     assert ours.score(x, y, weights) == pytest.approx(theirs.score(x, y, weights), rel=1e-12)
 
 
-@pytest.mark.parametrize("features", [300])
-def test_any_number_of_features(features):
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((50, features)) / np.sqrt(features), rng.standard_normal(50)
-    theirs = SGDRegressor(penalty=None, shuffle=False, max_iter=5, tol=None, learning_rate="constant", eta0=0.1)
-    theirs.fit(x, y)
-    ours = regressor(lr=0.1, optimizer="sgd", shuffle=False, epochs=5).fit(x, y)
-    np.testing.assert_allclose(ours.params_, [*theirs.coef_, *theirs.intercept_], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("average", [False, True], ids=["last", "average"])
 @pytest.mark.parametrize(("learning_rate", "optimizer"), RATES, ids=["constant", "invscaling"])
 def test_a_stream_of_samples_gives_what_sgd_regressor_makes_of_it(samples, learning_rate, optimizer, average):

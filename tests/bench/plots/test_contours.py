@@ -62,13 +62,7 @@ def test_a_surface_without_levels_still_has_its_path(loss, tmp_path):
     save(figure, tmp_path, "flat")
 
 
-@pytest.mark.parametrize(
-    "power",
-    [
-        0.1,
-        0.35,
-    ],
-)
+@pytest.mark.parametrize("power", [0.1, 0.35])
 def test_a_single_level_is_filled_on_both_sides(power, tmp_path):
     figure = contours(lambda params: bowl(params) ** power, paths(run=[1.0, 1.0]), names="ab")
     if drawn := figure.axes[0].collections:
@@ -77,12 +71,6 @@ def test_a_single_level_is_filled_on_both_sides(power, tmp_path):
     save(figure, tmp_path, "one")
 
 
-@pytest.mark.parametrize(
-    ("runs", "names"),
-    [
-        ({}, "ab"),
-        ({"still": np.ones((5, 2))}, "ab"),
-    ],
-)
+@pytest.mark.parametrize(("runs", "names"), [({}, "ab"), ({"still": np.ones((5, 2))}, "ab")])
 def test_no_path_over_the_loss(runs, names):
     assert texts(contours(bowl, runs, names=names)).startswith("No path over the loss to show")

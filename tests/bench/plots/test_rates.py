@@ -39,10 +39,7 @@ def test_a_cell_has_the_median_over_seeds():
     figure = rate_map(frame.assign(config_id=[f"run{i}" for i in range(12)]))
     assert numbers(figure) == {(0, 0): "3", (1, 0): "4", (0, 1): "4", (1, 1): "9"}
     shade = make_shades([3, 4, 4, 9])
-    assert cells(figure) == {
-        to_hex(shade.colors[0]): {(0, 0), (1, 0), (0, 1)},
-        to_hex(shade.colors[2]): {(1, 1)},
-    }
+    assert cells(figure) == {to_hex(shade.colors[0]): {(0, 0), (1, 0), (0, 1)}, to_hex(shade.colors[2]): {(1, 1)}}
     assert legend(figure) == ["≤ 4", "≤ 8", "≤ 16"]
     assert "Medians over 3 seeds. 0 of 12 runs diverged." in texts(figure)
 
@@ -106,13 +103,7 @@ def test_the_edge_of_stability_is_where_the_rate_is():
     assert np.isnan(line[4:]).all()
 
 
-@pytest.mark.parametrize(
-    "edge",
-    [
-        50.0,
-        np.nan,
-    ],
-)
+@pytest.mark.parametrize("edge", [50.0, np.nan])
 def test_an_edge_outside_of_the_map_is_not_drawn(edge):
     edges = pd.DataFrame({"optimizer": ["sgd"], "batch_size": [1], "shuffle": [True], "predicted_edge": [edge]})
     assert "edge of stability" not in legend(rate_map(grid([1] * 4), edges=edges))
@@ -123,12 +114,7 @@ def test_a_combination_that_was_not_trained_is_marked():
     np.testing.assert_array_equal(named(axis, "not trained").get_xydata(), [[1, 1]])
 
 
-@pytest.mark.parametrize(
-    "samples",
-    [
-        [None] * 4,
-    ],
-)
+@pytest.mark.parametrize("samples", [[None] * 4])
 def test_no_map_where_nothing_reached_a_target(samples):
     told = texts(rate_map(grid(samples)))
     assert told == f"No map to show: none of 4 runs reached a target. {4 * (samples[0] is not None)} diverged."

@@ -27,14 +27,7 @@ def test_a_limit_belongs_to_its_class_and_what_is_infinite_is_white():
     ]
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        [1e-320, 5e307],
-        [0.0],
-        [1, 1e6],
-    ],
-)
+@pytest.mark.parametrize("values", [[1e-320, 5e307], [0.0], [1, 1e6]])
 def test_eight_shades_are_enough(values):
     shade = make_shades(values)
     assert 1 <= len(shade.limits) <= 8
@@ -49,14 +42,7 @@ def test_even_shades_have_about_as_many_numbers_each():
     assert counts.max() < 1.3 * counts.min()
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        [5.0] * 9,
-        [np.inf],
-        [1e-320, 5e307],
-    ],
-)
+@pytest.mark.parametrize("values", [[5.0] * 9, [np.inf], [1e-320, 5e307]])
 def test_even_shades_of_few_or_extreme_numbers(values):
     shade = make_even_shades([values, values])
     assert len(shade.names) == len(shade.colors) <= 8

@@ -34,13 +34,7 @@ def test_a_logarithmic_axis_has_round_ticks_at_any_scale(view, ticks):
     np.testing.assert_allclose(LogTicks().tick_values(*view), ticks)
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        (1e-300, 1e300),
-        (1e-20, 3e-5),
-    ],
-)
+@pytest.mark.parametrize("view", [(1e-300, 1e300), (1e-20, 3e-5)])
 def test_a_logarithmic_axis_has_few_ticks(view):
     ticks = LogTicks().tick_values(*view)
     assert 3 <= len(ticks) <= 6

@@ -58,8 +58,7 @@ def test_weight_decay_and_what_a_rule_knows_of_all_parameters_count():
 
 
 @pytest.mark.parametrize(
-    ("fma", "chain"),
-    [(False, ("multiply", "add", "add", "multiply", "add")), (True, ("fma", "add", "fma"))],
+    ("fma", "chain"), [(False, ("multiply", "add", "add", "multiply", "add")), (True, ("fma", "add", "fma"))]
 )
 def test_the_chain_of_one_run_is_that_of_the_formula(fma, chain):
     """lr * dr/dtheta does not wait for theta."""

@@ -61,12 +61,15 @@ PROBLEMS = {
 OTHER_KERNELS = [
     name for name, problem in PROBLEMS.items() if problem.model is not models.quadratic or problem.optimizer != "sgd"
 ]
+# JAX compiles each for half a second, and has the same steps and the same formulas in the others.
+COMPILED_IN_OTHERS = ["full", "functions"]
 
 
 def pairs():
     for variant in VARIANTS:
         for name, problem in PROBLEMS.items():
             elsewhere = variant.kernel not in {None, "reference"} and name in OTHER_KERNELS
+            elsewhere |= variant.name.startswith("JAX") and name in COMPILED_IN_OTHERS
             if not elsewhere and not variant.lacks(problem):
                 yield pytest.param(variant, problem, id=f"{variant.name}, {name}")
 

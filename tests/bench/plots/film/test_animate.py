@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -14,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
-from bench.plots.film.animate import animate, film_caption
+from bench.plots.film.animate import animate, film_caption, write_film
 from bench.plots.film.film import FRAMES_PER_SECOND, fit_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from kernels import Model, fit, models
@@ -146,13 +147,8 @@ def test_a_film_that_players_read(short, classic, tmp_path):
     assert len(decoded) == len(fit_film(short, *classic).frames) * 1280 * 720 * 3
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        "cat > /dev/null; exit 1",
-    ],
-)
-def test_an_ffmpeg_that_fails_leaves_what_was_there(script, short, classic, monkeypatch, tmp_path):
+@pytest.mark.parametrize("script", ["exit 1", "cat > /dev/null; exit 1"])
+def test_an_ffmpeg_that_fails_early_or_late_leaves_what_was_there(script, short, classic, monkeypatch, tmp_path):
     broken = tmp_path / "bin" / "ffmpeg"
     broken.parent.mkdir()
     broken.write_text(f"#!/bin/sh\n{script}\n")
@@ -161,8 +157,9 @@ def test_an_ffmpeg_that_fails_leaves_what_was_there(script, short, classic, monk
     path = tmp_path / "out" / "bend.mp4"
     path.parent.mkdir()
     path.write_text("old")
+    film = fit_film(short, *classic)
     with pytest.raises(ValueError, match="ffmpeg failed to write MP4"):
-        animate(short, *classic, path)
+        write_film(replace(film, frames=film.frames[-2:]), path)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
 

@@ -68,13 +68,7 @@ def test_the_moments_within_an_epoch_are_those_of_a_plain_loop():
     np.testing.assert_allclose(found.loss[:11], [np.mean((np.polyval(state, X) - Y) ** 2) for state in states])
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"seed": 1},
-        {"optimizer": "adam"},
-    ],
-)
+@pytest.mark.parametrize("wrong", [{"seed": 1}, {"optimizer": "adam"}])
 def test_settings_of_another_fit_are_refused(wrong):
     settings = {"batch_size": 10, "shuffle": True, "kernel": "reference"}
     result = trained(**settings)
@@ -158,12 +152,7 @@ def test_the_lessons_view_has_target_and_start_in_sight(classic, init):
     assert ((start > view.ylim[0]) & (start < view.ylim[1])).mean() > 0.2
 
 
-@pytest.mark.parametrize(
-    ("model", "init"),
-    [
-        ("sine", [1, 1, 1, 1]),
-    ],
-)
+@pytest.mark.parametrize(("model", "init"), [("sine", [1, 1, 1, 1])])
 def test_a_model_that_is_no_parabola_is_seen_where_the_data_are(classic, model, init):
     x, y = classic
     result = fit(make_model(model), x, y, init=init, epochs=1, batch_size="full", lr=1e-99, kernel="reference")
@@ -248,12 +237,7 @@ def test_a_start_that_is_good_enough_has_no_rate(classic):
 
 
 @pytest.mark.parametrize(
-    ("losses", "expected"),
-    [
-        ([50, 3, 0.2], (0.1, 100)),
-        ([50, 0, 0.2], (0.1, 100)),
-        ([0, 0], (1e-16, 1e-15)),
-    ],
+    ("losses", "expected"), [([50, 3, 0.2], (0.1, 100)), ([50, 0, 0.2], (0.1, 100)), ([0, 0], (1e-16, 1e-15))]
 )
 def test_the_axis_of_the_loss_ends_at_powers_of_ten(losses, expected):
     assert enclosing_decades(np.array(losses, dtype=float)) == pytest.approx(expected)
