@@ -21,7 +21,7 @@ from kernels.data.samples import check_batch_size
 from kernels.model.model import Model
 from kernels.model.param_columns import START, params_to_columns
 
-ZERO = "zero"
+ZERO, DEFAULT = "zero", "default"
 LIMIT = 1_000_000
 """The most configurations that run without a question, and the most values of a single setting."""
 
@@ -45,8 +45,8 @@ class Grid:
         Where to start. A mapping from a name to values, as a vector in the order of the model's parameters or as a
         mapping of their names; or to the text ``"normal:scale:count"`` or ``"uniform:low:high:count"`` for random
         starts, called ``name[0]``, ``name[1]`` and so on, or to ``"zero"``. Vectors and texts may also come without a
-        name. By default one start is drawn, the same as that of `kernels.fit`: ``"normal:1:1"``, but for models with
-        vectors (`kernels.Model.draw_start`).
+        name. Without it there is one start, called ``default``, the same as that of `kernels.fit`: it is drawn as
+        ``"normal:1:1"`` is, but for models with vectors (`kernels.Model.draw_start`).
     optimizer, schedule
         Such as ``"momentum(0.9)"`` and ``"halve(10)"``.
     seed
@@ -208,7 +208,7 @@ class RandomStarts:
     def draw(self, seed: int, model: Model) -> Floats:
         """Return the starts of a seed, shape (count, params); the first rows do not depend on how many follow."""
         generator, params = np.random.default_rng(seed), len(model.params)
-        if self.kind == "default":
+        if self.kind == DEFAULT:
             return model.draw_start(seed)[np.newaxis]
         if self.kind == "zero":
             return np.zeros((1, params))
@@ -294,7 +294,7 @@ def _check_batch_size(size: Any) -> int | str:
 def _name_starts(init: Any) -> dict[str, Any]:
     """Return the entries of `init` by name, texts as `RandomStarts`."""
     if init is None:
-        return {"random": RandomStarts("default", (), 1)}
+        return {DEFAULT: RandomStarts(DEFAULT, (), 1)}
     if isinstance(init, str):
         init = {init if init == ZERO else "random": init}
     if not isinstance(init, Mapping):
@@ -336,7 +336,7 @@ def _parse_random_starts(name: str, text: str) -> RandomStarts:
 
 def _start_names(name: str, start: Any) -> list[str]:
     """Return the names of the starts that an entry of `init` stands for."""
-    if isinstance(start, RandomStarts) and start.kind != ZERO:
+    if isinstance(start, RandomStarts) and start.kind not in (ZERO, DEFAULT):
         return [f"{name}[{k}]" for k in range(start.count)]
     return [name]
 

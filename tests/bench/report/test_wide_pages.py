@@ -123,7 +123,7 @@ def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
     assert made["far"].python is None
     assert "32 numbers" in made["far"].reason
     result = sweep(model, x, NUMBERS, Grid(lr=0.01, seed=[0, 1]), out=tmp_path / "other", **settings)
-    assert start_texts(run_data_of(result)) == {"random[0]": StartText("", "")}
+    assert start_texts(run_data_of(result)) == {"default": StartText("", "")}
     assert "init" not in result.best().code()
     assert "init" not in result.best().to_study()
 

@@ -135,7 +135,7 @@ def test_random_starts_have_the_distribution_that_they_are_asked_for():
 @pytest.mark.parametrize(
     ("init", "names"),
     [
-        (None, ["random[0]"]),
+        (None, ["default"]),
         (NEAR, ["init[0]"]),
         ([NEAR, {"a": 0, "b": 0, "c": 0}], ["init[0]", "init[1]"]),
         (np.eye(3), ["init[0]", "init[1]", "init[2]"]),
