@@ -11,6 +11,7 @@ from bench.commands.console import print_place, print_sentence, print_table
 from bench.commands.speed import print_speed
 from bench.commands.stages import Stages
 from bench.commands.trained import Trained
+from bench.report.painter import Painter
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData
 from bench.tables.readable import TITLES, fastest_choices, readable_table
@@ -28,23 +29,27 @@ MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scala
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
 
 
-def measure_and_report(trained: Trained, stages: Stages, *, verbose: bool, svg: bool) -> bool:
+def measure_and_report(trained: Trained, stages: Stages, painter: Painter, *, verbose: bool, svg: bool) -> bool:
     """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
     result, study, data, _ = trained
     with stages.stage("updates, timed"):
-        costs = update_seconds(result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS)
+        costs = update_seconds(
+            result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS, undisturbed=painter.paused
+        )
         times = times_to_target(result.frame, costs)
         trained.store(costs=costs, times=times)
         _warn_about_costs(costs)
     with stages.stage("variants, timed"):
-        measured = _measure_speed(trained)
+        measured = _measure_speed(trained, painter)
+    painter.draw("speed")
     with stages.stage("paths and theory"):
         replay_runs(trained)
         theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
         trained.store(basin=basin(result, study.run, data), theory=theory.edges, rates=theory.rates)
+    painter.draw("theory", "typical_paths", "basin")
     with stages.stage("report") as advance:
         run_data = trained.gather()
-        page = write_run_report(run_data, svg=svg, progress=advance)
+        page = write_run_report(run_data, svg=svg, painter=painter, progress=advance)
     with stages.hidden():
         if verbose:
             print()
@@ -66,7 +71,7 @@ def replay_runs(trained: Trained) -> None:
     trained.store(typical_paths=typical_paths(*about), paths=recorded_paths(*about))
 
 
-def _measure_speed(trained: Trained) -> Speed | None:
+def _measure_speed(trained: Trained, painter: Painter) -> Speed | None:
     """Time the variants in `MEASURED` on the study's model; None if that diverges at every rate."""
     try:
         one, many = study_problems(trained.study, trained.data)
@@ -75,7 +80,7 @@ def _measure_speed(trained: Trained) -> Speed | None:
         return None
     variants = [BY_NAME[name] for name in MEASURED]
     problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
-    measured = speed(variants, *problems, seconds=SPEED_SECONDS)
+    measured = speed(variants, *problems, seconds=SPEED_SECONDS, undisturbed=painter.paused)
     trained.store(speed=measured.table, speed_rounds=measured.rounds)
     return measured
 

@@ -26,9 +26,10 @@ from bench.engine.problem import make_problem
 from bench.engine.recording import record_settings
 from bench.engine.sweep import sweep
 from bench.engine.train import Executor, Trainer, train_in_threads
+from bench.report.painter import painting
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables
-from bench.store.results import SweepResult
+from bench.store.results import SweepResult, load_run
 from bench.study.grid import question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
@@ -84,16 +85,20 @@ def run_study(study: Study, asked: RunOptions) -> bool:
         with open_cluster(asked.cluster) as executor:
             data = study.dataset(**mapping_display())
             compile_later(_timed_kernels(study, data[0]))
-            with show_stages(STAGES) as stages:
+            with (
+                painting(lambda: Trained(load_run(folder), study, *data).gather(), svg=asked.svg) as painter,
+                show_stages(STAGES) as stages,
+            ):
                 trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
                 with keep_results(folder):
                     run_data = decide(trained, executor, stages)
+                    painter.draw("")
                     with stages.hidden():
                         _print_verdict(trained, run_data)
                     # The verdict does not wait for the import, which takes half a second.
                     from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
-                    return measure_and_report(trained, stages, verbose=asked.verbose, svg=asked.svg)
+                    return measure_and_report(trained, stages, painter, verbose=asked.verbose, svg=asked.svg)
     except UNVERIFIED as error:
         return refuse_report(error)
 

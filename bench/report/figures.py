@@ -30,6 +30,7 @@ from bench.report.charts import (
     loss_caption,
     ratio_chart,
 )
+from bench.report.painter import FIGURES
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.outcomes import start_families
@@ -51,11 +52,15 @@ class ReportFigure(NamedTuple):
 
 
 def write_figures(
-    run_data: RunData, *, svg: bool, progress: Callable[[float], None] = lambda share: None
+    run_data: RunData,
+    names: Collection[str] | None = None,
+    *,
+    svg: bool,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, str]:
     """Write the figures of a run, as PNG and, where it is asked for or there already, as SVG.
 
-    `progress` is called with the share that is done.
+    `names` are as for `report_figures`. `progress` is called with the share that is done.
 
     Returns
     -------
@@ -63,12 +68,22 @@ def write_figures(
         The captions of the figures that are written, by name, in the order of the report.
     """
     captions = {}
-    for name, caption, figure in report_figures(run_data):
+    for name, caption, figure in report_figures(run_data, *([] if names is None else [names])):
         with skip_failed_figure(f"the figure {name}"):
             save(figure, run_data.result.run.folder / "figures", name, svg=svg)
             captions[name] = caption
             progress(len(captions) / len(FIGURES))
     return captions
+
+
+def write_figure(run_data: RunData, name: str, *, svg: bool) -> str | None:
+    """Write one of the figures, and return its caption; None where it would be empty."""
+    drawn = DRAWN[name](run_data)
+    if drawn is None:
+        return None
+    caption, figure = drawn
+    save(figure, run_data.result.run.folder / "figures", name, svg=svg)
+    return caption
 
 
 def report_figures(run_data: RunData, names: Collection[str] | None = None) -> Iterator[ReportFigure]:
@@ -82,7 +97,7 @@ def report_figures(run_data: RunData, names: Collection[str] | None = None) -> I
     names : collection of str, optional
         The figures to draw, of `FIGURES`.
     """
-    for name, draw in FIGURES.items():
+    for name, draw in DRAWN.items():
         if names is None or name in names:
             drawn: Drawn = None
             with skip_failed_figure(f"the figure {name}"):
@@ -221,8 +236,7 @@ def _speed(run_data: RunData) -> Drawn:
     return "Time per sample-update with 95 % confidence intervals.", speed_bars(speed)
 
 
-# In the order of the report.
-FIGURES: dict[str, Callable[[RunData], Drawn]] = {
+DRAWN: dict[str, Callable[[RunData], Drawn]] = {
     "rate_map": _rate_map,
     "loss_by_optimizer": _loss_by_optimizer,
     "optimizer_ratios": _optimizer_ratios,

@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.report.markdown import render_markdown
 from bench.report.measurements import titles_of
 from bench.report.page import render_page
+from bench.report.painter import FIGURES, Painter, painting
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.system.atomic import replace_atomically, unsynced_files, write_text
@@ -39,10 +40,17 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
     if out and len(folders) == 1:
         raise ValueError("--out is for several folders: the report of one is in its folder")
     runs_data = [read_run_data(folder) for folder in folders]
-    pages = [write_run_report(run_data, svg=svg) for run_data in runs_data]
+    pages = [_write_with_painter(run_data, svg=svg) for run_data in runs_data]
     if len(runs_data) > 1:
         pages.append(write_comparison(runs_data, out or Path("comparison.html")))
     return pages
+
+
+def _write_with_painter(run_data: RunData, *, svg: bool) -> Path:
+    """Write the report of a run, whose figures another process draws meanwhile."""
+    with painting(lambda: run_data, svg=svg) as painter:
+        painter.draw(*FIGURES.values())
+        return write_run_report(run_data, svg=svg, painter=painter)
 
 
 @unsynced_files()  # all of them can be made again
@@ -51,22 +59,38 @@ def write_run_report(
     *,
     svg: bool = False,
     figures: bool = True,
+    painter: Painter | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Path:
     """Write the report of a run to its folder, and return the page.
 
-    Without `figures` the page has those alone that it draws itself. `progress` is told the share that is done.
+    Without `figures` the page has those alone that it draws itself. Figures that a `painter` draws are waited for.
+    `progress` is told the share that is done.
     """
     folder, frame = run_data.result.run.folder, run_data.frame
     captions: dict[str, str] = {}
     _write_run_tables(run_data)
     if figures and len(frame):
-        from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
-
-        captions = write_figures(run_data, svg=svg, progress=lambda share: progress(FIGURES_SHARE * share))
+        captions = _write_figures(
+            run_data, painter or Painter(), svg=svg, progress=lambda share: progress(FIGURES_SHARE * share)
+        )
     write_text(folder / "report.md", render_markdown(run_data, captions))
     write_text(folder / "report.html", render_page(run_data, captions))
     return folder / "report.html"
+
+
+def _write_figures(
+    run_data: RunData, painter: Painter, *, svg: bool, progress: Callable[[float], None]
+) -> dict[str, str]:
+    """Write the figures that the painter has not drawn; return the captions of all, in the order of the report."""
+    painter.wait(lambda count: progress(count / len(FIGURES)))
+    captions = {name: caption for name, caption in painter.captions.items() if caption is not None}
+    missing = [name for name in FIGURES if name not in painter.captions]
+    if missing:
+        from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
+
+        captions |= write_figures(run_data, *([missing] if painter.captions else []), svg=svg, progress=progress)
+    return {name: captions[name] for name in FIGURES if name in captions}
 
 
 def _write_run_tables(run_data: RunData) -> None:

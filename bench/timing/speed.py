@@ -1,6 +1,7 @@
 """The speed table: every variant verified, timed in turns with the others, and its compile time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from timeit import repeat
 from typing import Any, NamedTuple
 
@@ -69,6 +70,7 @@ def speed(
     *,
     seconds: float = 20.0,
     roofs: bool = False,
+    undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Speed:
     """Verify variants on one problem, and time those that give what the reference gives.
@@ -85,6 +87,8 @@ def speed(
         About how long to measure, after everything is compiled and verified.
     roofs : bool
         Whether to measure the roofs of kernels too (`bench.timing.roof`), which are compiled in each process.
+    undisturbed : callable
+        Returns a context manager, inside of which the clock runs.
     progress : callable
         Called with the number of variants that are ready to be timed.
 
@@ -112,11 +116,12 @@ def speed(
     if baseline is None:
         return Speed(_make_table(rows.values()), pd.DataFrame(columns=ROUNDS), None, None, None)
     calls = {name: contestant.call for name, contestant in contestants.items()} | roof_calls
-    with no_compilation():
-        timings = take_turns(calls, baseline=baseline, seconds=seconds)
-    compiled: dict[str | None, dict[str, float]] = {}
-    for name, contestant in contestants.items():
-        rows[name] |= _measurements(contestant, contestants, timings, compiled)
+    with undisturbed():
+        with no_compilation():
+            timings = take_turns(calls, baseline=baseline, seconds=seconds)
+        compiled: dict[str | None, dict[str, float]] = {}
+        for name, contestant in contestants.items():
+            rows[name] |= _measurements(contestant, contestants, timings, compiled)
     rounds = _long_rounds(contestants, timings)
     return Speed(_make_table(rows.values()), rounds, baseline, noise_floor(timings), noise_warning(timings))
 

@@ -1,6 +1,7 @@
 """The time of an update, measured for each kernel and all settings that decide how long it takes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -39,12 +40,21 @@ SLOW_SAMPLES, MOST_SLOWDOWN = 200, 10
 MOST_WEIGHTS = 50_000_000
 
 
-def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seconds: float) -> pd.DataFrame:
+def update_seconds(
+    result: SweepResult,
+    x: Floats,
+    y: Floats,
+    loss: str,
+    *,
+    seconds: float,
+    undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> pd.DataFrame:
     """Time an update of each kernel for all settings that decide how long it takes.
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates; for
     `lanes` it is a run's share of a block. With many weights they are on a part of the samples. There are five rounds
-    at least, and of the reference hardly more. A kernel that does not give what the reference gives is not timed.
+    at least, and of the reference hardly more. A kernel that does not give what the reference gives is not timed. The
+    clock runs inside of `undisturbed()`.
 
     Returns
     -------
@@ -65,25 +75,26 @@ def update_seconds(result: SweepResult, x: Floats, y: Floats, loss: str, *, seco
                 name = str(len(rows))
                 calls[name], updates[name] = verified[variant], problem.updates
             rows.append(about | {"variant": variant, **dict.fromkeys(PER_UPDATE), "note": notes.get(variant, "")})
-    slow = [name for name in calls if rows[int(name)]["variant"] == "reference"]
-    for names, rounds, share in ((calls.keys() - slow, ROUNDS, 1 - SLOW_SHARE), (slow, FEWEST, SLOW_SHARE)):
-        some = {name: calls[name] for name in calls if name in names}
-        for name, times in _time_calls(some, rounds, share * seconds):
-            each = times[np.newaxis] / updates[name]
-            middle, (low, high) = float(np.median(each)), median_interval(each, CONFIDENCE)
-            ends = min(low.item(), (1 - DRIFT) * middle), max(high.item(), (1 + DRIFT) * middle)
-            rows[int(name)] |= dict(zip(PER_UPDATE, (middle, *ends), strict=True))
+    slow = {name: call for name, call in calls.items() if rows[int(name)]["variant"] == "reference"}
+    fast = {name: call for name, call in calls.items() if name not in slow}
+    with undisturbed(), no_compilation():
+        times = _time_calls(fast, ROUNDS, (1 - SLOW_SHARE) * seconds)
+        times |= _time_calls(slow, FEWEST, SLOW_SHARE * seconds)
+    for name, own in times.items():
+        each = own[np.newaxis] / updates[name]
+        middle, (low, high) = float(np.median(each)), median_interval(each, CONFIDENCE)
+        ends = min(low.item(), (1 - DRIFT) * middle), max(high.item(), (1 + DRIFT) * middle)
+        rows[int(name)] |= dict(zip(PER_UPDATE, (middle, *ends), strict=True))
     table = pd.DataFrame(rows, columns=[*cost_columns(result.frame), "variant", *PER_UPDATE, "note"])
     return table.astype(dict.fromkeys(PER_UPDATE, float))
 
 
-def _time_calls(calls: Mapping[str, Call], rounds: int, seconds: float) -> Iterator[tuple[str, Floats]]:
-    """Time calls in turns, and yield the seconds of each, shape (rounds,)."""
-    if calls:
-        with no_compilation():
-            timings = take_turns(calls, rounds=rounds, seconds=seconds, sample_seconds=SAMPLE_SECONDS)
-        for name in calls:
-            yield name, timings.of(name)
+def _time_calls(calls: Mapping[str, Call], rounds: int, seconds: float) -> dict[str, Floats]:
+    """Time calls in turns, and return the seconds of each, shape (rounds,)."""
+    if not calls:
+        return {}
+    timings = take_turns(calls, rounds=rounds, seconds=seconds, sample_seconds=SAMPLE_SECONDS)
+    return {name: timings.of(name) for name in calls}
 
 
 def _make_problems(

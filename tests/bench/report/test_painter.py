@@ -1,0 +1,161 @@
+import multiprocessing
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.report import figures, painter
+from bench.report.painter import FIGURES, painting
+from bench.report.report import write_report, write_run_report
+from bench.report.run_data import read_run_data
+from bench.system.environment import processors
+from tests.support.constants import HANG
+from tests.support.hostile import hostile_study
+
+pytestmark = [
+    pytest.mark.usefixtures("_short_measurements"),
+    pytest.mark.skipif(sys.platform != "linux", reason="no other system forks as safely"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, _short_measurements):
+    """The folder of a small run, with figures that were drawn in this process."""
+    from bench.commands.options import RunOptions
+    from bench.commands.run import run_study
+
+    place = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(painter, "processors", lambda: 1)
+        assert run_study(hostile_study(place), RunOptions(place / "run"))
+    return place / "run"
+
+
+@pytest.fixture
+def _forks(monkeypatch):
+    """A process is forked for the figures, wherever the tests run."""
+    monkeypatch.setattr(painter, "processors", lambda: 2)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
+def is_gone(pid):
+    """Whether a process has ended, also if nobody has asked for its exit code."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state == "Z"
+
+
+def drawn(folder):
+    return {path.name: path.read_bytes() for path in (folder / "figures").glob("*.png")}
+
+
+def start_over(folder):
+    for path in (folder / "figures").iterdir():
+        path.unlink()
+
+
+def test_the_painter_knows_the_figures_in_their_order():
+    assert list(FIGURES) == list(figures.DRAWN)
+
+
+@pytest.mark.usefixtures("_forks")
+def test_another_process_draws_the_same_figures(folder, monkeypatch):
+    here, report = drawn(folder), (folder / "report.md").read_text("utf-8")
+    start_over(folder)
+    run_data = read_run_data(folder)
+    monkeypatch.setattr(figures, "write_figures", None)
+    with painting(lambda: run_data, svg=False) as other:
+        other.draw("")
+        other.draw("speed")
+        other.draw("theory", "typical_paths", "basin")
+        write_run_report(run_data, painter=other)
+    assert drawn(folder) == here
+    assert list(other.captions) != list(FIGURES)
+    assert (folder / "report.md").read_text("utf-8") == report
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.usefixtures("_forks")
+def test_nothing_is_drawn_while_the_painter_is_paused(folder):
+    start_over(folder)
+    run_data = read_run_data(folder)
+    with painting(lambda: run_data, svg=False) as other:
+        with other.paused():
+            other.draw("")
+            time.sleep(0.5)
+            assert not drawn(folder)
+        other.draw("typical_paths")
+        with other.paused():
+            time.sleep(0.1)
+            some = drawn(folder)
+            time.sleep(0.5)
+            assert drawn(folder) == some
+        other.wait(lambda count: None)
+        assert len(drawn(folder)) == sum(caption is not None for caption in other.captions.values()) > len(some)
+
+
+@pytest.mark.usefixtures("_forks")
+def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder):
+    write_report(folder)
+    here = drawn(folder)
+    start_over(folder)
+    run_data = read_run_data(folder)
+    with painting(lambda: run_data, svg=False) as other:
+        other.draw(*FIGURES.values())
+        (process,) = multiprocessing.active_children()
+        process.kill()
+        with other.paused():
+            pass
+        write_run_report(run_data, painter=other)
+    assert drawn(folder) == here
+
+
+@pytest.mark.usefixtures("_forks")
+def test_a_figure_that_fails_is_named_once(folder, monkeypatch, capfd):
+    def fails(run_data):
+        raise RuntimeError("no glyph")
+
+    monkeypatch.setitem(figures.DRAWN, "basin", fails)
+    run_data = read_run_data(folder)
+    with painting(lambda: run_data, svg=False) as other:
+        other.draw(*FIGURES.values())
+        write_run_report(run_data, painter=other)
+    assert capfd.readouterr().err == (
+        "sgdbench: the figure basin is left out, because it cannot be drawn: RuntimeError: no glyph\n"
+    )
+    assert "figures/basin.png" not in (folder / "report.md").read_text("utf-8")
+
+
+@pytest.mark.skipif(processors() < 2, reason="there is no painter")
+def test_a_stopped_painter_dies_with_the_process_it_draws_for():
+    """Even where that one is killed, and can wake nobody."""
+    code = """
+import os, signal
+from bench.report.painter import painting
+with painting(lambda: None, svg=False) as other, other.paused():
+    print(other._pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=HANG, check=False)
+    assert done.returncode == -signal.SIGKILL
+    ends = time.monotonic() + HANG
+    while not is_gone(int(done.stdout)):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_a_process_with_threads_is_not_forked(folder, monkeypatch):
+    monkeypatch.setattr(painter, "processors", lambda: 2)
+    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    with painting(lambda: read_run_data(folder), svg=False) as other:
+        other.draw(*FIGURES.values())
+        with other.paused():
+            assert not multiprocessing.active_children()
+        other.wait(lambda count: None)
+    assert not other.captions
