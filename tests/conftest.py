@@ -198,6 +198,7 @@ def draw_one_figure(patch):
     from bench.report.figures import report_figures
 
     patch.setattr("bench.report.figures.report_figures", lambda *asked: islice(report_figures(*asked), 1))
+    patch.setattr("bench.report.painter.processors", lambda: 1)  # no other process draws them
 
 
 @pytest.fixture

@@ -305,7 +305,8 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file; only some of many rows."""
-    from bench.plots.curves import fit_curves, fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
+    from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
+    from bench.plots.fit_curves import fit_curves  # noqa: PLC0415
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_even_shades
-from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure, panels, round_ticks, shorten
-from bench.tables.formatting import label, text
+from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure, panels, round_ticks
+from bench.tables.formatting import label, shorten, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES, MORE_CHOICES
 from kernels.base.run import Floats

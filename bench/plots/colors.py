@@ -8,6 +8,7 @@ from matplotlib import colormaps
 
 # Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white.
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+FAINT = "#b0b0b0"  # data, and names without a color of their own
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 # Other names have none of the colors of optimizers: blue would be taken for sgd. Each color can be told from white and
 # from black and, but for the last, from the gray of data.

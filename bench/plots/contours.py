@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from bench.plots.choices import spread_evenly
 from bench.plots.colors import PALETTE
-from bench.plots.style import INK, STYLE, add_caption, empty_figure, panels, round_ticks, shorten, title_length
+from bench.plots.style import INK, STYLE, add_caption, empty_figure, panels, round_ticks, title_length
+from bench.tables.formatting import shorten
 from kernels.base.run import Floats
 
 GRID_SIZE = 51

@@ -22,9 +22,8 @@ from bench.plots.style import (
     log_scale,
     nested_widths,
     panels,
-    shorten,
 )
-from bench.tables.formatting import label, text
+from bench.tables.formatting import label, shorten, text
 
 MAX_STARTS = 6
 

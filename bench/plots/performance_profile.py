@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.colors import colors_of
-from bench.plots.style import FAINT, INK, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels, shorten
-from bench.tables.formatting import text
+from bench.plots.colors import FAINT, colors_of
+from bench.plots.style import INK, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels
+from bench.tables.formatting import shorten, text
 
 # Costs this many times that of the best are at the edge of the chart.
 FARTHEST = 100.0

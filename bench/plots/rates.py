@@ -14,8 +14,10 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from bench.plots.choices import spread_evenly
+from bench.plots.colors import FAINT
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
-from bench.plots.style import EDGE, FAINT, INK, STYLE, WIDTH, add_caption, add_legend, empty_figure, panels, shorten
+from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, empty_figure, panels
+from bench.tables.formatting import shorten
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.readable import describe_batch_size
 from kernels.base.run import Floats

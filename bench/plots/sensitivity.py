@@ -20,8 +20,8 @@ from bench.plots.style import (
     log_scale,
     nested_widths,
     panels,
-    shorten,
 )
+from bench.tables.formatting import shorten
 from bench.tables.outcomes import SPREAD, choice_outcomes
 
 SHIFT = 0.012  # decades between the optimizers at one learning rate

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from bench.plots.colors import PALETTE
-from bench.plots.style import DASHES, INK, STYLE, WIDTH, empty_figure, log_scale, panels, shorten
-from bench.tables.formatting import text
+from bench.plots.style import DASHES, INK, STYLE, WIDTH, empty_figure, log_scale, panels
+from bench.tables.formatting import shorten, text
 
 OURS, OTHERS = PALETTE[0], "#757575"
 HATCH = "////"

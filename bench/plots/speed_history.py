@@ -8,20 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from bench.plots.choices import spread_evenly
-from bench.plots.colors import PALETTE
-from bench.plots.style import (
-    DASHES,
-    DOT,
-    EDGE,
-    FAINT,
-    INK,
-    STYLE,
-    add_caption,
-    log_scale,
-    rows_of_panels,
-    shorten,
-)
-from bench.tables.formatting import text
+from bench.plots.colors import FAINT, PALETTE
+from bench.plots.style import DASHES, DOT, EDGE, INK, STYLE, add_caption, log_scale, rows_of_panels
+from bench.tables.formatting import shorten, text
 
 MAX_PANELS = 8
 MAX_LABELS = 8

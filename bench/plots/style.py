@@ -20,7 +20,6 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import LayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
 from bench.plots.choices import spread_evenly
 from bench.system.atomic import replace_atomically
@@ -28,7 +27,6 @@ from bench.tables.formatting import text
 
 WIDTH = 8.0  # inches: 800 pixels at 100 dots per inch, the width of a README
 INK = "#333333"
-FAINT = "#b0b0b0"
 TARGET = "#E69F00"
 EDGE = "#D55E00"
 ROUND = [1, 2, 5, 10]
@@ -92,18 +90,6 @@ def nested_widths(values: list[Any]) -> dict[Any, float]:
     # Half of a step is what is seen of the wide line at each side: a pixel.
     step = min(1.1, 4.6 / max(1, len(values) - 1)) if values and isinstance(values[0], str) else 0.0
     return {value: 1.4 + step * place for place, value in enumerate(reversed(values))}
-
-
-def pad_range(values: NDArray[np.float64], share: float) -> tuple[float, float]:
-    """Return the lowest and the highest value, each moved outwards by a share of the distance between them."""
-    margin = share * (np.ptp(values) or 1)
-    return float(values.min() - margin), float(values.max() + margin)
-
-
-def shorten(value: str | float, most: int = 32) -> str:
-    """Return a value, or a user's name, as text of at most `most` characters."""
-    written = text(value)
-    return written if len(written) <= most else written[: most - 1] + "…"
 
 
 def title_length(count: int) -> int:

@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.style import STYLE, add_caption, columns_of_panels, shorten
+from bench.plots.style import STYLE, add_caption, columns_of_panels
+from bench.tables.formatting import shorten
 from kernels import Model
 from kernels.base.run import Floats
 

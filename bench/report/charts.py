@@ -2,7 +2,7 @@
 
 from bench.data.units import curve_in_table_units
 from bench.plots.choices import best_optimizers
-from bench.plots.curves import FitCurves, fit_curves
+from bench.plots.fit_curves import FitCurves, fit_curves
 from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
 from bench.tables.typical_runs import best_runs

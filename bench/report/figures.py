@@ -16,7 +16,7 @@ from bench.plots.curves import fitted_curve
 from bench.plots.failures import skip_failed_figure
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
-from bench.plots.row_charts import draw_rows
+from bench.plots.row_figures import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.plots.style import save

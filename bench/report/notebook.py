@@ -18,9 +18,10 @@ from bench.data.table import builtin
 from bench.data.units import curve_in_table_units
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
-from bench.plots.curves import fit_curves, fitted_curve
+from bench.plots.curves import fitted_curve
 from bench.plots.film.film import enclosing_decades, fit_film
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
+from bench.plots.fit_curves import fit_curves
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels

@@ -64,6 +64,12 @@ def _strip_zeros(decimal: str) -> str:
     return decimal.rstrip("0").rstrip(".")
 
 
+def shorten(value: str | float, most: int = 32) -> str:
+    """Return a value, or a user's name, as text of at most `most` characters."""
+    written = text(value)
+    return written if len(written) <= most else written[: most - 1] + "…"
+
+
 def duration(seconds: float) -> str:
     """Return a time with three digits in a suitable unit: "15 µs", "1.25 ms", "340 s"."""
     if pd.isna(seconds):

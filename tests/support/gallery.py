@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from bench.plots import curves as fits
-from bench.plots import losses
+from bench.plots import curves, losses
 from bench.plots.basins import basin_map
 from bench.plots.contours import contours
+from bench.plots.fit_curves import fit_curves
 from bench.plots.rates import rate_map
-from bench.plots.row_charts import draw_rows, optimizer_ratios, setting_importance
+from bench.plots.row_charts import optimizer_ratios, setting_importance
+from bench.plots.row_figures import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.tables.loss_bands import loss_bands
@@ -38,7 +39,7 @@ def loss_curves(frame, curves, **options):
 
 def fitted_curve(predict, x, y, **options):
     """The figure of fits, from the data and the parameters."""
-    return fits.fitted_curve(fits.fit_curves(predict, x, y, **options))
+    return curves.fitted_curve(fit_curves(predict, x, y, **options))
 
 
 def gallery(frame):

@@ -13,7 +13,7 @@ from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss
 from bench.plots.choices import spread_evenly
 from bench.plots.film.moments import Moments, recorded_moments, update_moments
-from bench.plots.style import pad_range
+from bench.plots.fit_curves import pad_range
 from kernels import FitResult
 from kernels.base.run import Floats
 from kernels.data.samples import check_samples

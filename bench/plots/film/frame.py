@@ -14,10 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
-from bench.plots.colors import PALETTE
+from bench.plots.colors import FAINT, PALETTE
 from bench.plots.film.film import FRAMES_PER_SECOND, Film, enclosing_decades
-from bench.plots.style import DASHES, DOT, FAINT, INK, STYLE, TARGET, log_scale, shorten
-from bench.tables.formatting import text
+from bench.plots.style import DASHES, DOT, INK, STYLE, TARGET, log_scale
+from bench.tables.formatting import shorten, text
 from kernels.base.run import Floats
 
 WIDTH, HEIGHT = 6.4, 3.6  # inches

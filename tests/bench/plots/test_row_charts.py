@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from bench.plots.colors import colors_of
-from bench.plots.row_charts import draw_rows, optimizer_ratios, setting_importance
+from bench.plots.row_charts import optimizer_ratios, setting_importance
+from bench.plots.row_figures import draw_rows
 from bench.plots.style import save
 from tests.support.figures import overlaps, texts
 

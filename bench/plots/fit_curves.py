@@ -1,0 +1,97 @@
+"""The series of a chart of data and fitted curves, for the figure and for the page."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from bench.plots.choices import spread_evenly
+from bench.tables.formatting import shorten
+
+Array = NDArray[np.float64]
+Predict = Callable[[Array, Array], Array]
+
+MAX_SAMPLES = 1000
+CURVE_POINTS = 241
+
+
+class FitCurves(NamedTuple):
+    """Data and the curves fitted to them; of several inputs, predicted against observed values.
+
+    Attributes
+    ----------
+    several : bool
+        Whether there are several inputs.
+    x, y : array, shape (k,)
+        At most a thousand of all `total` samples; of several inputs both are the observed values.
+    across : array, shape (m,)
+        Where curves are evaluated.
+    curves : dict of str to array, shape (m,)
+        The curve of each fit by its name. One that diverged is not finite.
+    residuals : dict of str to array, shape (k,)
+        The samples minus the curve, for each curve that is finite.
+    start : array, shape (m,), or None
+        The curve of the initial parameters.
+    titles, limits : tuple
+        The titles of the axes, and the ends of the vertical one, which the start and curves far from the data do not
+        widen.
+    """
+
+    several: bool
+    x: Array
+    y: Array
+    total: int
+    across: Array
+    curves: dict[str, Array]
+    residuals: dict[str, Array]
+    start: Array | None
+    titles: tuple[str, str]
+    limits: tuple[float, float]
+
+
+@np.errstate(all="ignore")  # a curve that diverged overflows, and is not drawn
+def fit_curves(
+    predict: Predict,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    params_by_name: Mapping[str, ArrayLike],
+    start: ArrayLike | None = None,
+    names: tuple[str, str] = ("x", "y"),
+    samples: int | None = None,
+) -> FitCurves:
+    """Return the series of a chart of data and fitted curves.
+
+    `predict(params, x)` is the curve, shape (n,), and `names` are those of x and y. `samples` is the number of samples
+    in the data, where x and y are only some of them.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    total = len(y) if samples is None else samples
+    shown = spread_evenly(range(len(y)), MAX_SAMPLES)
+    x, y = x[shown], y[shown]
+    several = x.ndim == 2 and x.shape[1] > 1
+    at = x if several else np.linspace(x.min(), x.max(), CURVE_POINTS).reshape(-1, *x.shape[1:])
+    params = {name: np.asarray(values, dtype=float) for name, values in params_by_name.items()}
+    curves = {name: predict(values, at) for name, values in params.items()}
+    finite = {name: curve for name, curve in curves.items() if np.isfinite(curve).all()}
+    reach = [y, *(curve.clip(*pad_range(y, 1)) for curve in finite.values())]
+    across, along = names
+    return FitCurves(
+        several,
+        y if several else x.ravel(),
+        y,
+        total,
+        y if several else at.ravel(),
+        curves,
+        {name: y - predict(params[name], x) for name in finite},
+        None if start is None else predict(np.asarray(start, dtype=float), at),
+        (f"{shorten(along)}, observed", f"{shorten(along)}, predicted") if several else (across, along),
+        pad_range(np.concatenate(reach), 0.06),
+    )
+
+
+def pad_range(values: NDArray[np.float64], share: float) -> tuple[float, float]:
+    """Return the lowest and the highest value, each moved outwards by a share of the distance between them."""
+    margin = share * (np.ptp(values) or 1)
+    return float(values.min() - margin), float(values.max() + margin)
