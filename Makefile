@@ -20,12 +20,13 @@ core: $(VENV)/installed-$(EXTRAS)
 	$(PYTEST) -k "not killed" tests/kernels/test_equality.py tests/kernels/train/test_fit.py \
 		tests/bench/store/test_run_folder.py tests/bench/engine/test_sweep.py tests/bench/engine/test_digests.py
 
-# Each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python.
+# Each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python. Old versions warn of what
+# the newest versions of their own dependencies deprecate.
 oldest: VENV := .venv-oldest
 oldest:
 	$(MAKE) $(VENV)/made VENV=$(VENV) PYTHON=$(OLDEST)
 	grep -oE '"[A-Za-z0-9-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u >$(VENV)/bounds.txt
-	PIP_CONSTRAINT=$(VENV)/bounds.txt $(MAKE) core VENV=$(VENV) EXTRAS=test
+	PYTEST_ADDOPTS="-W default::DeprecationWarning" PIP_CONSTRAINT=$(VENV)/bounds.txt $(MAKE) core VENV=$(VENV) EXTRAS=test
 	$(BIN)/sgdbench run --epochs 20 --optimizer sgd,adam --out $$(mktemp -d)/quadratic
 
 bench: $(VENV)/installed-$(EXTRAS)
