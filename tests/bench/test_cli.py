@@ -345,6 +345,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["run", "quadratics"], "no study or file is called 'quadratics' (did you mean 'quadratic'?)"),
         (["run", "."], "Is a directory"),
         (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
+        (["run", "--schedule", "multistep([30, 60)"], "must be balanced, and in 'multistep([30, 60)' they are not"),
         (["run", "--lr", "0.1,fast"], "lr must be a positive finite number, not 'fast'"),
         (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
         (["run", "--target", "1", "--set", "run.target=2"], "run.target must be given once, by --set or by its own"),
@@ -412,9 +413,10 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--optimizer", "sgd,adam"]
     options += ["--set", "grid.init={given={a=1, b=2.0, c=3}}", "--set", "run.drop_last=false"]
-    options += ["--schedule", "constant,step(3, 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9", "--target"]
-    options += ["0.5", "--loss", "logcosh", "--set", "run.kernel = lanes-fma", "--record", "25", "--confirm", "7"]
-    options += ["--refine", "3", "--validation", "0.25", "--patience", "4", "--dtype", "float64,float32"]
+    options += ["--schedule", "constant,multistep([3, 5], 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9"]
+    options += ["--target", "0.5", "--loss", "logcosh", "--set", "run.kernel = lanes-fma", "--record", "25"]
+    options += ["--confirm", "7", "--refine", "3", "--validation", "0.25", "--patience", "4"]
+    options += ["--dtype", "float64,float32"]
     assert sgdbench("run", "quadratic", *options, "--test", "0.2")[0] == 0
     assert (seen[0].data.validation, seen[0].data.test) == (0.25, 0.2)
     assert seen[0].grid.model_dump() == {
@@ -422,7 +424,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
         "batch_size": [2, "full"],
         "init": {"given": {"a": 1, "b": 2.0, "c": 3}},
         "optimizer": ["sgd", "adam"],
-        "schedule": ["constant", "step(3, 0.5)"],
+        "schedule": ["constant", "multistep([3, 5], 0.5)"],
         "seed": [7, 8, 9, 12],
         "shuffle": False,
         "dtype": ["float64", "float32"],

@@ -25,18 +25,6 @@ def test_unbalanced_brackets_are_refused(text):
     assert str(refused.value) == f"brackets must be balanced, and in {text!r} they are not"
 
 
-def test_a_schedule_with_a_list_is_read_on_the_command_line(sgdbench, monkeypatch):
-    schedules = []
-    run = "bench.commands.run.run_study"
-    monkeypatch.setattr(run, lambda study, *_, **__: schedules.extend(study.grid.schedule) or True)
-    code, _, err = sgdbench("run", "--schedule", "multistep(gamma=0.1, milestones=[30, 60]),halve(10)")
-    assert (code, err) == (0, "")
-    assert schedules == ["multistep(gamma=0.1, milestones=[30, 60])", "halve(10)"]
-    code, _, err = sgdbench("run", "--schedule", "multistep([30, 60)")
-    assert code == 2
-    assert err.startswith("sgdbench: brackets must be balanced, and in ")
-
-
 def test_figures_are_asked_for_by_their_format(sgdbench, monkeypatch):
     asked = []
     monkeypatch.setattr("bench.commands.run.run_study", lambda study, how: asked.append(how.svg) or True)

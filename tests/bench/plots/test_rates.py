@@ -114,10 +114,9 @@ def test_a_combination_that_was_not_trained_is_marked():
     np.testing.assert_array_equal(named(axis, "not trained").get_xydata(), [[1, 1]])
 
 
-@pytest.mark.parametrize("samples", [[None] * 4])
-def test_no_map_where_nothing_reached_a_target(samples):
-    told = texts(rate_map(grid(samples)))
-    assert told == f"No map to show: none of 4 runs reached a target. {4 * (samples[0] is not None)} diverged."
+def test_no_map_where_nothing_reached_a_target():
+    told = texts(rate_map(grid([None, None, None, np.inf])))
+    assert told == "No map to show: none of 4 runs reached a target. 1 diverged."
 
 
 def test_a_batch_of_all_samples_is_called_full():
