@@ -44,9 +44,12 @@ def measure_and_report(trained: Trained, stages: Stages, painter: Painter, *, ve
     painter.draw("speed")
     with stages.stage("paths and theory"):
         replay_runs(trained)
+        painter.draw("typical_paths")
+        trained.store(basin=basin(result, study.run, data))
+        painter.draw("basin")
         theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
-        trained.store(basin=basin(result, study.run, data), theory=theory.edges, rates=theory.rates)
-    painter.draw("theory", "typical_paths", "basin")
+        trained.store(theory=theory.edges, rates=theory.rates)
+        painter.draw("theory")
     with stages.stage("report") as advance:
         run_data = trained.gather()
         page = write_run_report(run_data, svg=svg, painter=painter, progress=advance)

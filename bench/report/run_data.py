@@ -383,9 +383,16 @@ class RunData:
             for name, (scores, y) in self.predictions.items()
         }
 
+    @cached_property
+    def _readable(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+        """Tables, each with what `readable` has made of it for a file, which the page and the Markdown need too."""
+        return {}
+
     def readable(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
         """Return the columns of a table of the run that a report shows, as text."""
-        return readable_table(name, table, self.samples)
+        if self._readable.get(name, (None,))[0] is not table:
+            self._readable[name] = table, readable_table(name, table, self.samples)
+        return self._readable[name][1]
 
     @property
     def samples(self) -> int:
