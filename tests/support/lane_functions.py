@@ -47,8 +47,8 @@ less, less_equal, minimum, maximum, where, erf = (
 @njit(error_model="numpy")
 def all_on_lanes(u, v, out):
     """Each function of FUNCTIONS, then of EXACT, in a row of `out`."""
-    for i in range(0, u.size, 32):
-        p, q = read_lane(u, i, 32), read_lane(v, i, 32)
+    for i in range(0, u.size, 16):
+        p, q = read_lane(u, i, 16), read_lane(v, i, 16)
         write_lane(np.exp(p), out[0], i)
         write_lane(np.tanh(p), out[1], i)
         write_lane(np.log(p), out[2], i)
@@ -97,7 +97,7 @@ def arguments():
     v = np.concatenate([rng.choice(special, special.size), rng.uniform(-10, 10, u.size - special.size)])
     v[::3] = np.rint(v[::3])
     both = np.concatenate([u, special.repeat(special.size)]), np.concatenate([v, np.tile(special, special.size)])
-    return tuple(np.resize(one, -(-one.size // 32) * 32) for one in both)
+    return tuple(np.resize(one, -(-one.size // 16) * 16) for one in both)
 
 
 def results():

@@ -4,56 +4,9 @@ import numpy as np
 import pytest
 
 from kernels import fit
-from kernels.base.run import Hyperparameters
-from kernels.data.marks import make_marks
-from kernels.data.order import make_shuffle
-from kernels.data.samples import allocate_data, lay_in_rows
-from kernels.losses import make_loss
+from kernels.data.samples import lay_in_rows
 from kernels.model.models import make_model
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import initial_memory, option_values
-from kernels.train.block import train_runs
-
-RUNS = 3
-ARRAYS = ("params", "memory", "losses", "status", "marks", "validation_losses", "lowest")
-
-
-def trained(kernels, *, size, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, **given):
-    """Return the runs of each kernel, from the same random starts with different rates."""
-    given = {"shuffle": False, "dtype": "float64", "patience": np.inf, "by_run": False} | given
-    rng = np.random.default_rng(size)
-    x = rng.normal(size=(n, size))
-    y = x @ rng.normal(size=size) + 1
-    if loss in ("logistic", "hinge"):
-        y = (y > 0) * 1.0
-    if classes > 1:
-        y = rng.integers(0, classes, n) * 1.0
-    model = make_model(model, [f"x{k}" for k in range(1, size + 1)] if size > 1 else ["x"])
-    model = model.with_classes(classes) if classes > 1 else model
-    loss, optimizer = make_loss(loss), make_optimizer(optimizer)
-    held = (tuple(x[:9].T), y[:9]) if np.isfinite(given["patience"]) else None
-    shuffle = make_shuffle(given["shuffle"])
-    data = allocate_data(
-        tuple(x.T), y, shuffle=shuffle, batch_size=batch, by_row=True, dtype=given["dtype"], validation=held
-    )
-    marks = make_marks("epoch", n, batch, 3, drop_last=False)
-    rates = np.tile(np.linspace(0.01, 0.05, RUNS) / size, (3, 1))
-    settings = option_values(loss, optimizer)
-    settings = np.stack([settings] * RUNS, axis=1) if given["by_run"] else settings
-    hyper = Hyperparameters(rates, settings, batch, False, bool(shuffle), 3, 0.0, marks, given["patience"])
-    starts = 0.5 * rng.normal(size=(RUNS, len(model.params)))
-    memory = initial_memory([optimizer] * RUNS, starts)
-    return [train_runs(kernel, model, loss, optimizer, data, hyper, starts, memory) for kernel in kernels]
-
-
-def check_bits(**given):
-    expected, *others = trained(("reference", "fused", "lanes"), **given)
-    assert np.isfinite(expected.losses).all()
-    assert (expected.losses[-1] != expected.losses[0]).all()
-    for found in others:
-        for name in ARRAYS:
-            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
-
+from tests.support.network_runs import BLOCKS, check_bits, check_digits
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 64, 129, 1000])
 def test_any_number_of_weights(size):
@@ -66,56 +19,37 @@ def test_any_batch(size, batch):
     check_bits(size=size, batch=batch, n=400)
 
 
-@pytest.mark.parametrize("shuffle", [True, "blocks(size=7, buffer=20)"])
 @pytest.mark.parametrize("batch", [1, 8])
-def test_any_order(shuffle, batch):
-    check_bits(size=9, shuffle=shuffle, batch=batch)
+def test_any_order(batch):
+    check_bits(shuffle=True, batch=batch, patience=1.0)
 
 
-# A kernel takes seconds to compile, so three have all that rules may need: slots, a clock, the norm, the loss, another
-# point for the gradient, both kinds of weight decay, and options of each run.
-@pytest.mark.parametrize("batch", [1, 8])
-@pytest.mark.parametrize(
-    ("optimizer", "by_run"), [("averaged(polyak)", False), ("clipped(adamw)", True), ("adam(weight_decay=0.1)", False)]
-)
-def test_optimizers(optimizer, by_run, batch):
-    check_bits(size=11, optimizer=optimizer, by_run=by_run, batch=batch)
-
-
+# A kernel takes seconds to compile, so features cross: gradients are taken elsewhere, in batches of gathered samples
+# whose norm and loss are needed, and by sample in float32, with a decay and an option of the loss.
+@pytest.mark.parametrize("batch", [1, 9])
 @pytest.mark.parametrize(
     "given",
     [
-        {"model": "(u @ x)*(v @ x) + a*x1**2", "loss": "huber(0.5)"},
-        {"model": "mlp(3, relu)"},
-        {"model": "mlp(3, relu)", "batch": 9, "shuffle": True},
-        {"loss": "hinge"},
-        {"loss": "hinge", "batch": 16},
-        {"dtype": "float32"},
-        {"dtype": "float32", "batch": 8},
-        {"patience": 1.0},
+        {"model": "(u @ x)*(v @ x) + a*x1**2", "loss": "hinge", "optimizer": "averaged(polyak)", "by_run": True,
+         "shuffle": BLOCKS},
+        {"model": "mlp(3, relu)", "loss": "huber(0.5)", "optimizer": "schedule_free_sgd(weight_decay=0.1)",
+         "dtype": "float32", "shuffle": True},
     ],
-    ids=str,
-)
-def test_models_losses_and_settings(given):
-    check_bits(size=9, **given)
+    ids=["dots", "layers"],
+)  # fmt: skip
+def test_features_that_cross(given, batch):
+    check_bits(batch=batch, **given)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"loss": "logistic"},
-        {"model": "W @ x + b", "loss": "softmax", "classes": 5},
-        {"model": "W @ x + b", "loss": "softmax", "classes": 30},
-        {"model": "mlp(4)", "loss": "softmax", "classes": 3},
-        {"model": "mlp(4)", "loss": "softmax", "classes": 3, "batch": 8, "shuffle": True},
-    ],
-    ids=str,
-)
-def test_with_exp_and_tanh_to_twelve_digits(given):
-    expected, *others = trained(("reference", "fused", "lanes"), size=9, **given)
-    for found in others:
-        np.testing.assert_allclose(found.params, expected.params, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-12)
+@pytest.mark.parametrize("classes", [3, 30])
+@pytest.mark.parametrize("order", [{}, {"batch": 8, "shuffle": True}], ids=["per sample", "batches"])
+def test_scores_to_twelve_digits(order, classes):
+    check_digits(model="mlp(4)", loss="softmax", classes=classes, **order)
+
+
+def test_every_feature_is_the_reference_in_pure_python(python):
+    """One by one, of the text that is compiled above: in Python it runs at once."""
+    python("from tests.support.network_runs import check_features; check_features()", NUMBA_DISABLE_JIT="1")
 
 
 def test_scores_of_any_size_overflow_nothing():

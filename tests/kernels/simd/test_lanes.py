@@ -205,8 +205,8 @@ def test_a_block_has_the_bits_of_the_reference_in_every_lane(batch_size):
 @pytest.mark.parametrize("batch_size", [1, 16])
 def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
     """These runs settle, so errors add up at most: a few units in the last place per update."""
-    model = Model("a*sin(w*x + p) + log(b + x) + exp(-c*x) + sigmoid(8*(x - p)) + erf(p*x)")
-    start = [1.5, 4, 0.3, 2, 1.5]
+    model = Model("a*sin(w*x + p) + erf(p*x)")
+    start = [1.5, 4, 0.3]
     y = model.predict(start, X) + 0.1 * np.cos(20 * X)
     params, losses, *expected = block_and_references(model, X, y, start, "logcosh", batch_size)
     bound = 4 * EPS * 4 * -(-X.size // batch_size)
@@ -214,19 +214,13 @@ def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
     np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
-def test_a_block_with_fused_quotients_and_roots_stays_close_to_the_reference(optimizer):
-    """A few rounding errors in each update, though adadelta has two roots and a quotient, none of them exact.
-
-    Its updates are so small that their errors need not reach the parameters.
-    """
+def test_a_block_with_fused_quotients_and_roots_stays_close_to_the_reference():
+    """A few rounding errors in each update, which has a root and quotients, none of them exact."""
     y = models.quadratic.predict([2, -4, 3], X) + 0.1 * np.cos(20 * X)
     made_of = models.quadratic, X, y, [1, -2, 0.5]
-    params, losses, *expected = block_and_references(*made_of, optimizer=optimizer, kernel="lanes-fma")
+    params, losses, *expected = block_and_references(*made_of, optimizer="adam", kernel="lanes-fma")
     bound = 4 * EPS * 4 * X.size
-    difference = np.abs(params - expected[0]).max()
-    assert difference <= bound * np.abs(expected[0]).max()
-    assert difference > 0 or optimizer == "adadelta"
+    assert 0 < np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
     np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
 
 

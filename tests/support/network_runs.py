@@ -1,0 +1,101 @@
+"""Runs of models with vectors: by the reference, one at a time and side by side."""
+
+from dataclasses import replace
+from functools import partial
+
+import numba
+import numpy as np
+
+from kernels.base.run import Hyperparameters
+from kernels.data.marks import make_marks
+from kernels.data.order import make_shuffle
+from kernels.data.samples import allocate_data
+from kernels.losses import make_loss
+from kernels.model.models import make_model
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.run_options import initial_memory, option_values, stack_options
+from kernels.train.block import train_runs
+
+RUNS = 3
+ARRAYS = ("params", "memory", "losses", "status", "marks", "validation_losses", "lowest")
+BLOCKS = "blocks(size=7, buffer=20)"
+
+
+def trained(
+    *, size=9, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, shuffle=False,
+    dtype="float64", patience=np.inf, by_run=False,
+):  # fmt: skip
+    """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options."""
+    rng = np.random.default_rng(size)
+    x = rng.normal(size=(n, size))
+    y = x @ rng.normal(size=size) + 1
+    if loss in ("logistic", "hinge"):
+        y = (y > 0) * 1.0
+    if classes > 1:
+        y = rng.integers(0, classes, n) * 1.0
+    model = make_model(model, [f"x{k}" for k in range(1, size + 1)] if size > 1 else ["x"])
+    model = model.with_classes(classes) if classes > 1 else model
+    loss, optimizer, shuffle = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
+    held = (tuple(x[:9].T), y[:9]) if np.isfinite(patience) else None
+    data = allocate_data(tuple(x.T), y, shuffle=shuffle, batch_size=batch, by_row=True, dtype=dtype, validation=held)
+    marks = make_marks("epoch", n, batch, 3, drop_last=False)
+    rates = np.tile(np.linspace(0.01, 0.05, RUNS) / size, (3, 1))
+    hyper = Hyperparameters(rates, option_values(loss, optimizer), batch, False, bool(shuffle), 3, 0.0, marks, patience)
+    starts = 0.5 * rng.normal(size=(RUNS, len(model.params)))
+    each = [optimizer] * RUNS
+    if by_run:
+        each = [with_options_times(optimizer, factor) for factor in np.linspace(0.8, 1.0, RUNS)]
+        hyper = hyper._replace(settings=stack_options(loss, each))
+    memory = initial_memory(each, starts)
+
+    def train(kernel, rule=optimizer, runs=slice(None)):
+        some = hyper._replace(rates=np.ascontiguousarray(rates[:, runs]))
+        return train_runs(kernel, model, loss, rule, data, some, starts[runs], memory[runs])
+
+    # The reference takes the options from the optimizer itself.
+    alone = [train("reference", rule, slice(run, run + 1)) for run, rule in enumerate(each)]
+    return alone, train("fused"), train("lanes")
+
+
+def with_options_times(optimizer, factor):
+    options = {name: factor * value for name, value in optimizer.options.items()}
+    return replace(optimizer, options=options, weight_decay=factor * optimizer.weight_decay)
+
+
+def compare(compare_arrays, **given):
+    alone, *others = trained(**given)
+    for run, expected in enumerate(alone):
+        assert np.isfinite(expected.losses).all()
+        assert expected.losses[-1] != expected.losses[0]
+        for found in others:
+            for name in ARRAYS:
+                along = getattr(found, name)
+                mine = along[:, run : run + 1] if name in ("losses", "validation_losses") else along[run : run + 1]
+                compare_arrays(mine, getattr(expected, name), err_msg=f"{name}: {given}")
+
+
+def check_bits(**given):
+    compare(np.testing.assert_array_equal, **given)
+
+
+def check_digits(**given):
+    """Of models with exp and tanh."""
+    compare(partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12), **given)
+
+
+def check_features():
+    """Whatever has code of its own, in kernels that are not compiled: by sample and in batches."""
+    assert numba.config.DISABLE_JIT
+    for batch in (1, 8):
+        given = {"batch": batch, "n": 21}
+        for shuffle in (True, BLOCKS):
+            check_bits(shuffle=shuffle, **given)
+        for optimizer in ("averaged(polyak)", "clipped(adamw)", "adam(weight_decay=0.1)", "schedule_free_adamw"):
+            check_bits(optimizer=optimizer, by_run=True, **given)
+        check_bits(model="(u @ x)*(v @ x) + a*x1**2", loss="huber(0.5)", **given)
+        check_bits(model="mlp(3, relu)", optimizer="momentum", shuffle=True, **given)
+        check_bits(loss="hinge", **given)
+        check_bits(dtype="float32", optimizer="clipped(adamw)", **given)
+        check_digits(loss="logistic", **given)
+        for model in ("W @ x + b", "mlp(4)"):
+            check_digits(model=model, loss="softmax", classes=3, **given)
