@@ -1,11 +1,13 @@
 """The classic lesson: its two experiments, and its stopping rule, which looks at the last sample only."""
 
+import functools
+
 import numpy as np
 import pytest
 
 from kernels import fit, models
 
-FAR, NEAR = [-11 / 6, -395 / 3, -2400], [-1, 10, 26]
+FAR, NEAR = (-11 / 6, -395 / 3, -2400), (-1, 10, 26)
 STARTS = pytest.mark.parametrize("init", [FAR, NEAR], ids=["far", "near"])
 EXPERIMENTS = {
     "per sample, sequential": {"batch_size": 1},
@@ -13,17 +15,25 @@ EXPERIMENTS = {
 }
 
 
-def experiment(classic, init, kernel, **settings):
-    return fit(
-        models.quadratic, *classic, init=init, lr=0.5, schedule="halve(10)", epochs=100, kernel=kernel, **settings
-    )
+LESSON = {"lr": 0.5, "schedule": "halve(10)", "epochs": 100}
+
+
+@pytest.fixture(scope="module")
+def experiment(classic):
+    """Run an experiment, each once: the reference takes a second."""
+
+    @functools.cache
+    def run(name, init, kernel):
+        return fit(models.quadratic, *classic, init=init, kernel=kernel, **LESSON, **EXPERIMENTS[name])
+
+    return run
 
 
 @STARTS
 @pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma"])
-@pytest.mark.parametrize("settings", EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_it_finds_the_curve(classic, init, settings, kernel):
-    result = experiment(classic, init, kernel, **settings)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_it_finds_the_curve(experiment, init, name, kernel):
+    result = experiment(name, init, kernel)
     np.testing.assert_allclose(result.params, [2, -4, 3], rtol=0, atol=1e-9)
     assert result.loss[-1] < 1e-18
     assert result.loss.shape == (101,)
@@ -46,8 +56,8 @@ def last_error(classic, path):
     [(FAR, 2, [328.47, -689.39, 361.86], 385_967.84), (NEAR, 1, [-9.43, 17.86, -7.44], 375.09)],
     ids=["far", "near"],
 )
-def test_the_lessons_rule_stops_far_from_the_curve(classic, init, epochs, params, loss):
-    result = experiment(classic, init, "reference", batch_size=1)
+def test_the_lessons_rule_stops_far_from_the_curve(classic, experiment, init, epochs, params, loss):
+    result = experiment("per sample, sequential", init, "reference")
     error = last_error(classic, result.trajectory[1:])
     stopped = 1 + int(np.argmax(error < 1e-5))
     assert stopped == epochs
@@ -58,9 +68,7 @@ def test_the_lessons_rule_stops_far_from_the_curve(classic, init, epochs, params
 
 @STARTS
 def test_the_rule_of_this_package_stops_on_the_curve(classic, init):
-    result = fit(
-        models.quadratic, *classic, init=init, lr=0.5, schedule="halve(10)", epochs=100, batch_size=1, target=1e-5
-    )
+    result = fit(models.quadratic, *classic, init=init, batch_size=1, target=1e-5, **LESSON)
     assert result.status == "converged"
     assert result.epochs > 2
     x, y = classic

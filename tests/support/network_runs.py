@@ -12,6 +12,7 @@ from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.models import make_model
+from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import initial_memory, option_values, stack_options
 from kernels.train.block import train_runs
@@ -23,7 +24,7 @@ BLOCKS = "blocks(size=7, buffer=20)"
 
 def trained(
     *, size=9, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, shuffle=False,
-    dtype="float64", patience=np.inf, by_run=False,
+    dtype="float64", patience=np.inf, by_run=False, weighted=False,
 ):  # fmt: skip
     """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options."""
     rng = np.random.default_rng(size)
@@ -35,6 +36,8 @@ def trained(
         y = rng.integers(0, classes, n) * 1.0
     model = make_model(model, [f"x{k}" for k in range(1, size + 1)] if size > 1 else ["x"])
     model = model.with_classes(classes) if classes > 1 else model
+    if weighted:
+        model, x = WeightedModel(model), np.column_stack([x, rng.uniform(0, 3, n)])
     loss, optimizer, shuffle = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     held = (tuple(x[:9].T), y[:9]) if np.isfinite(patience) else None
     data = allocate_data(tuple(x.T), y, shuffle=shuffle, batch_size=batch, by_row=True, dtype=dtype, validation=held)
@@ -98,4 +101,4 @@ def check_features():
         check_bits(dtype="float32", optimizer="clipped(adamw)", **given)
         check_digits(loss="logistic", **given)
         for model in ("W @ x + b", "mlp(4)"):
-            check_digits(model=model, loss="softmax", classes=3, **given)
+            check_digits(model=model, loss="softmax", classes=3, weighted=model != "W @ x + b", **given)

@@ -63,22 +63,17 @@ def by_reference_and_kernel(rule, **settings):
     return [fit(models.quadratic, X, Y, kernel=kernel, **settings) for kernel in ("reference", "fused")]
 
 
-def test_rules_may_use_what_python_lets_them_use():
-    runs = by_reference_and_kernel(rule_with_all_that_has_a_name, batch_size=8)
-    np.testing.assert_array_equal(*(run.trajectory for run in runs))
-    assert runs[0].loss[-1] < runs[0].loss[0]
-
-
 @pytest.mark.parametrize(
     "rule",
     [
+        rule_with_all_that_has_a_name,
         made_with(0.5, scaled),
         lambda theta, slots, gradient, lr, clock, options: (theta - lr * gradient * SLOWER, ()),
     ],
     ids=lambda rule: rule.__qualname__,
 )
 @pytest.mark.usefixtures("short_kernels")
-def test_they_may_be_born_in_functions(rule):
+def test_rules_may_use_what_python_lets_them_use(rule):
     runs = by_reference_and_kernel(rule)
     # A short kernel looks at no loss.
     np.testing.assert_array_equal(*(run.trajectory for run in runs))
@@ -149,19 +144,19 @@ def adds_text(theta, slots, gradient, lr, clock, options):
 
 
 @pytest.mark.parametrize(
-    ("rule", "kernel", "message"),
+    ("rule", "kernel", "shuffle", "message"),
     [
-        (breaks, "reference", "optimizer own(late=3.0) with the loss squared: IndexError: list index out of range"),
+        (breaks, "reference", "blocks", "optimizer own(late=3.0) with the loss squared: IndexError: list index out of range"),
         (
             adds_text,
             "reference",
+            False,
             "optimizer own(late=3.0) with the loss squared: UFuncTypeError: ufunc 'subtract' did no",
         ),
-        (adds_text, "fused", "no kernel can be compiled of this: TypingError: No implementation of function Function("),
+        (adds_text, "fused", "blocks", "no kernel can be compiled of this: TypingError: No implementation of function Function("),
     ],
 )
-@pytest.mark.parametrize("shuffle", [False, "blocks"])
-def test_what_a_rule_breaks_is_told_in_one_line(rule, kernel, message, shuffle):
+def test_what_a_rule_breaks_is_told_in_one_line(rule, kernel, shuffle, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
         fit(models.quadratic, X, Y, optimizer=Optimizer("own", rule, {"late": 3.0}), kernel=kernel, shuffle=shuffle)
     assert str(caught.value).startswith(message)

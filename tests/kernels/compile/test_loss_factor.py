@@ -26,7 +26,7 @@ HELD_OUT = RNG.uniform(-1, 1, 9), RNG.uniform(0, 9, 9)
 EPOCHS = 30
 
 
-@pytest.mark.parametrize("n", [3, 60, 20_000])
+@pytest.mark.parametrize("n", [3, 60, 2000])
 @pytest.mark.parametrize("degree", [1, 2, 5, 11])
 def test_the_root_of_the_sum_is_within_its_bound(n, degree):
     """Found: 1.6 eps |R| |(theta, -1)| at most, on six times as many."""
@@ -81,7 +81,7 @@ def test_where_the_design_is_not_finite_there_is_no_factor():
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_optimizers_that_need_the_loss_of_a_batch_have_it(batch_size):
     data, marks = allocate_data((X,), Y), make_marks("epoch", 40, batch_size, 40, drop_last=True)
-    made = make_optimizer("averaged(polyak)")
+    made = make_optimizer("polyak")
     assert made.needs_loss
     starts = RNG.normal(2, 1, (5, 3))
     rates = np.full((40, 5), 0.1)

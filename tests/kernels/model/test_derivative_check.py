@@ -30,7 +30,7 @@ def test_a_right_program_is_right_everywhere(text, x):
     assert check_derivatives(model, x, starts) < TOLERANCE
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(EXPRESSIONS)
 def test_the_program_of_any_expression_is_right(text):
     try:
