@@ -97,7 +97,7 @@ EDGES = [
     (models.quadratic, "adam", "squared"),
     (ROOTS, "momentum", "squared"),
     (RATIONAL, "sgd(0.1)", "squared"),
-    (KINKS, "sgd", "quantile(0.3)"),
+    (KINKS, "sgd", "objective"),
 ]
 
 

@@ -98,7 +98,7 @@ def test_the_path_of_scikit_learns_classifier(samples, name, theirs):
     )
     other.fit(x, y, coef_init=np.array([[0.5, -0.5]]), intercept_init=np.array([0.25]))
     model, start = Model("w @ x + b", ("x1", "x2")), [0.5, -0.5, 0.25]
-    ours = fit(model, x, y, init=start, lr=0.1, epochs=5, loss=name, kernel="fused")
+    ours = fit(model, x, y, init=start, lr=0.1, epochs=5, loss=name, kernel="reference")
     np.testing.assert_allclose(ours.params, [*other.coef_[0], *other.intercept_], rtol=1e-12)
     assert ours.metrics["accuracy"] == pytest.approx(accuracy_score(y, other.predict(x)), rel=1e-15)
 
@@ -124,22 +124,6 @@ def test_what_is_recorded_is_the_mean_of_the_loss(samples):
             f = model.predict(ours.params, x[:40])
         expected = make_loss(name).value(f, target[:40], ()).mean()
         assert ours.validation_loss[-1] == pytest.approx(expected, rel=1e-14), name
-
-
-@pytest.mark.parametrize("batch_size", [1, 16])
-def test_kernels_are_the_reference(samples, batch_size):
-    """The kernels of `w @ x + b` are compared in tests/kernels/loops."""
-    x, y, _ = samples
-    model, start = Model("a*x1 + b*x2 + c", ("x1", "x2")), [0.5, -0.5, 0.25]
-    shared = {"epochs": 4, "loss": "hinge", "drop_last": False}
-    settings = shared | {"lr": 0.05, "batch_size": batch_size, "shuffle": True, "init": start}
-    expected, fused = (fit(model, x, y, kernel=kernel, **settings) for kernel in ("reference", "fused"))
-    np.testing.assert_array_equal(fused.trajectory, expected.trajectory)
-    np.testing.assert_array_equal(fused.loss, expected.loss)
-    grid = Grid(lr=[0.05, 0.1], batch_size=batch_size, init={"here": start}, shuffle=True)
-    lanes = sweep(model, x, y, grid, record="epoch", kernel="lanes", confirm=0, **shared).frame.iloc[0]
-    found = lanes[["param_a", "param_b", "param_c", "final_loss"]].to_numpy(float)
-    np.testing.assert_array_equal(found, [*expected.params, expected.loss[-1]])
 
 
 def test_expected_targets(samples):

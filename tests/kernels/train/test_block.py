@@ -18,9 +18,9 @@ from kernels.optimizers.run_options import option_values
 from kernels.train import slices
 from kernels.train.block import WIDTH, train_runs
 
-# As in tests/kernels/test_equality.py: with a clock, a decay, a norm, a loss and a point of the gradient;
-# `tests.drills.optimizers` has all of them.
-OPTIMIZERS = ["sgd", "adam", "clipped(adam(weight_decay=0.001), 0.5)", "averaged(polyak)"]
+# Without state, with a clock, and with a norm, a loss and a point of the gradient; a lane with weight decay is in
+# tests/kernels/simd/test_lanes.py, and `tests.drills.optimizers` has all of them.
+OPTIMIZERS = ["sgd", "adam", "averaged(polyak)"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
 Y = 2 * X**2 - 4 * X + 3

@@ -99,7 +99,8 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     model = getattr(models, name)
     y = model.predict(true, x) + 0.1 * rng.standard_normal(50)
     # The reference has the same bits, and costs no compilation of a kernel that no other test has.
-    kernel = "fused" if optimizer in {"sgd", "momentum", "adam"} else "reference"
+    shared = name == "quadratic" and optimizer in {"sgd", "adam"} and loss != "logcosh"
+    kernel = "fused" if shared else "reference"
     ours = fit(model, x, y, init=start, lr=0.02, schedule="halve(3)", batch_size=batch_size, epochs=4, shuffle=True,
                seed=5, drop_last=False, optimizer=optimizer, loss=loss, kernel=kernel)  # fmt: skip
 
@@ -263,7 +264,7 @@ def epoch_by_epoch(monkeypatch):
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "averaged(polyak)"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "averaged(polyak)"])
 def test_slices_do_not_change_results(request, optimizer, kernel):
     settings = {"optimizer": optimizer, "kernel": kernel, "batch_size": 9, "shuffle": True, "lr": 0.01, "epochs": 9}
     whole, calls = quadratic(**settings), []
@@ -373,7 +374,7 @@ def test_inputs_are_not_changed():
     for kernel in SINGLE:
         fit(models.quadratic, u, y, kernel=kernel, **settings)
     for kernel in ("reference", "fused"):
-        fit(models.plane, x, y, kernel=kernel, **settings)
+        fit(models.plane, x, y, kernel=kernel, loss="huber", **settings)
     assert (x.tobytes(), y.tobytes(), u.tobytes()) == before
 
 
@@ -435,8 +436,8 @@ def test_strided_columns_are_the_same_as_contiguous_ones():
     rng = np.random.default_rng(5)
     table = rng.standard_normal((50, 6))
     y = rng.standard_normal(100)[::2]
-    strided = fit(models.plane, table[:, ::3], y, lr=0.01)
-    whole = fit(models.plane, table[:, ::3].copy(), y.copy(), lr=0.01)
+    strided = fit(models.plane, table[:, ::3], y, lr=0.01, loss="huber")
+    whole = fit(models.plane, table[:, ::3].copy(), y.copy(), lr=0.01, loss="huber")
     np.testing.assert_array_equal(strided.trajectory, whole.trajectory)
 
 

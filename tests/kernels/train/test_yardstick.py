@@ -63,7 +63,8 @@ def test_the_hinge_loss_is_lower_than_what_sgd_reaches_and_that_of_the_formula()
     x, y = CANCER
     scaled = (x - x.mean(0)) / x.std(0)
     found = yardstick(linear_model(6), scaled, y, "hinge")
-    run = fit("w @ x + b", scaled, y, init=np.zeros(7), loss="hinge", lr=0.05, schedule="halve(20)", epochs=200)
+    settings = {"lr": 0.2, "batch_size": 8, "schedule": "halve(20)", "epochs": 200, "kernel": "reference"}
+    run = fit("w @ x + b", scaled, y, init=np.zeros(7), loss="hinge", **settings)
     assert found.loss <= run.loss[-1] <= 1.05 * found.loss
     prediction = linear_model(6).predict(found.params, scaled)
     assert found.loss == pytest.approx(hinge_loss(2 * y - 1, prediction), rel=1e-9)
