@@ -9,8 +9,8 @@ from kernels.simd.lanes import as_float32, as_float64, read_lane, write_lane
 
 WIDTH = 16
 
-# One text for each rule that there is, since their options are no part of what is compiled. Plain sgd is in most kernels
-# that tests compile; adam and momentum are within others here.
+# One text for each rule that there is, since their options are no part of what is compiled. Plain sgd is in most
+# kernels that tests compile; adam and momentum are within others here.
 FORMS = """
 momentum(0.5, dampening=0.3); nesterov(0.7, weight_decay=0.1); adagrad(1e-3, 0.1);
 adagrad(initial_accumulator_value=0.5); rmsprop(0.9, 1e-4, 0.1); rmsprop(momentum=0.9);

@@ -8,6 +8,7 @@ from kernels.data.samples import lay_in_rows
 from kernels.model.models import make_model
 from tests.support.network_runs import BLOCKS, check_bits, check_digits
 
+
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 64, 129, 1000])
 def test_any_number_of_weights(size):
     check_bits(size=size)

@@ -179,7 +179,8 @@ def test_the_command_line_fits_labels_and_says_them(sgdbench, table):
 @pytest.mark.usefixtures("no_report")
 def test_the_command_line_sweeps_labels_and_keeps_them(sgdbench, table):
     quick = ["--epochs", "2", "--seed", "0", "--optimizer", "sgd", "--batch-size", "full", "--confirm", "2"]
-    command = ["run", "t.csv", "--x", "x", "--y", "truth", "--loss", "logistic", *quick, "--set", "run.kernel=reference"]
+    quick += ["--set", "run.kernel=reference"]
+    command = ["run", "t.csv", "--x", "x", "--y", "truth", "--loss", "logistic", *quick]
     code, out, _ = sgdbench(*command, "--out", "r")
     assert code == 0
     assert out.startswith("Classes: 'True' is class 1, and 'False' is class 0.\n")

@@ -225,7 +225,7 @@ OPTAX = [
 ]  # fmt: skip
 
 
-def train_optax(optax, jax, make, lr, 40):
+def train_optax(optax, jax, make, lr, steps):
     """The path of what is evaluated: the slow parameters of lookahead, the average of schedule-free learning."""
     pace = jax.numpy.array(rates(lr))
     optimizer, params = make(optax, lambda count: pace[count]), jax.numpy.array(START)
