@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -245,13 +246,15 @@ def sgdbench(monkeypatch, capsys, tmp_path, _short_measurements):
 def no_report(monkeypatch):
     """A run ends with its verdict: what is measured and drawn after it takes seconds, and has tests of its own."""
     from bench.commands.console import print_place
+    from bench.report.painter import Painter
 
-    def say_place(trained, stages, **asked):
+    def say_place(trained, *others, **asked):
         print_place("Report", trained.result.run.folder / "report.md")
         return True
 
     monkeypatch.setattr("bench.commands.measure.measure_and_report", say_place)
     monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
+    monkeypatch.setattr("bench.commands.run.painting", lambda gather, **asked: nullcontext(Painter()))
 
 
 @pytest.fixture
