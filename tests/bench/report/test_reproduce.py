@@ -46,7 +46,7 @@ KINDS = {
     "float32": LINEAR | {"grid": 'dtype = "float32"\ninit = [0.0, 0.0]'},
     "plug-in": LINEAR | {"optimizer": "halved"},
     "vector of classes": LINEAR | {"model": "W @ x + b", "y": "good", "grid": "", "run": 'loss = "softmax"'},
-    "hidden layer from zeros": LINEAR | {"model": 'mlp(12, "relu")', "grid": 'init = "zero"'},
+    "hidden layer from zeros": LINEAR | {"model": 'mlp(10, "relu")', "grid": 'init = "zero"'},
     "many weights from draws": MANY | {"grid": 'init = "normal:0.5:2"'},
     "many weights": MANY | {"grid": ""},
 }
@@ -124,6 +124,7 @@ def check_python(code, run_data):
     assert same.size
     assert result.kept.loss == own["final_loss"].iloc[same[0]]
     assert result.status == own["status"].iloc[same[0]]
+    assert (result.validation is None) == ("validation_loss" not in own)
     if result.validation is not None:
         assert result.kept.validation_loss == own["validation_loss"].iloc[same[0]]
     # What is kept is what is handed out: predictions have that loss.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -122,10 +123,13 @@ def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
     made = start_texts(run_data_of(sweep(model, x, NUMBERS, grid, out=tmp_path / "run", **settings)))
     assert made["far"].python is None
     assert "32 numbers" in made["far"].reason
-    result = sweep(model, x, NUMBERS, Grid(lr=0.01, seed=[0, 1]), out=tmp_path / "other", **settings)
+    network = 'mlp(3, "relu")'
+    result = sweep(network, X, NUMBERS, Grid(lr=0.01, seed=[0, 1]), out=tmp_path / "other", **settings)
     assert start_texts(run_data_of(result)) == {"default": StartText("", "")}
     assert "init" not in result.best().code()
-    assert "init" not in result.best().to_study()
+    study = tomllib.loads(result.best().to_study())
+    assert "init" not in study["grid"]
+    assert study["model"]["expression"] == network
 
 
 def test_updates_of_networks_are_timed(classes):
