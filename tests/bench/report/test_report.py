@@ -46,6 +46,12 @@ def report(folder):
 
 
 @pytest.fixture
+def few_variants(monkeypatch):
+    """Two variants are timed, for tests of something else in a run."""
+    monkeypatch.setattr(bench.commands.measure, "MEASURED", ("reference", "fused"))
+
+
+@pytest.fixture
 def unsaved(monkeypatch):
     """Figures are drawn and not written, for tests of the words of a report: to write them takes most of its time."""
     monkeypatch.setattr("bench.report.figures.save", lambda *args, **kwargs: [])
@@ -127,6 +133,7 @@ def test_names_are_shown_literally(folder, report):
         assert "<" not in table.read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("few_variants")
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
     made, written = [], []
 
@@ -147,7 +154,7 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("one_figure", "few_variants")
 def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page(folder, tmp_path, monkeypatch, capsys):
     """Also where times would favour other choices: those that were printed last take no time at all."""
     printed = []
@@ -159,7 +166,6 @@ def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page
         return costs.assign(**(costs[PER_UPDATE] * slower))
 
     monkeypatch.setattr(bench.commands.measure, "update_seconds", absurd)
-    monkeypatch.setattr(bench.commands.measure, "_measure_speed", lambda *args: None)
     assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert capsys.readouterr().out == f"Report: {tmp_path / 'run' / 'report.html'}\n"
     said = dict(line.split(": ", 1) for line in printed[0].splitlines())
@@ -215,7 +221,7 @@ def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
 
 
 @pytest.mark.parametrize("promised", [True, False])
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("one_figure", "few_variants")
 def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_path, monkeypatch, capsys, promised):
     """It fails the run where the same bits are promised; elsewhere training may have made a rounding large."""
 
@@ -224,7 +230,6 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
         return costs.assign(note=["not verified: off by 1" if row in (1, 4) else "" for row in costs.index])
 
     monkeypatch.setattr(bench.commands.measure, "update_seconds", some_wrong)
-    monkeypatch.setattr(bench.commands.measure, "_measure_speed", lambda *args: None)
     monkeypatch.setattr(bench.commands.measure, "is_exact", lambda *args: promised)
     sound = run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
     assert sound != promised
@@ -237,9 +242,8 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
     assert (tmp_path / "run" / "report.md").exists()
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("one_figure", "few_variants")
 def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
-    monkeypatch.setattr(bench.commands.measure, "MEASURED", ("reference", "fused"))
     monkeypatch.setattr(
         bench.commands.measure,
         "update_seconds",

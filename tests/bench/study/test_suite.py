@@ -191,7 +191,8 @@ def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_a_suite_from_the_command_line(small, sgdbench, tmp_path, request):
+def test_a_suite_from_the_command_line(small, sgdbench, tmp_path, monkeypatch, request):
+    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
     code, out, err = sgdbench("run", small, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     assert "Over all: " in out
