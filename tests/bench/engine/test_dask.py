@@ -256,7 +256,7 @@ def test_tasks_grow_where_jobs_are_short(client, monkeypatch):
 def test_a_search_proposes_and_finds_on_a_cluster_what_it_does_in_threads(client):
     """Its rounds have kernels that read the options of each run."""
     space = Space(optimizer="adam(beta1=lin:0.1:0.9)", lr="log:0.01:1", batch_size=[20], init=[1, 1, 1], seed=[0])
-    shared = {"trials": 20, "epochs": 9, "target": 1e-2, "confirm": 0, "kernel": "fused"}
+    shared = {"trials": 40, "epochs": 9, "target": 1e-2, "confirm": 0}
     found, expected = (tune(models.quadratic, X, Y, space, executor=where, **shared) for where in (client, "threads"))
     assert found.trials.equals(expected.trials)
     assert_same(found.result, expected.result)

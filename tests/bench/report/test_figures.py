@@ -162,12 +162,7 @@ def test_nothing_is_drawn_of_data_that_are_gone(rich):
     assert list(by_name(gone, "rate_map", "fitted_curve", "contours")) == ["rate_map"]
 
 
-def test_a_single_choice_has_no_comparisons(tmp_path):
-    shown = by_name(material_of(tmp_path, "a*x", kernel="reference", lr=0.1, init=[0.0], target=None))
-    assert list(shown) == ["loss_by_optimizer", "fitted_curve"]
-
-
-def test_several_inputs_have_no_curve_to_bend(tmp_path):
+def test_a_single_choice_has_no_comparisons_and_several_inputs_no_curve_to_bend(tmp_path):
     x = np.random.default_rng(0).normal(size=(30, 2))
     material = material_of(tmp_path, models.plane, x=x, kernel="reference", lr=0.1, init=[0.0, 0.0, 0.0], target=None)
     shown = by_name(material)

@@ -40,7 +40,7 @@ confirm = 5
 [[problem]]
 name = "line"
 data = { path = "line.csv", x = "u", y = "v" }
-model = { expression = "a*u**2 + b*u + c" }
+model = { expression = "a*x**2 + b*x + c" }
 grid = { init = { zero = [0, 0, 0] }, batch_size = 4, shuffle = true }
 run = { target = 1e-3 }
 
@@ -104,7 +104,7 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
         ('name = "two"', "", "two.toml: name must be text, not None"),
         ('name = "bowl <b>"', 'name = "line"', "two.toml: each problem must have a name of its own, and 'line' is"),
         ("epochs = 2 }", "epochs = -2 }", "problem 'bowl <b>': epochs must be"),
-        ('expression = "a*u**2 + b*u + c"', 'expression = "a*u**2 + b*u +"', "problem 'line': expression, column 15"),
+        ('expression = "a*x**2 + b*x + c"', 'expression = "a*x**2 + b*x +"', "problem 'line': expression, column 15"),
         ("run = { target = 1e-3 }", "run = 3", "problem 'line': run must be a table"),
     ],
 )
