@@ -113,27 +113,26 @@ def test_the_speed_is_shown_where_it_was_measured(rich):
     assert "speed" not in by_name(with_evidence(rich, speed=speed.head(0)), "speed")
 
 
-def test_a_basin_without_parts_is_left_out(rich):
-    same = rich.evidence["basin"].assign(status="converged", samples_to_target=3)
-    assert "basin" not in by_name(
-        with_evidence(rich, basin=same.assign(final_loss=np.geomspace(1, 9, len(same)))), "basin"
-    )
-    missed = same.assign(status="max_epochs", samples_to_target=pd.NA)
-    assert "basin" not in by_name(with_evidence(rich, basin=missed.assign(final_loss=1e-4)), "basin")
-    assert "basin" in by_name(
-        with_evidence(rich, basin=missed.assign(final_loss=np.geomspace(1, 9, len(same)))), "basin"
-    )
-    assert "basin" not in by_name(with_evidence(rich, basin=same.head(0)), "basin")
+MISSED = {"status": "max_epochs", "samples_to_target": pd.NA}
 
 
-def test_a_basin_of_which_an_eighth_has_no_other_outcome_is_left_out(rich):
-    """Its panels would have one color."""
+@pytest.mark.parametrize(
+    ("outcomes", "drawn"),
+    [
+        (lambda place: {"samples_to_target": 3, "final_loss": 1 + place}, False),
+        (lambda place: {"samples_to_target": place % 300 + 1}, True),
+        # A tenth has another outcome: the panels would have one color.
+        (lambda place: {"samples_to_target": np.where(place % 10, 300, 80)}, False),
+        (lambda place: {**MISSED, "final_loss": 1e-4}, False),
+        (lambda place: {**MISSED, "final_loss": 9.0 ** (place / place.max())}, True),
+    ],
+    ids=["at once", "apart", "nearly all alike", "missed alike", "missed"],
+)
+def test_a_basin_without_parts_is_left_out(rich, outcomes, drawn):
     plane = rich.evidence["basin"].assign(status="converged", final_loss=1.0)
-    few = plane.assign(samples_to_target=np.where(np.arange(len(plane)) % 10, 300, 80))
-    assert "basin" not in by_name(with_evidence(rich, basin=few), "basin")
-    assert "basin" in by_name(
-        with_evidence(rich, basin=few.assign(samples_to_target=np.arange(len(plane)) % 300 + 1)), "basin"
-    )
+    plane = plane.assign(**outcomes(np.arange(len(plane))))
+    assert ("basin" in by_name(with_evidence(rich, basin=plane), "basin")) == drawn
+    assert "basin" not in by_name(with_evidence(rich, basin=plane.head(0)), "basin")
 
 
 def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich):

@@ -155,27 +155,26 @@ def test_measured_times_change_no_ranking_by_what_is_counted(cost):
         pd.testing.assert_frame_equal(timed[names], counted[names])
 
 
-def test_with_few_runs_updates_differ_where_their_ranges_do():
-    costs = np.array([[1000.0, 1300], [1010, 1290]])
-    table = ranking(runs_of(costs, batch_size=[1, 2], lr=0.1))
-    assert table.loc[table["recommended"], "batch_size"].tolist() == [2]
-    table = ranking(runs_of(costs, batch_size=[10, 11], lr=0.1))
-    assert table.loc[table["recommended"], "batch_size"].tolist() == [10]
-
-
-def test_updates_that_differ_by_less_than_a_tenth_leave_the_rate_to_decide():
-    table = ranking(runs_of([[1000] * 5, [1040] * 5, [1020] * 5], lr=[0.1, 0.2, 0.4]))
-    assert table["updates"].tolist() == [1000, 1020, 1040]
-    assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
-
-
-def test_far_from_the_edge_of_stability_is_better():
-    """Both neighbours of the recommended rate succeed; that of the cheapest one does not."""
-    costs = np.array([[400.0] * 5, [205] * 5, [200] * 5, [200] * 2 + [inf] * 3])
-    table = ranking(runs_of(costs, lr=[0.1, 0.2, 0.4, 0.8]))
-    assert table["lr"].tolist() == [0.4, 0.2, 0.1, 0.8]
-    assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
-    assert "is farthest from failing" in table["reason"][1]
+@pytest.mark.parametrize(
+    ("costs", "settings", "recommended"),
+    [
+        # With few runs updates differ where their ranges do.
+        ([[1000, 1300], [1010, 1290]], {"batch_size": [1, 2], "lr": 0.1}, 1),
+        ([[1000, 1300], [1010, 1290]], {"batch_size": [10, 11], "lr": 0.1}, 0),
+        # Updates that differ by less than a tenth leave the rate to decide.
+        ([[1000] * 5, [1040] * 5, [1020] * 5], {"lr": [0.1, 0.2, 0.4]}, 1),
+        # Both neighbours of the recommended rate succeed; one of those of the cheapest does not.
+        ([[400] * 5, [205] * 5, [200] * 5, [200] * 2 + [inf] * 3], {"lr": [0.1, 0.2, 0.4, 0.8]}, 1),
+    ],
+)
+def test_which_of_those_that_tie_is_recommended(costs, settings, recommended):
+    frame = runs_of(costs, **settings)
+    table = ranking(frame)
+    expected = frame.iloc[recommended * len(costs[0])]
+    found = table[table["recommended"]].iloc[0]
+    assert (found["lr"], found["batch_size"]) == (expected["lr"], expected["batch_size"])
+    if "batch_size" not in settings:
+        assert "is farthest from failing" in found["reason"]
 
 
 def test_what_a_run_is_paired_with_is_its_start_and_seed():
