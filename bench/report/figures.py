@@ -68,7 +68,7 @@ def write_figures(
         The captions of the figures that are written, by name, in the order of the report.
     """
     captions = {}
-    for name, caption, figure in report_figures(run_data, *([] if names is None else [names])):
+    for name, caption, figure in report_figures(run_data, names):
         with skip_failed_figure(f"the figure {name}"):
             save(figure, run_data.result.run.folder / "figures", name, svg=svg)
             captions[name] = caption

@@ -38,20 +38,27 @@ PATIENCE = 2.0  # seconds in which the process ends by itself: a figure takes a 
 
 
 class Painter:
-    """The process, as the one that it draws for sees it; `captions` are those of the figures that are drawn.
+    """The process, as the one that it draws for sees it.
 
-    A figure that turned out to be empty has None.
+    Attributes
+    ----------
+    asked : set of str
+        The figures that it was asked for.
+    captions : dict
+        The captions of those that it has drawn; a figure that turned out to be empty has None.
     """
 
     def __init__(self, connection: Connection | None = None, pid: int = 0) -> None:
+        self.asked: set[str] = set()
         self.captions: dict[str, str | None] = {}
+        self._awaited: set[str] = set()
         self._connection, self._pid = connection, pid
-        self._asked: set[str] = set()
 
     def draw(self, *evidence: str) -> None:
         """Let figures that show these tables of evidence be drawn; "" are those that show none."""
         names = [name for name, shown in FIGURES.items() if shown in evidence]
-        self._asked |= set(names)
+        self.asked |= set(names)
+        self._awaited |= set(names)
         if self._connection:
             with suppress(OSError):  # the process has gone, as `wait` finds out
                 self._connection.send(names)
@@ -72,12 +79,12 @@ class Painter:
 
     def wait(self, progress: Callable[[int], None]) -> None:
         """Wait for the figures that were asked for; `progress` is told how many are done."""
-        while self._connection and self._asked:
+        while self._connection and self._awaited:
             try:
                 name, is_drawn, caption = self._connection.recv()
             except (EOFError, OSError):
                 return
-            self._asked.discard(name)
+            self._awaited.discard(name)
             if is_drawn:
                 self.captions[name] = caption
             progress(len(self.captions))

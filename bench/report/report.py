@@ -47,9 +47,9 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
 
 
 def _write_with_painter(run_data: RunData, *, svg: bool) -> Path:
-    """Write the report of a run, whose figures another process draws meanwhile."""
+    """Write the report of a run, of whose figures another process draws about half."""
     with painting(lambda: run_data, svg=svg) as painter:
-        painter.draw(*FIGURES.values())
+        painter.draw("")
         return write_run_report(run_data, svg=svg, painter=painter)
 
 
@@ -82,14 +82,20 @@ def write_run_report(
 def _write_figures(
     run_data: RunData, painter: Painter, *, svg: bool, progress: Callable[[float], None]
 ) -> dict[str, str]:
-    """Write the figures that the painter has not drawn; return the captions of all, in the order of the report."""
-    painter.wait(lambda count: progress(count / len(FIGURES)))
-    captions = {name: caption for name, caption in painter.captions.items() if caption is not None}
-    missing = [name for name in FIGURES if name not in painter.captions]
-    if missing:
+    """Write the figures that the painter does not draw; return the captions of all, in the order of the report."""
+
+    def draw(names: list[str]) -> dict[str, str]:
+        """Draw figures in this process."""
+        if not names:
+            return {}
         from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
 
-        captions |= write_figures(run_data, *([missing] if painter.captions else []), svg=svg, progress=progress)
+        return write_figures(run_data, names, svg=svg, progress=progress)
+
+    captions = draw([name for name in FIGURES if name not in painter.asked])
+    painter.wait(lambda count: progress((len(captions) + count) / len(FIGURES)))
+    captions |= draw([name for name in FIGURES if name in painter.asked and name not in painter.captions])
+    captions |= {name: caption for name, caption in painter.captions.items() if caption is not None}
     return {name: captions[name] for name in FIGURES if name in captions}
 
 
