@@ -12,6 +12,7 @@ from bench import Grid, sweep
 from bench.engine import memory, train
 from bench.engine import problem as common
 from bench.engine.memory import Length, Memory, longest_run
+from bench.study.schema import RunTable
 from bench.system.memory import available_memory
 from kernels import models
 from kernels.data.marks import make_marks
@@ -74,6 +75,8 @@ def test_a_single_kernel_is_taken_for_few_long_runs_and_where_lanes_do_not_fit()
     assert room.choose_kernel(1, long) == "fused"
     assert Memory("lanes", "fused", 3, 1, None).choose_kernel(32, long) == "lanes"
     assert room.choose_kernel(32, long) == "fused"
+    alone, held_out = (Memory.of(models.quadratic, RunTable(), held_out=held_out) for held_out in (False, True))
+    assert held_out.needed("lanes", 32, long) > 1.5 * alone.needed("lanes", 32, long)
 
 
 @pytest.mark.parametrize("kernel", ["lanes", "fused", "lanes-fma"])

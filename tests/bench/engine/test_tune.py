@@ -18,6 +18,7 @@ from bench.store.journal import JOURNAL
 from bench.store.seal import DamagedError
 from bench.tables.run_costs import CHOICES
 from bench.tables.trial_value import choice_values
+from kernels import fit
 from kernels.compile.kinds import KERNELS
 
 ADAM = "adam(beta1=log1m:0.5:0.99, beta2=log1m:0.9:0.9999)"
@@ -97,6 +98,17 @@ def test_a_trial_is_worth_what_its_runs_say(tuned):
     assert len(found) == len(complete) > ROUND // 2
     pd.testing.assert_series_equal(found["value"].sort_index(), complete["value"].sort_index(), check_exact=True)
     pd.testing.assert_series_equal(found["samples"].sort_index(), complete["samples"].sort_index())
+
+
+def test_runs_side_by_side_have_the_options_of_their_own_trials(tuned, data):
+    frame, clock = tuned.result.frame, tuned.result.clock
+    own = frame[frame["optimizer"].astype(str).str.startswith("adam(") & (frame["status"] == "converged")]
+    assert own["optimizer"].nunique() > 5
+    for row in own.drop_duplicates("optimizer").itertuples():
+        settings = {name: getattr(row, name) for name in (*CHOICES, "seed")}
+        settings |= {"epochs": 27, "target": 1e-3, "record": clock.record, "drop_last": clock.drop_last}
+        run = fit("a*x**2 + b*x + c", *data, init=SPACE["init"][row.init], kernel="reference", **settings)
+        assert run.params.tolist() == [row.param_a, row.param_b, row.param_c]
 
 
 def test_what_is_given_up_is_trained_as_far_as_that_and_no_further(tuned):
