@@ -41,8 +41,8 @@ def test_short_orders_never_change(compiled):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 800, 4097])
-@pytest.mark.parametrize("seed", [0, 1, 2**32, 2**63, 2**64 - 1])
-@pytest.mark.parametrize("epoch", [0, 1, 99, 2**31, 2**40])
+@pytest.mark.parametrize("seed", [0, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("epoch", [0, 99, 2**40])
 def test_it_is_the_order_of_the_reference(compiled, n, seed, epoch):
     places = compiled(n, seed, epoch)
     np.testing.assert_array_equal(places, permutation(n, seed, epoch))
@@ -170,7 +170,7 @@ def test_seeds_and_epochs_give_different_orders(compiled):
 
 
 def test_every_permutation_is_as_likely(compiled):
-    epochs = 24 * 1000
+    epochs = 24 * 400
     counts = dict.fromkeys(permutations(range(4)), 0)
     for epoch in range(epochs):
         counts[tuple(compiled(4, 11, epoch).tolist())] += 1
@@ -179,7 +179,7 @@ def test_every_permutation_is_as_likely(compiled):
 
 @pytest.mark.parametrize("by", ["seed", "epoch"])
 def test_every_place_is_as_likely_for_every_element(compiled, by):
-    n, repeats = 30, 30_000
+    n, repeats = 30, 10_000
     counts = np.zeros((n, n))
     for i in range(repeats):
         counts[np.arange(n), compiled(n, *((i, 5) if by == "seed" else (5, i)))] += 1
