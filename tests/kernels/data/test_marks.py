@@ -6,13 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import fit, models
-from kernels.base.run import STATUS, Hyperparameters
 from kernels.data.marks import count_updates, make_marks
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
-from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.train.block import train_runs
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 61)
@@ -95,29 +89,6 @@ def test_recording_changes_nothing_and_the_kernel_is_the_reference_at_every_mark
             expected = at.setdefault(seen, (loss, theta.tolist()))
             assert expected == (loss, theta.tolist())
     assert len(at) == 1 + fused.updates[-1]
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize(("batch_size", "shuffle"), [(1, True), (8, False)])
-@pytest.mark.parametrize("record", ["epoch", "log:5", 3])
-def test_lanes_are_the_reference_at_every_mark(record, batch_size, shuffle, optimizer):
-    rates = np.geomspace(0.001, 0.1, 33)
-    loss, rule = make_loss("squared"), make_optimizer(optimizer)
-    marks = make_marks(record, 61, batch_size, 3, drop_last=True)
-    hyper = Hyperparameters(np.tile(rates, (3, 1)), option_values(loss, rule), batch_size, True, shuffle, 7, 0.5, marks)
-    starts = np.tile([-1.0, 10.0, 26.0], (33, 1))
-    memory = rule.initial_memory(starts)
-    data = allocate_data((X,), Y, shuffle=shuffle)
-    runs = train_runs("lanes", models.quadratic, loss, rule, data, hyper, starts, memory)
-    assert runs.losses.shape == (len(marks), 33)
-    for k, lr in enumerate(rates):
-        alone = fit(
-            models.quadratic, X, Y, init=starts[k], lr=lr, epochs=3, batch_size=batch_size, shuffle=shuffle, seed=7,
-            optimizer=optimizer, target=0.5, record=record, kernel="reference",
-        )  # fmt: skip
-        assert (runs.marks[k], STATUS[runs.status[k]]) == (len(alone.loss) - 1, alone.status)
-        np.testing.assert_array_equal(runs.losses[: len(alone.loss), k], alone.loss)
-        np.testing.assert_array_equal(runs.params[k], alone.params)
 
 
 def test_a_mark_between_is_where_as_many_updates_lead():

@@ -14,7 +14,6 @@ from kernels.data.validation import choose_split
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
-from kernels.train import slices
 from kernels.train.block import WIDTH, train_runs
 
 RNG = np.random.default_rng(8)
@@ -45,14 +44,6 @@ def mark_of_stopping(losses, samples_seen, patience):
         elif seen - when >= patience:
             return mark
     return None
-
-
-@pytest.fixture(params=["in one go", "mark by mark"])
-def slicing(request, monkeypatch):
-    """A run of some length is trained in slices of time."""
-    if request.param == "mark by mark":
-        monkeypatch.setattr(slices, "FIRST_SLICE", 1)
-        monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
 
 
 # The split
@@ -394,9 +385,7 @@ def test_it_prints_the_validation_loss_where_there_is_one():
     assert "validation" not in str(quadratic(validation=None))
 
 
-def test_a_callback_sees_it_grow_and_cannot_change_it(monkeypatch):
-    monkeypatch.setattr(slices, "FIRST_SLICE", 1)
-    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
+def test_a_callback_sees_it_grow_and_cannot_change_it(mark_by_mark):
     calls = []
     run = quadratic(patience=2, callback=calls.append)
     assert [call.status for call in calls] == ["max_epochs"] * (len(calls) - 1) + ["stopped"]

@@ -59,14 +59,6 @@ def assert_same(found, expected):
         np.testing.assert_array_equal(found.losses[: done + 1, run], expected.losses[: done + 1, run])
 
 
-@pytest.fixture(params=["in one go", "epoch by epoch"])
-def slicing(request, monkeypatch):
-    """A run of some length is trained in slices of time."""
-    if request.param == "epoch by epoch":
-        monkeypatch.setattr(slices, "FIRST_SLICE", 1)
-        monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
-
-
 ORDERS = {
     "per sample": {},
     "shuffled": {"shuffle": True},

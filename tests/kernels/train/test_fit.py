@@ -256,19 +256,12 @@ def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
     assert result.loss.tolist() == [np.inf]
 
 
-@pytest.fixture
-def epoch_by_epoch(monkeypatch):
-    """Make every slice one epoch long."""
-    monkeypatch.setattr(slices, "FIRST_SLICE", 1)
-    monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
-
-
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "averaged(polyak)"])
 def test_slices_do_not_change_results(request, optimizer, kernel):
     settings = {"optimizer": optimizer, "kernel": kernel, "batch_size": 9, "shuffle": True, "lr": 0.01, "epochs": 9}
     whole, calls = quadratic(**settings), []
-    request.getfixturevalue("epoch_by_epoch")
+    request.getfixturevalue("mark_by_mark")
     sliced = quadratic(**settings, callback=calls.append)
     np.testing.assert_array_equal(sliced.trajectory, whole.trajectory)
     np.testing.assert_array_equal(sliced.loss, whole.loss)
@@ -277,7 +270,7 @@ def test_slices_do_not_change_results(request, optimizer, kernel):
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
 @pytest.mark.parametrize("target", [None, 1e-2], ids=["all epochs", "converges"])
-def test_a_callback_sees_the_run_grow_and_cannot_change_it(epoch_by_epoch, kernel, target):
+def test_a_callback_sees_the_run_grow_and_cannot_change_it(mark_by_mark, kernel, target):
     expected, calls = quadratic(kernel=kernel, target=target), []
 
     def meddle(result):
@@ -302,7 +295,7 @@ def test_a_callback_sees_the_run_grow_and_cannot_change_it(epoch_by_epoch, kerne
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
-def test_the_time_is_that_of_all_slices_so_far(epoch_by_epoch, monkeypatch, kernel):
+def test_the_time_is_that_of_all_slices_so_far(mark_by_mark, monkeypatch, kernel):
     """What lies between the slices, such as the callback, is not in it; nor is compiling, which takes 3 s here."""
     trained = (
         reading for epoch in range(4) for reading in (100.0 * epoch, 100.0 * epoch + [1.0, 2.0, 4.0, 8.0][epoch])
@@ -317,7 +310,7 @@ def test_the_time_is_that_of_all_slices_so_far(epoch_by_epoch, monkeypatch, kern
     assert result.compile_seconds == 3
 
 
-def test_what_a_callback_raises_ends_the_run(epoch_by_epoch):
+def test_what_a_callback_raises_ends_the_run(mark_by_mark):
     class EnoughError(Exception):
         pass
 

@@ -86,6 +86,7 @@ def test_a_nonlinear_model_is_that_of_curve_fit_from_a_good_start():
     found = yardstick("V*x/(K + x)", RATES, VELOCITIES)
     np.testing.assert_allclose(found.params, best, rtol=1e-5)
     assert found.loss <= np.mean((best[0] * RATES / (best[1] + RATES) - VELOCITIES) ** 2)
+    assert found.constant_loss == pytest.approx(np.var(VELOCITIES), rel=1e-12)
     assert "local searches" in found.note
 
 
