@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -29,7 +30,7 @@ from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.report.painter import painting
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables
-from bench.store.results import SweepResult, load_run
+from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
 from bench.study.load import to_toml
 from bench.study.schema import Study
@@ -85,17 +86,16 @@ def run_study(study: Study, asked: RunOptions) -> bool:
         with open_cluster(asked.cluster) as executor:
             data = study.dataset(**mapping_display())
             compile_later(_timed_kernels(study, data[0]))
-            with (
-                painting(lambda: Trained(load_run(folder), study, *data).gather(), svg=asked.svg) as painter,
-                show_stages(STAGES) as stages,
-            ):
+            with show_stages(STAGES) as stages:
                 trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
-                with keep_results(folder):
+                with keep_results(folder), ExitStack() as stack:
                     run_data = decide(trained, executor, stages)
-                    painter.draw("")
                     with stages.hidden():
                         _print_verdict(trained, run_data)
-                    # The verdict does not wait for the import, which takes half a second.
+                        # While the thread of the bar is gone, too.
+                        painter = stack.enter_context(painting(lambda: run_data, svg=asked.svg))
+                    painter.draw("")
+                    # The verdict does not wait for the import, which takes a tenth of a second.
                     from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
                     return measure_and_report(trained, stages, painter, verbose=asked.verbose, svg=asked.svg)

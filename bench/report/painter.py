@@ -34,6 +34,7 @@ FIGURES = {
 }
 """The figures in the order of the report, with the table of evidence that each shows besides the runs."""
 PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when its parent dies
+MOST_SECONDS = 60.0  # for a figure, or it is drawn here
 PATIENCE = 2.0  # seconds in which the process ends by itself: a figure takes a quarter of one
 
 
@@ -81,6 +82,8 @@ class Painter:
         """Wait for the figures that were asked for; `progress` is told how many are done."""
         while self._connection and self._awaited:
             try:
+                if not self._connection.poll(MOST_SECONDS):
+                    return
                 name, is_drawn, caption = self._connection.recv()
             except (EOFError, OSError):
                 return
@@ -96,7 +99,7 @@ def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
 
     Only a process without other threads is forked, and only where there is another processor to draw on.
     """
-    if sys.platform != "linux" or processors() < 2 or threading.active_count() > 1:
+    if sys.platform != "linux" or processors() < 2 or _other_threads():
         yield Painter()
         return
     here, there = get_context("fork").Pipe()
@@ -105,7 +108,7 @@ def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with warnings.catch_warnings():
-            # Python warns of threads; the only ones are those of OpenBLAS, which knows of forks.
+            # Python warns of threads; the only ones are those of OpenBLAS and Arrow, which know of forks.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
     except OSError:  # no room for a process
@@ -124,6 +127,12 @@ def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
         process.kill()
 
 
+def _other_threads() -> list[threading.Thread]:
+    """Return the other threads of Python's but those that only wait for their time."""
+    others = set(threading.enumerate()) - {threading.current_thread()}
+    return [thread for thread in others if not isinstance(thread, threading.Timer)]
+
+
 def _paint(there: Connection, connection: Connection, gather: Callable[[], RunData], svg: bool) -> None:
     """Draw figures as a `Painter` asks for them, and answer with their captions, until it has gone."""
     there.close()  # or this process would wait for itself
@@ -132,7 +141,7 @@ def _paint(there: Connection, connection: Connection, gather: Callable[[], RunDa
     # A stopped process does not notice that the other one is killed.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     connection.send(None)
-    from bench.report.figures import write_figure  # noqa: PLC0415 (takes a third of a second, while runs are trained)
+    from bench.report.figures import write_figure  # noqa: PLC0415 (takes a fifth of a second)
 
     # One that warns is drawn again where the user sees it.
     warnings.simplefilter("error")

@@ -39,7 +39,7 @@ def folder(tmp_path_factory, _short_measurements):
 def _forks(monkeypatch):
     """A process is forked for the figures, wherever the tests run."""
     monkeypatch.setattr(painter, "processors", lambda: 2)
-    monkeypatch.setattr(threading, "active_count", lambda: 1)
+    monkeypatch.setattr(painter, "_other_threads", list)
 
 
 def is_gone(pid):
@@ -152,10 +152,14 @@ with painting(lambda: None, svg=False) as other, other.paused():
 
 def test_a_process_with_threads_is_not_forked(folder, monkeypatch):
     monkeypatch.setattr(painter, "processors", lambda: 2)
-    monkeypatch.setattr(threading, "active_count", lambda: 2)
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
     with painting(lambda: read_run_data(folder), svg=False) as other:
         other.draw(*FIGURES.values())
         with other.paused():
             assert not multiprocessing.active_children()
         other.wait(lambda count: None)
     assert not other.captions
+    ended.set()
+    thread.join()
