@@ -727,12 +727,12 @@ def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_p
 
 
 def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_figure_here, tmp_path):
-    x = np.random.default_rng(0).normal(size=(40, 6))
-    names = [f"x{k}" for k in range(6)]
+    x = np.random.default_rng(0).normal(size=(40, 30))
+    names = [f"x{k}" for k in range(30)]
     table, header = np.c_[x, x.sum(axis=1)], ",".join([*names, "y"])
     np.savetxt(tmp_path / "wide.csv", table, delimiter=",", header=header, comments="")
     (tmp_path / "wide.toml").write_text(
-        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {names}\ny = "y"\n[model]\nexpression = "mlp(4)"\n'
+        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {names}\ny = "y"\n[model]\nexpression = "mlp(1)"\n'
         '[grid]\nlr = [0.01, 0.1]\nseed = [3, 4]\nshuffle = true\ninit = { zero = "zero", drawn = "normal:0.1:2" }\n'
         '[run]\nepochs = 2\nkernel = "reference"\nconfirm = 0\n'
     )

@@ -49,7 +49,7 @@ NOT_RUN_HERE = [
     (KERNELS_README, "v_5 = v_3 + v_4", "test_the_program_that_is_shown_is_the_one_that_is_compiled compares it"),
 ]
 # The same runs in seconds.
-QUICK = ["--epochs", "2", "--optimizer", "sgd", "--set", "run.kernel=fused", "--confirm", "0"]
+QUICK = ["--epochs", "2", "--optimizer", "sgd", "--lr", "0.01,0.1", "--set", "run.kernel=fused", "--confirm", "0"]
 
 
 def is_run_here(block):

@@ -62,7 +62,7 @@ OTHER_KERNELS = [
     name for name, problem in PROBLEMS.items() if problem.model is not models.quadratic or problem.optimizer != "sgd"
 ]
 # JAX compiles each for half a second, and has the same steps and the same formulas in the others.
-COMPILED_IN_OTHERS = ["full", "functions"]
+COMPILED_IN_OTHERS = ["full", "functions", "linear with an offset"]
 
 
 def pairs():
