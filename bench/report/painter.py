@@ -18,6 +18,7 @@ from bench.report.run_data import RunData
 from bench.store.evidence import read_tables
 from bench.system.atomic import unsynced_files
 from bench.system.environment import processors
+from kernels.train.compile_together import FEEDER
 
 FIGURES = {
     "rate_map": "theory",
@@ -128,9 +129,9 @@ def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
 
 
 def _other_threads() -> list[threading.Thread]:
-    """Return the other threads of Python's but those that only wait for their time."""
+    """Return the other threads of Python's but those that only wait, for a time or for other processes to compile."""
     others = set(threading.enumerate()) - {threading.current_thread()}
-    return [thread for thread in others if not isinstance(thread, threading.Timer)]
+    return [thread for thread in others if not isinstance(thread, threading.Timer) and thread.name != FEEDER]
 
 
 def _paint(there: Connection, connection: Connection, gather: Callable[[], RunData], svg: bool) -> None:

@@ -28,6 +28,8 @@ from kernels.train.trainer import form_of
 
 HELPER = "import sys; sys.path[:] = {path!r}; from kernels.train.compile_together import help_compiling as go; go()"
 DONE = b"."
+FEEDER = "sgdbench-feeder"
+"""The name of threads that tell other processes what to compile."""
 # Each takes up to a third of a gigabyte.
 MOST_PROCESSES = 16
 
@@ -116,7 +118,7 @@ class _Queue:
         with suppress(OSError, ValueError):  # no processes, or no Python to start
             while len(self.helpers) < count:
                 helper = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]  # noqa: S603
-                self.helpers[helper] = Thread(target=self._feed, args=(helper,), daemon=True)
+                self.helpers[helper] = Thread(target=self._feed, args=(helper,), name=FEEDER, daemon=True)
                 self.helpers[helper].start()
 
     def stop_helpers(self) -> None:
