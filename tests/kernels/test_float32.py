@@ -161,32 +161,3 @@ def test_lanes_of_functions_are_refused_too():
         compile_kernel("lanes", *made_of, dtype="float32")
     with pytest.raises(ValueError, match="lanes with dtype 'float32', not 'lanes-fma'"):
         compile_kernel("lanes-fma", *made_of, dtype="float32")
-
-
-# Printed is whether the kernels, in pure Python, give the bits of the reference.
-PURE_PYTHON = """
-import numba
-import numpy as np
-from kernels import fit, models
-from tests.support.float32_runs import KINKS, runs_of
-assert numba.config.DISABLE_JIT
-rng = np.random.default_rng(0)
-x = rng.uniform(0.1, 1, 90)
-y = 2 * x**2 - 4 * x + 3 + 0.1 * rng.standard_normal(90)
-for optimizer in ("sgd", "adam"):
-    for batch_size in (1, 16):
-        runs = [fit(models.quadratic, x[:43], y[:43], optimizer=optimizer, batch_size=batch_size, shuffle=True,
-                    epochs=3, drop_last=False, validation=0.2, kernel=kernel, dtype="float32")
-                for kernel in ("reference", "fused")]
-        np.testing.assert_array_equal(*(run.trajectory for run in runs))
-        np.testing.assert_array_equal(*(run.loss for run in runs))
-    some, together, alone = runs_of(KINKS, x, y, "huber(0.5)", optimizer, 16, 70)
-    np.testing.assert_array_equal(together.params[some], alone.params)
-    np.testing.assert_array_equal(together.memory[some], alone.memory)
-    np.testing.assert_array_equal(together.losses[:, some], alone.losses)
-print("equal")
-"""
-
-
-def test_the_kernels_are_the_reference_in_pure_python_too(python):
-    assert python(PURE_PYTHON, NUMBA_DISABLE_JIT="1") == "equal\n"

@@ -254,24 +254,32 @@ def test_another_processor_and_another_numba_have_files_of_their_own(stored, tmp
     assert len([*copy.glob("*.nbc")]) == 2
 
 
-# Printed is whether the kernel, in pure Python, gives the bits of the reference.
+# Printed is whether the kernels, in pure Python, give the bits of the reference.
 PURE_PYTHON = """
 import numba
 import numpy as np
 from kernels import fit, models
+from tests.support.float32_runs import KINKS, runs_of
 assert numba.config.DISABLE_JIT
 rng = np.random.default_rng(0)
-x = rng.uniform(-1, 1, 43)
-y = 2 * x**2 - 4 * x + 3 + 0.1 * rng.standard_normal(43)
-for optimizer in ("sgd", "adam", "nesterov(weight_decay=0.1)"):
+x = rng.uniform(0.1, 1, 90)
+y = 2 * x**2 - 4 * x + 3 + 0.1 * rng.standard_normal(90)
+for dtype, optimizer in (("float64", "sgd"), ("float64", "nesterov(weight_decay=0.1)"), ("float32", "sgd"),
+                         ("float32", "adam")):
     for order in ({}, {"shuffle": True, "seed": 2**64 - 1}, {"batch_size": 16, "drop_last": False},
                   {"batch_size": 9, "shuffle": True}, {"batch_size": "full"}):
-        for lr in (0.1, 1e100):
-            runs = [fit(models.quadratic, x, y, init=[-1, 10, 26], lr=lr, epochs=3, optimizer=optimizer, kernel=kernel,
-                        validation=0.2, patience=2, **order) for kernel in ("reference", "fused")]
+        for lr in (0.1, 1e30):
+            runs = [fit(models.quadratic, x[:43], y[:43], init=[-1, 10, 26], lr=lr, epochs=3, optimizer=optimizer,
+                        kernel=kernel, validation=0.2, patience=2, dtype=dtype, **order)
+                    for kernel in ("reference", "fused")]
             np.testing.assert_array_equal(*(run.trajectory for run in runs))
             np.testing.assert_array_equal(*(run.loss for run in runs))
             np.testing.assert_array_equal(*(run.validation_loss for run in runs))
+for optimizer in ("sgd", "adam"):
+    some, together, alone = runs_of(KINKS, x, y, "huber(0.5)", optimizer, 16, 70)
+    np.testing.assert_array_equal(together.params[some], alone.params)
+    np.testing.assert_array_equal(together.memory[some], alone.memory)
+    np.testing.assert_array_equal(together.losses[:, some], alone.losses)
 print("equal")
 """
 
