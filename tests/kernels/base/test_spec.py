@@ -45,19 +45,13 @@ def test_parse_keeps_whole_numbers_and_floats_apart():
     assert [type(value) for value in args] == [int, float]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "1", "1 + 1", "a.b(1)", "a(1)(2)", "lambda: 1", "a(", "a\0", "(" * 200, None],
-)
+@pytest.mark.parametrize("text", ["", "1", "1 + 1", "a.b(1)", "a(1)(2)", "lambda: 1", "a(", "a\0", "(" * 200, None])
 def test_other_forms_are_refused(text):
     with pytest.raises(ValueError, match=r"^thing .*the form name or name\(options\)"):
         parse_spec(text, "thing")
 
 
-@pytest.mark.parametrize(
-    "argument",
-    ["'text'", "x", "True", "None", "1e999", "1 + 1", "[[1]]", "{1}", "f(1)", "*[1]"],
-)
+@pytest.mark.parametrize("argument", ["'text'", "x", "True", "None", "1e999", "1 + 1", "[[1]]", "{1}", "f(1)", "*[1]"])
 def test_options_are_numbers_or_lists_of_numbers(argument):
     for text in (f"f({argument})", f"f(x={argument})"):
         with pytest.raises(ValueError, match=r"^thing "):
@@ -138,9 +132,7 @@ def test_nothing_but_value_error_in_one_line(text):
 
 @given(
     st.dictionaries(
-        st.sampled_from(["alpha", "beta", "gamma"]),
-        st.floats(allow_nan=False, allow_infinity=False),
-        max_size=3,
+        st.sampled_from(["alpha", "beta", "gamma"]), st.floats(allow_nan=False, allow_infinity=False), max_size=3
     )
 )
 def test_spec_text_is_read_back_exactly(options):
@@ -221,14 +213,7 @@ def test_real_returns_a_plain_float(value):
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [
-        (-0.5, "-0.5"),
-        (float("nan"), "nan"),
-        (float("inf"), "inf"),
-        (True, "True"),
-        ("1", "'1'"),
-        (None, "None"),
-    ],
+    [(-0.5, "-0.5"), (float("nan"), "nan"), (float("inf"), "inf"), (True, "True"), ("1", "'1'"), (None, "None")],
 )
 def test_real_errors(value, shown):
     with pytest.raises(ValueError) as caught:  # noqa: PT011

@@ -146,24 +146,14 @@ def adds_text(theta, slots, gradient, lr, clock, options):
 @pytest.mark.parametrize(
     ("rule", "kernel", "shuffle", "message"),
     [
-        (
-            breaks,
-            "reference",
-            "blocks",
-            "optimizer own(late=3.0) with the loss squared: IndexError: list index",
-        ),
+        (breaks, "reference", "blocks", "optimizer own(late=3.0) with the loss squared: IndexError: list index"),
         (
             adds_text,
             "reference",
             False,
             "optimizer own(late=3.0) with the loss squared: UFuncTypeError: ufunc 'subtract' did no",
         ),
-        (
-            adds_text,
-            "fused",
-            "blocks",
-            "no kernel can be compiled of this: TypingError: No implementation of function",
-        ),
+        (adds_text, "fused", "blocks", "no kernel can be compiled of this: TypingError: No implementation of function"),
     ],
 )
 def test_what_a_rule_breaks_is_told_in_one_line(rule, kernel, shuffle, message):

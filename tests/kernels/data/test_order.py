@@ -45,9 +45,7 @@ def test_every_order_of_blocks_and_of_samples_comes_about():
 
 @pytest.mark.parametrize("kernel", ["fused", "reference"])
 @pytest.mark.parametrize(
-    "asked",
-    [{}, {"batch_size": 7}, {"batch_size": 16, "drop_last": False}, {"batch_size": 500}],
-    ids=str,
+    "asked", [{}, {"batch_size": 7}, {"batch_size": 16, "drop_last": False}, {"batch_size": 500}], ids=str
 )
 @pytest.mark.parametrize(
     "shuffle", ["blocks(size=100, buffer=400)", "blocks(size=100, buffer=450)", "blocks(size=300, buffer=1)", True]

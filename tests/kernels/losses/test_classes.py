@@ -139,8 +139,7 @@ def test_labels_of_a_table_are_refused_in_one_line(table, suffix):
     ):
         load_table(table / f"t.{suffix}", "x", "text")
     with pytest.raises(
-        ValueError,
-        match=r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'; of more",
+        ValueError, match=r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'; of more"
     ):
         load_table(table / f"t.{suffix}", "x", "three", loss="hinge")
     with pytest.raises(ValueError, match="column 'text' must") as caught:

@@ -256,10 +256,7 @@ OWN = "; your own come with --plugin FILE or kernels.register_loss"
         ("hubert", "loss 'hubert' is not known (did you mean 'huber'?); known are " + ", ".join(LOSSES) + OWN),
         ("quantile(1)", "loss 'quantile(1)': tau must be a number between 0 and 1, not 1.0"),
         ("cauchy(-1)", "loss 'cauchy(-1)': scale must be a positive finite number, not -1.0"),
-        (
-            "epsilon_insensitive(-1)",
-            "loss 'epsilon_insensitive(-1)': epsilon must be a finite number >= 0, not -1.0",
-        ),
+        ("epsilon_insensitive(-1)", "loss 'epsilon_insensitive(-1)': epsilon must be a finite number >= 0, not -1.0"),
         ("absolute(1)", "loss 'absolute(1)': too many positional arguments; absolute takes no options"),
         ("huber(0)", "loss 'huber(0)': delta must be a positive finite number, not 0.0"),
         ("huber([1])", "loss 'huber([1])': delta must be a positive finite number, not [1]"),

@@ -133,10 +133,7 @@ def test_against_torch(torch, spec, name, settings):
     assert not np.array_equal(ours[-1], START)
 
 
-ASGD = [
-    ("asgd", {}),
-    ("asgd(0.01, 0.5, 20, 0.1)", {"lambd": 0.01, "alpha": 0.5, "t0": 20.0, "weight_decay": 0.1}),
-]
+ASGD = [("asgd", {}), ("asgd(0.01, 0.5, 20, 0.1)", {"lambd": 0.01, "alpha": 0.5, "t0": 20.0, "weight_decay": 0.1})]
 
 
 @pytest.mark.parametrize(("spec", "settings"), ASGD)

@@ -23,14 +23,7 @@ from kernels.simd import math as lane_math
 from kernels.simd.lanes import broadcast, read_lane, write_lane
 from kernels.simd.tuples import sum_lanes
 from kernels.train.block import train_runs
-from tests.support.lane_functions import (
-    EPS,
-    EXACT,
-    FUNCTIONS,
-    LARGEST,
-    arguments,
-    results,
-)
+from tests.support.lane_functions import EPS, EXACT, FUNCTIONS, LARGEST, arguments, results
 
 # As `lane_exp` and `lane_log` state them; there the vector library has no part in these.
 ON_AVX512 = {"expm1": 2, "log": 1.5, "log1p": 2}
