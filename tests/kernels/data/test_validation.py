@@ -296,7 +296,7 @@ def test_lanes_of_other_bits_keep_the_parameters_of_their_best_mark(slicing):
     ],
 )
 def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, record, half, slicing):
-    settings = {"record": record, "patience": 3.0, "optimizer": "momentum(0.5)"}
+    settings = {"record": record, "patience": 3.0, "optimizer": "adam"}
     at_once = many(kernel, **settings)
     before = many(kernel, **settings, epochs=half)
     on = np.flatnonzero(before.status == 0)
