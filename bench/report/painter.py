@@ -107,20 +107,25 @@ def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
     process = get_context("fork").Process(target=_paint, args=(here, there, gather, svg), daemon=True)
     # Ctrl-C, which a terminal sends to all processes, is for this one, which ends the other.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    has_room = True
     try:
         with warnings.catch_warnings():
             # Python warns of threads; the only ones are those of OpenBLAS and Arrow, which know of forks.
             warnings.simplefilter("ignore", DeprecationWarning)
             process.start()
-    except OSError:  # no room for a process
-        yield Painter()
-        return
+    except OSError:
+        has_room = False
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     there.close()
+    if not has_room:
+        here.close()
+        yield Painter()
+        return
     try:
         with suppress(EOFError, OSError):
-            here.recv()  # from now on it may be stopped
+            if here.poll(MOST_SECONDS):
+                here.recv()  # from now on it may be stopped
         yield Painter(here, process.pid or 0)
     finally:
         here.close()

@@ -150,6 +150,19 @@ with painting(lambda: None, svg=False) as other, other.paused():
         time.sleep(0.01)
 
 
+@pytest.mark.usefixtures("_forks")
+def test_without_room_for_a_process_the_figures_are_drawn_here_and_ctrl_c_works(folder, monkeypatch):
+    def refuse():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("os.fork", refuse)
+    with painting(lambda: read_run_data(folder), svg=False) as other:
+        other.draw(*FIGURES.values())
+        other.wait(lambda count: None)
+        assert not other.captions
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_a_process_with_threads_is_not_forked(folder, monkeypatch):
     monkeypatch.setattr(painter, "processors", lambda: 2)
     ended = threading.Event()
