@@ -157,6 +157,7 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
     assert announced_by_copy(texts, tmp_path) == said
     command, *words = shlex.split(texts["answer-command"])
     assert command == "sgdbench"
+    assert ("--plugin" in words) == (kind == "plug-in")
     if kind not in RUN_BY_COMMAND:
         return
 
