@@ -100,7 +100,8 @@ def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
 
     Only a process without other threads is forked, and only where there is another processor to draw on.
     """
-    if sys.platform != "linux" or processors() < 2 or _other_threads():
+    # A process that has imported JAX has threads of JAX, which a fork may leave waiting.
+    if sys.platform != "linux" or processors() < 2 or _other_threads() or "jax" in sys.modules:
         yield Painter()
         return
     here, there = get_context("fork").Pipe()

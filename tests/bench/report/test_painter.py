@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -163,10 +164,14 @@ def test_without_room_for_a_process_the_figures_are_drawn_here_and_ctrl_c_works(
         assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_a_process_with_threads_is_not_forked(folder, monkeypatch):
+@pytest.mark.parametrize("jax", [False, True], ids=["of Python", "of JAX"])
+def test_a_process_with_threads_is_not_forked(folder, monkeypatch, jax):
     monkeypatch.setattr(painter, "processors", lambda: 2)
     ended = threading.Event()
     thread = threading.Thread(target=ended.wait)
+    if jax:
+        monkeypatch.setitem(sys.modules, "jax", ModuleType("jax"))
+        monkeypatch.setattr(painter, "_other_threads", list)
     thread.start()
     with painting(lambda: read_run_data(folder), svg=False) as other:
         other.draw(*FIGURES.values())
