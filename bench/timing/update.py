@@ -28,7 +28,7 @@ from kernels.train.slices import reference_cost
 
 EPOCHS = 8
 ROUNDS = 9
-# The reference takes most of a round, and nobody trains with it: it is timed by itself, in a third of the time.
+# The reference takes most of a round, and is there to be compared: it is timed by itself, in a third of the time.
 SLOW_SHARE = 0.3
 # The rounds of one process say nothing about the next, whose memory lies elsewhere, and the clock rate drifts. On two
 # busy cores the medians of five runs of one measurement were 2 to 9 % apart, so an interval reaches at least as far.
