@@ -92,8 +92,8 @@ def run_study(study: Study, asked: RunOptions) -> bool:
                     run_data = decide(trained, executor, stages)
                     with stages.hidden():
                         _print_verdict(trained, run_data)
-                        # While the thread of the bar is gone, too.
-                        painter = stack.enter_context(painting(lambda: run_data, svg=asked.svg))
+                        # Here the thread of the bar has ended: a process with threads is not forked.
+                        painter = stack.enter_context(painting(run_data, svg=asked.svg))
                     painter.draw("")
                     # The verdict does not wait for the import, which takes a tenth of a second.
                     from bench.commands.measure import measure_and_report  # noqa: PLC0415

@@ -53,14 +53,14 @@ class ReportFigure(NamedTuple):
 
 def write_figures(
     run_data: RunData,
-    names: Collection[str] | None = None,
+    names: Collection[str],
     *,
     svg: bool,
     progress: Callable[[float], None] = lambda share: None,
 ) -> dict[str, str]:
-    """Write the figures of a run, as PNG and, where it is asked for or there already, as SVG.
+    """Write figures of a run by their names, as PNG and, where it is asked for or there already, as SVG.
 
-    `names` are as for `report_figures`. `progress` is called with the share that is done.
+    `progress` is called with the share that is done.
 
     Returns
     -------

@@ -95,8 +95,8 @@ class Painter:
 
 
 @contextmanager
-def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
-    """Start a process that draws the figures of what `gather` returns, which it calls there; it ends with the block.
+def painting(run_data: RunData, *, svg: bool) -> Iterator[Painter]:
+    """Start a process that draws the figures of a run, and reads there what is stored later; it ends with the block.
 
     Only a process without other threads is forked, and only where there is another processor to draw on.
     """
@@ -105,7 +105,7 @@ def painting(gather: Callable[[], RunData], *, svg: bool) -> Iterator[Painter]:
         yield Painter()
         return
     here, there = get_context("fork").Pipe()
-    process = get_context("fork").Process(target=_paint, args=(here, there, gather, svg), daemon=True)
+    process = get_context("fork").Process(target=_paint, args=(here, there, run_data, svg), daemon=True)
     # Ctrl-C, which a terminal sends to all processes, is for this one, which ends the other.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     has_room = True
@@ -140,7 +140,7 @@ def _other_threads() -> list[threading.Thread]:
     return [thread for thread in others if not isinstance(thread, threading.Timer) and thread.name != FEEDER]
 
 
-def _paint(there: Connection, connection: Connection, gather: Callable[[], RunData], svg: bool) -> None:
+def _paint(there: Connection, connection: Connection, run_data: RunData, svg: bool) -> None:
     """Draw figures as a `Painter` asks for them, and answer with their captions, until it has gone."""
     there.close()  # or this process would wait for itself
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -152,19 +152,14 @@ def _paint(there: Connection, connection: Connection, gather: Callable[[], RunDa
 
     # One that warns is drawn again where the user sees it.
     warnings.simplefilter("error")
-    run_data: RunData | None = None
     with suppress(EOFError, OSError), unsynced_files():
+        names = connection.recv()
         while True:
-            names = connection.recv()
-            with suppress(Exception):
-                run_data = gather() if run_data is None else _with_new_evidence(run_data)
             for name in names:
                 caption, is_drawn = None, False
                 with suppress(Exception):
-                    assert run_data  # noqa: S101 (the other process gathers what cannot be gathered here)
                     caption, is_drawn = write_figure(run_data, name, svg=svg), True
                 connection.send((name, is_drawn, caption))
-
-
-def _with_new_evidence(run_data: RunData) -> RunData:
-    return run_data.with_evidence(read_tables(run_data.result.run.folder))
+            names = connection.recv()
+            with suppress(Exception):
+                run_data = run_data.with_evidence(read_tables(run_data.result.run.folder))

@@ -48,7 +48,7 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
 
 def _write_with_painter(run_data: RunData, *, svg: bool) -> Path:
     """Write the report of a run, of whose figures another process draws about half."""
-    with painting(lambda: run_data, svg=svg) as painter:
+    with painting(run_data, svg=svg) as painter:
         painter.draw("")
         return write_run_report(run_data, svg=svg, painter=painter)
 

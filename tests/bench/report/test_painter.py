@@ -71,7 +71,7 @@ def test_another_process_draws_the_same_figures(folder, monkeypatch):
     start_over(folder)
     run_data = read_run_data(folder)
     monkeypatch.setattr(figures, "write_figures", None)
-    with painting(lambda: run_data, svg=False) as other:
+    with painting(run_data, svg=False) as other:
         other.draw("")
         other.draw("speed")
         other.draw("theory", "typical_paths", "basin")
@@ -86,7 +86,7 @@ def test_another_process_draws_the_same_figures(folder, monkeypatch):
 def test_nothing_is_drawn_while_the_painter_is_paused(folder):
     start_over(folder)
     run_data = read_run_data(folder)
-    with painting(lambda: run_data, svg=False) as other:
+    with painting(run_data, svg=False) as other:
         with other.paused():
             other.draw("")
             time.sleep(0.5)
@@ -107,7 +107,7 @@ def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder):
     here = drawn(folder)
     start_over(folder)
     run_data = read_run_data(folder)
-    with painting(lambda: run_data, svg=False) as other:
+    with painting(run_data, svg=False) as other:
         other.draw(*FIGURES.values())
         (process,) = multiprocessing.active_children()
         process.kill()
@@ -124,7 +124,7 @@ def test_a_figure_that_fails_is_named_once(folder, monkeypatch, capfd):
 
     monkeypatch.setitem(figures.DRAWN, "basin", fails)
     run_data = read_run_data(folder)
-    with painting(lambda: run_data, svg=False) as other:
+    with painting(run_data, svg=False) as other:
         other.draw(*FIGURES.values())
         write_run_report(run_data, painter=other)
     assert capfd.readouterr().err == (
@@ -139,7 +139,7 @@ def test_a_stopped_painter_dies_with_the_process_it_draws_for():
     code = """
 import os, signal
 from bench.report.painter import painting
-with painting(lambda: None, svg=False) as other, other.paused():
+with painting(None, svg=False) as other, other.paused():
     print(other._pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -157,7 +157,7 @@ def test_without_room_for_a_process_the_figures_are_drawn_here_and_ctrl_c_works(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("os.fork", refuse)
-    with painting(lambda: read_run_data(folder), svg=False) as other:
+    with painting(read_run_data(folder), svg=False) as other:
         other.draw(*FIGURES.values())
         other.wait(lambda count: None)
         assert not other.captions
@@ -173,7 +173,7 @@ def test_a_process_with_threads_is_not_forked(folder, monkeypatch, jax):
         monkeypatch.setitem(sys.modules, "jax", ModuleType("jax"))
         monkeypatch.setattr(painter, "_other_threads", list)
     thread.start()
-    with painting(lambda: read_run_data(folder), svg=False) as other:
+    with painting(read_run_data(folder), svg=False) as other:
         other.draw(*FIGURES.values())
         with other.paused():
             assert not multiprocessing.active_children()
