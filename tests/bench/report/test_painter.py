@@ -1,9 +1,12 @@
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 
@@ -37,10 +40,18 @@ def folder(tmp_path_factory, _short_measurements):
 
 
 @pytest.fixture
-def _forks(monkeypatch):
-    """A process is forked for the figures, wherever the tests run."""
-    monkeypatch.setattr(painter, "processors", lambda: 2)
-    monkeypatch.setattr(painter, "_other_threads", list)
+def call_apart():
+    """A call in a process of its own, which forks wherever the tests run: this one may have imported JAX by now."""
+
+    def call(function, *arguments):
+        with ProcessPoolExecutor(1, get_context("spawn"), two_processors) as pool:
+            pool.submit(function, *arguments).result(HANG)
+
+    return call
+
+
+def two_processors():
+    painter.processors = lambda: 2
 
 
 def is_gone(pid):
@@ -65,25 +76,31 @@ def test_the_painter_knows_the_figures_in_their_order():
     assert list(FIGURES) == list(figures.DRAWN)
 
 
-@pytest.mark.usefixtures("_forks")
-def test_another_process_draws_the_same_figures(folder, monkeypatch):
+def test_another_process_draws_the_same_figures(folder, call_apart):
     here, report = drawn(folder), (folder / "report.md").read_text("utf-8")
+    call_apart(another_process_draws, folder)
+    assert drawn(folder) == here
+    assert (folder / "report.md").read_text("utf-8") == report
+
+
+def another_process_draws(folder):
     start_over(folder)
     run_data = read_run_data(folder)
-    monkeypatch.setattr(figures, "write_figures", None)
+    figures.write_figures = None
     with painting(run_data, svg=False) as other:
         other.draw("")
         other.draw("speed")
         other.draw("theory", "typical_paths", "basin")
         write_run_report(run_data, painter=other)
-    assert drawn(folder) == here
     assert list(other.captions) != list(FIGURES)
-    assert (folder / "report.md").read_text("utf-8") == report
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.usefixtures("_forks")
-def test_nothing_is_drawn_while_the_painter_is_paused(folder):
+def test_nothing_is_drawn_while_the_painter_is_paused(folder, call_apart):
+    call_apart(nothing_is_drawn_while_paused, folder)
+
+
+def nothing_is_drawn_while_paused(folder):
     start_over(folder)
     run_data = read_run_data(folder)
     with painting(run_data, svg=False) as other:
@@ -101,10 +118,14 @@ def test_nothing_is_drawn_while_the_painter_is_paused(folder):
         assert len(drawn(folder)) == sum(caption is not None for caption in other.captions.values()) > len(some)
 
 
-@pytest.mark.usefixtures("_forks")
-def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder):
+def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder, call_apart):
     write_report(folder)
     here = drawn(folder)
+    call_apart(killed_painter, folder)
+    assert drawn(folder) == here
+
+
+def killed_painter(folder):
     start_over(folder)
     run_data = read_run_data(folder)
     with painting(run_data, svg=False) as other:
@@ -114,23 +135,25 @@ def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder):
         with other.paused():
             pass
         write_run_report(run_data, painter=other)
-    assert drawn(folder) == here
 
 
-@pytest.mark.usefixtures("_forks")
-def test_a_figure_that_fails_is_named_once(folder, monkeypatch, capfd):
-    def fails(run_data):
-        raise RuntimeError("no glyph")
-
-    monkeypatch.setitem(figures.DRAWN, "basin", fails)
-    run_data = read_run_data(folder)
-    with painting(run_data, svg=False) as other:
-        other.draw(*FIGURES.values())
-        write_run_report(run_data, painter=other)
+def test_a_figure_that_fails_is_named_once(folder, call_apart, capfd):
+    call_apart(failing_figure, folder)
     assert capfd.readouterr().err == (
         "sgdbench: the figure basin is left out, because it cannot be drawn: RuntimeError: no glyph\n"
     )
     assert "figures/basin.png" not in (folder / "report.md").read_text("utf-8")
+
+
+def failing_figure(folder):
+    def fails(run_data):
+        raise RuntimeError("no glyph")
+
+    figures.DRAWN["basin"] = fails
+    run_data = read_run_data(folder)
+    with painting(run_data, svg=False) as other:
+        other.draw(*FIGURES.values())
+        write_run_report(run_data, painter=other)
 
 
 @pytest.mark.skipif(processors() < 2, reason="there is no painter")
@@ -151,12 +174,15 @@ with painting(None, svg=False) as other, other.paused():
         time.sleep(0.01)
 
 
-@pytest.mark.usefixtures("_forks")
-def test_without_room_for_a_process_the_figures_are_drawn_here_and_ctrl_c_works(folder, monkeypatch):
+def test_without_room_for_a_process_the_figures_are_drawn_here_and_ctrl_c_works(folder, call_apart):
+    call_apart(no_room, folder)
+
+
+def no_room(folder):
     def refuse():
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr("os.fork", refuse)
+    os.fork = refuse
     with painting(read_run_data(folder), svg=False) as other:
         other.draw(*FIGURES.values())
         other.wait(lambda count: None)
