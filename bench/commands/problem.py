@@ -95,7 +95,7 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
         return changed
     data, _ = changed.dataset(**mapping_display())
     model = changed.make_model(data)
-    starts = list(changed.make_grid().starts(model))
+    starts = changed.make_grid().starts(model)
     yardstick = find_yardstick(model, make_loss(changed.run.loss), (model.columns(data.x), data.y), starts)
     old = f"{text(study.run.target)} was made for the loss {made_for}"
     if yardstick.target is None:

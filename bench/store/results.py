@@ -274,7 +274,8 @@ def _read_plan(run: Run) -> pd.DataFrame:
 
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:
     """Refuse a plan and results whose columns are not those of a sweep of this model."""
-    stored = [(PLAN, plan, START)] + ([("parts", list(run.columns), PARAM)] if run.columns else [])
+    in_parts = run.columns
+    stored = [(PLAN, plan, START)] + ([("parts", list(in_parts), PARAM)] if in_parts else [])
     for what, columns, prefix in stored:
         found, expected = [name for name in columns if name.startswith(prefix)], param_columns(model, prefix)
         if found != expected:
@@ -287,7 +288,7 @@ def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.
         raise ValueError(f"{run.folder} is damaged: {PLAN} has no column {missing[0]} of a sweep")
     kinds = kinds | dict.fromkeys(param_columns(model), pa.float64())
     kinds |= dict.fromkeys(array_columns(model), pa.list_(pa.float64()))
-    if run.columns and (wrong := [name for name, kind in kinds.items() if run.columns.get(name) != kind]):
+    if in_parts and (wrong := [name for name, kind in kinds.items() if in_parts.get(name) != kind]):
         raise ValueError(f"{run.folder} is damaged: its parts have no column {wrong[0]} of a sweep")
 
 

@@ -1,6 +1,5 @@
 """TOML, JSON and Parquet files that hold their own checksum, and that of the run that they belong to."""
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,7 +70,7 @@ def read_table(path: Path, owner: bytes) -> pd.DataFrame:
     """Return a table that `write_table` has written; raises a DamagedError."""
     content = _read_sealed(path, owner)
     try:
-        return pd.read_parquet(io.BytesIO(content))
+        return pq.ParquetFile(pa.BufferReader(content)).read().to_pandas()
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())})") from error
 

@@ -1,10 +1,10 @@
 """The yardstick of a fit: the lowest loss that its model can reach on these samples, and that of the best constant."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kernels.base.run import Floats
 from kernels.data.pieces import variance
@@ -26,6 +26,8 @@ MOST = 10_000_000
 MOST_PARAMS = 1000
 # And that of nonlinear ones with more than these; that of linear ones, longer than a result may take to be shown.
 FEW_PARAMS = 100
+# Starts of runs from which the lowest loss of nonlinear models is looked for.
+MOST_STARTS = 8
 CONSTANT, START = "the best constant", "the best start"
 
 
@@ -99,12 +101,12 @@ def format_share(share: float) -> str:
     return "less than 0.01 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 99.5 else f"{percent:,.0f} %"
 
 
-def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[Floats] = ()) -> Yardstick:
+def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: ArrayLike = ()) -> Yardstick:
     """Return the yardstick of a model and a loss on samples.
 
     For linear models with the squared loss by QR factors, piece by piece. Else by SciPy: `scipy.optimize.least_squares`
     for squares of nonlinear residuals, linear programming for losses with kinks of linear models, L-BFGS-B otherwise;
-    from the `starts` of runs and from random ones where there may be several minima.
+    from some of the `starts` of runs, shape (..., P), and from random ones where there may be several minima.
     """
     if reason := _too_large(model, loss, samples[1].size):
         return unknown_yardstick(reason)
@@ -120,14 +122,15 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: Sequence[
     elif model.is_linear and name == "loss":
         found = lowest_of_linear(model, loss, x, y)
     else:
-        found = lowest_of_nonlinear(model, loss, x, y, starts)
+        some = np.unique(np.reshape(starts, (-1, len(model.params))), axis=0)[:MOST_STARTS]
+        found = lowest_of_nonlinear(model, loss, x, y, list(some))
     if found is None or found.loss == -np.inf:
         return unknown_yardstick(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
     if name == "loss":
         return Yardstick(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
     # A function of the parameters has no predictions, and so no best constant.
     objective = mean_and_gradient(model.program, loss, x, y)
-    baseline = min((value for start in starts if np.isfinite(value := objective(start)[0])), default=math.nan)
+    baseline = min((value for start in some if np.isfinite(value := objective(start)[0])), default=math.nan)
     return Yardstick(found.loss, baseline, found.params, found.method, found.note, START)
 
 

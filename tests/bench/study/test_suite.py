@@ -95,6 +95,9 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
     assert (line.run.loss, line.run.target_loss) == ("absolute", "absolute")
     assert line.run.target != 1e-3
     assert "for the loss absolute; 0.001 was made for the loss squared." in capsys.readouterr().out
+    small.write_text(small.read_text().replace("a*x**2 + b*x + c", "a*exp(b*x) + c"))
+    (bent,) = load_problem(str(small), TableColumns(None, None, None, False), {"run.loss": "absolute"}, None).studies
+    assert bent.run.target not in (1e-3, line.run.target)
 
 
 @pytest.mark.parametrize(

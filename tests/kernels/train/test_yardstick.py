@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.optimize import curve_fit
+from scipy.optimize import curve_fit, linprog
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, QuantileRegressor
 from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinball_loss, mean_poisson_deviance
@@ -172,6 +172,19 @@ def test_separable_classes_are_said_to_have_no_minimum():
     assert found.target == pytest.approx(0.01 * found.constant_loss, rel=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_classes_can_be_separated_where_a_linear_program_has_a_solution(seed):
+    rng = np.random.default_rng(seed)
+    n, columns = int(rng.integers(8, 60)), int(rng.integers(1, 7))
+    # Rounded, many samples lie on the plane between the classes, and some are in both.
+    x = rng.normal(size=(n, columns)).round(seed % 3) * 10.0 ** rng.integers(-3, 4, columns)
+    y = x / x.std(0) @ rng.normal(size=columns) + rng.normal(scale=0.3 * (seed % 2), size=n) > 0
+    side = np.where(y, 1.0, -1.0)[:, np.newaxis] * np.column_stack([x / x.std(0), np.ones(n)])
+    solved = linprog(np.zeros(columns + 1), -side, -np.ones(n), bounds=(None, None))
+    found = yardstick(linear_model(columns), x, y, "logistic")
+    assert ("can be separated" in found.note) == (solved.status == 0)
+
+
 def test_a_model_that_is_not_finite_at_a_sample_has_none_for_any_loss(capfd):
     x = np.arange(5.0)
     for loss in ("squared", "huber", "absolute"):
@@ -188,6 +201,9 @@ def test_objectives_are_measured_from_the_best_start():
     assert found.loss == pytest.approx(-0.25)
     assert (found.constant_loss, found.baseline) == (0.0, "the best start")
     assert found.remaining(-0.125) == pytest.approx(0.5)
+    # As a grid has them: of each start, those of each seed.
+    by_seed = find_yardstick(model, make_loss("objective"), ((), np.zeros(1)), np.array([[[1.0, 1.0]], [[0.0, 0.0]]]))
+    assert (by_seed.loss, by_seed.constant_loss) == (found.loss, found.constant_loss)
 
 
 def test_an_objective_without_a_lower_bound_has_no_target():
