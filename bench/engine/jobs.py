@@ -1,7 +1,7 @@
 """Plans the jobs of a sweep: which configurations are trained together."""
 
-from collections.abc import Hashable, Iterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from bench.engine.problem import Job, Problem
 from bench.engine.progress import Progress
 from bench.study.run_settings import make_hyperparameters, schedule_factors
 from bench.study.schema import RunTable
+from bench.system.environment import processors
+from kernels.base.run import Floats
 from kernels.compile.kinds import KERNELS
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -24,15 +26,14 @@ from kernels.optimizers.run_options import (
 )
 from kernels.train.block import WIDTH
 
-# A job is large enough to be worth a thread, and small enough for progress to be seen and the losses of some jobs to
-# fit into memory.
+# A job is large enough to be worth a thread, and small enough for progress to be seen, for the losses of some jobs to
+# fit into memory, and for no processor to wait long for the last one.
 JOB_UPDATES = 50_000_000
+LEAST_UPDATES = 1_000_000
+JOBS_OF_A_PROCESSOR = 4
 JOB_RUNS = 64 * WIDTH
 JOB_LOSSES = 1_000_000
 
-# The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
-# that stands for all that share its kernel.
-SHARED = ["dtype", "optimizer", "batch_size", "shuffle", "seed", "first"]
 # From this many on, optimizers that differ in their options alone share jobs, with a kernel that reads each run's own.
 # Its updates take up to a third longer, but a job for each optimizer would leave most places of a lane empty.
 MANY_OPTIONS = 8
@@ -59,26 +60,41 @@ def plan_jobs(
     factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
     optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
-    for key, group in _unfinished_rows(plan, progress, shared.numbers[of_row]).groupby(SHARED, sort=False):
-        common = dict(zip(SHARED, cast(tuple[Any, ...], key), strict=True))
-        dtype, number, first = common["dtype"], common["optimizer"], common["first"]
-        batch_size = common["batch_size"]
+    numbers, sizes, shuffled = shared.numbers[of_row], plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
+    seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
+    rows = np.flatnonzero(~progress.finished)
+    # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
+    # that stands for all that share its kernel.
+    keys = [dtypes == "float64", numbers, sizes, shuffled, seeds, progress.marks]
+    for group in _group_rows(rows, keys, lr):
+        row = group[0]
+        dtype, optimizer, first, batch_size = dtypes[row], optimizers[of_row[row]], progress.marks[row], sizes[row]
         marks = clock.marks(batch_size, settings.epochs, until)
         if first >= marks.size - 1:
             continue
-        optimizer = optimizers[of_row[group.index[0]]]
         kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
         kernel = kernel if optimizer.is_exact else settings.kernel
-        size = _job_size(clock.n, settings.epochs, marks.size, memory.width_of(kernel))
+        size = _job_size(clock.n * settings.epochs, marks.size, memory.width_of(kernel), rows.size)
         for begin in range(0, len(group), size):
-            rows = group.index.to_numpy()[begin : begin + size]
-            own = [optimizers[code] for code in of_row[rows]]
-            rates = lr[rows] * factors[:, schedule[rows]]
-            options = stack_options(loss, own) if shared.per_run[number] else option_values(loss, own[0])
+            mine = group[begin : begin + size]
+            own = [optimizers[code] for code in of_row[mine]]
+            rates = lr[mine] * factors[:, schedule[mine]]
+            options = stack_options(loss, own) if shared.per_run[numbers[row]] else option_values(loss, own[0])
+            common = {"batch_size": batch_size, "shuffle": shuffled[row], "seed": seeds[row]}
             hyperparameters = make_hyperparameters(common, rates, options, marks, settings)
-            params, lowest = progress.params[rows], progress.lowest[rows]
-            remembered = np.stack([progress.memory[row] for row in rows]) if first else initial_memory(own, params)
-            yield Job(rows, kernel, dtype, own[0], hyperparameters, params, remembered, first, lowest)
+            params, lowest = progress.params[mine], progress.lowest[mine]
+            remembered = np.stack([progress.memory[place] for place in mine]) if first else initial_memory(own, params)
+            yield Job(mine, kernel, dtype, own[0], hyperparameters, params, remembered, int(first), lowest)
+
+
+def _group_rows(rows: NDArray[np.intp], keys: Sequence[NDArray[Any]], lr: Floats) -> list[NDArray[np.intp]]:
+    """Return rows of a plan in groups that have all keys in common, each sorted by learning rate."""
+    if not rows.size:
+        return []
+    table = np.stack([np.asarray(key, np.uint64)[rows] for key in keys])
+    order = np.lexsort([lr[rows], *table[::-1]])
+    table = table[:, order]
+    return np.split(rows[order], 1 + np.flatnonzero((table[:, 1:] != table[:, :-1]).any(axis=0)))
 
 
 def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
@@ -86,10 +102,15 @@ def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
     return plan["dtype"].to_numpy(object) if "dtype" in plan else np.full(len(plan), "float64", object)
 
 
-def _job_size(n: int, epochs: int, marks: int, width: int) -> int:
-    """Return the number of runs of a job, a multiple of those that are trained side by side."""
+def _job_size(updates: int, marks: int, width: int, rows: int) -> int:
+    """Return the number of runs of a job, a multiple of those that are trained side by side.
+
+    Of all rows that are to be trained, with so many updates each, every processor gets some jobs.
+    """
     least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
-    return least * max(1, min(JOB_RUNS, JOB_UPDATES // (n * epochs), JOB_LOSSES // marks) // least)
+    most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_LOSSES // marks) // least)
+    share = max(rows // (JOBS_OF_A_PROCESSOR * processors()), LEAST_UPDATES // updates, 1)
+    return min(most, width * -(-share // width))
 
 
 class SharedKernels(NamedTuple):
@@ -118,19 +139,3 @@ def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MA
             if len(codes) >= many_options and takes_options_per_run(optimizers[codes[0]]):
                 shared.numbers[codes], shared.per_run[codes] = codes[0], True
     return shared
-
-
-def _unfinished_rows(plan: pd.DataFrame, progress: Progress, kernels: NDArray[np.intp]) -> pd.DataFrame:
-    """Return the keys of the rows that are not finished, by which they are grouped, sorted by learning rate."""
-    keys = pd.DataFrame(
-        {
-            "dtype": dtypes_of(plan),
-            "optimizer": kernels,
-            "batch_size": plan["batch_size"],
-            "shuffle": plan["shuffle"],
-            "seed": plan["seed"].where(plan["shuffle"], 0),
-            "first": progress.marks,
-            "lr": plan["lr"].to_numpy(),
-        }
-    )
-    return keys[~progress.finished].sort_values([*SHARED, "lr"], kind="stable")

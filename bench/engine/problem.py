@@ -32,7 +32,7 @@ from kernels.train.block import Runs, train_runs
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Runs that one thread trains side by side; `bench.engine.jobs.SHARED` lists the settings that they share.
+    """Runs that one thread trains side by side, in the same order of samples; `bench.engine.jobs` says what they share.
 
     Attributes
     ----------
