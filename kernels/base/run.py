@@ -156,6 +156,8 @@ class Room(NamedTuple):
 CACHE_LINE = 64
 LEAF = 128
 """The samples, or the weights, that are added up without being split."""
+ROWS = 16
+"""The samples of which all dots are taken before any is used: weights are read from a second cache once for them."""
 
 
 def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, width: int, dtype: str) -> Room:
@@ -184,7 +186,7 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
         "slots": own * slots,
         "stack": 4 * LEAF,
         "sums": LEAF,
-        "dots": 4 * terms,
+        "dots": ROWS * terms,
         "hidden": LEAF * first,
         "before": first,
         "scores": last + 1,

@@ -152,8 +152,8 @@ def lane_width(kernel: str, dtype: str, program: Program | Network, loss: Loss) 
     the time with AVX-512.
 
     Models of several units with many parameters have 16 runs at most. Sweeps of shuffled samples train few runs in each
-    order: 14 runs of softmax regression on 64 inputs take 0.57 of the time that they take among 32 places. 32 to 150
-    runs take up to 9 % longer sample by sample and up to 20 % in batches; on 784 inputs, 0.65 of the time.
+    order: 14 runs of softmax regression on 64 inputs take half of the time that they take among 32 places, and 32 or
+    96 runs as long.
     """
     if KERNELS[kernel].width == 1:
         return 1

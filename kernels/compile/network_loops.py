@@ -17,8 +17,6 @@ CALLED_OF_NETWORK = {
     network.mean_of_losses.__name__,
     "take_dots",
     "take_dots_of_loss",
-    "take_four",
-    "take_four_of_loss",
     "gradient_of_samples",
 }
 
@@ -58,12 +56,19 @@ def bind_network(made_of: Ingredients) -> Binder:
             network.pairwise, leaf=leaf, touch=written[name], touch_eight=eight, input_at=written[source]
         )
 
-    def four(name: str) -> Any:
-        sums = {"no_sum": written["four_nothings"], "sum_at": written["get_four"], "keep_sum": written["put_four"]}
-        return binder.bind(network.pairwise, leaf=network.leaf_of_four, touch=written[name], join=tuples.add, **sums)
+    add_four = {"no_sum": written["four_nothings"], "join": tuples.add}
 
-    def sums(product: str, nothing: str = "nothing") -> Any:
-        return binder.bind(network.sum_of_samples, product=written[product], nothing=written[nothing])
+    def four(name: str) -> Any:
+        sums = {"sum_at": written["get_four"], "keep_sum": written["put_four"]} | add_four
+        leaf = network.leaf_of_four_in_order if made_of.fma else network.leaf_of_four
+        if made_of.width == 1:
+            leaf = network.leaf_of_four_of_one
+        eight = written.get(f"{name}_eight")
+        return binder.bind(network.pairwise, leaf=leaf, touch=written[name], touch_eight=eight, **sums)
+
+    def sums(product: str, **sums: Any) -> Any:
+        total = network.sum_in_order if made_of.fma and made_of.width > 1 else network.sum_of_samples
+        return binder.bind(total, product=written[product], **sums)
 
     # Most gradients are taken where the loss is: functions that are the same are compiled once.
     read = "weight_of_gradient" if made_of.gradient_at else "weight_of_loss"
@@ -76,15 +81,14 @@ def bind_network(made_of: Ingredients) -> Binder:
         "hidden_of_gradient": dot(read, "get"),
         "hidden_of_loss": dot("weight_of_loss", "get"),
         "take_dots": written["take_dots" if made_of.gradient_at else "take_dots_of_loss"],
-        "take_four": written["take_four" if made_of.gradient_at else "take_four_of_loss"],
         "weight_of_gradient": written[read],
-        "sum_terms": sums("term_alone"),
-        "sum_with_inputs": sums("term_times_input"),
+        "sum_numbers": sums("number_of_sample"),
+        "sum_with_input": sums("term_times_input"),
+        "sum_with_inputs": sums("term_times_four", **add_four),
         "sum_with_hidden": sums("term_times_hidden"),
-        "sum_losses": sums("loss_alone"),
     }
     if made_of.width == 1:
-        given["sum_with_eight"] = sums("term_times_eight", "eight_nothings")
+        given["sum_with_inputs"] = sums("term_times_eight", no_sum=written["eight_nothings"])
     given["add_losses"] = binder.bind(network.pairwise, leaf=network.leaf_of_losses)
     entry = loops.train if made_of.width == 1 else loops.train_block
     binder.bind(entry, recorded_loss=network.mean_of_losses, train_next=network.train_rows)

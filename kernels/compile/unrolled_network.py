@@ -4,6 +4,7 @@ As in `kernels.compile.unrolled`, what a unit computes is written out: its formu
 state of the optimizer. Sizes are numbers in the layout of the network, so that one kernel trains vectors of any length.
 """
 
+from kernels.base.run import ROWS
 from kernels.compile.unrolled import Ingredients, arguments_of_loss, listed, options_function, unit, written
 from kernels.model.network import HIDDEN, SCALAR, Structure
 
@@ -47,9 +48,14 @@ class Places:
         """The symbols that are dots with the hidden units."""
         return [place for place, source in enumerate(self.layer.sources) if source == HIDDEN]
 
-    def dot(self, place: int, row: str = "row & 3") -> str:
-        """Return the place of a dot of unit k among those of four samples."""
-        return f"({row}) * {self.units} * {len(self.dots)} + k * {len(self.dots)} + {place}"
+    def dot(self, place: int, row: str = "row") -> str:
+        """Return the place of a dot of unit k among those of `ROWS` samples."""
+        return f"({row} & {ROWS - 1}) * {self.units} * {len(self.dots)} + k * {len(self.dots)} + {place}"
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it is the only unit, whose dots and derivatives stay in registers."""
+        return not self.number and not self.layer.many
 
     def term(self, symbol: int | str, row: str = "row") -> str:
         """Return the place of a unit's term among those of all samples."""
@@ -102,12 +108,20 @@ def _cells(made_of: Ingredients) -> list[str]:
             "four_terms(weight, x, rows, place)",
             f"return ({listed('weight * ' + number('x[rows[#] + place]'), 4)})",
         ),
+        written(
+            "eight_terms(weights, x, rows, place)",
+            f"return ({listed('weights * ' + 'read_lane(x, rows[#] + place, 8)', 4)})",
+        ),
         written("number_at(x, place)", f"return {number('x[place]')}"),
-        written("term_alone(x, i, column, place, room)", f"return get(room.terms, i * room.layout[{TERMS}] + column)"),
-        written("loss_alone(x, i, column, place, room)", "return get(room.losses, i)"),
+        written("number_of_sample(x, i, column, place, room)", "return get(x, i * place + column)"),
         written(
             "term_times_input(x, i, column, place, room)",
             f"return get(room.terms, i * room.layout[{TERMS}] + column) * {number('x[room.rows[i] + place]')}",
+        ),
+        written(
+            "term_times_four(x, i, column, place, room)",
+            f"term, at = get(room.terms, i * room.layout[{TERMS}] + column), room.rows[i] + place",
+            f"return ({listed('term * ' + number('x[at + #]'), 4)})",
         ),
         written(
             "term_times_eight(x, i, column, place, room)",
@@ -159,10 +173,10 @@ def _rule(made_of: Ingredients) -> list[str]:
             written(f"weight_of_gradient{name}({arguments})", *begin, f"return {point}"),
             written(f"weight_of_loss{name}({arguments})", f"return {parameter}"),
             written(
-                f"step_weight{name}(theta, slots, place, lr, known, options, room)",
+                f"step_weight{name}(theta, slots, place, part, lr, known, options, room)",
                 f"params = room.layout[{PARAMS}]",
                 *begin,
-                f"gradient = {parameter.replace('theta', 'room.partials')}",
+                f"gradient = part * {parameter.replace('theta', 'room.partials')}",
                 *decay,
                 *step,
             ),
@@ -177,10 +191,10 @@ def _rule(made_of: Ingredients) -> list[str]:
         *functions,
         written("move_scalar(theta, slots, place, s, lr, known, options, params)", *begin, *from_sample),
         written(
-            "step_scalar(theta, slots, place, lr, known, options, room)",
+            "step_scalar(theta, slots, place, part, lr, known, options, room)",
             f"params = room.layout[{PARAMS}]",
             *begin,
-            f"gradient = {parameter.replace('theta', 'room.partials')}",
+            f"gradient = part * {parameter.replace('theta', 'room.partials')}",
             *step,
         ),
     ]
@@ -202,42 +216,40 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
     ]
     return [
         *units,
-        *(text for kind in ("gradient", "loss") for text in _take_dots(layers[0], kind, many=made_of.width > 1)),
+        *(_take_dots(layers[0], kind) for kind in ("gradient", "loss")),
         written(
-            "head(theta, slots, x, at, y, options, room, row)", *_head(made_of, layers, "gradient", several, softmax)
+            "head(theta, slots, x, at, y, dots, options, room, row)",
+            *_head(made_of, layers, "gradient", several, softmax),
         ),
         written(
             "value_of_loss(theta, slots, x, at, y, options, room, row)",
+            "dots = dots_of_row(room, row)",
             *_head(made_of, layers, "loss", several, softmax),
         ),
+        *_registers(last),
     ]
 
 
-def _take_dots(layer: Places, kind: str, *, many: bool) -> list[str]:
-    """Return the dots of all units of the first layer with the inputs of a sample, and of four samples."""
-    one = ["layout = room.layout"]
-    four = [*one, f"rows = ({listed('room.rows[row + #]', 4)})"]
-    if layer.dots:
-        one.append(f"for k in range({layer.units}):")
-        four.append(f"for k in range({layer.units}):")
+def _take_dots(layer: Places, kind: str) -> str:
+    """Return the function that takes the dots of all units of the first layer with the inputs of some samples."""
+    lines = ["layout = room.layout"]
+    tail = f"0.0, (), options, room.counts, room.stack, layout[{PARAMS}])"
     for place, symbol in enumerate(layer.dots):
-        start, size, source = layer.first(symbol), layer.size(symbol), layer.source(symbol)
-        one.append(
-            f"    put(dot_of_{kind}(theta, slots, {start}, {size}, 0.0, x, 0, room.rows[row] + {source}, 0.0, (), "
-            f"options, room.counts, room.stack, layout[{PARAMS}]), room.dots, {layer.dot(place)})"
-        )
-        four.append(
-            f"    dots = four_of_{kind}(theta, slots, {start}, {size}, rows, x, 0, {source}, 0.0, (), options, "
-            f"room.counts, room.stack, layout[{PARAMS}])"
-        )
-        four += [f"    put(dots[{k}], room.dots, {layer.dot(place, str(k))})" for k in range(4)]
+        start, source = f"theta, slots, {layer.first(symbol)}, {layer.size(symbol)}", layer.source(symbol)
+        lines += [f"for k in range({layer.units}):", "    row, stop = first, first + count"]
+        lines += [
+            "    while row + 4 <= stop:",
+            f"        rows = ({listed('room.rows[row + #]', 4)})",
+            f"        four = four_of_{kind}({start}, rows, x, 0, {source}, {tail}",
+            *(f"        put(four[{j}], room.dots, {layer.dot(place, f'row + {j}')})" for j in range(4)),
+            "        row += 4",
+            "    while row < stop:",
+            f"        one = dot_of_{kind}({start}, 0.0, x, 0, room.rows[row] + {source}, {tail}",
+            f"        put(one, room.dots, {layer.dot(place)})",
+            "        row += 1",
+        ]
     end = "" if kind == "gradient" else "_of_loss"
-    if not many:  # whose weights are few enough to stay in the cache
-        four = [f"take_dots{end}(theta, slots, x, row + {k}, options, room)" for k in range(4)]
-    return [
-        written(f"take_dots{end}(theta, slots, x, row, options, room)", *one),
-        written(f"take_four{end}(theta, slots, x, row, options, room)", *four),
-    ]
+    return written(f"take_dots{end}(theta, slots, x, first, count, options, room)", *lines)
 
 
 def _head(made_of: Ingredients, layers: list[Places], kind: str, several: bool, softmax: bool) -> list[str]:
@@ -269,13 +281,28 @@ def _head(made_of: Ingredients, layers: list[Places], kind: str, several: bool, 
         if not learns:
             return [*lines, f"return {'residual * residual' if made_of.is_squared else f'loss_value({given})'}"]
         lines += [f"slope = loss_derivative({given})"]
-        lines += [f"put(slope * parts[{j}], room.terms, {last.term(j)})" for j in range(last.symbols)]
+        terms = [f"slope * parts[{j}]" for j in range(last.symbols)]
+        if last.by_itself:
+            lines += [f"terms = ({', '.join(terms)},)"]
+        else:
+            lines += [f"put({term}, room.terms, {last.term(j)})" for j, term in enumerate(terms)]
         lines += [f"loss = loss_value({given})"] if made_of.needs_loss else []
     if several:
         lines += _back(layers)
-    if not made_of.needs_loss:
-        return [*lines, f"return {zero}"]
-    return [*lines, f"put(loss, room.terms, row * layout[{TERMS}] + layout[{TERMS}] - 1)", "return loss"]
+    if made_of.needs_loss:
+        lines += [f"put(loss, room.terms, row * layout[{TERMS}] + layout[{TERMS}] - 1)"]
+    return [*lines, f"return {'loss' if made_of.needs_loss else zero}, {'terms' if last.by_itself else '()'}"]
+
+
+def _registers(layer: Places) -> list[str]:
+    """Return what the only unit of a network keeps in registers, from the room and to it."""
+    dots = [f"get(room.dots, {layer.dot(place)})" for place in range(len(layer.dots)) if layer.by_itself]
+    puts = [f"put(terms[{j}], room.terms, {layer.term(j)})" for j in range(layer.symbols) if layer.by_itself]
+    begin = [*_bases([layer]), "k = 0"]
+    return [
+        written("dots_of_row(room, row)", *begin, f"return ({''.join(f'{dot}, ' for dot in dots)})"),
+        written("keep_terms(terms, room, row)", *begin, *puts),
+    ]
 
 
 def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str) -> list[str]:
@@ -283,7 +310,8 @@ def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str) -> 
     symbols = []
     for symbol, source in enumerate(layer.layer.sources):
         if source >= 0:
-            symbols.append(f"get(room.dots, {layer.dot(layer.dots.index(symbol))})")
+            dot = layer.dots.index(symbol)
+            symbols.append(f"dots[{dot}]" if layer.by_itself else f"get(room.dots, {layer.dot(dot)})")
         elif source == HIDDEN:
             size = layer.size(symbol)
             symbols.append(
@@ -323,18 +351,21 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
     move, samples, step = _bases(layers), _bases(layers), ["layout = room.layout"]
     eights = made_of.width == 1
     for layer in layers:
-        loop = f"for k in range({layer.units}):"
+        loop = "for k in range(1):" if layer.by_itself else f"for k in range({layer.units}):"
         move.append(loop)
         samples.append(loop)
         # Dots come last, so that the next sample finds them in registers.
         for symbol, source in sorted(enumerate(layer.layer.sources), key=lambda pair: pair[1]):
             first, size, at = layer.first(symbol), layer.size(symbol), layer.source(symbol)
             column = layer.term(symbol, "0")
-            move.append(f"    s = get(room.terms, {column})")
+            move.append(f"    s = terms[{symbol}]" if layer.by_itself else f"    s = get(room.terms, {column})")
             tail = "lr, known, options, params"
             if source == SCALAR:
                 move.append(f"    move_scalar(theta, slots, {first}, s, {tail})")
-                samples.append(f"    put(sum_terms(x, count, {column}, 0, room), room.partials, level + {first})")
+                samples += [
+                    f"    total = sum_numbers(room.terms, count, {column}, layout[{TERMS}], room)",
+                    f"    put(total, room.partials, level + {first})",
+                ]
                 span = f"layout[{layer.start + 1 + 3 * symbol}], {layer.units}"
                 step += _run_over(span, "step_scalar", eights=False)
                 continue
@@ -351,45 +382,49 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
             else:
                 place = layer.dots.index(symbol)
                 move += [
-                    f"    value = learn(theta, slots, {first}, {size}, s, x, at + {at}, after + {at}, lr, known, "
+                    f"    dot_{place} = learn(theta, slots, {first}, {size}, s, x, at + {at}, after + {at}, lr, known, "
                     "options, room.counts, room.stack, params)",
-                    f"    put(value, room.dots, {layer.dot(place, '0')})",
+                    *([] if layer.by_itself else [f"    put(dot_{place}, room.dots, {layer.dot(place, '0')})"]),
                 ]
-                total, of, offset = "sum_with_inputs", "x", f"{at} + f"
-                if eights:
-                    samples += [
-                        "    while f + 8 <= size:",
-                        f"        eight = sum_with_eight(x, count, {column}, {offset}, room)",
-                        f"        write_lane(eight, room.partials, level + {first} + f)",
-                        "        f += 8",
-                    ]
+                total, of, offset = "sum_with_input", "x", f"{at} + f"
+                cell, many = f"room.partials, level + {first} + f", 8 if eights else 4
+                samples += [
+                    f"    while f + {many} <= size:",
+                    f"        sums = sum_with_inputs(x, count, {column}, {offset}, room)",
+                    *([f"        write_lane(sums, {cell})"] if eights else []),
+                    *(f"        put(sums[{j}], {cell} + {j})" for j in range(4) if not eights),
+                    f"        f += {many}",
+                ]
             samples += [
                 "    while f < size:",
                 f"        put({total}({of}, count, {column}, {offset}, room), room.partials, level + {first} + f)",
                 "        f += 1",
             ]
     if made_of.needs_loss:
-        last = f"layout[{TERMS}] - 1"
-        samples.append(f"put(sum_terms(x, count, {last}, 0, room), room.partials, level + layout[{PARAMS}])")
+        samples += [
+            f"total = sum_numbers(room.terms, count, layout[{TERMS}] - 1, layout[{TERMS}], room)",
+            f"put(total, room.partials, level + layout[{PARAMS}])",
+        ]
+    dots = "".join(f"dot_{place}, " for place in range(len(layers[0].dots)) if layers[0].by_itself)
     facts = ["loss, "] if made_of.needs_loss else []
-    batch = (
-        [f"known = clock + (get(room.partials, room.layout[{PARAMS}]),)"] if made_of.needs_loss else ["known = clock"]
-    )
+    batch = ["known = clock"]
+    if made_of.needs_loss:
+        batch = [f"known = clock + (part * get(room.partials, room.layout[{PARAMS}]),)"]
     if made_of.needs_norm:
         batch += [
-            "first = get(room.partials, 0)",
+            "first = part * get(room.partials, 0)",
             "norm = first * first",
             f"for place in range(1, room.layout[{PARAMS}]):",
-            "    number = get(room.partials, place)",
+            "    number = part * get(room.partials, place)",
             "    norm = norm + number * number",
             "known = known + (norm,)",
         ]
     return [
-        written("move(theta, slots, x, at, after, lr, known, options, room)", *move),
+        written("move(theta, slots, x, at, after, terms, lr, known, options, room)", *move, f"return ({dots})"),
         written("gradient_of_samples(x, count, room, level)", *samples),
-        written("move_by_gradient(theta, slots, lr, known, options, room)", *step),
+        written("move_by_gradient(theta, slots, part, lr, known, options, room)", *step),
         written("known_of_sample(clock, loss)", f"return clock + ({''.join(facts)})" if facts else "return clock"),
-        written("known_of_batch(clock, room)", *batch, "return known"),
+        written("known_of_batch(clock, part, room)", *batch, "return known"),
         *([] if made_of.clock else [written("step_clock(clock, options)", "return clock")]),
     ]
 
@@ -397,7 +432,7 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
 def _run_over(span: str, name: str, *, eights: bool) -> list[str]:
     """Return the lines that update all parameters of a symbol: its first place, and how many they are."""
     first, _, count = span.partition(", ")
-    arguments = "theta, slots, place, lr, known, options, room"
+    arguments = "theta, slots, place, part, lr, known, options, room"
     lines = [f"place = {first}", f"stop = place + {count}"]
     if eights:
         lines += ["while place + 8 <= stop:", f"    {name}_eight({arguments})", "    place += 8"]

@@ -13,30 +13,34 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.run import LEAF
+from kernels.base.run import LEAF, ROWS
 from kernels.loops.loops import JOIN, gather, split
 from kernels.loops.order import permute
 from kernels.simd.lanes import pointers, read_lane
 from kernels.simd.tuples import sum_lanes
+
+# For a literal 0 numba would compile the functions that are given it once more.
+ZERO = np.int64(0)
 
 Bound = Callable[..., Any]
 get: Bound  # (cells, place) -> a number
 put: Bound  # (number, cells, place)
 nothing: Bound  # () -> -0.0, which changes no sum
 as_number: Bound  # a number -> the same, rounded to the type of the kernel
-head: Bound  # (theta, slots, x, at, y, options, room, row) -> the loss, where it is needed; derivatives go to the room
+# (theta, slots, x, at, y, dots, options, room, row) -> the loss, where it is needed, and the derivatives by the symbols
+head: Bound
+dots_of_row: Bound  # (room, row) -> the dots of a sample, or () where there are many, which stay in the room
+keep_terms: Bound  # (terms, room, row): the derivatives go to the room, where they are not there
 value_of_loss: Bound  # (theta, slots, x, at, y, options, room, row) -> the loss that is recorded
-# (theta, slots, x, row, options, room): the dots of a sample with the inputs, where the gradient is taken, or of theta
+# (theta, slots, x, first, count, options, room): the dots of samples with the inputs, where the gradient is taken
 take_dots: Bound
-take_dots_of_loss: Bound
-take_four: Bound  # the same of a sample and the three that follow
-take_four_of_loss: Bound
-move: Bound  # (theta, slots, x, at, after, lr, known, options, room): the update from a sample, and the next dots
-move_by_gradient: Bound  # (theta, slots, lr, known, options, room)
+take_dots_of_loss: Bound  # the same with theta
+move: Bound  # (theta, slots, x, at, after, terms, lr, known, options, room) -> the next dots, after the update
+move_by_gradient: Bound  # (theta, slots, part, lr, known, options, room), where the gradient is this part of a sum
 gradient_of_samples: Bound  # (x, count, room, level): the gradients of some samples from their derivatives
 step_clock: Bound  # (clock, options) -> clock
 known_of_sample: Bound  # (clock, loss) -> the numbers that the rule is given
-known_of_batch: Bound  # (clock, room) -> the same
+known_of_batch: Bound  # (clock, part, room) -> the same
 SUMS: int  # the sums of a batch besides its gradient: 1 where its loss is needed
 BY_BATCH: bool  # whether a sample is trained like a batch of one: where the norm of the gradient is needed
 GATHERS: bool
@@ -48,11 +52,12 @@ input_at: Bound  # (x, place) -> an input, or a hidden unit
 no_sum: Bound  # () -> a sum that changes no other: a number, or one for each of four samples
 sum_at: Bound  # (stack, place) -> a sum
 keep_sum: Bound  # (sum, stack, place)
-join: Bound  # (sum, sum) -> their sum
+join: Bound  # (sum, sum) -> their sum, of one or of each of four
 four_terms: Bound  # (weight, x, rows, place) -> its products with the inputs of four samples
+eight_terms: Bound  # the same of eight weights of one run
 product: Bound  # (x, i, column, place, room) -> the part of sample i
 add_losses: Bound  # pairwise of leaf_of_losses
-sum_losses: Bound  # sum_of_samples of losses
+sum_numbers: Bound  # (cells, count, first, step, room): the sum of count numbers, one at every step
 
 
 def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room):
@@ -92,14 +97,16 @@ def each_sample(theta, state, x, y, places, first, last, shuffled, lr, options, 
     inputs = room.layout[1]
     row = places[first] if shuffled else first
     at = row * inputs
-    room.rows[0] = at
-    take_dots(theta, slots, x, 0, options, room)
+    room.rows[ZERO] = at
+    take_dots(theta, slots, x, ZERO, ZERO + 1, options, room)
+    dots = dots_of_row(room, ZERO)
     for i in range(first, last):
         following = min(i + 1, last - 1)
         following = places[following] if shuffled else following
-        loss = head(theta, slots, x, at, as_number(y[row]), options, room, 0)
+        loss, terms = head(theta, slots, x, at, as_number(y[row]), dots, options, room, ZERO)
         clock = step_clock(clock, options[1])
-        move(theta, slots, x, at, following * inputs, lr, known_of_sample(clock, loss), options, room)
+        known = known_of_sample(clock, loss)
+        dots = move(theta, slots, x, at, following * inputs, terms, lr, known, options, room)
         row = following
         at = row * inputs
     return slots, clock
@@ -112,11 +119,9 @@ def each_batch(theta, state, x, y, places, first, last, hyper, lr, options, room
     while first < last:
         count = min(size, last - first)
         gradient_of_batch(theta, slots, x, y, places, first, count, hyper.shuffle, options, room)
-        part = 1.0 / count
-        for place in range(room.layout[0] + SUMS):
-            put(get(room.partials, place) * as_number(part), room.partials, place)
+        part = as_number(1.0 / count)
         clock = step_clock(clock, options[1])
-        move_by_gradient(theta, slots, lr, known_of_batch(clock, room), options, room)
+        move_by_gradient(theta, slots, part, lr, known_of_batch(clock, part, room), options, room)
         first += count
     return slots, clock
 
@@ -140,12 +145,12 @@ def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, option
                 row = places[start + i] if shuffled else start + i
                 room.rows[i] = row * room.layout[1]
             for i in range(count):
-                if i % 4 == 0 and i + 4 <= count:
-                    take_four(theta, slots, x, i, options, room)
-                elif i >= count - count % 4:
-                    take_dots(theta, slots, x, i, options, room)
+                if i % ROWS == 0:
+                    take_dots(theta, slots, x, i, min(ROWS, count - i), options, room)
                 row = places[start + i] if shuffled else start + i
-                head(theta, slots, x, room.rows[i], as_number(y[row]), options, room, i)
+                target, dots = as_number(y[row]), dots_of_row(room, i)
+                _, terms = head(theta, slots, x, room.rows[i], target, dots, options, room, i)
+                keep_terms(terms, room, i)
             gradient_of_samples(x, count, room, waiting * width)
             start += count
             waiting += 1
@@ -166,34 +171,32 @@ def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, 
     for i in range(count):
         room.rows[i] = (first + i) * room.layout[1]
     for i in range(count):
-        if i % 4 == 0 and i + 4 <= count:
-            take_four_of_loss(theta, theta, x, i, options, room)
-        elif i >= count - count % 4:
-            take_dots_of_loss(theta, theta, x, i, options, room)
+        if i % ROWS == 0:
+            take_dots_of_loss(theta, theta, x, i, min(ROWS, count - i), options, room)
         loss = value_of_loss(theta, theta, x, room.rows[i], as_number(y[first + i]), options, room, i)
         put(loss, room.losses, i)
-    return sum_losses(x, count, 0, 0, room)
+    return sum_numbers(room.losses, count, ZERO, ZERO + 1, room)
 
 
 def sum_of_samples(x, count, column, place, room):
     """Return the sum of `product` over up to 128 samples: eight running sums, one after the other, then the rest."""
-    total = nothing()
+    total = no_sum()
     start = 0
     if count >= 8:
         start = count - count % 8
         for half in range(0, 8, 4):
-            quarter = nothing()
+            quarter = no_sum()
             for first in range(half, half + 4, 2):
-                pair = nothing()
+                pair = no_sum()
                 for begin in range(first, first + 2):
-                    single = nothing()
+                    single = no_sum()
                     for i in range(begin, start, 8):
-                        single = single + product(x, i, column, place, room)
-                    pair = pair + single
-                quarter = quarter + pair
-            total = total + quarter
+                        single = join(single, product(x, i, column, place, room))
+                    pair = join(pair, single)
+                quarter = join(quarter, pair)
+            total = join(total, quarter)
     while start < count:
-        total = total + product(x, start, column, place, room)
+        total = join(total, product(x, start, column, place, room))
         start += 1
     return total
 
@@ -208,7 +211,7 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
     counts[0] = size
     start = 0
     left = 1
-    waiting = 0
+    waiting = ZERO
     while left > 0:
         left -= 1
         count = counts[left]
@@ -275,6 +278,25 @@ def term_of(theta, slots, first, f, s, x, at, after, lr, known, options, params)
     return weight * input_at(x, after + f)
 
 
+def leaf_of_four_of_one(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
+    """Return the dots of up to 128 weights of one run with the inputs of four samples, which begin at `rows`."""
+    total = no_sum()
+    start = 0
+    if count >= 8:
+        start = count - count % 8
+        weights = touch_eight(theta, slots, first, 0.0, 0.0, lr, known, options, params)
+        sums = eight_terms(weights, x, rows, after)
+        for f in range(8, start, 8):
+            weights = touch_eight(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
+            sums = join(sums, eight_terms(weights, x, rows, after + f))
+        total = sum_lanes(sums)
+    while start < count:
+        weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
+        total = join(total, four_terms(weight, x, rows, after + start))
+        start += 1
+    return total
+
+
 def leaf_of_four(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
     """Return the dots of up to 128 weights with the inputs of four samples, for which they are read once.
 
@@ -300,6 +322,23 @@ def leaf_of_four(theta, slots, first, count, rows, x, at, after, lr, known, opti
         weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
         total = join(total, four_terms(weight, x, rows, after + start))
         start += 1
+    return total
+
+
+def leaf_of_four_in_order(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
+    """Return the dots of `leaf_of_four`, added one after the other."""
+    total = no_sum()
+    for f in range(count):
+        weight = touch(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
+        total = join(total, four_terms(weight, x, rows, after + f))
+    return total
+
+
+def sum_in_order(x, count, column, place, room):
+    """Return the sum of `product` over up to 128 samples, one after the other."""
+    total = no_sum()
+    for i in range(count):
+        total = join(total, product(x, i, column, place, room))
     return total
 
 
