@@ -155,24 +155,26 @@ def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats)
     if found is None:
         return None
     basis, back, offset = found
-    options = tuple(loss.options.values())
+    options, classes = tuple(loss.options.values()), y[:, np.newaxis].astype(np.int64)
 
     def evaluate_at(where: Floats) -> tuple[float, Floats]:
         with np.errstate(all="ignore"):
-            scores = (basis @ where.reshape(-1, model.classes) + offset[:, np.newaxis]).T
+            parts = basis @ where.reshape(-1, model.classes)
+            # Where every sample has the highest score of its class, greater parameters have a lower loss.
+            least = np.take_along_axis(parts, classes, axis=1) - 1e-9 * np.abs(parts).max()
+            if np.count_nonzero(parts >= least) == y.size:
+                return -np.inf, np.zeros_like(where)
+            scores = (parts + offset[:, np.newaxis]).T
             slopes = loss.derivative(scores, y, options)
             gradient = basis.T @ slopes.T / y.size
             return float(np.mean(loss.value(scores, y, options))), gradient.ravel()
 
     value, end, settled = _descend(evaluate_at, np.zeros(basis.shape[1] * model.classes))
-    where = end.reshape(-1, model.classes)
-    # Where every sample has the highest score of its class, greater parameters have a lower loss.
-    scores = basis @ where
-    own = np.take_along_axis(scores, y[:, np.newaxis].astype(np.int64), axis=1)
-    if np.count_nonzero(scores >= own) == y.size:
+    if value < UNBOUNDED:
         return Found(0.0, None, "L-BFGS", SEPARABLE)
     note = "" if settled else "the search had not settled: the lowest loss may lie lower"
-    return Found(value, _of_classes(model, back @ where), "L-BFGS", note) if np.isfinite(value) else None
+    params = _of_classes(model, back @ end.reshape(-1, model.classes))
+    return Found(value, params, "L-BFGS", note) if np.isfinite(value) else None
 
 
 def _of_classes(model: Model, by_class: Floats) -> Floats:

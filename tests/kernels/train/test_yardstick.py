@@ -132,6 +132,10 @@ def test_classes_have_the_lowest_loss_of_scikit_learn_and_the_entropy_of_their_s
     apart = fit("W @ x + b", 9.0 * np.eye(3), [0, 1, 2], loss="softmax", epochs=1).optimum
     assert (apart.loss, apart.params) == (0.0, None)
     assert "can be separated" in apart.note
+    # Two samples at one place, of two classes, each have a loss of log(2) at least.
+    twice = np.concatenate([np.eye(3), np.eye(3)[:1]])
+    both = fit("W @ x + b", 9.0 * twice, [0, 1, 2, 1], loss="softmax", epochs=1).optimum
+    assert both.loss == pytest.approx(2 * np.log(2) / 4, rel=1e-5)
 
 
 @pytest.mark.parametrize(("load", "columns"), [(load_iris, 2), (load_wine, 3)])
