@@ -165,7 +165,7 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels)
         gathers = {is_gathered(problem.y.size, bool(shuffle)) for shuffle in plan["shuffle"].unique()}
         wanted = [
             Wanted(*made_of, shared.optimizers[code], bool(shared.per_run[code]), dtype, gathered)
-            for dtype, gathered in product(np.unique(dtypes_of(plan)).tolist(), sorted(gathers))
+            for dtype, gathered in product(sorted(set(dtypes_of(plan))), sorted(gathers))
             for code in np.unique(shared.numbers)
         ]
         compile_together(wanted, processors())

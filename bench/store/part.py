@@ -41,31 +41,32 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     if (again := rows["config_id"].duplicated()).any():
         raise ValueError(f"rows must hold each configuration once, not {rows['config_id'][again].iloc[0]!r} twice")
     marks = rows["marks"].to_numpy(np.int32)
-    losses = pa.array(rows["losses"].to_list(), pa.list_(pa.float64()), from_pandas=False)
-    starts, ends = losses.offsets.to_numpy()[:-1], losses.offsets.to_numpy()[1:]
-    first = marks + 1 - (ends - starts)
+    lengths = np.array([losses.size for losses in rows["losses"]], np.int32)
+    first, ends = marks + 1 - lengths, np.cumsum(lengths)
+    starts = ends - lengths
     # A continuation for no marks at all would be the newest row and yet have no last loss.
     if (wrong := (first < 0) | (first >= marks) & (first != 0)).any():
         i = wrong.argmax()
         name, complete = rows["config_id"].iloc[i], marks[i] + 1
         raise ValueError(
             f"losses of configuration {name!r} must be {min(2, complete)} to {complete}, "
-            f"as it stands at mark {marks[i]}, not {ends[i] - starts[i]}"
+            f"as it stands at mark {marks[i]}, not {lengths[i]}"
         )
+    # The first loss of a continuation is known already.
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
-    strides = np.full_like(after, every)
-    counts = marks // strides - after // strides + (marks % strides != 0)
-    mark = stored_marks(after, marks, strides, counts)
-    places = np.repeat(starts - first, counts) + mark
-    offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
+    mark = np.arange(ends[-1]) - np.repeat(ends - 1 - marks, lengths)
+    stored = mark & (every - 1) == 0
+    stored[ends - 1] = True
+    stored[starts[first > 0]] = False
+    offsets = pa.array(np.append(0, np.cumsum(np.add.reduceat(stored, starts, dtype=np.int32))), pa.int32())
     names = [name for name in CURVES if name in rows]
 
     others = rows.drop(columns=names)
     schema = pa.Schema.from_pandas(others, preserve_index=False)
     columns = {field.name: _to_arrow(others[field.name], field.type) for field in schema}
-    columns |= {"losses_after": after, "losses_every": strides}
+    columns |= {"losses_after": after, "losses_every": np.full_like(after, every)}
     columns |= {
-        name: pa.ListArray.from_arrays(offsets, np.concatenate(rows[name].to_numpy())[places]) for name in names
+        name: pa.ListArray.from_arrays(offsets, np.concatenate(rows[name].to_numpy())[stored]) for name in names
     }
     return pa.table(columns, metadata=schema.metadata)
 
