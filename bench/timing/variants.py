@@ -40,6 +40,8 @@ LONGEST_REASON = 300
 PLAIN = {"sgd": ()}
 HEAVY_BALL, ADAM = ("momentum", "weight_decay"), ("beta1", "beta2", "eps", "weight_decay")
 IN_JAX = {"sgd": ("weight_decay",), "momentum": HEAVY_BALL, "nesterov": HEAVY_BALL, "adam": ADAM}
+# Losses of packages for arrays.
+IN_ARRAYS = ("squared", "logistic", "softmax")
 # All of torch.optim that is here too, but ASGD, whose parameters are the iterate and not the average.
 IN_TORCH = IN_JAX | {
     "momentum": (*HEAVY_BALL, "dampening"),
@@ -261,7 +263,7 @@ QUADRATIC: dict[str, Any] = {
     "models": lambda model: model.network is None and model.formula == quadratic.formula,
     "which": "the quadratic",
 }
-JAX: dict[str, Any] = FORMULAS_AND_SUMS | {"shuffles": False, "optimizers": IN_JAX, "package": "jax"}
+JAX: dict[str, Any] = {"shuffles": False, "optimizers": IN_JAX, "losses": IN_ARRAYS, "package": "jax"}
 VARIANTS = (
     _ours("reference", "plain NumPy, the definition of what all others compute", 0.0, slow=True),
     _ours("fused", "one compiled loop: forward pass, gradient and update", 0.0),
@@ -318,18 +320,18 @@ VARIANTS = (
         slow=True,
         shuffles=False,
         optimizers=IN_TORCH,
+        losses=IN_ARRAYS,
         package="torch",
-        **FORMULAS,
     ),
     Variant(
         "PyTorch, many runs",
         "eager, runs as arrays, gradients by hand",
-        _peer("pytorch", "prepare_many"),
+        _peer("pytorch", together=True),
         1e-12,
         many=True,
         shuffles=False,
+        losses=IN_ARRAYS,
         package="torch",
-        **FORMULAS,
     ),
     Variant("JAX", "jit and scan, gradients by hand", _peer("xla"), 1e-12, **JAX),
     Variant(

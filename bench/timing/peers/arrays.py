@@ -1,13 +1,30 @@
 """Helpers that peers share: a model's program on their own arrays, and runs trained one after the other."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.timing.problem import Problem, Trained
 from kernels.base.run import Floats
+from kernels.model.network import HIDDEN, SCALAR, Network, Symbol
 from kernels.model.program import OPERATORS, Program
+from kernels.optimizers import make_optimizer
+
+
+class Loss(NamedTuple):
+    """A loss of a residual, or of a prediction or scores and the targets, as elementwise functions of arrays.
+
+    Attributes
+    ----------
+    slope : callable
+        ``(found, y, scale) -> scale * derivative``.
+    value : callable
+        ``(found, y) -> loss``, as it is recorded.
+    """
+
+    slope: Callable[[Any, Any, Any], Any]
+    value: Callable[[Any, Any], Any]
 
 
 def residual_and_derivatives(
@@ -23,6 +40,69 @@ def residual_and_derivatives(
         call = OPERATORS.get(function) or getattr(library, function)
         values.append(call(*(values[operand] for operand in operands)))
     return values[program.residual], [values[derivative] for derivative in program.derivatives]
+
+
+def layered_network(problem: Problem) -> Network | None:
+    """Return the network of a model that is computed layer by layer, with an array for each symbol.
+
+    A linear residual is one product with a matrix, unless weights decay: scalars of models with vectors do not.
+    """
+    optimizer = make_optimizer(problem.optimizer)
+    decays = optimizer.weight_decay or optimizer.decay_options
+    is_product = problem.model.is_linear and problem.loss == "squared"
+    return None if is_product and not decays else problem.model.network
+
+
+def network_symbols(network: Network) -> list[tuple[Symbol, int]]:
+    """Return the symbols of all layers, each with the number of its units."""
+    return [(symbol, layer.units) for layer in network.layers for symbol in layer.symbols]
+
+
+def split_params(network: Network, params: Any) -> list[Any]:
+    """Return the parameters of each symbol, shape (runs, units, size), from an array of shape (runs, params)."""
+    return [
+        params[:, symbol.first : symbol.first + units * symbol.size].reshape(len(params), units, symbol.size)
+        for symbol, units in network_symbols(network)
+    ]
+
+
+def run_layers(
+    network: Network, library: Any, theta: Sequence[Any], x: Any, y: Any
+) -> tuple[Any, Callable[[Any], list[tuple[Any, Any]]]]:
+    """Return the scores or the residual of a network, shape (runs, scores, samples), and the way back, by hand.
+
+    `theta` is as `split_params` returns it, x has the shape (inputs, samples), and y is 0 for scores. The way back
+    takes the derivatives of the loss by the scores, and returns for each symbol the derivatives by it, with the axes
+    runs, units and samples, and the inputs or hidden units that its dot is taken of, or None for a scalar: the gradient
+    is their product ``slopes @ source.mT``, or the sum over the samples.
+    """
+    parts, hidden, steps = iter(theta), None, []
+    for layer in network.layers:
+        own = [next(parts) for _ in layer.symbols]
+        sources = [_source(symbol, x, hidden) for symbol in layer.symbols]
+        values = [part if source is None else part @ source for part, source in zip(own, sources, strict=True)]
+        columns, target = [x[column] for column in layer.columns], y if layer is network.layers[-1] else 0.0
+        hidden, derivatives = residual_and_derivatives(layer.program, library, values, columns, target)
+        steps.append((layer.symbols, own, sources, derivatives))
+
+    def go_back(slopes: Any) -> list[tuple[Any, Any]]:
+        terms: list[tuple[Any, Any]] = []
+        for symbols, own, sources, derivatives in reversed(steps):
+            by = [slopes if isinstance(one, float) and one == 1 else slopes * one for one in derivatives]
+            terms = [*zip(by, sources, strict=True), *terms]
+            slopes = sum(
+                part.mT @ slope for symbol, part, slope in zip(symbols, own, by, strict=True) if symbol.source == HIDDEN
+            )
+        return terms
+
+    return hidden, go_back
+
+
+def _source(symbol: Symbol, x: Any, hidden: Any) -> Any:
+    """Return what the dot of a symbol is taken of, or None."""
+    if symbol.source == SCALAR:
+        return None
+    return hidden if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
 
 
 def mean_square(matrix: Floats, targets: Floats, params: Floats) -> float:

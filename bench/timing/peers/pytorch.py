@@ -1,7 +1,8 @@
 """PyTorch: eager, with gradients by hand; run after run, or many runs as arrays.
 
 Parameters are one tensor, (P,) for one run and (P, R) for many. The residual of a linear model is a product with its
-design matrix; that of any other model is computed step by step.
+design matrix; any other model is computed step by step, or layer by layer where it has vectors: then there is a tensor
+for each symbol, (R, units, size).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +14,17 @@ import numpy as np
 import torch
 from torch import fx
 
-from bench.timing.peers.arrays import residual_and_derivatives
+from bench.timing.peers.arrays import (
+    Loss,
+    layered_network,
+    network_symbols,
+    residual_and_derivatives,
+    run_layers,
+    split_params,
+)
 from bench.timing.problem import Problem, Trained
 from kernels import Model
+from kernels.model.network import SCALAR, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
@@ -37,91 +46,110 @@ class Form(NamedTuple):
     batches : sequence of tuple
         The samples of each update.
     adding : callable
-        ``(target) -> add``, and ``add(scale, *batch)`` adds to the target `scale` times the sum of the gradients.
+        ``(targets) -> add``, and ``add(scale, *batch)`` adds to the targets `scale` times the sum of the gradients.
     pieces : sequence of tuple
         The data set in parts of a size that is good for arrays.
-    residuals : callable
-        ``(*piece) -> residuals``, whose first axis is that of the samples.
+    losses : callable
+        ``(*piece) -> losses``, as they are recorded, whose first axis is that of the samples.
     """
 
     batches: Sequence[Batch]
     adding: Callable[[Any], Callable[..., None]]
     pieces: Sequence[Batch]
-    residuals: Callable[..., Any]
+    losses: Callable[..., Any]
 
 
-def prepare(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains run after run: plain SGD in place, any other optimizer by torch.optim.
+def _softmax_slope(scores: Any, ones: Any, scale: Any) -> Any:
+    """Return the slopes for scores and the one of each sample's class; the classes are the last axis but one."""
+    powers = (scores - scores.amax(-2, keepdim=True)).exp_()
+    return powers.mul_(scale / powers.sum(-2, keepdim=True)).addcmul_(ones, torch.as_tensor(scale), value=-1)
+
+
+LOSSES = {
+    "squared": Loss(lambda residual, _, scale: residual * scale, lambda residual, _: residual.square()),
+    "logistic": Loss(
+        lambda found, y, scale: found.sigmoid().sub_(y).mul_(scale),
+        lambda found, y: torch.logaddexp(found, torch.zeros_like(found)).sub_(y * found),
+    ),
+    "softmax": Loss(
+        _softmax_slope, lambda scores, ones: scores.logsumexp(-2, keepdim=True) - (scores * ones).sum(-2, keepdim=True)
+    ),
+}
+
+
+def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained]:
+    """Return a call that trains run after run, or all as arrays: plain SGD in place, other optimizers by torch.optim.
 
     A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd on top of that makes it 50.
     """
-    theta = torch.empty(len(problem.model.params), dtype=torch.float64)
+    shares = [slice(None)] if together else [slice(run, run + 1) for run in range(problem.runs)]
+    network = layered_network(problem)
+
+    def split(params: Any) -> list[Any]:
+        if network is not None:
+            return split_params(network, params)
+        return [params.T if together else params[0]]
+
+    theta = [torch.tensor(part) for part in split(problem.inits[shares[0]])]
     form = _form(problem, theta)
     optimizer = make_optimizer(problem.optimizer)
 
     def run() -> Trained:
-        params, losses = [], []
+        params, losses = np.empty(problem.inits.shape), []
         with _one_thread(), torch.inference_mode():
-            for init, rates in zip(problem.inits, problem.rates.T, strict=True):
-                theta.copy_(torch.from_numpy(init))
+            for share in shares:
+                for own, part in zip(theta, split(problem.inits[share]), strict=True):
+                    own.copy_(torch.tensor(part))
                 epoch = partial(_descend, form, theta, problem.batch_size)
                 if optimizer.text != "sgd":
-                    epoch = partial(_optimize, form, theta, problem.batch_size, _make_torch_optimizer(optimizer, theta))
-                losses.append(_losses(form, problem, epoch, rates.tolist()))
-                params.append(theta.numpy().copy())
-            return Trained(np.array(params), torch.tensor(losses).T.numpy())
+                    its = _make_torch_optimizer(optimizer, problem.model, theta)
+                    epoch = partial(_optimize, form, theta, problem.batch_size, its)
+                rates = torch.tensor(problem.rates) if together else problem.rates[:, share.start].tolist()
+                if together and network is not None:
+                    rates = rates[..., None, None]
+                losses.append(_losses(form, problem, epoch, rates).reshape(problem.epochs + 1, -1))
+                for own, part in zip(split(params[share]), theta, strict=True):
+                    own[...] = part
+        return Trained(params, torch.cat(losses, 1).numpy())
 
     return run
 
 
-def prepare_many(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains all runs as arrays, with gradients by hand."""
-    start, rates = torch.tensor(problem.inits.T.copy()), torch.tensor(problem.rates)
-    theta = torch.empty_like(start)
-    form = _form(problem, theta)
-    epoch = partial(_descend, form, theta, problem.batch_size)
-
-    def run() -> Trained:
-        with _one_thread(), torch.inference_mode():
-            theta.copy_(start)
-            losses = _losses(form, problem, epoch, rates)
-            return Trained(theta.T.numpy(), torch.stack(losses).numpy())
-
-    return run
-
-
-def _descend(form: Form, theta: Any, size: int, lr: Any) -> None:
+def _descend(form: Form, theta: Sequence[Any], size: int, lr: Any) -> None:
     """Train an epoch with plain SGD."""
     add, scale = form.adding(theta), -lr / size
     for batch in form.batches:
         add(scale, *batch)
 
 
-def _optimize(form: Form, theta: Any, size: int, optimizer: Any, lr: float) -> None:
+def _optimize(form: Form, theta: Sequence[Any], size: int, optimizer: Any, lr: float) -> None:
     """Train an epoch with an optimizer of torch.optim."""
-    optimizer.param_groups[0]["lr"] = lr
-    add, scale = form.adding(theta.grad), 1 / size
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    gradients = [part.grad for part in theta]
+    add, scale = form.adding(gradients), 1 / size
     for batch in form.batches:
-        theta.grad.zero_()
+        for gradient in gradients:
+            gradient.zero_()
         add(scale, *batch)
         optimizer.step()
 
 
-def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: Any) -> list[Any]:
-    """Train, and return the mean squared residuals before the first epoch and after each."""
+def _losses(form: Form, problem: Problem, epoch: Callable[[Any], None], rates: Any) -> Any:
+    """Train, and return the recorded losses before the first epoch and after each, on the first axis."""
 
-    def mean_square() -> Any:
-        return sum(form.residuals(*piece).square_().sum(0) for piece in form.pieces) / problem.y.size
+    def mean_loss() -> Any:
+        return sum(form.losses(*piece).sum(0) for piece in form.pieces) / problem.y.size
 
-    losses = [mean_square()]
+    losses = [mean_loss()]
     for lr in rates:
         epoch(lr)
-        losses.append(mean_square())
-    return losses
+        losses.append(mean_loss())
+    return torch.stack(losses)
 
 
-def _make_torch_optimizer(optimizer: Optimizer, theta: Any) -> Any:
-    """Return the optimizer of torch.optim with the same options."""
+def _make_torch_optimizer(optimizer: Optimizer, model: Model, theta: Sequence[Any]) -> Any:
+    """Return the optimizer of torch.optim with the same options; scalars of models with vectors do not decay."""
     given: dict[str, Any] = optimizer.options | dict.fromkeys(optimizer.flags, True)
     if optimizer.weight_decay:
         given["weight_decay"] = optimizer.weight_decay
@@ -132,13 +160,57 @@ def _make_torch_optimizer(optimizer: Optimizer, theta: Any) -> Any:
     if name == "nesterov":
         given["nesterov"] = given["momentum"] > 0
     given |= {"fused": True} if name in FUSED else {"foreach": False}
-    theta.grad = torch.zeros_like(theta)
+    for part in theta:
+        part.grad = torch.zeros_like(part)
+    groups: list[Any] = [*theta]
+    if model.network is not None and given.get("weight_decay"):
+        groups = [{"params": []}, {"params": [], "weight_decay": 0.0}]
+        for (symbol, _), part in zip(network_symbols(model.network), theta, strict=True):
+            groups[symbol.source == SCALAR]["params"].append(part)
     kinds = {name.lower(): kind for name, kind in vars(torch.optim).items()}
-    return kinds["sgd" if name in ("momentum", "nesterov") else name]([theta], **given)
+    return kinds["sgd" if name in ("momentum", "nesterov") else name](groups, **given)
 
 
-def _form(problem: Problem, theta: Any) -> Form:
-    return (_linear if problem.model.is_linear else _stepwise)(problem, theta)
+def _form(problem: Problem, theta: Sequence[Any]) -> Form:
+    if (network := layered_network(problem)) is not None:
+        return _layered(problem, network, theta)
+    return (_linear if problem.model.is_linear and problem.loss == "squared" else _stepwise)(problem, theta[0])
+
+
+def _layered(problem: Problem, network: Network, theta: Sequence[Any]) -> Form:
+    """Return the form of a model with vectors."""
+    loss, functions = LOSSES[problem.loss], _Functions()
+    rows, y = torch.tensor(np.stack(problem.x, axis=1)), torch.tensor(problem.y)
+    if problem.loss == "softmax":
+        y = torch.nn.functional.one_hot(y.long(), problem.model.classes).double().mT
+
+    def run(columns: Any, wanted: Any) -> tuple[Any, Callable[[Any], Any]]:
+        return run_layers(network, functions, theta, columns, wanted if problem.loss == "squared" else 0.0)
+
+    def adding(targets: Sequence[Any]) -> Callable[..., None]:
+        def add(scale: Any, columns: Any, wanted: Any) -> None:
+            found, go_back = run(columns, wanted)
+            terms = go_back(loss.slope(found, wanted, scale))
+            for target, (slopes, source) in zip(targets, terms, strict=True):
+                if source is None:
+                    target.add_(slopes.sum(-1, keepdim=True))
+                elif source.ndim == 2:
+                    target.flatten(0, 1).addmm_(slopes.flatten(0, 1), source.mT)
+                else:
+                    target.baddbmm_(slopes, source.mT)
+
+        return add
+
+    def losses(columns: Any, wanted: Any) -> Any:
+        return loss.value(run(columns, wanted)[0], wanted)[:, 0].mT
+
+    def parts(size: int) -> list[Batch]:
+        pairs = zip(rows.split(size), y.split(size, -1), strict=True)
+        return [(part.mT, wanted.contiguous()) for part, wanted in pairs]
+
+    whole = problem.y.size // problem.batch_size
+    most = max(part.shape[0] * part.shape[1] for part in theta)
+    return Form(parts(problem.batch_size)[:whole], adding, parts(max(32, PIECE // most)), losses)
 
 
 def _linear(problem: Problem, theta: Any) -> Form:
@@ -148,7 +220,9 @@ def _linear(problem: Problem, theta: Any) -> Form:
     if many:
         targets = targets[:, None]
 
-    def adding(target: Any) -> Callable[..., None]:
+    def adding(targets: Sequence[Any]) -> Callable[..., None]:
+        (target,) = targets
+
         def add(scale: float, rows: Any, columns: Any, wanted: Any) -> None:
             target.addmv_(columns, torch.mv(rows, theta).sub_(wanted), alpha=scale)
 
@@ -162,21 +236,28 @@ def _linear(problem: Problem, theta: Any) -> Form:
 
     batches = [(rows, rows.T, wanted) for rows, wanted in parts(problem.batch_size)]
     whole = problem.y.size // problem.batch_size
-    return Form(batches[:whole], adding, parts(_chunk_size(theta)), lambda rows, wanted: (rows @ theta).sub_(wanted))
+
+    def losses(rows: Any, columns: Any) -> Any:
+        return (rows @ theta).sub_(columns).square_()
+
+    return Form(batches[:whole], adding, parts(_chunk_size(theta)), losses)
 
 
 def _stepwise(problem: Problem, theta: Any) -> Form:
     """Return the form by the model's program."""
-    by_hand, parts = _by_hand(problem.model), theta.unbind()
+    by_hand, parts, loss = _by_hand(problem.model), theta.unbind(), LOSSES[problem.loss]
     many, summed = theta.ndim == 2, problem.batch_size > 1
 
-    def adding(target: Any) -> Callable[..., None]:
-        rows = target.unbind()
+    def run(x: Any, y: Any) -> tuple[Any, Sequence[Any]]:
+        return by_hand(parts, x, y if problem.loss == "squared" else 0.0)
+
+    def adding(targets: Sequence[Any]) -> Callable[..., None]:
+        rows = targets[0].unbind()
 
         def add(scale: Any, *columns: Any) -> None:
             *x, y = columns
-            residual, derivatives = by_hand(parts, x, y)
-            slope = residual * scale
+            found, derivatives = run(x, y)
+            slope = loss.slope(found, y, scale)
             for row, derivative in zip(rows, derivatives, strict=True):
                 if summed:
                     row.add_((slope * derivative).sum(0))
@@ -187,11 +268,11 @@ def _stepwise(problem: Problem, theta: Any) -> Form:
 
         return add
 
-    def residuals(*columns: Any) -> Any:
+    def losses(*columns: Any) -> Any:
         *x, y = columns
-        return by_hand(parts, x, y)[0]
+        return loss.value(run(x, y)[0], y)
 
-    return Form(_batches(problem, many=many), adding, list(_columns(problem, _chunk_size(theta), many=many)), residuals)
+    return Form(_batches(problem, many=many), adding, list(_columns(problem, _chunk_size(theta), many=many)), losses)
 
 
 def _chunk_size(theta: Any) -> int:

@@ -2,20 +2,30 @@
 
 The fastest form depends on the model, the machine and JAX's version, so several are tried, and the fastest is kept:
 parameters as arrays of their own or stacked in one, a linear model step by step or with its design matrix, the scan
-over the samples unrolled or not.
+over the samples unrolled or not. A model with vectors is computed layer by layer, with an array for each symbol, unless
+its residual is one product with a matrix.
 """
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.timing.peers.arrays import residual_and_derivatives
+from bench.timing.peers.arrays import (
+    Loss,
+    layered_network,
+    network_symbols,
+    residual_and_derivatives,
+    run_layers,
+    split_params,
+)
 from bench.timing.problem import Problem, Trained
+from kernels.base.run import Floats
+from kernels.model.network import SCALAR, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
@@ -34,6 +44,11 @@ UNROLLED = (1, 4)
 TRIES, TRYING = 3, 0.03
 # Sample-updates that are enough to tell which form is the fastest, and so few that it would not pay to try.
 ENOUGH, FEW = 4_000_000, 10_000
+# With more runs at a time, the arrays of the layers of networks leave the processor's cache: 1,024 runs of ten scores
+# took 1.6 times as long.
+MOST_RUNS = 64
+# Samples whose losses the layers compute at a time.
+PIECE = 32
 
 Arrays = tuple[Any, ...]
 
@@ -43,17 +58,37 @@ class Form(NamedTuple):
 
     Attributes
     ----------
-    stacked : bool
-        Whether the parameters are one array; else each is an array of its own.
+    split : callable
+        From parameters, shape (runs, params), to arrays.
     columns : tuple of array
         The values of each sample, which is their first axis.
     gradient : callable
         ``(theta, batch, scale) -> scale * gradient``, for each array of theta.
+    data : tuple of array
+        What the losses are computed from.
+    mean_loss : callable
+        ``(theta, data) -> losses``, the recorded one of each run.
     """
 
-    stacked: bool
+    split: Callable[[Floats], Sequence[Floats]]
     columns: Arrays
     gradient: Callable[[Arrays, Arrays, Any], Arrays]
+    data: Arrays
+    mean_loss: Callable[[Arrays, Arrays], Any]
+
+
+# The classes of scores, and the ones of the samples' classes, are the last axis but one.
+LOSSES = {
+    "squared": Loss(lambda residual, _, scale: scale * residual, lambda residual, _: residual**2),
+    "logistic": Loss(
+        lambda found, y, scale: scale * (jax.nn.sigmoid(found) - y),
+        lambda found, y: jnp.logaddexp(found, 0.0) - y * found,
+    ),
+    "softmax": Loss(
+        lambda scores, ones, scale: scale * (jax.nn.softmax(scores, -2) - ones),
+        lambda scores, ones: jax.nn.logsumexp(scores, -2, keepdims=True) - (scores * ones).sum(-2, keepdims=True),
+    ),
+}
 
 
 def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained]:
@@ -73,17 +108,32 @@ def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained
 
 def forms(problem: Problem) -> list[Form]:
     """Return the forms of a step, with derivatives by hand."""
-    size = problem.batch_size
+    if problem.model.network is not None:
+        network = layered_network(problem)
+        return [_matrix_form(problem) if network is None else _layered_form(problem, network)]
+    found = _formula_forms(problem)
+    if problem.model.is_linear and problem.loss == "squared":
+        found.append(_matrix_form(problem)._replace(data=found[0].data, mean_loss=found[0].mean_loss))
+    return found
+
+
+def _formula_forms(problem: Problem) -> list[Form]:
+    """Return the forms of a formula: parameters as arrays of their own, and stacked in one."""
+    size, loss, columns = problem.batch_size, LOSSES[problem.loss], (*problem.x, problem.y)
+
+    def run(theta: Iterable[Any], batch: Arrays) -> tuple[Any, Sequence[Any]]:
+        *x, y = batch
+        target = y if problem.loss == "squared" else 0.0
+        return residual_and_derivatives(problem.model.formula, FUNCTIONS, theta, x, target)
 
     def parts(theta: Arrays, batch: Arrays, scale: Any) -> list[Any]:
-        *x, y = batch
         if size == 1:
-            residual, derivatives = residual_and_derivatives(problem.model.formula, FUNCTIONS, theta, x, y)
-            slope = scale * residual
+            found, derivatives = run(theta, batch)
+            slope = loss.slope(found, batch[-1], scale)
             return [slope * derivative for derivative in derivatives]
-        theta = tuple(value[..., None] for value in theta)
-        residual, derivatives = residual_and_derivatives(problem.model.formula, FUNCTIONS, theta, x, y)
-        return [scale * jnp.mean(residual * derivative, axis=-1) for derivative in derivatives]
+        found, derivatives = run(_with_samples(theta), batch)
+        slope = loss.slope(found, batch[-1], 1.0)
+        return [scale * jnp.mean(slope * derivative, axis=-1) for derivative in derivatives]
 
     def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         return tuple(parts(theta, batch, scale))
@@ -91,19 +141,70 @@ def forms(problem: Problem) -> list[Form]:
     def stacked_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         return (jnp.stack(parts(tuple(theta[0]), batch, scale)),)
 
-    def matrix_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
+    def mean_loss(theta: Arrays, data: Arrays) -> Any:
+        found, _ = run(_with_samples(theta[0] if theta[0].ndim == 2 else theta), data)
+        return jnp.mean(loss.value(found, data[-1]), axis=-1)
+
+    return [
+        Form(lambda params: list(params.T), columns, separate_gradients, columns, mean_loss),
+        Form(_stack, columns, stacked_gradient, columns, mean_loss),
+    ]
+
+
+def _with_samples(theta: Iterable[Any]) -> list[Any]:
+    """Return parameters with a further axis, along which the samples lie."""
+    return [value[..., None] for value in theta]
+
+
+def _stack(params: Floats) -> list[Floats]:
+    return [params.T]
+
+
+def _matrix_form(problem: Problem) -> Form:
+    """Return the form of a model whose residual is linear in its parameters, with its design matrix."""
+    size = problem.batch_size
+
+    def gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         rows, targets = batch
         if size == 1:
             return (rows[:, None] * (scale * (rows @ theta[0] - targets)),)
         return (scale / size * (rows.T @ (rows @ theta[0] - targets[:, None])),)
 
-    if problem.model.network is not None:
-        return [Form(True, problem.linear_system(), matrix_gradient)]
-    columns = (*problem.x, problem.y)
-    found = [Form(False, columns, separate_gradients), Form(True, columns, stacked_gradient)]
-    if problem.model.is_linear:
-        found.append(Form(True, problem.linear_system(), matrix_gradient))
-    return found
+    def mean_loss(theta: Arrays, data: Arrays) -> Any:
+        rows, targets = data
+        return jnp.mean((rows @ theta[0] - targets[:, None]) ** 2, axis=0)
+
+    system = problem.linear_system()
+    return Form(_stack, system, gradient, system, mean_loss)
+
+
+def _layered_form(problem: Problem, network: Network) -> Form:
+    """Return the form of a model with vectors."""
+    size, loss, rows, y = problem.batch_size, LOSSES[problem.loss], np.stack(problem.x, axis=1), problem.y
+    if problem.loss == "softmax":
+        y = np.eye(problem.model.classes)[y.astype(int)]
+
+    def run(theta: Arrays, rows: Any, y: Any) -> tuple[Any, Callable[[Any], list[tuple[Any, Any]]]]:
+        return run_layers(network, FUNCTIONS, theta, rows.T, y.T if problem.loss == "squared" else 0.0)
+
+    def gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
+        rows, y = batch if size > 1 else (part[None] for part in batch)
+        found, go_back = run(theta, rows, y)
+        terms = go_back(loss.slope(found, y.T, scale / size))
+        return tuple(
+            slopes.sum(-1, keepdims=True) if source is None else slopes @ source.mT for slopes, source in terms
+        )
+
+    def mean_loss(theta: Arrays, data: Arrays) -> Any:
+        def total(rows: Any, y: Any) -> Any:
+            return loss.value(run(theta, rows, y)[0], y.T)[:, 0].sum(-1)
+
+        whole = len(data[0]) // PIECE * PIECE
+        pieces = [part[:whole].reshape(-1, PIECE, *part.shape[1:]) for part in data]
+        totals = jax.lax.map(lambda piece: total(*piece), pieces)
+        return (totals.sum(0) + total(*(part[whole:] for part in data))) / len(data[0])
+
+    return Form(lambda params: split_params(network, params), (rows, y), gradient, (rows, y), mean_loss)
 
 
 def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -> Callable[[], Trained]:
@@ -111,15 +212,9 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
     size, whole = problem.batch_size, problem.y.size // problem.batch_size
     optimizer = make_optimizer(problem.optimizer)
     rule = None if optimizer.text == "sgd" else _rule(optimizer)
-
-    def mean_square(theta: Arrays, data: Arrays) -> Any:
-        if problem.model.network is not None:
-            rows, targets = data
-            return jnp.mean((rows @ theta[0] - targets[:, None]) ** 2, axis=0)
-        *x, y = data
-        parts = [part[..., None] for part in (theta[0] if form.stacked else theta)]
-        residual, _ = residual_and_derivatives(problem.model.formula, FUNCTIONS, parts, x, y)
-        return jnp.mean(residual**2, axis=-1)
+    decays, network = [optimizer.weight_decay] * len(problem.model.params), layered_network(problem)
+    if network is not None:
+        decays = [0.0 if symbol.source == SCALAR else optimizer.weight_decay for symbol, _ in network_symbols(network)]
 
     def step(now: Any, batch: Arrays, lr: Any) -> Any:
         theta, slots, count = now
@@ -127,6 +222,8 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
             gradient = form.gradient(theta, batch, lr)
             return tuple(value - part for value, part in zip(theta, gradient, strict=True)), slots, count
         gradient = form.gradient(theta, batch, 1.0)
+        if optimizer.weight_decay:
+            gradient = tuple(part + decay * value for part, decay, value in zip(gradient, decays, theta, strict=False))
         moved = [rule(*each, lr, count + 1) for each in zip(theta, slots, gradient, strict=True)]
         theta, slots = zip(*moved, strict=True)
         return theta, slots, count + 1
@@ -135,27 +232,31 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
     def train(theta: Arrays, rates: Any, batches: Arrays, data: Arrays) -> tuple[Arrays, Any]:
         def epoch(carry: Any, lr: Any) -> Any:
             carry, _ = jax.lax.scan(lambda now, batch: (step(now, batch, lr), None), carry, batches, unroll=unroll)
-            return carry, mean_square(carry[0], data)
+            return carry, form.mean_loss(carry[0], data)
 
         slots = tuple((jnp.zeros_like(value),) * optimizer.slots for value in theta)
         (end, *_), losses = jax.lax.scan(epoch, (theta, slots, 0.0 if rule else None), rates)
-        return end, jnp.concatenate([mean_square(theta, data)[None], losses])
+        return end, jnp.concatenate([form.mean_loss(theta, data)[None], losses])
 
     batches = tuple(jnp.asarray(column) for column in form.columns)
     if size > 1:
         batches = tuple(column[: whole * size].reshape(whole, size, *column.shape[1:]) for column in batches)
-    of_losses = form.columns if problem.model.network is not None else (*problem.x, problem.y)
-    data = tuple(jnp.asarray(column) for column in of_losses)
-    shares = [slice(None)] if together else [slice(run, run + 1) for run in range(problem.runs)]
+    data = tuple(jnp.asarray(column) for column in form.data)
+    width = 1 if not together else problem.runs if network is None else MOST_RUNS
+    shares = [slice(first, first + width) for first in range(0, problem.runs, width)]
     arguments = []
     for share in shares:
-        start = jnp.asarray(problem.inits[share].T)
-        arguments.append(((start,) if form.stacked else tuple(start), jnp.asarray(problem.rates[:, share])))
+        start = tuple(jnp.asarray(part) for part in form.split(problem.inits[share]))
+        rates = jnp.asarray(problem.rates[:, share])
+        arguments.append((start, rates if network is None else rates[..., None, None]))
 
     def run() -> Trained:
         done = jax.block_until_ready([train(*start_and_rates, batches, data) for start_and_rates in arguments])
-        params = [np.stack(end[0] if form.stacked else end, axis=-1) for end, _ in done]
-        return Trained(np.concatenate(params), np.concatenate([losses for _, losses in done], axis=1))
+        params = np.empty(problem.inits.shape)
+        for share, (end, _) in zip(shares, done, strict=True):
+            for own, part in zip(form.split(params[share]), end, strict=True):
+                own[...] = part
+        return Trained(params, np.concatenate([losses for _, losses in done], axis=1))
 
     return run
 
@@ -181,12 +282,7 @@ def _rule(optimizer: Optimizer) -> Callable[..., tuple[Any, Arrays]]:
         size = jnp.sqrt(square / (1 - beta2**count)) + eps
         return values - lr / (1 - beta1**count) * mean / size, (mean, square)
 
-    rule = {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}[optimizer.name]
-
-    def decayed(values: Any, slots: Arrays, gradient: Any, lr: Any, count: Any) -> tuple[Any, Arrays]:
-        return rule(values, slots, gradient + optimizer.weight_decay * values, lr, count)
-
-    return decayed if optimizer.weight_decay else rule
+    return {"sgd": sgd, "momentum": momentum, "nesterov": nesterov, "adam": adam}[optimizer.name]
 
 
 def find_fastest(calls: Sequence[Callable[[], object]], clock: Callable[[], float] = time.perf_counter) -> int:
