@@ -29,7 +29,7 @@ from kernels.train.block import WIDTH
 # A job is large enough to be worth a thread, and small enough for progress to be seen, for the losses of some jobs to
 # fit into memory, and for no processor to wait long for the last one.
 JOB_UPDATES = 50_000_000
-LEAST_UPDATES = 1_000_000
+LEAST_WORK = 5_000_000  # updates of a parameter: half a millisecond or more
 JOBS_OF_A_PROCESSOR = 4
 JOB_RUNS = 64 * WIDTH
 JOB_LOSSES = 1_000_000
@@ -63,6 +63,9 @@ def plan_jobs(
     numbers, sizes, shuffled = shared.numbers[of_row], plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
     seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
     rows = np.flatnonzero(~progress.finished)
+    updates = clock.n * settings.epochs
+    enough = LEAST_WORK // (updates * len(problem.model.params))
+    share = max(rows.size // (JOBS_OF_A_PROCESSOR * processors()), enough, 1)
     # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
     # that stands for all that share its kernel.
     keys = [dtypes == "float64", numbers, sizes, shuffled, seeds, progress.marks]
@@ -74,7 +77,7 @@ def plan_jobs(
             continue
         kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
         kernel = kernel if optimizer.is_exact else settings.kernel
-        size = _job_size(clock.n * settings.epochs, marks.size, memory.width_of(kernel), rows.size)
+        size = _job_size(updates, marks.size, memory.width_of(kernel), share)
         for begin in range(0, len(group), size):
             mine = group[begin : begin + size]
             own = [optimizers[code] for code in of_row[mine]]
@@ -102,14 +105,10 @@ def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
     return plan["dtype"].to_numpy(object) if "dtype" in plan else np.full(len(plan), "float64", object)
 
 
-def _job_size(updates: int, marks: int, width: int, rows: int) -> int:
-    """Return the number of runs of a job, a multiple of those that are trained side by side.
-
-    Of all rows that are to be trained, with so many updates each, every processor gets some jobs.
-    """
+def _job_size(updates: int, marks: int, width: int, share: int) -> int:
+    """Return the number of runs of a job, about `share` at most, a multiple of those that are trained side by side."""
     least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
     most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_LOSSES // marks) // least)
-    share = max(rows // (JOBS_OF_A_PROCESSOR * processors()), LEAST_UPDATES // updates, 1)
     return min(most, width * -(-share // width))
 
 

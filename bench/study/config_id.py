@@ -65,8 +65,8 @@ def config_ids(
         own = "".join(f" {rule.digest}" for rule in registered_in(made, "optimizer"))
         return made.text + own + ("" if made.is_exact else f" by {kernel}")
 
-    starts = params_from_columns(model, frame, START).T
-    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], *map(np.ascontiguousarray, starts))]
+    starts = params_from_columns(model, frame, START)
+    numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], starts)]
     integers = [np.asarray(frame[name], "<u8") for name in ("batch_size", "seed", "shuffle")]
     texts = [hash_column("optimizer", optimizer_meaning), hash_column("schedule", schedule_meaning)]
     table = np.column_stack([*numbers, *integers, *texts]).astype("<u8", copy=False)

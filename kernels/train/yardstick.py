@@ -170,8 +170,8 @@ def constant_loss(loss: Loss, y: Floats) -> float:
 
     if loss.is_squared:
         return float(np.var(y))
-    if loss.by_class:
-        # The best scores are the logarithms of the shares of the classes.
+    if loss.by_class or loss.name == "logistic":
+        # The best scores are the logarithms of the shares of the classes, the best log odds their difference.
         shares = np.unique(y, return_counts=True)[1] / y.size
         return float(-np.sum(shares * np.log(shares)))
     scan = np.unique(np.quantile(y, np.linspace(0, 1, 41))) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
