@@ -35,6 +35,9 @@ FLUSH_LOSSES = 1_000_000
 # The most losses that are stored, of a sweep and of a run; beyond them every second one is, or every fourth, ...
 MOST_LOSSES = 2**24
 MOST_LOSSES_OF_A_RUN = 2**20
+# For runs of fewer samples, times epochs and parameters, several threads are slower than one: they spend more time
+# waiting for each other between kernels, which hold no lock, than in them.
+SHORT_RUN = 15_000
 
 Executor = Callable[[Problem, Iterable[Job], Event], Generator[tuple[Job, Runs | None]]]
 """Trains jobs of a problem, and yields them with their runs in any order; a job that was stopped has none.
@@ -44,13 +47,14 @@ It sets the event, and ends the jobs that it has begun, when its caller stops ea
 
 
 def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Generator[tuple[Job, Runs | None]]:
-    """Train jobs in threads of this process, one for each processor: an `Executor`."""
+    """Train jobs in threads of this process, one for each processor, short runs in one: an `Executor`."""
 
     def train(job: Job) -> tuple[Job, Runs | None]:
         """Train a job in a thread."""
         return job, problem.train(job, stop.is_set)
 
-    return run_in_threads(train, jobs, stop)
+    is_short = problem.y.size * problem.settings.epochs * len(problem.model.params) < SHORT_RUN
+    return run_in_threads(train, jobs, stop, threads=1 if is_short else None)
 
 
 @dataclass(frozen=True, eq=False)

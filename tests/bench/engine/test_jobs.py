@@ -1,10 +1,12 @@
 """Which configurations are trained together, and by which processor."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 
 from bench import Grid
-from bench.engine import jobs
+from bench.engine import jobs, train
 from bench.engine.problem import make_problem
 from bench.engine.progress import Progress
 from bench.study.schema import RunTable
@@ -14,14 +16,17 @@ from tests.support.constants import ROOT
 X = np.arange(-400, 400) / 400
 
 
+def make(epochs):
+    return make_problem(models.quadratic, X, X**2, RunTable(epochs=epochs), ROOT / "nowhere")
+
+
 def planned(grid, epochs=100, finished=()):
     """The plan of a grid, and its jobs."""
-    settings = RunTable(epochs=epochs)
-    problem = make_problem(models.quadratic, X, X**2, settings, ROOT / "nowhere")
+    problem = make(epochs)
     plan = problem.with_ids(grid.frame(problem.model, X.size))
     progress = Progress.begin(plan, problem)
     progress.finished[list(finished)] = True
-    return plan, list(jobs.plan_jobs(problem, plan, progress, jobs.share_kernels(plan, settings)))
+    return plan, list(jobs.plan_jobs(problem, plan, progress, jobs.share_kernels(plan, problem.settings)))
 
 
 @pytest.mark.parametrize("processors", [1, 2, 8])
@@ -38,6 +43,14 @@ def test_a_little_work_is_not_shared_out(monkeypatch):
     monkeypatch.setattr(jobs, "processors", lambda: 64)
     _, found = planned(Grid(lr=np.geomspace(1e-4, 1, 1000)), epochs=1)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(("epochs", "threads"), [(1, 1), (100, None)])
+def test_short_runs_have_one_thread(monkeypatch, epochs, threads):
+    asked = []
+    monkeypatch.setattr(train, "run_in_threads", lambda *_, threads: asked.append(threads))
+    train.train_in_threads(make(epochs), [], Event())
+    assert asked == [threads]
 
 
 def test_runs_that_visit_the_same_samples_in_the_same_order_come_together_by_learning_rate():
