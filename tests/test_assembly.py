@@ -48,13 +48,13 @@ def counted(optimizer, *, fma=False):
     return operations
 
 
-def without_divisions(operations):
-    """The operations of an exact kernel where quotients beside roots are made of others (`kernels.simd.division`)."""
+def without_roots(operations):
+    """The operations of an exact kernel where roots are made of others (`kernels.simd.division`)."""
     features = llvm.get_host_cpu_features()
-    if not (features.get("avx512f") and not features.get("sse4a") and {"divide", "sqrt"} <= operations.keys()):
+    if not features.get("avx512f") or features.get("sse4a"):
         return operations
-    quotients = operations["divide"]
-    return operations - Counter(divide=quotients) + Counter(add=quotients, multiply=quotients, fma=7 * quotients)
+    roots = operations["sqrt"]
+    return operations - Counter(sqrt=roots) + Counter(multiply=3 * roots, fma=7 * roots)
 
 
 @cache
@@ -67,7 +67,7 @@ def loops_of(optimizer, processor, *, fma=False, registers=REGISTERS):
     kernel = specialize(quadratic.program, make_loss("squared"), make_optimizer(optimizer), width=width, fma=fma)
     text = assembly_of(kernel.load(), None if processor == HOST else processor)
     operations = counted(optimizer, fma=fma)
-    operations = (operations if fma else without_divisions(operations)).items()
+    operations = (operations if fma else without_roots(operations)).items()
     wanted = {updates: {kind: updates * registers * count for kind, count in operations} for updates in (1, 2)}
     return [(loop, updates) for loop in innermost_loops(text) for updates in wanted if loop.count() == wanted[updates]]
 
@@ -120,7 +120,7 @@ def test_a_kernel_whose_registers_spill_is_noticed():
 
 def test_adam_needs_the_stack_because_its_moments_do_not_fit():
     """Three parameters with two moments each and the rate: 40 registers of AVX-512, of 32. There were 101 accesses,
-    and 114 with quotients from estimates.
+    and 99 with roots from estimates.
 
     Scalars are its clock: two powers, and what is divided out for them.
     """

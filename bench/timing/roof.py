@@ -87,8 +87,8 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
 
 def shares_divisions(kernel: str, operations: Counter[str]) -> bool:
     """Return whether lanes make some of the quotients and roots in other ways than by the divider."""
-    found = SLOW.keys() & operations
-    return doubles_in_register() == REGISTER and (bool(found) if KERNELS[kernel].fma else found == SLOW.keys())
+    shared = SLOW.keys() if KERNELS[kernel].fma else {"sqrt"}
+    return doubles_in_register() == REGISTER and not shared.isdisjoint(operations)
 
 
 def vector_registers() -> tuple[int, int]:

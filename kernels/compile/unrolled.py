@@ -20,7 +20,7 @@ from kernels.model.network import Structure
 from kernels.model.program import Program, check_program
 from kernels.model.sample_values import split_program
 from kernels.simd.compiled_functions import COMPILED
-from kernels.simd.lanes import as_float32, as_scalar, broadcast, pointers, read_lane, write_lane
+from kernels.simd.lanes import as_float32, as_scalar, broadcast, pointers, read_lane, wait_for, write_lane
 from kernels.simd.tuples import all_finite, load, store
 
 MOST_BYTES = 256
@@ -130,6 +130,7 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
     scope |= COMPILED
     scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "pointers": pointers}
     scope |= {"as_float32": as_float32, "as_scalar": as_scalar, "load": load, "store": store, "all_finite": all_finite}
+    scope["wait_for"] = wait_for
     scope["__name__"] = __name__
     known = set(scope)
     place = f"<unrolled {hashlib.sha256(source.encode()).hexdigest()[:16]}>"
@@ -251,6 +252,8 @@ def _optimizer(made_of: Ingredients) -> list[str]:
         if made_of.decays:
             at = f"point_of_gradient(theta_{k}, state_{k}, options[1])" if made_of.gradient_at else f"theta_{k}"
             lines.append(f"gradient_{k} = add_weight_decay({at}, gradient_{k}, options[2])")
+        if k and made_of.width > 1 and not made_of.fma:
+            lines.append(f"gradient_{k} = wait_for(gradient_{k}, theta_{k - 1})")
         lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, known, options[1])")
     if made_of.needs_loss:
         gradient += " loss,"

@@ -243,6 +243,19 @@ def broadcast(number: Any, width: int) -> Any:
     return np.full(width, number)
 
 
+def _wait_for(typingctx: Any, number: Any, earlier: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        return division.wait_for(context, builder, *args)
+
+    return number(number, earlier), codegen
+
+
+@in_kernels(_wait_for)
+def wait_for(number: Any, earlier: Any) -> Any:
+    """Return a lane, of which nothing is computed before another one; see `kernels.simd.division`."""
+    return number
+
+
 def _as_float64(typingctx: Any, number: Any) -> Any:
     return number(number), _cast_first
 

@@ -47,12 +47,22 @@ def assembly_of(dispatcher, processor=None):
     module = llvm.parse_bitcode(compiled.library._get_module_for_linking().as_bitcode())
     machine = compiled.library.codegen._tm
     if processor in ARM:
-        return arm_assembly_of(str(module), processor)
+        return arm_assembly_of(without_order(module), processor)
     if processor:
+        if "avx512" not in processor and processor != AVX512:
+            module = llvm.parse_assembly(without_order(module))
         llvm.initialize_native_asmprinter()
         target = llvm.Target.from_default_triple()
         machine = target.create_target_machine(cpu=processor, opt=3, reloc="default", codemodel="jitdefault", jit=True)
     return machine.emit_assembly(module)
+
+
+def without_order(module):
+    """The text of LLVM's code without what keeps an order of registers of AVX-512 (`kernels.simd.division`)."""
+    operand = r"<8 x double> [^,()]+"
+    return re.sub(
+        rf'(?:tail )?call <8 x double> asm "", "=v,0,v"\(({operand}), {operand}\)(?: #\d+)?', r"freeze \1", str(module)
+    )
 
 
 def arm_assembly_of(code, processor):

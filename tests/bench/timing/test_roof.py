@@ -79,8 +79,8 @@ def test_what_has_no_roof_says_why(kernel, problem, reason):
 @jit
 @pytest.mark.parametrize("kernel", ["lanes", "lanes-fma"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamax", "adam"])
-def test_quotients_from_estimates_leave_the_divider_no_roof(optimizer, kernel):
-    """Exact ones are made so beside roots, which adamax has none of."""
+def test_roots_from_estimates_leave_the_divider_no_roof(optimizer, kernel):
+    """Exact kernels have their quotients from the divider, and adamax takes no roots."""
     problem, shared = replace(RUNS, optimizer=optimizer), {"lanes": ["adam"], "lanes-fma": ["adamax", "adam"]}
     if vector_registers()[0] == 8 and optimizer in shared[kernel]:
         with pytest.raises(UnavailableError, match="shared between the divider and other units"):
