@@ -72,13 +72,13 @@ def _read_losses(
     table = parts.read_part(path, names)
     stored = {_COLUMNS[name]: table[name].combine_chunks() for name in names}
     counts = stored["loss"].value_lengths().to_numpy()
-    row = np.repeat(np.arange(part.start, part.stop), counts)
     mark = parts.stored_marks(rows.after[part], rows.marks[part], rows.every[part], counts)
-    config = place[rows.config[row]]
-    is_last = rows.newest[row] & (mark == rows.marks[row])
-    wanted = rows.counts[row] & (config != NOWHERE) & (is_last | (mark % rows.every.max() == 0))
+    config = place[rows.config[part]]
+    wanted = mark & (rows.every.max() - 1) == 0
+    wanted[np.cumsum(counts) - 1] |= rows.newest[part]
+    wanted &= np.repeat(rows.counts[part] & (config != NOWHERE), counts)
     losses = {name: found.flatten().to_numpy()[wanted] for name, found in stored.items()}
-    return {"config_id": config[wanted], "mark": mark[wanted]} | losses
+    return {"config_id": np.repeat(config, counts)[wanted], "mark": mark[wanted]} | losses
 
 
 @dataclass(frozen=True, eq=False)
