@@ -63,6 +63,7 @@ def plan_jobs(
     numbers, sizes, shuffled = shared.numbers[of_row], plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
     seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
     rows = np.flatnonzero(~progress.finished)
+    marks_of = {size: clock.marks(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
     updates = clock.n * settings.epochs
     enough = LEAST_WORK // (updates * len(problem.model.params))
     share = max(rows.size // (JOBS_OF_A_PROCESSOR * processors()), enough, 1)
@@ -72,7 +73,7 @@ def plan_jobs(
     for group in _group_rows(rows, keys, lr):
         row = group[0]
         dtype, optimizer, first, batch_size = dtypes[row], optimizers[of_row[row]], progress.marks[row], sizes[row]
-        marks = clock.marks(batch_size, settings.epochs, until)
+        marks = marks_of[batch_size]
         if first >= marks.size - 1:
             continue
         kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
