@@ -31,13 +31,12 @@ from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss
-from bench.system.memory import available_memory
 from bench.tables.formatting import duration, text
 from kernels import FitResult, Model
 from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes
 from kernels.losses.loss import Loss
-from kernels.model.models import make_model_for_columns
+from kernels.model.models import has_vectors, make_model_for_columns
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
@@ -90,7 +89,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
         print_choices(inputs.left_out, chosen, classes)
     formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names)
     formula = model_for_classes(formula, criterion, classes, table.y)
-    _check_vectors(formula, table, output)
+    _check_figures(formula, output)
     settings |= {"record_params": True} if output.every or output.animate or output.watch else {}
     window = None
     if output.watch:
@@ -142,19 +141,11 @@ def _check_output(output: FitOutput) -> None:
         check_writable(output.animate, "--animate")
 
 
-def _check_vectors(model: Model, table: Dataset, output: FitOutput) -> None:
-    """Refuse figures of scores, which are no curve, and mapped rows that a model with vectors has no memory for."""
+def _check_figures(model: Model, output: FitOutput) -> None:
+    """Refuse figures of scores, which are no curve."""
     drawn = {"--plot": output.plot, "--animate": output.animate, "--watch": output.watch}
     if model.classes > 1 and (option := next((name for name, given in drawn.items() if given), None)):
         raise ValueError(f"{option} draws a curve, and {model.expression} has scores of {model.classes} classes")
-    held_out = sum(held[1].size for held in (table.validation, table.test) if held)
-    needed, available = 8 * (table.y.size + held_out) * len(table.x_names), available_memory()
-    if table.mapped_in and model.vectors and available is not None and needed > available:
-        raise ValueError(
-            f"the inputs of a model with vectors, such as {model.expression}, are held in memory: those of "
-            f"{table.source} take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are available; name fewer "
-            "with --x"
-        )
 
 
 def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
@@ -179,6 +170,7 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
     else:
         inputs = choose_inputs(path, x, y, model, loss)
         how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
+        how["by_row"] = has_vectors(inputs.expression)
         table = load_table(path, inputs.columns, y, drop_missing=drop_missing, loss=loss, **how)
     return hold_out_share(table, asked.validation, test=asked.test), inputs
 

@@ -1,4 +1,4 @@
-"""Samples on the disk that are mapped into memory: temporary ones, made of a table that is mapped."""
+"""Samples on the disk that are mapped into memory: their layout, and temporary ones, made of a table that is mapped."""
 
 import os
 import shutil
@@ -29,21 +29,29 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
+def split_numbers(numbers: Floats, rows: int, *, by_row: bool) -> tuple[Floats, Floats]:
+    """Return the inputs, shape (n, inputs), one column or one row after the other, and behind them the targets."""
+    inputs, targets = numbers[:-rows], numbers[-rows:]
+    return (inputs.reshape(rows, -1) if by_row else inputs.reshape(-1, rows).T), targets
+
+
 def write_samples(
-    pieces: Iterable[tuple[Floats, Floats]], rows: int, inputs: int, folder: Path
+    pieces: Iterable[tuple[Floats, Floats]], rows: int, like: Floats, folder: Path
 ) -> tuple[Floats, Floats]:
     """Return memory maps of inputs and targets, given in pieces, whose file is gone when nothing uses the maps.
 
-    The file is in the folder, or the one above where it does not exist; where these cannot be written, in the system's
-    temporary folder. A disk without room for it is a ValueError.
+    Inputs are laid out as in the array `like`. The file is in the folder, or the one above where it does not exist;
+    where these cannot be written, in the system's temporary folder. A disk without room for it is a ValueError.
     """
     place = next((near for near in (folder, folder.parent) if os.access(near, os.W_OK)), Path(gettempdir()))
-    check_room(place, 8 * rows * (inputs + 1))
+    size = rows * (like.shape[1] + 1)
+    check_room(place, 8 * size)
     with TemporaryFile(dir=place) as file:
-        columns = np.memmap(file, np.float64, "w+", shape=(rows, inputs + 1), order="F")
+        numbers = np.memmap(file, np.float64, "w+", shape=(size,))
+    inputs, targets = split_numbers(numbers, rows, by_row=like.flags.c_contiguous)
     begin = 0
     for x, y in pieces:
         end = begin + y.size
-        columns[begin:end, :-1], columns[begin:end, -1] = x, y
+        inputs[begin:end], targets[begin:end] = x, y
         begin = end
-    return columns[:, :-1], columns[:, -1]
+    return inputs, targets

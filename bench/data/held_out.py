@@ -36,7 +36,7 @@ def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
     if data.mapped_in is None:
         return data.x[chosen], data.y[chosen]
     pieces = ((data.x[rows][chosen[rows]], data.y[rows][chosen[rows]]) for rows in row_slices(data.y.size))
-    return write_samples(pieces, int(np.count_nonzero(chosen)), data.x.shape[1], data.mapped_in)
+    return write_samples(pieces, int(np.count_nonzero(chosen)), data.x, data.mapped_in)
 
 
 def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset | None = None) -> Dataset:

@@ -25,7 +25,7 @@ from bench.data.batches import (
     read_batches,
     table_files,
 )
-from bench.data.column_file import check_room
+from bench.data.column_file import check_room, split_numbers
 from bench.data.table import Dataset, check_number_columns, read_table
 from bench.data.table_errors import TABLES, check_names, explain_failures
 from bench.system.atomic import replace_atomically
@@ -44,6 +44,7 @@ ShowProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]
 class MapOptions(TypedDict, total=False):
     """How a table is mapped, as in `open_table`."""
 
+    by_row: bool
     cache_dir: str | Path | None
     announce: Callable[[str], None]
     progress: ShowProgress
@@ -59,6 +60,7 @@ def open_table(
     x: str | Sequence[str],
     y: str,
     *,
+    by_row: bool = False,
     cache_dir: str | Path | None = None,
     announce: Callable[[str], None] = lambda sentence: None,
     progress: ShowProgress = _no_progress,
@@ -79,6 +81,9 @@ def open_table(
         The input column, or several in the order of the model's inputs.
     y
         The target column.
+    by_row
+        Lay the inputs of a row side by side, as models with vectors such as ``w @ x + b`` read them: these hold other
+        inputs in memory. An Arrow file is converted then too.
     cache_dir
         Where the file of columns is written: by default a folder beside `path`, of the same name and ``.columns``.
     announce
@@ -114,10 +119,14 @@ def open_table(
     # A path such as "." has no name of its own.
     place = path.absolute()
     folder = place.with_name(f"{place.name}.columns") if cache_dir is None else Path(cache_dir)
-    columns = _map_arrow(files[0], names) if len(files) == 1 and files[0].suffix.lower() in ARROW else None
+    columns = None
+    if len(files) == 1 and files[0].suffix.lower() in ARROW and not by_row:
+        columns = _map_arrow(files[0], names)
     if columns is None:
-        columns = _map_converted(path, files, names, folder, announce, progress)
-    return Dataset(columns[:, :-1], columns[:, -1], names[:-1], y, str(path), mapped_in=folder)
+        inputs, targets = _map_converted(path, files, names, folder, announce, progress, by_row=by_row)
+    else:
+        inputs, targets = columns[:, :-1], columns[:, -1]
+    return Dataset(inputs, targets, names[:-1], y, str(path), mapped_in=folder)
 
 
 def is_mapped(path: str | Path) -> bool:
@@ -166,7 +175,7 @@ def load_table(
     mapped : bool
         Map the file also where it is small.
     **mapping
-        `cache_dir`, `announce` and `progress` of `open_table`, for a file that is mapped.
+        `by_row`, `cache_dir`, `announce` and `progress` of `open_table`, for a file that is mapped.
 
     Raises
     ------
@@ -216,14 +225,17 @@ def _map_converted(
     folder: Path,
     announce: Callable[[str], None],
     progress: ShowProgress,
-) -> Floats:
-    """Return the columns of files from the file that they were converted to, shape (n, columns)."""
+    *,
+    by_row: bool,
+) -> tuple[Floats, Floats]:
+    """Return the inputs, shape (n, inputs), and the targets of files from the file that they were converted to."""
     versions = []
     for file in files:
         with explain_failures(file, MAPPED):
             versions.append([str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns])
     sources = json.dumps({"files": versions, "columns": list(names)}).encode()
-    name = hashlib.sha256(json.dumps([[file for file, *_ in versions], list(names)]).encode()).hexdigest()[:16]
+    of = [[file for file, *_ in versions], list(names), *["by row"] * by_row]
+    name = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
     rows = _converted_rows(target, about, sources)
     if rows is None:
@@ -234,11 +246,11 @@ def _map_converted(
         folder.mkdir(parents=True, exist_ok=True)
         check_room(folder, size)
         announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
-        _convert(files, names, target, rows, progress)
+        _convert(files, names, target, rows, progress, by_row=by_row)
         note = json.dumps({"rows": rows, "sha256": _file_digest(target)}).encode() + LAST_LINE
         with replace_atomically(about) as temporary:
             temporary.write_bytes(add_checksum(note, owner=sources))
-    return np.memmap(target, np.float64, "r", shape=(rows, len(names)), order="F")
+    return split_numbers(np.memmap(target, np.float64, "r", shape=(rows * len(names),)), rows, by_row=by_row)
 
 
 def _converted_rows(target: Path, about: Path, sources: bytes) -> int | None:
@@ -259,19 +271,23 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _convert(files: Sequence[Path], names: Sequence[str], target: Path, rows: int, progress: ShowProgress) -> None:
-    """Write the columns of files to one file, one column after the other."""
+def _convert(
+    files: Sequence[Path], names: Sequence[str], target: Path, rows: int, progress: ShowProgress, *, by_row: bool
+) -> None:
+    """Write the columns of files to one file."""
     end = 0
     with replace_atomically(target) as temporary, progress("rows", rows) as advance:
-        columns = np.memmap(temporary, np.float64, "w+", shape=(rows, len(names)), order="F")
+        numbers = np.memmap(temporary, np.float64, "w+", shape=(rows * len(names),))
+        inputs, targets = split_numbers(numbers, rows, by_row=by_row)
+        columns = [*inputs.T, targets]
         for file in files:
             before = end
             for batch in read_batches(file, names):
                 check_finite(file, names, batch)
                 begin, end = before + batch.first, before + batch.first + batch.columns[0].size
-                for k, values in enumerate(batch.columns):
-                    columns[begin:end, k] = values[: max(rows - begin, 0)]
+                for column, values in zip(columns, batch.columns, strict=True):
+                    column[begin:end] = values[: max(rows - begin, 0)]
                 advance(end)
         if end != rows:
             raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {end:,}")
-        columns.flush()
+        numbers.flush()

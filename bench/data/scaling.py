@@ -114,4 +114,4 @@ def _scaled(x: Floats, y: Floats, scaling: Scaling, mapped_in: Path | None) -> t
     if mapped_in is None:
         return (x - scaling.x_mean) / scaling.x_scale, (y - scaling.y_mean) / scaling.y_scale
     pieces = (_scaled(x[rows], y[rows], scaling, None) for rows in row_slices(y.size))
-    return write_samples(pieces, y.size, x.shape[1], mapped_in)
+    return write_samples(pieces, y.size, x, mapped_in)

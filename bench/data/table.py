@@ -55,7 +55,8 @@ class Dataset:
     Attributes
     ----------
     x : array, shape (n, inputs)
-        Inputs, float64; memory maps have one column after the other, all others one row after the other.
+        Inputs, float64; memory maps have one column after the other, unless they are for models with vectors, and all
+        others one row after the other.
     y : array, shape (n,)
         Targets, float64.
     x_names, y_name
@@ -87,8 +88,8 @@ class Dataset:
 
     @property
     def samples(self) -> Samples:
-        """The samples that are not held out: the inputs, one array for each, and y."""
-        return tuple(map(np.ascontiguousarray, self.x.T)), self.y
+        """The samples that are not held out: the inputs, one array for each, which may be views of rows, and y."""
+        return tuple(self.x.T), self.y
 
 
 def builtin(name: str) -> Dataset:

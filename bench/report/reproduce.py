@@ -6,15 +6,16 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from bench.data.memory_maps import is_mapped
 from bench.report.run_data import RunData
 from bench.report.start_text import DRAWN, start_texts
 from bench.study.load import to_table
 from bench.study.run_settings import shared_settings
-from bench.study.schema import DataTable, RunTable
+from bench.study.schema import RunTable, Study
 from kernels import Model
 from kernels.losses import make_loss
 from kernels.losses.classes import takes_classes
-from kernels.model.models import ACTIVATIONS, mlp
+from kernels.model.models import ACTIVATIONS, has_vectors, mlp
 
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
@@ -59,7 +60,7 @@ def _python_parts(run_data: RunData) -> list[str]:
     imports: list[str] = []
     data = PLACEHOLDER_DATA
     if run_data.study:
-        imports, data = _data_lines(run_data.study.data, run_data.study.run.loss)
+        imports, data = _data_lines(run_data.study)
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
     head = [
         *_rule_comments(run_data),
@@ -92,13 +93,15 @@ def _rule_comments(run_data: RunData) -> list[str]:
     return [f"# Register the {name} first: {place}" for name, place, _ in run_data.rules if not given[name]["plugin"]]
 
 
-def _data_lines(table: DataTable, loss: str) -> tuple[list[str], str]:
+def _data_lines(study: Study) -> tuple[list[str], str]:
     """Return the imports and the line that loads the data of a study."""
+    table, loss = study.data, study.run.loss
     if table.builtin is not None:
         imports, data = ["from bench.data import builtin"], f"builtin({table.builtin!r})"
     else:
         read = ", drop_missing=True" if table.drop_missing else ""
         read += f", cache_dir={table.cache_dir!r}" if table.cache_dir else ""
+        read += ", by_row=True" if has_vectors(study.model.expression) and is_mapped(str(table.path)) else ""
         imports = ["from bench.data import load_table"]
         labels = f", loss={loss!r}" if takes_classes(make_loss(loss)) else ""
         known = f"{labels}, like=rows" if labels else ""

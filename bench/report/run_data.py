@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.advice import sizes_differ
+from bench.data.fit_table import thin_rows
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.fingerprint import fingerprint
@@ -439,9 +440,10 @@ class RunData:
         return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)"
 
     def data_in_table_units(self) -> tuple[Floats, Floats]:
-        """Return the data before standardization: x, shape (n, inputs), and y, shape (n,)."""
+        """Return the data before standardization: x, shape (n, inputs), and y, shape (n,); of a map some rows."""
         assert self.data  # noqa: S101 (checked by the caller)
-        x, y = self.data.x, self.data.y
+        rows = thin_rows(self.data)
+        x, y = rows.x, rows.y
         if self.scaling is None:
             return x, y
         return self.scaling.x_mean + self.scaling.x_scale * x, self.scaling.y_mean + self.scaling.y_scale * y

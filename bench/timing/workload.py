@@ -45,6 +45,8 @@ def study_problems(
     size = check_batch_size(batch_size, y.size)
     settings = (size, shuffle, 0, optimizer, study.run.loss)
     problem = Problem(model, columns, y, start[np.newaxis], rates, *settings)
+    if model.vectors:  # peers copy the inputs, which may be mapped
+        problem = problem.part(samples=max(size, UPDATES))
     if _diverges(problem):
         raise ValueError(
             f"{study.name}: the run from the first start at the smallest rate, {lr:g}, with {optimizer} and batches of "

@@ -124,25 +124,20 @@ def allocate_data(
 def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64") -> Floats:
     """Return the inputs as one array, of one row after another; without a copy of columns of such an array."""
     base, count = columns[0].base, len(columns)
-    if (
-        base is not None
-        and base.flags.c_contiguous
-        and base.size == count * columns[0].size
-        and all(
-            column.base is base and column.strides == (base.itemsize * count,) and _begins_at(column, base) == place
-            for place, column in enumerate(columns)
-        )
-    ):
-        return base.reshape(-1)
+    if base is not None and base.flags.c_contiguous and base.dtype == columns[0].dtype:
+        width, size = base.itemsize, count * columns[0].size
+        first = (columns[0].ctypes.data - base.ctypes.data) // width
+        if first + size <= base.size and all(
+            column.base is base
+            and column.strides == (width * count,)
+            and column.ctypes.data - base.ctypes.data == width * place
+            for place, column in enumerate(columns, first)
+        ):
+            return base.reshape(-1)[first : first + size]
     rows = np.empty((columns[0].size, count), dtype)
     for place, column in enumerate(columns):
         rows[:, place] = column
     return rows.reshape(-1)
-
-
-def _begins_at(column: Floats, base: Floats) -> int:
-    """Return the place of the first value of a view in an array."""
-    return (column.ctypes.data - base.ctypes.data) // base.itemsize
 
 
 def to_dtype(name: str, values: Floats, dtype: str) -> Floats:

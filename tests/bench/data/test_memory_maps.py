@@ -229,6 +229,49 @@ def test_held_out_standardized_and_swept_it_is_the_table_in_memory(rows, write, 
     assert frames[0].equals(frames[1])
 
 
+WIDE = [f"c{number}" for number in range(20)]
+
+
+def write_wide(path, rows):
+    x = np.random.default_rng(0).standard_normal((rows, 20))
+    y = x.sum(axis=1)
+    table = pa.table(dict(zip(WIDE, x.T, strict=True)) | {"y": y})
+    write = pa.parquet.write_table if path.suffix == ".parquet" else pa.feather.write_feather
+    write(table, path, compression="none" if path.suffix == ".parquet" else "uncompressed")
+    return x, y
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_for_models_with_vectors_inputs_of_a_row_lie_side_by_side(tmp_path, monkeypatch, form):
+    monkeypatch.setattr("bench.data.column_file.ROWS", 100)
+    path = tmp_path / f"rows.{form}"
+    x, y = write_wide(path, 1000)
+    by_column, table = open_table(path, WIDE, "y"), open_table(path, WIDE, "y", by_row=True)
+    assert (by_column.x.flags.f_contiguous, table.x.flags.c_contiguous) == (True, True)
+    for found in (by_column, table, open_table(path, WIDE, "y", by_row=True)):
+        np.testing.assert_array_equal(found.x, x)
+        np.testing.assert_array_equal(found.y, y)
+    (found, scaling), (expected, same) = (standardize(hold_out_share(data, 0.2)) for data in (table, by_column))
+    assert (found.x.flags.c_contiguous, found.validation[0].flags.c_contiguous) == (True, True)
+    np.testing.assert_array_equal(found.x, expected.x)
+    np.testing.assert_array_equal(scaling.x_scale, same.x_scale)
+
+
+def test_rows_for_models_with_vectors_take_little_memory_too(tmp_path):
+    path = tmp_path / "rows.parquet"
+    x, _ = write_wide(path, 200_000)
+    table = open_table(path, WIDE, "y", by_row=True)
+    settings = {"epochs": 1, "batch_size": 32, "lr": 0.01}
+    for shuffle in (False, "blocks"):
+        fit("w @ x + b", table.x[:1000], table.y[:1000], shuffle=shuffle, **settings)
+        tracemalloc.start()
+        found = fit("w @ x + b", table.x, table.y, shuffle=shuffle, **settings)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 0.2 * x.nbytes
+        assert found.loss[-1] < 1e-3
+
+
 def test_a_constant_column_cannot_be_standardized(tmp_path):
     path = tmp_path / "rows.parquet"
     pa.parquet.write_table(pa.table({"u": np.arange(300.0), "v": np.full(300, 0.1), "w": np.arange(300.0)}), path)
