@@ -3,18 +3,24 @@
 The counts are bounds from below. Only operations on numbers that differ from run to run and from sample to sample
 count: the others are scalars beside the vectors, or computed once for all samples. Equal subexpressions count once.
 Signs, absolute values, comparisons, minima and multiplications by 1 or 2 count nothing, and a division by a constant
-counts as a multiplication, because a compiler may make another instruction of them or none.
+counts as a multiplication, because a compiler may make another instruction of them or none. Functions such as exp are
+refused, because their operations are not counted; in models with vectors, whose products take the time, they count
+nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from bench.timing.peers.arrays import run_layers, split_params
 from bench.timing.problem import Problem, UnavailableError
 from kernels.losses import make_loss
+from kernels.losses.loss import Loss
+from kernels.model.network import Network
 from kernels.model.program import EXACT, numpy_function
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import add_weight_decay
@@ -22,6 +28,8 @@ from kernels.optimizers.optimizer import add_weight_decay
 KIND_OF = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
 """The kinds of operations that are counted, by the functions that they are."""
 ORDERED = {"divide", "where", "less", "less_equal", "power"}
+# Of more weights, counting them takes seconds.
+MOST_PARAMS = 20_000
 
 
 class Node(NamedTuple):
@@ -59,7 +67,8 @@ class Symbol(NDArrayOperatorsMixin):
 class Tape:
     """The nodes of an update, each behind those that it is made of."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, all_functions: bool = False) -> None:
+        self.all_functions = all_functions
         self.nodes: list[Node] = []
         self._known: dict[tuple[str, ...], int] = {}
 
@@ -72,7 +81,10 @@ class Tape:
         return [self.symbol(by_run=by_run, by_sample=by_sample) for _ in range(count)]
 
     def apply(self, function: str, operands: Sequence[Any]) -> Any:
-        """Return an elementwise function of symbols and numbers; functions such as exp raise an UnavailableError."""
+        """Return an elementwise function of symbols and numbers.
+
+        Functions such as exp raise an UnavailableError, or with `all_functions` count nothing.
+        """
         symbols = [one for one in operands if isinstance(one, Symbol)]
         numbers = [abs(one) for one in operands if not isinstance(one, Symbol)]
         if not symbols:
@@ -88,7 +100,7 @@ class Tape:
             by_run, by_sample = (any(getattr(self.nodes[node], name) for node in made_of) for name in Node._fields[2:])
             kind = ""
             if by_run and by_sample:
-                if function not in EXACT:
+                if function not in EXACT and not self.all_functions:
                     raise UnavailableError(f"the operations of {function} are not counted")
                 kind = "" if (function, numbers) == ("multiply", [2]) else KIND_OF.get(function, "")
                 if function == "divide" and not isinstance(operands[1], Symbol):
@@ -154,15 +166,15 @@ def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[Section
     update = tape.count(outputs, fma=fma)
     sections = [Section(update, updates)]
     if size > 1:
-        tape = Tape()
+        tape = _start_tape(problem)
         terms = _terms(problem, tape.symbols(params, by_run=True))
         totals = [tape.symbol(by_run=True, by_sample=True) + term for term in terms]
         alone, added = tape.count(terms, fma=fma), tape.count(totals, fma=fma)
         sections = [Section(update + alone, updates), Section(added, updates * (size - 1))]
     if losses:
-        loss, tape = make_loss(problem.loss), Tape()
-        given, _ = _evaluate(problem, tape.symbols(params, by_run=True))
-        total = tape.symbol(by_run=True, by_sample=True) + loss.recorded(given)
+        tape = _start_tape(problem)
+        recorded = _evaluate(problem, tape.symbols(params, by_run=True)).recorded()
+        total = tape.symbol(by_run=True, by_sample=True) + recorded
         sections.append(Section(tape.count([total], fma=fma), (problem.epochs + 1) * problem.y.size))
     return sections
 
@@ -178,7 +190,7 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
 
     The two lists are the parameters, and then the slots of the optimizer for each, before the update and after it.
     """
-    optimizer, params, tape = make_optimizer(problem.optimizer), len(problem.model.params), Tape()
+    optimizer, params, tape = make_optimizer(problem.optimizer), len(problem.model.params), _start_tape(problem)
     theta = tape.symbols(params, by_run=True, by_sample=True)
     slots = [tuple(tape.symbols(optimizer.slots, by_run=True, by_sample=True)) for _ in theta]
     known = tuple(tape.symbols(len(optimizer.clock_start), by_sample=True))
@@ -187,9 +199,8 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
     if optimizer.gradient_at:
         point = [optimizer.gradient_at(*own, options) for own in zip(theta, slots, strict=True)]
     if problem.batch_size == 1 and optimizer.per_sample:
-        given, derivatives = _evaluate(problem, point)
-        slope = make_loss(problem.loss).derivative(*given)
-        moved = [optimizer.per_sample(one, slope, by, lr) for one, by in zip(theta, derivatives, strict=True)]
+        factors = _evaluate(problem, point).factors
+        moved = [optimizer.per_sample(one, *pair, lr) for one, pair in zip(theta, factors, strict=True)]
         return tape, theta, moved
     if problem.batch_size == 1:
         gradient = _terms(problem, point)
@@ -201,34 +212,98 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
     if optimizer.needs_norm:
         known = (*known, sum((one * one for one in gradient[1:]), start=gradient[0] * gradient[0]))
     if optimizer.weight_decay:
-        decay = optimizer.weight_decay
-        gradient = [add_weight_decay(*own, decay) for own in zip(point, gradient, strict=True)]
+        decay, network = optimizer.weight_decay, problem.model.network
+        weights = np.ones(params, np.bool_) if network is None else network.weights
+        gradient = [
+            add_weight_decay(one, by, decay) if is_weight else by
+            for one, by, is_weight in zip(point, gradient, weights, strict=True)
+        ]
     updated = [optimizer.rule(*own, lr, known, options) for own in zip(theta, slots, gradient, strict=True)]
     after, kept = zip(*updated, strict=True)
     return tape, [*theta, *chain.from_iterable(slots)], [*after, *chain.from_iterable(kept)]
 
 
+def _start_tape(problem: Problem) -> Tape:
+    if len(problem.model.params) > MOST_PARAMS:
+        raise UnavailableError(f"the operations of more than {MOST_PARAMS:,} parameters are not counted")
+    return Tape(all_functions=problem.model.network is not None)
+
+
+class Evaluated(NamedTuple):
+    """A sample: functions for its loss and for the recorded one, and of each parameter the factors of the gradient."""
+
+    value: Callable[[], Any]
+    recorded: Callable[[], Any]
+    factors: list[tuple[Any, Any]]
+
+
 def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
     """Return the terms of the sums over a batch: the gradient of a sample, and its loss where the rule needs it."""
-    loss = make_loss(problem.loss)
-    given, derivatives = _evaluate(problem, theta)
-    slope = loss.derivative(*given)
-    terms = [slope * derivative for derivative in derivatives]
-    return [*terms, loss.value(*given)] if make_optimizer(problem.optimizer).needs_loss else terms
+    found = _evaluate(problem, theta)
+    terms = [one * other for one, other in found.factors]
+    return [*terms, found.value()] if make_optimizer(problem.optimizer).needs_loss else terms
 
 
-def _evaluate(problem: Problem, theta: Sequence[Any]) -> tuple[tuple[Any, ...], list[Any]]:
-    """Return the arguments of the loss and the derivatives of the model, for one sample."""
-    if problem.model.vectors:
-        raise UnavailableError("the operations of models with vectors are not counted")
-    loss, tape = make_loss(problem.loss), theta[0].tape
+def _evaluate(problem: Problem, theta: Sequence[Any]) -> Evaluated:
+    """Return the loss and the gradient of one sample."""
+    if problem.model.network is not None:
+        return _evaluate_layers(problem, problem.model.network, theta)
+    loss, tape, program = make_loss(problem.loss), theta[0].tape, problem.model.formula
     if loss.by_class:
         raise UnavailableError(f"the operations of {loss.name} are not counted")
-    program = problem.model.formula
     x, y = tape.symbols(program.inputs, by_sample=True), tape.symbol(by_sample=True)
     values = [*theta, *x, y if loss.of_residual else 0.0, *program.constants]
     for function, operands in program.instructions:
         values.append(tape.apply(function, [values[operand] for operand in operands]))
-    residual, options = values[program.residual], tuple(loss.options.values())
-    given = (residual, options) if loss.of_residual else (residual, y, options)
-    return given, [values[derivative] for derivative in program.derivatives]
+    given = _arguments(loss, values[program.residual], y)
+    slope = loss.derivative(*given)
+    factors = [(slope, values[derivative]) for derivative in program.derivatives]
+    return Evaluated(lambda: loss.value(*given), lambda: loss.recorded(given), factors)
+
+
+def _arguments(loss: Loss, found: Any, y: Any) -> tuple[Any, ...]:
+    options = tuple(loss.options.values())
+    return (found, options) if loss.of_residual else (found, y, options)
+
+
+class _Functions:
+    """Functions of arrays of symbols, by NumPy's names."""
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+
+    def __getattr__(self, name: str) -> Any:
+        return np.vectorize(lambda *operands: self.tape.apply(name, operands), otypes=[object])
+
+
+def _evaluate_layers(problem: Problem, network: Network, theta: Sequence[Any]) -> Evaluated:
+    """Return the loss and the gradient of one sample of a model with vectors, from arrays of symbols."""
+    loss, tape = make_loss(problem.loss), theta[0].tape
+    x, y = np.array(tape.symbols(network.inputs, by_sample=True))[:, np.newaxis], tape.symbol(by_sample=True)
+    parts, target = split_params(network, np.array([theta])), np.array([y]) if loss.of_residual else 0.0
+    found, go_back = run_layers(network, _Functions(tape), parts, x, target)
+    scores = found.ravel().tolist()
+    if loss.by_class:
+        top = tape.symbol(by_run=True, by_sample=True)
+        powers = [tape.apply("exp", [score - top]) for score in scores]
+        total = sum(powers[1:], start=powers[0])
+        inverse = tape.apply("reciprocal", [total])
+        slopes = [power * inverse for power in powers]
+    else:
+        given = _arguments(loss, scores[0], y)
+        slopes = [loss.derivative(*given)]
+
+    def value() -> Any:
+        return tape.apply("log", [total]) - scores[0] if loss.by_class else loss.value(*given)
+
+    def recorded() -> Any:
+        return value() if loss.by_class else loss.recorded(given)
+
+    factors: list[Any] = [None] * network.params
+    places = split_params(network, np.arange(network.params)[np.newaxis])
+    for place, (slope, source) in zip(places, go_back(np.array(slopes).reshape(found.shape)), strict=True):
+        inputs = np.ones(1) if source is None else source.ravel()
+        for own, by in zip(place[0], slope.ravel(), strict=True):
+            for parameter, given_to in zip(own, inputs, strict=True):
+                factors[parameter] = given_to, by
+    return Evaluated(value, recorded, factors)

@@ -68,8 +68,6 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
     kind = KERNELS[kernel]
     if numba.config.DISABLE_JIT:
         raise UnavailableError("numba's JIT is off")
-    if problem.model.network is not None:
-        raise UnavailableError("the operations of models with vectors are not counted")
     if problem.dtype != "float64":
         raise UnavailableError(f"operations on {problem.dtype} are not measured")
     if kind.width > 1:
@@ -80,6 +78,8 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
             raise UnavailableError("divisions and square roots are shared between the divider and other units")
         loops = [independent(counts, turns * problem.runs // width, registers) for counts, turns in sections]
         return compile_loops(loops, width, registers, fma=kind.fma)
+    if problem.model.network is not None:
+        raise UnavailableError("neither the latencies nor the units alone limit one run of a model with vectors")
     if problem.batch_size > 1:
         raise UnavailableError("in batches neither the latencies nor the units alone limit one run")
     return compile_loops([dependent(longest_chain(problem, fma=kind.fma), problem.updates)], 1, 1, fma=kind.fma)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bench.timing.operations import Tape, count_sections, longest_chain
-from bench.timing.problem import UnavailableError, classic, exponential, many
+from bench.timing.problem import UnavailableError, classic, exponential, many, wide
+from kernels import Model, models
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS
 
@@ -41,6 +42,42 @@ def test_batches():
         ({"multiply": gradient["multiply"] + 6, "add": gradient["add"] + 3}, 5000),
         (gradient | {"add": 3 + 3}, 5000 * 15),
     ]
+
+
+def test_a_product_of_nine_inputs():
+    """w @ x is 9 multiplications and 8 additions, lr*s one more, and the step of each weight two."""
+    line = wide(9, runs=1, epochs=1, n=100)
+    update, loss = counted(line, losses=True)
+    assert update == ({"multiply": 9 + 1 + 9, "add": 8 + 2 + 10}, 100)
+    assert loss == ({"multiply": 9 + 1, "add": 8 + 2 + 1}, 200)
+    assert counted(line, fma=True) == [({"fma": 8 + 9, "multiply": 1 + 1, "add": 2 + 1}, 100)]
+    first, others = counted(replace(line, batch_size=10))
+    assert others == ({"multiply": 9 + 9, "add": 8 + 2 + 10}, 10 * 9)
+    assert first == ({"multiply": 9 + 9 + 2 * 10, "add": 8 + 2 + 10}, 10)
+
+
+def test_scores_of_classes_are_products_and_a_few_operations_each():
+    """Three scores: each less the highest, their powers added, each divided; exp itself counts nothing."""
+    model = Model("W @ x + b", [f"x{number}" for number in range(9)], classes=3)
+    few = replace(wide(9, runs=1, epochs=1, n=100), model=model, inits=np.zeros((1, 30)), loss="softmax")
+    (update,) = counted(few)
+    assert update == ({"multiply": 3 * (9 + 1 + 1 + 9), "add": 3 * (9 + 1 + 10) + 2}, 100)
+
+
+def test_a_hidden_layer_passes_slopes_back():
+    """Of two units: s*v_k by both ways of each, and 1 - t*t and the slope times it for tanh."""
+    model = models.mlp(2, inputs=[f"x{number}" for number in range(9)])
+    hidden = replace(wide(9, runs=1, epochs=1, n=100), model=model, inits=np.zeros((1, 23)))
+    forward = {"multiply": 2 * 9 + 2, "add": 2 * 9 + 1 + 2}
+    back = {"multiply": 2 + 2 + 2, "add": 2}
+    update = {"multiply": 1 + 2 + 2 + 2 * 9, "add": 1 + 2 + 2 + 2 * 9}
+    total = {kind: forward[kind] + back[kind] + update[kind] for kind in forward}
+    assert counted(hidden) == [(total, 100)]
+
+
+def test_very_many_weights_are_not_counted():
+    with pytest.raises(UnavailableError, match=r"^the operations of more than 20,000 parameters are not counted$"):
+        counted(wide(20_000, runs=1, n=10))
 
 
 def test_adam_has_a_square_root_and_a_division_for_each_parameter():

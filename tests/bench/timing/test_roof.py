@@ -6,7 +6,7 @@ import numba
 import pytest
 
 from bench.timing.operations import count_sections
-from bench.timing.problem import UnavailableError, classic, exponential, many
+from bench.timing.problem import UnavailableError, classic, exponential, many, wide
 from bench.timing.roof import BODY, dependent, independent, make_roof, vector_registers
 
 RUNS = many(runs=64, epochs=2).part(samples=100)
@@ -56,6 +56,15 @@ def test_a_roof_does_the_arithmetic_of_the_whole_problem(kernel):
 
 
 @jit
+def test_lanes_of_models_with_vectors_have_a_roof():
+    products = wide(64, runs=64, n=200)
+    (turns,) = make_roof("lanes-fma", products).args[-1:]
+    width, _ = vector_registers()
+    assert turns[0] * 132 == pytest.approx(64 // width * 400 * 132, rel=0.2)
+    make_roof("lanes", replace(products, batch_size=8))()
+
+
+@jit
 def test_losses_from_a_factor_are_not_among_the_arithmetic():
     """Those of the kernels that fuse come from the QR factor of the samples; those of the others from the samples."""
     many_losses = many(runs=8, epochs=40)
@@ -67,6 +76,7 @@ def test_losses_from_a_factor_are_not_among_the_arithmetic():
     [
         ("lanes", many(exponential, runs=8), "the operations of exp are not counted"),
         ("lanes", replace(RUNS, dtype="float32"), "operations on float32 are not measured"),
+        ("fused", wide(9), "neither the latencies nor the units alone limit one run of a model with vectors"),
         ("fused", classic(1, 16), "in batches neither the latencies nor the units alone limit one run"),
     ],
 )
