@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -26,7 +27,7 @@ from bench.data.batches import (
     table_files,
 )
 from bench.data.column_file import check_room, split_numbers
-from bench.data.table import Dataset, check_number_columns, read_table
+from bench.data.table import Dataset, check_number_columns, encode_target, read_table
 from bench.data.table_errors import TABLES, check_names, explain_failures
 from bench.system.atomic import replace_atomically
 from kernels.base.checks import describe
@@ -150,7 +151,8 @@ def load_table(
 ) -> Dataset:
     """Read the columns `x` and `y` of a .csv, .tsv or .parquet file.
 
-    Arrow files, folders, and files of more than 1 GB are mapped by `open_table`: they may be larger than memory.
+    Arrow files, folders, and files of more than 1 GB are mapped by `open_table`: they may be larger than memory. Of
+    these, a target that holds labels is held in memory.
 
     Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
     commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
@@ -191,7 +193,9 @@ def load_table(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
             "values, in place of --drop-missing (drop_missing=True)"
         )
-    return open_table(path, x, y, **mapping)
+    table = open_table(path, x, y, **mapping)
+    targets, classes = encode_target(f"{path}: column {y!r}", table.y, None, make_loss(loss), like)
+    return replace(table, y=targets, classes=classes)
 
 
 def _map_arrow(path: Path, names: Sequence[str]) -> Floats | None:

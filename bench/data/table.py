@@ -139,7 +139,7 @@ def read_table(
         raise ValueError(f"{path} has no complete row: in each of {dropped} a value is missing or infinite")
     if dropped:
         values = values[complete]
-    targets, classes = _encode_target(f"{path}: column {names[-1]!r}", values[:, -1].copy(), labels, loss, like)
+    targets, classes = encode_target(f"{path}: column {names[-1]!r}", values[:, -1].copy(), labels, loss, like)
     inputs = np.ascontiguousarray(values[:, :-1])
     return Dataset(inputs, targets, names[:-1], names[-1], source=str(path), dropped=dropped, classes=classes)
 
@@ -156,7 +156,7 @@ def read_labels(path: Path, y: str) -> list[Any]:
     return codes.tolist() if labels is None else [labels[int(code)] for code in codes]
 
 
-def _encode_target(
+def encode_target(
     what: str, y: Floats, labels: list[Any] | None, loss: Loss, like: Dataset | None
 ) -> tuple[Floats, Classes | None]:
     """Return a target column as classes, and their labels, where it holds labels; else as it is."""

@@ -74,6 +74,7 @@ def _python_parts(run_data: RunData) -> list[str]:
         f"model = Model({model.expression!r}, {model.arguments})",
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
     ]
+    end = ")\n"
     tail = [f"    {name}={value!r},\n" for name, value in common_settings(run_data).items()]
     if run_data.study:
         table = run_data.study.data
@@ -84,7 +85,9 @@ def _python_parts(run_data: RunData) -> list[str]:
         if run_data.result.run.identity["validation"] != "none" and "validation" not in shares:
             tail.append("    validation=...,  # your held-out data\n")
         tail += [f"    {name}={share!r},\n" for name, share in shares.items()]
-    return ["\n".join(head), "".join([*tail, ")\n"])]
+    if run_data.data and run_data.data.classes:
+        end += "labels = data.classes.decode(result.predict_class(data.x))\n"
+    return ["\n".join(head), "".join([*tail, end])]
 
 
 def _rule_comments(run_data: RunData) -> list[str]:

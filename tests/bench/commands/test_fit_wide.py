@@ -156,3 +156,26 @@ def test_a_table_that_is_mapped_is_fitted_as_one_in_memory(sgdbench, wine):
     numbers = [json.loads(sgdbench(*command, *more)[1]) for more in ([], ["--stream"])]
     assert numbers[0]["params"] == numbers[1]["params"]
     assert numbers[0]["validation_loss"] == numbers[1]["validation_loss"]
+
+
+def test_labels_of_a_mapped_table_may_be_any_numbers(sgdbench, tmp_path):
+    x, kind = load_wine(return_X_y=True)
+    frame = pd.DataFrame(x, columns=[f"c{k}" for k in range(13)]).assign(kind=10 * kind + 10)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    command = [
+        "fit",
+        "t.csv",
+        "--y",
+        "kind",
+        "--loss",
+        "softmax",
+        "--standardize",
+        "--validation",
+        "0.2",
+        "--json",
+        *FEW,
+    ]
+    numbers, mapped = (json.loads(sgdbench(*command, *more)[1]) for more in ([], ["--stream"]))
+    assert mapped["classes"] == numbers["classes"] == [10, 20, 30]
+    assert mapped["metrics"] == numbers["metrics"]
+    assert mapped["loss"] == pytest.approx(numbers["loss"], rel=1e-9)

@@ -257,6 +257,21 @@ def test_for_models_with_vectors_inputs_of_a_row_lie_side_by_side(tmp_path, monk
     np.testing.assert_array_equal(scaling.x_scale, same.x_scale)
 
 
+@pytest.mark.parametrize(("loss", "labels"), [("softmax", [10, 20, 30]), ("logistic", [1, 2]), ("softmax", [0, 1, 2])])
+def test_labels_are_those_of_the_table_in_memory(tmp_path, loss, labels):
+    y = np.resize(labels, 300)
+    for name, part in (("rows", slice(None)), ("others", slice(2, None, 3))):
+        pa.parquet.write_table(pa.table({"x": np.arange(300.0)[part], "y": y[part]}), tmp_path / f"{name}.parquet")
+    found, expected = (
+        load_table(tmp_path / "rows.parquet", "x", "y", loss=loss, mapped=map_) for map_ in (True, False)
+    )
+    assert found.classes == expected.classes
+    assert (found.classes is None) == (labels[0] == 0)
+    np.testing.assert_array_equal(found.y, expected.y)
+    other = load_table(tmp_path / "others.parquet", "x", "y", loss=loss, like=found, mapped=True)
+    np.testing.assert_array_equal(other.y, expected.y[2::3])
+
+
 def test_rows_for_models_with_vectors_take_little_memory_too(tmp_path):
     path = tmp_path / "rows.parquet"
     x, _ = write_wide(path, 200_000)

@@ -129,6 +129,9 @@ def check_python(code, run_data):
     assert (result.validation is None) == ("validation_loss" not in own)
     if result.validation is not None:
         assert result.kept.validation_loss == own["validation_loss"].iloc[same[0]]
+    if classes := run_data.data.classes:
+        numbers = np.array([classes.labels.index(label) for label in made["labels"]])
+        assert (numbers == result.y).mean() == pytest.approx(result.metrics["accuracy"])
     # What is kept is what is handed out: predictions have that loss.
     assert result.loss_at(result.params) == pytest.approx(
         result.kept.loss, rel=1e-5 if result.dtype == "float32" else 1e-12
