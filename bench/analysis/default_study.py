@@ -19,9 +19,9 @@ from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
 from kernels.losses import make_loss
-from kernels.losses.classes import Classes, model_for_classes
+from kernels.losses.classes import Classes, model_for_classes, reads_rows
 from kernels.losses.loss import Loss
-from kernels.model.models import has_vectors, make_model_for_columns
+from kernels.model.models import make_model_for_columns
 from kernels.train.yardstick import Yardstick, find_yardstick
 
 RATES = 9
@@ -80,7 +80,7 @@ def default_study(
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)
     columns, names, expression, left_out = choose_inputs(path, x, y, model, criterion)
-    mapping["by_row"] = has_vectors(expression)
+    mapping["by_row"] = reads_rows(expression, columns, names, criterion)
     table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, **mapping)
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names)

@@ -34,9 +34,9 @@ from bench.data.units import curve_in_table_units, original_loss
 from bench.tables.formatting import duration, text
 from kernels import FitResult, Model
 from kernels.losses import make_loss
-from kernels.losses.classes import model_for_classes
+from kernels.losses.classes import model_for_classes, reads_rows
 from kernels.losses.loss import Loss
-from kernels.model.models import has_vectors, make_model_for_columns
+from kernels.model.models import make_model_for_columns
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
@@ -170,7 +170,7 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
     else:
         inputs = choose_inputs(path, x, y, model, loss)
         how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
-        how["by_row"] = has_vectors(inputs.expression)
+        how["by_row"] = reads_rows(inputs.expression, inputs.columns, inputs.names, loss)
         table = load_table(path, inputs.columns, y, drop_missing=drop_missing, loss=loss, **how)
     return hold_out_share(table, asked.validation, test=asked.test), inputs
 

@@ -103,7 +103,7 @@ class Problem:
             batch_size=size,
             validation=self.held_out,
             dtype=job.dtype,
-            by_row=self.model.network is not None,
+            by_row=self.model.by_row,
         )
         if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
             data = data._replace(factors=self._factors)
@@ -124,7 +124,7 @@ class Problem:
     @cached_property
     def _factors(self) -> Floats:
         """The QR factors of the samples and of those held out, which jobs share."""
-        return make_factors(self.model.formula, allocate_data(self.columns, self.y, validation=self.held_out))
+        return make_factors(self.model.program, allocate_data(self.columns, self.y, validation=self.held_out))
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
         """Return the plan with an id in front of each row."""

@@ -14,8 +14,8 @@ from bench.study.run_settings import shared_settings
 from bench.study.schema import RunTable, Study
 from kernels import Model
 from kernels.losses import make_loss
-from kernels.losses.classes import takes_classes
-from kernels.model.models import ACTIVATIONS, has_vectors, mlp
+from kernels.losses.classes import reads_rows, takes_classes
+from kernels.model.models import ACTIVATIONS, mlp
 
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
@@ -104,7 +104,8 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
     else:
         read = ", drop_missing=True" if table.drop_missing else ""
         read += f", cache_dir={table.cache_dir!r}" if table.cache_dir else ""
-        read += ", by_row=True" if has_vectors(study.model.expression) and is_mapped(str(table.path)) else ""
+        form = study.model.expression, table.x or (), study.model.inputs, make_loss(loss)
+        read += ", by_row=True" if is_mapped(str(table.path)) and reads_rows(*form) else ""
         imports = ["from bench.data import load_table"]
         labels = f", loss={loss!r}" if takes_classes(make_loss(loss)) else ""
         known = f"{labels}, like=rows" if labels else ""

@@ -89,7 +89,7 @@ def train_again(
         batch_size=size,
         validation=samples.validation,
         dtype=first.get("dtype", "float64"),
-        by_row=model.network is not None,
+        by_row=model.by_row,
     )
     epochs = max(1, -(-int(marks[-1]) // samples_per_epoch(data.y.size, size, shared.drop_last)))
     rates = rows["lr"].to_numpy() * schedule_factors(rows["schedule"], shared.epochs)[:epochs]

@@ -358,12 +358,14 @@ class Study(Table):
         from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
         from bench.data.memory_maps import load_table  # noqa: PLC0415
         from bench.data.table import builtin  # noqa: PLC0415
-        from kernels.model.models import has_vectors  # noqa: PLC0415
+        from kernels.losses import make_loss  # noqa: PLC0415
+        from kernels.losses.classes import reads_rows  # noqa: PLC0415
 
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
             load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing, loss=self.run.loss)
-            load = partial(load, by_row=has_vectors(self.model.expression), cache_dir=table.cache_dir, **mapping)
+            by_row = reads_rows(self.model.expression, table.x, self.model.inputs, make_loss(self.run.loss))
+            load = partial(load, by_row=by_row, cache_dir=table.cache_dir, **mapping)
             data = load(table.path)
             paths = (table.validation_path, table.test_path)
             validation, test = (None if path is None else load(path, like=data) for path in paths)

@@ -226,7 +226,7 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
 def _start_tape(problem: Problem) -> Tape:
     if len(problem.model.params) > MOST_PARAMS:
         raise UnavailableError(f"the operations of more than {MOST_PARAMS:,} parameters are not counted")
-    return Tape(all_functions=problem.model.network is not None)
+    return Tape(all_functions=problem.model.by_row)
 
 
 class Evaluated(NamedTuple):
@@ -246,9 +246,9 @@ def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
 
 def _evaluate(problem: Problem, theta: Sequence[Any]) -> Evaluated:
     """Return the loss and the gradient of one sample."""
-    if problem.model.network is not None:
-        return _evaluate_layers(problem, problem.model.network, theta)
-    loss, tape, program = make_loss(problem.loss), theta[0].tape, problem.model.formula
+    loss, tape, program = make_loss(problem.loss), theta[0].tape, problem.model.program
+    if isinstance(program, Network):
+        return _evaluate_layers(problem, program, theta)
     if loss.by_class:
         raise UnavailableError(f"the operations of {loss.name} are not counted")
     x, y = tape.symbols(program.inputs, by_sample=True), tape.symbol(by_sample=True)
@@ -258,6 +258,8 @@ def _evaluate(problem: Problem, theta: Sequence[Any]) -> Evaluated:
     given = _arguments(loss, values[program.residual], y)
     slope = loss.derivative(*given)
     factors = [(slope, values[derivative]) for derivative in program.derivatives]
+    if program.weights:
+        factors = [(derivative, slope) for _, derivative in factors]
     return Evaluated(lambda: loss.value(*given), lambda: loss.recorded(given), factors)
 
 

@@ -78,7 +78,7 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
             raise UnavailableError("divisions and square roots are shared between the divider and other units")
         loops = [independent(counts, turns * problem.runs // width, registers) for counts, turns in sections]
         return compile_loops(loops, width, registers, fma=kind.fma)
-    if problem.model.network is not None:
+    if problem.model.by_row:
         raise UnavailableError("neither the latencies nor the units alone limit one run of a model with vectors")
     if problem.batch_size > 1:
         raise UnavailableError("in batches neither the latencies nor the units alone limit one run")

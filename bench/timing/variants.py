@@ -189,7 +189,7 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
         shuffle=problem.shuffle,
         batch_size=problem.batch_size,
         dtype=problem.dtype,
-        by_row=problem.model.network is not None,
+        by_row=problem.model.by_row,
     )
     options = option_values(loss, optimizer)
     plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)

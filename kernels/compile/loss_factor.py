@@ -19,6 +19,7 @@ from kernels.data.pieces import cut
 from kernels.losses.loss import Loss
 from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
+from kernels.model.network import Network
 from kernels.model.program import Program
 
 
@@ -26,10 +27,10 @@ def with_factors(kernel: str, model: Model, loss: Loss, data: Data, losses: int)
     """Return the samples with their factors where a kernel takes losses from them."""
     if data.factors.shape[1] or not takes_factor(kernel, model, loss, losses):
         return data
-    return data._replace(factors=make_factors(model.formula, data))
+    return data._replace(factors=make_factors(model.program, data))
 
 
-def make_factors(program: Program, data: Data) -> Floats:
+def make_factors(program: Program | Network, data: Data) -> Floats:
     """Return the factors of samples and of those held out, if any, shape (1 or 2, P + 1, P + 1).
 
     There are none where a number is not finite: the shape is (0, P + 1, P + 1) then, and not that of factors that were

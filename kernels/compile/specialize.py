@@ -105,6 +105,7 @@ def specialize(program: Program | Network, loss: Loss, optimizer: Optimizer, **f
 def ingredients_of(program: Program | Network, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Ingredients:
     """Return the ingredients of a kernel; the values of options, which are arguments of it, are none."""
     layers = program.structure if isinstance(program, Network) else ()
+    has_vectors = bool(layers) or bool(program.weights)
     return Ingredients(
         program.layers[-1].program if isinstance(program, Network) else program,
         loss.derivative,
@@ -123,7 +124,7 @@ def ingredients_of(program: Program | Network, loss: Loss, optimizer: Optimizer,
         optimizer.needs_norm,
         optimizer.weight_decay != 0,
         layers=layers,
-        decay_options=optimizer.decay_options if layers else (),
+        decay_options=optimizer.decay_options if has_vectors else (),
         **form,
     )
 

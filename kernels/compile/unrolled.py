@@ -55,7 +55,8 @@ class Form(TypedDict, total=False):
 class Ingredients(NamedTuple):
     """The ingredients of a kernel; the values of options, which are arguments of it, are none.
 
-    Those of a model with vectors have its `layers`, and the places of the options that decay weights: scalars do not.
+    Those of a model with vectors have the places of the options that decay weights, and not scalars; if these are long,
+    they have its `layers`.
     """
 
     program: Program
@@ -105,6 +106,14 @@ class Ingredients(NamedTuple):
         """The number of runs of which losses are summed side by side."""
         register = doubles_in_register() * 8 // np.dtype(self.dtype).itemsize
         return min(self.width, register) if self.by_register else self.part
+
+    @property
+    def options_without_decay(self) -> str:
+        """The text of the options of the rule for parameters that do not decay."""
+        return "".join(
+            (self.scalar("0.0") if place in self.decay_options else f"options[1][{place}]") + ", "
+            for place in range(self.rule_options)
+        )
 
     def number(self, text: str) -> str:
         """Return the text of a number, or a lane, of the type that the kernel computes with."""
@@ -248,17 +257,21 @@ def _optimizer(made_of: Ingredients) -> list[str]:
         lines.append("norm = " + " + ".join(f"gradient_{k} * gradient_{k}" for k in range(params)))
         facts.append("norm")
     lines.append(f"known = clock + ({''.join(f'{fact}, ' for fact in facts)})" if facts else "known = clock")
+    weights = made_of.program.weights
     for k in range(params):
-        if made_of.decays:
+        decays = not weights or k in weights
+        if made_of.decays and decays:
             at = f"point_of_gradient(theta_{k}, state_{k}, options[1])" if made_of.gradient_at else f"theta_{k}"
             lines.append(f"gradient_{k} = add_weight_decay({at}, gradient_{k}, options[2])")
         if k and made_of.width > 1 and not made_of.fma:
             lines.append(f"gradient_{k} = wait_for(gradient_{k}, theta_{k - 1})")
-        lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, known, options[1])")
+        options = "options[1]" if decays else f"({made_of.options_without_decay})"
+        lines.append(f"theta_{k}, state_{k} = rule(theta_{k}, state_{k}, gradient_{k}, lr, known, {options})")
     if made_of.needs_loss:
         gradient += " loss,"
     if made_of.per_sample:
-        descend = f"({listed('per_sample_step(theta[#], slope, derivatives[#], lr)', params)}), state"
+        factors = "derivatives[#], slope" if weights else "slope, derivatives[#]"
+        descend = f"({listed(f'per_sample_step(theta[#], {factors}, lr)', params)}), state"
     else:
         terms = listed("slope * derivatives[#]", params) + _loss(made_of)
         descend = f"update(theta, state, ({terms}), lr, options)"

@@ -155,10 +155,6 @@ def _rule(made_of: Ingredients) -> list[str]:
 
     point = "point_of_gradient(t, z, options[1])" if made_of.gradient_at else "t"
     decay = [f"gradient = add_weight_decay({point}, gradient, options[2])"] if made_of.decays else []
-    free = "".join(
-        (made_of.scalar("0.0") if place in made_of.decay_options else f"options[1][{place}]") + ", "
-        for place in range(made_of.rule_options)
-    )
     arguments = "theta, slots, place, factor, s, lr, known, options, params"
     functions = []
     for name, eight in (("", False), ("_eight", True))[: 1 if lanes else 2]:
@@ -183,7 +179,7 @@ def _rule(made_of: Ingredients) -> list[str]:
         ]
     parameter, state, writes = access(eight=False)
     begin = [f"t = {parameter}", f"z = {state}"]
-    step = [f"t, z = rule(t, z, gradient, lr, known, ({free}))", *writes]
+    step = [f"t, z = rule(t, z, gradient, lr, known, ({made_of.options_without_decay}))", *writes]
     from_sample = ["gradient = s", *step]
     if made_of.per_sample:
         from_sample = [f"t = per_sample_step(t, {made_of.number('1.0')}, s, lr)", writes[-1]]
@@ -387,10 +383,11 @@ def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
                     *([] if layer.by_itself else [f"    put(dot_{place}, room.dots, {layer.dot(place, '0')})"]),
                 ]
                 total, of, offset = "sum_with_input", "x", f"{at} + f"
-                cell, many = f"room.partials, level + {first} + f", 8 if eights else 4
+                cell, many = f"room.partials, level + {first} + begin", 8 if eights else 4
                 samples += [
-                    f"    while f + {many} <= size:",
-                    f"        sums = sum_with_inputs(x, count, {column}, {offset}, room)",
+                    f"    while f < size and size >= {many}:",
+                    f"        begin = min(f, size - {many})",  # the last ones overlap with those before them
+                    f"        sums = sum_with_inputs(x, count, {column}, {at} + begin, room)",
                     *([f"        write_lane(sums, {cell})"] if eights else []),
                     *(f"        put(sums[{j}], {cell} + {j})" for j in range(4) if not eights),
                     f"        f += {many}",

@@ -117,6 +117,8 @@ def allocate_data(
     if by_row:
         rows, held_out_rows = (lay_in_rows(x, dtype) for x in (columns, held_out_x))
         return Data((rows,), targets[0], (), np.empty(size, np.int64), order, (held_out_rows,), targets[1])
+    # Kernels take columns to be contiguous, and those of a problem may be views of rows.
+    columns, held_out_x = (tuple(map(np.ascontiguousarray, x)) for x in (columns, held_out_x))
     room = tuple(np.empty(size, dtype) for _ in columns), np.empty(size, dtype)
     return Data(columns, targets[0], *room, order, held_out_x, targets[1])
 

@@ -15,8 +15,10 @@ from kernels.base.checks import check_unmasked, describe, describe_row
 from kernels.base.run import Floats
 from kernels.losses import LOSSES
 from kernels.losses.loss import Loss
+from kernels.model.inputs import Given
 from kernels.model.layers import MAX_CLASSES
 from kernels.model.model import Model
+from kernels.model.models import has_vectors, make_model_for_columns
 
 Label = str | bool | int | float
 SHOWN = 5
@@ -134,6 +136,16 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, y: Arra
     if model.classes not in {1, count}:
         raise ValueError(f"y must hold {model.classes} classes for a model of as many, and holds {count}")
     return model if model.classes == count else model.with_classes(count)
+
+
+def reads_rows(expression: str, columns: Sequence[str], inputs: Given | None, loss: Loss) -> bool:
+    """Return whether the model that `make_model_for_columns` makes takes the inputs of a sample side by side."""
+    if not has_vectors(expression) or loss.by_class:
+        return has_vectors(expression)
+    try:
+        return make_model_for_columns(expression, columns, inputs).by_row
+    except ValueError:
+        return True  # the error is raised where the model is made
 
 
 def check_scores(model: Model, loss: Loss, y: Floats, what: str = "y") -> None:

@@ -29,6 +29,7 @@ from kernels.model.linear_data import make_rows
 from kernels.model.network import Network
 from kernels.model.program import Program
 from kernels.model.program_cache import compile_program
+from kernels.model.written_out import write_out
 
 if TYPE_CHECKING:
     import sympy
@@ -83,6 +84,7 @@ class Model:
         self.classes, self.hidden = classes, hidden
         self._given = columns
         self._program: Program | Network | None = None
+        self._network: Network | None = None
         self._plan: Plan | None = None
         self.vectors: dict[str, Vector] = {}
         if "@" in expression or classes > 1 or hidden is not None:
@@ -143,10 +145,12 @@ class Model:
 
     @property
     def program(self) -> Program | Network:
-        """The residual and its derivatives as straight-line code, or layers of it where the model has vectors."""
+        """The residual and its derivatives as straight-line code, or layers of it where the model has long vectors."""
         # No cached_property: up to Python 3.11 it has a lock, which would stay held in a fork while a thread derives.
         if self._program is None and self._plan is not None:
             self._program = build_network(self._plan, self._given, self.classes, self.hidden)
+            self._network = self._program
+            self._program = write_out(self._program) or self._program
         elif self._program is None:
             self._program = compile_program(self.expression, self.inputs, self.params)
         return self._program
@@ -161,15 +165,20 @@ class Model:
             If the model has vectors.
         """
         program = self.program
-        if isinstance(program, Network):
+        if self.vectors or isinstance(program, Network):
             raise ValueError(f"the model must be an expression of single inputs, and {self.expression!r} has vectors")
         return program
 
     @property
     def network(self) -> Network | None:
         """The layers of a model with vectors; None for others."""
-        program = self.program if self.vectors else None
-        return program if isinstance(program, Network) else None
+        program = self.program
+        return program if isinstance(program, Network) else self._network
+
+    @property
+    def by_row(self) -> bool:
+        """Whether the inputs of a sample have to lie side by side."""
+        return isinstance(self.program, Network)
 
     def with_classes(self, classes: int) -> Model:
         """Return the model with a score for each of some classes, and parameters of each score's own."""
@@ -238,9 +247,9 @@ class Model:
     def columns(self, x: Inputs) -> tuple[Floats, ...]:
         """Return the inputs as columns; see `kernels.base.columns.input_columns`.
 
-        They are contiguous, but for models with vectors, where those of an array are views of its rows.
+        They are contiguous, but for models with long vectors, where those of an array are views of its rows.
         """
-        return input_columns(self.inputs, x, by_row=bool(self.vectors))
+        return input_columns(self.inputs, x, by_row=bool(self.vectors) and self.by_row)
 
     def coef(self, params: Floats, name: str) -> Floats:
         """Return the parameters of one name, in their shape, as a view.

@@ -45,7 +45,8 @@ class Program(NamedTuple):
     """Straight-line code for r = f(x; theta) - y and all dr/dtheta.
 
     Values are numbered: first the parameters, then the inputs, then y, then the constants, then one value per
-    instruction. `residual` and `derivatives` are such numbers.
+    instruction. `residual` and `derivatives` are such numbers. `weights` are the parameters that are weights of
+    vectors, where there are any: the others do not decay.
     """
 
     params: int
@@ -54,6 +55,7 @@ class Program(NamedTuple):
     instructions: tuple[Instruction, ...]
     residual: int
     derivatives: tuple[int, ...]
+    weights: tuple[int, ...] = ()
 
     @property
     def is_exact(self) -> bool:

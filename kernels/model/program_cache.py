@@ -60,7 +60,7 @@ def _derive(text: str, inputs: tuple[str, ...], params: tuple[str, ...]) -> Prog
 
 
 def _from_record(record: dict[str, Any]) -> Program:
-    program = Program(**{name: record[name] for name in Program._fields})
+    program = Program(**{name: record[name] for name in Program._fields if name != "weights"})
     return check_program(
         program._replace(
             constants=tuple(program.constants),

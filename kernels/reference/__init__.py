@@ -133,19 +133,28 @@ def _step(
         known = (*known, sum((number * number for number in gradient[1:]), start=gradient[0] * gradient[0]))
     decayed = add_weight_decay(point, gradient, optimizer.weight_decay) if optimizer.weight_decay else gradient
     updated = optimizer.rule(theta, slots, decayed, lr, known, options)
-    if isinstance(program, Network) and (optimizer.weight_decay or optimizer.decay_options):
-        # Scalars do not decay.
+    weights = _decaying(program) if optimizer.weight_decay or optimizer.decay_options else None
+    if weights is not None:
         free = tuple(0.0 if place in optimizer.decay_options else option for place, option in enumerate(options))
-        updated = _choose(program.weights, updated, optimizer.rule(theta, slots, gradient, lr, known, free))
+        updated = _choose(weights, updated, optimizer.rule(theta, slots, gradient, lr, known, free))
     theta, slots = updated
     return theta, (slots, clock)
 
 
+def _decaying(program: Program | Network) -> NDArray[np.bool_] | None:
+    """Return which parameters decay: with vectors the weights, and not the scalars; None if all do."""
+    if isinstance(program, Network):
+        return program.weights
+    return np.isin(np.arange(program.params), program.weights) if program.weights else None
+
+
 def _by_program(program: Program, loss: Loss, point: Floats, x: Floats, y: Floats) -> _Gradient:
+    """Return the gradient of a program; where it has weights, of one sample as `_by_layers` does."""
     given, derivatives = loss.evaluate(program, point, x, y)
     slope = loss.derivative(*given)
     if y.ndim == 0:
-        return _Gradient(given, slope, np.array(derivatives))
+        factors = np.array(derivatives)
+        return _Gradient(given, factors, slope) if program.weights else _Gradient(given, slope, factors)
     mean = np.array([_sum(slope * derivative) * (1.0 / y.size) for derivative in derivatives])
     return _Gradient(given, mean, np.ones_like(mean))
 

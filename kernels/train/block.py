@@ -134,7 +134,7 @@ def train_runs(
     slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else max(1, width // 8)
     slices = partial(train_in_slices, marks=hyper.marks, first=first, samples=count_evaluated(data), slowdown=slowdown)
     if width == 1:
-        steps = _train_in_turn(train, slices, hyper, runs, at, by_row=model.network is not None)
+        steps = _train_in_turn(train, slices, hyper, runs, at, by_row=model.by_row)
     else:
         steps = _train_side_by_side(train, partial(slices, stops=at.tolist()), hyper, runs, at, width)
     for _ in steps:

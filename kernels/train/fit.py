@@ -192,11 +192,13 @@ def fit(
         batch_size=size,
         validation=held_out,
         dtype=dtype,
-        by_row=model.network is not None,
+        by_row=model.by_row,
     )
     if record_params is None:
-        record_params = model.network is None or patience is not None
-    trajectory = np.empty((marks.size if check_bool("record_params", record_params) else 1, init.size))
+        record_params = not model.vectors or patience is not None
+    # Loops over weights know of the last mark alone, where no other is asked for.
+    only_last = model.by_row and not check_bool("record_params", record_params) and patience is None
+    trajectory = np.empty((1 if only_last else marks.size, init.size))
     trajectory[0] = init
     validation_losses = np.empty(0 if held_out is None else marks.size)
     memory = optimizer.initial_memory(trajectory[0])
@@ -227,7 +229,7 @@ def fit(
             samples_per_epoch=per_epoch,
             seconds=seconds,
             compile_seconds=compile_seconds,
-            **_state_at(done, status, hyper, recorded, updates, per_epoch, start=init),
+            **_state_at(done, status, hyper, recorded, updates, per_epoch, None if record_params else init),
         )
         if callback:
             callback(result)
@@ -235,20 +237,25 @@ def fit(
 
 
 def _state_at(
-    done: int, status: int, hyper: Hyperparameters, recorded: Record, updates: Marks, per_epoch: int, start: Floats
+    done: int,
+    status: int,
+    hyper: Hyperparameters,
+    recorded: Record,
+    updates: Marks,
+    per_epoch: int,
+    start: Floats | None,
 ) -> dict[str, Any]:
-    """Return the fields of a result that change from mark to mark."""
+    """Return the fields of a result that change from mark to mark. With a start, the trajectory is that and the end."""
     marks = hyper.marks
     # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between two
     # callbacks.
     protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
     seen = int(marks[done])
     mark = int(np.searchsorted(marks, recorded.lowest[1])) if np.isfinite(hyper.patience) else done
-    trajectory, kept = recorded.trajectory[: done + 1], mark
-    if len(recorded.trajectory) < marks.size:
-        trajectory, kept = np.stack([start, recorded.trajectory[0]]), -1
+    rows = recorded.trajectory[: done + 1]
+    trajectory = rows if start is None else np.stack([start, rows[-1]])
     return {
-        "params": trajectory[kept].copy(),
+        "params": rows[min(mark, len(rows) - 1)].copy(),
         "loss": protect(recorded.losses[: done + 1]),
         "trajectory": protect(trajectory),
         "validation_loss": protect(recorded.validation_losses[: done + 1]) if recorded.validation_losses.size else None,

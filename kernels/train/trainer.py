@@ -10,6 +10,7 @@ from kernels.compile.specialize import Kernel, specialize
 from kernels.compile.unrolled import Form
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
+from kernels.model.network import Network
 from kernels.optimizers.optimizer import Optimizer
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
@@ -67,12 +68,12 @@ def make_trainer(
         dtype=dtype,
         gathers=data.order.size > 0,
     ).train
-    width, network = lane_width(kernel, dtype, model.program, loss), model.network
-    if network is None:
-        # Each value that samples alone determine is made by an instruction; a run by itself keeps none.
-        values = len(model.formula.instructions) if width > 1 else 0
-        scratch: Any = allocate_scratch(len(model.params), width, values, dtype)
+    width, program = lane_width(kernel, dtype, model.program, loss), model.program
+    if isinstance(program, Network):
+        units = program.layers[0].units, program.scores
+        scratch: Any = allocate_room(program.layout, *units, optimizer.slots, data.y.size, width, dtype)
     else:
-        units = network.layers[0].units, network.scores
-        scratch = allocate_room(network.layout, *units, optimizer.slots, data.y.size, width, dtype)
+        # Each value that samples alone determine is made by an instruction; a run by itself keeps none.
+        values = len(program.instructions) if width > 1 else 0
+        scratch = allocate_scratch(len(model.params), width, values, dtype)
     return lambda hyper, record, first, last: compiled(data, hyper, record, scratch, first, last)

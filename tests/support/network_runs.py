@@ -23,7 +23,7 @@ BLOCKS = "blocks(size=7, buffer=20)"
 
 
 def trained(
-    *, size=9, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, shuffle=False,
+    *, size=14, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, shuffle=False,
     dtype="float64", patience=np.inf, by_run=False, weighted=False,
 ):  # fmt: skip
     """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options."""
@@ -39,8 +39,10 @@ def trained(
     if weighted:
         model, x = WeightedModel(model), np.column_stack([x, rng.uniform(0, 3, n)])
     loss, optimizer, shuffle = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
-    held = (tuple(x[:9].T), y[:9]) if np.isfinite(patience) else None
-    data = allocate_data(tuple(x.T), y, shuffle=shuffle, batch_size=batch, by_row=True, dtype=dtype, validation=held)
+    columns = tuple(np.ascontiguousarray(x.T))
+    form = {"shuffle": shuffle, "batch_size": batch, "by_row": model.by_row, "dtype": dtype}
+    held = (tuple(column[:9] for column in columns), y[:9]) if np.isfinite(patience) else None
+    data = allocate_data(columns, y, validation=held, **form)
     marks = make_marks("epoch", n, batch, 3, drop_last=False)
     rates = np.tile(np.linspace(0.01, 0.05, RUNS) / size, (3, 1))
     hyper = Hyperparameters(rates, option_values(loss, optimizer), batch, False, bool(shuffle), 3, 0.0, marks, patience)

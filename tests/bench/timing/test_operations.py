@@ -44,16 +44,26 @@ def test_batches():
     ]
 
 
-def test_a_product_of_nine_inputs():
-    """w @ x is 9 multiplications and 8 additions, lr*s one more, and the step of each weight two."""
-    line = wide(9, runs=1, epochs=1, n=100)
+@pytest.mark.parametrize(
+    ("inputs", "fused"),
+    [
+        # By twos: of each pair one product is fused.
+        (9, {"fma": 4 + 1 + 9, "multiply": 4 + 1, "add": 3 + 2 + 1}),
+        (12, {"fma": 11 + 12, "multiply": 1 + 1, "add": 2 + 1}),
+    ],
+    ids=["written out", "in loops"],
+)
+def test_a_product_of_some_inputs(inputs, fused):
+    """w @ x is a multiplication for each input and additions between, lr*s one more, and each weight's step two."""
+    line = wide(inputs, runs=1, epochs=1, n=100)
     update, loss = counted(line, losses=True)
-    assert update == ({"multiply": 9 + 1 + 9, "add": 8 + 2 + 10}, 100)
-    assert loss == ({"multiply": 9 + 1, "add": 8 + 2 + 1}, 200)
-    assert counted(line, fma=True) == [({"fma": 8 + 9, "multiply": 1 + 1, "add": 2 + 1}, 100)]
+    assert update == ({"multiply": 2 * inputs + 1, "add": (inputs - 1) + 2 + (inputs + 1)}, 100)
+    assert loss == ({"multiply": inputs + 1, "add": (inputs - 1) + 2 + 1}, 200)
+    assert counted(line, fma=True) == [(fused, 100)]
     first, others = counted(replace(line, batch_size=10))
-    assert others == ({"multiply": 9 + 9, "add": 8 + 2 + 10}, 10 * 9)
-    assert first == ({"multiply": 9 + 9 + 2 * 10, "add": 8 + 2 + 10}, 10)
+    terms = {"multiply": 2 * inputs, "add": (inputs - 1) + 2 + (inputs + 1)}
+    assert others == (terms, 10 * 9)
+    assert first == (terms | {"multiply": 2 * inputs + 2 * (inputs + 1)}, 10)
 
 
 def test_scores_of_classes_are_products_and_a_few_operations_each():

@@ -76,7 +76,7 @@ def test_losses_from_a_factor_are_not_among_the_arithmetic():
     [
         ("lanes", many(exponential, runs=8), "the operations of exp are not counted"),
         ("lanes", replace(RUNS, dtype="float32"), "operations on float32 are not measured"),
-        ("fused", wide(9), "neither the latencies nor the units alone limit one run of a model with vectors"),
+        ("fused", wide(12), "neither the latencies nor the units alone limit one run of a model with vectors"),
         ("fused", classic(1, 16), "in batches neither the latencies nor the units alone limit one run"),
     ],
 )

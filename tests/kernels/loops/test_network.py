@@ -8,16 +8,19 @@ from kernels.data.samples import lay_in_rows
 from kernels.model.models import make_model
 from tests.support.network_runs import BLOCKS, check_bits, check_digits
 
+# Short vectors whose product is a term of the score have no loops.
+IN_LOOPS = "c*(w @ x) + b"
+
 
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 64, 129, 1000])
 def test_any_number_of_weights(size):
-    check_bits(size=size)
+    check_bits(size=size, model=IN_LOOPS)
 
 
 @pytest.mark.parametrize("batch", [7, 16, 128, 200, 400])
 @pytest.mark.parametrize("size", [1, 9, 129])
 def test_any_batch(size, batch):
-    check_bits(size=size, batch=batch, n=400)
+    check_bits(size=size, model=IN_LOOPS, batch=batch, n=400)
 
 
 @pytest.mark.parametrize("batch", [1, 8])
@@ -107,16 +110,26 @@ def test_rows_are_not_copied():
     np.testing.assert_array_equal(lay_in_rows(tuple(x[1:].T)), x[1:].ravel())
 
 
-def test_parameters_are_recorded_where_it_is_asked_for():
+@pytest.mark.parametrize(("model", "columns"), [("a*x + b", 1), ("w @ x + b", 4), (IN_LOOPS, 4)])
+def test_parameters_are_recorded_where_it_is_asked_for(model, columns):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(20, 4))
-    given = {"lr": 0.05, "epochs": 6}
-    every = fit("w @ x + b", x, x[:, 0], record_params=True, **given)
-    ends = fit("w @ x + b", x, x[:, 0], **given)
-    assert every.trajectory.shape == (7, 5)
+    x = rng.normal(size=(20, columns))
+    model = make_model(model, [f"x{k}" for k in range(columns)] if columns > 1 else ["x"])
+    given = {"lr": 0.05, "epochs": 6, "init": np.full(len(model.params), 0.5)}
+    every = fit(model, x, x[:, 0], record_params=True, **given)
+    ends = fit(model, x, x[:, 0], record_params=False, **given)
+    assert every.trajectory.shape == (7, len(model.params))
     np.testing.assert_array_equal(ends.trajectory, every.trajectory[[0, -1]])
     np.testing.assert_array_equal(ends.params, every.params)
     np.testing.assert_array_equal(ends.loss, every.loss)
-    kept = fit("w @ x + b", x, x[:, 0], validation=0.3, patience=2, **given)
-    assert kept.trajectory.shape[1] == 5
+    np.testing.assert_array_equal(
+        fit(model, x, x[:, 0], **given).trajectory, (ends if model.vectors else every).trajectory
+    )
+    # The model is the best at the start, of samples that are not trained on.
+    given |= {"validation": (x, model.predict(given["init"], x)), "patience": 3}
+    kept = fit(model, x, x[:, 0], **given)
+    assert (kept.kept_mark, kept.epochs) == (0, 3)
     np.testing.assert_array_equal(kept.params, kept.trajectory[kept.kept_mark])
+    ends = fit(model, x, x[:, 0], record_params=False, **given)
+    np.testing.assert_array_equal(ends.params, kept.params)
+    np.testing.assert_array_equal(ends.trajectory, kept.trajectory[[0, -1]])

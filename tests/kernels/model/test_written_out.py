@@ -1,0 +1,112 @@
+"""Short vectors written out: the bits of the loops over weights, as the reference has them."""
+
+import numpy as np
+import pytest
+
+from bench import Grid, sweep
+from kernels import fit
+from kernels.base.run import Hyperparameters, Record
+from kernels.data.marks import make_marks
+from kernels.data.samples import allocate_data
+from kernels.losses import make_loss
+from kernels.model.model import Model
+from kernels.model.network import Network
+from kernels.model.program import Program
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.run_options import option_values
+from kernels.reference import train
+from tests.support.network_runs import check_bits
+
+N = 40
+
+
+@pytest.mark.parametrize(
+    ("expression", "columns"),
+    [
+        ("w @ x + b", 11),
+        ("b - x1 + w @ x", 3),
+        ("w @ x", 1),
+        ("u @ x + a*exp(-b*age) + v @ z", {"x": ["p", "q"], "z": ["r", "s", "t"], "age": "age"}),
+    ],
+)
+def test_a_short_product_that_is_a_term_is_written_out(expression, columns):
+    model = Model(expression, columns if isinstance(columns, dict) else [f"x{k}" for k in range(1, columns + 1)])
+    assert isinstance(model.program, Program)
+    assert isinstance(model.network, Network)
+    assert not model.by_row
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        Model("w @ x + b", [f"x{k}" for k in range(12)]),
+        Model("2*(w @ x) + b", ["x1", "x2"]),
+        Model("exp(w @ x)", ["x1", "x2"]),
+        Model("W @ x + b", ["x1", "x2"], classes=3),
+        Model("v @ tanh(W @ x)", ["x1"], hidden=2),
+    ],
+    ids=lambda model: model.expression,
+)
+def test_others_are_not(made):
+    assert made.program is made.network
+
+
+@pytest.mark.parametrize("size", range(1, 12))
+@pytest.mark.parametrize("batch", [1, 8])
+def test_the_bits_are_those_of_the_loops_over_weights(size, batch):
+    rng = np.random.default_rng(size)
+    x, start = rng.normal(size=(N, size)), rng.normal(size=size + 1)
+    columns, y = tuple(np.ascontiguousarray(x.T)), x @ rng.normal(size=size) + 1
+    model = Model("w @ x + b", [f"x{k}" for k in range(1, size + 1)])
+    for name in ("sgd", "sgd(weight_decay=0.1)", "adamw(weight_decay=0.1)"):
+        found = [
+            run(program, make_optimizer(name), allocate_data(columns, y, by_row=by_row), start, batch)
+            for program, by_row in ((model.program, False), (model.network, True))
+        ]
+        np.testing.assert_array_equal(*[record.trajectory for record in found])
+        np.testing.assert_array_equal(*[record.losses for record in found])
+        assert len(np.unique(found[0].losses)) == len(found[0].losses)
+
+
+def run(program, optimizer, data, start, batch):
+    loss, marks = make_loss("squared"), make_marks("epoch", N, batch, 3, drop_last=False)
+    hyper = Hyperparameters(np.full(3, 0.02), option_values(loss, optimizer), batch, False, False, 0, 0.0, marks)
+    record = Record(np.empty(4), np.tile(start, (4, 1)), optimizer.initial_memory(start), np.empty(0), np.zeros(2))
+    train(program, loss, optimizer, data, hyper, record, 0, 3)
+    return record
+
+
+# By sample and in batches, with a decay among the options and one that is none of them.
+@pytest.mark.parametrize("batch", [1, 7])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": 9},
+        {"size": 8, "loss": "hinge", "optimizer": "clipped(adamw)", "shuffle": True, "by_run": True},
+        {"size": 2, "optimizer": "momentum(weight_decay=0.1)", "dtype": "float32", "weighted": True},
+    ],
+    ids=str,
+)
+def test_kernels_have_the_bits_of_the_reference(given, batch):
+    check_bits(batch=batch, **given)
+
+
+def test_fused_operations_and_losses_from_a_factor_change_the_last_digits_alone():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 5))
+    y, grid = x @ np.arange(5.0), Grid(lr=[0.01, 0.02], init="zero", batch_size=[1, 8])
+    exact, fused = (
+        sweep("w @ x + b", x, y, grid, epochs=30, record="epoch", confirm=0, kernel=kernel).frame
+        for kernel in ("lanes", "lanes-fma")
+    )
+    np.testing.assert_allclose(fused["final_loss"], exact["final_loss"], rtol=1e-9)
+    for name in exact.filter(like="param_"):
+        np.testing.assert_allclose(fused[name], exact[name], rtol=1e-9)
+
+
+def test_the_trajectory_has_the_start_and_the_end_alone():
+    x = np.random.default_rng(0).normal(size=(N, 3))
+    result = fit("w @ x + b", x, x.sum(axis=1), epochs=5, lr=0.05)
+    assert result.trajectory.shape == (2, 4)
+    np.testing.assert_array_equal(result.trajectory, [np.zeros(4), result.params])
+    assert result.params[:3] == pytest.approx(1, abs=0.1)
