@@ -40,11 +40,7 @@ MANY_OPTIONS = 8
 
 
 def plan_jobs(
-    problem: Problem,
-    plan: pd.DataFrame,
-    progress: Progress,
-    shared: "SharedKernels",
-    until: int | None = None,
+    problem: Problem, plan: pd.DataFrame, progress: Progress, shared: "SharedKernels", until: int | None = None
 ) -> Iterator[Job]:
     """Yield the rows of a plan that are not finished, in jobs that train `until` an epoch, or to the end without it.
 
@@ -65,8 +61,7 @@ def plan_jobs(
     rows = np.flatnonzero(~progress.finished)
     marks_of = {size: clock.marks(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
     updates = clock.n * settings.epochs
-    enough = LEAST_WORK // (updates * len(problem.model.params))
-    share = max(rows.size // (JOBS_OF_A_PROCESSOR * processors()), enough, 1)
+    share = max(rows.size // (JOBS_OF_A_PROCESSOR * processors()), LEAST_WORK // (updates * len(problem.model.params)))
     # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
     # that stands for all that share its kernel.
     keys = [dtypes == "float64", numbers, sizes, shuffled, seeds, progress.marks]
@@ -110,7 +105,7 @@ def _job_size(updates: int, marks: int, width: int, share: int) -> int:
     """Return the number of runs of a job, about `share` at most, a multiple of those that are trained side by side."""
     least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
     most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_LOSSES // marks) // least)
-    return min(most, width * -(-share // width))
+    return min(most, width * max(1, -(-share // width)))
 
 
 class SharedKernels(NamedTuple):

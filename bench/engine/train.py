@@ -35,8 +35,7 @@ FLUSH_LOSSES = 1_000_000
 # The most losses that are stored, of a sweep and of a run; beyond them every second one is, or every fourth, ...
 MOST_LOSSES = 2**24
 MOST_LOSSES_OF_A_RUN = 2**20
-# For runs of fewer samples, times epochs and parameters, several threads are slower than one: they spend more time
-# waiting for each other between kernels, which hold no lock, than in them.
+# With fewer samples times epochs times parameters, threads wait for Python's lock longer than they train.
 SHORT_RUN = 15_000
 
 Executor = Callable[[Problem, Iterable[Job], Event], Generator[tuple[Job, Runs | None]]]
