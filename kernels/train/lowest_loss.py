@@ -20,6 +20,8 @@ RANDOM_STARTS, STARTS_OF_LINEAR = 24, 6
 """Starts besides those of the study, where a model may have several minima; losses of linear models have few."""
 POLISHED = 4
 """Of the minima of squares, or of those found on a part of many samples, the number that is refined."""
+FEW_STEPS, MOST_STEPS, LEADING = 50, 400, 8
+"""Evaluations of the residual from each start, and then from the lowest places, of which there are so many."""
 MANY = 20_000
 """More samples than these are searched in part first; a linear program of as many rows takes some seconds."""
 MOST_WORK = 5 * 10**9
@@ -203,9 +205,12 @@ def lowest_of_nonlinear(
     with np.errstate(all="ignore"):
         if loss.of_residual:
             begin = [solve_linear_params(model.program, start, *some) for start in begin]
-            ends = [_fit_squares(model, start, *some) for start in begin]
+            # Most of the time is that of starts from which parameters grow without end.
+            ends = sorted((_fit_squares(model, start, *some, FEW_STEPS) for start in begin), key=lambda end: end[0])
+            ends[:LEADING] = [_fit_squares(model, end[1], *some, MOST_STEPS) for end in ends[:LEADING]]
+            ends.sort(key=lambda end: end[0])
             if not loss.is_squared:
-                near = [start for _, start in sorted(ends, key=lambda end: end[0])[:POLISHED]] + begin[: len(starts)]
+                near = [start for _, start in ends[:POLISHED]] + begin[: len(starts)]
                 ends = [_polish(model, loss, start, *some) for start in near]
         else:
             ends = [_polish(model, loss, start, *some) for start in begin]
@@ -291,26 +296,34 @@ def _descend(objective: Objective, start: Floats) -> tuple[float, Floats, bool]:
     return value, where, False
 
 
-def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:
+def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats, steps: int) -> tuple[float, Floats]:
     """Return the mean squared residual and the parameters at which Levenberg and Marquardt's method ends."""
     from scipy.optimize import least_squares  # noqa: PLC0415 (heavy)
 
     columns, params = stack_columns(x, y.size), len(model.params)
+    # MINPACK asks for the derivatives where it has asked for the residual last.
+    known: dict[bytes, tuple[Floats, Sequence[Floats]]] = {}
+
+    def at(theta: Floats) -> tuple[Floats, Sequence[Floats]]:
+        if (place := theta.tobytes()) not in known:
+            known.clear()
+            known[place] = evaluate(model.program, theta, columns, y)
+        return known[place]
 
     def residual(theta: Floats) -> Floats:
-        values = evaluate(model.program, theta, columns, y)[0]
-        return np.nan_to_num(np.broadcast_to(values, y.shape), nan=1e100, posinf=1e100, neginf=-1e100)
+        values = np.broadcast_to(at(theta)[0], y.shape)
+        return values if np.isfinite(values).all() else np.nan_to_num(values, nan=1e100, posinf=1e100, neginf=-1e100)
 
     def jacobian(theta: Floats) -> Floats:
-        _, derivatives = evaluate(model.program, theta, columns, y)
-        return np.nan_to_num(np.stack([np.broadcast_to(d, y.shape) for d in derivatives], axis=1), nan=0.0)
+        rows = np.stack([np.broadcast_to(d, y.shape) for d in at(theta)[1]], axis=1)
+        return rows if np.isfinite(rows).all() else np.nan_to_num(rows, nan=0.0)
 
     if np.abs(residual(start)).max() >= 1e100:
         return np.inf, start
     method = "lm" if y.size >= params else "trf"
     try:
         end = least_squares(
-            residual, start, jacobian, method=method, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=400
+            residual, start, jacobian, method=method, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=steps
         )
     except (ValueError, np.linalg.LinAlgError):  # numbers too large for it
         return np.inf, start
@@ -334,7 +347,7 @@ def _settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats
 def _polish(model: Model, loss: Loss, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:
     """Return the loss and the parameters at which a local search ends."""
     if loss.is_squared:
-        return _fit_squares(model, start, x, y)
+        return _fit_squares(model, start, x, y, MOST_STEPS)
     return _descend(mean_and_gradient(model.program, loss, x, y), start)[:2]
 
 
