@@ -20,6 +20,7 @@ from bench.timing.peers.arrays import (
     network_symbols,
     residual_and_derivatives,
     run_layers,
+    share_out,
     split_params,
 )
 from bench.timing.problem import Problem, Trained
@@ -82,30 +83,32 @@ def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained
 
     A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd on top of that makes it 50.
     """
-    shares = [slice(None)] if together else [slice(run, run + 1) for run in range(problem.runs)]
-    network = layered_network(problem)
+    shares, network = share_out(problem, together=together), layered_network(problem)
 
     def split(params: Any) -> list[Any]:
         if network is not None:
             return split_params(network, params)
         return [params.T if together else params[0]]
 
-    # torch.tensor keeps the strides of a transposed array, with which products took twice as long.
-    theta = [torch.tensor(np.ascontiguousarray(part)) for part in split(problem.inits[shares[0]])]
-    form = _form(problem, theta)
+    forms: dict[int, tuple[list[Any], Form]] = {}
+    for part in map(problem.inits.__getitem__, shares[-2:]):  # all but the last are of one size
+        # torch.tensor keeps the strides of a transposed array, with which products took twice as long.
+        theta = [torch.tensor(np.ascontiguousarray(own)) for own in split(part)]
+        forms[len(part)] = theta, _form(problem, theta)
     optimizer = make_optimizer(problem.optimizer)
 
     def run() -> Trained:
         params, losses = np.empty(problem.inits.shape), []
         with _one_thread(), torch.inference_mode():
             for share in shares:
+                theta, form = forms[len(problem.inits[share])]
                 for own, part in zip(theta, split(problem.inits[share]), strict=True):
                     own.copy_(torch.tensor(part))
                 epoch = partial(_descend, form, theta, problem.batch_size)
                 if optimizer.text != "sgd":
                     its = _make_torch_optimizer(optimizer, problem.model, theta)
                     epoch = partial(_optimize, form, theta, problem.batch_size, its)
-                rates = torch.tensor(problem.rates) if together else problem.rates[:, share.start].tolist()
+                rates = torch.tensor(problem.rates[:, share]) if together else problem.rates[:, share.start].tolist()
                 if together and network is not None:
                     rates = rates[..., None, None]
                 losses.append(_losses(form, problem, epoch, rates).reshape(problem.epochs + 1, -1))

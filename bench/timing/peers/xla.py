@@ -21,6 +21,7 @@ from bench.timing.peers.arrays import (
     network_symbols,
     residual_and_derivatives,
     run_layers,
+    share_out,
     split_params,
 )
 from bench.timing.problem import Problem, Trained
@@ -44,9 +45,6 @@ UNROLLED = (1, 4)
 TRIES, TRYING = 3, 0.03
 # Sample-updates that are enough to tell which form is the fastest, and so few that it would not pay to try.
 ENOUGH, FEW = 4_000_000, 10_000
-# With more runs at a time, the arrays of the layers of networks leave the processor's cache: 1,024 runs of ten scores
-# took 1.6 times as long.
-MOST_RUNS = 64
 # Samples whose losses the layers compute at a time.
 PIECE = 32
 
@@ -242,8 +240,7 @@ def compile_form(problem: Problem, form: Form, unroll: int, *, together: bool) -
     if size > 1:
         batches = tuple(column[: whole * size].reshape(whole, size, *column.shape[1:]) for column in batches)
     data = tuple(jnp.asarray(column) for column in form.data)
-    width = 1 if not together else problem.runs if network is None else MOST_RUNS
-    shares = [slice(first, first + width) for first in range(0, problem.runs, width)]
+    shares = share_out(problem, together=together)
     arguments = []
     for share in shares:
         start = tuple(jnp.asarray(part) for part in form.split(problem.inits[share]))

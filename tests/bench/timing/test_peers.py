@@ -45,13 +45,14 @@ FUNCTIONS = replace(
 COLUMNS = [f"x{number}" for number in range(1, 10)]
 
 
-def network(model, loss="squared", **settings):
-    """Two runs of a model of nine columns on thirty samples, with targets that fit the loss."""
+def network(model, loss="squared", repeats=1, **settings):
+    """Two runs, repeated, of a model of nine columns on thirty samples, with targets that fit the loss."""
     rng = np.random.default_rng(3)
     x, scores = rng.normal(size=(9, 30)), rng.normal(size=30)
     y = {"squared": scores, "logistic": np.float64(scores > 0), "softmax": np.digitize(scores, [-0.5, 0.5]) * 1.0}[loss]
-    starts = rng.normal(0, 0.3, size=(2, len(model.params)))
-    return Problem(model, tuple(x), y, starts, np.array([[0.1, 0.02], [0.05, 0.2]]), loss=loss, **settings)
+    starts = np.tile(rng.normal(0, 0.3, size=(2, len(model.params))), (repeats, 1))
+    rates = np.tile([[0.1, 0.02], [0.05, 0.2]], repeats)
+    return Problem(model, tuple(x), y, starts, rates, loss=loss, **settings)
 
 
 GROUPS = Model("a*tanh(u @ x + c) + w @ z + q*age + b", {"x": COLUMNS[:5], "z": COLUMNS[5:8], "age": COLUMNS[8]})
@@ -73,6 +74,8 @@ PROBLEMS = {
     "wide, decaying": network(Model("w @ x + b", COLUMNS), optimizer="momentum(0.5, weight_decay=0.1)", batch_size=7),
     "wide, logistic": network(Model("w @ x + b", COLUMNS), "logistic"),
     "softmax": network(Model("W @ x + b", COLUMNS, classes=3), "softmax", batch_size=8),
+    # More than are trained at a time.
+    "softmax, 66 runs": network(Model("W @ x + b", COLUMNS, classes=3), "softmax", batch_size=8, repeats=33),
     "softmax of powers": network(Model("exp(W @ x)", COLUMNS, classes=3), "softmax", batch_size=30),
     "groups of inputs": network(GROUPS, optimizer="adam(weight_decay=0.1)"),
     "hidden units": network(models.mlp(4, "relu", COLUMNS, classes=3), "softmax", optimizer="adam", batch_size=8),
