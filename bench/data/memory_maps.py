@@ -83,7 +83,7 @@ def open_table(
     y
         The target column.
     by_row
-        Lay the inputs of a row side by side, as models with vectors such as ``w @ x + b`` read them: these hold other
+        Lay the inputs of a row side by side, as models with long vectors read them (`Model.by_row`): these hold other
         inputs in memory. An Arrow file is converted then too.
     cache_dir
         Where the file of columns is written: by default a folder beside `path`, of the same name and ``.columns``.
