@@ -6,7 +6,7 @@ products are added in NumPy's order, and gradients are products of the same two 
 
 from typing import NamedTuple
 
-from kernels.model.network import HIDDEN, SCALAR, Network
+from kernels.model.network import SCALAR, Network
 from kernels.model.program import Instruction, Program
 
 MOST_PARAMS = 12
@@ -19,20 +19,19 @@ def write_out(network: Network) -> Program | None:
     It is if it has a single unit and few parameters, and each product is a term of the score, ``w @ x`` but not
     ``2*(w @ x)``: then the derivative of the score by a weight is an input as it is.
     """
-    (layer,) = network.layers[-1:]
+    layer = network.layers[-1]
     if len(network.layers) > 1 or layer.units > 1 or network.params > MOST_PARAMS:
         return None
     unit, params, inputs = layer.program, network.params, network.inputs
     code = _Code(params + inputs + 1 + len(unit.constants), [])
-    symbols: list[int] = []
-    derivatives = dict.fromkeys(range(params), 0)
+    symbols, derivatives = [], [0] * params
     first_constant = unit.params + unit.inputs + 1
     for symbol, derivative in zip(layer.symbols, unit.derivatives, strict=True):
         if symbol.source == SCALAR:
             symbols.append(symbol.first)
             continue
         constant = derivative - first_constant
-        if symbol.source == HIDDEN or not (0 <= constant < len(unit.constants) and unit.constants[constant] == 1.0):
+        if not (0 <= constant < len(unit.constants) and unit.constants[constant] == 1.0):
             return None
         terms = []
         for place in range(symbol.size):
@@ -45,18 +44,16 @@ def write_out(network: Network) -> Program | None:
     values += range(params + inputs, params + inputs + 1 + len(unit.constants))
     for function, operands in unit.instructions:
         values.append(code.add(function, *(values[operand] for operand in operands)))
-    derivatives |= {
-        symbol.first: values[derivative]
-        for symbol, derivative in zip(layer.symbols, unit.derivatives, strict=True)
-        if symbol.source == SCALAR
-    }
+    for symbol, derivative in zip(layer.symbols, unit.derivatives, strict=True):
+        if symbol.source == SCALAR:
+            derivatives[symbol.first] = values[derivative]
     return Program(
         params,
         inputs,
         unit.constants,
         tuple(code.instructions),
         values[unit.residual],
-        tuple(derivatives[place] for place in range(params)),
+        tuple(derivatives),
         tuple(place for place in range(params) if network.weights[place]),
     )
 
