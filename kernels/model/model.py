@@ -148,9 +148,8 @@ class Model:
         """The residual and its derivatives as straight-line code, or layers of it where the model has long vectors."""
         # No cached_property: up to Python 3.11 it has a lock, which would stay held in a fork while a thread derives.
         if self._program is None and self._plan is not None:
-            self._program = build_network(self._plan, self._given, self.classes, self.hidden)
-            self._network = self._program
-            self._program = write_out(self._program) or self._program
+            network = build_network(self._plan, self._given, self.classes, self.hidden)
+            self._network, self._program = network, write_out(network) or network
         elif self._program is None:
             self._program = compile_program(self.expression, self.inputs, self.params)
         return self._program

@@ -21,13 +21,14 @@ class WeightedModel(Model):
     """
 
     def __init__(self, model: Model) -> None:
+        # Not written out: the weight is a factor of the derivative by a product, and not of the inputs.
+        program = model.program if model.network is None else model.network
         vars(self).update(vars(model))
         self._unweighted = model
         name = WEIGHT
         while name in model.params + model.inputs:
             name += "_"
         self.inputs = (*model.inputs, name)
-        program = model.program
         if isinstance(program, Network):
             *before, last = program.layers
             last = last._replace(program=_weighted(last.program), columns=(*last.columns, program.inputs))

@@ -12,6 +12,7 @@ from kernels.losses import make_loss
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.model.program import Program
+from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.reference import train
@@ -44,6 +45,7 @@ def test_a_short_product_that_is_a_term_is_written_out(expression, columns):
         Model("exp(w @ x)", ["x1", "x2"]),
         Model("W @ x + b", ["x1", "x2"], classes=3),
         Model("v @ tanh(W @ x)", ["x1"], hidden=2),
+        WeightedModel(Model("w @ x", ["x1", "x2"])),
     ],
     ids=lambda model: model.expression,
 )
@@ -83,12 +85,18 @@ def run(program, optimizer, data, start, batch):
     [
         {"size": 9},
         {"size": 8, "loss": "hinge", "optimizer": "clipped(adamw)", "shuffle": True, "by_run": True},
-        {"size": 2, "optimizer": "momentum(weight_decay=0.1)", "dtype": "float32", "weighted": True},
+        {"size": 2, "optimizer": "momentum(weight_decay=0.1)", "dtype": "float32"},
     ],
     ids=str,
 )
 def test_kernels_have_the_bits_of_the_reference(given, batch):
     check_bits(batch=batch, **given)
+
+
+def test_a_model_with_weights_starts_where_it_does_without():
+    for expression in ("w @ x + b", "exp(w @ x)"):
+        start = Model(expression, ["x1", "x2"]).draw_start(0)
+        np.testing.assert_array_equal(WeightedModel(Model(expression, ["x1", "x2"])).draw_start(0), start)
 
 
 def test_fused_operations_and_losses_from_a_factor_change_the_last_digits_alone():
