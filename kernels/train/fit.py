@@ -140,8 +140,8 @@ def fit(
         computed of them are rounded to float32; options and clocks of optimizers are numbers of double precision that
         are rounded where they meet the others, as in PyTorch. `params`, `loss` and `trajectory` are arrays of float64.
     record_params : bool, optional
-        Whether `FitResult.trajectory` has the parameters at every mark; else, where the model has vectors and there is
-        no `patience`, at the start and at the end alone.
+        Whether `FitResult.trajectory` has the parameters at every mark, and not at the start and the end alone. Without
+        it, it has them unless the model has vectors and there is no `patience`.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
         of that result cannot be written to.
@@ -196,8 +196,9 @@ def fit(
     )
     if record_params is None:
         record_params = not model.vectors or patience is not None
+    every = check_bool("record_params", record_params)
     # Loops over weights know of the last mark alone, where no other is asked for.
-    only_last = model.by_row and not check_bool("record_params", record_params) and patience is None
+    only_last = model.by_row and not every and patience is None
     trajectory = np.empty((1 if only_last else marks.size, init.size))
     trajectory[0] = init
     validation_losses = np.empty(0 if held_out is None else marks.size)
@@ -229,7 +230,7 @@ def fit(
             samples_per_epoch=per_epoch,
             seconds=seconds,
             compile_seconds=compile_seconds,
-            **_state_at(done, status, hyper, recorded, updates, per_epoch, None if record_params else init),
+            **_state_at(done, status, hyper, recorded, updates, per_epoch, None if every else init),
         )
         if callback:
             callback(result)

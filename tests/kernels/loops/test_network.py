@@ -125,6 +125,8 @@ def test_parameters_are_recorded_where_it_is_asked_for(model, columns):
     np.testing.assert_array_equal(
         fit(model, x, x[:, 0], **given).trajectory, (ends if model.vectors else every).trajectory
     )
+    with pytest.raises(ValueError, match="record_params must be True or False, not 'no'"):
+        fit(model, x, x[:, 0], record_params="no", **given)
     # The model is the best at the start, of samples that are not trained on.
     given |= {"validation": (x, model.predict(given["init"], x)), "patience": 3}
     kept = fit(model, x, x[:, 0], **given)
