@@ -151,7 +151,7 @@ def _check_figures(model: Model, output: FitOutput) -> None:
 def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
     """Return the loss that is given, or else one for the target of the table."""
     if loss is None and asked.columns.y is not None:
-        return choose_loss(asked.path, asked.columns.y, mapped=asked.stream)
+        return choose_loss(asked.path, asked.columns.y)
     return ChosenLoss("squared" if loss is None else loss)
 
 

@@ -1,14 +1,18 @@
-"""Tables read piece by piece: the columns of Parquet, Arrow, CSV and TSV files as numbers, checked."""
+"""Tables read piece by piece: the columns of Parquet, Arrow, CSV and TSV files as numbers, checked.
+
+Where `LabelNumbers` are given, the last column may hold labels, which become their numbers.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from bench.data.column_file import ROWS
+from bench.data.label_numbers import LabelNumbers
 from bench.data.table import check_number_columns, numbers_of
 from bench.data.table_errors import TABLES, either, explain_failures, missing_or_infinite
 from bench.data.text_table import text_columns, text_headings
@@ -59,35 +63,45 @@ def column_headings(path: Path) -> list[str]:
             return list(pa.ipc.open_file(source).schema.names)
 
 
-def read_batches(path: Path, names: Sequence[str]) -> Iterator[Batch]:
+def read_batches(path: Path, names: Sequence[str], labels: LabelNumbers | None = None) -> Iterator[Batch]:
     """Yield the rows of a file, some at a time; those of a text file may come again from the first one.
 
     A file that cannot be read or is damaged, and a column that is not there once or holds no numbers, is a ValueError.
     """
     with explain_failures(path, MAPPED):
-        if path.suffix.lower() == ".parquet":
-            batches = _parquet_batches(path, names)
-        elif path.suffix.lower() in ARROW:
-            batches = _arrow_batches(path, names)
+        has_labels, text = labels is not None, path.suffix.lower() not in (".parquet", *ARROW)
+        if text:
+            batches = text_columns(path, names).read_batches(text_target=has_labels)
         else:
-            batches = text_columns(path, names).read_batches()
-        for first, columns in batches:
-            yield Batch(first, [numbers_of(column) for column in columns])
+            read = _arrow_batches if path.suffix.lower() in ARROW else _parquet_batches
+            batches = read(path, names, labels=has_labels)
+        for first, (*inputs, target) in batches:
+            last = numbers_of(target) if labels is None else labels.add(target, text=text)
+            yield Batch(first, [*map(numbers_of, inputs), last])
 
 
-def count_rows(path: Path, names: Sequence[str]) -> int:
+def read_labels(path: Path, y: str) -> list[Any]:
+    """Return the distinct labels of a column, without missing ones; one of other values is a ValueError."""
+    labels = LabelNumbers()
+    for file in table_files(path):
+        for _ in read_batches(file, [y], labels):
+            pass
+    return labels.present
+
+
+def count_rows(path: Path, names: Sequence[str], labels: LabelNumbers | None = None) -> int:
     """Return the number of rows of a file, after a check of its columns; they are read where nothing else tells."""
     with explain_failures(path, MAPPED):
         if path.suffix.lower() == ".parquet":
             with pa.parquet.ParquetFile(path) as source:
-                check_number_columns(path, names, source.schema_arrow)
+                check_number_columns(path, names, source.schema_arrow, labels=labels is not None)
                 return int(source.metadata.num_rows)
         if path.suffix.lower() in ARROW:
             with open_arrow(path) as source:
-                reader = _open_columns(path, source, names, used=1)
+                reader = _open_columns(path, source, names, used=1, labels=labels is not None)
                 return sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
     rows = 0
-    for first, columns in read_batches(path, names):
+    for first, columns in read_batches(path, names, labels):
         rows = first + columns[0].size
     return rows
 
@@ -102,18 +116,18 @@ def open_arrow(path: Path) -> Iterator[pa.MemoryMappedFile]:
         yield source
 
 
-def _parquet_batches(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[pa.Array]]]:
+def _parquet_batches(path: Path, names: Sequence[str], *, labels: bool) -> Iterator[tuple[int, list[pa.Array]]]:
     with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER) as source:
-        check_number_columns(path, names, source.schema_arrow)
+        check_number_columns(path, names, source.schema_arrow, labels=labels)
         first = 0
         for batch in source.iter_batches(ROWS, columns=list(names), use_threads=False):
             yield first, [batch.column(name) for name in names]
             first += batch.num_rows
 
 
-def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list[pa.Array]]]:
+def _arrow_batches(path: Path, names: Sequence[str], *, labels: bool) -> Iterator[tuple[int, list[pa.Array]]]:
     with open_arrow(path) as source:
-        reader = _open_columns(path, source, names, used=len(names))
+        reader = _open_columns(path, source, names, used=len(names), labels=labels)
         first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
@@ -123,11 +137,11 @@ def _arrow_batches(path: Path, names: Sequence[str]) -> Iterator[tuple[int, list
 
 
 def _open_columns(
-    path: Path, source: pa.MemoryMappedFile, names: Sequence[str], *, used: int
+    path: Path, source: pa.MemoryMappedFile, names: Sequence[str], *, used: int, labels: bool
 ) -> pa.RecordBatchFileReader:
     """Check the columns of an Arrow file, and open the first of them that are used: the others are not unpacked."""
     schema = pa.ipc.open_file(source).schema
-    check_number_columns(path, names, schema)
+    check_number_columns(path, names, schema, labels=labels)
     fields = [schema.get_field_index(name) for name in names[:used]]
     return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
 

@@ -5,9 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.data.batches import read_batches, table_files
-from bench.data.memory_maps import is_mapped
-from bench.data.table import read_labels
+from bench.data.batches import read_batches, read_labels, table_files
 from bench.data.table_errors import NoNumbersError
 from kernels.base.run import Floats
 
@@ -24,17 +22,15 @@ class ChosenLoss(NamedTuple):
     reason: str = ""
 
 
-def choose_loss(path: str | Path, y: str, *, mapped: bool = False) -> ChosenLoss:
+def choose_loss(path: str | Path, y: str) -> ChosenLoss:
     """Return the loss for a column: squared for numbers, logistic for two values, softmax for more than two labels.
 
-    Whole numbers are numbers: that they may be classes or counts is said. The table `path` may be `mapped` also where
-    it is small; columns of a map hold numbers. A table that cannot be read or lacks the column is a ValueError.
+    Whole numbers are numbers: that they may be classes or counts is said. A table that cannot be read or lacks the
+    column is a ValueError.
     """
     try:
         values = _distinct_values(Path(path), y)
     except NoNumbersError:
-        if mapped or is_mapped(path):
-            raise
         labels = read_labels(Path(path), y)
         # Numbers beside texts are numbers with a flaw, which loading the table names.
         return ChosenLoss("squared") if any(map(_is_numeric, labels)) else _loss_of_labels(y, labels)

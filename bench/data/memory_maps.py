@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -27,13 +27,15 @@ from bench.data.batches import (
     table_files,
 )
 from bench.data.column_file import check_room, split_numbers
+from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, check_number_columns, encode_target, read_table
-from bench.data.table_errors import TABLES, check_names, explain_failures
+from bench.data.table_errors import TABLES, NoNumbersError, check_names, explain_failures
 from bench.system.atomic import replace_atomically
 from kernels.base.checks import describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
 from kernels.base.run import Floats
 from kernels.losses import make_loss
+from kernels.losses.classes import takes_classes
 from kernels.losses.loss import Loss
 
 # Files of more bytes are mapped and not read.
@@ -111,6 +113,22 @@ def open_table(
     >>> trips = open_table("trips/", x="distance", y="fare")  # doctest: +SKIP
     >>> fit("a*x + b", trips.x, trips.y, epochs=2)  # doctest: +SKIP
     """
+    mapping = MapOptions(by_row=by_row, cache_dir=cache_dir, announce=announce, progress=progress)
+    return _map_table(path, x, y, labels=False, **mapping)[0]
+
+
+def _map_table(
+    path: str | Path,
+    x: str | Sequence[str],
+    y: str,
+    *,
+    labels: bool,
+    by_row: bool = False,
+    cache_dir: str | Path | None = None,
+    announce: Callable[[str], None] = lambda sentence: None,
+    progress: ShowProgress = _no_progress,
+) -> tuple[Dataset, list[Any] | None]:
+    """Return a table as `open_table` does, and the labels whose numbers the targets are, where it has `labels`."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"path must be a file or a folder, not {describe(path)}")
     path = Path(path)
@@ -120,14 +138,15 @@ def open_table(
     # A path such as "." has no name of its own.
     place = path.absolute()
     folder = place.with_name(f"{place.name}.columns") if cache_dir is None else Path(cache_dir)
-    columns = None
+    columns = found = None
     if len(files) == 1 and files[0].suffix.lower() in ARROW and not by_row:
-        columns = _map_arrow(files[0], names)
+        columns = _map_arrow(files[0], names, labels=labels)
     if columns is None:
-        inputs, targets = _map_converted(path, files, names, folder, announce, progress, by_row=by_row)
+        show = (announce, progress)
+        inputs, targets, found = _map_converted(path, files, names, folder, *show, by_row=by_row, labels=labels)
     else:
         inputs, targets = columns[:, :-1], columns[:, -1]
-    return Dataset(inputs, targets, names[:-1], y, str(path), mapped_in=folder)
+    return Dataset(inputs, targets, names[:-1], y, str(path), mapped_in=folder), found
 
 
 def is_mapped(path: str | Path) -> bool:
@@ -185,25 +204,26 @@ def load_table(
         In one line with file and row: for a file that cannot be read or is damaged; columns that do not exist, are not
         unique or do not hold real numbers; missing or infinite values; and files without rows.
     """
+    criterion = make_loss(loss)
     if not (mapped or is_mapped(path)):
         names = (x, y) if isinstance(x, str) else (*x, y)
-        return read_table(Path(path), names, make_loss(loss), drop_missing=drop_missing, like=like)
+        return read_table(Path(path), names, criterion, drop_missing=drop_missing, like=like)
     if drop_missing:
         raise ValueError(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
             "values, in place of --drop-missing (drop_missing=True)"
         )
-    table = open_table(path, x, y, **mapping)
-    targets, classes = encode_target(f"{path}: column {y!r}", table.y, None, make_loss(loss), like)
+    table, labels = _map_table(path, x, y, labels=takes_classes(criterion), **mapping)
+    targets, classes = encode_target(f"{path}: column {y!r}", table.y, labels, criterion, like)
     return replace(table, y=targets, classes=classes)
 
 
-def _map_arrow(path: Path, names: Sequence[str]) -> Floats | None:
+def _map_arrow(path: Path, names: Sequence[str], *, labels: bool) -> Floats | None:
     """Return the columns of an Arrow file as they lie in it, shape (n, columns); None where they do not lie so."""
     with explain_failures(path, MAPPED), open_arrow(path) as source:
         begin = source.read_buffer().address  # of the whole file, without a copy
         reader = pa.ipc.open_file(source)
-        check_number_columns(path, names, reader.schema)
+        check_number_columns(path, names, reader.schema, labels=labels)
         if reader.num_record_batches != 1 or any(reader.schema.field(name).type != pa.float64() for name in names):
             return None
         batch = reader.get_batch(0)
@@ -231,8 +251,12 @@ def _map_converted(
     progress: ShowProgress,
     *,
     by_row: bool,
-) -> tuple[Floats, Floats]:
-    """Return the inputs, shape (n, inputs), and the targets of files from the file that they were converted to."""
+    labels: bool,
+) -> tuple[Floats, Floats, list[Any] | None]:
+    """Return the inputs, shape (n, inputs), and the targets of files from the file that they were converted to.
+
+    Targets that are no numbers but `labels` are the numbers of these, which come third.
+    """
     versions = []
     for file in files:
         with explain_failures(file, MAPPED):
@@ -241,30 +265,43 @@ def _map_converted(
     of = [[file for file, *_ in versions], list(names), *["by row"] * by_row]
     name = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
-    rows = _converted_rows(target, about, sources)
-    if rows is None:
-        rows = sum(count_rows(file, names) for file in files)
+    known = _read_note(target, about, sources)
+    if known is None or (known.get("labels") and not labels):
+        rows, numbers = _count(files, names, labels=labels)
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
         size = 8 * rows * len(names)
         folder.mkdir(parents=True, exist_ok=True)
         check_room(folder, size)
         announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
-        _convert(files, names, target, rows, progress, by_row=by_row)
-        note = json.dumps({"rows": rows, "sha256": _file_digest(target)}).encode() + LAST_LINE
+        _convert(files, names, numbers, target, rows, progress, by_row=by_row)
+        known = {"rows": rows, "sha256": _file_digest(target), "labels": numbers and numbers.labels}
         with replace_atomically(about) as temporary:
-            temporary.write_bytes(add_checksum(note, owner=sources))
-    return split_numbers(np.memmap(target, np.float64, "r", shape=(rows * len(names),)), rows, by_row=by_row)
+            temporary.write_bytes(add_checksum(json.dumps(known, default=float).encode() + LAST_LINE, owner=sources))
+    rows = known["rows"]
+    columns = np.memmap(target, np.float64, "r", shape=(rows * len(names),))
+    return *split_numbers(columns, rows, by_row=by_row), known.get("labels")
 
 
-def _converted_rows(target: Path, about: Path, sources: bytes) -> int | None:
-    """Return the number of rows in a file of columns; None if it is missing, damaged, or of other sources."""
+def _count(files: Sequence[Path], names: Sequence[str], *, labels: bool) -> tuple[int, LabelNumbers | None]:
+    """Return the number of rows of files, and the numbers of the labels where the last column holds no numbers."""
+    try:
+        return sum(count_rows(file, names) for file in files), None
+    except NoNumbersError as error:
+        if not labels or error.column != names[-1]:
+            raise
+    numbers = LabelNumbers()
+    return sum(count_rows(file, names, numbers) for file in files), numbers
+
+
+def _read_note(target: Path, about: Path, sources: bytes) -> dict[str, Any] | None:
+    """Return what is known of a file of columns; None if it is missing, damaged, or of other sources."""
     try:
         note = about.read_bytes()
         if find_flaw(note, owner=sources):
             return None
-        known = json.loads(note.splitlines()[0])
-        return int(known["rows"]) if _file_digest(target) == known["sha256"] else None
+        known: dict[str, Any] = json.loads(note.splitlines()[0])
+        return known if _file_digest(target) == known["sha256"] else None
     except OSError:
         return None
 
@@ -276,7 +313,14 @@ def _file_digest(path: Path) -> str:
 
 
 def _convert(
-    files: Sequence[Path], names: Sequence[str], target: Path, rows: int, progress: ShowProgress, *, by_row: bool
+    files: Sequence[Path],
+    names: Sequence[str],
+    labels: LabelNumbers | None,
+    target: Path,
+    rows: int,
+    progress: ShowProgress,
+    *,
+    by_row: bool,
 ) -> None:
     """Write the columns of files to one file."""
     end = 0
@@ -286,7 +330,7 @@ def _convert(
         columns = [*inputs.T, targets]
         for file in files:
             before = end
-            for batch in read_batches(file, names):
+            for batch in read_batches(file, names, labels):
                 check_finite(file, names, batch)
                 begin, end = before + batch.first, before + batch.first + batch.columns[0].size
                 for column, values in zip(columns, batch.columns, strict=True):

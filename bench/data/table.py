@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet
 
 from bench.data.builtin_curves import GENERATED, NO_DATA
+from bench.data.label_numbers import LabelNumbers, is_label
 from bench.data.table_errors import (
     MAP_IT,
     TABLES,
@@ -23,7 +23,7 @@ from bench.data.table_errors import (
     join_names,
     missing_or_infinite,
 )
-from bench.data.text_table import MISSING, text_columns
+from bench.data.text_table import text_columns
 from bench.system.memory import available_memory
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
@@ -144,18 +144,6 @@ def read_table(
     return Dataset(inputs, targets, names[:-1], names[-1], source=str(path), dropped=dropped, classes=classes)
 
 
-def read_labels(path: Path, y: str) -> list[Any]:
-    """Return the distinct labels of a column of a .csv, .tsv or .parquet file, without missing ones.
-
-    A column that holds neither labels nor numbers is a ValueError, and so is what `read_table` refuses.
-    """
-    with explain_failures(path):
-        read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
-        values, _, labels = read(path, (y,), labels=True)
-    codes = np.unique(values[np.isfinite(values)])
-    return codes.tolist() if labels is None else [labels[int(code)] for code in codes]
-
-
 def encode_target(
     what: str, y: Floats, labels: list[Any] | None, loss: Loss, like: Dataset | None
 ) -> tuple[Floats, Classes | None]:
@@ -198,10 +186,9 @@ def _read_text(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
             *inputs, texts = file.read(text_target=True)
     except pa.ArrowInvalid as error:
         file.raise_fault(error, text_target=labels)
-    codes, found = _number_labels(pa.compute.utf8_trim_whitespace(texts))
-    missing = [k for k, label in enumerate(found) if label in MISSING and not (label == "-" and "+" in found)]
-    codes[np.isin(codes, missing)] = np.nan
-    return _Columns(np.column_stack([*map(numbers_of, inputs), codes]), file.locate_row, found)
+    numbers = LabelNumbers()
+    codes = numbers.add(texts, text=True)
+    return _Columns(np.column_stack([*map(numbers_of, inputs), codes]), file.locate_row, numbers.labels)
 
 
 def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
@@ -209,27 +196,14 @@ def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Columns
     *inputs, target = names
     with pa.parquet.ParquetFile(path) as file:
         schema = file.schema_arrow
-        labels = labels and target in schema.names and _is_label(schema.field(schema.names.index(target)).type)
-        check_number_columns(path, inputs if labels else names, schema, target)
+        check_number_columns(path, names, schema, labels=labels)
+        labels = labels and is_label(schema.field(target).type)
         _check_memory(path, file.metadata.num_rows, len(names))
         table = file.read(columns=list(names))
-    codes, found = _number_labels(table.column(target)) if labels else (numbers_of(table.column(target)), None)
+    numbers = LabelNumbers()
+    codes = numbers.add(table.column(target), text=False) if labels else numbers_of(table.column(target))
     columns = [*(numbers_of(table.column(name)) for name in inputs), codes]
-    return _Columns(np.column_stack(columns), lambda row: f"row {row + 1}", found)
-
-
-def _number_labels(column: pa.ChunkedArray) -> tuple[Floats, list[Any]]:
-    """Return the number of the label in each row, nan where there is none, and the labels."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    coded = column.combine_chunks().dictionary_encode()
-    return coded.indices.cast(pa.float64()).to_numpy(zero_copy_only=False).copy(), coded.dictionary.to_pylist()
-
-
-def _is_label(kind: pa.DataType) -> bool:
-    """Return whether values of a type are texts or truth values."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return _Columns(np.column_stack(columns), lambda row: f"row {row + 1}", numbers.labels if labels else None)
 
 
 def _check_memory(path: Path, rows: int, columns: int) -> None:
@@ -242,12 +216,15 @@ def _check_memory(path: Path, rows: int, columns: int) -> None:
         )
 
 
-def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, target: str | None = None) -> None:
-    """Refuse columns that are not there once, or hold no real numbers."""
+def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, *, labels: bool = False) -> None:
+    """Refuse columns that are not there once, or hold no real numbers; the last may hold `labels`."""
     for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
+        may_be_label = name == names[-1] and is_label(kind)
+        if labels and may_be_label:
+            continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            hint = f"; {losses_of_classes()}" if name == target and _is_label(kind) else ""
+            hint = f"; {losses_of_classes()}" if may_be_label else ""
             raise NoNumbersError(
                 f"{path}: column {name!r} must hold real numbers, not {kind}{hint}", name, f"type {kind}"
             )

@@ -60,8 +60,8 @@ class TextColumns:
                 failures.append(error)
         raise failures[0]
 
-    def read_batches(self) -> Iterator[tuple[int, list[pa.Array]]]:
-        """Yield the columns as float64, some rows at a time, with the place of the first of these rows.
+    def read_batches(self, *, text_target: bool = False) -> Iterator[tuple[int, list[pa.Array]]]:
+        """Yield the columns as `read` gives them, some rows at a time, with the place of the first of these rows.
 
         Where a number does not suit the first decimal point, all rows come again, read with the other one.
         """
@@ -69,14 +69,14 @@ class TextColumns:
         for point in self.decimal_points if self.first_line else ():
             first = 0
             try:
-                for batch in self._parse(pa.csv.open_csv, point):
+                for batch in self._parse(pa.csv.open_csv, point, text_target=text_target):
                     yield first, [batch.column(str(place)) for place in self.places]
                     first += batch.num_rows
                 return
             except pa.ArrowInvalid as error:
                 failures.append(error)
         if failures:
-            self.raise_fault(failures[0])
+            self.raise_fault(failures[0], text_target=text_target)
 
     def _parse(self, read: Callable[..., Any], point: str, *, text_target: bool = False) -> Any:
         """Call a reader of pyarrow's with the layout of the file."""

@@ -6,7 +6,6 @@ import pytest
 
 from bench.data import choose_loss as module
 from bench.data.choose_loss import choose_loss
-from bench.data.table_errors import NoNumbersError
 
 RNG = np.random.default_rng(0)
 
@@ -49,10 +48,12 @@ def test_the_target_chooses_the_loss(tmp_path, values, loss, words, form):
     assert bool(found.reason) == bool(words)
 
 
-def test_columns_of_a_map_hold_numbers(tmp_path):
-    (tmp_path / "t.csv").write_text("y\nyes\nno\n")
-    with pytest.raises(NoNumbersError, match="column 'y' must be a number"):
-        choose_loss(tmp_path / "t.csv", "y", mapped=True)
+def test_the_labels_of_all_files_of_a_folder_choose(tmp_path):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for part, label in enumerate("abc"):
+        pd.DataFrame({"y": [label, None]}).to_parquet(folder / f"{part}.parquet")
+    assert choose_loss(folder, "y").reason == "softmax, for the 3 labels of y."
 
 
 def test_the_first_rows_of_a_large_table_choose(tmp_path, monkeypatch):

@@ -159,7 +159,7 @@ def test_columns_that_have_changed_are_written_anew(rows, write, suffix):
 @pytest.mark.parametrize("counted", [900, 1100])
 def test_a_file_that_changes_while_it_is_read(rows, write, monkeypatch, counted):
     path = write(rows, "parquet")
-    monkeypatch.setattr(memory_maps, "count_rows", lambda path, names: counted)
+    monkeypatch.setattr(memory_maps, "count_rows", lambda path, names, labels=None: counted)
     with pytest.raises(ValueError, match=rf"rows.parquet has changed .*: there were {counted:,} rows, and now 1,003$"):
         open_table(path, "x", "y")
 
@@ -270,6 +270,61 @@ def test_labels_are_those_of_the_table_in_memory(tmp_path, loss, labels):
     np.testing.assert_array_equal(found.y, expected.y)
     other = load_table(tmp_path / "others.parquet", "x", "y", loss=loss, like=found, mapped=True)
     np.testing.assert_array_equal(other.y, expected.y[2::3])
+
+
+TEXTS = ["no", "yes ", "maybe"]
+
+
+@pytest.mark.parametrize("form", ["parquet", "feather", "arrow", "csv", "folder"])
+@pytest.mark.parametrize("by_row", [False, True])
+def test_texts_are_labels_as_in_memory(rows, write, form, by_row):
+    rows = rows.set_column(1, "y", pa.array(np.resize(TEXTS, 1003)))
+    path, said = write(rows, form), []
+    for _ in range(2):
+        found = load_table(path, "x", "y", loss="softmax", mapped=True, by_row=by_row, announce=said.append)
+        np.testing.assert_array_equal(found.x[:, 0], rows["x"])
+        kept = [label if form in ("parquet", "feather", "arrow") else label.strip() for label in TEXTS]
+        if form != "folder":  # whose text file alone has no spaces around labels
+            assert found.classes.labels == tuple(sorted(kept))
+            np.testing.assert_array_equal(found.classes.decode(found.y.astype(int)), np.resize(kept, 1003))
+    assert len(said) == 1
+    with pytest.raises(ValueError, match=r"column 'y' must (hold real numbers|be a number).*; classes are for"):
+        load_table(path, "x", "y", mapped=True)
+
+
+def test_a_folder_numbers_labels_alike_in_all_files(rows, write):
+    y = np.where(np.arange(1003) % 3, "yes", "no")
+    y[:400] = "yes"
+    path = write(rows.set_column(1, "y", pa.array(y)), "folder")
+    found = load_table(path, "x", "y", loss="logistic")
+    assert found.classes.labels == ("no", "yes")
+    np.testing.assert_array_equal(found.y, y == "yes")
+    other = load_table(path / "b.feather", "x", "y", loss="logistic", like=found)
+    np.testing.assert_array_equal(other.y, found.y[400:700])
+
+
+@pytest.mark.parametrize(("form", "place"), [("parquet", 858), ("arrow", 858), ("csv", 858), ("folder", 158)])
+def test_a_missing_label_is_named_with_its_file_and_row(rows, write, form, place):
+    y = np.resize(["no", "yes"], 1003).tolist()
+    y[857] = None
+    path = write(rows.set_column(1, "y", pa.array(y)), form)
+    with pytest.raises(ValueError, match=rf"row {place}, column 'y' is missing; fill it in"):
+        load_table(path, "x", "y", loss="logistic", mapped=True)
+
+
+def test_a_minus_is_a_label_beside_a_plus_also_where_it_comes_first(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "1,-\n2,-\n3,+\n" * 50)
+    found = load_table(path, "x", "y", loss="logistic", mapped=True)
+    assert found.classes == load_table(path, "x", "y", loss="logistic").classes
+    np.testing.assert_array_equal(found.y, load_table(path, "x", "y", loss="logistic").y)
+
+
+def test_numbers_beside_texts_are_no_labels(rows, write):
+    path = write(rows, "folder")
+    pa.parquet.write_table(pa.table({"x": [1.0], "y": ["yes"]}), path / "z.parquet")
+    with pytest.raises(ValueError, match="column 'y' must hold labels of one kind, not numbers beside texts"):
+        load_table(path, "x", "y", loss="logistic")
 
 
 def test_rows_for_models_with_vectors_take_little_memory_too(tmp_path):
@@ -404,6 +459,17 @@ def test_the_command_shuffles_a_map_in_blocks(sgdbench, write, rows, tmp_path):
     assert "In standardized units:" in out
     assert "standard error" in out
     assert plot.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("form", ["arrow", "csv"])
+def test_the_command_classifies_the_texts_of_a_map(sgdbench, write, rows, form):
+    labels = pa.array(np.where(rows["x"].to_numpy() > 0, "hot", "cold"))
+    path = write(rows.set_column(1, "y", labels), form)
+    options = ["--x", "x", "--y", "y", "--standardize", "--epochs", "2"]
+    code, out, err = sgdbench("fit", path, *options, "--stream")
+    assert (code, err) == (0, "")
+    assert "Loss: logistic, for the labels of y." in out
+    assert "Classes: 'hot' is class 1, and 'cold' is class 0." in out
 
 
 @pytest.mark.usefixtures("no_report")

@@ -1,0 +1,65 @@
+"""The labels of a target column as numbers, piece by piece."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from bench.data.text_table import MISSING
+from kernels.base.run import Floats
+
+
+class LabelNumbers:
+    """The labels of a column, numbered 0, 1, ... in the order in which they come.
+
+    Attributes
+    ----------
+    labels : list
+        The labels by their numbers, also those words that stand for a missing label in text files.
+    """
+
+    def __init__(self) -> None:
+        self.labels: list[Any] = []
+        self._numbers: dict[Any, int] = {}
+        self._words: set[str] = set()  # which stand for missing labels
+
+    @property
+    def present(self) -> list[Any]:
+        """The labels without the words for missing ones."""
+        missing = self._missing()
+        return [label for label in self.labels if label not in missing]
+
+    def add(self, column: pa.Array | pa.ChunkedArray, *, text: bool) -> Floats:
+        """Return the number of the label in each row, nan where there is none.
+
+        Labels of a `text` file may have spaces around them, and words such as NA stand for a missing one.
+        """
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if text:
+            column = pa.compute.utf8_trim_whitespace(column)
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
+        coded = column.dictionary_encode()
+        found = coded.dictionary.to_pylist()
+        for label in found:
+            if label not in self._numbers:
+                self._numbers[label] = len(self.labels)
+                self.labels.append(label)
+        self._words |= set(found).intersection(MISSING) if text else set()
+        missing = self._missing()
+        numbers = [np.nan if label in missing else self._numbers[label] for label in found]
+        places = coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+        codes: Floats = np.array([*numbers, np.nan])[places]
+        return codes
+
+    def _missing(self) -> set[str]:
+        # A minus beside a plus is a label.
+        return self._words - {"-"} if "+" in self._numbers else self._words
+
+
+def is_label(kind: pa.DataType) -> bool:
+    """Return whether values of a type are texts or truth values."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
