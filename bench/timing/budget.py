@@ -55,9 +55,7 @@ TARGETS = (
     Target("many runs, one core, as a share", "lanes", BATCH_OF_RUNS, ROOF, BATCH_OF_RUNS, 0.85),
     Target("many runs in float32 and in float64, one core", "lanes", SINGLE, "lanes", BATCH_OF_RUNS, 1.8),
     Target("many runs, all cores", "lanes, all cores", LONG, "lanes", LONG, 1.85),
-    # 1.40 on Zen 5: 43 % is the shuffle, faster than C's with the same draws, and the rest the latency of a batch.
-    # 1.16 on a Xeon with AVX-512: 4.4 cycles a sample are the latency of batches and the loss,
-    # 3.6 the draws and swaps, whose four stores alone take 3.5, and 0.6 copies and the start of the generator.
+    # Nothing waits for the order, which is drawn while the batches of the epoch before wait for each other.
     Target("batches of 16, a fresh order each epoch", "fused", SHUFFLED, "C", SHUFFLED, 1.5),
     Target("a*exp(b*x) + c, many runs, one core", "lanes", DECAYS, "JAX, many runs", DECAYS, 3),
     # 2.6 on Zen 5, whose divider is never idle: a square root and a division for each parameter take the 5.2 cycles.

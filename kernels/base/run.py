@@ -22,8 +22,9 @@ class Data(NamedTuple):
     """The samples of a run, and buffers for their visiting order.
 
     `visited_x` and `visited_y` hold some samples in visiting order, and `order` their places; `order` is empty where
-    the samples themselves are shuffled in a copy (`kernels.loops.order`). A run is not trained on the samples of
-    `validation_x` and `validation_y`, which may be empty. `factors` are the QR factors of both
+    the samples themselves are shuffled in a copy (`kernels.loops.order`). Where there is room for twice as many, one
+    run draws the order of the next epoch ahead, and `ahead` says how far it has come. A run is not trained on the
+    samples of `validation_x` and `validation_y`, which may be empty. `factors` are the QR factors of both
     (`kernels.compile.loss_factor`), empty where losses are summed over the samples.
     """
 
@@ -32,6 +33,7 @@ class Data(NamedTuple):
     visited_x: tuple[Floats, ...]
     visited_y: Floats
     order: NDArray[np.uint32]
+    ahead: NDArray[np.uint64]
     validation_x: tuple[Floats, ...]
     validation_y: Floats
     factors: Floats = np.zeros((0, 0, 0))

@@ -37,7 +37,7 @@ from kernels.base.numba_internals import (
 from kernels.compile.binding import Binder, compile_bound, source_of
 from kernels.compile.network_loops import CALLED_OF_NETWORK, bind_network, common_names
 from kernels.compile.unrolled import Form, Ingredients, define, unroll
-from kernels.loops import loops
+from kernels.loops import loops, order
 from kernels.losses.loss import Loss
 from kernels.model.network import Network
 from kernels.model.program import Program
@@ -48,11 +48,14 @@ from kernels.simd import log as lane_log
 from kernels.simd import math as lane_math
 from kernels.simd import vector as lane_vector
 
+# The samples between two parts of the order that is drawn ahead.
+STEP = 16
 # The code that intrinsics of these modules emit is not in the functions that call them, so the digest has their source.
 EMITTERS = (compiled_functions, division, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
 # All other functions are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.visit_in_copy.__name__,
+    order.visit_with_next.__name__,
     loops.gather.__name__,
     loops.status_of.__name__,
     loops.status_by_validation.__name__,
@@ -212,6 +215,9 @@ def _bind_sum(binder: Binder, name: str, width: int, part: int, eight_sums: Any)
 def make_binder(made_of: Ingredients) -> Binder:
     """Return a binder that knows the names that `loops` declares."""
     written = define(unroll(made_of))
+    # Lanes leave the processor no time for a second thing.
+    ahead = made_of.width == 1 and not made_of.gathers
+    visit = order.visit_with_next if ahead else loops.gather if made_of.gathers else loops.visit_in_copy
     return Binder(
         written
         | common_names(made_of)
@@ -220,7 +226,9 @@ def make_binder(made_of: Ingredients) -> Binder:
             "point_of_gradient": made_of.gradient_at,
             "train_next": loops.train_part,
             "take": loops.take_samples,
-            "visit": loops.gather if made_of.gathers else loops.visit_in_copy,
+            "visit": visit,
+            "draw_ahead": order.draw_ahead if ahead else order.draw_nothing,
+            "STEP": STEP if ahead else sys.maxsize,
             "PARAMS": made_of.program.params,
         }
     )
@@ -298,7 +306,8 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     if made_of.layers:
         inputs, visited_inputs, visited = types.UniTuple(samples, 1), types.Tuple(()), types.int64[::1]
     vector, table, counts, order = types.float64[::1], types.float64[:, ::1], types.int64[::1], types.uint32[::1]
-    data = inputs, samples, visited_inputs, visited, order, inputs, samples, types.float64[:, :, ::1]
+    ahead = types.uint64[::1]
+    data = inputs, samples, visited_inputs, visited, order, ahead, inputs, samples, types.float64[:, :, ::1]
     rates, settings = table if lanes else vector, table if made_of.options_per_run else vector
     flags = types.boolean, types.boolean
     hyper = rates, settings, types.intp, *flags, types.uint64, types.float64, counts, types.float64

@@ -28,6 +28,9 @@ BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
 # An order is one array: this head, the blocks, and the places of the samples that are shuffled together. The head holds
 # the next place, the number of places drawn, the next block, the number of buffers drawn, the samples in a block, and
 # the number of blocks, which is 0 for a full shuffle.
+# The order of the next epoch, which one run draws while it trains this one: the seed and the epoch (counted from 1)
+# that it is of, where its samples begin, how many are left to be swapped, and the state of the generator.
+AHEAD_SIZE, AHEAD_SEED, AHEAD_EPOCH, AHEAD_BEGIN, AHEAD_LEFT, AHEAD_STATE = 8, 0, 1, 2, 3, 4
 HEAD, NEXT, DRAWN, NEXT_BLOCK, BUFFERS, SIZE, COUNT = 6, 0, 1, 2, 3, 4, 5
 
 

@@ -8,12 +8,15 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, describe, describe_row
 from kernels.base.columns import Inputs
 from kernels.base.run import Data, Floats
-from kernels.data.order import BlockShuffle, allocate_order
+from kernels.data.order import AHEAD_SIZE, BlockShuffle, allocate_order
 from kernels.model.model import Model
 
 CHUNK = 1_000_000
 # Samples that are gathered at a time, few enough for the first cache of a core.
 GATHERED = 1024
+# Up to this number, there is room for the samples of the next epoch, which are swapped while this one is trained. Of
+# more samples, those of two epochs leave the cache: a million would take half as long again.
+DRAWN_AHEAD = 2**14
 Samples = tuple[tuple[Floats, ...], Floats]
 
 
@@ -108,6 +111,7 @@ def allocate_data(
     size = y.size if shuffle else 0
     if batch_size and order.size:
         size = min(size, max(1, GATHERED // batch_size) * batch_size)
+    ahead = np.zeros(AHEAD_SIZE, np.uint64)
     held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
     columns, held_out_x = (
         tuple(to_dtype(f"the input {k}", column, dtype) for k, column in enumerate(x, 1))
@@ -116,11 +120,13 @@ def allocate_data(
     targets = to_dtype("y", y, dtype), to_dtype("y", held_out[1], dtype)
     if by_row:
         rows, held_out_rows = (lay_in_rows(x, dtype) for x in (columns, held_out_x))
-        return Data((rows,), targets[0], (), np.empty(size, np.int64), order, (held_out_rows,), targets[1])
+        return Data((rows,), targets[0], (), np.empty(size, np.int64), order, ahead, (held_out_rows,), targets[1])
     # Kernels take columns to be contiguous, and those of a problem may be views of rows.
     columns, held_out_x = (tuple(map(np.ascontiguousarray, x)) for x in (columns, held_out_x))
+    if not order.size and size <= DRAWN_AHEAD:
+        size *= 2
     room = tuple(np.empty(size, dtype) for _ in columns), np.empty(size, dtype)
-    return Data(columns, targets[0], *room, order, held_out_x, targets[1])
+    return Data(columns, targets[0], *room, order, ahead, held_out_x, targets[1])
 
 
 def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64") -> Floats:

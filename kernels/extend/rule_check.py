@@ -26,7 +26,7 @@ from kernels.compile.specialize import describe_bound, ingredients_of, inner_opt
 from kernels.data.marks import with_marks
 from kernels.data.samples import allocate_data
 from kernels.extend.rule_source import Candidate
-from kernels.loops import short_run
+from kernels.loops import order, short_run
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
@@ -79,7 +79,7 @@ def try_rule(about: Candidate, loss: Loss, optimizer: Optimizer, functions: Sequ
     for width in (1, WIDTH):
         made_of = ingredients_of(model.program, loss, optimizer, width=width)
         binder = make_binder(made_of)
-        binder.bind(short_run.train_one if width == 1 else short_run.train_lane)
+        binder.bind(short_run.train_one if width == 1 else short_run.train_lane, draw_ahead=order.draw_nothing)
         note = f"rule_{describe_bound(binder, made_of)[0][:32]}.checked"
         same, close = (f"{verdict} with numba {numba.__version__}" for verdict in ("exact", "close"))
         # Without compilation a trial says nothing about compiled code.

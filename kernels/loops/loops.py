@@ -45,7 +45,10 @@ term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a 
 zeros: Bound  # () -> a tuple of -0.0, which change no sum
 eight_sums: Bound  # eight_sums_in_one_lane, eight_sums_in_turn or eight_sums_in_registers
 as_number: Bound  # a number or a lane -> the same, rounded to the type of the kernel
-visit: Bound  # visit_in_copy or gather: (data, seed, epoch, start, stop), which puts these samples into their room
+# (data, seed, epoch, start, stop, the last epoch), which puts these samples into their room -> the place of the first:
+visit: Bound  # visit_with_next, visit_in_copy or gather
+draw_ahead: Bound  # (data, count), which goes on with the order of the next epoch, or draw_nothing
+STEP: int  # the samples after which it does, where they are trained one by one
 take: Bound  # take_samples, or take_places of models with vectors
 GATHERS: bool  # whether their room begins with them, and may hold only some of them
 # In a block of runs
@@ -158,26 +161,29 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
     x, y, first, last = data.x, data.y, start, stop
     if hyper.shuffle:
         x, y = data.visited_x, data.visited_y
-        if GATHERS:
-            first, last = 0, min(y.size, stop - start)
-        visit(data, hyper.seed, epoch, start, stop)
+        count = min(y.size, stop - start) if GATHERS else stop - start
+        first = visit(data, hyper.seed, epoch, start, stop, hyper.rates.shape[0] - 1)
+        last = first + count
     # Each is called in one place, so that it is inlined.
     if hyper.batch_size == 1:
-        theta, state = per_sample_leg(theta, state, inputs_between(x, first, last), y[first:last], lr, options)
+        theta, state = per_sample_leg(theta, state, inputs_between(x, first, last), y[first:last], lr, options, data)
     else:
-        theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, scratch)
+        theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, data, scratch)
     return theta, state, start + last - first
 
 
-def per_sample_leg(theta, state, x, y, lr, options):
+def per_sample_leg(theta, state, x, y, lr, options, data):
     """Step against the gradient of each sample."""
-    for i in range(y.size):
-        residual, derivatives = residual_and_derivatives(gradient_point(theta, state, options), inputs_at(x, i), y[i])
-        theta, state = descend(theta, state, residual, derivatives, lr, options)
+    for first in range(0, y.size, STEP):
+        for i in range(first, min(first + STEP, y.size)):
+            point = gradient_point(theta, state, options)
+            residual, derivatives = residual_and_derivatives(point, inputs_at(x, i), y[i])
+            theta, state = descend(theta, state, residual, derivatives, lr, options)
+        draw_ahead(data, STEP)
     return theta, state
 
 
-def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
+def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, data, scratch):
     """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
     part = 1.0 / size  # a division waits four times as long as a multiplication
     whole = stop - (stop - start) % size
@@ -185,6 +191,7 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, scratch):
         point = gradient_point(theta, state, options)
         total = gradient_sum(point, x, y, first, size, options, scratch)
         theta, state = update(theta, state, scale(total, part), lr, options)
+        draw_ahead(data, size)
     if whole < stop:
         point = gradient_point(theta, state, options)
         total = gradient_sum(point, x, y, whole, stop - whole, options, scratch)
@@ -228,10 +235,11 @@ def status_by_validation(status, loss, lowest, seen, patience):
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
 
 
-def visit_in_copy(data, seed, epoch, start, stop):
-    """Copy all samples and shuffle the copy when an epoch begins."""
+def visit_in_copy(data, seed, epoch, start, stop, last):
+    """Copy all samples and shuffle the copy when an epoch begins; return the place of sample `start` of the epoch."""
     if start == 0:
         shuffle_samples(data, seed, epoch)
+    return start
 
 
 def shuffle_samples(data, seed, epoch):
@@ -241,10 +249,10 @@ def shuffle_samples(data, seed, epoch):
     for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
         for i in range(column.size):
             visited[i] = column[i]
-    permute(columns, seed, epoch)
+    permute(columns, data.y.size, seed, epoch)
 
 
-def gather(data, seed, epoch, start, stop):
+def gather(data, seed, epoch, start, stop, last):
     """Copy samples start..stop-1, as far as there is room, in the order of the epoch, which is drawn as needed."""
     order, filled, count = data.order, 0, min(data.visited_y.size, stop - start)
     if start == 0:
@@ -258,6 +266,7 @@ def gather(data, seed, epoch, start, stop):
         take(data, filled, places[first : first + size])
         order[NEXT] += size
         filled += size
+    return 0
 
 
 def take_samples(data, filled, chosen):

@@ -66,7 +66,7 @@ def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room)
     if hyper.shuffle:
         if GATHERS:
             first, last = 0, min(data.visited_y.size, stop - start)
-            gather(data, hyper.seed, epoch, start, stop)
+            gather(data, hyper.seed, epoch, start, stop, 0)
         elif start == 0:
             shuffle_places(data, hyper.seed, epoch)
     x, y, places, room = pointers(data.x[0]), pointers(data.y), pointers(data.visited_y), pointers(room)
@@ -82,7 +82,7 @@ def shuffle_places(data, seed, epoch):
     places = data.visited_y
     for place in range(places.size):
         places[place] = place
-    permute((places,), seed, epoch)
+    permute((places,), data.y.size, seed, epoch)
 
 
 def take_places(data, filled, chosen):

@@ -13,9 +13,11 @@ from kernels.loops import order
 @pytest.fixture(scope="module")
 def permute():
     """`kernels.loops.order.permute`, compiled as the kernels compile it."""
-    bound = vars(order) | {name: njit(getattr(order, name), forceinline=True) for name in ("sfc64", "swap_with_random")}
+    bound = dict(vars(order))
+    for name in ("sfc64", "swap_with_random", "start_generator", "swap_down"):
+        bound[name] = njit(types.FunctionType(getattr(order, name).__code__, bound), forceinline=True)
     compiled = njit(types.FunctionType(order.permute.__code__, bound))
-    compiled((np.empty(1),), np.uint64(0), 0)
+    compiled((np.empty(1),), 1, np.uint64(0), 0)
     return compiled
 
 
@@ -24,9 +26,9 @@ def permute():
 def test_permutation(n, permute, timed, benchmark, reach):
     columns = (np.arange(float(n)),)
     seed = np.uint64(1)
-    permute(columns, seed, 2)
+    permute(columns, n, seed, 2)
     np.testing.assert_array_equal(columns[0], permutation(n, 1, 2))
-    timed(permute, columns, seed, 2, items=n)
+    timed(permute, columns, n, seed, 2, items=n)
     if benchmark.enabled:
         per_element = 1e9 * np.array(benchmark.stats.stats.data) / n
         reach(f"permutation of {n:,}, per element", per_element, most=4, unit=" ns")

@@ -7,12 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kernels.data.samples
 from bench import Grid, sweep
 from kernels import fit
+from kernels.base.run import NO_LOWEST, Hyperparameters, Record
 from kernels.data import order as orders
+from kernels.data.marks import make_marks
 from kernels.data.order import allocate_order, buffers, describe_order, make_shuffle, visiting_order
+from kernels.data.samples import allocate_data
+from kernels.losses import make_loss
 from kernels.model.models import make_model
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.run_options import option_values
 from kernels.train.partial_fit import partial_fit, start_run
+from kernels.train.trainer import make_trainer
 from tests.support.parabola import MODEL, START, samples
 
 
@@ -71,6 +79,31 @@ def test_gathered_samples_are_those_that_are_swapped(monkeypatch):
     swapped = fit(MODEL, x, y, **asked)
     monkeypatch.setattr(orders, "SWAPPED", 100)
     np.testing.assert_array_equal(fit(MODEL, x, y, **asked).trajectory, swapped.trajectory)
+
+
+@pytest.mark.parametrize("batch_size", [1, 16, 200])
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "when it begins"])
+def test_an_order_that_is_drawn_ahead_is_used_by_its_own_run_alone(batch_size, ahead, monkeypatch):
+    """Runs take turns on the same samples, and go on where they or others have stopped."""
+    if not ahead:
+        monkeypatch.setattr(kernels.data.samples, "DRAWN_AHEAD", 100)
+    x, y = samples(803)
+    model, loss, optimizer = make_model(MODEL), make_loss("squared"), make_optimizer("sgd")
+    data = allocate_data((x,), y, shuffle=True, batch_size=batch_size)
+    assert (data.visited_y.size > y.size) is ahead
+    marks = make_marks("epoch", 803, batch_size, 6, drop_last=False)
+    trainers = [make_trainer(kernel, model, loss, optimizer, data) for kernel in ("fused", "reference")]
+    rows = {}
+    for seed, first, last in [(1, 0, 4), (2, 0, 2), (1, 4, 5), (1, 5, 6), (2, 2, 6), (1, 3, 6), (3, 5, 6), (3, 0, 6)]:
+        hyper = Hyperparameters(
+            np.full(6, 0.1), option_values(loss, optimizer), batch_size, False, True, seed, 0, marks
+        )
+        for trajectory, train in zip(
+            rows.setdefault(seed, np.tile(START["init"], (2, 7, 1)) * 1.0), trainers, strict=True
+        ):
+            train(hyper, Record(np.empty(7), trajectory, np.empty(0), np.zeros(0), np.array(NO_LOWEST)), first, last)
+        np.testing.assert_array_equal(*rows[seed])
+    assert len(np.unique(np.concatenate([found[0, 1:] for found in rows.values()]), axis=0)) == 18
 
 
 def test_marks_held_out_samples_and_float32_work_in_blocks():

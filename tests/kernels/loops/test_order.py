@@ -21,12 +21,14 @@ SIGNIFICANCE = 1e-6
 @pytest.fixture(scope="module")
 def compiled():
     """`permute`, compiled on its own: what becomes of columns that hold 0..n-1."""
-    names = vars(order) | {name: njit(getattr(order, name)) for name in ("sfc64", "swap_with_random")}
+    names = dict(vars(order))
+    for name in ("sfc64", "swap_with_random", "start_generator", "swap_down"):
+        names[name] = njit(FunctionType(getattr(order, name).__code__, names))
     shuffle = njit(FunctionType(order.permute.__code__, names))
 
     def permutation(n, seed, epoch):
         columns = np.arange(float(n)), np.arange(float(n)) + 0.5
-        shuffle(columns, np.uint64(seed), epoch)
+        shuffle(columns, n, np.uint64(seed), epoch)
         np.testing.assert_array_equal(columns[0] + 0.5, columns[1])
         return columns[0].astype(int)
 
@@ -95,16 +97,16 @@ BOUNDS = [2, 3, 5, 6, 7, 11, 12, 64, 100, 641, 800, 4097, 65_537, 99_999]
 
 @pytest.mark.parametrize("below", [*BOUNDS, 10**6 + 3, 2**31 - 1, 2**31])
 def test_a_draw_is_rejected_where_lemire_rejects_it(below):
-    i, rejected = below - 1, 0
+    rejected = 0
     for draw in draws_at_the_threshold(below):
         column = Untouched()
-        left = order.swap_with_random((column,), i, np.uint64(draw))
+        left = order.swap_with_random((column,), np.uint64(0), np.uint64(below), np.uint64(draw))
         if accepted := lemire([draw], below):
             j, _ = accepted
-            assert (left, column) == (i - 1, {i: j, j: i})
+            assert (left, column) == (below - 1, {below - 1: j, j: below - 1})
         else:
             rejected += 1
-            assert (left, column) == (i, {})
+            assert (left, column) == (below, {})
     assert (rejected > 0) is (2**32 % below > 0)
 
 
@@ -118,8 +120,8 @@ def test_compiled_code_rejects_the_same_draws(compiled_placed, below):
     for draw in draws_at_the_threshold(below):
         columns = np.arange(float(below)), np.arange(float(below)) + 0.5
         expected = np.arange(float(below)), np.arange(float(below)) + 0.5
-        left = compiled_placed(columns, below - 1, np.uint64(draw))
-        assert left == order.swap_with_random(expected, below - 1, np.uint64(draw))
+        asked = np.uint64(0), np.uint64(below), np.uint64(draw)
+        assert compiled_placed(columns, *asked) == order.swap_with_random(expected, *asked)
         np.testing.assert_array_equal(columns, expected)
 
 
