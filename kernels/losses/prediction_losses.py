@@ -8,13 +8,27 @@ branches.
 
 import numpy as np
 from numpy import absolute, exp, log, log1p, maximum, sign
+from numpy.typing import NDArray
 
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss, Metric, Targets
 
 TINY = 1e-300
-CLASSES = Targets(lambda y: (y == 0.0) | (y == 1.0), "0 or 1", classes=True)
-COUNTS = Targets(lambda y: y >= 0.0, "0 or more")
+
+
+def are_classes(y: Floats) -> NDArray[np.bool_]:
+    """Return which targets are 0 or 1."""
+    accepted: NDArray[np.bool_] = (y == 0.0) | (y == 1.0)
+    return accepted
+
+
+def are_counts(y: Floats) -> NDArray[np.bool_]:
+    """Return which targets are not negative."""
+    return y >= 0.0
+
+
+CLASSES = Targets(are_classes, "0 or 1", classes=True)
+COUNTS = Targets(are_counts, "0 or more")
 
 
 def accuracy(prediction: Floats, target: Floats) -> float:

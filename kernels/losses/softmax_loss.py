@@ -5,16 +5,20 @@ compute the same in `kernels.loops.network.softmax`.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss, Metric, Targets
 from kernels.model.layers import MAX_CLASSES
 
-TARGETS = Targets(
-    lambda y: (y >= 0.0) & (y < MAX_CLASSES) & (y == np.floor(y)),
-    f"the number of a class, from 0 to {MAX_CLASSES - 1}",
-    classes=True,
-)
+
+def are_classes(y: Floats) -> NDArray[np.bool_]:
+    """Return which targets are numbers of classes."""
+    accepted: NDArray[np.bool_] = (y >= 0.0) & (y < MAX_CLASSES) & (y == np.floor(y))
+    return accepted
+
+
+TARGETS = Targets(are_classes, f"the number of a class, from 0 to {MAX_CLASSES - 1}", classes=True)
 
 
 def softmax_value(prediction: Floats, target: Floats, options: tuple[float, ...]) -> Floats:

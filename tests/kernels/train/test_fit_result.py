@@ -1,10 +1,11 @@
+import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from kernels import Model
-from kernels.losses import make_loss
+from kernels import Model, fit
+from kernels.losses import LOSSES, make_loss
 from kernels.train.fit_result import mean_loss, metrics_on
 
 LINE = Model("a*x + b")
@@ -31,3 +32,13 @@ def test_samples_for_the_test_are_evaluated_piece_by_piece(loss):
     if loss == "squared":
         expected["loss"] = squares
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_result_can_be_sent_to_another_process(loss):
+    x = np.linspace(-1, 1, 12).reshape(4, 3)
+    result = fit("w @ x + b", x, [0, 1, 1, 0], loss=loss, epochs=2, kernel="reference", test=0.25)
+    again = pickle.loads(pickle.dumps(result))
+    assert again.params.tolist() == result.params.tolist()
+    assert again.test_loss == result.test_loss
+    assert str(again) == str(result)
