@@ -53,6 +53,15 @@ def test_a_run_is_that_of_fit(swept):
     assert not result.starts.any()  # a linear model starts at zero
 
 
+def test_a_run_in_float32_that_is_over_at_its_start_keeps_that_of_fit():
+    grid = Grid(init="normal:0.1:1", dtype="float32")
+    result = sweep("w @ x + b", X, X[:, 0], grid, epochs=1, target=1e6, confirm=0)
+    alone = result.best().refit(X, X[:, 0], kernel="reference")
+    (row,) = result.frame.itertuples()
+    assert (row.status, row.updates) == ("converged", 0)
+    np.testing.assert_array_equal(result.frame.filter(like="param_").to_numpy()[0], alone.params)
+
+
 def test_it_is_read_back_and_goes_on(swept):
     result, folder = swept
     read = load_run(folder)
