@@ -26,6 +26,8 @@ MANY = 20_000
 """More samples than these are searched in part first; a linear program of as many rows takes some seconds."""
 MOST_WORK = 5 * 10**9
 """The numbers that the search for a plane between two classes reads at most: some seconds."""
+MOST_STEPS_OF_C = 2**31 - 1
+"""SciPy counts steps in an int of C."""
 RESTARTS, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
 LARGEST = 1e6
@@ -133,14 +135,17 @@ def _basis(model: Model, x: tuple[Floats, ...], n: int) -> tuple[Floats, Floats,
     offset : array, shape (n,)
         The model for parameters of 0.
     None
-        In place of all, if a number is not finite.
+        In place of all, if a number is not finite, or its square.
     """
     rows = make_rows(model.program, x, np.zeros(n))
     if not np.isfinite(rows).all():
         return None
     design, offset = rows[:, :-1], -rows[:, -1]
     # Columns of one length, so that the rank does not depend on units.
-    lengths = np.linalg.norm(design, axis=0)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(design, axis=0)
+    if not np.isfinite(lengths).all():
+        return None
     lengths[lengths == 0] = 1.0
     basis, singular, directions = np.linalg.svd(design / lengths, full_matrices=False)
     rank = int(np.count_nonzero(singular > singular[0] * max(design.shape) * np.finfo(float).eps))
@@ -393,7 +398,7 @@ def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
     rows, _ = _by_side(basis, offset, y)
     columns, wanted = np.vstack([rows.T, np.ones(y.size)]), np.append(np.zeros(rows.shape[1]), 1.0)
     try:
-        weights, _ = nnls(columns, wanted, maxiter=max(1, MOST_WORK // columns.size))
+        weights, _ = nnls(columns, wanted, maxiter=min(max(1, MOST_WORK // columns.size), MOST_STEPS_OF_C))
     except RuntimeError:
         return False
     direction = columns[:-1] @ weights

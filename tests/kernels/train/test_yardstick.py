@@ -176,6 +176,17 @@ def test_separable_classes_are_said_to_have_no_minimum():
     assert found.target == pytest.approx(0.01 * found.constant_loss, rel=1e-3)
 
 
+def test_one_sample_can_be_separated():
+    """SciPy takes fewer steps than so few numbers would allow."""
+    found = yardstick("a*x + b", np.array([2.0]), np.array([1.0]), "logistic")
+    assert "can be separated" in found.note
+
+
+def test_columns_whose_squares_overflow_have_no_yardstick():
+    found = yardstick("a*x + b", np.array([1e200, 2e200, -1e200]), np.arange(3.0), "huber")
+    assert found.target is None
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_classes_can_be_separated_where_a_linear_program_has_a_solution(seed):
     rng = np.random.default_rng(seed)
