@@ -237,7 +237,8 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         """Return the settings of an epoch of the samples."""
         n, size = samples.y.size, self.batch_size
         if isinstance(size, Integral) and not isinstance(size, bool):
-            held_out = round(float(self.validation) * n) if isinstance(self.validation, Real) else 0
+            share = self.validation  # another number than a share is refused by `kernels.fit`
+            held_out = round(float(share) * n) if isinstance(share, Real) and 0 < share < 1 else 0
             size = min(int(size), max(n - held_out, 1))
         settings = {name: getattr(self, name) for name in ("shuffle", "optimizer", "kernel")}
         return settings | {"loss": samples.loss, "batch_size": size, "seed": seed, "drop_last": False}

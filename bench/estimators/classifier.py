@@ -190,7 +190,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     def __sklearn_tags__(self) -> Tags:
         """Return the tags: a loss for two classes takes no more."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = getattr(self.loss, "name", self.loss) in {None, SOFTMAX}
+        tags.classifier_tags.multi_class = self.loss is None or str(getattr(self.loss, "name", self.loss)) == SOFTMAX
         return tags
 
     def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:

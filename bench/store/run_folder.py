@@ -49,6 +49,7 @@ from bench.system.atomic import replace_atomically, sync_folder
 from bench.system.environment import ENVIRONMENT, environment
 from bench.system.files import read_regular_file
 from bench.system.lock import lock_folder
+from kernels.base.checks import describe
 from kernels.base.checksum import find_flaw
 
 FORMAT = 4
@@ -239,6 +240,8 @@ def open_run(
     folder = Path(folder)
     if every < 1 or every & (every - 1):
         raise ValueError(f"every must be a power of two, not {every}")
+    if not isinstance(study, str):
+        raise ValueError(f"study must be a TOML text, not {describe(study)}")
     # Checked before the folder is locked, which leaves a file in it.
     if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.excess import EXCESS
+from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
 
 # The columns that make up a choice of settings.
@@ -142,8 +143,8 @@ LOSS_FLOOR = loss_floor(np.ones(1))
 
 def check_columns(frame: pd.DataFrame, cost: str) -> None:
     """Raise a ValueError for an unknown cost, or a frame that lacks a column for it."""
-    if cost not in COSTS:
-        raise ValueError(f"cost must be one of {', '.join(map(repr, COSTS))}, not {cost!r}")
+    if not isinstance(cost, str) or cost not in COSTS:
+        raise ValueError(f"cost must be one of {', '.join(map(repr, COSTS))}, not {describe_value(cost)}")
     for column in [*CHOICES, *PAIR, "status", "final_loss", *COSTS[cost]]:
         if column not in frame:
             raise ValueError(

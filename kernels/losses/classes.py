@@ -128,10 +128,12 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, y: Arra
     if not loss.by_class:
         raise ValueError(f"loss must be softmax for a model of {model.classes} classes, not {loss.name!r}")
     try:
-        targets = np.asarray(y, np.float64)
-    except (TypeError, ValueError):
-        return model  # which are refused where numbers are checked
-    loss.check_targets(targets.ravel())
+        targets = np.asarray(y)
+    except ValueError:
+        return model  # a ragged list, which is refused where numbers are checked
+    if targets.dtype.kind not in "iuf":
+        return model  # which are refused there too
+    loss.check_targets(targets.ravel().astype(np.float64))
     count = count_classes(loss, classes, targets)
     if model.classes not in {1, count}:
         raise ValueError(f"y must hold {model.classes} classes for a model of as many, and holds {count}")

@@ -1,6 +1,6 @@
 """The inputs of a model: columns of data, in groups or single ones, by the names that an expression has for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from kernels.base.checks import describe
@@ -69,8 +69,7 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
 
 def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
     """Return names that an expression can use, each once."""
-    if isinstance(given, str):
-        raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
+    check_sequence(what, given)
     for name in given:
         if not is_name(name):
             fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
@@ -78,10 +77,17 @@ def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
     return check_distinct(what, given)
 
 
-def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
-    """Return texts, each of which may stand there once."""
+def check_sequence(what: str, given: object) -> None:
+    """Refuse a text, and anything else that is no sequence of names."""
     if isinstance(given, str):
         raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
+    if not isinstance(given, Iterable):
+        raise ValueError(f"{what} must be a sequence of names such as ('x',), not {describe(given)}")
+
+
+def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Return texts, each of which may stand there once."""
+    check_sequence(what, given)
     if wrong := [name for name in given if not isinstance(name, str) or not name]:
         raise ValueError(f"{what} must be texts, not {describe(wrong[0])}")
     if len(set(given)) < len(given):

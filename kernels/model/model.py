@@ -77,6 +77,7 @@ class Model:
         classes: int = 1,
         hidden: int | None = None,
     ) -> None:
+        check_integer("classes", classes, 1, MAX_CLASSES)
         columns = read_inputs(inputs, has_products=isinstance(expression, str) and "@" in expression)
         self.given_inputs = inputs if isinstance(inputs, Mapping) else tuple(inputs)
         found = names(parse(expression, products=True))
@@ -90,7 +91,6 @@ class Model:
         if "@" in expression or classes > 1 or hidden is not None:
             if params is not None:
                 raise ValueError(f"params must be left out of a model with vectors, such as {expression!r}")
-            check_integer("classes", classes, 1, MAX_CLASSES)
             self.hidden = None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
             self._plan = plan_network(expression, columns, classes, self.hidden)
             self.vectors = self._plan.vectors
@@ -264,6 +264,8 @@ class Model:
         ValueError
             If there is no parameter of that name.
         """
+        if not isinstance(name, str):
+            raise ValueError(f"name must be that of a parameter, not {describe(name)}")
         if not self.vectors and name in self.params:
             return np.asarray(params[self.params.index(name)])
         if name not in self.vectors:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import check_bool, check_integer, check_seed, check_target
+from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
 from kernels.base.columns import Inputs
 from kernels.base.run import (
     CONVERGED,
@@ -182,6 +182,8 @@ def fit(
         marks,
         check_patience(patience, validation),
     )
+    if not (callback is None or callable(callback)):
+        raise ValueError(f"callback must be a function of a result or None, not {describe(callback)}")
     init = to_dtype("init", model.draw_start(seed) if init is None else model.vector(init, "init"), dtype)
 
     # Allocate room for samples in visiting order, and for the state at each mark.
@@ -232,7 +234,7 @@ def fit(
             compile_seconds=compile_seconds,
             **_state_at(done, status, hyper, recorded, updates, per_epoch, None if every else init),
         )
-        if callback:
+        if callback is not None:
             callback(result)
     return result
 

@@ -241,6 +241,7 @@ MANY = Model("w @ x", ("x1", "x2"), classes=4)
             Y,
             "loss must be one of classes for a classifier, not 'squared': classes are for the loss",
         ),
+        ({"loss": np.zeros(2)}, Y, "loss must be text of the form name or name"),
         ({}, [1] * 6, "y must hold two classes or more, and holds one class, 1"),
         ({}, ["a", None, "b", "a", "b", "a"], r"y must have a label for each sample, and has none in row 1 "),
         ({}, np.array([1, "a"] * 3, dtype=object), "y must hold labels of one kind, not numbers beside texts"),

@@ -377,6 +377,8 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
             None,
             "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier",
         ),
+        ({"validation": np.inf}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
+        ({"validation": np.nan}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
         ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
         ({}, np.zeros(40), "sample_weight must be positive for a sample, and is zero for all"),

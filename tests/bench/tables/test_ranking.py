@@ -238,6 +238,7 @@ def test_choices_that_were_run_less_often_are_compared_in_the_pairs_that_they_ha
             {"cost": "epochs"},
             "cost must be one of 'samples', 'updates', 'seconds', 'final_loss', 'validation_loss', not 'epochs'",
         ),
+        ({"cost": np.zeros(1)}, r"cost must be one of .*, not array\(\[0\.\]\)"),
         ({"cost": "seconds"}, r"frame must have a column 'seconds_per_update' to rank by seconds; it has .*"),
     ],
 )

@@ -80,6 +80,22 @@ def test_names_and_shapes():
         scores.vector({"W": np.ones((2, 3)), "b": 0.0})
     with pytest.raises(ValueError, match=r"there is no parameter w .*these are W, b"):
         scores.coef(params, "w")
+    with pytest.raises(ValueError, match="name must be that of a parameter, not 3"):
+        scores.coef(params, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"classes": "3"}, "classes must be a whole number from 1 to 100, not '3'"),
+        ({"inputs": None}, r"inputs must be a sequence of names such as \('x',\), not None"),
+        ({"inputs": 3}, r"inputs must be a sequence of names such as \('x',\), not 3"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(arguments, message):
+    for expression in ("w @ x + b", "a*x + b"):
+        with pytest.raises(ValueError, match=message):
+            Model(expression, **arguments)
 
 
 @pytest.mark.parametrize("text", ["mlp(4)", 'mlp(4, "relu")', "mlp(4, sigmoid)"])

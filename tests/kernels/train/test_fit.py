@@ -480,6 +480,8 @@ def with_bad(value, row):
         ({"target": -1}, "target must be a finite number >= 0 or None, not -1.0"),
         ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
         ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, not 'slow'"),
+        ({"callback": 3}, "callback must be a function of a result or None, not 3"),
+        ({"y": Y + 0j, "loss": "softmax"}, "y must hold real numbers, not values of type complex128"),
     ],
     ids=str,
 )
