@@ -37,6 +37,8 @@ class Moments(NamedTuple):
 
 def recorded_moments(result: FitResult) -> Moments:
     """Return the finite states at the marks of a run; of a long run a thousand, denser at the start."""
+    if len(result.trajectory) < result.loss.size:
+        raise ValueError("result must have its parameters at all marks: give fit record_params=True")
     marks = thin_marks(result.samples_seen, MAX_MARKS)
     finite = np.isfinite(result.loss[marks]) & np.isfinite(result.trajectory[marks]).all(axis=1)
     marks = marks[np.logical_and.accumulate(finite)]
@@ -68,6 +70,7 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
         "loss": result.criterion,
         "record": -(-updates // MAX_PIECES),
         "dtype": result.dtype,
+        "record_params": True,
     }
     unused = dict.fromkeys(("target", "validation", "test", "patience", "callback"))
     again = fit(result.model, x, y, **settings | own | unused)
