@@ -20,6 +20,8 @@ from kernels.train.yardstick import Yardstick, find_yardstick
 
 # Of [data] and [model], whose other keys are chosen for a table.
 GIVEN_WITH_TABLES = ("data.validation", "data.test", "data.cache_dir")
+# Rows on which nothing is trained; settings are chosen by them where there is no target.
+HELD_OUT = ("data.validation", "data.validation_path")
 
 
 def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], target: float | None) -> Study | Suite:
@@ -78,10 +80,17 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     return made.study
 
 
+def _drop_made_target(study: Study) -> Study:
+    """Return a study without the target that `sgdbench new` made: it is one of the rows that are trained on."""
+    print_sentence("Target", "none: settings are chosen by the loss on the held-out rows; --target gives one.")
+    return with_settings(study, {"run.target": None, "run.target_loss": None})
+
+
 def apply_settings(study: Study, settings: Mapping[str, Any], target: float | None) -> Study:
     """Return the study with these settings, and a new target if they change the loss.
 
     A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given.
+    Where the settings hold out rows, a target that was made for a table goes: settings are then chosen by these rows.
     """
     if target is not None and "run.target" in settings:
         raise ValueError("run.target must be given once, by --set or by its own option")
@@ -90,6 +99,8 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
     if target is not None:
         changed = with_target(changed, target, **mapping_display())
         return with_settings(changed, {"run.target_loss": changed.run.loss}) if study.run.target_loss else changed
+    if study.run.target_loss and "run.target" not in settings and not settings.keys().isdisjoint(HELD_OUT):
+        return _drop_made_target(changed)
     same = make_loss(made_for).text == make_loss(changed.run.loss).text
     if study.run.target is None or "run.target" in settings or same:
         return changed
