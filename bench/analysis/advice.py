@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from bench.analysis.curvature import MOST_PARAMS, some_samples
+from bench.analysis.curvature import MOST_PARAMS, edges_at, some_samples
 from bench.analysis.stability import has_linear_map, largest_stable_rate, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
 from kernels import FitResult, Model
+from kernels.optimizers import make_optimizer
 from kernels.train.yardstick import ARRIVED
 
 # Full batches need the eigenvalues of one matrix, which takes seconds with more parameters.
@@ -17,6 +18,12 @@ MOST_OF_FULL = 1000
 WEAK_R2 = 0.01
 # The loss stands still where it fell by less than this share over the last half of the epochs.
 STILL = 1e-3
+# Rates below the largest stable one by more than this factor are low.
+LOW = 10.0
+# A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
+NOISE = 5.0
+# How often the advised schedule halves the rate.
+HALVINGS = 10
 # Columns whose sizes differ by more than this are worth standardizing.
 SIZES = 10.0
 
@@ -60,7 +67,8 @@ def advise(
     """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one."""
     result = fitted.result
     diverged = result.status == "diverged"
-    if not diverged and (result.status == "converged" or not _falls_short(result, quality)):
+    strays = diverged or bool(result.loss[-1] > result.loss[0])
+    if result.status == "converged" or not (strays or _falls_short(result, quality)):
         return []
     if diverged and result.loss.size == 1:
         return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]
@@ -69,12 +77,21 @@ def advise(
         if result.criterion.of_residual
         else None
     )
-    sentences = [_advise_rate(lr, edge, diverged=diverged)]
+    noisy = not diverged and result.model.is_linear and batch_size != "full"
+    noisy = noisy and (not strays if edge is None else lr <= edge) and _is_noise(result, quality, lr, edge)
+    quiet = np.inf if batch_size == "full" else _quiet_share(quality)
+    if edge is not None:
+        sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, noisy=noisy)]
+    else:
+        bound = _stable_bound(fitted, quality, optimizer) if strays else None
+        sentences = [_advise_lower_rate(lr, bound, quiet)] if strays else []
     if fitted.scaling is None and sizes_differ(fitted.rows):
         sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
-    if not diverged:
+    if noisy:
+        sentences.append(_advise_settling(result, batch_size))
+    elif not strays:
         sentences.append(_advise_patience(result))
     return [sentence for sentence in sentences if sentence]
 
@@ -82,19 +99,57 @@ def advise(
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:
     """Return whether a run has not arrived: far from the lowest loss or, where that is unknown, near a constant."""
     remaining = quality.yardstick.remaining(result.kept.loss)
-    return remaining > ARRIVED or (np.isnan(remaining) and _stands_still(result) and bool(quality.r2 < WEAK_R2))
+    return remaining > ARRIVED or (np.isnan(remaining) and not _falls(result) and bool(quality.r2 < WEAK_R2))
+
+
+def _falls(result: FitResult) -> bool:
+    """Return whether the loss fell over the last half of the epochs, by more than it moves up and down."""
+    late = result.loss[result.loss.size // 2 :]
+    before, last = np.array_split(late, 2) if late.size > 1 else (result.loss[:1], late)
+    fell = np.median(before) - np.median(last)
+    return bool(fell >= STILL * abs(np.median(before)) and fell >= np.ptp(last) / 2)
+
+
+def _is_noise(result: FitResult, quality: TableQuality, lr: float, edge: float | None) -> bool:
+    """Return whether a run is as far from the lowest loss as the noise of its batches keeps it.
+
+    At a constant rate lr the loss exceeds the lowest one by the share lr / edge, or little more. Where theory knows no
+    edge, or the rate is near it, a loss that no longer falls is taken for one that only noise holds up.
+    """
+    if edge is None or lr >= edge / LOW:
+        return not _falls(result)
+    lowest = quality.yardstick.loss
+    return bool(result.kept.loss - lowest <= NOISE * lowest * lr / edge)
+
+
+def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> float | None:
+    """Return a rate up to which sgd is stable, by the curvature at the lowest loss; None where it is not known."""
+    model, params = fitted.result.model, quality.yardstick.params
+    if make_optimizer(optimizer).name != "sgd" or (params is None and not model.is_linear):
+        return None
+    place = np.zeros(len(model.params)) if params is None else params
+    edges = edges_at(model, fitted.result.criterion, fitted.rows, place)
+    return None if edges is None else min(edges)
 
 
 def _advise_patience(result: FitResult) -> str:
-    if not _stands_still(result):
+    if _falls(result) or result.model.is_linear:
         return "The loss was still falling: more --epochs would help too."
     # In a model linear in its parameters there is one minimum, and any start leads there.
-    return "" if result.model.is_linear else "The loss stands still: try another start (--init, --seed) or --lr."
+    return "The loss stands still: try another start (--init, --seed) or --lr."
 
 
-def _stands_still(result: FitResult) -> bool:
-    middle, end = result.loss[result.loss.size // 2], result.loss[-1]
-    return bool(middle - end < STILL * abs(middle))
+def _advise_settling(result: FitResult, batch_size: int | str) -> str:
+    """Return a sentence on a loss that noise holds up."""
+    rates = result.rates
+    if rates[-1] < rates[0] / LOW:
+        return "The loss no longer falls, as the schedule has lowered the rate: try a slower one, or a higher --lr."
+    what = "single samples" if batch_size == 1 else "small batches"
+    period = max(1, rates.size // HALVINGS)
+    return (
+        f"The loss no longer falls: the noise of {what} keeps the parameters on the move. "
+        f'--schedule "halve({period})" lets them settle, and so does a lower --lr.'
+    )
 
 
 def sizes_differ(data: Dataset) -> bool:
@@ -103,15 +158,35 @@ def sizes_differ(data: Dataset) -> bool:
     return bool(sizes.max() > SIZES * sizes.min())
 
 
-def _advise_rate(lr: float, edge: float | None, *, diverged: bool) -> str:
-    """Return a sentence on the learning rate."""
-    if edge is None:
-        return f"A lower learning rate would help, such as --lr {lr / 10:.2g}." if diverged else ""
-    known = f"the largest stable learning rate here is about {text(float(f'{edge:.2g}'))}, by theory"
+def _quiet_share(quality: TableQuality) -> float:
+    """Return the share of the largest stable rate at which noise leaves a run near enough; inf where none is known."""
+    yardstick = quality.yardstick
+    share = ARRIVED * yardstick.improvement / yardstick.loss if yardstick.loss > 0 else np.inf
+    return share if np.isfinite(share) else np.inf
+
+
+def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, noisy: bool) -> str:
+    """Return a sentence on the learning rate, where theory knows the largest stable one."""
+    known = f"the largest stable learning rate here is about {_short(edge)}, by theory"
     if lr > edge:
-        return f"The learning rate {text(lr)} is too high: {known}. Try --lr {edge / 2:.2g}."
+        return f"The learning rate {text(lr)} is too high: {known}. Try --lr {edge * min(quiet, 1 / 2):.2g}."
     if diverged:
-        return f"By theory a rate below {text(float(f'{edge:.2g}'))} is stable in the end; try --lr {edge / 4:.2g}."
-    if lr < edge / 10:
-        return f"The learning rate {text(lr)} is low: {known}. Try --lr {edge / 2:.2g}."
+        return f"By theory a rate below {_short(edge)} is stable in the end; try --lr {edge * min(quiet, 1 / 4):.2g}."
+    better = edge * min(quiet, 1 / 2)
+    if lr < min(edge / LOW, better) and not noisy:
+        return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}."
     return ""
+
+
+def _advise_lower_rate(lr: float, bound: float | None, quiet: float) -> str:
+    """Return a sentence on a rate at which a run went astray, with one up to which runs are stable if that is known."""
+    if bound is None or lr <= bound:
+        return f"A lower learning rate would help, such as --lr {lr / 10:.2g}."
+    return (
+        f"The learning rate {text(lr)} is too high: by theory those up to about {_short(bound)} are stable. "
+        f"Try --lr {bound * min(quiet, 1 / 2):.2g}."
+    )
+
+
+def _short(rate: float) -> str:
+    return text(float(f"{rate:.2g}"))

@@ -84,7 +84,10 @@ class Yardstick:
         found = f"{self.loss:.6g} by {self.method}"
         if math.isnan(self.improvement):
             return f"{found}, which is no improvement over {self.baseline}"
-        return f"{found}; the run ends {format_share(self.remaining(loss))} of the improvement away"
+        remaining = self.remaining(loss)
+        if remaining >= 1:
+            return f"{found}; the run ends no lower than {self.baseline}, {self.constant_loss:.6g}"
+        return f"{found}; the run ends {format_share(remaining)} of the improvement away"
 
     def lowered(self, loss: float, params: Floats, method: str) -> "Yardstick":
         """Return the same with a lower loss that was found elsewhere; itself where it is none."""
@@ -94,11 +97,12 @@ class Yardstick:
 
 
 def format_share(share: float) -> str:
-    """Return a share in percent with two digits: "0.4 %", "less than 0.01 %"; "all" from one on."""
+    """Return a share in percent with two digits: "0.4 %", "less than 0.01 %"."""
     if not math.isfinite(share):
         return "an unknown share"
     percent = 100 * share
-    return "less than 0.01 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 99.5 else f"{percent:,.0f} %"
+    whole = 99.5 <= percent < 1e6
+    return "less than 0.01 %" if percent < 0.01 else f"{percent:,.0f} %" if whole else f"{percent:.2g} %"
 
 
 def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: ArrayLike = ()) -> Yardstick:

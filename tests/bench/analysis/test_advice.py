@@ -1,0 +1,77 @@
+"""Advice on fits: the settings that it names bring the loss nearer to the lowest one."""
+
+import re
+
+import numpy as np
+import pytest
+
+from bench.analysis.advice import advise
+from bench.data.fit_table import fit_table
+from bench.data.table import Dataset
+from bench.data.table_quality import table_quality
+from kernels import Model
+from kernels.losses import make_loss
+from kernels.losses.classes import model_for_classes
+
+RNG = np.random.default_rng(5)
+SETTINGS = {"lr": 0.1, "optimizer": "sgd", "batch_size": 1, "shuffle": True, "seed": 0}
+SHARED = ("lr", "optimizer", "batch_size", "shuffle", "seed")
+
+
+def made(inputs, target):
+    """Two hundred samples with standard normal inputs."""
+    x = RNG.standard_normal((200, inputs))
+    return Dataset(x, target(x), tuple(f"x{k}" for k in range(1, inputs + 1)), "y", "made")
+
+
+WEAK = made(1, lambda x: 0.2 * x[:, 0] + RNG.standard_normal(200))
+WIDE = made(40, lambda x: x.sum(axis=1) + RNG.standard_normal(200))
+CLASSES = made(2, lambda x: (x @ [1.0, -2.0] + RNG.logistic(size=200) > 0).astype(float))
+THREE = made(2, lambda x: np.argmax(x @ [[1.0, 0, -1], [0, 1, -1]] + RNG.gumbel(size=(200, 3)), axis=1).astype(float))
+
+
+def advised(table, expression, **settings):
+    """Return the advice on a fit and the share of the improvement that it leaves."""
+    settings = SETTINGS | {"epochs": 40, "kernel": "reference", "loss": "squared"} | settings
+    model = model_for_classes(Model(expression, table.x_names), make_loss(settings["loss"]), None, table.y)
+    fitted = fit_table(model, table, **settings)
+    quality = table_quality(fitted, table)
+    sentences = advise(fitted, quality, **{name: settings[name] for name in SHARED})
+    return sentences, quality.yardstick.remaining(fitted.loss)
+
+
+@pytest.mark.parametrize(
+    ("table", "expression", "settings", "word"),
+    [
+        (WEAK, "w @ x + b", {"lr": 0.1}, "no longer falls"),  # far below the edge of 2, and yet not too low
+        (WEAK, "a*x1 + b", {"lr": 0.5, "batch_size": 4}, "noise of small batches"),
+        (CLASSES, "a*x1 + b*x2 + c", {"lr": 0.5, "loss": "logistic"}, "noise of single samples"),
+        (THREE, "W @ x + b", {"lr": 0.5, "loss": "softmax"}, "noise of single samples"),
+        (WIDE, "w @ x + b", {"lr": 0.1}, "The learning rate 0.1 is too high: by theory those up to about 0.0"),
+        (WIDE, "w @ x + b", {"lr": 0.06, "epochs": 2}, "The learning rate 0.06 is too high: by theory those up to"),
+        (THREE, "W @ x + b", {"lr": 50.0, "loss": "softmax"}, "The learning rate 50 is too high: by theory those up"),
+        (WEAK, "a*x1 + b", {"lr": 1e-5}, "is low: the largest stable learning rate here is about"),
+    ],
+)
+def test_who_follows_it_comes_nearer(table, expression, settings, word):
+    sentences, left = advised(table, expression, **settings)
+    told = " ".join(sentences)
+    assert word in told
+    rate, schedule = re.search(r"Try --lr (\S+)\.", told), re.search(r'--schedule "(\S+)"', told)
+    named = ({"lr": float(rate[1])} if rate else {}) | ({"schedule": schedule[1]} if schedule else {})
+    assert named
+    _, better = advised(table, expression, **settings | named)
+    assert better < min(left, 1) / 3
+    if schedule:
+        assert better < 0.05
+
+
+def test_a_schedule_that_ends_too_early_is_said():
+    (sentence,), left = advised(WIDE, "w @ x + b", lr=0.002, schedule="halve(1)")
+    assert left > 0.05
+    assert sentence.startswith("The loss no longer falls, as the schedule has lowered the rate: try a slower one")
+
+
+def test_full_batches_have_no_noise():
+    sentences, _ = advised(WIDE, "w @ x + b", lr=0.2, batch_size="full", epochs=5)
+    assert sentences == ["The loss was still falling: more --epochs would help too."]
