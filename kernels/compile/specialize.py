@@ -48,14 +48,16 @@ from kernels.simd import log as lane_log
 from kernels.simd import math as lane_math
 from kernels.simd import vector as lane_vector
 
-# The samples between two parts of the order that is drawn ahead.
-STEP = 16
+# The samples between two parts of the order that is drawn ahead. Of a plain integer numba would make a type of its own,
+# for which all that is called with it would be compiled once more.
+STEP = np.int64(16)
 # The code that intrinsics of these modules emit is not in the functions that call them, so the digest has their source.
 EMITTERS = (compiled_functions, division, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
 # All other functions are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.visit_in_copy.__name__,
     order.visit_with_next.__name__,
+    order.draw_ahead.__name__,
     loops.gather.__name__,
     loops.status_of.__name__,
     loops.status_by_validation.__name__,
@@ -228,7 +230,7 @@ def make_binder(made_of: Ingredients) -> Binder:
             "take": loops.take_samples,
             "visit": visit,
             "draw_ahead": order.draw_ahead if ahead else order.draw_nothing,
-            "STEP": STEP if ahead else sys.maxsize,
+            "STEP": STEP if ahead else np.int64(sys.maxsize),
             "PARAMS": made_of.program.params,
         }
     )
@@ -278,7 +280,7 @@ def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...]
     name = entry.__module__
     if cache.read(f"{name}.py") != source:  # nothing loads it; it is there to be read
         cache.write(f"{name}.py", source)
-    dispatcher = numba.njit(**options)(entry)
+    dispatcher = numba.njit(**options, no_cfunc_wrapper=True)(entry)  # C never calls it
     use_cache(dispatcher, name)
     # While another thread holds the lock, the process does not fork, so that no process begins without its collections.
     with global_compiler_lock, _collections_paused():

@@ -77,11 +77,11 @@ def visit_with_next(data, seed, epoch, start, stop, last):
     n, ahead = data.y.size, data.ahead
     halves = data.visited_y.size // n
     if start == 0:
-        if ahead[AHEAD_SEED] != seed or ahead[AHEAD_EPOCH] != np.uint64(epoch + 1):
-            begin_next(data, seed, epoch)
-        draw_ahead(data, n)
-        if halves > 1 and epoch < last:
-            begin_next(data, seed, epoch + 1)
+        for wanted in range(epoch, epoch + 1 + (halves > 1 and epoch < last)):
+            if ahead[AHEAD_SEED] != seed or ahead[AHEAD_EPOCH] != np.uint64(wanted + 1):
+                begin_next(data, seed, wanted)
+            if wanted == epoch:
+                draw_ahead(data, n)
     return epoch % halves * n + start
 
 
