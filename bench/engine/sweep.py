@@ -114,7 +114,7 @@ def sweep(
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings)
     model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
-    check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)
+    check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         with unsynced_files() if out is None else nullcontext():
@@ -173,15 +173,19 @@ def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
     return ranking(add_excess(result.frame, result.yardstick, floor), floor=floor)
 
 
-def check_grid(grid: Grid, model: Model, settings: RunTable, n: int, *, held_out: bool) -> None:
+def check_grid(grid: Grid, model: Model, settings: RunTable, y: ArrayLike, *, held_out: bool) -> None:
     """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory.
 
-    The n samples need not be checked yet.
+    The samples need not be checked yet.
     """
     if not isinstance(grid, Grid):
         raise ValueError(f"grid must be a Grid, not {describe(grid)}")
     for schedule in grid.schedule:
         learning_rates(schedule, float(grid.lr.max()), settings.epochs)
+    try:
+        n = np.size(y)
+    except ValueError:
+        return  # a ragged list, which is refused where numbers are checked
     if n:
         smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
         length = longest_run(settings.record, n, min(smallest, n), settings.epochs, drop_last=settings.drop_last)

@@ -105,7 +105,7 @@ def tune(
     searched = SearchSettings(**about_search)
     run_jobs = find_executor(executor)
     if grid is not None:
-        check_grid(grid, model, shared, np.size(y), held_out=held_out["validation"] is not None)
+        check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)
         check_double(grid)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)

@@ -85,7 +85,7 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
         If it is none of those accepted.
     """
     accepted = tuple(accepted)
-    if kernel not in accepted:
+    if not isinstance(kernel, str) or kernel not in accepted:
         raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
     return kernel
 

@@ -270,7 +270,9 @@ class Model:
             return np.asarray(params[self.params.index(name)])
         if name not in self.vectors:
             known = tuple(self.vectors or self.params)
-            raise ValueError(f"there is no parameter {name}{did_you_mean(name, known)}; these are {', '.join(known)}")
+            raise ValueError(
+                f"there is no parameter {describe(name)}{did_you_mean(name, known)}; these are {', '.join(known)}"
+            )
         first, shape, _ = self.vectors[name]
         return params[first : first + math.prod(shape)].reshape(shape)
 

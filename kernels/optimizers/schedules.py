@@ -190,9 +190,12 @@ def _check_factors(schedule: ArrayLike, epochs: int) -> Floats:
     """Return factors as an array, one per epoch."""
     check_unmasked("schedule", schedule)
     try:
-        factors = np.asarray(schedule, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError("schedule must be text, a function of the epoch, or an array of numbers") from None
+        given = np.asarray(schedule)
+    except ValueError:
+        given = np.empty(0, object)  # a ragged list
+    if given.dtype.kind not in "biuf":
+        raise ValueError("schedule must be text, a function of the epoch, or an array of numbers")
+    factors = given.astype(np.float64)
     if factors.shape != (epochs,):
         raise ValueError(f"schedule must have the shape ({epochs},), one factor per epoch, not {factors.shape}")
     return factors

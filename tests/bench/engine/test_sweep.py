@@ -379,6 +379,7 @@ class TestBadInput:
             ({"x": X[:-1]}, "y must have shape (60,), one value for each sample of x, not (61,)"),
             ({"x": [], "y": []}, "x and y must hold at least one sample, not none"),
             ({"y": np.r_[Y[:7], np.nan, Y[8:]]}, "y must be finite, and is nan in row 7 (counted from 0)"),
+            ({"y": [[1], [2, 3]]}, "y must be an array of numbers, not a ragged list"),
             ({"study": 3}, "study must be a TOML text, not 3"),
             ({"grid": {"lr": 0.1}}, "grid must be a Grid, not {'lr': 0.1}"),
             ({"grid": Grid(batch_size=[61, "full"])}, "batch_size must have distinct values, and 61 is there twice"),
