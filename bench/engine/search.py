@@ -1,7 +1,7 @@
 """The search for good settings of one optimizer: Optuna proposes trials, and gives some up early.
 
 Trials are proposed and trained in rounds, so that lanes are full. Runs side by side visit the same batches, so as many
-trials as fill a lane have the batch size and the order of samples in common.
+trials as fill a lane have the batch size and the order of samples in common; fewer where these were all of a round.
 """
 
 from functools import cached_property
@@ -23,6 +23,8 @@ from kernels.train.block import WIDTH
 
 ROUND = WIDTH
 """Trials of a round: the width of a lane, which is then full even with one run for each trial."""
+ALIKE = ROUND // 4
+"""So many trials have a batch size in common where a lane takes a whole round, of which all would have the same."""
 REDUCTION = 3
 """About one in this many of the trials that reach an epoch of `halving_epochs` goes on."""
 # Parameters that trials side by side have in common.
@@ -101,6 +103,7 @@ class Search:
         """
         done, asked = len(self.trials), list[optuna.Trial]()
         together = self.space.trials_of_a_lane(WIDTH)
+        together = ALIKE if together >= ROUND else together
         for place in range(count):
             fixed = {}
             if self._stopped:

@@ -65,7 +65,7 @@ def find_answer(run_data: RunData) -> Answer:
         ("order", describe_order(best["shuffle"])),
         *([("precision", str(best["dtype"]))] if "dtype" in best else []),
     ]
-    heading = "The best choice"
+    heading = run_data.heading
     if target is not None and not best["converged"]:
         heading = f"The best choice; no run reached the target loss {text(target)}"
     elif run_data.shortfall:

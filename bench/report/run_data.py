@@ -35,7 +35,7 @@ from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, 
 from bench.tables.readable import readable_table
 from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
-from bench.tables.shortfall import describe_distance, describe_shortfall
+from bench.tables.shortfall import describe_distance, describe_shortfall, falls_on_held_out
 from bench.tables.standard_tables import standard_tables
 from bench.tables.verdict import describe_solution, describe_units, headline, verdict
 from bench.tables.winners import confirm, is_confirmed
@@ -276,23 +276,32 @@ class RunData:
     def shortfall(self) -> str:
         """How far the best choice ends from the lowest loss and what to change, where that is far; else empty.
 
-        Also where runs with held-out samples stop before the loss on those that are trained on is as low as it can be.
+        Also where runs with held-out samples stop before the loss on those that are trained on is as low as it can be,
+        or where the loss on the held-out ones, which chooses, no longer falls.
         """
         best = recommended_choice(self.ranked)
         stops_before = self.result.run.identity["patience"] != "none"
         if stops_before or (self.ranked["diverged"] == self.ranked["runs"]).all():
             return ""
         own = runs_of(self.frame, best)
+        curves = self.result.read_curves(own["config_id"].tolist())
+        if cost_of(self.ranked, "samples") == "validation_loss" and not falls_on_held_out(curves):
+            return ""
         return describe_shortfall(
             best,
             own,
-            self.result.read_curves(own["config_id"].tolist()),
+            curves,
             self.ranked,
             self.yardstick,
             self.target,
             is_linear=self.result.model.is_linear,
             sizes_differ=self.data is not None and not self.is_standardized and sizes_differ(self.data),
         )
+
+    @property
+    def heading(self) -> str:
+        """The name of the best choice where it has arrived."""
+        return "The best choice"
 
     @property
     def headline(self) -> dict[str, str]:

@@ -123,6 +123,13 @@ class TuneData(RunData):
         table["by_distance"] = cost == "final_loss" and runs.excess is not None
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
+    @property
+    def heading(self) -> str:
+        """The name of the best choice, which is not the one to take where that of the grid is better."""
+        rivals = self.on_fresh_seeds
+        lost = rivals is not None and rivals["rival"].eq(GRID).to_numpy() & rivals["verdict"].eq("better").to_numpy()
+        return "The best choice of the search; that of the grid is better" if np.any(lost) else "The best choice"
+
     @cached_property
     def sentences(self) -> dict[str, str]:
         """The conclusions by subject."""

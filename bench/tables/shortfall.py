@@ -106,6 +106,17 @@ def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool
     return bool(gains) and bool(np.median(gains) > FALLING and np.mean(np.array(gains) > 0) >= MOST)
 
 
+def falls_on_held_out(curves: pd.DataFrame) -> bool:
+    """Return whether the last half of its samples brought the median run much of its gain on held-out samples."""
+    falls = []
+    for _, run in curves.groupby("config_id", observed=True, sort=False):
+        losses = run["validation_loss"].to_numpy(float)
+        middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
+        gained = losses[0] - losses[-1]
+        falls.append((losses[middle] - losses[-1]) / gained if gained > 0 else 0.0)
+    return bool(np.median(falls) > FALLING)
+
+
 def _starts_differ(own: pd.DataFrame) -> bool:
     """Return whether runs from different starts end at distances from the lowest loss of different sizes."""
     if EXCESS not in own:

@@ -396,6 +396,14 @@ def test_the_settings_that_decide_are_found(data):
     assert shares.sum() == pytest.approx(1)
 
 
+def test_a_round_tries_several_batch_sizes_also_where_trials_have_one_start(data, tmp_path):
+    space = {"optimizer": "sgd", "init": [-1, 10, 26]}
+    found = search(data, tmp_path, trials=ROUND, confirm=0, pruner="none", epochs=2, space=space)
+    sizes = found.trials["batch_size"].to_numpy().reshape(-1, 8)
+    assert (sizes == sizes[:, :1]).all()
+    assert len(np.unique(sizes)) == 4
+
+
 def test_leaders_are_compared_with_the_choice_that_is_printed(tuned):
     """On the same fresh seeds, pair by pair: the medians of ratios against those computed here."""
     from bench.report.tune_data import GRID, read_tune_data
@@ -413,6 +421,7 @@ def test_leaders_are_compared_with_the_choice_that_is_printed(tuned):
     said = tuned.verdict()
     assert said["Optimizers, each tuned"].startswith(f"Compared with {rivals.loc[0, 'rival']}, ")
     assert said["Against the grid"].startswith("On fresh seeds the best choice of the grid ")
+    assert found.heading == "The best choice"
     assert "Edge of the grid" not in said
     assert str(tuned).splitlines()[0].endswith("80 trials")
 

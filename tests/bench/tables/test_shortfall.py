@@ -51,6 +51,18 @@ def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
     assert str(run_data.result).index("Not arrived") < str(run_data.result).index("Best choice")
 
 
+@pytest.mark.parametrize(("lr", "arrives"), [(3e-4, False), (0.05, True)])
+def test_where_held_out_samples_choose_a_run_has_arrived_when_their_loss_no_longer_falls(lr, arrives):
+    x = RNG.normal(size=(60, 40))
+    y = x[:, 0] + RNG.normal(size=60)
+    grid = Grid(lr=[lr], batch_size=["full"], init="zero")
+    settings = {"validation": 0.3, "epochs": 100, "kernel": "fused", "confirm": 0}
+    run_data = run_data_of(sweep("w @ x + b", x, y, grid, **settings))
+    # With as many parameters as samples the loss on those that are trained on goes on falling, to 0.
+    assert run_data.yardstick.remaining(run_data.frame["final_loss"].iloc[0]) > 0.05
+    assert ("Not arrived" not in run_data.headline) == arrives
+
+
 def test_a_target_below_the_lowest_loss_is_said_to_be_out_of_reach():
     run_data = swept(lr=[0.05], schedule="halve(3)", target=0.1)
     said = run_data.headline["Not arrived"]
