@@ -82,6 +82,8 @@ def visit_with_next(data, seed, epoch, start, stop, last):
                 begin_next(data, seed, wanted)
             if wanted == epoch:
                 draw_ahead(data, n)
+                # An epoch that is visited again is drawn again: what a run takes does not depend on the run before.
+                ahead[AHEAD_EPOCH] = 0
     return epoch % halves * n + start
 
 
