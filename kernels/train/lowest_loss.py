@@ -216,16 +216,16 @@ def lowest_of_nonlinear(
             ends.sort(key=lambda end: end[0])
             if not loss.is_squared:
                 near = [start for _, start in ends[:POLISHED]] + begin[: len(starts)]
-                ends = [_polish(model, loss, start, *some) for start in near]
+                ends = _polish_all(model, loss, near, *some)
         else:
-            ends = [_polish(model, loss, start, *some) for start in begin]
+            ends = _polish_all(model, loss, begin, *some)
         ends = sorted((end for end in ends if np.isfinite(end[0]) or end[0] == -np.inf), key=lambda end: end[0])
         if not ends:
             return None
         if ends[0][0] < UNBOUNDED:
             return Found(-np.inf, None, "", "")
         if y.size > MANY:
-            ends = [_polish(model, loss, end[1], x, y) for end in ends[:POLISHED]]
+            ends = _polish_all(model, loss, [end[1] for end in ends[:POLISHED]], x, y)
             ends.sort(key=lambda end: end[0])
     objective = mean_and_gradient(model.program, loss, x, y)
     value, params = ends[0]
@@ -276,8 +276,11 @@ def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -
     return np.asarray(basis.T @ (np.full(y.size, wanted) - offset) / y.size)
 
 
-def _descend(objective: Objective, start: Floats) -> tuple[float, Floats, bool]:
-    """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there."""
+def _descend(objective: Objective, start: Floats, below: float = np.inf) -> tuple[float, Floats, bool]:
+    """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there.
+
+    It ends earlier where the steps that are left would not take it below a loss, if each is as long as the last.
+    """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
     def guarded(theta: Floats) -> tuple[float, Floats]:
@@ -291,13 +294,15 @@ def _descend(objective: Objective, start: Floats) -> tuple[float, Floats, bool]:
     if value >= 1e300:
         return np.inf, start, True
     options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-15, "gtol": 1e-12, "maxcor": 20}
-    for _ in range(RESTARTS):
+    for left in reversed(range(RESTARTS)):
         end = minimize(guarded, where, jac=True, method="L-BFGS-B", options=options)
         lower = value - end.fun
         if end.fun <= value:
             value, where = float(end.fun), np.asarray(end.x)
         if value < UNBOUNDED or lower <= SETTLED * abs(value) + 1e-300:
             return value, where, True
+        if value - left * lower > below:
+            break
     return value, where, False
 
 
@@ -349,11 +354,17 @@ def _settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats
     return value, where
 
 
-def _polish(model: Model, loss: Loss, start: Floats, x: tuple[Floats, ...], y: Floats) -> tuple[float, Floats]:
-    """Return the loss and the parameters at which a local search ends."""
+def _polish_all(
+    model: Model, loss: Loss, starts: Sequence[Floats], x: tuple[Floats, ...], y: Floats
+) -> list[tuple[float, Floats]]:
+    """Return the loss and the parameters at which a local search from each start ends."""
     if loss.is_squared:
-        return _fit_squares(model, start, x, y, MOST_STEPS)
-    return _descend(mean_and_gradient(model.program, loss, x, y), start)[:2]
+        return [_fit_squares(model, start, x, y, MOST_STEPS) for start in starts]
+    objective = mean_and_gradient(model.program, loss, x, y)
+    ends: list[tuple[float, Floats]] = []
+    for start in starts:
+        ends.append(_descend(objective, start, min((value for value, _ in ends), default=np.inf))[:2])
+    return ends
 
 
 def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) -> Floats:
