@@ -138,7 +138,7 @@ def test_a_roof_is_the_arithmetic_that_was_counted_and_nothing_else(optimizer, p
     width, registers, _ = PROCESSORS[processor]
     sections = count_sections(many(runs=64, optimizer=optimizer), fma=fma, losses=True)
     made = [independent(*section, registers) for section in sections]
-    text = assembly_of(compile_loops(made, width, registers, fma=fma).func, processor)
+    text = assembly_of(compile_loops(made, width, registers).func, processor)
     found = [loop for loop in innermost_loops(text) if loop.count()]
     for loop, (body, _), (operations, _) in zip(found, made, sections, strict=True):
         repeats = len(body) // operations.total()
@@ -153,7 +153,7 @@ def test_a_roof_is_the_arithmetic_that_was_counted_and_nothing_else(optimizer, p
 def test_a_roof_of_one_run_is_a_chain(fma):
     chain = longest_chain(classic(1, optimizer="adam"), fma=fma)
     body, turns = dependent(chain, 1000)
-    text = assembly_of(compile_loops([(body, turns)], 1, 1, fma=fma).func)
+    text = assembly_of(compile_loops([(body, turns)], 1, 1).func)
     (loop,) = [loop for loop in innermost_loops(text) if loop.count(scalar=True)]
     assert loop.count(scalar=True) == {kind: len(body) // len(chain) * chain.count(kind) for kind in {*chain}}
     assert loop.memory_accesses == 0

@@ -3,9 +3,9 @@
 The counts are bounds from below. Only operations on numbers that differ from run to run and from sample to sample
 count: the others are scalars beside the vectors, or computed once for all samples. Equal subexpressions count once.
 Signs, absolute values, comparisons, minima and multiplications by 1 or 2 count nothing, and a division by a constant
-counts as a multiplication, because a compiler may make another instruction of them or none. Functions such as exp are
-refused, because their operations are not counted; in models with vectors, whose products take the time, they count
-nothing.
+counts as a multiplication, because a compiler may make another instruction of them or none. Of the functions, exp
+counts as lanes compute it in registers of AVX-512, and others are refused, because their operations are not counted; in
+models with vectors, whose products take the time, functions count nothing.
 """
 
 from collections import Counter
@@ -18,15 +18,19 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from bench.timing.peers.arrays import run_layers, split_params
 from bench.timing.problem import Problem, UnavailableError
+from kernels.compile.kinds import doubles_in_register
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.network import Network
 from kernels.model.program import EXACT, numpy_function
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import add_weight_decay
+from kernels.simd.vector import REGISTER
 
 KIND_OF = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
 """The kinds of operations that are counted, by the functions that they are."""
+OF_FUNCTION = {"exp": Counter(fma=9, add=1, multiply=1)}
+"""The operations of `kernels.simd.exp.exp_avx512` that are counted; it looks up, compares and scales besides."""
 ORDERED = {"divide", "where", "less", "less_equal", "power"}
 # Of more weights, counting them takes seconds.
 MOST_PARAMS = 20_000
@@ -100,9 +104,12 @@ class Tape:
             by_run, by_sample = (any(getattr(self.nodes[node], name) for node in made_of) for name in Node._fields[2:])
             kind = ""
             if by_run and by_sample:
-                if function not in EXACT and not self.all_functions:
+                counted = function in OF_FUNCTION and doubles_in_register() == REGISTER
+                if not (function in EXACT or counted or self.all_functions):
                     raise UnavailableError(f"the operations of {function} are not counted")
                 kind = "" if (function, numbers) == ("multiply", [2]) else KIND_OF.get(function, "")
+                if counted and not self.all_functions:
+                    kind = function
                 if function == "divide" and not isinstance(operands[1], Symbol):
                     kind = "multiply"
             self._known[key] = self._append(Node(kind, made_of, by_run, by_sample)).node
@@ -127,6 +134,9 @@ class Tape:
             sums = [node for node in needed if self.nodes[node].kind == "add"]
             fused = min(len(products), sum(not products.isdisjoint(self.nodes[node].operands) for node in sums))
             kinds = kinds - Counter(add=fused, multiply=fused) + Counter(fma=fused)
+        for function, operations in OF_FUNCTION.items():
+            for _ in range(kinds.pop(function, 0)):
+                kinds += operations
         return kinds
 
     def chain(self, start: Symbol, end: Symbol, *, fma: bool) -> tuple[str, ...]:
@@ -180,8 +190,14 @@ def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[Section
 
 
 def longest_chain(problem: Problem, *, fma: bool) -> tuple[str, ...]:
-    """Return the kinds of the longest chain of operations from a number to itself, one update later."""
+    """Return the kinds of the longest chain of operations from a number to itself, one update later.
+
+    One run calls a library for functions such as exp, which is an UnavailableError.
+    """
     tape, before, after = trace_update(problem)
+    for node in tape.nodes:
+        if node.kind in OF_FUNCTION:
+            raise UnavailableError(f"the operations of {node.kind} are not counted")
     return max((tape.chain(*ends, fma=fma) for ends in zip(before, after, strict=True)), key=len)
 
 

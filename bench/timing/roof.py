@@ -28,7 +28,7 @@ from kernels.simd.vector import REGISTER, llvm_function
 STATEMENTS = {
     "add": "{0} = {0} + zero",
     "multiply": "{0} = {0} * one",
-    "fma": "{0} = {0} * one + zero",
+    "fma": "{0} = multiply_add({0}, one, zero)",
     "divide": "{0} = divide(one, {0})",
     "sqrt": "{0} = sqrt({0})",
 }
@@ -57,6 +57,17 @@ def sqrt(typingctx: Any, x: Any) -> Any:
     return x(x), lambda context, builder, sig, args: llvm_function(builder, "llvm.sqrt", args[0])
 
 
+@intrinsic
+def multiply_add(typingctx: Any, x: Any, factor: Any, summand: Any) -> Any:
+    """Return x * factor + summand, rounded once."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        others = (context.cast(builder, arg, types.float64, x) for arg in args[1:])
+        return llvm_function(builder, "llvm.fma", args[0], *others)
+
+    return x(x, factor, summand), codegen
+
+
 def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
     """Return a compiled call that does the arithmetic that a kernel needs for a problem.
 
@@ -77,12 +88,12 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
         if any(shares_divisions(kernel, counts) for counts, _ in sections):
             raise UnavailableError("divisions and square roots are shared between the divider and other units")
         loops = [independent(counts, turns * problem.runs // width, registers) for counts, turns in sections]
-        return compile_loops(loops, width, registers, fma=kind.fma)
+        return compile_loops(loops, width, registers)
     if problem.model.by_row:
         raise UnavailableError("neither the latencies nor the units alone limit one run of a model with vectors")
     if problem.batch_size > 1:
         raise UnavailableError("in batches neither the latencies nor the units alone limit one run")
-    return compile_loops([dependent(longest_chain(problem, fma=kind.fma), problem.updates)], 1, 1, fma=kind.fma)
+    return compile_loops([dependent(longest_chain(problem, fma=kind.fma), problem.updates)], 1, 1)
 
 
 def shares_divisions(kernel: str, operations: Counter[str]) -> bool:
@@ -122,7 +133,7 @@ def dependent(chain: Sequence[str], turns: int) -> Loop:
     return [STATEMENTS[kind].format("v_0") for kind in chain] * repeats, turns // repeats
 
 
-def compile_loops(loops: Sequence[Loop], width: int, registers: int, *, fma: bool) -> Callable[[], object]:
+def compile_loops(loops: Sequence[Loop], width: int, registers: int) -> Callable[[], object]:
     """Return a call of the loops, one after the other, on vectors of `width` doubles, or on scalars for 1.
 
     All numbers are arguments with the values 0 and 1, which the compiler cannot know: nothing overflows, and a
@@ -136,9 +147,9 @@ def compile_loops(loops: Sequence[Loop], width: int, registers: int, *, fma: boo
     for place, (body, _) in enumerate(loops):
         lines += [f"    for _ in range(turns[{place}]):", *(f"        {statement}" for statement in body)]
     lines += [f"    {write.format(k * width, k)}" for k in range(registers)]
-    scope: dict[str, Any] = {"read_lane": read_lane, "write_lane": write_lane, "divide": divide, "sqrt": sqrt}
+    scope: dict[str, Any] = {"read_lane": read_lane, "write_lane": write_lane}
+    scope |= {"divide": divide, "sqrt": sqrt, "multiply_add": multiply_add}
     exec("\n".join(lines), scope)  # noqa: S102 (our own text)
-    options: dict[str, Any] = {"fastmath": {"contract"}} if fma else {}
     signature = types.void(types.float64[::1], types.float64, types.float64, types.int64[::1])
-    compiled = numba.njit(signature, error_model="numpy", **options)(scope["roof"])
+    compiled = numba.njit(signature, error_model="numpy")(scope["roof"])
     return partial(compiled, np.ones(width * registers), 1.0, 0.0, np.array([turns for _, turns in loops]))
