@@ -576,6 +576,24 @@ def test_nothing_is_cut_off_or_covered_at_any_width(browser, folder, width):
         assert run(page, f"{sticky}.length") == 0
 
 
+def test_the_title_of_a_low_chart_is_as_high_as_the_chart(fresh):
+    long = "half Poisson deviance above the lowest possible, 0.56"
+    again = "(run.loss_titles[''] = arguments[0], paintFall(document.querySelector('#chart-fall .plot')))"
+    run(fresh, again, long)
+    inside = """((plot) => {
+        const [title, all] = [plot.querySelector('.ytitle'), plot].map((one) => one.getBoundingClientRect());
+        return title.height > 50 && title.top >= all.top && title.bottom <= all.bottom;
+    })(document.querySelector('#chart-fall .plot'))"""
+    assert run(fresh, inside)
+
+
+def test_a_short_logarithmic_axis_has_ticks_between_powers(page):
+    found = run(page, "ticks(Math.log10(0.85), Math.log10(1.35))")
+    assert found["tickvals"] == [0.9, 1.0, 1.1, 1.2, 1.3]
+    assert found["ticktext"] == ["0.9", "1", "1.1", "1.2", "1.3"]
+    assert run(page, "ticks(0, 2)")["tickvals"] == [1, 2, 5, 10, 20, 50, 100]
+
+
 CONTRAST = """((one, other) => {
     const light = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
         .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)

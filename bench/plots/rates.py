@@ -19,7 +19,7 @@ from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_
 from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, empty_figure, panels
 from bench.tables.formatting import shorten
 from bench.tables.outcomes import choice_outcomes
-from bench.tables.readable import describe_batch_size
+from bench.tables.phrases import describe_batch_size
 from kernels.base.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells

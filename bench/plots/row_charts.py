@@ -12,8 +12,7 @@ from matplotlib.colors import to_hex
 
 from bench.plots.colors import FAINT, colors_of
 from bench.tables.formatting import label, shorten, text
-from bench.tables.phrases import describe_ratio, format_share
-from bench.tables.readable import FULL, describe_batch_size
+from bench.tables.phrases import FULL, describe_batch_size, describe_ratio, format_share
 
 BAR = "#6b7785"  # a color would be that of an optimizer
 

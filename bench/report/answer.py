@@ -12,9 +12,8 @@ from bench.report.choice import find_choice
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
 from bench.tables.formatting import duration, text
-from bench.tables.phrases import describe_estimate, describe_order, format_count, format_share
+from bench.tables.phrases import describe_batch_size, describe_estimate, describe_order, format_count, format_share
 from bench.tables.ranking import cost_of
-from bench.tables.readable import describe_batch_size
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
 

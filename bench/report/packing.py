@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from bench.plots.colors import colors_of
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_order
-from bench.tables.readable import describe_batch_size
+from bench.tables.phrases import describe_batch_size, describe_order
 from kernels.base.run import Floats
 
 

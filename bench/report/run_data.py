@@ -251,7 +251,7 @@ class RunData:
         best = recommended_choice(self.ranked)
         shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
         own, criterion = runs_of(self.frame, best), self.criterion
-        found = verdict(self.frame, self.ranked, self.target, self._short)
+        found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
         found["Solution"] = describe_solution(own, self.result.model, self.scaling, criterion)
         if self.scaling:
             found["Units"] = describe_units(self.scaling)
@@ -270,7 +270,7 @@ class RunData:
         compared = None if self.fresh is None else self.compared
         confirmation = self.result.confirmation
         finer = confirmation is not None and confirmation.clock != self.result.clock
-        return headline(self.ranked, self.target, compared, self.compared_on, finer=finer)
+        return headline(self.ranked, self.target, compared, self.compared_on, finer=finer, samples=self.samples)
 
     @cached_property
     def shortfall(self) -> str:

@@ -135,7 +135,7 @@ class TuneData(RunData):
         """The conclusions by subject."""
         found = dict(self.verdict) or {"Best choice": "None: no trial was trained to its end."}
         if self.on_fresh_seeds is not None:
-            found |= _describe_rivals(self.on_fresh_seeds)
+            found |= _describe_rivals(self.on_fresh_seeds, self.samples)
         return found | {"Search": self._describe_search()}
 
     def _describe_search(self) -> str:
@@ -158,7 +158,7 @@ def read_tune_data(tuning: TuneResult) -> TuneData:
     return TuneData(**{part.name: getattr(found, part.name) for part in fields(found)}, tuning=tuning)
 
 
-def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
+def _describe_rivals(rivals: pd.DataFrame, samples: int | None) -> dict[str, str]:
     """Return sentences on the gain over the grid on fresh seeds, and on the optimizers, each tuned."""
     cost, sentences = cost_of(rivals, "samples"), {}
     first, *others = [row for _, row in rivals.iterrows()]
@@ -166,7 +166,7 @@ def _describe_rivals(rivals: pd.DataFrame) -> dict[str, str]:
         if row["rival"] == GRID:
             better = " It is the one to take." if row["verdict"] == "better" else ""
             said = f"On fresh seeds the best choice of the grid {describe_rival(row, cost, several=False)}"
-            sentences["Against the grid"] = f"{said}: {describe_choice(row)}.{better}"
+            sentences["Against the grid"] = f"{said}: {describe_choice(row, samples)}.{better}"
     parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]
     if parts:
         sentences["Optimizers, each tuned"] = f"Compared with {first['rival']}, {'; '.join(parts)}."

@@ -26,6 +26,8 @@ _REMARKS = {
     "no difference found": " (statistically indistinguishable)",
 }
 _QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
+# A batch of all samples.
+FULL = "full"
 
 
 def describe_endings(statuses: "pd.Series[str]") -> str:
@@ -34,17 +36,22 @@ def describe_endings(statuses: "pd.Series[str]") -> str:
     return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
 
 
-def describe_choice(row: pd.Series) -> str:
+def describe_choice(row: pd.Series, samples: int | None = None) -> str:
     """Return the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
-    return ", ".join(name_settings(row).values())
+    return ", ".join(name_settings(row, samples).values())
 
 
-def name_settings(row: "pd.Series | Mapping[Any, Any]") -> dict[str, str]:
-    """Return those settings that a row has in words, by their columns."""
+def describe_batch_size(size: float, samples: int | None) -> str:
+    """Return a batch size as text: "full" if it is all the samples."""
+    return FULL if size == samples else text(size)
+
+
+def name_settings(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> dict[str, str]:
+    """Return those settings that a row has in words, by their columns; a batch of all `samples` is called full."""
     as_words: dict[str, Callable[[Any], str]] = {
         "optimizer": str,
         "lr": lambda lr: f"learning rate {text(lr)}",
-        "batch_size": lambda size: f"batch size {text(size)}",
+        "batch_size": lambda size: f"batch size {describe_batch_size(size, samples)}",
         "schedule": lambda schedule: f"schedule {schedule}",
         "shuffle": describe_order,
         "dtype": str,

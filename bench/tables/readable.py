@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING, display, duration, text
-from bench.tables.phrases import describe_estimate, describe_ratio, format_share
+from bench.tables.phrases import FULL, describe_batch_size, describe_estimate, describe_ratio, format_share
 from bench.tables.ranking import varies
 from bench.tables.run_costs import COSTS, choice_columns
 from bench.tables.speed_tables import budget_summary, footnotes, format_two_digits, speed_summary
 
-FULL = "full"
 _NUMBER = re.compile(r"-?[\d∞]")
 
 
@@ -56,11 +55,6 @@ def _is_numeric(cells: list[str]) -> bool:
     return bool(present) and all(_NUMBER.match(cell) for cell in present)
 
 
-def describe_batch_size(size: float, samples: int | None) -> str:
-    """Return a batch size as text: "full" if it is all the samples."""
-    return FULL if size == samples else text(size)
-
-
 def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -> pd.DataFrame:
     """Return the columns of a measurement that a report shows; of speeds and times a shorter table.
 
@@ -71,9 +65,9 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
         return shown
     if "batch_size" in shown:
         shown = shown.assign(batch_size=[describe_batch_size(size, samples) for size in shown["batch_size"]])
-    if name == "effects":
-        is_full = shown["setting"].eq("batch size") & shown["value"].eq(text(samples))
-        shown = shown.assign(value=shown["value"].mask(is_full, FULL))
+    for column in {"effects": ["value"], "importance": ["best", "worst"]}.get(name, []):
+        is_full = shown["setting"].eq("batch size") & shown[column].eq(text(samples))
+        shown = shown.assign(**{column: shown[column].mask(is_full, FULL)})
     return shown
 
 

@@ -40,7 +40,7 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates("optimizer", ignore_index=True)
 
 
-def describe_safe_rates(ranges: pd.DataFrame) -> str:
+def describe_safe_rates(ranges: pd.DataFrame, samples: int | None = None) -> str:
     """Return the table of `safe_rates` in a sentence."""
     safe = ranges[ranges["safe"] > 0]
     if safe.empty:
@@ -48,7 +48,7 @@ def describe_safe_rates(ranges: pd.DataFrame) -> str:
     shown = ["batch_size", "shuffle", *(["schedule"] if varies(safe, "schedule") else [])]
     named = [
         f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
-        f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {_describe_settings(row, shown)})"
+        f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {_describe_settings(row, shown, samples)})"
         for row in safe.to_dict("records")
     ]
     never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
@@ -57,7 +57,7 @@ def describe_safe_rates(ranges: pd.DataFrame) -> str:
     )
 
 
-def describe_divergence(frame: pd.DataFrame) -> str:
+def describe_divergence(frame: pd.DataFrame, samples: int | None = None) -> str:
     """Return a sentence on the settings at which runs diverged, and how many did."""
     diverged = frame[frame["status"] == "diverged"]
     if diverged.empty:
@@ -67,7 +67,7 @@ def describe_divergence(frame: pd.DataFrame) -> str:
     groups = diverged.groupby(by, observed=True)["lr"].agg(["min", "max", "nunique", "size"])
     groups = groups.sort_values("size", ascending=False, kind="stable").join(tried).reset_index()
     named = [
-        f"{row['optimizer']} ({_describe_settings(row, by[1:])}) at {text(row['nunique'])} of "
+        f"{row['optimizer']} ({_describe_settings(row, by[1:], samples)}) at {text(row['nunique'])} of "
         f"{format_count(row['tried'], 'rate')}, {describe_range(row['min'], row['max'])} "
         f"({format_count(row['size'], 'run')})"
         for row in groups.to_dict("records")
@@ -78,5 +78,5 @@ def describe_divergence(frame: pd.DataFrame) -> str:
     )
 
 
-def _describe_settings(row: Mapping[Any, Any], names: list[str]) -> str:
-    return ", ".join(name_settings({name: row[name] for name in names}).values())
+def _describe_settings(row: Mapping[Any, Any], names: list[str], samples: int | None) -> str:
+    return ", ".join(name_settings({name: row[name] for name in names}, samples).values())

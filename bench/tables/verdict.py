@@ -38,18 +38,20 @@ def headline(
     compared_on: str = "",
     *,
     finer: bool = False,
+    samples: int | None = None,
 ) -> dict[str, str]:
     """Return short sentences on the best choice, its ties, its figures on fresh seeds, the edge of the grid, rivals.
 
     `ranked` is a ranking, or what `bench.tables.winners.confirm` made of it. `compared` are the optimizers on the fresh
     seeds `compared_on`; the fresh runs are `finer` where they were recorded at more marks than those of the sweep.
+    A batch of all `samples` is called full.
     """
     best = recommended_choice(ranked)
     if (ranked["diverged"] == ranked["runs"]).all():
         return {"Best choice": "None: every run diverged. Lower learning rates would help."}
     sentences = {
-        "Best choice": f"{_name_differences(best, ranked)}: {describe_success(best, target)}.",
-        "Ties": _describe_ties(ranked, best),
+        "Best choice": f"{_name_differences(best, ranked, samples)}: {describe_success(best, target)}.",
+        "Ties": _describe_ties(ranked, best, samples),
         "Confirmed": _describe_confirmation(best, target, finer=finer) if is_confirmed(best) else "",
         "Edge of the grid": _describe_edge(ranked, best),
         "Optimizers": "" if compared is None else _describe_optimizers(compared, compared_on),
@@ -57,7 +59,13 @@ def headline(
     return {about: sentence for about, sentence in sentences.items() if sentence}
 
 
-def verdict(frame: pd.DataFrame, ranked: pd.DataFrame, target: float | None, short: dict[str, str]) -> dict[str, str]:
+def verdict(
+    frame: pd.DataFrame,
+    ranked: pd.DataFrame,
+    target: float | None,
+    short: dict[str, str],
+    samples: int | None = None,
+) -> dict[str, str]:
     """Return all conclusions that need only the tables: the best choice, how robust it is, and what fails.
 
     `short` are the sentences of `headline`, of which the best choice is described in full.
@@ -65,13 +73,13 @@ def verdict(frame: pd.DataFrame, ranked: pd.DataFrame, target: float | None, sho
     best = recommended_choice(ranked)
     sentences = dict(short)
     if not (ranked["diverged"] == ranked["runs"]).all():
-        sentences["Best choice"] = _describe_best(best, runs_of(frame, best), target)
+        sentences["Best choice"] = _describe_best(best, runs_of(frame, best), target, samples)
     if precision := describe_precision(ranked, target):
         sentences["Precision"] = precision
     sentences["Robustness"] = _describe_robustness(ranked, target)
     if target is not None:
-        sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame))
-    sentences["Divergence"] = describe_divergence(frame)
+        sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame), samples)
+    sentences["Divergence"] = describe_divergence(frame, samples)
     return sentences
 
 
@@ -110,16 +118,16 @@ def describe_units(scaling: Scaling) -> str:
     )
 
 
-def _name_differences(row: pd.Series, ranked: pd.DataFrame) -> str:
+def _name_differences(row: pd.Series, ranked: pd.DataFrame, samples: int | None) -> str:
     """Return the settings of a choice that vary between choices: "sgd, learning rate 0.8, batch size 1"."""
-    words = name_settings(row)
+    words = name_settings(row, samples)
     varying = [phrase for name, phrase in words.items() if varies(ranked, name)]
     return ", ".join(varying or [words["optimizer"], words["lr"]])
 
 
-def _describe_best(best: pd.Series, own: pd.DataFrame, target: float | None) -> str:
+def _describe_best(best: pd.Series, own: pd.DataFrame, target: float | None, samples: int | None) -> str:
     """Return the best choice with all of its settings, its costs in all currencies, and why it is recommended."""
-    sentence = f"{describe_choice(best)}: {describe_success(best, target)}"
+    sentence = f"{describe_choice(best, samples)}: {describe_success(best, target)}"
     if target is not None and best["converged"]:
         sentence += f", {describe_estimate(best, 'updates')} updates"
         if np.isfinite(best["seconds"]):
@@ -128,11 +136,11 @@ def _describe_best(best: pd.Series, own: pd.DataFrame, target: float | None) -> 
     return f"{sentence}; medians over {over}. {best['reason']}".rstrip()
 
 
-def _describe_ties(ranked: pd.DataFrame, best: pd.Series) -> str:
+def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None) -> str:
     others = ranked[ranked["tied"] & (ranked.index != best.name)]
     if others.empty:
         return ""
-    named = "; ".join(_name_differences(row, ranked) for _, row in others.head(MAX_TIES).iterrows())
+    named = "; ".join(_name_differences(row, ranked, samples) for _, row in others.head(MAX_TIES).iterrows())
     more = f"; {text(len(others) - MAX_TIES)} more" if len(others) > MAX_TIES else ""
     tied = f"{format_count(len(others), 'other choice')} {'is' if len(others) == 1 else 'are'}"
     return f"{tied} statistically indistinguishable from it: {named}{more}."
@@ -143,6 +151,8 @@ def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool
     before = text(best[name])
     if target is not None and best["confirmed_converged"]:
         before = f"after {text(best['samples'])}"
+        # Losses at fewer marks find the target later, never sooner.
+        finer = finer and bool(best["samples"] > best["confirmed_samples"])
     sweep = "the sweep, which evaluated losses less often," if finer else "the sweep"
     return f"On fresh seeds, {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
 

@@ -51,6 +51,15 @@ function axis(title, { log = false, range = null, ...more } = {}) {
 }
 
 // Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, of which there are not too many.
+// At most six round numbers at even distances, for a logarithmic axis that is much shorter than a decade.
+function evenTicks(low, high) {
+  const base = 10 ** Math.floor(Math.log10((high - low) / 5));
+  const step = [1, 2, 5, 10].map((digit) => digit * base).find((one) => (high - low) / one <= 5 + 1e-9);
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(6)));
+}
+
 function ticks(low, high, says = text, most = 15) {
   const decades = Array.from({ length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) }, (_, i) => Math.floor(low) + i);
   const isInside = (value) => Math.log10(value) >= low - 1e-9 && Math.log10(value) <= high + 1e-9;
@@ -58,11 +67,18 @@ function ticks(low, high, says = text, most = 15) {
     decades.flatMap((decade) => digits.map((digit) => Number((digit * 10 ** decade).toPrecision(3)))).filter(isInside),
   );
   const fine = decades.length > 6 ? candidates.slice(2) : candidates;
-  const fitting = fine.find((values) => values.length <= most) ?? fine.at(-1);
+  const found = fine.find((values) => values.length <= most) ?? fine.at(-1);
+  const fitting = found.length < Math.min(3, most) ? evenTicks(10 ** low, 10 ** high) : found;
   const every = Math.ceil(fitting.length / most);
   const tickvals = fitting.filter((_, i) => i % every === 0);
   return { tickvals, ticktext: tickvals.map(says) };
 }
+
+// The title of an axis that is shorter than a long title, broken between words.
+const inTwoLines = (title) => {
+  const middle = title.lastIndexOf(" ", Math.ceil(title.length / 2) + 4);
+  return title.length > 32 && middle > 0 ? `${title.slice(0, middle)}<br>${title.slice(middle + 1)}` : title;
+};
 
 const across = (value, title) => ({
   type: "line",

@@ -115,15 +115,17 @@ function paintFall(plot) {
   if (!player.run) return nothingToPlay(plot);
   const { marks, losses } = player.run;
   const { edge, x, y, done, now } = fallOf(player.step);
+  const yaxis = axis(lossTitle(), {
+    log: true,
+    range: lossRange(losses.map(distance), [distance(losses[0])], targetDistance()),
+  });
+  yaxis.title.text = inTwoLines(yaxis.title.text);
   draw(
     plot,
     threeLines([x, y], done, now),
     {
       xaxis: clockAxis(CLOCKS.samples, { log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
-      yaxis: axis(lossTitle(), {
-        log: true,
-        range: lossRange(losses.map(distance), [distance(losses[0])], targetDistance()),
-      }),
+      yaxis,
       shapes: targetLine(),
       margin: PLAYED_MARGIN,
     },

@@ -63,6 +63,12 @@ def test_where_held_out_samples_choose_a_run_has_arrived_when_their_loss_no_long
     assert ("Not arrived" not in run_data.headline) == arrives
 
 
+def test_a_batch_of_all_samples_is_called_full_in_sentences():
+    run_data = swept(lr=[0.05, 5.0], batch_size=[16, "full"], epochs=600)
+    assert "(batch size full, shuffled)" in run_data.verdict["Divergence"]
+    assert "200" not in run_data.verdict["Divergence"]
+
+
 def test_a_target_below_the_lowest_loss_is_said_to_be_out_of_reach():
     run_data = swept(lr=[0.05], schedule="halve(3)", target=0.1)
     said = run_data.headline["Not arrived"]
