@@ -234,7 +234,11 @@ def faults_of(case, folder):
     result = load_run(folder / "run")
     run_data = run_data_of(result)
     found = contradictions(
-        run_data.ranked, None if run_data.fresh is None else run_data.compared, run_data.headline, run_data.verdict
+        run_data.ranked,
+        None if run_data.fresh is None else run_data.compared,
+        run_data.headline,
+        run_data.verdict,
+        run_data.samples,
     )
     # The command line has written the page.
     page = folder / "run" / "report.html"

@@ -25,6 +25,7 @@ def contradictions(
     compared: pd.DataFrame | None,
     headline: dict[str, str],
     verdict: dict[str, str],
+    samples: int | None = None,
 ) -> list[str]:
     """Return a sentence for each contradiction between the words about a run and its tables or other words.
 
@@ -36,26 +37,28 @@ def contradictions(
         As `RunData.compared` where that is on fresh seeds.
     headline, verdict : dict of str to str
         As from `bench.tables.verdict.headline` and `bench.tables.verdict.verdict`.
+    samples : int, optional
+        A batch of as many is called full.
     """
     if not ranked["recommended"].any():
         said = [about for about in ("Ties", "Optimizers", "Edge of the grid") if about in headline or about in verdict]
         return [f"nothing succeeded, and yet there is something about {about}" for about in said]
     best = recommended_choice(ranked)
-    found = [*_about_best(ranked, best, verdict), *_about_ties(ranked, best, headline, verdict)]
+    found = [*_about_best(ranked, best, verdict, samples), *_about_ties(ranked, best, headline, verdict)]
     found += _about_edges(ranked, best, headline, verdict)
     if compared is not None:
         found += [*_about_table(ranked, best, compared), *_about_optimizers(compared, headline, verdict)]
     return found
 
 
-def _about_best(ranked: pd.DataFrame, best: pd.Series, verdict: dict[str, str]) -> list[str]:
+def _about_best(ranked: pd.DataFrame, best: pd.Series, verdict: dict[str, str], samples: int | None) -> list[str]:
     found = []
     if ranked["recommended"].sum() != 1:
         found.append(f"{ranked['recommended'].sum()} choices are recommended")
     if not best["tied"]:
         found.append("the best choice is not tied with itself")
-    if describe_choice(best) not in verdict["Best choice"]:
-        found.append(f"the best choice is {describe_choice(best)}, and it says {verdict['Best choice']!r}")
+    if describe_choice(best, samples) not in verdict["Best choice"]:
+        found.append(f"the best choice is {describe_choice(best, samples)}, and it says {verdict['Best choice']!r}")
     if best["reason"] and best["reason"] not in verdict["Best choice"]:
         found.append(f"the reason is {best['reason']!r}, and it says {verdict['Best choice']!r}")
     for superlative, name in (("the lowest final loss", "final_loss"), ("the fewest samples", "samples")):
