@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.base.run import CONVERGED, DIVERGED, LEAF, MAX_EPOCHS, POINT, STOPPED, TOTAL, samples_per_epoch
 from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
-from kernels.loops.order import begin_order, draw_places, permute
+from kernels.loops.order import begin_order, copy_samples, draw_places, permute
 from kernels.simd.lanes import broadcast, read_lane, write_lane
 from kernels.simd.tuples import add, load, scale, store, sum_lanes
 
@@ -45,7 +45,7 @@ term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a 
 zeros: Bound  # () -> a tuple of -0.0, which change no sum
 eight_sums: Bound  # eight_sums_in_one_lane, eight_sums_in_turn or eight_sums_in_registers
 as_number: Bound  # a number or a lane -> the same, rounded to the type of the kernel
-# (data, seed, epoch, start, stop, the last epoch), which puts these samples into their room -> the place of the first:
+# (data, hyper, epoch, start, stop), which puts these samples into their room -> the place of the first:
 visit: Bound  # visit_with_next, visit_in_copy or gather
 draw_ahead: Bound  # (data, count), which goes on with the order of the next epoch, or draw_nothing
 STEP: int  # the samples after which it does, where they are trained one by one
@@ -63,7 +63,7 @@ read_theta: Bound  # (params) -> theta, one lane per row
 write_theta: Bound  # (params, theta)
 
 JOIN = -1
-# Of a plain 0 numba would make a type of its own, for which the sums would be compiled once more.
+# Of a plain 0 numba makes a type of its own, for which it compiles the functions that are given it once more.
 ZERO = np.int64(0)
 
 
@@ -164,7 +164,7 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
     if hyper.shuffle:
         x, y = data.visited_x, data.visited_y
         count = min(y.size, stop - start) if GATHERS else stop - start
-        first = visit(data, hyper.seed, epoch, start, stop, hyper.rates.shape[0] - 1)
+        first = visit(data, hyper, epoch, start, stop)
         last = first + count
     # Each is called in one place, so that it is inlined.
     if hyper.batch_size == 1:
@@ -233,32 +233,23 @@ def status_by_validation(status, loss, lowest, seen, patience):
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
 
 
-def visit_in_copy(data, seed, epoch, start, stop, last):
+def visit_in_copy(data, hyper, epoch, start, stop):
     """Copy all samples and shuffle the copy when an epoch begins; return the place of sample `start` of the epoch."""
     if start == 0:
-        shuffle_samples(data, seed, epoch)
+        copy_samples(data, 0)
+        permute(data.visited_x + (data.visited_y,), data.y.size, hyper.seed, epoch)  # noqa: RUF005 (numba cannot unpack)
     return start
 
 
-def shuffle_samples(data, seed, epoch):
-    """Copy the samples and shuffle them into the order in which this epoch visits them."""
-    # Bound to a name here, the tuple is taken apart by the compiler; numba knows neither unpacking nor `strict`.
-    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
-    for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
-        for i in range(column.size):
-            visited[i] = column[i]
-    permute(columns, data.y.size, seed, epoch)
-
-
-def gather(data, seed, epoch, start, stop, last):
+def gather(data, hyper, epoch, start, stop):
     """Copy samples start..stop-1, as far as there is room, in the order of the epoch, which is drawn as needed."""
     order, filled, count = data.order, 0, min(data.visited_y.size, stop - start)
     if start == 0:
-        begin_order(order, seed, epoch)
+        begin_order(order, hyper.seed, epoch)
     places = order[HEAD + np.int64(order[COUNT]) :]
     while filled < count:
         if order[NEXT] == order[DRAWN]:
-            draw_places(order, data.y.size, seed, epoch)
+            draw_places(order, data.y.size, hyper.seed, epoch)
         first = np.int64(order[NEXT])
         size = min(count - filled, np.int64(order[DRAWN]) - first)
         take(data, filled, places[first : first + size])

@@ -14,13 +14,10 @@ from typing import Any
 import numpy as np
 
 from kernels.base.run import LEAF, ROWS
-from kernels.loops.loops import JOIN, gather, split
+from kernels.loops.loops import JOIN, ZERO, gather, split
 from kernels.loops.order import permute
 from kernels.simd.lanes import pointers, read_lane
 from kernels.simd.tuples import sum_lanes
-
-# For a literal 0 numba would compile the functions that are given it once more.
-ZERO = np.int64(0)
 
 Bound = Callable[..., Any]
 get: Bound  # (cells, place) -> a number
@@ -66,7 +63,7 @@ def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room)
     if hyper.shuffle:
         if GATHERS:
             first, last = 0, min(data.visited_y.size, stop - start)
-            gather(data, hyper.seed, epoch, start, stop, 0)
+            gather(data, hyper, epoch, start, stop)
         elif start == 0:
             shuffle_places(data, hyper.seed, epoch)
     x, y, places, room = pointers(data.x[0]), pointers(data.y), pointers(data.visited_y), pointers(room)

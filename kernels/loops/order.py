@@ -69,7 +69,7 @@ def draw_places(order, n, seed, epoch):
     order[NEXT], order[DRAWN] = 0, count
 
 
-def visit_with_next(data, seed, epoch, start, stop, last):
+def visit_with_next(data, hyper, epoch, start, stop):
     """Have the samples of an epoch in their order when it begins; return the place of sample `start` of the epoch.
 
     While it is trained, the samples of the next epoch are swapped in the other half of the room (`draw_ahead`).
@@ -77,9 +77,9 @@ def visit_with_next(data, seed, epoch, start, stop, last):
     n, ahead = data.y.size, data.ahead
     halves = data.visited_y.size // n
     if start == 0:
-        for wanted in range(epoch, epoch + 1 + (halves > 1 and epoch < last)):
-            if ahead[AHEAD_SEED] != seed or ahead[AHEAD_EPOCH] != np.uint64(wanted + 1):
-                begin_next(data, seed, wanted)
+        for wanted in range(epoch, min(epoch + halves, hyper.rates.shape[0])):
+            if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(wanted + 1):
+                begin_next(data, hyper.seed, wanted)
             if wanted == epoch:
                 draw_ahead(data, n)
                 # An epoch that is visited again is drawn again: what a run takes does not depend on the run before.
@@ -91,14 +91,19 @@ def begin_next(data, seed, epoch):
     """Copy the samples, and start the generator that swaps them into the order of this epoch."""
     n, ahead = data.y.size, data.ahead
     begin = epoch % (data.visited_y.size // n) * n
+    copy_samples(data, begin)
+    ahead[AHEAD_SEED], ahead[AHEAD_EPOCH], ahead[AHEAD_BEGIN], ahead[AHEAD_LEFT] = seed, epoch + 1, begin, n
+    keep_generator(ahead, start_generator(seed, epoch))
+
+
+def copy_samples(data, begin):
+    """Copy all samples, in their own order, into the room from `begin` on."""
     # Bound to a name here, the tuple is taken apart by the compiler; numba knows neither unpacking nor `strict`.
     columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
     for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
-        room = visited[begin : begin + n]
-        for i in range(n):
+        room = visited[begin : begin + column.size]
+        for i in range(column.size):
             room[i] = column[i]
-    ahead[AHEAD_SEED], ahead[AHEAD_EPOCH], ahead[AHEAD_BEGIN], ahead[AHEAD_LEFT] = seed, epoch + 1, begin, n
-    keep_generator(ahead, start_generator(seed, epoch))
 
 
 def draw_ahead(data, count):

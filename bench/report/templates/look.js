@@ -50,7 +50,6 @@ function axis(title, { log = false, range = null, ...more } = {}) {
   };
 }
 
-// Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, of which there are not too many.
 // At most six round numbers at even distances, for a logarithmic axis that is much shorter than a decade.
 function evenTicks(low, high) {
   const base = 10 ** Math.floor(Math.log10((high - low) / 5));
@@ -60,6 +59,7 @@ function evenTicks(low, high) {
   return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(6)));
 }
 
+// Ticks at 1, 2, 5, 10, ... for a logarithmic axis, or at powers of ten, of which there are not too many.
 function ticks(low, high, says = text, most = 15) {
   const decades = Array.from({ length: Math.max(1, Math.ceil(high) - Math.floor(low) + 1) }, (_, i) => Math.floor(low) + i);
   const isInside = (value) => Math.log10(value) >= low - 1e-9 && Math.log10(value) <= high + 1e-9;
