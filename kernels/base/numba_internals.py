@@ -8,18 +8,21 @@ import hashlib
 import pickle
 import sys
 import warnings
+import zlib
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import llvmlite
 import numba
+from llvmlite.binding import parse_bitcode
 from llvmlite.binding.ffi import lib as llvm
 from numba import _dynfunc
 from numba.core import event
 from numba.core.caching import NullCache
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler, CompileResult
+from numba.core.compiler import Compiler, CompileResult, compile_result
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.environment import Environment
 from numba.core.extending import _Intrinsic as Intrinsic
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
@@ -34,6 +37,8 @@ __all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_globa
 
 TRIED = ("0.62.1", "0.68.1")
 """Versions of numba."""
+LEAST_BITCODE = 8_000
+"""The bytes of the smallest function inside a kernel that is kept: others are compiled as fast as a file is handled."""
 LOCKS = (global_compiler_lock, llvm._lock)
 """The locks of a compilation, in the order in which it takes them."""
 
@@ -69,6 +74,11 @@ def use_cache(dispatcher: Any, kernel: str) -> None:
     dispatcher._cache = CodeCache(kernel)  # `cache=True` would set a cache of numba's
 
 
+def use_inner_cache(dispatcher: Any, name: str) -> None:
+    """Make a function that only compiled functions call keep its code under a name; see `InnerCache`."""
+    dispatcher._cache = InnerCache(name)
+
+
 class CodeCache(NullCache):
     """The machine code of a kernel in the cache folder: one file, whose checksum is compared before it is loaded.
 
@@ -76,8 +86,10 @@ class CodeCache(NullCache):
     file. A kernel needs no such comparison: its name is a digest of all that it is made of.
     """
 
-    def __init__(self, kernel: str) -> None:
-        self.kernel = kernel
+    suffix = "nbc"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function as it was saved, or None."""
@@ -108,7 +120,7 @@ class CodeCache(NullCache):
             else:
                 return
         warnings.warn(
-            f"the kernel cache cannot be used for {self.kernel} ({reason}): it is compiled anew in every process",
+            f"the kernel cache cannot be used for {self.name} ({reason}): it is compiled anew in every process",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -117,11 +129,54 @@ class CodeCache(NullCache):
         """Return the name of the file: another one for other signatures, processors and versions."""
         versions = (sys.implementation.cache_tag, numba.__version__, llvmlite.__version__)
         key = repr((sig, codegen.magic_tuple(), versions))
-        return f"{self.kernel}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.nbc"
+        return f"{self.name}.{hashlib.sha256(key.encode()).hexdigest()[:16]}.{self.suffix}"
+
+
+class InnerCache(CodeCache):
+    """The code of a function that is linked into others, as LLVM's bitcode in the cache folder."""
+
+    suffix = "bc"
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the function as it was saved, or None."""
+        stored = cache.read_bytes(self._file_name(sig, target_context.codegen()))
+        if stored is not None:
+            with suppress(Exception):
+                bitcode, fndesc, signature = pickle.loads(zlib.decompress(stored))  # noqa: S301 (vouched for)
+                environment = Environment.from_fndesc(fndesc)
+                return compile_result(
+                    target_context=target_context,
+                    typing_context=target_context.typing_context,
+                    library=_InnerLibrary.of_bitcode(target_context.codegen(), fndesc, bitcode),
+                    environment=environment,
+                    entry_point=_make_key(None, fndesc, environment),
+                    fndesc=fndesc,
+                    signature=signature,
+                    objectmode=False,
+                )
+        return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save a compiled function, where it is worth it, needs nothing but its code, and there is room."""
+        bitcode = data.library._get_module_for_linking().as_bitcode()
+        alone = not (data.environment.consts or data.reload_init or data.library.has_dynamic_globals)
+        if alone and len(bitcode) >= LEAST_BITCODE:
+            data.fndesc.typemap = data.fndesc.calltypes = None  # which may hold what cannot be pickled
+            with suppress(OSError):
+                saved = zlib.compress(dumps((bitcode, data.fndesc, data.signature)), level=1)
+                cache.write_bytes(self._file_name(sig, data.library.codegen), saved)
 
 
 class _InnerLibrary(JITCodeLibrary):
     """The code of a function that is linked into the code of its caller."""
+
+    @classmethod
+    def of_bitcode(cls, codegen: Any, fndesc: Any, bitcode: bytes) -> "_InnerLibrary":
+        """Return the code that was saved."""
+        library = cls(codegen, fndesc.qualname)
+        library._final_module = library._shared_module = parse_bitcode(bitcode)
+        library._finalized = True
+        return library
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()

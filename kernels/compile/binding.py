@@ -13,12 +13,11 @@ import inspect
 import linecache
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
-import numba
 import numpy as np
 from numba.extending import is_jitted
 
@@ -92,6 +91,10 @@ class Binder:
         """A digest of all bound functions: code objects, constants, and the names by which they find each other."""
         return hashlib.sha256("".join(self._digests[id(function)] for function in self.functions).encode()).hexdigest()
 
+    def digest_of(self, function: FunctionType) -> str:
+        """Return a digest of a bound function and all that it is made of."""
+        return self._digests[id(function)]
+
     def _bound(self, source: FunctionType, name: str, given: Mapping[str, Any], scope: Mapping[str, Any]) -> Any:
         """Return the meaning of a name in a function; Python functions are bound too."""
         if name in source.__globals__:
@@ -118,32 +121,6 @@ class Binder:
                 "numbers, tuples and arrays of them, functions, and the modules numpy and math"
             )
         return text
-
-
-def compile_bound(
-    functions: Sequence[FunctionType], module: str, options: Callable[[FunctionType], dict[str, Any]]
-) -> None:
-    """Replace bound functions by ones that numba compiles, in the globals of those that call them.
-
-    Parameters
-    ----------
-    functions : sequence of functions
-        As a `Binder` lists them.
-    module : str
-        The prefix of the symbols of their machine code.
-    options : callable
-        From a function to the keyword arguments of `numba.njit`.
-    """
-    compiled: dict[FunctionType, Any] = {}
-    for function in functions:
-        function.__module__ = module
-        for name, value in function.__globals__.items():
-            if isinstance(value, FunctionType):
-                function.__globals__[name] = compiled[value]
-        for cell in function.__closure__ or ():
-            if isinstance(cell.cell_contents, FunctionType):
-                cell.cell_contents = compiled[cell.cell_contents]
-        compiled[function] = numba.njit(**options(function))(function)
 
 
 def source_of(functions: Iterable[FunctionType]) -> str:

@@ -7,7 +7,6 @@ are bound to. The next process makes the same module and finds the machine code 
 
 import gc
 import hashlib
-import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -25,48 +24,20 @@ from kernels.base import cache, run
 from kernels.base.announcements import announce
 from kernels.base.checks import errors_in_one_line
 from kernels.base.forking import wait_when_forking
-from kernels.base.numba_internals import (
-    LOCKS,
-    NO_REFERENCE_COUNTS,
-    CodeCache,
-    InnerCompiler,
-    PlainInnerCompiler,
-    global_compiler_lock,
-    use_cache,
-)
-from kernels.compile.binding import Binder, compile_bound, source_of
-from kernels.compile.network_loops import CALLED_OF_NETWORK, bind_network, common_names
+from kernels.base.numba_internals import LOCKS, CodeCache, global_compiler_lock, use_cache
+from kernels.compile.binding import Binder, source_of
+from kernels.compile.inner_functions import compile_bound, emitted_code, inner_options_of, options_of
+from kernels.compile.network_loops import bind_network, common_names
 from kernels.compile.unrolled import Form, Ingredients, define, unroll
 from kernels.loops import loops, order
 from kernels.losses.loss import Loss
 from kernels.model.network import Network
 from kernels.model.program import Program
 from kernels.optimizers.optimizer import Optimizer
-from kernels.simd import compiled_functions, division, lanes, tuples
-from kernels.simd import exp as lane_exp
-from kernels.simd import log as lane_log
-from kernels.simd import math as lane_math
-from kernels.simd import vector as lane_vector
 
 # The samples between two parts of the order that is drawn ahead. Of a plain integer numba would make a type of its own,
 # for which all that is called with it would be compiled once more.
 STEP = np.int64(16)
-# The code that intrinsics of these modules emit is not in the functions that call them, so the digest has their source.
-EMITTERS = (compiled_functions, division, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
-# All other functions are inlined: within an epoch a call would cost more than the arithmetic.
-CALLED = {
-    loops.visit_in_copy.__name__,
-    order.visit_with_next.__name__,
-    order.draw_ahead.__name__,
-    loops.gather.__name__,
-    loops.status_of.__name__,
-    loops.status_by_validation.__name__,
-    loops.update_status.__name__,
-    loops.per_sample_leg.__name__,
-    loops.minibatch_leg.__name__,
-    *CALLED_OF_NETWORK,
-}
-
 wait_when_forking(*LOCKS)
 
 
@@ -139,15 +110,16 @@ def _build(made_of: Ingredients) -> Kernel:
     """Return a kernel, compiled or loaded from the cache folder."""
     with announce("compiling a kernel"):
         started = time.perf_counter()
-        functions, name, source = _bind(made_of)
-        entry = functions[-1]
+        binder, name, source = _bind(made_of)
+        entry = binder.functions[-1]
         if numba.config.DISABLE_JIT:
             # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
             train = np.errstate(all="ignore")(entry)
             return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
+        compile_bound(binder, partial(inner_options_of, made_of))
         # numba finds a function's module by its name.
         sys.modules[name] = ModuleType(name)
-        compile_bound(functions, name, partial(inner_options_of, made_of))
+        entry.__module__ = name
         signature = _signature(made_of)
         load = partial(_compile, entry, source, signature, options_of(made_of))
         with errors_in_one_line("no kernel can be compiled of this"):
@@ -170,19 +142,19 @@ def is_stored(made_of: Ingredients) -> bool:
 
 
 @once
-def _bind(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
+def _bind(made_of: Ingredients) -> tuple[Binder, str, str]:
     """Return the functions of a kernel, its name and its source."""
-    functions, digest, source = bind_loops(made_of)
-    return functions, f"kernel_{digest[:16]}", source
+    binder, digest, source = bind_loops(made_of)
+    return binder, f"kernel_{digest[:16]}", source
 
 
-def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
+def bind_loops(made_of: Ingredients) -> tuple[Binder, str, str]:
     """Bind the loops to the ingredients of a kernel.
 
     Returns
     -------
-    functions : list of functions
-        Plain Python, each after the functions that it calls, `loops.train` or `loops.train_block` last.
+    binder : Binder
+        Its functions are plain Python, `loops.train` or `loops.train_block` the last.
     digest : str
         Of all that is bound, the options of the compiler, and the functions on lanes that this machine has.
     source : str
@@ -190,7 +162,7 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     """
     if made_of.layers:
         binder = bind_network(made_of)
-        return binder.functions, *describe_bound(binder, made_of)
+        return binder, *describe_bound(binder, made_of)
     binder = make_binder(made_of)
     parts = {"gradient": made_of.part, "recorded": made_of.recorded_part}
     eight_sums = {"gradient": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn}
@@ -200,7 +172,7 @@ def bind_loops(made_of: Ingredients) -> tuple[list[FunctionType], str, str]:
     recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])
     entry = loops.train if made_of.width == 1 else loops.train_block
     binder.bind(entry, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"], recorded_loss=recorded_loss)
-    return binder.functions, *describe_bound(binder, made_of)
+    return binder, *describe_bound(binder, made_of)
 
 
 def _bind_sum(binder: Binder, name: str, width: int, part: int, eight_sums: Any) -> FunctionType:
@@ -238,41 +210,8 @@ def make_binder(made_of: Ingredients) -> Binder:
 
 def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
     """Return the digest and the source of the bound functions; see `bind_loops`."""
-    emitted = "".join(map(inspect.getsource, EMITTERS))
     source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
-    everything = (binder.digest, source, emitted, lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
-    return hashlib.sha256(repr(everything).encode()).hexdigest(), source
-
-
-def options_of(made_of: Ingredients) -> dict[str, Any]:
-    """Return the numba options of all functions of a kernel.
-
-    `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
-    and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
-    become one FMA, and nothing else. numba's own cache key knows nothing of options: the digest covers them.
-    """
-    common = {"error_model": "numpy", "nogil": True} | (NO_REFERENCE_COUNTS if leaves_arrays_alone(made_of) else {})
-    return common | ({"fastmath": {"contract"}} if made_of.fma else {})
-
-
-def leaves_arrays_alone(made_of: Ingredients) -> bool:
-    """Return whether no references to arrays are counted, which takes 130 ns at each mark: the caller holds them.
-
-    In lanes of four registers of 128 bits, on arm64, an update would read two or three registers from the stack. The
-    lanes of models with vectors are in memory.
-    """
-    lane = made_of.width * np.dtype(made_of.dtype).itemsize
-    return bool(made_of.layers) or made_of.width == 1 or lane > 64
-
-
-def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
-    """Return the numba options of a function that Python never calls: without wrappers it compiles in half the time."""
-    inner = {
-        "no_cpython_wrapper": True,
-        "no_cfunc_wrapper": True,
-        "pipeline_class": PlainInnerCompiler if made_of.width == 1 or made_of.layers else InnerCompiler,
-    }
-    return options_of(made_of) | inner | ({} if function.__name__ in CALLED else {"forceinline": True})
+    return hashlib.sha256(repr((binder.digest, source, emitted_code())).encode()).hexdigest(), source
 
 
 def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:

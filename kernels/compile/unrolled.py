@@ -196,8 +196,8 @@ def _gradient(made_of: Ingredients) -> list[str]:
         written(
             "gradient_term(theta, x, y, options)",
             "residual, derivatives = residual_and_derivatives(theta, x, y)",
-            f"slope = loss_derivative({arguments_of_loss(made_of)})",
-            f"return ({listed('slope * derivatives[#]', params)}{_loss(made_of)})",
+            f"slope = loss_derivative({arguments_of_loss(made_of, 'options')})",
+            f"return ({listed('slope * derivatives[#]', params)}{_loss(made_of, 'options')})",
         ),
         written(
             "recorded_term(theta, x, y, options)",
@@ -208,9 +208,9 @@ def _gradient(made_of: Ingredients) -> list[str]:
     ]
 
 
-def _loss(made_of: Ingredients) -> str:
+def _loss(made_of: Ingredients, options: str) -> str:
     """Return the text of the loss of a sample, which follows its gradient where the rule needs it."""
-    return f" loss_value({arguments_of_loss(made_of)})," if made_of.needs_loss else ""
+    return f" loss_value({arguments_of_loss(made_of, options)})," if made_of.needs_loss else ""
 
 
 def _values_of_samples(made_of: Ingredients) -> list[str]:
@@ -239,12 +239,12 @@ def _values_of_samples(made_of: Ingredients) -> list[str]:
 
 def recorded_loss(made_of: Ingredients) -> str:
     """Return the text of the loss of a sample that is recorded."""
-    return "residual * residual" if made_of.is_squared else f"loss_value({arguments_of_loss(made_of)})"
+    return "residual * residual" if made_of.is_squared else f"loss_value({arguments_of_loss(made_of, 'options')})"
 
 
-def arguments_of_loss(made_of: Ingredients) -> str:
-    """Return the arguments of the functions of the loss, where `residual` is that of a sample."""
-    return "residual, options[0]" if made_of.of_residual else "residual[0], residual[1], options[0]"
+def arguments_of_loss(made_of: Ingredients, options: str) -> str:
+    """Return the arguments of the functions of the loss, where `residual` is that of a sample, from its options."""
+    return f"residual, {options}" if made_of.of_residual else f"residual[0], residual[1], {options}"
 
 
 def _optimizer(made_of: Ingredients) -> list[str]:
@@ -273,7 +273,7 @@ def _optimizer(made_of: Ingredients) -> list[str]:
         factors = "derivatives[#], slope" if weights else "slope, derivatives[#]"
         descend = f"({listed(f'per_sample_step(theta[#], {factors}, lr)', params)}), state"
     else:
-        terms = listed("slope * derivatives[#]", params) + _loss(made_of)
+        terms = listed("slope * derivatives[#]", params) + _loss(made_of, "options[0]")
         descend = f"update(theta, state, ({terms}), lr, options)"
     return [
         written(
@@ -286,7 +286,7 @@ def _optimizer(made_of: Ingredients) -> list[str]:
         ),
         written(
             "descend(theta, state, residual, derivatives, lr, options)",
-            f"slope = loss_derivative({arguments_of_loss(made_of)})",
+            f"slope = loss_derivative({arguments_of_loss(made_of, 'options[0]')})",
             f"return {descend}",
         ),
     ]

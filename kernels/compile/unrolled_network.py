@@ -273,7 +273,7 @@ def _head(made_of: Ingredients, layers: list[Places], kind: str, several: bool, 
         ]
     else:
         lines += ["k = 0", *_unit_lines(made_of, last, kind, "y"), "residual = value"]
-        given = arguments_of_loss(made_of)
+        given = arguments_of_loss(made_of, "options[0]")
         if not learns:
             return [*lines, f"return {'residual * residual' if made_of.is_squared else f'loss_value({given})'}"]
         lines += [f"slope = loss_derivative({given})"]

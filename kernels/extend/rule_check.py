@@ -20,9 +20,10 @@ from kernels import reference
 from kernels.base import cache
 from kernels.base.checks import first_sentence
 from kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record
-from kernels.compile.binding import compile_bound, constants_and_functions
+from kernels.compile.binding import Binder, constants_and_functions
+from kernels.compile.inner_functions import compile_bound, inner_options_of, options_of
 from kernels.compile.kinds import KERNELS, largest_error
-from kernels.compile.specialize import describe_bound, ingredients_of, inner_options_of, make_binder, options_of
+from kernels.compile.specialize import describe_bound, ingredients_of, make_binder
 from kernels.data.marks import with_marks
 from kernels.data.samples import allocate_data
 from kernels.extend.rule_source import Candidate
@@ -86,7 +87,7 @@ def try_rule(about: Candidate, loss: Loss, optimizer: Optimizer, functions: Sequ
         known = None if numba.config.DISABLE_JIT else cache.read(note)
         if known not in (same, close):
             with explained(about):
-                train = _compile(binder.functions, made_of, width)
+                train = _compile(binder, made_of, width)
             found = _train_compiled(train, loss, optimizer, width)
             expected = [values[:width] for values in wanted]
             known = same if _compare(about, found, expected, "fused" if width == 1 else "lanes") else close
@@ -179,12 +180,12 @@ def _train_by_reference(model: Model, loss: Loss, optimizer: Optimizer) -> list[
     return [params, memories]
 
 
-def _compile(functions: list[FunctionType], made_of: Any, width: int) -> Callable[..., None]:
+def _compile(binder: Binder, made_of: Any, width: int) -> Callable[..., None]:
     """Compile the hot loop, as a kernel has it."""
-    entry = functions[-1]
+    entry = binder.functions[-1]
     if numba.config.DISABLE_JIT:
         return np.errstate(all="ignore")(entry)
-    compile_bound(functions, "rule_check", partial(inner_options_of, made_of))
+    compile_bound(binder, partial(inner_options_of, made_of))
     vector, table = types.float64[::1], types.float64[:, ::1]
     compiled = numba.njit(**options_of(made_of))(entry)
     memory = vector if width == 1 else table

@@ -30,7 +30,9 @@ loss_value: Bound  # (r, loss_options) -> loss, where the optimizer needs it
 gradient_point: Bound  # (theta, state, options) -> where the gradient is taken
 descend: Bound  # (theta, state, r, derivatives, lr, options) -> theta, state
 update: Bound  # (theta, state, gradient, lr, options) -> theta, state
-read_options: Bound  # (settings) -> options: (those of the loss, those of the optimizer, weight decay)
+# (settings) -> options: (those of the loss, those of the optimizer, weight decay). Sums are given those of the loss
+# alone, so that they are the same functions for all optimizers.
+read_options: Bound
 read_state: Bound  # (memory, scratch) -> state
 write_state: Bound  # (memory, state)
 # The run: of models with vectors theta is an array, and `kernels.loops.network` has the loops over samples.
@@ -41,7 +43,8 @@ train_next: Bound  # train_part, or train_rows of models with vectors
 gradient_sum: Bound
 recorded_sum: Bound
 recorded_loss: Bound  # direct_loss or loss_by_factor
-term: Bound  # gradient_term or recorded_term: (theta, inputs, y, options) -> a tuple of summands
+# gradient_term or recorded_term: (theta, inputs, y, options of the loss) -> a tuple of summands
+term: Bound
 zeros: Bound  # () -> a tuple of -0.0, which change no sum
 eight_sums: Bound  # eight_sums_in_one_lane, eight_sums_in_turn or eight_sums_in_registers
 as_number: Bound  # a number or a lane -> the same, rounded to the type of the kernel
@@ -191,7 +194,7 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, data, scra
         count = min(size, stop - first)
         point = gradient_point(theta, state, options)
         # One call of the sum, as it is inlined: a second takes a tenth longer to compile.
-        total = gradient_sum(point, x, y, first, count, options, scratch)
+        total = gradient_sum(point, x, y, first, count, options[0], scratch)
         theta, state = update(theta, state, scale(total, 1.0 / count), lr, options)
         draw_ahead(data, size)
     return theta, state
@@ -199,7 +202,7 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, data, scra
 
 def direct_loss(theta, x, y, factors, held_out, options, scratch):
     """Return the mean over all samples of the squared residual, or of the loss itself."""
-    (total,) = recorded_sum(theta, x, y, ZERO, y.size, options, scratch)
+    (total,) = recorded_sum(theta, x, y, ZERO, y.size, options[0], scratch)
     return total / y.size
 
 

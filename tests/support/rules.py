@@ -4,7 +4,8 @@ import numpy as np
 from numba import njit
 
 from kernels.base.numba_internals import PlainInnerCompiler
-from kernels.compile.binding import Binder, compile_bound
+from kernels.compile.binding import Binder
+from kernels.compile.inner_functions import compile_bound
 from kernels.simd.lanes import as_float32, as_float64, read_lane, write_lane
 
 WIDTH = 16
@@ -87,7 +88,7 @@ def check_lanes(optimizer, noise, expected, starts, rates, options):
     exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
     given = {"read_slots": scope["read_slots"], "as_number": as_float32 if starts.dtype == np.float32 else as_float64}
     binder, bound = bound_rule(optimizer, run_on_lanes, **given)
-    compile_bound(binder.functions, __name__, lambda function: INNER)
+    compile_bound(binder, lambda function: INNER)
     slots = [np.asarray(slot, starts.dtype) for slot in first_slots(optimizer, starts)]
     memory, found = np.concatenate([starts[:0], *slots]), np.empty(WIDTH)
     njit(error_model="numpy")(bound)(starts, memory, noise, rates, optimizer.clock_start, options, found)

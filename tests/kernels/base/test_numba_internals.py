@@ -67,6 +67,25 @@ def test_functions_inside_a_kernel_get_no_machine_code_of_their_own(compiler):
             assert engine.is_symbol_defined(found.fndesc.llvm_func_name) is has_code
 
 
+def test_functions_inside_a_kernel_are_kept_and_loaded(monkeypatch):
+    monkeypatch.setattr(numba_internals, "LEAST_BITCODE", 0)
+    options = {"pipeline_class": PlainInnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+    def tripled(u):
+        return 3.0 * u + 1.0
+
+    def compilations_of_a_caller():
+        inner = njit(**options)(tripled)
+        numba_internals.use_inner_cache(inner, "tripled_of_a_test")
+        with numba_internals.record_compilations() as compilations:
+            assert njit(lambda u: inner(u) - 1.0)(0.5) == 1.5
+        return len(compilations.buffer) // 2
+
+    with tried("bitcode of a function, or result of a compilation"):
+        assert compilations_of_a_caller() == 2
+        assert compilations_of_a_caller() == 1
+
+
 def test_a_compilation_holds_the_locks():
     held = []
 

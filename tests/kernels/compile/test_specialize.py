@@ -10,7 +10,7 @@ import pytest
 from kernels import Model, fit, models
 from kernels.base import cache, numba_internals
 from kernels.base.numba_internals import record_compilations
-from kernels.compile import specialize
+from kernels.compile import inner_functions, specialize
 from kernels.compile.unrolled import Ingredients
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
@@ -94,7 +94,7 @@ def test_the_source_can_be_read(bound_alone):
 
 def test_the_source_of_every_module_of_simd_is_in_the_digest():
     files = {path.stem for path in (ROOT / "kernels" / "simd").glob("*.py")} - {"__init__"}
-    assert {module.__name__.rpartition(".")[2] for module in specialize.EMITTERS} == files
+    assert {module.__name__.rpartition(".")[2] for module in inner_functions.EMITTERS} == files
 
 
 # Edits of what all kernels are made of: (file, old text, new text). Those of rules are in tests/kernels/extend.

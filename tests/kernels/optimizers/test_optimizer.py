@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import config, njit
 
-from kernels.compile.binding import compile_bound
+from kernels.compile.inner_functions import compile_bound
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.descent_rules import sgd_per_sample
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
@@ -347,7 +347,7 @@ def test_the_same_source_compiles_to_the_same_bits(spec):
     noise = NOISE[:, 0]
     with np.errstate(all="ignore"):
         expected = bound(starts, first_slots(optimizer, starts), noise, rates, clock, options)
-    compile_bound(binder.functions, __name__, lambda function: INNER)
+    compile_bound(binder, lambda function: INNER)
     compiled = njit(error_model="numpy")(bound)
     found = [
         compiled(start, first_slots(optimizer, start), noise, rate, clock, options)

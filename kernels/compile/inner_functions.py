@@ -1,0 +1,139 @@
+"""The functions inside kernels, each compiled once: numba compiles them one by one and links them into an entry.
+
+Many of them are the same in other kernels: those that draw an order or end a run in nearly all of them, those that add
+up losses in all kernels of a model and a loss. They are found again by a digest of all that they are made of, in the
+same process or in the cache folder, so that most kernels take half the time of the first to compile.
+"""
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from functools import cache as once
+from types import FunctionType
+from typing import Any
+
+import numba
+import numpy as np
+
+from kernels.base.numba_internals import (
+    NO_REFERENCE_COUNTS,
+    InnerCompiler,
+    PlainInnerCompiler,
+    use_inner_cache,
+)
+from kernels.compile.binding import Binder
+from kernels.compile.network_loops import CALLED_OF_NETWORK
+from kernels.compile.unrolled import Ingredients
+from kernels.loops import loops, order
+from kernels.simd import compiled_functions, division, lanes, tuples
+from kernels.simd import exp as lane_exp
+from kernels.simd import log as lane_log
+from kernels.simd import math as lane_math
+from kernels.simd import vector as lane_vector
+
+# The code that intrinsics of these modules emit is not in the functions that call them, so digests have their source.
+EMITTERS = (compiled_functions, division, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
+# All other functions are inlined: within an epoch a call would cost more than the arithmetic.
+CALLED = {
+    loops.visit_in_copy.__name__,
+    order.visit_with_next.__name__,
+    order.draw_ahead.__name__,
+    loops.gather.__name__,
+    loops.status_of.__name__,
+    loops.status_by_validation.__name__,
+    loops.update_status.__name__,
+    loops.per_sample_leg.__name__,
+    loops.minibatch_leg.__name__,
+    *CALLED_OF_NETWORK,
+}
+
+_compiled: dict[str, Any] = {}
+"""What numba made of functions, by their names in machine code."""
+
+
+def compile_bound(binder: Binder, options: Callable[[FunctionType], dict[str, Any]]) -> None:
+    """Replace bound functions by ones that numba compiles, in the globals of those that call them.
+
+    Parameters
+    ----------
+    binder : Binder
+        The last of its functions is the entry, which the caller compiles.
+    options : callable
+        From a function to the keyword arguments of `numba.njit`.
+    """
+    compiled: dict[FunctionType, Any] = {}
+    for function in binder.functions:
+        _replace_functions(function, compiled)
+        if function is not binder.functions[-1]:
+            compiled[function] = _compile_once(function, binder.digest_of(function), options(function))
+
+
+def _replace_functions(function: FunctionType, compiled: dict[FunctionType, Any]) -> None:
+    """Replace all that a function calls."""
+    for name, value in function.__globals__.items():
+        if isinstance(value, FunctionType):
+            function.__globals__[name] = compiled[value]
+    for cell in function.__closure__ or ():
+        if isinstance(cell.cell_contents, FunctionType):
+            cell.cell_contents = compiled[cell.cell_contents]
+
+
+def _compile_once(function: FunctionType, digest: str, options: dict[str, Any]) -> Any:
+    """Return what numba makes of a function, or of the same one inside another kernel; it is compiled when called."""
+    name = f"{function.__name__}_{_digest(digest, options)[:16]}"
+    if name not in _compiled:
+        function.__module__, function.__qualname__ = __name__, name
+        dispatcher = numba.njit(**options)(function)
+        use_inner_cache(dispatcher, name)
+        _compiled[name] = dispatcher
+    return _compiled[name]
+
+
+def _digest(*parts: Any) -> str:
+    """Return a digest of all that machine code depends on beside the processor and the version of numba."""
+    return hashlib.sha256(repr((*parts, emitted_code())).encode()).hexdigest()
+
+
+def emitted_code() -> tuple[str, tuple[str, ...], list[str]]:
+    """Return what the code of intrinsics depends on: their source, and the functions on lanes that this machine has."""
+    return _source_of_emitters(), lane_math.LIBRARY_FUNCTIONS, sorted(CALLED)
+
+
+@once
+def _source_of_emitters() -> str:
+    """Return a digest, which takes milliseconds to make."""
+    return hashlib.sha256("".join(map(inspect.getsource, EMITTERS)).encode()).hexdigest()
+
+
+def options_of(made_of: Ingredients) -> dict[str, Any]:
+    """Return the numba options of all functions of a kernel.
+
+    `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
+    and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
+    become one FMA, and nothing else. numba's own cache key knows nothing of options: the digest covers them.
+    """
+    common = {"error_model": "numpy", "nogil": True} | (NO_REFERENCE_COUNTS if leaves_arrays_alone(made_of) else {})
+    return common | ({"fastmath": {"contract"}} if made_of.fma else {})
+
+
+def leaves_arrays_alone(made_of: Ingredients) -> bool:
+    """Return whether no references to arrays are counted, which takes 130 ns at each mark: the caller holds them.
+
+    In lanes of four registers of 128 bits, on arm64, an update would read two or three registers from the stack. The
+    lanes of models with vectors are in memory.
+    """
+    lane = made_of.width * np.dtype(made_of.dtype).itemsize
+    return bool(made_of.layers) or made_of.width == 1 or lane > 64
+
+
+def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:
+    """Return the numba options of a function that Python never calls: without wrappers it compiles in half the time."""
+    inner = {
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+        "pipeline_class": PlainInnerCompiler if made_of.width == 1 or made_of.layers else InnerCompiler,
+    }
+    given = options_of(made_of) | inner | ({} if function.__name__ in CALLED else {"forceinline": True})
+    if function.__code__.co_filename == order.__file__:
+        given.pop("fastmath", None)  # orders are integers: the same function for all kernels
+    return given
