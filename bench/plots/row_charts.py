@@ -91,12 +91,15 @@ def optimizer_ratios(
 
 def _describe_comparison(row: pd.Series, samples: int | None) -> tuple[str, str]:
     """Return a verdict with its numbers, and the choice."""
-    said = (
-        f"{row['verdict']}, {describe_ratio(row)} times" if row["verdict"] not in ("best", "fails") else row["verdict"]
-    )
+    ratio = describe_ratio(row)
+    times = "a ratio of 1" if ratio == "1" else f"{ratio} times"
+    said = row["verdict"] if row["verdict"] in ("best", "fails") else f"{row['verdict']}, {times}"
     succeeded = f"; {format_share(row['converged'], row['runs'])} runs succeed" if row["converged"] else ""
     batch_size = describe_batch_size(row["batch_size"], samples)
-    return f"{said}{succeeded}", f"learning rate {text(row['lr'])}, batch size {batch_size}, best of {row['tried']}"
+    return (
+        f"{said}{succeeded}",
+        f"learning rate {text(row['lr'])}, batch size {batch_size}, best of {text(row['tried'])}",
+    )
 
 
 def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None = None) -> RowChart:

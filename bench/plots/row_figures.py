@@ -40,6 +40,7 @@ def _draw_bars(axis: Axes, chart: RowChart) -> None:
 def _draw_intervals(axis: Axes, chart: RowChart) -> None:
     log_scale(axis, "x")
     axis.axvline(1.0, color=INK, linewidth=1, linestyle=DASHES)
+    # Beside the panel, where no line crosses them.
     look: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8, "va": "center"}
     for place, row in enumerate(chart.rows):
         if np.isfinite(row.value):
@@ -50,6 +51,5 @@ def _draw_intervals(axis: Axes, chart: RowChart) -> None:
             if not np.isnan(row.high):
                 axis.plot(reach, [place, place], color=row.color, linewidth=2.5, solid_capstyle="butt")
             axis.plot(row.value, place, "o", color=row.color, markersize=7)
-        for words, height in zip(row.words, (9, -9), strict=True):
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-            axis.annotate(words, (0, place), xytext=(4, height), bbox=box, **look).set_in_layout(False)
+        for words, height in zip(row.words, (6, -6), strict=True):
+            axis.annotate(words, (1, place), xytext=(8, height), annotation_clip=False, **look)

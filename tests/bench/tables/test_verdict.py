@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.phrases import format_share
+from bench.tables.phrases import describe_rival, format_share
 from bench.tables.ranking import ranking, varies
 from bench.tables.safe_rates import describe_divergence, safe_rates
 from bench.tables.verdict import headline, verdict
@@ -127,7 +127,7 @@ def test_optimizers_are_compared_on_fresh_seeds():
     frame = joined(*(runs(name, 6) for name in costs), runs_of([800] * 6, lr=0.2, optimizer="adam"))
     told = say(frame, fresh=joined(*(runs(name, 20) for name in costs)))["Optimizers"]
     assert told.startswith("Compared with sgd, each at its own best choice, on 20 fresh seeds: ")
-    assert "on 20 fresh seeds: momentum needs 1 times the samples (statistically indistinguishable); " in told
+    assert "on 20 fresh seeds: momentum needs as many samples (statistically indistinguishable); " in told
     assert "; adam needs 2.56 [" in told
     assert "; nesterov reaches the target in 0 of 20 runs" in told
 
@@ -135,8 +135,24 @@ def test_optimizers_are_compared_on_fresh_seeds():
 def test_optimizers_between_which_there_is_no_difference():
     runs = [runs_of(100 + np.arange(6), optimizer=name) for name in ("sgd", "adam")]
     assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
-        "Compared with sgd, on 6 fresh seeds: adam needs 1 times the samples (statistically indistinguishable)."
+        "Compared with sgd, on 6 fresh seeds: adam needs as many samples (statistically indistinguishable)."
     )
+
+
+@pytest.mark.parametrize(
+    ("cost", "by_distance", "words"),
+    [
+        ("samples", False, "needs as many samples"),
+        ("final_loss", False, "ends at the same loss"),
+        ("final_loss", True, "ends as far above the lowest loss"),
+    ],
+)
+def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, by_distance, words):
+    row = pd.Series({"verdict": "no interval", "ratio": 1.0004, "ratio_low": np.nan, "ratio_high": np.nan})
+    row["by_distance"] = by_distance
+    assert describe_rival(row, cost) == f"{words} (too few runs for an interval)"
+    row[["ratio_low", "ratio_high"]] = 0.9, 1.2
+    assert " 1 [0.9, 1.2] times " in describe_rival(row, cost)
 
 
 def test_without_a_target_nothing_speaks_of_reaching_one():
