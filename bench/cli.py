@@ -461,7 +461,7 @@ def new(
     drop_missing: options.DropMissing = False,
     cache_dir: options.CacheDir = None,
     loss: options.Loss = None,
-    overwrite: Annotated[bool, flag("Replace a file that is there already.", "--overwrite")] = False,
+    overwrite: Annotated[bool, flag("Replace the file of the study if it already exists.", "--overwrite")] = False,
     plugin: options.Plugins = None,
 ) -> None:
     """Write a commented study for a table.

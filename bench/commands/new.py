@@ -21,8 +21,10 @@ def write_new_study(
 ) -> None:
     """Write a study for a table and say how to run it; an existing file is replaced only with `overwrite`."""
     target = out or Path(f"{path.stem or 'study'}.toml")
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; give the study the name of a file with --out")
     if target.exists() and not overwrite:
-        raise ValueError(f"{target} is there already, and is left as it is; give --overwrite, or another --out")
+        raise ValueError(f"{target} already exists; give another file with --out, or replace it with --overwrite")
     how = columns._asdict() | mapping_display() | {"loss": loss, "cache_dir": cache_dir}
     made = default_study(path, name=target.stem, **how)
     beside = {"path": path} | ({"cache_dir": cache_dir} if cache_dir else {})

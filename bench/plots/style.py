@@ -4,6 +4,7 @@ Figures are drawn inside `rc_context(STYLE)` and leave matplotlib's global state
 """
 
 import os
+import re
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import LayoutEngine
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, NullLocator
+from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from bench.plots.choices import spread_evenly
 from bench.system.atomic import replace_atomically
@@ -229,7 +230,7 @@ def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
     set_scale("log", nonpositive="mask")
     scaled.set_major_locator(LogTicks())
     scaled.set_minor_locator(NullLocator())
-    scaled.set_major_formatter(FuncFormatter(lambda value, _: format_log_tick(value)))
+    scaled.set_major_formatter(LogLabels())
 
 
 class LogTicks(Locator):
@@ -258,6 +259,23 @@ class LogTicks(Locator):
         return list(inside)
 
 
+class LogLabels(Formatter):
+    """Labels of the ticks of a logarithmic axis, all in one style: 10,000, or 10⁷ for powers of ten, or 3e7."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a value that is no tick."""
+        return format_log_tick(x)
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """Return the labels of all ticks: powers of ten from 0.0001 to 100,000 are written out."""
+        plain = [text(float(f"{value:.6g}")) for value in values]
+        if not any("e" in label for label in plain):
+            return plain
+        if all(_is_power_of_ten(value) for value in values):
+            return [format_power_of_ten(value) for value in values]
+        return [re.sub(r"\.?0*e([+-])0*(\d)", r"e\1\2", f"{value:.5e}").replace("e+", "e") for value in values]
+
+
 def format_tick(value: float) -> str:
     """Write a value of a linear axis, with all of its digits but those of rounding."""
     return f"{value + 0.0:.10g}".replace("e+", "e").replace("-", "\N{MINUS SIGN}")
@@ -265,9 +283,13 @@ def format_tick(value: float) -> str:
 
 def format_log_tick(value: float) -> str:
     """Write a value of a logarithmic axis: far from one as a power of ten, if it is one."""
+    far = not -3 <= np.log10(value) <= 3
+    return format_power_of_ten(value) if far and _is_power_of_ten(value) else text(float(f"{value:.6g}"))
+
+
+def _is_power_of_ten(value: float) -> bool:
     exponent = np.log10(value)
-    whole = abs(exponent - round(exponent)) < 1e-6
-    return format_power_of_ten(value) if whole and not -3 <= exponent <= 3 else text(float(f"{value:.6g}"))
+    return bool(abs(exponent - round(exponent)) < 1e-6)
 
 
 def format_limit(value: float) -> str:

@@ -68,14 +68,15 @@ def history(
 def slices(values: pd.DataFrame, shares: dict[str, float], *, label: str, logarithmic: bool, name: str) -> Figure:
     """Draw the value of the trials of one optimizer against each of its parameters, the most important first.
 
-    `values` has `value`, `state`, and a column for each of the parameters, of which those that are numbers are shown;
-    `shares` is their importance, as far as it is known.
+    `values` has `value`, `state`, and a column for each of the parameters, of which those are shown that are numbers
+    and vary; `shares` is their importance, as far as it is known.
     """
-    numbers = [str(one) for one in values.drop(columns=["value", "state"]).select_dtypes("number")]
-    listed = sorted(numbers, key=lambda one: -shares.get(one, 0.0))
     shown = _worth_showing(values, logarithmic)
-    if shown.empty or not listed:
-        return empty_figure("No slices to show: no parameter that is a number, or no trial that did not diverge.")
+    numbers = shown.drop(columns=["value", "state"]).select_dtypes("number")
+    varied = [str(one) for one, column in numbers.items() if column.min() < column.max()]
+    listed = sorted(varied, key=lambda one: -shares.get(one, 0.0))
+    if not listed:
+        return empty_figure("No slices to show: no setting that is a number varies among the trials to be shown.")
     figure, axes = panels(len(listed[:MOST_SLICES]), share=False)
     color = colors_of([name])[name]
     for axis, parameter in zip(axes, listed, strict=False):

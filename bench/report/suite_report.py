@@ -123,14 +123,27 @@ def describe_suite(data: SuiteData) -> dict[str, str]:
         )
     }
     for name, table in data.ratios.items():
-        medians = problem_ratios({name: table})[name].sort_values(kind="stable")
-        close = [str(other) for other, ratio in medians.items() if ratio <= 1.05 * medians.iloc[0]]
-        more = f", and {format_count(len(close) - 3, 'other')}" if len(close) > 3 else ""
-        sentences[f"Fewest samples: {name}"] = f"{', '.join(close[:3])}{more}."
-    widest = summary.sort_values("decades", ascending=False, kind="stable").head(3)
-    listed = ", ".join(f"{row.optimizer} ({row.decades:.2g})" for row in widest.itertuples())
-    sentences["Widest good rates"] = f"{listed}, in decades of learning rates, on average over the problems."
-    return sentences
+        sentences[f"Fewest samples: {name}"] = _name_cheapest(problem_ratios({name: table})[name])
+    return sentences | {"Widest good rates": describe_rate_ranges(summary)}
+
+
+def _name_cheapest(ratios: pd.Series) -> str:
+    """Return the optimizers whose median ratio on a problem is within 5 % of the lowest one."""
+    medians = ratios.sort_values(kind="stable")
+    if not medians.iloc[0] < float("inf"):
+        return "No optimizer reaches the target in most of its runs on fresh seeds."
+    close = [str(other) for other, ratio in medians.items() if ratio <= 1.05 * medians.iloc[0]]
+    more = f", and {format_count(len(close) - 3, 'other')}" if len(close) > 3 else ""
+    return f"{', '.join(close[:3])}{more}."
+
+
+def describe_rate_ranges(summary: pd.DataFrame) -> str:
+    """Return the optimizers with the widest ranges of good learning rates; a single rate that is good is no range."""
+    wide = summary[summary["decades"] > 0].sort_values("decades", ascending=False, kind="stable").head(3)
+    if wide.empty:
+        return "No optimizer has two neighboring learning rates that are both good on any problem."
+    listed = ", ".join(f"{row.optimizer} ({row.decades:.2g})" for row in wide.itertuples())
+    return f"{listed}, in decades of learning rates, on average over the problems."
 
 
 def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:

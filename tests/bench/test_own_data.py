@@ -220,10 +220,14 @@ def test_a_study_is_never_overwritten_unless_that_is_said(sgdbench, cars):
     (cars.parent / "cars.toml").write_text("mine")
     code, out, err = sgdbench("new", "cars.csv", "--y", "mpg")
     assert (code, out) == (2, "")
-    assert err == "sgdbench: cars.toml is there already, and is left as it is; give --overwrite, or another --out\n"
+    assert err == ("sgdbench: cars.toml already exists; give another file with --out, or replace it with --overwrite\n")
     assert (cars.parent / "cars.toml").read_text() == "mine"
     assert sgdbench("new", "cars.csv", "--y", "mpg", "--overwrite")[0] == 0
     assert load_study(cars.parent / "cars.toml").name == "cars"
+    (cars.parent / "studies").mkdir()
+    for more in ([], ["--overwrite"]):
+        code, _, err = sgdbench("new", "cars.csv", "--y", "mpg", "--out", "studies", *more)
+        assert (code, err) == (2, "sgdbench: studies is a folder; give the study the name of a file with --out\n")
 
 
 def test_odd_names_are_data_in_a_new_study(sgdbench, tmp_path):

@@ -150,3 +150,9 @@ def test_figures_without_anything_to_show_say_so():
     for figure in made:
         (words,) = [text.get_text() for text in figure.axes[0].texts]
         assert words.startswith("No ")
+
+
+def test_settings_that_do_not_vary_have_no_slices():
+    values = pd.DataFrame({"state": "complete", "value": [1.0, 2.0, 3.0], "lr": [0.1, 0.2, 0.3], "batch_size": 1})
+    figure = plots.slices(values, {"lr": 1.0}, label="loss", logarithmic=True, name="sgd")
+    assert [axis.get_xlabel() for axis in figure.axes] == ["lr"]

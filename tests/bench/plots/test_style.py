@@ -9,9 +9,10 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bench.plots.style import LogTicks, empty_figure, format_log_tick, format_tick, save, save_as
+from bench.plots.style import LogTicks, empty_figure, format_log_tick, format_tick, log_scale, save, save_as
 from tests.support.figures import texts
 from tests.support.frames import make_curves, make_frame
 from tests.support.gallery import decay, gallery, loss_curves
@@ -45,6 +46,28 @@ def test_a_logarithmic_axis_has_few_ticks(view):
 def test_values_of_a_logarithmic_axis_are_plain_near_one():
     written = [format_log_tick(value) for value in (1e-7, 1e-3, 0.1, 0.25, 1, 1000, 1e4)]
     assert written == ["10⁻⁷", "0.001", "0.1", "0.25", "1", "1,000", "10⁴"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "labels"),
+    [
+        ((90, 2e5), ["100", "1,000", "10,000", "100,000"]),
+        ((9e-5, 2), ["0.0001", "0.001", "0.01", "0.1", "1"]),
+        ((0.5, 2e6), ["10⁰", "10¹", "10²", "10³", "10⁴", "10⁵", "10⁶"][::2]),
+        ((8e-6, 2e-2), ["10⁻⁵", "10⁻⁴", "10⁻³", "10⁻²"]),
+        ((900, 4e4), ["1,000", "2,000", "5,000", "10,000", "20,000"]),
+        ((9000, 4e5), ["10,000", "20,000", "50,000", "100,000", "200,000"]),
+        ((2e5, 1.2e6), ["2e5", "5e5", "1e6"]),
+        ((0.8e-200, 4e-199), ["1e-200", "2e-200", "5e-200", "1e-199", "2e-199"]),
+        ((2e-5, 4e-4), ["2e-5", "5e-5", "1e-4", "2e-4"]),
+        ((1e-12, 1.4e-12), ["1e-12", "1.2e-12", "1.4e-12"]),
+    ],
+)
+def test_labels_of_one_logarithmic_axis_have_one_style(limits, labels):
+    axis = Figure().subplots()
+    log_scale(axis, "x")
+    axis.set_xlim(limits)
+    assert [label.get_text() for label in axis.get_xticklabels()] == labels
 
 
 def test_values_of_a_linear_axis_are_written_out():

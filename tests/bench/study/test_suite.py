@@ -10,7 +10,7 @@ from bench import Grid, sweep
 from bench.commands.options import TableColumns
 from bench.commands.problem import load_problem
 from bench.report.run_data import run_data_of
-from bench.report.suite_report import SuiteData, write_suite_report
+from bench.report.suite_report import SuiteData, describe_rate_ranges, describe_suite, write_suite_report
 from bench.study.load import describe_builtin
 from bench.study.suite import load_suite
 from bench.tables.performance_profile import (
@@ -191,6 +191,27 @@ def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
     assert good_rates(table)["highest"].item() == 0.1
     table.loc[table["lr"] == 0.1, "converged"] = 4
     assert good_rates(table)[["lowest", "highest", "decades"]].isna().all(axis=None)
+
+
+def test_a_single_good_rate_is_no_range_of_good_rates():
+    summary = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": [0.0, 0.25, 0.0]})
+    assert describe_rate_ranges(summary) == "b (0.25), in decades of learning rates, on average over the problems."
+    assert describe_rate_ranges(summary.assign(decades=0.0)) == (
+        "No optimizer has two neighboring learning rates that are both good on any problem."
+    )
+
+
+def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fail():
+    def described(ratios):
+        data = SuiteData("two", "", {})
+        rates = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": 0.0})
+        data.__dict__.update(ratios={"line": ratios}, rates={"line": rates})
+        return describe_suite(data)["Fewest samples: line"]
+
+    assert described(EXPECTED) == "a, b."
+    assert described(EXPECTED.replace([1.0, 2.0], np.inf)) == (
+        "No optimizer reaches the target in most of its runs on fresh seeds."
+    )
 
 
 @pytest.mark.usefixtures("one_figure")
