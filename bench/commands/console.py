@@ -1,7 +1,7 @@
 """Output for a terminal, tables and progress bars with the time left; in a pipe, plain text and no progress."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -21,6 +22,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from bench.data.choose_loss import ChosenLoss
@@ -31,6 +33,7 @@ from kernels.base.announcements import listen
 from kernels.losses.classes import Classes
 
 PATIENCE = 1.0  # seconds before a progress bar is shown
+SHORTEST_BAR = 4  # characters
 
 
 Advance = Callable[[int], None]
@@ -99,6 +102,27 @@ def shown_late(show: Callable[[], None]) -> Iterator[None]:
         patience.join()
 
 
+class OneLineProgress(Progress):
+    """A progress bar in one line: on a narrow terminal the bar is shorter, and the description is cut off."""
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """Return the line as a table."""
+        table = super().make_tasks_table(tasks := list(tasks))
+        if not tasks:  # and the console may not be there yet
+            return table
+        kinds = list(zip(self.columns, table.columns, strict=True))
+        fixed = [column for kind, column in kinds if not isinstance(kind, BarColumn)]  # the bar alone may be squeezed
+        described = next(column for kind, column in kinds if isinstance(kind, TextColumn))
+        room = self.console.width - SHORTEST_BAR - (len(kinds) - 1)
+        for column in fixed:
+            column.no_wrap, column.overflow = True, "ellipsis"
+            if column is not described:
+                widths = (Measurement.get(self.console, self.console.options, cell).maximum for cell in column.cells)
+                room -= max(widths, default=0)
+        described.max_width = max(1, room)
+        return table
+
+
 class _Rate(ProgressColumn):
     """The number that is done in a second."""
 
@@ -110,7 +134,7 @@ class _Rate(ProgressColumn):
 @contextmanager
 def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Advance]:
     """Show a progress bar on standard error once the work has taken a second, if that is a terminal."""
-    bar = Progress(
+    bar = OneLineProgress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

@@ -8,10 +8,10 @@ from datetime import timedelta
 from threading import RLock
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.text import Text
 
-from bench.commands.console import shown_late
+from bench.commands.console import OneLineProgress, shown_late
 from kernels.base.announcements import listen
 
 Advance = Callable[[float], None]
@@ -35,7 +35,7 @@ class Stages:
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self._seconds, self._began = dict(seconds), time.monotonic()
-        self._bar = Progress(
+        self._bar = OneLineProgress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),

@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 
 import pandas as pd
@@ -84,6 +85,22 @@ def test_the_progress_bar_says_that_a_kernel_is_compiled(monkeypatch):
         advance(17)
     assert "epochs: compiling a kernel" in sys.stderr.getvalue()
     assert sys.stderr.getvalue().rindex("17/40") > sys.stderr.getvalue().rindex("compiling")
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_the_progress_bar_is_one_line_on_a_narrow_terminal(monkeypatch, width):
+    make_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(console, "Timer", Now)
+    with console.progress("configurations", 40_000) as advance:
+        advance(17_000)
+        with announce("compiling kernels for this processor"):
+            pass
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", sys.stderr.getvalue())
+    lines = [line for line in re.split(r"[\r\n]+", shown) if line]
+    assert all(re.fullmatch("configurations.*time left -:--:--", line) for line in lines)
+    assert any("…" in line and "17000/40000" in line for line in lines)
+    assert max(map(len, lines)) <= width
 
 
 def test_a_kernel_announces_that_it_is_compiled(classic):

@@ -2,6 +2,8 @@ import io
 import re
 import sys
 
+import pytest
+
 from bench.commands import console, stages
 from kernels.base.announcements import announce
 from tests.support.terminal import Now, Terminal, make_terminal
@@ -33,6 +35,21 @@ def test_one_bar_names_each_stage_and_what_it_does(monkeypatch):
     assert places == sorted(places)
     assert text.count("\n") == 1  # one line, drawn over and removed in the end
     assert "time left 0:00:0" in text
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_the_bar_of_stages_is_one_line_on_a_narrow_terminal(monkeypatch, width):
+    terminal = open_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(width))
+    with stages.show_stages({"configurations": 3.0}) as shown, shown.stage("configurations", 100_000) as advance:
+        advance(0.25)
+        with announce("compiling kernels"):
+            pass
+    text = terminal.getvalue()
+    assert text.count("\n") == 1
+    assert "configurations, 25,000 of 100,000" in text
+    assert ("compiling kernels" in text) == (width == 80)
+    assert text.count("time left 0:00:0") >= 2
 
 
 def test_the_bar_is_as_far_as_the_time_that_has_gone_and_ends_when_the_stages_do_by_estimate(monkeypatch):
