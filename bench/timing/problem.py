@@ -162,7 +162,7 @@ def many(
     y = 2 * x**2 - 4 * x + 3 if model is quadratic else 2 * np.exp(-1.3 * x) + 0.5
     y = y + noise * np.random.default_rng(1).standard_normal(y.size)
     rng = np.random.default_rng(0)
-    rates = np.stack([learning_rates("halve(10)", lr, epochs) for lr in np.geomspace(0.0003, 0.01, runs)], axis=1)
+    rates = np.outer(learning_rates("halve(10)", 1.0, epochs), np.geomspace(0.0003, 0.01, runs))
     return Problem(model, (x,), y, rng.normal([1, -1, 0], 0.3, size=(runs, 3)), rates, dtype=dtype, optimizer=optimizer)
 
 
