@@ -7,6 +7,7 @@ kernels print it as source: two ways to run one definition, with the same bits.
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache as once
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,9 +88,15 @@ class Program(NamedTuple):
         return [used[derivative] for derivative in self.derivatives]
 
 
+@once
 def numpy_function(name: str) -> Callable[..., Any]:
-    """Return the function of a program's instruction for NumPy's numbers and arrays."""
-    function: Callable[..., Any] = FUNCTIONS.get(name) or getattr(np, name)
+    """Return the function of a program's instruction for NumPy's numbers and arrays.
+
+    Operators take a tenth of the time of ufuncs for numbers, with the same bits; but ** has short cuts that `np.power`
+    does not take.
+    """
+    operators = OPERATORS.get(name) if name != "power" else None
+    function: Callable[..., Any] = operators or FUNCTIONS.get(name) or getattr(np, name)
     return function
 
 
@@ -125,6 +132,6 @@ def run_program(program: Program, given: Sequence[Any], *, single: bool) -> tupl
     if single:  # with a float64, or with a condition, NumPy would compute in float64
         values = [np.float32(value) for value in values]
     for function, operands in program.instructions:
-        value = numpy_function(function)(*(values[operand] for operand in operands))
+        value = numpy_function(function)(*[values[operand] for operand in operands])
         values.append(np.float32(value) if single else value)
     return values[program.residual], [values[derivative] for derivative in program.derivatives]
