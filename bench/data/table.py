@@ -131,12 +131,17 @@ def read_table(
         values, locate_row, labels = read(path, names, labels=takes_classes(loss))
     if not len(values):
         raise ValueError(f"{path} has column names but no rows of data")
-    complete = np.isfinite(values).all(axis=1)
+    finite = np.isfinite(values)
+    complete = finite.all(axis=1)
     dropped = len(values) - int(complete.sum())
     if dropped and not drop_missing:
         _raise_incomplete(path, names, values, locate_row)
     if dropped == len(values):
-        raise ValueError(f"{path} has no complete row: in each of {dropped} a value is missing or infinite")
+        known = finite.sum(axis=0)
+        worst = f"column {names[int(known.argmin())]!r}, in {dropped - int(known.min())} rows"
+        raise ValueError(
+            f"{path} has no complete row: in each of {dropped} a value is missing or infinite, most often in {worst}"
+        )
     if dropped:
         values = values[complete]
     targets, classes = encode_target(f"{path}: column {names[-1]!r}", values[:, -1].copy(), labels, loss, like)

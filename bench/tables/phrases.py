@@ -135,7 +135,7 @@ def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> 
 def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:
     """Return how a rival compares with the best choice by a cost: "needs 2.5 [2.1, 2.9] times the samples".
 
-    A ratio of 1 without an interval is "needs as many samples". The row is of a table as from
+    At a ratio of 1 it "needs as many samples". The row is of a table as from
     `bench.tables.optimizer_comparison.compare_optimizers`, with `several` rivals or one.
     """
     is_loss = cost in LOSSES
@@ -143,13 +143,17 @@ def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:
         succeeded = format_share(round(row["success"] * row["runs"]), int(row["runs"]))
         return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
     if is_loss and row.get("by_distance"):
-        same, verb, what = "ends as far above the lowest loss", "ends", "times as far above the lowest loss"
+        same, verb, what = "as far above the lowest loss", "ends", "times as far above the lowest loss"
     elif is_loss:
-        same, verb, what = "ends at the same loss", "ends at", "times the loss"
+        same, verb, what = "the same loss", "ends at", "times the loss"
     else:
-        same, verb, what = "needs as many samples", "needs", "times the samples"
+        same, verb, what = "as many samples", "needs", "times the samples"
     remark = _REMARKS[row["verdict"]]
     if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
         remark = " (but needs more than another)" if several else ""
     ratio = describe_ratio(row)
-    return f"{same if ratio == '1' else f'{verb} {ratio} {what}'}{remark}"
+    if ratio == "1":
+        return f"{verb} {same}{remark}"
+    if text(float(f"{row['ratio']:.3g}")) == "1":
+        return f"{verb} {same}, at a ratio of {ratio}{remark}"
+    return f"{verb} {ratio} {what}{remark}"
