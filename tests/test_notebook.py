@@ -18,7 +18,7 @@ from bench import Grid, load_run, sweep
 from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
 from bench.tables.standard_tables import best_choices
-from kernels import FitResult, fit, models
+from kernels import FitResult, Model, fit, models
 from kernels.base.views import PLACES, find_view
 from tests.support.constants import HANG, ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of
@@ -113,6 +113,11 @@ def test_the_curve_is_drawn_where_there_are_data(result, classic):
     model = next(line for line in curves.lines if line.get_label() == "model")
     np.testing.assert_allclose(model.get_ydata(), np.polyval(result.params, model.get_xdata()))
     np.testing.assert_array_equal(losses.lines[0].get_ydata(), result.loss)
+
+
+def test_the_axis_of_a_curve_has_the_name_of_the_input(classic):
+    named = fit(Model("a*t + b", inputs=("t",)), *classic, epochs=2, batch_size=50, kernel="reference")
+    assert named.plot(*classic).axes[0].get_xlabel() == "t"
 
 
 def test_half_the_data_are_refused(result, classic):
@@ -242,6 +247,11 @@ SHOWN = {
 }
 LARGEST_OUTPUT = {"first-steps": 1_000_000, "own-data": 300_000}
 CHECKS = {
+    "first-steps": """
+medians = one.groupby(["shuffle", "lr"], observed=True)["samples_to_target"].median().unstack("shuffle")
+assert medians[False].min() == 18 * x.size
+assert medians[True].min() < 300
+""",
     "own-data": """
 whole, kept = load_table("cars.csv", x="hp", y="mpg"), hold_out_share(load_table("cars.csv", x="hp", y="mpg"), 0.2)
 
@@ -283,7 +293,7 @@ assert abs(quality.rmse - np.std(whole.y - np.polyval(exact, whole.x[:, 0]))) < 
 np.testing.assert_allclose(
     np.polyval(params, whole.x[:, 0]), scaling.y_mean + scaling.y_scale * result.predict(data.x), rtol=1e-9
 )
-"""
+""",
 }
 
 

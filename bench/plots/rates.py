@@ -25,7 +25,7 @@ from kernels.base.run import Floats
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells
 # In inches. Width and height are those of all maps together; the gap is between neighbours.
 MAPS_WIDTH, MAPS_HEIGHT, MAP_GAP = 5.9, 2.4, 0.12
-TITLE_HEIGHT, DIGIT_WIDTH, LETTER_WIDTH, TICK_WIDTH = 0.3, 0.065, 0.075, 0.4
+TITLE_HEIGHT, DIGIT_WIDTH, LETTER_WIDTH = 0.3, 0.065, 0.075
 SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
 
 
@@ -92,8 +92,7 @@ def rate_map(
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
         title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
         axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, title, fontsize=9, va="bottom")
-    most = max(2, int(wide * len(rates) / TICK_WIDTH))
-    _label_axes(axis, rates, [describe_batch_size(size, samples) for size in sizes], right, up, most=most)
+    _label_axes(axis, rates, [describe_batch_size(size, samples) for size in sizes], right, up, wide=wide)
     add_legend(figure, shade.names, shade.colors, "samples to target")
     seeds = frame["seed"].nunique()
     add_caption(
@@ -180,10 +179,14 @@ def _draw_edges(axis: Axes, stairs: list[Floats], origins: list[tuple[float, flo
         axis.plot(*line.T, color=EDGE, linewidth=2.5, solid_capstyle="butt", label="edge of stability")
 
 
-def _label_axes(axis: Axes, rates: Floats, sizes: list[str], right: list[float], up: list[float], *, most: int) -> None:
-    """Label the learning rates below each column of maps, and the batch sizes to the left of each row."""
-    across, along = spread_evenly(range(len(rates)), most), spread_evenly(range(len(sizes)), 8)
-    named, sized = [f"{rates[place]:.3g}" for place in across], [sizes[place] for place in along]
+def _label_axes(
+    axis: Axes, rates: Floats, sizes: list[str], right: list[float], up: list[float], *, wide: float
+) -> None:
+    """Label the learning rates below each column of maps, of cells so `wide`, and the batch sizes beside each row."""
+    names = [f"{rate:.3g}" for rate in rates]
+    step = ceil((max(map(len, names)) + 1) * DIGIT_WIDTH / wide)  # so that labels are apart
+    across, along = range(0, len(rates), step), spread_evenly(range(len(sizes)), 8)
+    named, sized = [names[place] for place in across], [sizes[place] for place in along]
     axis.set_xticks([place + x for x in right for place in across], named * len(right))
     axis.set_yticks([place + y for y in up for place in along], sized * len(up))
     axis.tick_params(labelsize=8)

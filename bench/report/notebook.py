@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from bench.analysis.surface import loss_surface
@@ -24,7 +23,7 @@ from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
 from bench.plots.fit_curves import fit_curves
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
-from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels
+from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
 from bench.store.results import SweepResult
 from bench.tables.confusion import confusion_table
 from bench.tables.formatting import display, text
@@ -101,7 +100,7 @@ def _loss_figure(result: FitResult) -> Figure:
         )
         axis.legend()
     axis.set(ylim=(low, high), xlabel="epoch", ylabel="loss")
-    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    round_ticks(axis.xaxis, 8, integer=True)
     return figure
 
 

@@ -37,7 +37,7 @@ def animate(
     path: str | Path,
     *,
     settings: Mapping[str, Any] | None = None,
-    names: tuple[str, str] = ("x", "y"),
+    names: tuple[str, str] | None = None,
 ) -> Path:
     """Write an animation of a fit: the curve moves onto its data, beside it the loss falls.
 
@@ -55,7 +55,7 @@ def animate(
         The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the first epochs are
         shown update by update; without them, epoch by epoch.
     names : pair of str, optional
-        The names of x and y.
+        The names of x and y; without them that of the model's input, and y.
 
     Returns
     -------

@@ -114,11 +114,12 @@ def fit_film(
     y: ArrayLike,
     *,
     settings: Mapping[str, Any] | None = None,
-    names: tuple[str, str] = ("x", "y"),
+    names: tuple[str, str] | None = None,
 ) -> Film:
     """Return the film of a fit; arguments and errors are those of `bench.plots.film.animate.animate`."""
     check_samples(result.model, x, y)
     moments = recorded_moments(result) if settings is None else update_moments(result, x, y, dict(settings))
+    names = names or (result.model.inputs[0], "y")
     return build_film(result, moments, predict_expected(result), x, y, names=names)
 
 

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from bench.plots.rates import rate_map
 from bench.plots.shades import make_shades
-from tests.support.figures import legend, named, texts
+from tests.support.figures import legend, named, overlaps, texts
 from tests.support.frames import make_frame
 
 
@@ -122,3 +122,12 @@ def test_no_map_where_nothing_reached_a_target():
 def test_a_batch_of_all_samples_is_called_full():
     (axis,) = rate_map(grid([1, 2, 3, 4], sizes=(1, 800)), samples=800).axes
     assert [label.get_text() for label in axis.get_yticklabels()] == ["1", "full"]
+
+
+def test_labels_of_learning_rates_are_apart():
+    rates = np.geomspace(0.02, 2, 10)
+    frame = pd.concat([grid([9] * 10, rates, (1,), init="far"), grid([9] * 10, rates, (1,), init="near")])
+    figure = rate_map(frame.assign(config_id=range(20)))
+    (axis,) = figure.axes
+    assert len(axis.get_xticklabels()) >= 8
+    assert overlaps(figure, axis.get_xticklabels()) == []
