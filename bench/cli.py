@@ -26,7 +26,7 @@ from bench.commands import options, parse
 from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
 from bench.commands.options import argument, flag, option
 from bench.commands.streams import format_warning, lost_output, one_line, prepare_streams
-from bench.commands.suggestions import describe_unknown_option
+from bench.commands.suggestions import describe_unknown_option, reword_value_error
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -102,7 +102,7 @@ def _describe_usage_error(error: Any) -> str:
     if hasattr(error, "possibilities") and getattr(error, "ctx", None):  # click's NoSuchOption, which typer keeps
         known = {option for parameter in error.ctx.command.params for option in parameter.opts}
         return describe_unknown_option(error.option_name, known, error.ctx.info_name)
-    return error.format_message() if hasattr(error, "format_message") else str(error)
+    return reword_value_error(error.format_message()) if hasattr(error, "format_message") else str(error)
 
 
 def _refuse(message: str) -> int:

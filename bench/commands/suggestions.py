@@ -1,5 +1,6 @@
-"""Suggestions for options that do not exist."""
+"""Messages about options that do not exist, with suggestions, and about values that an option does not take."""
 
+import re
 from collections.abc import Collection
 
 # Names of our options in other tools and papers.
@@ -34,6 +35,15 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     if meant in known:
         return f"there is no option {option}; did you mean {meant}?"
     return f"there is no option {option}" + (f"; give --set {keys[meant]}=VALUE" if meant else "")
+
+
+def reword_value_error(message: str) -> str:
+    """Return a message about the value of an option in plain words; other messages as they are."""
+    found = re.match(r"Invalid value for '(--[\w-]+)[^:]*: Input should be ([^,]+)", message)
+    if not found:
+        return message
+    wanted = found[2].replace("a valid integer", "a whole number").replace("a valid number", "a number")
+    return f"{found[1]} must be {wanted}"
 
 
 def _keys_by_option(command: str) -> dict[str, str]:

@@ -223,9 +223,16 @@ def _describe_error(details: Mapping[str, Any]) -> str:
         case "missing":
             return _begin_with_key(key, "is missing", " ")
         case "value_error":
-            return _begin_with_key(key, str(details["ctx"]["error"]))
+            message = str(details["ctx"]["error"])
+            return _begin_with_key(key, message.replace("must be True or False", "must be true or false"))
         case "model_type":
             wanted = "must be a table"
+        case "bool_type":
+            wanted = "must be true or false"
+        case "string_type":
+            wanted = "must be text"
+        case "list_type":
+            wanted = "must be a list"
         case _:
             wanted = details["msg"].replace("Input should be", "must be")
     from kernels.base.checks import describe  # noqa: PLC0415

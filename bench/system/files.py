@@ -38,4 +38,6 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     except RecursionError:
         raise ValueError(f"{path} is nested too deeply") from None
     except ValueError as error:
-        raise ValueError(f"{path} is not valid TOML: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        hint = '; text has quotes, as in "mpg", and true and false have none' if "Invalid value" in reason else ""
+        raise ValueError(f"{path} is not valid TOML: {reason}{hint}") from None
