@@ -22,7 +22,7 @@ from numba.core.caching import NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult, compile_result
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.environment import Environment
+from numba.core.environment import Environment, lookup_environment
 from numba.core.extending import _Intrinsic as Intrinsic
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
@@ -37,8 +37,6 @@ __all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_globa
 
 TRIED = ("0.62.1", "0.68.1")
 """Versions of numba."""
-LEAST_BITCODE = 8_000
-"""The bytes of the smallest function inside a kernel that is kept: others are compiled as fast as a file is handled."""
 LOCKS = (global_compiler_lock, llvm._lock)
 """The locks of a compilation, in the order in which it takes them."""
 
@@ -157,11 +155,12 @@ class InnerCache(CodeCache):
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Save a compiled function, where it is worth it, needs nothing but its code, and there is room."""
-        bitcode = data.library._get_module_for_linking().as_bitcode()
-        alone = not (data.environment.consts or data.reload_init or data.library.has_dynamic_globals)
-        if alone and len(bitcode) >= LEAST_BITCODE:
+        """Save a compiled function, where it needs no objects of Python and there is room."""
+        used = (lookup_environment(variable.name) for variable in data.library._final_module.global_variables)
+        objects = any(environment is not None and environment.consts for environment in used)
+        if not (objects or data.reload_init or data.library.has_dynamic_globals):
             data.fndesc.typemap = data.fndesc.calltypes = None  # which may hold what cannot be pickled
+            bitcode = data.library._get_module_for_linking().as_bitcode()
             with suppress(OSError):
                 saved = zlib.compress(dumps((bitcode, data.fndesc, data.signature)), level=1)
                 cache.write_bytes(self._file_name(sig, data.library.codegen), saved)

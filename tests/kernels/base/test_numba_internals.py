@@ -67,8 +67,7 @@ def test_functions_inside_a_kernel_get_no_machine_code_of_their_own(compiler):
             assert engine.is_symbol_defined(found.fndesc.llvm_func_name) is has_code
 
 
-def test_functions_inside_a_kernel_are_kept_and_loaded(monkeypatch):
-    monkeypatch.setattr(numba_internals, "LEAST_BITCODE", 0)
+def test_functions_inside_a_kernel_are_kept_and_loaded():
     options = {"pipeline_class": PlainInnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
     def tripled(u):

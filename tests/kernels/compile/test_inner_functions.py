@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernels import fit
-from kernels.base import cache, numba_internals
+from kernels.base import cache
 from kernels.base.numba_internals import record_compilations
 from kernels.compile import inner_functions, specialize
 from kernels.loops import order
@@ -19,7 +19,6 @@ def train(tmp_path, monkeypatch, short_kernels):
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
     monkeypatch.setattr(inner_functions, "_compiled", {})
     monkeypatch.setattr(specialize, "_bind", specialize._bind.__wrapped__)
-    monkeypatch.setattr(numba_internals, "LEAST_BITCODE", 0)
 
     def run(model, kernel="fused", **settings):
         settings |= {"init": [0.5, -0.5], "lr": 0.1, "epochs": 3}
@@ -57,14 +56,6 @@ def test_another_process_loads_what_it_can(train, monkeypatch):
     # The options of the loss are an argument of these.
     of_options = {"read_options", "gradient_point"}
     assert train("a*x + b", loss="huber") == {"train", "per_sample_leg", "descend", "huber_derivative"} | of_options
-
-
-def test_what_is_small_is_no_file(train, monkeypatch, tmp_path):
-    monkeypatch.setattr(numba_internals, "LEAST_BITCODE", 8_000)
-    first = train("a*x + b")
-    kept = {file.name.rpartition("_")[0] for file in tmp_path.glob("*.bc")}
-    assert "per_sample_leg" in kept
-    assert kept < first
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.read_bytes()[:-9], lambda file: b"", None])
