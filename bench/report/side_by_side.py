@@ -32,6 +32,8 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
     names = run_names(runs_data)
     runs = dict(zip(names, runs_data, strict=True))
     best = pd.DataFrame([_best_choice_row(name, run_data) for name, run_data in runs.items()])
+    if _losses_differ(runs):
+        best.insert(3, "loss", [run_data.criterion.text for run_data in runs_data])
     html = assemble_page(
         "comparison.html.j2",
         COMPARISON_SCRIPTS,
@@ -68,11 +70,16 @@ def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
     best = recommended_choice(run_data.ranked)
     prefix = "confirmed_" if is_confirmed(best) else ""
     return row | {
-        "best_choice": describe_choice(best),
+        "best_choice": describe_choice(best, run_data.samples),
         "measured_on": describe_sample(run_data, best),
         **{name: best[f"{prefix}{name}"] for name in ("runs", "converged", *MEDIANS)},
         "target": run_data.target,
     }
+
+
+def _losses_differ(runs: dict[str, RunData]) -> bool:
+    """Return whether the runs have several losses, whose values cannot be compared."""
+    return len({run_data.criterion.text for run_data in runs.values()}) > 1
 
 
 def _transpose(table: TextTable) -> TextTable:
@@ -101,11 +108,11 @@ def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
             # Each run is a line of its own, also where the optimizer is the same.
             bands[name] = own.drop(columns="held_out", errors="ignore").assign(optimizer=name)
     targets = {run_data.target for run_data in runs.values()}
-    target = targets.pop() if len(targets) == 1 else None
+    target = targets.pop() if len(targets) == 1 and not _losses_differ(runs) else None
     together = pd.concat(bands.values(), ignore_index=True) if bands else pd.DataFrame()
     return {
         "target": target,
-        "loss_titles": {"": PLAIN.name()},
+        "loss_titles": {"": "loss, another one for each run" if _losses_differ(runs) else PLAIN.name()},
         "losses": {
             "limits": band_limits(together, PLAIN, target) if bands else (1.0, 10.0),
             "clocks": {"samples": clock_range(together, "samples", None)} if bands else {},

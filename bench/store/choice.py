@@ -58,7 +58,11 @@ class Choice:
 
     def __str__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-        return f"{settings} (rank {self.rank}; tied with {len(self.ties)} others)"
+        ties = len(self.ties)
+        return f"{settings} (rank {self.rank}; tied with {ties or 'no'} other{'' if ties == 1 else 's'})"
+
+    def __repr__(self) -> str:
+        return f"<Choice {self}>"
 
     def refit(self, x: ArrayLike, y: ArrayLike, **changes: Any) -> FitResult:
         """Fit the model to data with these settings; with those of the sweep, it gives the run of `init` and `seed`.

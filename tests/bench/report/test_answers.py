@@ -1,6 +1,7 @@
 """What sweeps and searches answer in Python: a ranking, the best choice and what to do with it, sentences, a page."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,8 @@ def test_the_best_choice_is_the_recommended_row(result):
     np.testing.assert_array_equal(best.init, [-1, 10, 26])
     assert len(best.ties) == ranked["tied"].sum() - 1
     assert "lr=" in str(best)
+    assert repr(best) == f"<Choice {best}>"  # in place of all that it holds, which fills screens
+    assert str(replace(best, ties=best.ties.head(0))).endswith("; tied with no others)")
 
 
 def test_each_optimizer_has_a_best_choice(result):

@@ -387,6 +387,20 @@ def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
     assert "None was recorded." in page
 
 
+@pytest.mark.usefixtures("one_figure")
+def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
+    x = np.linspace(-1, 1, 40)
+    for name, loss in (("one", "squared"), ("other", "logistic"), ("same", "squared")):
+        y = (x > 0).astype(float)
+        sweep("a*x + b", x, y, Grid(lr=[0.1]), epochs=3, kernel="reference", loss=loss, out=tmp_path / name)
+    *_, page = write_reports([tmp_path / "one", tmp_path / "other"], tmp_path / "both.html")
+    assert re.search(r"<td>loss</td>\s*<td>squared</td>\s*<td>logistic</td>", page.read_text("utf-8"))
+    assert "loss, another one for each run" in page.read_text("utf-8")
+    *_, page = write_reports([tmp_path / "one", tmp_path / "same"], tmp_path / "both.html")
+    assert "<td>loss</td>" not in page.read_text("utf-8")
+    assert "another one for each run" not in page.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("folders", "out", "complaint"),
     [
