@@ -151,7 +151,7 @@ class _Stored(NamedTuple):
 
 def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     timed = times(a.samples, b.samples)
-    notes = [("Times", f"of a {a.unit}. {DIFFERENT_TIMES}")] if len(timed) else []
+    notes = [("Times", f"of a {a.unit}. {DIFFERENT_TIMES}{_describe_other_work(a, b)}")] if len(timed) else []
     notes += _note_unmatched(a.samples, b.samples)
     for name, own, other in (("A", a, b), ("B", b, a)):
         untimed = {variant: reason for variant, reason in own.missing.items() if variant in other.samples}
@@ -211,6 +211,15 @@ def _reason_incomparable(a: _Stored, b: _Stored) -> str | None:
     if targets[0] != targets[1]:
         return f"not compared: the target is {targets[0]} in A and {targets[1]} in B."
     return "not compared: there is no target to be reached." if targets[0] == "none" else None
+
+
+def _describe_other_work(a: _Stored, b: _Stored) -> str:
+    """Return a sentence where a sample-update is not the same work in two runs, else nothing."""
+    known = a.facts.keys() & b.facts.keys()
+    differ = [name for name in ("model", "inputs", "loss") if name in known and a.facts[name] != b.facts[name]]
+    if not differ:
+        return ""
+    return f" A {a.unit} is not the same work in both, as they differ in {differ[0]}: no ratio is that of a change."
 
 
 def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:

@@ -407,6 +407,16 @@ def test_two_runs_are_compared_by_times_and_by_epochs(sgdbench, runs):
     assert all(row["gate"] is None and "sgd" in row["row"] for row in rows[1:])
 
 
+def test_times_of_other_work_are_said_to_be_so(sgdbench, runs, tmp_path):
+    x = np.linspace(-1, 1, 8)
+    sweep("a*x + b", x, x, Grid(lr=[0.1]), epochs=3, kernel="reference", out=tmp_path / "line")
+    rounds = pd.DataFrame({"variant": "fused", "round": np.arange(40), "ns": 3 * WOBBLE})
+    store_tables(tmp_path / "line", speed_rounds=rounds)
+    sentence = "A sample-update is not the same work in both, as they differ in model: no ratio is that of a change."
+    assert sentence in sgdbench("compare", runs / "a", tmp_path / "line")[1]
+    assert "not the same work" not in sgdbench("compare", runs / "a", runs / "b")[1]
+
+
 def test_epochs_have_a_gate_by_name(sgdbench, runs, tmp_path):
     (tmp_path / "gates.toml").write_text('[gates]\n"epochs: sgd*" = 0.9\n')
     code, out, _ = sgdbench("compare", runs / "a", runs / "b", "--tolerances", "gates.toml", "--json")
