@@ -9,7 +9,7 @@ import pytest
 
 from kernels import Model, fit, models
 from kernels.base import cache, numba_internals
-from kernels.base.numba_internals import record_compilations
+from kernels.base.numba_internals import Intrinsic, record_compilations
 from kernels.compile import inner_functions, specialize
 from kernels.compile.unrolled import Ingredients
 from kernels.losses import make_loss
@@ -95,6 +95,13 @@ def test_the_source_can_be_read(bound_alone):
 def test_the_source_of_every_module_of_simd_is_in_the_digest():
     files = {path.stem for path in (ROOT / "kernels" / "simd").glob("*.py")} - {"__init__"}
     assert {module.__name__.rpartition(".")[2] for module in inner_functions.EMITTERS} == files
+
+
+def test_the_code_of_an_intrinsic_tells_it_from_others():
+    """Digests know an intrinsic by the code of the function that emits it, not by what that one closes over."""
+    found = [one for module in inner_functions.EMITTERS for one in vars(module).values() if isinstance(one, Intrinsic)]
+    assert len({one._defn.__code__ for one in found}) == len(set(found)) > 10
+    assert all(one._defn.__closure__ is None for one in found)
 
 
 # Edits of what all kernels are made of: (file, old text, new text). Those of rules are in tests/kernels/extend.
