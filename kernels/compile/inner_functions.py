@@ -96,12 +96,12 @@ def _digest(*parts: Any) -> str:
 
 def emitted_code() -> tuple[str, tuple[str, ...], list[str]]:
     """Return what the code of intrinsics depends on: their source, and the functions on lanes that this machine has."""
-    return _source_of_emitters(), lane_math.LIBRARY_FUNCTIONS, sorted(CALLED)
+    return _digest_of_emitters(), lane_math.LIBRARY_FUNCTIONS, sorted(CALLED)
 
 
 @once
-def _source_of_emitters() -> str:
-    """Return a digest, which takes milliseconds to make."""
+def _digest_of_emitters() -> str:
+    """Return a digest of their source, which takes milliseconds to make."""
     return hashlib.sha256("".join(map(inspect.getsource, EMITTERS)).encode()).hexdigest()
 
 
