@@ -35,7 +35,8 @@ function axis(title, { log = false, range = null, ...more } = {}) {
     type: log ? "log" : "linear",
     range: range ?? undefined,
     autorange: range === null,
-    exponentformat: "e",
+    // Powers of ten are written alike, whether they are near one or far from it.
+    exponentformat: log ? "power" : "e",
     // Few enough that a logarithmic axis has no ticks at 3, 4, 6, 7, ...
     nticks: log ? 5 : 7,
     ticks: "",
