@@ -67,14 +67,9 @@ def record_compilations() -> AbstractContextManager[Any]:
     return recorder
 
 
-def use_cache(dispatcher: Any, kernel: str) -> None:
-    """Make a function keep its machine code under the name of a kernel; see `CodeCache`."""
-    dispatcher._cache = CodeCache(kernel)  # `cache=True` would set a cache of numba's
-
-
-def use_inner_cache(dispatcher: Any, name: str) -> None:
-    """Make a function that only compiled functions call keep its code under a name; see `InnerCache`."""
-    dispatcher._cache = InnerCache(name)
+def use_cache(dispatcher: Any, name: str, kind: "type[CodeCache] | None" = None) -> None:
+    """Make a function keep its code under a name, as a `CodeCache` of the whole kernel unless another kind is given."""
+    dispatcher._cache = (kind or CodeCache)(name)  # `cache=True` would set a cache of numba's
 
 
 class CodeCache(NullCache):

@@ -17,9 +17,10 @@ import numpy as np
 
 from kernels.base.numba_internals import (
     NO_REFERENCE_COUNTS,
+    InnerCache,
     InnerCompiler,
     PlainInnerCompiler,
-    use_inner_cache,
+    use_cache,
 )
 from kernels.compile.binding import Binder
 from kernels.compile.network_loops import CALLED_OF_NETWORK
@@ -80,23 +81,21 @@ def _replace_functions(function: FunctionType, compiled: dict[FunctionType, Any]
 
 def _compile_once(function: FunctionType, digest: str, options: dict[str, Any]) -> Any:
     """Return what numba makes of a function, or of the same one inside another kernel; it is compiled when called."""
-    name = f"{function.__name__}_{_digest(digest, options)[:16]}"
+    name = f"{function.__name__}_{digest_of_code(digest, options)[:16]}"
     if name not in _compiled:
         function.__module__, function.__qualname__ = __name__, name
-        dispatcher = numba.njit(**options)(function)
-        use_inner_cache(dispatcher, name)
-        _compiled[name] = dispatcher
+        _compiled[name] = numba.njit(**options)(function)
+        use_cache(_compiled[name], name, InnerCache)
     return _compiled[name]
 
 
-def _digest(*parts: Any) -> str:
-    """Return a digest of all that machine code depends on beside the processor and the version of numba."""
-    return hashlib.sha256(repr((*parts, emitted_code())).encode()).hexdigest()
+def digest_of_code(*parts: Any) -> str:
+    """Return a digest of these parts, of the code that intrinsics emit, and of the functions on lanes of this machine.
 
-
-def emitted_code() -> tuple[str, tuple[str, ...], list[str]]:
-    """Return what the code of intrinsics depends on: their source, and the functions on lanes that this machine has."""
-    return _digest_of_emitters(), lane_math.LIBRARY_FUNCTIONS, sorted(CALLED)
+    The processor and the version of numba are in the names of files.
+    """
+    everything = (*parts, _digest_of_emitters(), lane_math.LIBRARY_FUNCTIONS, sorted(CALLED))
+    return hashlib.sha256(repr(everything).encode()).hexdigest()
 
 
 @once

@@ -6,7 +6,6 @@ are bound to. The next process makes the same module and finds the machine code 
 """
 
 import gc
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from kernels.base.checks import errors_in_one_line
 from kernels.base.forking import wait_when_forking
 from kernels.base.numba_internals import LOCKS, CodeCache, global_compiler_lock, use_cache
 from kernels.compile.binding import Binder, source_of
-from kernels.compile.inner_functions import compile_bound, emitted_code, inner_options_of, options_of
+from kernels.compile.inner_functions import compile_bound, digest_of_code, inner_options_of, options_of
 from kernels.compile.network_loops import bind_network, common_names
 from kernels.compile.unrolled import Form, Ingredients, define, unroll
 from kernels.loops import loops, order
@@ -211,7 +210,7 @@ def make_binder(made_of: Ingredients) -> Binder:
 def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
     """Return the digest and the source of the bound functions; see `bind_loops`."""
     source = f"# numba.njit({options_of(made_of)})\n\n{source_of(binder.functions)}"
-    return hashlib.sha256(repr((binder.digest, source, emitted_code())).encode()).hexdigest(), source
+    return digest_of_code(binder.digest, source), source
 
 
 def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:

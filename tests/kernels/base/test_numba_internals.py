@@ -75,7 +75,7 @@ def test_functions_inside_a_kernel_are_kept_and_loaded():
 
     def compilations_of_a_caller():
         inner = njit(**options)(tripled)
-        numba_internals.use_inner_cache(inner, "tripled_of_a_test")
+        numba_internals.use_cache(inner, "tripled_of_a_test", numba_internals.InnerCache)
         with numba_internals.record_compilations() as compilations:
             assert njit(lambda u: inner(u) - 1.0)(0.5) == 1.5
         return len(compilations.buffer) // 2
