@@ -31,7 +31,8 @@ MOST_STEPS_OF_C = 2**31 - 1
 RESTARTS, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
 LARGEST = 1e6
-"""Parameters in units of the design's singular directions beyond which a loss is approached at infinity."""
+"""Parameters in units of the design's singular directions, and of targets, beyond which a loss is approached at
+infinity."""
 UNBOUNDED = -1e12
 # The lines of which a loss is the largest, as slopes and offsets: over the residual, or over the prediction on the side
 # of its class.
@@ -94,23 +95,28 @@ def _mean_by_layers(network: Network, loss: Loss, x: Floats, y: Floats, theta: F
 def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
     """Return the lowest loss of a model that is linear in its parameters; None where it is not finite at a sample.
 
-    In the coordinates of the design's singular directions, so that neither units nor near collinearity matter.
+    In the coordinates of the design's singular directions, and in units of the targets of residuals, so that neither
+    units nor near collinearity matter.
     """
     found = _basis(model, x, y.size)
     if found is None:
         return None
     basis, back, offset = found
-    objective = _mean_of_basis(loss, basis, offset, y)
+    start = _least_squares_start(loss, basis, offset, y)
 
     if loss.name in PIECES and y.size <= MANY:
-        solved = _linear_program(loss, basis, offset, y)
+        solved = _linear_program(loss, basis, offset, y, start)
         if solved is not None:
-            return Found(objective(solved)[0], back @ solved, "linear programming", "")
+            return Found(_mean_of_basis(loss, basis, offset, y)(solved)[0], back @ solved, "linear programming", "")
     if loss.name == "logistic" and y.size <= MANY and _separable(basis, offset, y):
         return Found(0.0, None, "nonnegative least squares", SEPARABLE)
-    starts = [_least_squares_start(loss, basis, offset, y)]
+    if loss.of_residual:
+        unit = float(np.sqrt(np.mean((y - offset) ** 2))) or 1.0
+        basis, back, start = basis * unit, back * unit, start / unit
+    objective = _mean_of_basis(loss, basis, offset, y)
+    starts = [start]
     if loss.name not in CONVEX:
-        starts += list(np.random.default_rng(0).normal(size=(STARTS_OF_LINEAR, basis.shape[1])) * np.std(y))
+        starts += list(np.random.default_rng(0).normal(size=(STARTS_OF_LINEAR, basis.shape[1])))
     value, where, settled = min((_descend(objective, start) for start in starts), key=lambda end: end[0])
     note = "" if loss.name in CONVEX else MULTIPLE.format(len(starts))
     if loss.name in PIECES:
@@ -293,12 +299,20 @@ def _descend(objective: Objective, start: Floats, below: float = np.inf) -> tupl
     value, where = guarded(start)[0], start
     if value >= 1e300:
         return np.inf, start, True
-    options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-15, "gtol": 1e-12, "maxcor": 20}
+    # The tolerances are for losses of about 1: in other units of y a search would end early.
+    scale = abs(value) or 1.0
+
+    def scaled(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = guarded(theta)
+        return min(value / scale, 1e300), gradient / scale
+
+    options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-15, "gtol": 0.0, "maxcor": 20}
     for left in reversed(range(RESTARTS)):
-        end = minimize(guarded, where, jac=True, method="L-BFGS-B", options=options)
-        lower = value - end.fun
-        if end.fun <= value:
-            value, where = float(end.fun), np.asarray(end.x)
+        end = minimize(scaled, where, jac=True, method="L-BFGS-B", options=options)
+        found = guarded(end.x)[0]
+        lower = value - found
+        if found <= value:
+            value, where = found, np.asarray(end.x)
         if value < UNBOUNDED or lower <= SETTLED * abs(value) + 1e-300:
             return value, where, True
         if value - left * lower > below:
@@ -378,23 +392,28 @@ def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) 
     return start
 
 
-def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Floats | None:
+def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start: Floats) -> Floats | None:
     """Return the coordinates of the lowest mean of a loss with linear pieces; None if HiGHS does not find them.
 
-    As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978).
+    As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978). Residuals are those of `start`, in units of
+    their median: the tolerances of HiGHS are for numbers of about 1.
     """
     from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
     from scipy.sparse import csr_array, eye_array, hstack, vstack  # noqa: PLC0415
 
-    rows, known = (basis, offset - y) if loss.of_residual else _by_side(basis, offset, y)
+    if loss.of_residual:
+        rows, known = basis, basis @ start + offset - y
+        unit = float(np.median(np.abs(known))) or 1.0
+    else:
+        (rows, known), start, unit = _by_side(basis, offset, y), np.zeros(basis.shape[1]), 1.0
     n, size = rows.shape
     pieces = PIECES[loss.name](*loss.options.values())
     above = [hstack([csr_array(slope * rows), -eye_array(n)]) for slope, _ in pieces]
-    limits = [-(slope * known + add) for slope, add in pieces]
+    limits = [-(slope * known + add) / unit for slope, add in pieces]
     cost = np.concatenate([np.zeros(size), np.full(n, 1.0 / n)])
     bounds = [(None, None)] * (size + n)
     solved = linprog(cost, vstack(above), np.concatenate(limits), bounds=bounds, options={"time_limit": 20.0})
-    return np.asarray(solved.x[:size]) if solved.status == 0 else None
+    return np.asarray(start + unit * solved.x[:size]) if solved.status == 0 else None
 
 
 def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:

@@ -182,8 +182,14 @@ def constant_loss(loss: Loss, y: Floats) -> float:
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])
     losses[~np.isfinite(losses)] = np.inf
     best = int(np.argmin(losses))
-    bounds = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, scan.size - 1)])
-    if bounds[0] < bounds[1]:
-        refined = minimize_scalar(mean_loss, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    low, high = float(scan[max(best - 1, 0)]), float(scan[min(best + 1, scan.size - 1)])
+    if low < high:
+        # As a share of the way between the neighbours: the tolerances of SciPy know no units.
+        refined = minimize_scalar(
+            lambda share: mean_loss(low + share * (high - low)),
+            bounds=(0.0, 1.0),
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
         return float(min(losses[best], refined.fun))
     return float(losses[best])

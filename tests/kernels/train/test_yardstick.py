@@ -59,6 +59,22 @@ def test_losses_with_kinks_are_those_of_quantile_regression(loss):
     assert found.loss == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+@pytest.mark.parametrize(
+    ("loss", "degree"), [("absolute", 1), ("quantile(0.9)", 1), ("huber({})", 2), ("cauchy({})", 2)]
+)
+def test_another_unit_of_the_targets_changes_the_unit_of_the_lowest_loss(loss, degree, unit):
+    x, y = DIABETES
+    found = yardstick(linear_model(10), x, y, loss.format(50))
+    other = yardstick(linear_model(10), x, y * unit, loss.format(50 * unit))
+    scale = unit**degree
+    assert [other.loss / scale, other.constant_loss / scale] == pytest.approx(
+        [found.loss, found.constant_loss], rel=1e-9
+    )
+    assert other.params / unit == pytest.approx(found.params, rel=1e-3)
+    assert other.note == found.note
+
+
 def test_the_hinge_loss_is_lower_than_what_sgd_reaches_and_that_of_the_formula():
     x, y = CANCER
     scaled = (x - x.mean(0)) / x.std(0)
