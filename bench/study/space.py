@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench.study.grid import Grid, as_list, check_distinct
 from kernels.base.checks import check_integer, check_real, check_seed, describe
 from kernels.base.spec import parse_spec
+from kernels.data.samples import check_batch_size
 from kernels.optimizers import make_optimizer, schedules
 from kernels.optimizers.schedules import learning_rates
 
@@ -140,9 +141,13 @@ def make_template(kind: str, text: str) -> Template:
     if not isinstance(text, str):
         raise ValueError(f"{kind} must be text, not {describe(text)}")
     ranges = tuple(parse_range(f"{kind} {text!r}: an option", match[0]) for match in _RANGE.finditer(text))
-    names: list[str] = []
-    for numbers in ([own.low for own in ranges], [own.high for own in ranges]):
-        names = _name_options(kind, _fill(text, numbers), numbers)
+    lows, highs = [own.low for own in ranges], [own.high for own in ranges]
+    before, names = _options(kind, text, lows), list[str]()
+    for place, high in enumerate(highs):
+        # The option of a range is the one that changes with it: others may have the same value.
+        after = _options(kind, text, [*lows[:place], high, *lows[place + 1 :]])
+        names.append(next((name for name in after if after[name] != before.get(name)), f"option {place + 1}"))
+    _options(kind, text, highs)
     return Template(text, ranges, tuple(names))
 
 
@@ -152,24 +157,22 @@ def _fill(text: str, numbers: Sequence[float]) -> str:
     return _RANGE.sub(lambda match: f"{next(left):.12g}", text)
 
 
-def _name_options(kind: str, text: str, numbers: list[float]) -> list[str]:
-    """Return the names of the options that have these values, one after the other; those of a schedule begin with its.
+def _options(kind: str, text: str, numbers: Sequence[float]) -> dict[str, Any]:
+    """Return the options, by name, of a template with numbers in place of its ranges; of a schedule after its name.
 
-    A text that is no optimizer or schedule is a ValueError.
+    A text that is no optimizer or schedule then is a ValueError, which quotes the text as it was given.
     """
-    options: dict[str, Any]
-    if kind == "optimizer":
-        optimizer, prefix = make_optimizer(text), ""
-        options = optimizer.options | {"weight_decay": optimizer.weight_decay}
-    else:
-        learning_rates(text, 1.0, 1)
-        name, args, kwargs = parse_spec(text, "schedule")
-        prefix, options = f"{name} ", inspect.signature(schedules.KNOWN[name]).bind(*args, **kwargs).arguments
-    names: list[str] = []
-    for place, number in enumerate(numbers):
-        own = (name for name, value in options.items() if value == float(f"{number:.12g}") and name not in names)
-        names.append(next(own, f"option {place + 1}"))
-    return [prefix + name for name in names]
+    filled = _fill(text, numbers)
+    try:
+        if kind == "optimizer":
+            optimizer = make_optimizer(filled)
+            return optimizer.options | {"weight_decay": optimizer.weight_decay}
+        learning_rates(filled, 1.0, 1)
+    except ValueError as error:
+        raise ValueError(str(error).replace(repr(filled), repr(text))) from None
+    name, args, kwargs = parse_spec(filled, "schedule")
+    options = inspect.signature(schedules.KNOWN[name]).bind(*args, **kwargs).arguments
+    return {f"{name} {option}": value for option, value in options.items()}
 
 
 class Space:
@@ -227,10 +230,15 @@ class Space:
         return len(self.repeats.names) * len(self.repeats.seed)
 
     def least_batch(self, n_samples: int) -> int:
-        """Return the smallest batch size, in samples."""
+        """Return the smallest batch size, in samples, after a check that there are as many.
+
+        A range may reach beyond the number of samples, where it is cut off.
+        """
         if isinstance(self.batch_size, Range):
+            if self.batch_size.low > n_samples:
+                raise ValueError(f"batch_size '{self.batch_size}' must begin at the {n_samples} samples or below")
             return int(self.batch_size.low)
-        return min(n_samples if size == "full" else int(size) for size in self.batch_size)
+        return min(check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size]))
 
     def trials_of_a_lane(self, width: int) -> int:
         """Return the number of trials that fill a lane, whose runs must have the same order of samples."""

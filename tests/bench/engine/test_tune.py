@@ -210,6 +210,7 @@ def test_another_search_is_refused_in_the_same_folder(tuned, data):
     for changes, message in (
         ({"sampler": "random"}, r"another run \(sampler: tpe there, random here\)"),
         ({"space": {"lr": "log:0.1:1"}}, "range of lr: log:0.01:40 there, log:0.1:1 here"),
+        ({"epochs": 54}, r"another run \(epochs: 27 there, 54 here\)"),
         ({"resume": False}, "holds results already"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -223,6 +224,8 @@ def test_another_search_is_refused_in_the_same_folder(tuned, data):
         ({"pruner": "some"}, "pruner must be one of asha, hyperband, none, not 'some'"),
         ({"trails": 3}, "tune has no argument 'trails' .did you mean 'trials'"),
         ({"refine": 1}, "tune has no argument 'refine'"),
+        ({"space": {"batch_size": [1, 81]}}, "batch_size must be .full. or a whole number from 1 to the 80 samples"),
+        ({"space": {"batch_size": "int:90:99"}}, "batch_size 'int:90:99' must begin at the 80 samples or below"),
     ],
 )
 def test_bad_arguments_are_refused(data, tmp_path, changes, message):

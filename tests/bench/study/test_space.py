@@ -69,6 +69,11 @@ def test_options_within_optimizers_have_names_of_their_own():
     assert family.names == ("inner.beta1", "max_norm")
 
 
+def test_a_range_has_the_name_of_its_own_option_where_another_has_the_same_value():
+    families = Space(optimizer=["adam(beta2=log1m:0.5:0.9)", "adam(beta2=lin:0.1:0.2, beta1=lin:0.1:0.2)"]).families
+    assert [family.names for family in families] == [("beta2",), ("beta2", "beta1")]
+
+
 def test_what_is_no_range_stays_and_is_not_asked_for():
     settings, asked = proposed(Space(lr=0.5, batch_size=16, optimizer="momentum(0.9)", schedule="halve(10)"), high=True)
     assert settings == {
@@ -120,7 +125,7 @@ def test_draws_stay_within_their_range_and_are_spread_as_the_kind_says(kind):
         ({"batch_size": "lin:1:4"}, 'batch_size must be a range "logint:1:64"'),
         ({"batch_size": "logint:1.5:4"}, "batch_size 'logint:1.5:4': the ends must be whole numbers"),
         ({"optimizer": "adam(log1m:0.5:1)"}, "the ends of a range of distances to 1 must be below 1"),
-        ({"optimizer": "adam(lin:0.5:1.5)"}, "beta1 must be a number in [0, 1), not 1.5"),
+        ({"optimizer": "adam(lin:0.5:1.5)"}, "'adam(lin:0.5:1.5)': beta1 must be a number in [0, 1), not 1.5"),
         ({"optimizer": "momentum(beta=lin:0:0.9)"}, "momentum has no option beta"),
         ({"schedule": "halve(lin:0.5:3)"}, "period must be a whole number"),
         ({"shuffle": 3}, "shuffle must be True or False, not 3"),
