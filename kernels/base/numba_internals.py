@@ -9,6 +9,7 @@ import pickle
 import sys
 import warnings
 import zlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
@@ -67,9 +68,9 @@ def record_compilations() -> AbstractContextManager[Any]:
     return recorder
 
 
-def use_cache(dispatcher: Any, name: str, kind: "type[CodeCache] | None" = None) -> None:
-    """Make a function keep its code under a name, as a `CodeCache` of the whole kernel unless another kind is given."""
-    dispatcher._cache = (kind or CodeCache)(name)  # `cache=True` would set a cache of numba's
+def use_cache(dispatcher: Any, kept: "CodeCache") -> None:
+    """Make a function keep its code in a cache."""
+    dispatcher._cache = kept  # `cache=True` would set a cache of numba's
 
 
 class CodeCache(NullCache):
@@ -77,12 +78,19 @@ class CodeCache(NullCache):
 
     numba's own cache loads any bytes that it finds, also those of another user, and compares the times of a source
     file. A kernel needs no such comparison: its name is a digest of all that it is made of.
+
+    Parameters
+    ----------
+    name
+    prepare : callable, optional
+        Called before a function is compiled of which there is no code.
     """
 
     suffix = "nbc"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, prepare: Callable[[], None] = lambda: None) -> None:
         self.name = name
+        self._prepare = prepare
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled function as it was saved, or None."""
@@ -94,6 +102,7 @@ class CodeCache(NullCache):
             # An intact file may still not fit a numba that was changed without a new version.
             with suppress(Exception):
                 return CompileResult._rebuild(target_context, *pickle.loads(stored))  # noqa: S301 (vouched for)
+        self._prepare()
         return None
 
     def is_stored(self, sig: Any) -> bool:

@@ -85,7 +85,7 @@ def _compile_once(function: FunctionType, digest: str, options: dict[str, Any]) 
     if name not in _compiled:
         function.__module__, function.__qualname__ = __name__, name
         _compiled[name] = numba.njit(**options)(function)
-        use_cache(_compiled[name], name, InnerCache)
+        use_cache(_compiled[name], InnerCache(name))
     return _compiled[name]
 
 

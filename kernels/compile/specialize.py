@@ -115,12 +115,13 @@ def _build(made_of: Ingredients) -> Kernel:
             # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
             train = np.errstate(all="ignore")(entry)
             return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
-        compile_bound(binder, partial(inner_options_of, made_of))
         # numba finds a function's module by its name.
         sys.modules[name] = ModuleType(name)
         entry.__module__ = name
         signature = _signature(made_of)
-        load = partial(_compile, entry, source, signature, options_of(made_of))
+        # Where the machine code is stored, the functions that the entry calls are not needed.
+        prepare = once(partial(compile_bound, binder, partial(inner_options_of, made_of)))
+        load = partial(_compile, entry, CodeCache(name, prepare), source, signature, options_of(made_of))
         with errors_in_one_line("no kernel can be compiled of this"):
             dispatcher = load()
         seconds = time.perf_counter() - started
@@ -213,13 +214,19 @@ def describe_bound(binder: Binder, made_of: Ingredients) -> tuple[str, str]:
     return digest_of_code(binder.digest, source), source
 
 
-def _compile(entry: FunctionType, source: str, signature: tuple[types.Type, ...], options: dict[str, Any]) -> Any:
+def _compile(
+    entry: FunctionType,
+    kept: CodeCache,
+    source: str,
+    signature: tuple[types.Type, ...],
+    options: dict[str, Any],
+) -> Any:
     """Compile the entry of a kernel, or load it from the cache folder where there is one."""
-    name = entry.__module__
-    if cache.read(f"{name}.py") != source:  # nothing loads it; it is there to be read
-        cache.write(f"{name}.py", source)
+    note = f"{kept.name}.py"
+    if cache.read(note) != source:  # nothing loads it; it is there to be read
+        cache.write(note, source)
     dispatcher = numba.njit(**options, no_cfunc_wrapper=True)(entry)  # C never calls it
-    use_cache(dispatcher, name)
+    use_cache(dispatcher, kept)
     # While another thread holds the lock, the process does not fork, so that no process begins without its collections.
     with global_compiler_lock, _collections_paused():
         dispatcher.compile(signature)

@@ -83,10 +83,10 @@ import signal
 import numba
 from numba.core.codegen import CPUCodeLibrary
 from bench.commands.interrupts import interruptible, is_interrupt
-from kernels.base.numba_internals import use_cache
+from kernels.base.numba_internals import CodeCache, use_cache
 CPUCodeLibrary._object_compiled_hook = lambda *_: signal.raise_signal(signal.SIGTERM)
 dispatcher = numba.njit(lambda x: x)
-use_cache(dispatcher, "kernel")
+use_cache(dispatcher, CodeCache("kernel"))
 with interruptible() as interruption:
     try:
         dispatcher.compile("float64(float64)")

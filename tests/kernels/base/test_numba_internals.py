@@ -42,8 +42,10 @@ def compiled(function, **options):
 def test_machine_code_is_kept_and_loaded():
     with tried("interface of caches"):
         first, second = (njit(lambda u: 2.0 * u + 1.0) for _ in range(2))
+        prepared = []
         for dispatcher in (first, second):
-            numba_internals.use_cache(dispatcher, "kernel_of_a_test")
+            kept = numba_internals.CodeCache("kernel_of_a_test", lambda: prepared.append(len(prepared)))
+            numba_internals.use_cache(dispatcher, kept)
         with numba_internals.record_compilations() as compilations:
             first.compile(DOUBLE)
             assert compilations.buffer, "no compilation was recorded"
@@ -52,6 +54,7 @@ def test_machine_code_is_kept_and_loaded():
             assert not compilations.buffer, "what was kept was compiled anew"
         assert not first.stats.cache_hits
         assert second.stats.cache_hits
+        assert prepared == [0], "what was kept was prepared to be compiled"
         assert second(0.5) == 2.0
 
 
@@ -75,7 +78,7 @@ def test_functions_inside_a_kernel_are_kept_and_loaded():
 
     def compilations_of_a_caller():
         inner = njit(**options)(tripled)
-        numba_internals.use_cache(inner, "tripled_of_a_test", numba_internals.InnerCache)
+        numba_internals.use_cache(inner, numba_internals.InnerCache("tripled_of_a_test"))
         with numba_internals.record_compilations() as compilations:
             assert njit(lambda u: inner(u) - 1.0)(0.5) == 1.5
         return len(compilations.buffer) // 2
