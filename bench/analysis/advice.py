@@ -9,6 +9,7 @@ from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
 from kernels import FitResult, Model
+from kernels.base.run import Floats
 from kernels.optimizers import make_optimizer
 from kernels.train.yardstick import ARRIVED
 
@@ -18,6 +19,8 @@ MOST_OF_FULL = 1000
 WEAK_R2 = 0.01
 # The loss stands still where it fell by less than this share over the last half of the epochs.
 STILL = 1e-3
+# A loss that is further from the lowest than this many times its fall in the last quarter of the epochs falls slowly.
+SLOW = 20.0
 # Rates below the largest stable one by more than this factor are low.
 LOW = 10.0
 # A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
@@ -74,7 +77,7 @@ def advise(
         return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]
     edge = (
         predicted_edge(result.model, fitted.rows, optimizer, batch_size, shuffle=shuffle, seed=seed)
-        if result.criterion.of_residual
+        if result.criterion.is_squared
         else None
     )
     noisy = not diverged and result.model.is_linear and batch_size != "full"
@@ -83,8 +86,13 @@ def advise(
     if edge is not None:
         sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, noisy=noisy)]
     else:
-        bound = _stable_bound(fitted, quality, optimizer) if strays else None
-        sentences = [_advise_lower_rate(lr, bound, quiet)] if strays else []
+        slow = not strays and result.model.is_linear and _is_slow(result, quality)
+        bound = _stable_bound(fitted, quality, optimizer) if strays or slow else None
+        where = "" if result.criterion.is_squared else " near the lowest loss"
+        if strays:
+            sentences = [_advise_lower_rate(lr, bound, quiet, where)]
+        else:
+            sentences = [_advise_higher_rate(lr, bound, quiet, where)] if slow else []
     if fitted.scaling is None and sizes_differ(fitted.rows):
         sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
@@ -92,7 +100,7 @@ def advise(
     if noisy:
         sentences.append(_advise_settling(result, batch_size))
     elif not strays:
-        sentences.append(_advise_patience(result))
+        sentences.append(_advise_patience(result, batch_size))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -104,10 +112,41 @@ def _falls_short(result: FitResult, quality: TableQuality) -> bool:
 
 def _falls(result: FitResult) -> bool:
     """Return whether the loss fell over the last half of the epochs, by more than it moves up and down."""
-    late = result.loss[result.loss.size // 2 :]
-    before, last = np.array_split(late, 2) if late.size > 1 else (result.loss[:1], late)
+    before, last = _late_losses(result)
     fell = np.median(before) - np.median(last)
     return bool(fell >= STILL * abs(np.median(before)) and fell >= np.ptp(last) / 2)
+
+
+def _drifts(result: FitResult) -> bool:
+    """Return whether the loss fell over the last half of the epochs by more than it moves up and down, however slowly.
+
+    A rate that is too low brings it down by next to nothing, but steadily; so does one that a schedule has lowered.
+    """
+    if _rate_was_lowered(result):
+        return _falls(result)
+    before, last = _late_losses(result)
+    fell = np.median(before) - np.median(last)
+    return bool(fell > 0 and fell >= np.ptp(last) / 2)
+
+
+def _is_slow(result: FitResult, quality: TableQuality) -> bool:
+    """Return whether the loss falls by so little that it would take many times the epochs to arrive."""
+    before, last = _late_losses(result)
+    fell, left = np.median(before) - np.median(last), result.kept.loss - quality.yardstick.loss
+    slow = not _falls(result) if np.isnan(left) else left > SLOW * fell
+    return bool(slow) and _drifts(result) and not _rate_was_lowered(result)
+
+
+def _rate_was_lowered(result: FitResult) -> bool:
+    """Return whether a schedule has brought the rate down by far."""
+    return bool(result.rates[-1] < result.rates[0] / LOW)
+
+
+def _late_losses(result: FitResult) -> tuple[Floats, Floats]:
+    """Return the losses of the third and of the last quarter of the epochs."""
+    late = result.loss[result.loss.size // 2 :]
+    before, last = np.array_split(late, 2) if late.size > 1 else (result.loss[:1], late)
+    return before, last
 
 
 def _is_noise(result: FitResult, quality: TableQuality, lr: float, edge: float | None) -> bool:
@@ -117,35 +156,41 @@ def _is_noise(result: FitResult, quality: TableQuality, lr: float, edge: float |
     edge, or the rate is near it, a loss that no longer falls is taken for one that only noise holds up.
     """
     if edge is None or lr >= edge / LOW:
-        return not _falls(result)
+        return not _drifts(result)
     lowest = quality.yardstick.loss
     return bool(result.kept.loss - lowest <= NOISE * lowest * lr / edge)
 
 
 def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> float | None:
-    """Return a rate up to which sgd is stable, by the curvature at the lowest loss; None where it is not known."""
+    """Return a rate up to which sgd is stable, by the curvature at the lowest loss; None where it is not known.
+
+    Of a linear model also by that at parameters of 0, where the loss may be curved more.
+    """
     model, params = fitted.result.model, quality.yardstick.params
-    if make_optimizer(optimizer).name != "sgd" or (params is None and not model.is_linear):
+    if make_optimizer(optimizer).name != "sgd":
         return None
-    place = np.zeros(len(model.params)) if params is None else params
-    edges = edges_at(model, fitted.result.criterion, fitted.rows, place)
-    return None if edges is None else min(edges)
+    places = [*([] if params is None else [params]), *([np.zeros(len(model.params))] if model.is_linear else [])]
+    found = [edges_at(model, fitted.result.criterion, fitted.rows, place) for place in places]
+    return min((min(edges) for edges in found if edges is not None), default=None)
 
 
-def _advise_patience(result: FitResult) -> str:
-    if _falls(result) or result.model.is_linear:
-        return "The loss was still falling: more --epochs would help too."
+def _advise_patience(result: FitResult, batch_size: int | str) -> str:
     # In a model linear in its parameters there is one minimum, and any start leads there.
+    if _falls(result) or (result.model.is_linear and _drifts(result)):
+        return "The loss was still falling: more --epochs would help too."
+    if result.model.is_linear:
+        return _advise_settling(result, batch_size)
     return "The loss stands still: try another start (--init, --seed) or --lr."
 
 
 def _advise_settling(result: FitResult, batch_size: int | str) -> str:
-    """Return a sentence on a loss that noise holds up."""
-    rates = result.rates
-    if rates[-1] < rates[0] / LOW:
+    """Return a sentence on a loss that noise holds up, or steps of full batches that are too long."""
+    if _rate_was_lowered(result):
         return "The loss no longer falls, as the schedule has lowered the rate: try a slower one, or a higher --lr."
+    if batch_size == "full":
+        return "The loss no longer falls: a schedule that lowers the rate lets it settle, and so does a lower --lr."
     what = "single samples" if batch_size == 1 else "small batches"
-    period = max(1, rates.size // HALVINGS)
+    period = max(1, result.rates.size // HALVINGS)
     return (
         f"The loss no longer falls: the noise of {what} keeps the parameters on the move. "
         f'--schedule "halve({period})" lets them settle, and so does a lower --lr.'
@@ -178,13 +223,22 @@ def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, noisy:
     return ""
 
 
-def _advise_lower_rate(lr: float, bound: float | None, quiet: float) -> str:
+def _advise_higher_rate(lr: float, bound: float | None, quiet: float, where: str) -> str:
+    """Return a sentence on a rate at which the loss falls by next to nothing."""
+    if bound is None:
+        return f"The learning rate {text(lr)} is low: the loss falls slowly. Try --lr {lr * LOW:.2g}."
+    better = bound * min(quiet, 1 / 2)
+    known = f"by theory those up to about {_short(bound)} are stable{where}"
+    return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}." if lr < better / 2 else ""
+
+
+def _advise_lower_rate(lr: float, bound: float | None, quiet: float, where: str) -> str:
     """Return a sentence on a rate at which a run went astray, with one up to which runs are stable if that is known."""
     if bound is None or lr <= bound:
         return f"A lower learning rate would help, such as --lr {lr / 10:.2g}."
     return (
-        f"The learning rate {text(lr)} is too high: by theory those up to about {_short(bound)} are stable. "
-        f"Try --lr {bound * min(quiet, 1 / 2):.2g}."
+        f"The learning rate {text(lr)} is too high: by theory those up to about {_short(bound)} are "
+        f"stable{where}. Try --lr {bound * min(quiet, 1 / 2):.2g}."
     )
 
 

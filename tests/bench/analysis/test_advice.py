@@ -51,6 +51,8 @@ def advised(table, expression, **settings):
         (WIDE, "w @ x + b", {"lr": 0.06, "epochs": 2}, "The learning rate 0.06 is too high: by theory those up to"),
         (THREE, "W @ x + b", {"lr": 50.0, "loss": "softmax"}, "The learning rate 50 is too high: by theory those up"),
         (WEAK, "a*x1 + b", {"lr": 1e-5}, "is low: the largest stable learning rate here is about"),
+        (WEAK, "a*x1 + b", {"lr": 1e-5, "loss": "huber(1)"}, "is low: by theory those up to about"),
+        (CLASSES, "a*x1 + b*x2 + c", {"lr": 1e-6, "loss": "logistic"}, "are stable near the lowest loss. Try --lr"),
     ],
 )
 def test_who_follows_it_comes_nearer(table, expression, settings, word):
@@ -70,6 +72,13 @@ def test_a_schedule_that_ends_too_early_is_said():
     (sentence,), left = advised(WIDE, "w @ x + b", lr=0.002, schedule="halve(1)")
     assert left > 0.05
     assert sentence.startswith("The loss no longer falls, as the schedule has lowered the rate: try a slower one")
+
+
+def test_losses_with_kinks_have_no_largest_stable_rate():
+    sentences, _ = advised(WEAK, "a*x1 + b", lr=3.0, loss="absolute")
+    assert sentences == ["A lower learning rate would help, such as --lr 0.3."]
+    sentences, _ = advised(WEAK, "a*x1 + b", lr=1e-6, loss="absolute")
+    assert sentences[0] == "The learning rate 1e-6 is low: the loss falls slowly. Try --lr 1e-05."
 
 
 def test_full_batches_have_no_noise():
