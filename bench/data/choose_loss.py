@@ -1,5 +1,6 @@
 """The choice of a loss for the target column of a table, where none is given."""
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,11 +9,16 @@ import numpy as np
 from bench.data.batches import read_batches, read_labels, table_files
 from bench.data.table_errors import NoNumbersError
 from kernels.base.run import Floats
+from kernels.losses.classes import MAX_CLASSES
 
 # Of a larger table, the first rows are looked at.
 LOOKED_AT = 1_000_000
 # Whole numbers of so few values may be classes.
 FEW = 20
+# Amounts with a currency, a percent sign or separated thousands, and dates: texts that stand for numbers.
+_AMOUNT = r"[-+]?[$€£¥]?\s?[-+]?(?:\d+|\d{1,3}(?:[,.'\s]\d{3})+)(?:[.,]\d+)?\s?[%$€£¥]?"
+_DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ][\d:.+]+Z?)?"
+_STANDS_FOR_NUMBER = re.compile(f"{_AMOUNT}|{_DATE}")
 
 
 class ChosenLoss(NamedTuple):
@@ -25,15 +31,17 @@ class ChosenLoss(NamedTuple):
 def choose_loss(path: str | Path, y: str) -> ChosenLoss:
     """Return the loss for a column: squared for numbers, logistic for two values, softmax for more than two labels.
 
-    Whole numbers are numbers: that they may be classes or counts is said. A table that cannot be read or lacks the
-    column is a ValueError.
+    Whole numbers are numbers: that they may be classes or counts is said. So are texts such as "$1.50", "5 %" and
+    "2021-03-09", and more different texts than there may be classes: loading the table refuses these, with the line. A
+    table that cannot be read or lacks the column is a ValueError.
     """
     try:
         values = _distinct_values(Path(path), y)
     except NoNumbersError:
         labels = read_labels(Path(path), y)
         # Numbers beside texts are numbers with a flaw, which loading the table names.
-        return ChosenLoss("squared") if any(map(_is_numeric, labels)) else _loss_of_labels(y, labels)
+        flawed = len(labels) > MAX_CLASSES or any(map(_stands_for_number, labels))
+        return ChosenLoss("squared") if flawed else _loss_of_labels(y, labels)
     return ChosenLoss("squared") if values is None else _loss_of_numbers(y, values)
 
 
@@ -73,10 +81,10 @@ def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
     return ChosenLoss("squared", f"squared, for the {about}; give {', or '.join(others)}.")
 
 
-def _is_numeric(label: object) -> bool:
-    """Return whether a text reads as a number."""
+def _stands_for_number(label: object) -> bool:
+    """Return whether a text reads as a number, an amount or a date."""
     try:
-        float(str(label).replace(",", ".", 1))
+        float(str(label))
     except ValueError:
-        return False
+        return _STANDS_FOR_NUMBER.fullmatch(str(label)) is not None
     return True

@@ -28,6 +28,7 @@ _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
 # Bytes that are read at a time, in whole lines; files of some megabytes are then read in parallel.
 _LONGEST_LINE = 2**24
 _COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
+_SEPARATED_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:[,.'\s]\d{3})+(?:[.,]\d+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,9 @@ class TextColumns:
             for name, place in zip(names, self.places, strict=False):
                 field = fields[place]
                 if not (fitting := tuple(point for point in points if _is_number(field, point))):
-                    hint = self._hint_at_comma(field) or (_hint_at_classes(field) if name == self.names[-1] else "")
+                    hint = self._hint_at_separators(field) or (
+                        _hint_at_classes(field) if name == self.names[-1] else ""
+                    )
                     raise NoNumbersError(
                         f"{self.path}: line {line}, column {name!r} must be a number such as -1234.5, not "
                         f"{reprlib.repr(field)}{hint}",
@@ -126,13 +129,15 @@ class TextColumns:
             raise ValueError(f"{self.path} has a line of more than {longest}; accepted are lines up to that") from error
         raise error
 
-    def _hint_at_comma(self, field: str) -> str:
-        """Return the rule for decimal commas, as the end of a sentence, if the field is a number with a comma."""
-        if not _COMMA_NUMBER.fullmatch(field):
-            return ""
-        if self.separator == ";":
-            return "; a comma stands before the decimals of all columns, or of none"
-        return "; a comma before decimals is read where semicolons separate the fields, and between thousands nowhere"
+    def _hint_at_separators(self, field: str) -> str:
+        """Return the rule for decimal commas or thousands, as the end of a sentence, if the field breaks it."""
+        if _COMMA_NUMBER.fullmatch(field):
+            if self.separator == ";":
+                return "; a comma stands before the decimals of all columns, or of none"
+            return (
+                "; a comma before decimals is read where semicolons separate the fields, and between thousands nowhere"
+            )
+        return "; write it without separators of thousands" if _SEPARATED_THOUSANDS.fullmatch(field) else ""
 
 
 def text_columns(path: Path, names: Sequence[str]) -> TextColumns:

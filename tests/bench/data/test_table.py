@@ -159,6 +159,16 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             ": line 2, column 'a' must be a number such as -1234.5, not '1,5'; a comma before decimals is read where "
             "semicolons separate the fields, and between thousands nowhere",
         ),
+        (
+            'a,b\n1,"-134,289.34"\n',
+            ": line 2, column 'b' must be a number such as -1234.5, not '-134,289.34'; write it without separators of "
+            "thousands",
+        ),
+        (
+            "a;b\n1.234.567;1\n",
+            ": line 2, column 'a' must be a number such as -1234.5, not '1.234.567'; write it without separators of "
+            "thousands",
+        ),
         ("a,a,b\n1,1,2\n", " must have one column 'a', not 2"),
         ("a,b\n1,2\n3,!\n", ": line 3, column 'b' must be a number such as -1234.5, not '!'"),
         ("1,2\n3,4\n", NO_HEADER.format("'1', '2'")),
