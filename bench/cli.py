@@ -244,6 +244,7 @@ def run(
     given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=held_out)
     problem = load_problem(study, options.TableColumns(x, y, model, drop_missing), given, target)
     asked = options.RunOptions(out, resume, yes, verbose, figures, cluster)
+    from bench.study.load import locate_misfits  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
 
     if isinstance(problem, Suite):
@@ -254,7 +255,8 @@ def run(
         from bench.commands.run import run_study  # noqa: PLC0415
 
         gc.freeze()  # collections that go through all imported objects would take a tenth of the run
-        sound = run_study(problem, asked)
+        with locate_misfits(study, given):
+            sound = run_study(problem, asked)
     if not sound:
         raise typer.Exit(FAILED)
 
@@ -306,6 +308,7 @@ def tune(
     """
     from bench.commands.problem import load_study_or_table  # noqa: PLC0415
     from bench.commands.tune import run_tune  # noqa: PLC0415
+    from bench.study.load import locate_misfits  # noqa: PLC0415
 
     given = parse.parse_settings(
         settings,
@@ -315,7 +318,9 @@ def tune(
     )
     chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing), given, target)
     asked = options.RunOptions(out, resume, svg=figures, cluster=cluster)
-    if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
+    with locate_misfits(study, given):
+        sound = run_tune(chosen, asked, with_grid=grid, seed=sampler_seed)
+    if not sound:
         raise typer.Exit(FAILED)
 
 

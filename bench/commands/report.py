@@ -22,7 +22,7 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
         print_place("Report", rewrite(folders[0], svg=svg))
         return
     if several := next((folder for folder in folders if _find_writer(folder)), None):
-        raise ValueError(f"{several} is not the folder of one run, and is reported by itself")
+        raise ValueError(f"{several} is the folder of a search or a suite: give it alone")
     for page in write_reports(folders, out, svg=svg):
         print_place("Report", page)
 

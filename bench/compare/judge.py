@@ -37,16 +37,17 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
     gate = f"the gate {text(max(different))}" if one else "their gates"
     past = gated[gated["verdict"] == PAST]
     unsure = int(gated["verdict"].eq(UNSURE).sum())
-    unheld = f" {count(unsure, what)} without an interval could not be held against it." if unsure else ""
+    held = len(gated) - unsure
+    unheld = f" {count(unsure, what)} without an interval could not be held against a gate." if unsure else ""
     if past.empty:
-        none = f"The {what} is not" if len(gated) == 1 else f"None of {count(len(gated), what)} is"
-        return f"{none} slower than {gate} beyond chance.{unheld}"
+        none = f"None of {count(held, what)} is" if held > 1 else f"1 {what} is not" if unsure else f"The {what} is not"
+        return f"{none} slower than {gate} beyond chance.{unheld}" if held else unheld.strip()
     named = []
     for row, *numbers in past[["row", "ratio", "low", "high", "gate"]].itertuples(index=False):
         ratio, low, high, own = map(text, numbers)
         named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {own}'})")
     verb = "is" if len(past) == 1 else "are"
-    return f"{text(len(past))} of {count(len(gated), what)} {verb} slower than {gate}: {join_names(named)}.{unheld}"
+    return f"{text(len(past))} of {count(held, what)} {verb} slower than {gate}: {join_names(named)}.{unheld}"
 
 
 def summarize_rows(table: pd.DataFrame) -> str:

@@ -62,7 +62,9 @@ def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
     return dict(zip(TIMES, (row, base.median, new.median, ratio.ratio, ratio.low, ratio.high, note), strict=True))
 
 
-def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+def epochs(
+    base: pd.DataFrame, new: pd.DataFrame, best: tuple[pd.DataFrame, pd.DataFrame] | None = None
+) -> pd.DataFrame:
     """Return the ratios of the epochs that the same choice of settings takes to the target, run by run.
 
     Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that missed the
@@ -72,11 +74,11 @@ def epochs(base: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
 
     There is a row for the best choice of each, and one for each choice that both have, without those that never reached
     the target: `row`, the number of `pairs`, of these `A_converged` and `B_converged`, the medians `A_epochs` and
-    `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`.
+    `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`. The runs of the best choices
+    are `best`, or else those of `best_choice`.
     """
-    tops = _without_categories(best_choice(base)).merge(
-        _without_categories(best_choice(new)), on=_RUN, suffixes=("_A", "_B")
-    )
+    tops_a, tops_b = map(_without_categories, best or (best_choice(base), best_choice(new)))
+    tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
     both = _without_categories(base).merge(_without_categories(new), on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
     groups = [(BEST, tops), *((_name(pairs.iloc[0]), pairs) for _, pairs in both.groupby(_CHOICES))]
     rows = [_epochs(row, pairs["epochs_A"].to_numpy(), pairs["epochs_B"].to_numpy()) for row, pairs in groups]
@@ -120,8 +122,15 @@ def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
         "ratio": float(np.median(ratios)) if ratios.size else np.nan,
         "low": float(low),
         "high": float(high),
-        "note": "" if ratios.size >= PAIRS else "too few reached the target",
+        "note": _explain_no_interval(base.size, ratios.size),
     }
+
+
+def _explain_no_interval(pairs: int, reached: int) -> str:
+    """Return why there is no interval for so many pairs, some of which reached the target; empty where there is one."""
+    if reached >= PAIRS:
+        return ""
+    return f"fewer than {PAIRS} pairs of start and seed" if pairs < PAIRS else "too few reached the target"
 
 
 @once

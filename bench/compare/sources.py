@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 
 from bench.compare.pytest_benchmark import read_benchmarks
-from bench.compare.ratios import PAIRED, TIMES, Sample, best_choice, epochs, times
+from bench.compare.ratios import PAIRED, TIMES, Sample, epochs, times
 from bench.store.evidence import read_tables
 from bench.store.results import load_run
+from bench.store.run_folder import describe_differences
+from bench.store.tuning import TuneResult, is_tuning_folder, load_tuning
 from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice
+from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.speed_tables import describe_noise, find_untimed
 from bench.timing.own_variants import find_variant
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
@@ -27,6 +30,7 @@ from kernels.base.checks import describe, did_you_mean
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
+NO_RUNS = pd.DataFrame()
 # The most names that are listed one by one.
 MAX_NAMES = 10
 DIFFERENT_TIMES = (
@@ -72,12 +76,15 @@ def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: f
         raise ValueError(f"A, {base}, is {kinds[0]} and B, {new}, is {kinds[1]}: both must be of the same kind")
     if kinds[0] == VARIANT:
         return _compare_variants(base, new, measurement, seconds)
+    if Path(base).resolve() == Path(new).resolve():
+        raise ValueError(f"A and B are both {base}: they must be two")
     measurement.refuse(f"{base} and {new} were timed before")
     read = _read_file if kinds[0] == FILE else _read_folder
     found = _compare_stored(read(Path(base)), read(Path(new)))
     if found.times.empty and found.epochs.empty:
-        reasons = "".join(f"; {about}: {sentence}" for about, sentence in found.notes if about != "Times")
-        raise ValueError(f"{base} and {new} have nothing in common that could be compared{reasons}")
+        notes = [note for note in found.notes if note[0] not in ("Times", "Different")]
+        reasons = [f"{about}: {sentence.removesuffix('.')}" for about, sentence in notes]
+        raise ValueError("; ".join([f"{base} and {new} have nothing in common that could be compared", *reasons]))
     return found
 
 
@@ -138,7 +145,8 @@ def _prepare_verified(name: str, problem: Problem) -> Call:
 class _Stored(NamedTuple):
     """Times that were measured before, each of one `unit` of work, and the configurations of a run, if there are any.
 
-    `missing` has the reasons why variants were not timed, and `facts` identify the run.
+    `missing` has the reasons why variants were not timed, and `facts` identify the run. `best` are the runs of its best
+    choice, which fresh seeds confirmed, where there is a target.
     """
 
     samples: dict[str, Sample]
@@ -147,6 +155,7 @@ class _Stored(NamedTuple):
     frame: pd.DataFrame
     facts: dict[str, str]
     environment: dict[str, str]
+    best: pd.DataFrame = NO_RUNS
 
 
 def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
@@ -161,36 +170,41 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
         if reason := _reason_incomparable(a, b):
             notes.append(("Epochs", reason))
         else:
-            reached = epochs(a.frame, b.frame)
-            best = {name: best_choice(own.frame).iloc[0] for name, own in (("A", a), ("B", b))}
-            notes += [(f"Best of {name}", f"{describe_choice(choice)}.") for name, choice in best.items()]
+            reached = epochs(a.frame, b.frame, (a.best, b.best))
+            for name, own in (("A", a), ("B", b)):
+                said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
+                notes.append((f"Best of {name}", f"{said}."))
     notes += _note_differences(a.facts | a.environment, b.facts | b.environment)
     return Comparison(timed, reached, notes)
 
 
 def _read_file(path: Path) -> _Stored:
     samples, machine = read_benchmarks(path)
-    return _Stored(samples, "call", {}, pd.DataFrame(), {}, machine)
+    return _Stored(samples, "call", {}, NO_RUNS, {}, machine)
 
 
 def _read_folder(folder: Path) -> _Stored:
-    """Read the folder of a run, or that of `sgdbench speed`."""
+    """Read the folder of a run or of a search, or that of `sgdbench speed`."""
+    best = NO_RUNS
     if (folder / RUN).exists():
-        result = load_run(folder)
+        found = load_tuning(folder) if is_tuning_folder(folder) else load_run(folder)
+        result = found.result if isinstance(found, TuneResult) else found
         frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
+        if len(frame) and result.run.identity["target"] != "none":
+            best = runs_of(frame, recommended_choice(found.ranking()))
         evidence, identity, environment = read_tables(folder), result.run.identity, result.run.environment
     else:
         evidence = {path.stem: _read_table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
         about = folder / ENVIRONMENT
         environment = json.loads(about.read_text(encoding="utf-8")) if about.exists() else {}
-        frame, identity = pd.DataFrame(), {}
+        frame, identity = NO_RUNS, {}
     samples = {}
     if "speed_rounds" in evidence:
         rounds = evidence["speed_rounds"].groupby("variant", sort=False)["ns"]
         samples = {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}
     missing = find_untimed(evidence["speed"]) if "speed" in evidence else {}
     machine = {name: str(fact) for name, fact in environment.items()}
-    return _Stored(samples, "sample-update", missing, frame, identity, machine)
+    return _Stored(samples, "sample-update", missing, frame, identity, machine, best)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -232,8 +246,8 @@ def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[s
 
 
 def _note_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
-    names = [name for name in base if name in new and base[name] != new[name]]
-    differences = "; ".join(f"{name} {base[name]} in A, {new[name]} in B" for name in names)
+    a, b = ({name: facts[name] for name in base if name in new} for facts in (base, new))
+    differences = describe_differences(a, b, ("in A", "in B"))
     return [("Different", f"{differences}.")] if differences else []
 
 

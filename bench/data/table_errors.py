@@ -47,10 +47,15 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
 def check_names(names: Sequence[str]) -> None:
     """Refuse inputs and a target, the last name, that are not distinct columns."""
     *inputs, target = names
-    if not inputs:
-        raise ValueError("x must name at least one column")
     if target in inputs:
         raise ValueError(f"x and y must be different columns, not both {target!r}")
+    check_inputs(inputs)
+
+
+def check_inputs(inputs: Sequence[str]) -> None:
+    """Refuse no inputs, and a column that is there twice."""
+    if not inputs:
+        raise ValueError("x must name at least one column")
     for name in inputs:
         if inputs.count(name) > 1:
             raise ValueError(f"x must name each column once, not {name!r} {inputs.count(name)} times")

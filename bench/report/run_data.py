@@ -73,6 +73,7 @@ class RunData:
 
     # The column of a ranking whose values are compared on fresh seeds, each at its best choice.
     rivals: ClassVar[str] = "optimizer"
+    named: ClassVar[tuple[str, ...]] = ()
 
     def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> "RunData":
         """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
@@ -169,7 +170,9 @@ class RunData:
     def ranked_by(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
         ranked = self.choices if cost == "samples" else self.rank(cost)
-        return ranked if self.fresh is None else confirm(ranked, self.fresh, cost, rivals=self.rivals, floor=self.floor)
+        if self.fresh is None:
+            return ranked
+        return confirm(ranked, self.fresh, cost, rivals=self.rivals, floor=self.floor, samples=self.samples)
 
     def rank(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, by the runs of the sweep alone."""
@@ -270,7 +273,15 @@ class RunData:
         compared = None if self.fresh is None else self.compared
         confirmation = self.result.confirmation
         finer = confirmation is not None and confirmation.clock != self.result.clock
-        return headline(self.ranked, self.target, compared, self.compared_on, finer=finer, samples=self.samples)
+        return headline(
+            self.ranked,
+            self.target,
+            compared,
+            self.compared_on,
+            finer=finer,
+            samples=self.samples,
+            named=self.named,
+        )
 
     @cached_property
     def shortfall(self) -> str:

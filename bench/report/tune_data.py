@@ -27,6 +27,8 @@ class TuneData(RunData):
     tuning: TuneResult
 
     rivals: ClassVar[str] = "family"
+    # Found by the search, also where few trials have one batch size.
+    named: ClassVar[tuple[str, ...]] = ("lr", "batch_size")
 
     @cached_property
     def verdict(self) -> dict[str, str]:

@@ -260,10 +260,11 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
     if before is not None and any(visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
-        if differences := _describe_differences(before, identity):
-            raise ValueError(
-                f"{folder} holds another run ({differences}): choose another folder with --out, or delete this one"
-            )
+        if differences := describe_differences(before, identity, ("there", "here")):
+            other = f"another run ({differences})"
+            if ("sampler" in before) != ("sampler" in identity):
+                other = "a search for settings" if "sampler" in before else "a sweep"
+            raise ValueError(f"{folder} holds {other}: choose another folder with --out, or delete this one")
         if not resume:
             raise ValueError(
                 f"{folder} holds results already: go on with --resume, or choose another folder with --out"
@@ -282,15 +283,16 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     sync_folder(folder.parent)
 
 
-def _describe_differences(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """Return the facts in which the run in a folder differs; a search for settings has some that a sweep has not."""
+def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places: tuple[str, str]) -> str:
+    """Return the facts in which two identities differ: "epochs: 20 there, 30 here"; of hashes only that they differ."""
     differences = []
-    for name in dict.fromkeys([*now, *before]):
-        there, here = before.get(name, "none"), now.get(name, "none")
-        if name in _HASHES and there != here and "none" not in (there, here):
+    for name in dict.fromkeys([*new, *base]):
+        values = (base.get(name, "none"), new.get(name, "none"))
+        shown = ["samples" if name in _HASHES and value != "none" else value for value in values]
+        if shown[0] != shown[1]:
+            differences.append(f"{name}: {shown[0]} {places[0]}, {shown[1]} {places[1]}")
+        elif values[0] != values[1]:
             differences.append(f"{name}: other samples")
-        elif there != here:
-            differences.append(f"{name}: {there} there, {here} here")
     return "; ".join(differences)
 
 

@@ -87,8 +87,8 @@ class Grid:
         self.names = check_distinct(
             "init", [name for name, start in self.init.items() for name in _start_names(name, start)]
         )
-        self.optimizer = check_distinct("optimizer", as_list("optimizer", optimizer), canonical_optimizer)
-        self.schedule = check_distinct("schedule", as_list("schedule", schedule), canonical_schedule)
+        self.optimizer = check_distinct("optimizer", _list_texts("optimizer", optimizer), canonical_optimizer)
+        self.schedule = check_distinct("schedule", _list_texts("schedule", schedule), canonical_schedule)
         self.seed = _parse_values("seed", seed, check_seed)
         self.shuffle = _parse_values("shuffle", shuffle, partial(check_bool, "shuffle"))
         self.dtype = () if dtype is None else _parse_values("dtype", dtype, check_dtype_name)
@@ -137,6 +137,10 @@ class Grid:
             ]
         )
 
+    def sizes(self, n_samples: int) -> tuple[int, ...]:
+        """Return the batch sizes in samples, after a check that the data have as many and that they are distinct."""
+        return check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
+
     def frame(self, model: Model, n_samples: int) -> pd.DataFrame:
         """Lay the grid out, one row per configuration.
 
@@ -160,8 +164,7 @@ class Grid:
             If a batch size exceeds the number of samples or is there twice ("full" and a number can be the same), or
             a start does not fit the model.
         """
-        sizes = check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
-
+        sizes = self.sizes(n_samples)
         starts = self.starts(model)
         columns = {
             "lr": self._repeat(self.lr, 0),
@@ -236,6 +239,16 @@ def as_list(name: str, values: Any) -> list[Any]:
     if values[LIMIT:]:
         raise ValueError(f"{name} must have at most {LIMIT:,} values, not {describe(values)}")
     return list(values)
+
+
+def _list_texts(name: str, texts: Any) -> list[Any]:
+    """Return optimizers or schedules as a list, after a check that no option is a range, as in a search."""
+    listed = as_list(name, texts)
+    if ranged := next((text for text in listed if isinstance(text, str) and ":" in text), None):
+        raise ValueError(
+            f"{name} {describe(ranged)}: a grid has values, and ranges such as lin:0:0.9 are for searches, under [tune]"
+        )
+    return listed
 
 
 def _parse_values(name: str, values: Any, check: Callable[[Any], T]) -> tuple[T, ...]:

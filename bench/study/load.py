@@ -4,8 +4,9 @@ This module alone loads neither numba nor pandas: what needs them is imported wh
 """
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Table)
 
+_REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
 # The files of a folder that are compared with a name that is not there, at most.
 MOST_FILES = 1000
 
@@ -48,20 +50,58 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
     ValueError
         In one line: the file, the line if it is known, the key, its value and what is accepted.
     """
-    path = builtin_paths("studies").get(study, Path(study)) if isinstance(study, str) else study
+    path = _find_study(study)
     text = _read_text(path)
     table = parse_toml(text, path)
+    if "problem" in table and "data" not in table:
+        raise ValueError(_REFUSED_SUITE.format(path))
     resolve_paths(table, path)
-    lines = line_numbers(text)
+    return study_of_table(table, partial(_locate, path, line_numbers(text)), recorded=recorded)
 
-    def locate(key: Key) -> str:
-        """Return the beginning of an error: the file, the line and the tables around the key."""
-        line = next((lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in lines), None)
-        place = f"{path}, line {line}: " if line else f"{path}: "
-        *tables, _ = (part for part in key if isinstance(part, str))
-        return place + "".join(f"{quote_key(table)}." for table in tables)
 
-    return study_of_table(table, locate, recorded=recorded)
+def _find_study(study: str | Path) -> Path:
+    """Return the file of a study that is named."""
+    return builtin_paths("studies").get(study, Path(study)) if isinstance(study, str) else study
+
+
+def _locate(path: Path, lines: Mapping[Key, int], key: Key) -> str:
+    """Return the beginning of an error about a key in a file: the file, the line and the tables around the key."""
+    line = next((lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in lines), None)
+    place = f"{path}, line {line}: " if line else f"{path}: "
+    *tables, _ = (part for part in key if isinstance(part, str))
+    return place + "".join(f"{quote_key(table)}." for table in tables)
+
+
+class MisfitError(ValueError):
+    """A value of a study that does not fit its data, with its key; `locate_misfits` adds the place."""
+
+    def __init__(self, key: Key, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def check_sizes(study: Study, n_samples: int, *, searched: bool = False) -> None:
+    """Refuse batch sizes of the grid, or of the space that is searched, of more samples than the data have."""
+    table = "tune" if searched and study.tune.batch_size is not None else "grid"
+    try:
+        if searched:
+            study.make_space(n_samples).least_batch(n_samples)
+        else:
+            study.make_grid().sizes(n_samples)
+    except ValueError as error:
+        raise MisfitError((table, "batch_size"), str(error)) from None
+
+
+@contextmanager
+def locate_misfits(name: str, settings: Collection[str]) -> Iterator[None]:
+    """Begin the message of a `MisfitError` with the place in the study of this name, unless `settings` have the key."""
+    try:
+        yield
+    except MisfitError as error:
+        path = _find_study(name)
+        if ".".join(map(str, error.key)) in settings or path.suffix != ".toml":
+            raise
+        raise ValueError(_locate(path, line_numbers(_read_text(path)), error.key) + str(error)) from None
 
 
 def read_study_table(path: Path) -> dict[str, Any]:
@@ -152,6 +192,8 @@ def _describe_missing_study(path: Path) -> str:
     from kernels.base.checks import did_you_mean  # noqa: PLC0415
 
     studies, suites = (list(builtin_paths(folder)) for folder in ("studies", "suites"))
+    if str(path) in suites:
+        return _REFUSED_SUITE.format(path)
     beside = islice(path.parent.glob("*.*"), MOST_FILES) if path.parent.is_dir() else ()
     files = [str(file) for file in beside if file.suffix.lower() in (".toml", ".csv", ".tsv", ".parquet")]
     return (
@@ -171,6 +213,7 @@ def study_of_table(
     if recorded:
         return study
     from bench.data.table import builtin  # noqa: PLC0415
+    from kernels.data.validation import check_patience  # noqa: PLC0415
     from kernels.model.models import make_model_for_columns  # noqa: PLC0415
     from kernels.optimizers.schedules import learning_rates  # noqa: PLC0415
 
@@ -184,6 +227,8 @@ def study_of_table(
         model = make_model_for_columns(study.model.expression, columns, study.model.inputs)
     with _locate_errors(locate, ("grid", "init")):
         grid.vectors(model)
+    with _locate_errors(locate, ("run", "patience")):
+        check_patience(study.run.patience, study.data.validation or study.data.validation_path)
     with _locate_errors(locate, ("grid", "schedule")):
         for schedule in grid.schedule:
             learning_rates(schedule, float(grid.lr.max()), study.run.epochs)
@@ -224,9 +269,13 @@ def _describe_error(details: Mapping[str, Any]) -> str:
             return _begin_with_key(key, "is missing", " ")
         case "value_error":
             message = str(details["ctx"]["error"])
-            return _begin_with_key(key, message.replace("must be True or False", "must be true or false"))
+            for python, toml in (("must be True or False", "must be true or false"), (" or None, not ", ", not ")):
+                message = message.replace(python, toml)
+            return _begin_with_key(key, message)
         case "model_type":
             wanted = "must be a table"
+        case "float_type" | "finite_number":
+            wanted = "must be a number"
         case "bool_type":
             wanted = "must be true or false"
         case "string_type":
@@ -237,7 +286,9 @@ def _describe_error(details: Mapping[str, Any]) -> str:
             wanted = details["msg"].replace("Input should be", "must be")
     from kernels.base.checks import describe  # noqa: PLC0415
 
-    return _begin_with_key(key, f"{wanted}, not {describe(details['input'])}", " ")
+    given = details["input"]
+    shown = str(given).lower() if isinstance(given, bool) else describe(given)
+    return _begin_with_key(key, f"{wanted}, not {shown}", " ")
 
 
 def _begin_with_key(key: Key, message: str, joint: str = ": ") -> str:

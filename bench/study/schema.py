@@ -78,6 +78,15 @@ class DataTable(Table):
         """Accept one column that is not in a list."""
         return [x] if isinstance(x, str) else x
 
+    @field_validator("x")
+    @classmethod
+    def _check_columns(cls, x: list[str]) -> list[str]:
+        """Refuse no columns, and one that is there twice."""
+        from bench.data.table_errors import check_inputs  # noqa: PLC0415
+
+        check_inputs(x)
+        return x
+
     @field_validator("builtin", "center")
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:

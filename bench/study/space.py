@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from bench.study.grid import Grid, as_list, check_distinct
 from kernels.base.checks import check_integer, check_real, check_seed, describe
 from kernels.base.spec import parse_spec
-from kernels.data.samples import check_batch_size
 from kernels.optimizers import make_optimizer, schedules
 from kernels.optimizers.schedules import learning_rates
 
@@ -238,7 +237,7 @@ class Space:
             if self.batch_size.low > n_samples:
                 raise ValueError(f"batch_size '{self.batch_size}' must begin at the {n_samples} samples or below")
             return int(self.batch_size.low)
-        return min(check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size]))
+        return min(Grid(batch_size=self.batch_size).sizes(n_samples))
 
     def trials_of_a_lane(self, width: int) -> int:
         """Return the number of trials that fill a lane, whose runs must have the same order of samples."""

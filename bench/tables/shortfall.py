@@ -29,9 +29,18 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
     note = f" ({yardstick.note})" if yardstick.note else ""
     if np.isnan(yardstick.improvement):
         return f"The lowest loss is {found}{note}; it is no improvement over that of {yardstick.baseline}."
-    left = format_share(yardstick.remaining(final_loss_of(best)))
-    gain = f"the improvement over {yardstick.baseline}"
-    return f"The best choice ends {left} of {gain} above the lowest loss, {found}{note}."
+    return f"{_describe_end(best, yardstick, found)}{note}."
+
+
+def _describe_end(best: pd.Series, yardstick: Yardstick, lowest: str) -> str:
+    """Return how far above the lowest loss, a text, the best choice ends, as a sentence without its full stop."""
+    loss, baseline = final_loss_of(best), yardstick.baseline
+    if (left := yardstick.remaining(loss)) >= 1:
+        over = text(float(f"{yardstick.constant_loss:.4g}"))
+        return f"The best choice ends no lower than {baseline}, {over}; the lowest loss is {lowest}"
+    return (
+        f"The best choice ends {format_share(left)} of the improvement over {baseline} above the lowest loss, {lowest}"
+    )
 
 
 def describe_impossible_target(target: float | None, yardstick: Yardstick) -> str:
@@ -71,10 +80,11 @@ def describe_shortfall(
         leaves = format_share(yardstick.remaining(target))
         advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
     else:
-        advice += _advise_rates(best, ranked)
-        if _still_falls(own, curves, yardstick.loss):
+        risen = _rises(curves)
+        advice += _advise_rates(best, ranked, risen=risen)
+        if not risen and _still_falls(own, curves, yardstick.loss):
             advice.append("more epochs, as the loss was still falling")
-        elif best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
+        elif not risen and best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
             advice.append(
                 "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"
             )
@@ -83,16 +93,25 @@ def describe_shortfall(
         if sizes_differ:
             advice.append("standardized inputs, which are of different sizes")
     suggestions = "; ".join(advice) or "other rates, optimizers or starts"
-    gain, lowest = f"the improvement over {yardstick.baseline}", text(float(f"{yardstick.loss:.4g}"))
-    return f"The best choice ends {format_share(left)} of {gain} above the lowest loss, {lowest}. Try {suggestions}."
+    lowest = text(float(f"{yardstick.loss:.4g}"))
+    return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}."
 
 
-def _advise_rates(best: pd.Series, ranked: pd.DataFrame) -> list[str]:
+def _advise_rates(best: pd.Series, ranked: pd.DataFrame, *, risen: bool) -> list[str]:
     edge = edge_of_rates(ranked, best)
+    if risen:
+        beyond = f" than the lowest of {edge[1]}, with --refine 2" if edge and edge[0] == "lowest" else ""
+        return [f"lower learning rates{beyond}, as the loss rose"]
     if edge is None:
         return []
     beyond = "higher" if edge[0] == "highest" else "lower"
     return [f"{beyond} learning rates than the {edge[0]} of {edge[1]}, with --refine 2"]
+
+
+def _rises(curves: pd.DataFrame) -> bool:
+    """Return whether most runs end above the loss at which they started."""
+    ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
+    return bool((ends["last"] > ends["first"]).mean() > 1 / 2)
 
 
 def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:

@@ -1,5 +1,6 @@
 """The conclusions of a run: five short sentences for a terminal, and all of them for a report."""
 
+from collections.abc import Collection
 from itertools import islice
 
 import numpy as np
@@ -39,19 +40,20 @@ def headline(
     *,
     finer: bool = False,
     samples: int | None = None,
+    named: Collection[str] = (),
 ) -> dict[str, str]:
     """Return short sentences on the best choice, its ties, its figures on fresh seeds, the edge of the grid, rivals.
 
     `ranked` is a ranking, or what `bench.tables.winners.confirm` made of it. `compared` are the optimizers on the fresh
     seeds `compared_on`; the fresh runs are `finer` where they were recorded at more marks than those of the sweep.
-    A batch of all `samples` is called full.
+    A batch of all `samples` is called full. Choices have the settings in which they differ, and those that are `named`.
     """
     best = recommended_choice(ranked)
     if (ranked["diverged"] == ranked["runs"]).all():
         return {"Best choice": "None: every run diverged. Lower learning rates would help."}
     sentences = {
-        "Best choice": f"{_name_differences(best, ranked, samples)}: {describe_success(best, target)}.",
-        "Ties": _describe_ties(ranked, best, samples),
+        "Best choice": f"{_name_differences(best, ranked, samples, named)}: {describe_success(best, target)}.",
+        "Ties": _describe_ties(ranked, best, samples, named),
         "Confirmed": _describe_confirmation(best, target, finer=finer) if is_confirmed(best) else "",
         "Edge of the grid": _describe_edge(ranked, best),
         "Optimizers": "" if compared is None else _describe_optimizers(compared, compared_on),
@@ -118,10 +120,10 @@ def describe_units(scaling: Scaling) -> str:
     )
 
 
-def _name_differences(row: pd.Series, ranked: pd.DataFrame, samples: int | None) -> str:
+def _name_differences(row: pd.Series, ranked: pd.DataFrame, samples: int | None, named: Collection[str]) -> str:
     """Return the settings of a choice that vary between choices: "sgd, learning rate 0.8, batch size 1"."""
     words = name_settings(row, samples)
-    varying = [phrase for name, phrase in words.items() if varies(ranked, name)]
+    varying = [phrase for name, phrase in words.items() if name in named or varies(ranked, name)]
     return ", ".join(varying or [words["optimizer"], words["lr"]])
 
 
@@ -136,14 +138,14 @@ def _describe_best(best: pd.Series, own: pd.DataFrame, target: float | None, sam
     return f"{sentence}; medians over {over}. {best['reason']}".rstrip()
 
 
-def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None) -> str:
+def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None, named: Collection[str]) -> str:
     others = ranked[ranked["tied"] & (ranked.index != best.name)]
     if others.empty:
         return ""
-    named = "; ".join(_name_differences(row, ranked, samples) for _, row in others.head(MAX_TIES).iterrows())
+    listed = "; ".join(_name_differences(row, ranked, samples, named) for _, row in others.head(MAX_TIES).iterrows())
     more = f"; {text(len(others) - MAX_TIES)} more" if len(others) > MAX_TIES else ""
     tied = f"{format_count(len(others), 'other choice')} {'is' if len(others) == 1 else 'are'}"
-    return f"{tied} statistically indistinguishable from it: {named}{more}."
+    return f"{tied} statistically indistinguishable from it: {listed}{more}."
 
 
 def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool) -> str:

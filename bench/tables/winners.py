@@ -38,6 +38,7 @@ def confirm(
     *,
     rivals: str = "optimizer",
     floor: float = LOSS_FLOOR,
+    samples: int | None = None,
 ) -> pd.DataFrame:
     """Add the figures of runs on fresh seeds to a ranking, and let them decide between the optimizers' best choices.
 
@@ -48,7 +49,8 @@ def confirm(
 
     `fresh` are runs of some choices with seeds that the ranking has not seen, and `rivals` is the column whose values
     are compared, each at its best choice. The figures have `confirmed_` in front of `runs`, `converged`, `diverged`,
-    `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs.
+    `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs. A batch of
+    all `samples` is called full.
     """
     by = choice_columns(fresh)
     check_columns(fresh, cost)
@@ -62,12 +64,18 @@ def confirm(
         .add_prefix("confirmed_")
     )
     confirmed = ranked.join(found.reindex(places).set_axis(ranked.index))
-    return _decide(confirmed, runs, cost, rivals, floor) if rivals in ranked else confirmed
+    if rivals not in ranked:
+        return confirmed
+    selected = recommended_choice(ranked)
+    decided = _decide(confirmed, runs, cost, rivals, floor)
+    if decided["recommended"].idxmax() != selected.name:
+        reason = f"Fresh seeds ruled out the choice that came first before: {describe_choice(selected, samples)}."
+        decided["reason"] = np.where(decided["recommended"], reason, "")
+    return decided
 
 
 def _decide(ranked: pd.DataFrame, runs: RunCosts, cost: str, rivals: str, floor: float) -> pd.DataFrame:
     """Recommend the best of the best choices of the rivals, and tie with it those that do not differ from it."""
-    selected = recommended_choice(ranked)
     costs = runs.comparable(cost, floor)
     # Once the selected choice is ruled out, the first one of its optimizer is a rival: the third round is the last.
     while True:
@@ -87,9 +95,6 @@ def _decide(ranked: pd.DataFrame, runs: RunCosts, cost: str, rivals: str, floor:
     )
     ties = ranked["tied"] & ~ranked[rivals].isin(different[rivals])
     ranked["tied"] = ranked["recommended"] | ties | ranked.index.isin(alike.index)
-    if ranked["recommended"].idxmax() != selected.name:
-        reason = f"Fresh seeds ruled out the choice that came first before: {describe_choice(selected)}."
-        ranked["reason"] = np.where(ranked["recommended"], reason, "")
     return ranked
 
 

@@ -319,6 +319,9 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--every", "0"], "sgdbench: --every must be greater than or equal to 1"),
         (["run", "--set", "grid.shuffle=True"], "shuffle must be true or false, not 'True'"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
+        (["run", "wide.toml"], 'wide.toml, line 6: grid.batch_size must be "full" or a whole number from 1 to the'),
+        (["tune", "wide.toml", "--no-grid"], "wide.toml, line 6: grid.batch_size must be"),
+        (["run", "wide.toml", "--batch-size", "901"], 'sgdbench: batch_size must be "full" or a whole number from 1'),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
         (["run", "--init", "a=1"], "there is no option --init; give --set grid.init=VALUE"),
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
@@ -364,6 +367,9 @@ def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, tmp_path):
     (tmp_path / "folder" / "thesis.txt").touch()
     (tmp_path / "wrong.toml").write_text(
         'name = "wrong"\ndata.builtin = "quadratic"\nmodel.expression = "a*x"\n[grid]\nrate = 1\n'
+    )
+    (tmp_path / "wide.toml").write_text(
+        'name = "wide"\ndata.builtin = "quadratic"\nmodel.expression = "a*x"\n[grid]\nlr = 1\nbatch_size = [1, 801]\n'
     )
     code, out, err = sgdbench(*args)
     assert code == 2

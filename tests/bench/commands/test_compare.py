@@ -126,6 +126,7 @@ def test_pairs_that_both_missed_the_target_tell_nothing():
     assert few["ratio"] == 2
     assert np.isnan(few["low"])
     assert few["note"] == "too few reached the target"
+    assert epochs(reaching([4] * 3), reaching([8] * 3)).iloc[1]["note"] == "fewer than 6 pairs of start and seed"
 
 
 def test_runs_that_are_at_the_target_from_the_start_are_equal():
@@ -176,8 +177,8 @@ def test_a_gate_below_1_asks_for_an_improvement():
 def test_the_verdict_counts_and_names_the_rows():
     table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
     assert describe_verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
-        "1 of 3 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
-        "1 row without an interval could not be held against it."
+        "1 of 2 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
+        "1 row without an interval could not be held against a gate."
     )
     assert describe_verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
         "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
@@ -305,7 +306,7 @@ def test_other_machines_are_named(sgdbench, tmp_path):
     benchmark_file(tmp_path / "a.json", {"row": WOBBLE})
     benchmark_file(tmp_path / "b.json", {"row": WOBBLE}, node="there", cpu="slow")
     _, out, _ = sgdbench("compare", "a.json", "b.json")
-    assert "Different: node here in A, there in B; cpu fast in A, slow in B.\n" in out
+    assert "Different: node: here in A, there in B; cpu: fast in A, slow in B.\n" in out
 
 
 @pytest.mark.parametrize("style", [[], ["--markdown"]])
@@ -351,7 +352,7 @@ def test_json_has_every_row_and_null_for_what_is_missing(sgdbench, tmp_path):
     assert code == 0
     assert [row["row"] for row in told["times"]] == ["row", "short"]
     assert (told["times"][1]["ratio"], told["times"][1]["low"], told["times"][1]["verdict"]) == (2, None, UNSURE)
-    assert told["verdict"].startswith("None of 2 rows is slower than the gate 1.05")
+    assert told["verdict"].startswith("1 row is not slower than the gate 1.05")
     assert {"about": "A", "says": "a.json"} in told["notes"]
 
 
@@ -415,6 +416,20 @@ def test_times_of_other_work_are_said_to_be_so(sgdbench, runs, tmp_path):
     sentence = "A sample-update is not the same work in both, as they differ in model: no ratio is that of a change."
     assert sentence in sgdbench("compare", runs / "a", tmp_path / "line")[1]
     assert "not the same work" not in sgdbench("compare", runs / "a", runs / "b")[1]
+
+
+def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
+    """After fresh seeds, and with a batch of all samples called full."""
+    x = np.linspace(-1, 1, 8)
+    grid = Grid(lr=[0.5], batch_size="full", init="normal:1:6")
+    for name in "ab":
+        found = sweep("a*x + b", x, x, grid, epochs=30, target=0.1, kernel="reference", out=tmp_path / name)
+    told = json.loads(sgdbench("compare", tmp_path / "a", tmp_path / "b", "--json")[1])
+    best = next(note["says"] for note in told["notes"] if note["about"] == "Best of B")
+    assert found.verdict()["Best choice"].startswith(best.removesuffix("."))
+    assert "batch size full" in best
+    code, _, err = sgdbench("compare", tmp_path / "a", tmp_path / "a")
+    assert (code, err) == (2, f"sgdbench: A and B are both {tmp_path / 'a'}: they must be two\n")
 
 
 def test_epochs_have_a_gate_by_name(sgdbench, runs, tmp_path):

@@ -68,13 +68,13 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
 def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
     quick = ["--confirm", "0", "--epochs", "2", "--out", "there"]
     assert sgdbench("tune", study, "--no-grid", "--trials", "2", *quick)[0] == 0
-    code, _, err = sgdbench("run", study, "--resume", *quick)
-    assert code == 2
-    assert err.startswith("sgdbench: there holds another run (range of lr: log:0.1:0.5 there, none here; ")
-    assert err.endswith("): choose another folder with --out, or delete this one\n")
+    assert sgdbench("run", study, "--resume", *quick)[::2] == (
+        2,
+        "sgdbench: there holds a search for settings: choose another folder with --out, or delete this one\n",
+    )
     assert sgdbench("report", "there", "there")[::2] == (
         2,
-        "sgdbench: there is not the folder of one run, and is reported by itself\n",
+        "sgdbench: there is the folder of a search or a suite: give it alone\n",
     )
 
 

@@ -200,6 +200,12 @@ def test_text_files_of_other_systems(write):
         ('"log:0.01:1:3"', "[0.1, -0.5]", ", line 16: grid.lr must be a positive finite number, not -0.5"),
         ('"halve(10)"', '"half(10)"', ", line 19: grid.schedule 'half' is not known (did you mean 'halve'?)"),
         ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),
+        ("epochs = 20", "patience = 2", ", line 28: run.patience needs validation: samples that are held out"),
+        ("target = 1", "target = -1", ", line 29: run.target must be a finite number >= 0, not -1.0"),
+        ("drop_missing = true", "test = true", ", line 9: data.test must be a number, not true"),
+        ('["hp", "weight"]', "[]", ", line 6: data.x must name at least one column"),
+        ('["hp", "weight"]', '["hp", "hp"]', ", line 6: data.x must name each column once, not 'hp' 2 times"),
+        ('"adam"', '"adam(lin:0:0.9)"', ", line 18: grid.optimizer 'adam(lin:0:0.9)': a grid has values, and ranges"),
         ("epochs = 20", "epochs = 0", ", line 28: run.epochs must be a whole number of at least 1, not 0"),
         ('inputs = ["u", "v"]', "inputs = [", " is not valid TOML: "),
         ("epochs = 20", "epochs = " + "[" * 5000, " is nested too deeply"),
@@ -239,6 +245,8 @@ KNOWN = "; built in are the studies auto-mpg, diabetes, digits, digits-mlp, quad
         ("missing/study.toml", f"no study or file is called 'missing/study.toml'{KNOWN}"),
         ("quadratik", f"no study or file is called 'quadratik' (did you mean 'quadratic'?){KNOWN}"),
         ("optimizerz", f"no study or file is called 'optimizerz' (did you mean 'optimizers'?){KNOWN}"),
+        ("optimizers", "optimizers is a suite, of several problems: `sgdbench run` takes it, and only one study is"),
+        ("suite.toml", "suite.toml is a suite, of several problems: `sgdbench run` takes it"),
         ("cars.tom", f"no study or file is called 'cars.tom' (did you mean 'cars.toml'?){KNOWN}"),
         ("nul\0", "study 'nul\\x00' cannot be read: "),
         ("endless.toml", "study 'endless.toml' cannot be read: it is a device, and only regular files are read"),
@@ -254,6 +262,7 @@ def test_what_is_no_study_is_told_with_what_may_be_meant(tmp_path, monkeypatch, 
     for folder in ("folder", "run"):
         Path(folder).mkdir()
     Path("run", "run.toml").touch()
+    Path("suite.toml").write_text("name = 'two'\n[[problem]]\nname = 'one'\n")
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         load_study(name)
 

@@ -1,5 +1,7 @@
 """What is said where the best choice ends far from the lowest loss, by which final losses are compared."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,6 +51,13 @@ def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
     assert advice in sentence
     assert next(iter(run_data.verdict)) == "Not arrived"
     assert str(run_data.result).index("Not arrived") < str(run_data.result).index("Best choice")
+
+
+def test_one_that_is_worse_than_the_best_constant_says_so():
+    told = swept(lr=[1.9], epochs=3).headline["Not arrived"]
+    assert re.match(
+        r"The best choice ends no lower than the best constant, \S+; the lowest loss is \S+ Try lower", told
+    ), told
 
 
 @pytest.mark.parametrize(("lr", "arrives"), [(3e-4, False), (0.05, True)])
