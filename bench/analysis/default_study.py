@@ -14,7 +14,7 @@ from bench.data.held_out import hold_out_share
 from bench.data.memory_maps import MapOptions, load_table
 from bench.data.scaling import Scaling, find_scaling, standardize
 from bench.data.table import Dataset
-from bench.data.units import original_units
+from bench.data.units import describe_residual_units, original_units
 from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
@@ -42,7 +42,7 @@ class DefaultStudy(NamedTuple):
     `edges` are the largest stable rates for single samples and for full batches, with sgd, and `yardstick` the lowest
     loss and that of the best constant, as the data are trained. `scaling` says how the columns are scaled and why, and
     `left_out` which were left out as inputs without being asked for, with the reasons. `loss` has the reason where none
-    was given; `classes` are the labels of y, where they are classes.
+    was given, or the units of its residuals; `classes` are the labels of y, where they are classes.
     """
 
     study: Study
@@ -90,7 +90,8 @@ def default_study(
     data = table
     if center is not None:
         constant = bool(made.vectors)
-        data, _ = standardize(table, targets=criterion.scales_targets, center=center, constant=constant)
+        data, scaling = standardize(table, targets=criterion.scales_targets, center=center, constant=constant)
+        chosen = chosen._replace(reason=chosen.reason or describe_residual_units(criterion, scaling, y))
     yardstick = find_yardstick(made, criterion, (made.columns(data.x), data.y))
     edges = _edges(made, criterion, data, yardstick)
     cache_dir = mapping.get("cache_dir")

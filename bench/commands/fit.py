@@ -249,6 +249,8 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
     """Yield sentences about the fit, each after its subject."""
     if fitted.note:
         yield "Note", fitted.note
+    if fitted.loss_units:
+        yield "Loss", fitted.loss_units
     if quality.uncertainty.reason:
         yield "Standard errors", f"none: {quality.uncertainty.reason}."
     if fitted.status == "diverged":

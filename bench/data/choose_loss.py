@@ -9,7 +9,7 @@ import numpy as np
 from bench.data.batches import read_batches, read_labels, table_files
 from bench.data.table_errors import NoNumbersError
 from kernels.base.run import Floats
-from kernels.losses.classes import MAX_CLASSES
+from kernels.model.layers import MAX_CLASSES
 
 # Of a larger table, the first rows are looked at.
 LOOKED_AT = 1_000_000

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset
-from bench.data.units import in_table_units, original_loss, standardized_target
+from bench.data.units import describe_residual_units, in_table_units, original_loss, standardized_target
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
 from kernels.base.run import Floats
@@ -60,6 +60,11 @@ class TableFit:
         return "interrupted" if self.interrupted else self.result.status
 
     @property
+    def loss_units(self) -> str:
+        """The units of the residuals of a loss that stays in standardized units, in a sentence; else empty."""
+        return describe_residual_units(self.result.criterion, self.scaling, self.data.y_name)
+
+    @property
     def metrics(self) -> dict[str, float | None]:
         """Other measures of these parameters, by name, such as the accuracy; none for losses of the residual."""
         known = {} if self.result.criterion.of_residual else self.result.metrics
@@ -89,6 +94,7 @@ class TableFit:
             "params": {name: finite_or_none(value) for name, value in self.params.items()},
             "loss": finite_or_none(self.loss),
             **({} if self.result.criterion.of_residual else {"records": self.result.records}),
+            **({"loss_units": units} if (units := self.loss_units) else {}),
             **({"metrics": self.metrics} if self.metrics else {}),
             "status": self.status,
             "epochs": self.result.epochs,

@@ -33,6 +33,16 @@ def original_loss(loss: ArrayLike, scaling: Scaling | None, criterion: Loss) -> 
     return factor * np.asarray(loss, dtype=np.float64)
 
 
+def describe_residual_units(criterion: Loss, scaling: Scaling | None, y_name: str = "y") -> str:
+    """Return a sentence on a loss of standardized residuals that has no counterpart in original units; else ""."""
+    if scaling is None or not criterion.scales_targets or criterion.degree is not None:
+        return ""
+    return (
+        f"{criterion.text} acts on standardized residuals: 1 of these is {scaling.y_scale:.4g} in the units of "
+        f"{y_name}. Losses are in these units too."
+    )
+
+
 def standardized_target(target: float, scaling: Scaling, criterion: Loss) -> float:
     """Return a loss in original units as one in standardized units; the inverse of `original_loss`."""
     for _ in range(criterion.degree or 0):

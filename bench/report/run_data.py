@@ -257,7 +257,7 @@ class RunData:
         found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
         found["Solution"] = describe_solution(own, self.result.model, self.scaling, criterion)
         if self.scaling:
-            found["Units"] = describe_units(self.scaling)
+            found["Units"] = describe_units(self.scaling, criterion, self.data.y_name if self.data else "y")
         found["Lowest loss"] = describe_distance(best, self.yardstick)
         return self.on_test_rows | shortfall | found | self._describe_loss() | self._describe_metric()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.data.scaling import Scaling
-from bench.data.units import in_table_units
+from bench.data.units import describe_residual_units, in_table_units
 from bench.tables.formatting import duration, text
 from bench.tables.phrases import (
     describe_choice,
@@ -106,18 +106,20 @@ def describe_solution(own: pd.DataFrame, model: Model, scaling: Scaling | None, 
     if params.size > MOST_NAMED:
         values += f", ... ({params.size - MOST_NAMED:,} more)"
     loss_units = " in the table's own units" if scaling and note and criterion.degree else ""
+    loss_units = " in standardized units" if describe_residual_units(criterion, scaling) else loss_units
     sentence = f"The best run of this choice has {values}{units}, with loss {loss:.6g}{loss_units}."
     return f"{sentence} {note}" if note else sentence
 
 
-def describe_units(scaling: Scaling) -> str:
-    """Return a sentence on the units of a study whose data were standardized."""
+def describe_units(scaling: Scaling, criterion: Loss, y_name: str) -> str:
+    """Return sentences on the units of a study whose data were standardized."""
     whole = (scaling.y_mean, scaling.y_scale) != (0.0, 1.0)
     columns, numbers = ("data", "starts, losses and") if whole else ("inputs", "starts and")
-    return (
+    about = (
         f"The {columns} were standardized. Learning rates, {numbers} parameters refer to columns with mean 0 and "
         "standard deviation 1 unless stated otherwise."
     )
+    return f"{about} {describe_residual_units(criterion, scaling, y_name)}".rstrip()
 
 
 def _name_differences(row: pd.Series, ranked: pd.DataFrame, samples: int | None, named: Collection[str]) -> str:

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -194,6 +195,22 @@ def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
     prediction = made.study.make_model(data).predict(params, load_table(cars, "Engine Power (PS)", "mpg").x)
     there = np.mean((prediction - load_table(cars, "Engine Power (PS)", "mpg").y) ** 2)
     assert there == pytest.approx(made.yardstick.loss * scaling.y_scale**2, rel=1e-6)
+
+
+def test_losses_of_standardized_residuals_say_so(sgdbench, cars):
+    power = ["cars.csv", "--x", "Engine Power (PS)", "--y", "mpg", "--loss", "huber(0.5)"]
+    _, scaling = standardize(load_table(cars, "Engine Power (PS)", "mpg"))
+    units = (
+        f"huber(delta=0.5) acts on standardized residuals: 1 of these is {scaling.y_scale:.4g} in the units of mpg. "
+        "Losses are in these units too."
+    )
+    _, out, err = sgdbench("new", *power)
+    assert (f"Loss: {units}\n" in out, err) == (True, "")
+    assert f'# {units}\nloss = "huber(delta=0.5)"\n' in Path("cars.toml").read_text("utf-8")
+    trained = [*power, "--kernel", "reference", "--epochs", "2"]
+    assert f"\nLoss: {units}\n" in sgdbench("fit", *trained, "--standardize")[1]
+    assert json.loads(sgdbench("fit", *trained, "--standardize", "--json")[1])["loss_units"] == units
+    assert "loss_units" not in json.loads(sgdbench("fit", *trained, "--json")[1])
 
 
 @pytest.mark.parametrize("options", [[], ["--x", "z=Engine Power (PS)", "--model", "a*exp(b*z)"]])

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, builtin
-from bench.data.units import original_loss, original_units
+from bench.data.units import describe_residual_units, original_loss, original_units
 from kernels.losses import make_loss
 from kernels.model.model import Model
 from kernels.model.models import mlp
@@ -253,6 +253,8 @@ def test_original_loss_is_the_mean_squared_error_there():
     there = np.mean(np.abs(scaling.y_mean + scaling.y_scale * guess - data.y))
     assert_allclose(original_loss(deviation, scaling, absolute), there)
     assert_array_equal(original_loss(loss, scaling, huber), loss)  # its delta is in units of training
+    assert [bool(describe_residual_units(one, scaling)) for one in (squared, absolute, huber)] == [False, False, True]
+    assert describe_residual_units(make_loss("poisson"), scaling) == describe_residual_units(huber, None) == ""
 
 
 @pytest.mark.parametrize("center", ["x", "y", "none"])
