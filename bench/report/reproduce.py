@@ -87,6 +87,9 @@ def _python_parts(run_data: RunData) -> list[str]:
         tail += [f"    {name}={share!r},\n" for name, share in shares.items()]
     if run_data.data and run_data.data.classes:
         end += "labels = data.classes.decode(result.predict_class(data.x))\n"
+    if run_data.study and run_data.study.data.standardize:
+        end += "fitted = carry_back(result, data, scaling)\n"
+        end += "fitted.params  # by name, in the table's units unless fitted.note says why not\n"
     return ["\n".join(head), "".join([*tail, end])]
 
 
@@ -126,7 +129,8 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
         return imports, f"data = {data}"
     how = "" if make_loss(loss).scales_targets else ", targets=False"
     how += "" if table.center == "both" else f", center={table.center!r}"
-    return [*imports, "from bench.data import standardize"], f"data, scaling = standardize({data}{how})"
+    imports += ["from bench.data import standardize", "from bench.data.fit_table import carry_back"]
+    return imports, f"data, scaling = standardize({data}{how})"
 
 
 def _toml_parts(run_data: RunData) -> list[str]:

@@ -8,6 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from bench import load_run, sweep
 from bench.engine.tune import tune
@@ -132,6 +133,10 @@ def check_python(code, run_data):
     if classes := run_data.data.classes:
         numbers = np.array([classes.labels.index(label) for label in made["labels"]])
         assert (numbers == result.y).mean() == pytest.approx(result.metrics["accuracy"])
+    if scaling := made.get("scaling"):
+        fitted, data = made["fitted"], made["data"]
+        there = result.model.predict([*fitted.params.values()], data.x * scaling.x_scale + scaling.x_mean)
+        assert_allclose(there, result.model.predict(result.params, data.x) * scaling.y_scale + scaling.y_mean, 1e-6)
     # What is kept is what is handed out: predictions have that loss.
     assert result.loss_at(result.params) == pytest.approx(
         result.kept.loss, rel=1e-5 if result.dtype == "float32" else 1e-12
@@ -161,6 +166,8 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
     command, *words = shlex.split(texts["answer-command"])
     assert command == "sgdbench"
     assert ("--plugin" in words) == (kind == "plug-in")
+    said_of_units = run_data.verdict.get("Units", ""), run_data.verdict["Solution"]
+    assert [" standardized " in one for one in said_of_units] == [kind == "robust"] * 2
     if kind not in RUN_BY_COMMAND:
         return
 
