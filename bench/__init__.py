@@ -23,6 +23,11 @@ _HOMES |= {"register_variant": "timing.own_variants", "SGDCurveRegressor": "esti
 _HOMES |= {"SGDCurveClassifier": "estimators.classifier"}
 
 
+def __dir__() -> list[str]:
+    """Return the names of the module, those that are not imported yet too: consoles complete them."""
+    return sorted({*globals(), *_HOMES})
+
+
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         from importlib import import_module  # noqa: PLC0415

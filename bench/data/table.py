@@ -30,6 +30,7 @@ from kernels.data.samples import Samples
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, find_classes, losses_of_classes, takes_classes
 from kernels.losses.loss import Loss
+from kernels.model.inputs import list_names
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "exponential", "polynomial", "none")
 # The inputs and the target of built-in files.
@@ -85,6 +86,10 @@ class Dataset:
     test: tuple[Floats, Floats] | None = None
     classes: Classes | None = None
     mapped_in: Path | None = None
+
+    def __repr__(self) -> str:
+        inputs = list_names(self.x_names)
+        return f"<Dataset of {self.y.size:,} samples from {self.source}: {inputs} and the target {self.y_name}>"
 
     @property
     def samples(self) -> Samples:

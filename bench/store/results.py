@@ -143,6 +143,11 @@ class SweepResult(Ranked):
     run: Run
     planned: int
 
+    def __repr__(self) -> str:
+        ends = "".join(f", {count:,} {status}" for status, count in self.frame["status"].value_counts().items())
+        planned = f" of {self.planned:,}" if self.planned > len(self.frame) else ""
+        return f"<SweepResult of {self.model.expression}: {len(self.frame):,}{planned} configurations{ends}>"
+
     @cached_property
     def classes(self) -> Classes | None:
         """The labels of the classes 0, 1, ..., where y held labels."""

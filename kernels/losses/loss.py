@@ -91,6 +91,9 @@ class Loss:
         # As floats, so that two spellings of a number are the same text.
         object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
 
+    def __repr__(self) -> str:
+        return f"<Loss {self.text}>"
+
     @property
     def text(self) -> str:
         """The text that `kernels.losses.make_loss` reads back, such as ``"huber(delta=1.0)"``."""

@@ -91,6 +91,9 @@ class Optimizer:
         object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
         object.__setattr__(self, "weight_decay", check_not_negative("weight_decay", self.weight_decay))
 
+    def __repr__(self) -> str:
+        return f"<Optimizer {self.text}>"
+
     @property
     def text(self) -> str:
         """The text that `make_optimizer` reads back, such as ``"momentum(momentum=0.9)"`` or ``"sgd"``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -230,9 +231,9 @@ class FitResult:
 
         return pd.Series(values, index=list(vector.columns), name=name)
 
-    def loss_at(self, params: Floats) -> float:
-        """Return the loss that the run records, at other parameters, shape (P,)."""
-        return mean_loss(self.model, self.criterion, params, self.x, self.y)
+    def loss_at(self, params: ArrayLike | Mapping[str, ArrayLike]) -> float:
+        """Return the loss that the run records, at other parameters: shape (P,), or by name."""
+        return mean_loss(self.model, self.criterion, self.model.vector(params), self.x, self.y)
 
     @property
     def trained(self) -> str:
@@ -369,6 +370,13 @@ class FitResult:
         It is nan where the lowest loss is not known, or no better than that of the best constant.
         """
         return self.optimum.remaining(self.kept.loss)
+
+    def __repr__(self) -> str:
+        named = zip(self.model.params, self.params[:SHOWN], strict=False)
+        params = ", ".join(f"{name} = {value:.6g}" for name, value in named)
+        more = f", ... ({self.params.size - SHOWN:,} more)" if self.params.size > SHOWN else ""
+        end = f"{self.status}, loss {self.kept.loss:.6g}"
+        return f"<FitResult of {self.model.expression}: {end}, {params}{more}>"
 
     def __str__(self) -> str:
         from kernels.train.yardstick import is_found_at_once  # noqa: PLC0415 (only when asked for)

@@ -35,6 +35,7 @@ def test_the_best_choice_is_the_recommended_row(result):
     np.testing.assert_array_equal(best.init, [-1, 10, 26])
     assert len(best.ties) == ranked["tied"].sum() - 1
     assert "lr=" in str(best)
+    assert re.fullmatch(r"<SweepResult of a\*x\*\*2 \+ b\*x \+ c: 60 configurations(, \d+ \w+)+>", repr(result))
     assert repr(best) == f"<Choice {best}>"  # in place of all that it holds, which fills screens
     assert str(replace(best, ties=best.ties.head(0))).endswith("; tied with no others)")
 

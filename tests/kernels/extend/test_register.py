@@ -162,7 +162,7 @@ def test_every_command_takes_plugins():
     [
         ("heavy(2)", "optimizer 'heavy(2)': beta must be a number >= 0 and <= 1, not 2.0"),
         ("heavy(gamma=2)", "optimizer 'heavy(gamma=2)': heavy has no option gamma; it takes beta"),
-        ("heavy(sgd)", "optimizer 'heavy(sgd)': beta must be a number >= 0 and <= 1, not Optimizer("),
+        ("heavy(sgd)", "optimizer 'heavy(sgd)': beta must be a number >= 0 and <= 1, not <Optimizer sgd>"),
     ],
 )
 def test_options_are_checked(rules, text, reason):

@@ -34,6 +34,21 @@ def test_samples_for_the_test_are_evaluated_piece_by_piece(loss):
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_result_is_shown_in_one_short_line():
+    run = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[2, -1], kernel="reference")
+    assert repr(run) == "<FitResult of a*x + b: max_epochs, loss 0, a = 2, b = -1>"
+    many = fit("w @ x + b", np.eye(40), np.ones(40), kernel="reference", epochs=1, loss="huber(2)")
+    assert repr(many).endswith(", w[x12] = 0.0313811, ... (29 more)>")
+    assert repr(many.criterion) == "<Loss huber(delta=2.0)>"
+
+
+def test_the_loss_at_other_parameters_takes_names_and_checks_their_number():
+    run = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[2, -1], kernel="reference")
+    assert run.loss_at({"b": 0, "a": 2}) == run.loss_at([2, 0]) == 1
+    with pytest.raises(ValueError, match="params must be 2 numbers for a, b"):
+        run.loss_at([2])
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_result_can_be_sent_to_another_process(loss):
     x = np.linspace(-1, 1, 12).reshape(4, 3)
