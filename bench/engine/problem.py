@@ -16,7 +16,7 @@ from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.base.columns import Inputs
+from kernels.base.columns import Inputs, check_row_order
 from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
@@ -160,6 +160,7 @@ def make_problem(
     test: HeldOut = None,
 ) -> Problem:
     """Check the data, hold out parts of them, and settle the marks that a run into this folder records."""
+    check_row_order(x, y, validation, test)
     loss = make_loss(settings.loss)
     classes = find_classes(loss, y)
     y, validation, test = encode_classes(classes, y, validation, test)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from kernels.base.checks import describe
-from kernels.model.column_names import column_names
+from kernels.model.column_names import ALL_INPUTS, column_names, number_columns, refuse_misspelt
 from kernels.model.expression import names, parse
-from kernels.model.inputs import ALL_INPUTS, Given
+from kernels.model.inputs import Given
 from kernels.model.model import Model
 from kernels.model.models import is_ready_made, make_model
 
@@ -36,7 +36,7 @@ def model_for_features(
     headings : sequence of str, optional
         Their names.
     """
-    numbered = ("x",) if count == 1 else tuple(f"x{number}" for number in range(1, count + 1))
+    numbered = number_columns(count)
     if isinstance(model, Model):
         return model, _places_of_inputs(model, numbered, headings)
     if is_ready_made(model, numbered):
@@ -58,17 +58,17 @@ def _names_of_features(expression: str, numbered: tuple[str, ...], headings: Seq
     called = _called(expression, used, own, numbered)
     if called is None:
         known = ", ".join(dict.fromkeys([*own, *numbered]))
-        raise ValueError(f"model {expression!r} must use a feature; there are {known}")
+        hint = '; a transformer keeps the names of columns with set_output(transform="pandas")' if not headings else ""
+        raise ValueError(f"model {expression!r} must use a feature; there are {known}{hint}")
     return called
 
 
 def _inputs_of_products(expression: str, numbered: tuple[str, ...], headings: Sequence[str] | None) -> Given:
     """Return the features as the group of inputs ``x``, and by name or number where the expression uses some alone."""
-    if headings is None:
-        return numbered
     used = set() if is_weighted_sum(expression) else set(names(parse(expression, products=True))) - {ALL_INPUTS}
-    own = column_names(headings) if used - set(numbered) else numbered
-    return _called(expression, used, own, numbered) or {ALL_INPUTS: headings}
+    own = column_names(headings) if headings is not None and used - set(numbered) else numbered
+    called = _called(expression, used, own, numbered)
+    return numbered if headings is None else called or {ALL_INPUTS: headings}
 
 
 def _called(expression: str, used: set[str], own: tuple[str, ...], numbered: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -79,15 +79,17 @@ def _called(expression: str, used: set[str], own: tuple[str, ...], numbered: tup
             f"model {expression!r} must call features either by name, as {min(by_name)}, or by number, as "
             f"{min(by_number)}, and not both"
         )
-    return own if by_name else numbered if by_number else None
+    called = own if by_name else numbered
+    refuse_misspelt(expression, sorted(used), by_name | by_number, dict.fromkeys([*called, *own]))
+    return called if by_name or by_number else None
 
 
 def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[int, ...]:
     """Return the places of a model's inputs among the features."""
-    for called in ([] if headings is None else [column_names(headings)]) + [numbered]:
+    for called in ([] if headings is None else [headings, column_names(headings)]) + [numbered]:
         places = {name: place for place, name in enumerate(called)}
-        if set(model.inputs) <= set(places):
-            return tuple(places[name] for name in model.inputs)
+        if set(model.headings) <= set(places):
+            return tuple(places[name] for name in model.headings)
     if len(model.inputs) != len(numbered):
         raise ValueError(
             f"model must have one input for each of the {len(numbered)} features of X, or inputs of their names, and "

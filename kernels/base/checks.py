@@ -82,14 +82,17 @@ def check_unmasked(name: str, values: ArrayLike) -> None:
         raise ValueError(f"{name} must hold no masked values, not {masked} of them: {remedy}")
 
 
-def check_array(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Return real numbers, none of them masked, as float64: without a copy if they are that already."""
+def check_array(name: str, values: ArrayLike, kinds: str = "iuf") -> NDArray[np.float64]:
+    """Return real numbers, none of them masked, as float64: without a copy if they are that already.
+
+    They are of these kinds of `numpy.dtype`; with "b" truth values are 0 and 1.
+    """
     check_unmasked(name, values)
     try:
         array = np.asarray(values)
     except ValueError:
         raise ValueError(f"{name} must be an array of numbers, not a ragged list") from None
-    if array.dtype.kind not in "iuf":
+    if array.dtype.kind not in kinds:
         raise ValueError(f"{name} must hold real numbers, not values of type {array.dtype}")
     return array.astype(np.float64, copy=False)
 

@@ -15,6 +15,8 @@ from kernels.base.run import Floats
 
 # Names that a message lists.
 LISTED = 30
+# Indicators of categories are columns of truth values, as pandas.get_dummies makes them.
+WITH_TRUTH_VALUES = "biuf"
 Inputs = ArrayLike | Mapping[str, ArrayLike] | None
 
 
@@ -57,8 +59,26 @@ def column_names(x: Any) -> list[object] | None:
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
+def check_row_order(x: Any, y: Any, *held_out: Any) -> None:
+    """Refuse pandas data whose y has the rows of x in another order; held-out samples may be pairs of both.
+
+    Raises
+    ------
+    ValueError
+        If both have an index, with the same labels in different orders: rows are taken by position.
+    """
+    pairs = [(x, y), *(held for held in held_out if isinstance(held, tuple | list) and len(held) == 2)]
+    for pair in pairs:
+        indexes: list[Any] = [getattr(part, "index", None) for part in pair]
+        if not all(hasattr(index, "equals") for index in indexes):  # that of a list is another one
+            continue
+        of_x, of_y = indexes
+        if len(of_x) == len(of_y) and not of_x.equals(of_y) and of_x.is_unique and of_x.isin(of_y).all():
+            raise ValueError("x and y must be in the same order, and their indexes are not: take y.loc[x.index]")
+
+
 def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:
-    table = check_array("x", x)
+    table = check_array("x", x, WITH_TRUTH_VALUES)
     if table.ndim == 1:
         table = table[:, np.newaxis]
     if table.ndim != 2 or table.shape[1] != len(inputs):
@@ -80,7 +100,7 @@ def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tup
             )
         if names.count(name) > 1:
             raise ValueError(f"x must have one column {name!r}, not {names.count(name)}")
-        column = check_array(f"x[{name!r}]", x[name])
+        column = check_array(f"x[{name!r}]", x[name], WITH_TRUTH_VALUES)
         if column.ndim != 1:
             raise ValueError(f"x[{name!r}] must have shape (n,), not {column.shape}")
         if columns and column.size != columns[0].size:

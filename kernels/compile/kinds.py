@@ -90,21 +90,22 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
     return kernel
 
 
-def check_dtype_name(dtype: str) -> str:
-    """Return the name of a type of numbers as it is.
+def check_dtype_name(dtype: object) -> str:
+    """Return the name of a type of numbers, which may be a type of NumPy's.
 
     Raises
     ------
     ValueError
         If it is neither float64 nor float32.
     """
-    if not isinstance(dtype, str) or dtype not in DTYPES:
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", getattr(dtype, "name", None))
+    if name not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {describe(dtype)}")
-    return dtype
+    return str(name)
 
 
-def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
-    """Return the type of numbers of a run as it is.
+def check_dtype(dtype: object, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
+    """Return the name of the type of numbers of a run.
 
     Raises
     ------
@@ -112,7 +113,7 @@ def check_dtype(dtype: str, kernel: str, model: Model, loss: Loss, optimizer: Op
         If it is neither float64 nor float32, or the kernel, the model, the loss or the optimizer does not have the bits
         of NumPy in it.
     """
-    check_dtype_name(dtype)
+    dtype = check_dtype_name(dtype)
     if kernel not in DTYPES[dtype]:
         raise ValueError(f"kernel must be one of {', '.join(DTYPES[dtype])} with dtype {dtype!r}, not {kernel!r}")
     if dtype == "float32":

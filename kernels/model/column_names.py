@@ -2,9 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from kernels.base.checks import closest_name
 from kernels.model.expression import MAX_NAME, Name, parse
+
+ALL_INPUTS = "x"
 
 
 def is_name(text: object) -> bool:
@@ -41,3 +44,62 @@ def column_names(columns: Sequence[str]) -> tuple[str, ...]:
                 f'another name, as in "other={column}"'
             )
     return tuple(named)
+
+
+def number_columns(count: int) -> tuple[str, ...]:
+    """Return the names of columns that have none: ``x`` for one, else ``x1``, ``x2``, ..."""
+    return ("x",) if count == 1 else tuple(f"x{number}" for number in range(1, count + 1))
+
+
+def is_numbered(name: str) -> bool:
+    """Return whether a name is of the form ``x1``."""
+    return re.fullmatch("x[0-9]+", name) is not None
+
+
+def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[str], columns: Collection[str]) -> None:
+    """Refuse a parameter that is probably a misspelt column: it would be fitted, and the column left out.
+
+    Parameters
+    ----------
+    expression : str
+    used : collection of str
+        The names in it.
+    inputs, columns : collection of str
+        Those that stand for columns, and all columns. A parameter must not resemble a column that is no input, have the
+        letters of one that is, in another order, or continue the numbers of columns, as x0 and x4 do beside x1 and x2.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter.
+    """
+    if ALL_INPUTS in used and ALL_INPUTS not in inputs:
+        raise ValueError(f"the expression {expression!r} uses {ALL_INPUTS!r}, which is none of the columns")
+    stems = [_stem(name) for name in columns]
+    for name in used:
+        if name in inputs or len(name) == 1:
+            continue
+        stem = _stem(name)
+        if stem != name and stems.count(stem) > 1:
+            numbered = [column for column, of in zip(columns, stems, strict=True) if of == stem]
+            raise ValueError(
+                f"the expression {expression!r} uses {name!r}, which is none of the columns {numbered[0]} to "
+                f"{numbered[-1]}; give a parameter another name"
+            )
+        # The parameter temp0 is no misspelling of the column temp, and rate none of date where that is used too.
+        others = {
+            column_name(other): other
+            for other in columns
+            if len(other) > 1 and other != stem and (other not in inputs or sorted(other) == sorted(name))
+        }
+        anagram = next((other for other in others if sorted(other) == sorted(name)), None)
+        if close := anagram or closest_name(name, others, cutoff=0.8):
+            raise ValueError(
+                f"the expression {expression!r} uses {name!r}, which is no column: did you mean {others[close]!r}? "
+                "Give a parameter another name"
+            )
+
+
+def _stem(name: str) -> str:
+    """Return a name without the number that it ends with."""
+    return name.rstrip("0123456789").rstrip("_") or name

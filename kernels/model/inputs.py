@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from kernels.base.checks import describe
 from kernels.base.columns import LISTED
-from kernels.model.column_names import is_name
+from kernels.model.column_names import ALL_INPUTS, is_name
 from kernels.model.expression import reads_as_number
 
-ALL_INPUTS = "x"
 Given = Sequence[str] | Mapping[str, str | Sequence[str]]
 
 

@@ -53,7 +53,7 @@ class Model:
     inputs : sequence of str, or mapping
         The names that stand for data, all of which the expression uses; there may be none. Together they are the group
         ``x`` on the right of ``@``. A mapping names columns and groups of them: ``{"x": ["hp", "weight"], "age":
-        "age"}``.
+        "Age (years)"}``.
     params : sequence of str, optional
         The names that are fitted, in the order in which parameter vectors list them. Without it: all names that are
         no inputs, in order of appearance. Models with vectors have names such as ``w[hp]`` and ``b``, in that order.
@@ -81,7 +81,7 @@ class Model:
         columns = read_inputs(inputs, has_products=isinstance(expression, str) and "@" in expression)
         self.given_inputs = inputs if isinstance(inputs, Mapping) else tuple(inputs)
         found = names(parse(expression, products=True))
-        self.expression, self.inputs = expression, columns.columns
+        self.expression, self.inputs, self.headings = expression, columns.columns, columns.columns
         self.classes, self.hidden = classes, hidden
         self._given = columns
         self._program: Program | Network | None = None
@@ -97,6 +97,7 @@ class Model:
             self.params = flat_names(self.vectors)
             self._check_inputs(found)
             return
+        self.inputs = tuple(columns.single)
         self.params = check_names(
             "params", [name for name in found if name not in columns.single] if params is None else params
         )
@@ -138,7 +139,7 @@ class Model:
     def arguments(self) -> str:
         """The arguments of `Model` besides the expression, as Python writes them."""
         if not self.vectors:
-            return f"inputs={self.inputs}, params={self.params}"
+            return f"inputs={self.given_inputs}, params={self.params}"
         inputs: Any = self.given_inputs
         classes = f", classes={self.classes}" if self.classes > 1 else ""
         return f"inputs={inputs}{classes}" + (f", hidden={self.hidden}" if self.hidden else "")
@@ -248,7 +249,7 @@ class Model:
 
         They are contiguous, but for models with long vectors, where those of an array are views of its rows.
         """
-        return input_columns(self.inputs, x, by_row=bool(self.vectors) and self.by_row)
+        return input_columns(self.headings, x, by_row=bool(self.vectors) and self.by_row)
 
     def coef(self, params: Floats, name: str) -> Floats:
         """Return the parameters of one name, in their shape, as a view.
@@ -301,6 +302,7 @@ class Model:
         ValueError
             If there are not as many as parameters, a name is missing or unknown, or a value is not finite.
         """
+        params = _by_name(params)
         if isinstance(params, Mapping):
             params = self._flatten(params, what) if self.vectors else dict(params)
             named = list_names(self.params)
@@ -341,3 +343,9 @@ class Model:
             raise ValueError(f"{self.expression!r} has vectors, which sympy's expressions have not")
         params, inputs = (tuple(to_sympy(Name(name)) for name in group) for group in (self.params, self.inputs))
         return to_sympy(parse(self.expression)), params, inputs
+
+
+def _by_name(params: Any) -> Any:
+    """Return a Series whose labels are names as a mapping: its order need not be that of the parameters."""
+    labels = getattr(params, "index", None) if hasattr(params, "to_dict") else None
+    return params.to_dict() if labels is not None and all(isinstance(label, str) for label in labels) else params

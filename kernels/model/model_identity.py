@@ -11,7 +11,7 @@ def identity_of_model(model: Model) -> dict[str, str]:
     if not model.vectors:
         return {
             "model": model.expression,
-            "inputs": ", ".join(model.inputs),
+            "inputs": ", ".join(model.inputs) if model.inputs == model.headings else json.dumps(model.given_inputs),
             "parameters": ", ".join(model.params),
         }
     return {
@@ -34,6 +34,7 @@ def model_of_identity(about: Mapping[str, str]) -> Model:
     if "classes" not in about:
         # A model may have no inputs.
         names = [about[kind].split(", ") if about[kind] else [] for kind in ("inputs", "parameters")]
-        return Model(about["model"], *names)
+        inputs = json.loads(about["inputs"]) if about["inputs"].startswith("{") else names[0]
+        return Model(about["model"], inputs, names[1])
     hidden = None if about["hidden"] == "none" else int(about["hidden"])
     return Model(about["model"], json.loads(about["inputs"]), classes=int(about["classes"]), hidden=hidden)

@@ -4,13 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-import numpy as np
-
-from kernels.base.checks import check_integer, closest_name, describe, meant_by
+from kernels.base.checks import check_array, check_integer, closest_name, describe, did_you_mean, meant_by
+from kernels.base.columns import WITH_TRUTH_VALUES
 from kernels.base.columns import column_names as column_names_of
 from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec, parse_spec
-from kernels.model.column_names import column_names, is_name
+from kernels.model.column_names import (
+    ALL_INPUTS,
+    column_name,
+    column_names,
+    is_name,
+    is_numbered,
+    number_columns,
+    refuse_misspelt,
+)
 from kernels.model.expression import names, parse
 from kernels.model.inputs import Given, list_names, read_inputs
 from kernels.model.layers import MAX_PARAMS
@@ -139,24 +146,65 @@ def make_model(text: str, inputs: Given = ("x",)) -> Model:
 def make_model_for(text: str, x: Any) -> Model:
     """Return the model of a text for inputs as `kernels.fit` takes them.
 
-    Where it has vectors, the inputs are all columns of an array, ``x1``, ``x2``, ..., or of a table, by their names; in
-    other models they are ``x``.
+    Where it has vectors, the inputs are all columns of an array, ``x1``, ``x2``, ..., or of a table, by their names. In
+    other models they are the columns of a table that the expression names, and all those of an array, or ``x`` if there
+    is one alone. Ready-made models have inputs of their own.
 
     Raises
     ------
     ValueError
-        As `make_model`; if it has vectors and x is neither an array of one or two dimensions nor a table.
+        As `make_model`; if it has vectors and x is neither an array of one or two dimensions nor a table; if a name in
+        it seems to be that of a column, misspelt.
     """
-    if not isinstance(text, str) or not has_vectors(text):
+    if not isinstance(text, str) or x is None:
         return make_model(text)
-    names = column_names_of(x)
-    if names is None:
-        shape = np.shape(x)
-        if len(shape) not in {1, 2} or 0 in shape:
-            raise ValueError(f"x must have shape (n,) or (n, inputs) for the model {text!r}, not {shape}")
-        count = 1 if len(shape) == 1 else shape[1]
-        names = ["x"] if count == 1 else [f"x{number}" for number in range(1, count + 1)]
-    return make_model(text, tuple(map(str, names)))
+    columns = column_names_of(x)
+    if not has_vectors(text) and is_ready_made(text):
+        made: Any = make_from_spec(text, KNOWN, "model", inner=str) if columns is not None else None
+        return made if made and made.inputs else make_model(text, number_columns(_count_columns(text, x)))
+    if has_vectors(text):
+        called = number_columns(_count_columns(text, x)) if columns is None else tuple(map(str, columns))
+        if _name_in(text) != MLP:
+            used = names(parse(text, products=True))
+            refuse_misspelt(text, used, set(used) & {*called, ALL_INPUTS}, called)
+        return make_model(text, called)
+    used = names(parse(text))
+    if columns is not None:
+        return _make_model_for_table(text, used, [name for name in columns if isinstance(name, str)])
+    # One input is called x, so that only names with numbers tell that there are several.
+    if ALL_INPUTS in used or not any(is_numbered(name) for name in used):
+        return make_model(text)
+    called = number_columns(_count_columns(text, x))
+    inputs = [name for name in called if name in used]
+    refuse_misspelt(text, used, inputs, called)
+    if inputs and len(inputs) < len(called):
+        raise ValueError(
+            f"x must have the columns that {text!r} uses, {list_names(inputs)}, and has {len(called)}: leave out others"
+        )
+    return make_model(text, called)
+
+
+def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str]) -> Model:
+    """Return the model of an expression with the names in use, whose inputs are those that are columns of a table."""
+    # A heading that is a name goes before another one that would be called so too.
+    called = {column_name(heading): heading for heading in headings}
+    called |= {name: name for name in headings if is_name(name)}
+    inputs = {name: heading for name, heading in called.items() if name in used}
+    if not inputs and ALL_INPUTS in used:
+        return make_model(text)
+    if not inputs:
+        close = next((hint for name in used if (hint := did_you_mean(name, called))), "")
+        known = f"these are {list_names(tuple(called))}" if called else "which have no texts for names"
+        raise ValueError(f"the expression {text!r} must use one of the columns of x{close}, {known}")
+    refuse_misspelt(text, used, inputs, tuple(called))
+    return make_model(text, tuple(inputs) if all(name == inputs[name] for name in inputs) else inputs)
+
+
+def _count_columns(text: str, x: Any) -> int:
+    shape = x.shape if hasattr(x, "shape") else check_array("x", x, WITH_TRUTH_VALUES).shape
+    if len(shape) not in {1, 2} or 0 in shape:
+        raise ValueError(f"x must have shape (n,) or (n, inputs) for the model {text!r}, not {shape}")
+    return 1 if len(shape) == 1 else int(shape[1])
 
 
 def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
@@ -217,7 +265,7 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Give
         return make_model(expression, inputs)
     if has_vectors(expression):
         return make_model(expression, column_names(columns))
-    usual = ("x",) if len(columns) == 1 else tuple(f"x{number}" for number in range(1, len(columns) + 1))
+    usual = number_columns(len(columns))
     try:
         used = () if is_ready_made(expression) else names(parse(expression))
     except ValueError:

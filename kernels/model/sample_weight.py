@@ -28,7 +28,7 @@ class WeightedModel(Model):
         name = WEIGHT
         while name in model.params + model.inputs:
             name += "_"
-        self.inputs = (*model.inputs, name)
+        self.inputs, self.headings = (*model.inputs, name), (*model.headings, name)
         if isinstance(program, Network):
             *before, last = program.layers
             last = last._replace(program=_weighted(last.program), columns=(*last.columns, program.inputs))

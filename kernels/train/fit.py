@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
-from kernels.base.columns import Inputs
+from kernels.base.columns import Inputs, check_row_order
 from kernels.base.run import (
     CONVERGED,
     MAX_EPOCHS,
@@ -80,11 +80,15 @@ def fit(
     Parameters
     ----------
     model : Model or str
-        A model, an expression in x, or the name of a ready-made model such as ``"polynomial(3)"``.
+        A model, an expression, or the name of a ready-made model such as ``"polynomial(3)"``. An expression calls the
+        columns of a table by their names, by the rule of `kernels.model.column_names.column_name`, and those of an
+        array ``x1``, ``x2``, ..., or ``x`` if there is one; all other names are parameters. One that looks like a
+        misspelt column is refused.
     x : array, shape (n,) or (n, inputs), or a table
         Columns of an array are taken by position, those of a table, which is a data frame or a mapping, by the names of
         the inputs; other columns are left alone. None for a model without inputs, see `minimize`. Columns may be memory
-        maps, as those of `bench.data.open_table`, so that there may be more samples than memory holds.
+        maps, as those of `bench.data.open_table`, so that there may be more samples than memory holds. Truth values are
+        0 and 1. Rows are taken by position: pandas data whose x and y have the same index in another order are refused.
     y : array, shape (n,)
         For the losses ``"logistic"`` and ``"hinge"`` 0 and 1, or two labels of any kind, such as texts or truth values:
         the greater one is class 1, and `FitResult.classes` tells them. For ``"softmax"`` whole numbers from 0 on, or
@@ -134,7 +138,7 @@ def fit(
     patience : int, optional
         Stop at the first mark that lies this many epochs or more after that of the lowest validation loss; the status
         is ``"stopped"`` then. However the run ends, `params` are those of the lowest validation loss.
-    dtype : str
+    dtype : str or type
         The numbers to compute with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``,
         for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start, rates and all that is
         computed of them are rounded to float32; options and clocks of optimizers are numbers of double precision that
@@ -157,18 +161,20 @@ def fit(
         Naming the argument, its value and what would be accepted.
     """
     # Check all that was given.
+    if isinstance(x, str | PathLike):
+        raise ValueError(f"x must be samples, not the path {str(x)!r}: bench.data.load_table reads a table")
     model = model if isinstance(model, Model) else make_model_for(model, x)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     if y is None:
-        hint = "; bench.data.open_table maps the columns of a file" if isinstance(x, str | PathLike) else ""
-        raise ValueError(f"y must be given{hint}")
+        raise ValueError("y must be given")
+    check_row_order(x, y, validation, test)
     classes = find_classes(loss, y)
     y, validation, test = encode_classes(classes, y, validation, test)
     model = model_for_classes(model, loss, classes, y)
     (columns, targets), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
     n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
-    check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
+    dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     marks = make_marks(record, n, size, epochs, drop_last=drop_last)
     hyper = Hyperparameters(

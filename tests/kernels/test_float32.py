@@ -24,6 +24,7 @@ def both(model, x, y, **settings):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam(weight_decay=0.1)"])
 def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, shuffle, drop_last):
     settings = FIT | {"optimizer": optimizer, "batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last}
+    settings["dtype"] = np.float32  # as its name
     expected, found = both(models.quadratic, *noisy, **settings)
     for name in ("trajectory", "loss", "memory"):
         np.testing.assert_array_equal(bits(getattr(found, name)), bits(getattr(expected, name)))

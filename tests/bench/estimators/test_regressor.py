@@ -353,7 +353,11 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
     ("model", "count", "headings", "message"),
     [
         ("w @ x + a*hp + c*x2", 2, ["hp", "mpg"], "either by name, as hp, or by number, as x2, and not both"),
-        ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2"),
+        ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2; a transformer keeps the names"),
+        ("a*hp + b*mgp", 2, ["hp", "mpg"], "uses 'mgp', which is no column: did you mean 'mpg'"),
+        ("w @ x + a*MPG", 2, ["hp", "mpg"], "uses 'MPG', which is no column: did you mean 'mpg'"),
+        ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is none of the columns x1 to x2"),
+        ("w @ x + a*x3", 2, None, "uses 'x3', which is none of the columns x1 to x2"),
         ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
         (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has x1"),

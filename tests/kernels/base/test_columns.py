@@ -1,5 +1,6 @@
 """Inputs by name: data frames and mappings, whatever the order of their columns, and what is missing in them."""
 
+import re
 import sys
 
 import numpy as np
@@ -110,6 +111,74 @@ def test_what_it_refuses_in_one_line(x, message):
 def test_one_column_of_another_name_is_not_the_input():
     with pytest.raises(ValueError, match=r"^x must have a column .* and 'x' is not among \['hp'\]; arrays are"):
         fit("a*x + b", pd.DataFrame({"hp": POWER}), Y)
+
+
+def test_the_inputs_of_an_expression_are_the_columns_that_it_names(table):
+    run = fit("a*power + b*weight + c", table, Y, init=[0, 0, 0], lr=0.05, kernel="reference", epochs=2)
+    expected = fit(MODEL, IN_ORDER, Y, init=[0, 0, 0], lr=0.05, kernel="reference", epochs=2)
+    # The table's own order of the inputs changes no sum.
+    np.testing.assert_allclose(run.params, expected.params, rtol=1e-12)
+    assert run.model.inputs == ("weight", "power")
+
+
+def test_the_columns_of_an_array_have_numbers_in_an_expression():
+    run, expected = (
+        fit(model, IN_ORDER, Y, init=[0, 0, 0], kernel="reference", epochs=2) for model in ("a*x1 + b*x2 + c", "plane")
+    )
+    np.testing.assert_array_equal(run.params, expected.params)
+
+
+def test_an_expression_names_a_column_by_the_rule_for_headings():
+    frame = pd.DataFrame({"Engine Power (PS)": POWER, "weight": WEIGHT})
+    run = fit("a*engine_power_ps + b", frame, Y, init=[0, 0], kernel="reference", epochs=2)
+    named = Model("a*ps + b", inputs={"ps": "Engine Power (PS)"})
+    for model, inputs in (("linear", POWER), (named, frame)):
+        expected = fit(model, inputs, Y, init=[0, 0], kernel="reference", epochs=2)
+        np.testing.assert_array_equal(run.params, expected.params)
+    assert eval(repr(named), {"Model": Model}).headings == ("Engine Power (PS)",)
+
+
+@pytest.mark.parametrize(
+    ("expression", "x", "message"),
+    [
+        ("a*power + b*wieght", COLUMNS, "'wieght', which is no column: did you mean 'weight'? Give a parameter "),
+        ("a*power + b*WEIGHT", COLUMNS, "'WEIGHT', which is no column: did you mean 'weight'?"),
+        ("a*power + b*weigth*weight", COLUMNS, "'weigth', which is no column: did you mean 'weight'?"),
+        ("w @ x + a*wieght", {"power": POWER, "weight": WEIGHT}, "'wieght', which is no column: did you mean 'weight'"),
+        ("a*power + b*x", COLUMNS, "'x', which is none of the columns"),
+        ("a*x1 + b*x2 + c*x3", IN_ORDER, "'x3', which is none of the columns x1 to x2; give a parameter another name"),
+        ("a*x0 + b*x1", IN_ORDER, "'x0', which is none of the columns x1 to x2; give a parameter another name"),
+        ("a*powr + b", COLUMNS, "one of the columns of x (did you mean 'power'?), these are weight, name, power"),
+        ("a*x1 + b", pd.DataFrame(IN_ORDER), "must use one of the columns of x, which have no texts for names"),
+        ("a*x1 + b", IN_ORDER, "x must have the columns that 'a*x1 + b' uses, x1, and has 2: leave out others"),
+    ],
+)
+def test_a_misspelt_column_is_no_parameter(expression, x, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fit(expression, x, Y)
+
+
+def test_a_parameter_may_have_the_name_of_a_column_with_a_number():
+    assert fit("a*(power - power0)", COLUMNS, Y, kernel="reference", epochs=1).model.params == ("a", "power0")
+    assert fit("h*(x - x0)**2", POWER, Y, kernel="reference", epochs=1).model.params == ("h", "x0")
+
+
+def test_rows_of_pandas_in_another_order_are_refused():
+    frame, y = pd.DataFrame(COLUMNS), pd.Series(Y)
+    for x, mixed in ((frame, y[::-1]), (frame["power"], y.sample(frac=1, random_state=0)), (frame[::-1], y)):
+        model = MODEL if x.ndim == 2 else models.linear
+        with pytest.raises(ValueError, match=r"^x and y must be in the same order, and their indexes are not: take y"):
+            fit(model, x, mixed)
+        with pytest.raises(ValueError, match="must be in the same order"):
+            fit(model, x, x.index, validation=(x, mixed))
+    for other in (y, y.set_axis(range(1, N + 1)), y.set_axis([0] * N)):  # other labels say nothing of an order
+        fit(MODEL, frame, other, kernel="reference", epochs=1)
+
+
+def test_truth_values_are_indicators():
+    run, numbers = (fit("linear", x, Y, kernel="reference", epochs=1) for x in (POWER > 0, (POWER > 0) * 1.0))
+    np.testing.assert_array_equal(run.params, numbers.params)
+    np.testing.assert_array_equal(run.predict({"x": POWER > 0}), numbers.predict(numbers.x[0]))
 
 
 def test_many_names_are_not_all_shown():

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kernels import Model, models
@@ -26,6 +27,12 @@ def test_repr_makes_the_same_model():
     model = Model("c*u**2 + a*v", inputs=["u", "v"], params=["a", "c"])
     again = eval(repr(model), {"Model": Model})
     assert (again.expression, again.inputs, again.params) == (model.expression, model.inputs, model.params)
+
+
+def test_a_series_has_values_by_name_as_a_mapping_has():
+    series = pd.Series({"b": 3.0, "a": 2.0})
+    assert models.linear.predict(series, [10]) == models.linear.predict({"a": 2, "b": 3}, [10]) == [23]
+    assert models.linear.predict(pd.Series([2.0, 3.0]), [10]) == [23]  # whose labels are numbers
 
 
 UNUSED = "the expression {!r} must use its input {!r}{}: inputs must say which of {} stand for data"
