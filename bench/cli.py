@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from bench.commands import options, parse
 from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
 from bench.commands.options import argument, flag, option
 from bench.commands.streams import format_warning, lost_output, one_line, prepare_streams
-from bench.commands.suggestions import describe_unknown_option, reword_value_error
+from bench.commands.suggestions import describe_unknown_option, refuse_repeated_options, reword_value_error
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -36,10 +37,21 @@ app = typer.Typer(
 )
 
 
+class Command(TyperCommand):
+    """A command that refuses an option that is given twice, of which the last one would count."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return what is left of the arguments."""
+        if not ctx.resilient_parsing:  # which is completion in a shell
+            *_, given = self.make_parser(ctx).parse_args(args=list(args))
+            refuse_repeated_options(given)
+        return super().parse_args(ctx, args)
+
+
 def command(*examples: str) -> Any:
     """Return the decorator of a command, whose help ends with examples."""
     # Without the mark, the lines would be filled up like a paragraph.
-    return app.command(epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
+    return app.command(cls=Command, epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
 
 
 FAILED, BAD_INPUT = 1, 2

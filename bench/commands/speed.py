@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.commands.console import mapping_display, print_sentence, print_table, progress
 from bench.plots.failures import skip_failed_figure
+from bench.store.run_folder import ABOUT
 from bench.study.schema import Study
 from bench.system.atomic import replace_atomically, write_text
 from bench.system.environment import ENVIRONMENT, environment
@@ -70,6 +71,12 @@ def run_speed(
 
     Return whether every variant that could run, in a row of the budget too, gives the result of the reference.
     """
+    if (out / ABOUT).exists():
+        raise ValueError(f"{out} is the folder of a run, and is left as it is: choose another one with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # before anything is measured
+    except OSError as error:
+        raise ValueError(f"{out} cannot be written: {error.strerror}; choose another one with --out") from None
     variants = select_variants(only, peers=peers)
     data, _ = study.dataset(**mapping_display())
     problem, batch = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)
@@ -79,7 +86,8 @@ def run_speed(
     if conclusion := describe_fastest(measured.table):
         print_sentence("Fastest", conclusion)
         print()
-    print_speed(measured, f"{problem.model.expression}, {_describe_problem(problem)}")
+    work = f"{problem.model.expression}, {_describe_problem(problem)}"
+    print_speed(measured, work)
     if targets:
         with progress("targets", len(TARGETS)) as advance:
             tables["targets"] = targets_table(seconds=TARGET_SECONDS, progress=advance)
@@ -90,7 +98,7 @@ def run_speed(
     with replace_atomically(out / "speed_rounds.parquet") as path:
         measured.rounds.to_parquet(path, index=False)
     packages = {variant.package for variant in variants if variant.package and not variant.missing()}
-    facts = environment() | _versions(packages)
+    facts = environment() | _versions(packages) | {"work": work}
     write_text(out / ENVIRONMENT, json.dumps(facts, indent=1))
     from bench.plots.speed import speed_bars  # noqa: PLC0415 (matplotlib, which `run` imports elsewhere)
     from bench.plots.style import save  # noqa: PLC0415

@@ -1,7 +1,8 @@
 """Messages about options that do not exist, with suggestions, and about values that an option does not take."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 # Names of our options in other tools and papers.
 OTHER_NAMES = {
@@ -35,6 +36,14 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     if meant in known:
         return f"there is no option {option}; did you mean {meant}?"
     return f"there is no option {option}" + (f"; give --set {keys[meant]}=VALUE" if meant else "")
+
+
+def refuse_repeated_options(given: Sequence[Any]) -> None:
+    """Refuse an option with a value that is given twice, of the parameters of a command in the order of its line."""
+    for option in given:
+        has_value = option.param_type_name == "option" and (not option.is_flag or option.secondary_opts)
+        if has_value and not option.multiple and given.count(option) > 1:
+            raise ValueError(f"{option.opts[0]} must be given once, and is given {given.count(option)} times")
 
 
 def reword_value_error(message: str) -> str:

@@ -229,8 +229,11 @@ def _reason_incomparable(a: _Stored, b: _Stored) -> str | None:
 
 def _describe_other_work(a: _Stored, b: _Stored) -> str:
     """Return a sentence where a sample-update is not the same work in two runs, else nothing."""
-    known = a.facts.keys() & b.facts.keys()
-    differ = [name for name in ("model", "inputs", "loss") if name in known and a.facts[name] != b.facts[name]]
+    ours, theirs = a.facts | a.environment, b.facts | b.environment
+    known = ours.keys() & theirs.keys()
+    differ = [name for name in ("model", "inputs", "loss", "work") if name in known and ours[name] != theirs[name]]
+    if bool(a.facts) != bool(b.facts):
+        return f" One is a run and one of `sgdbench speed`: whether a {a.unit} is the same work in both is not known."
     if not differ:
         return ""
     return f" A {a.unit} is not the same work in both, as they differ in {differ[0]}: no ratio is that of a change."

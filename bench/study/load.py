@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=Table)
 
+TABLES = (".csv", ".tsv", ".parquet")
 _REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
 # The files of a folder that are compared with a name that is not there, at most.
 MOST_FILES = 1000
@@ -51,6 +52,8 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
         In one line: the file, the line if it is known, the key, its value and what is accepted.
     """
     path = _find_study(study)
+    if path.suffix.lower() in TABLES:
+        raise ValueError(f"{path} is a table, and a study is wanted here: `sgdbench new {path} --y COLUMN` writes one")
     text = _read_text(path)
     table = parse_toml(text, path)
     if "problem" in table and "data" not in table:
@@ -195,7 +198,7 @@ def _describe_missing_study(path: Path) -> str:
     if str(path) in suites:
         return _REFUSED_SUITE.format(path)
     beside = islice(path.parent.glob("*.*"), MOST_FILES) if path.parent.is_dir() else ()
-    files = [str(file) for file in beside if file.suffix.lower() in (".toml", ".csv", ".tsv", ".parquet")]
+    files = [str(file) for file in beside if file.suffix.lower() in (".toml", *TABLES)]
     return (
         f"no study or file is called {str(path)!r}{did_you_mean(str(path), [*studies, *suites, *files])}; "
         f"built in are the studies {', '.join(studies)} and the suite {', '.join(suites)}"

@@ -353,6 +353,8 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["run", "."], "Is a directory"),
         (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
         (["run", "--schedule", "multistep([30, 60)"], "must be balanced, and in 'multistep([30, 60)' they are not"),
+        (["run", "--lr", "0.1", "--lr", "0.5"], "--lr must be given once, and is given 2 times"),
+        (["run", "--shuffle", "--no-shuffle"], "--shuffle must be given once, and is given 2 times"),
         (["run", "--lr", "0.1,fast"], "lr must be a positive finite number, not 'fast'"),
         (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
         (["run", "--target", "1", "--set", "run.target=2"], "run.target must be given once, by --set or by its own"),

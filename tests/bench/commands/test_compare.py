@@ -416,6 +416,10 @@ def test_times_of_other_work_are_said_to_be_so(sgdbench, runs, tmp_path):
     sentence = "A sample-update is not the same work in both, as they differ in model: no ratio is that of a change."
     assert sentence in sgdbench("compare", runs / "a", tmp_path / "line")[1]
     assert "not the same work" not in sgdbench("compare", runs / "a", runs / "b")[1]
+    rounds.to_parquet(tmp_path / "speed_rounds.parquet")
+    assert (
+        "whether a sample-update is the same work in both is not known" in sgdbench("compare", runs / "a", tmp_path)[1]
+    )
 
 
 def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
@@ -453,8 +457,11 @@ def test_what_sgdbench_speed_writes_can_be_compared(sgdbench, tmp_path):
         (tmp_path / name).mkdir()
         rounds = pd.DataFrame({"variant": "fused", "round": np.arange(40), "ns": factor * WOBBLE})
         rounds.to_parquet(tmp_path / name / "speed_rounds.parquet")
+        (tmp_path / name / "environment.json").write_text(json.dumps({"work": f"a*x, {factor} samples"}))
     code, out, _ = sgdbench("compare", "before", "after", "--gate", "1.05")
     assert code == 1
+    assert "not the same work in both, as they differ in work: no ratio is that of a change." in out
+    assert "Different: work: a*x, 1 samples in A, a*x, 2 samples in B." in out
     assert "Verdict: 1 of 1 row is slower than the gate 1.05: fused (2, " in out
 
 

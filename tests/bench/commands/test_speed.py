@@ -81,6 +81,15 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
     assert table["variant"].tolist() == ["reference", "fused", "C"]
     assert table["share"].notna().tolist() == [False, True, False]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "sgdbench.json").touch()
+    with pytest.raises(ValueError, match="run is the folder of a run, and is left as it is: choose another one"):
+        run_speed(study, ["C"], seconds=0.1, out=tmp_path / "run", **settings)
+    assert len(list((tmp_path / "run").iterdir())) == 1
+    with pytest.raises(
+        ValueError, match=r"sgdbench.json cannot be written: File exists; choose another one with --out"
+    ):
+        run_speed(study, ["C"], seconds=0.1, out=tmp_path / "run" / "sgdbench.json", **settings)
 
 
 def test_where_there_is_no_roof_the_reason_is_said(tmp_path, capsys):
