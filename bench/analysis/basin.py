@@ -11,8 +11,8 @@ from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
+from bench.tables.ranking import leaders, ranking
 from bench.tables.run_costs import choice_columns
-from bench.tables.standard_tables import best_choices
 from kernels import Model
 from kernels.base.columns import stack_columns
 from kernels.base.run import CONVERGED, STATUS, Floats, Marks
@@ -35,7 +35,9 @@ FAR = 10.0
 OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
 
 
-def basin(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
+def basin(
+    result: SweepResult, settings: RunTable, data: Dataset, *, ranked: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Train from everywhere in a plane of two parameters, with the choices of `best_run_of_each_optimizer`.
 
     The plane goes through the end of the first of these runs. It is that of the two parameters in which the model is
@@ -55,7 +57,7 @@ def basin(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFram
     if model.vectors:
         # Two of many weights say little of where runs arrive.
         return pd.DataFrame(columns=["config_id", *choice_columns(result.frame), *OUTCOME])
-    rows = best_run_of_each_optimizer(result.frame)
+    rows = best_run_of_each_optimizer(result.frame, ranked)
     ended = rows.iloc[np.flatnonzero(np.isfinite(rows[names].to_numpy(float)).all(axis=1))]
     # Held-out samples affect a run only with patience, where they decide which parameters are kept.
     validation = None if settings.patience is None else data.validation
@@ -89,11 +91,14 @@ def _outcome(runs: Runs, seen: Marks) -> dict[str, Any]:
     }
 
 
-def best_run_of_each_optimizer(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first."""
+def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first.
+
+    The choices are those of the ranking `ranked`, without which `frame` is ranked.
+    """
     ended = frame[np.isfinite(frame["final_loss"])]
-    chosen = best_choices(frame, ["optimizer"])
-    shared = [name for name in choice_columns(chosen) if name in chosen]
+    chosen = leaders(ranking(frame) if ranked is None else ranked)
+    shared = choice_columns(chosen)
     lowest = chosen[shared].merge(ended.sort_values("final_loss", kind="stable"), on=shared)
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
 

@@ -29,8 +29,13 @@ MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scala
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
 
 
-def measure_and_report(trained: Trained, stages: Stages, painter: Painter, *, verbose: bool, svg: bool) -> bool:
-    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
+def measure_and_report(
+    trained: Trained, ranked: pd.DataFrame, stages: Stages, painter: Painter, *, verbose: bool, svg: bool
+) -> bool:
+    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified.
+
+    Its choices are `ranked`, as they were announced.
+    """
     result, study, data, _ = trained
     with stages.stage("updates, timed"):
         costs = update_seconds(
@@ -45,7 +50,7 @@ def measure_and_report(trained: Trained, stages: Stages, painter: Painter, *, ve
     with stages.stage("paths and theory"):
         replay_runs(trained)
         painter.draw("typical_paths")
-        trained.store(basin=basin(result, study.run, data))
+        trained.store(basin=basin(result, study.run, data, ranked=ranked))
         painter.draw("basin")
         theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
         trained.store(theory=theory.edges, rates=theory.rates)

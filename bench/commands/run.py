@@ -98,7 +98,9 @@ def run_study(study: Study, asked: RunOptions) -> bool:
                     # The verdict does not wait for the import, which takes a tenth of a second.
                     from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
-                    return measure_and_report(trained, stages, painter, verbose=asked.verbose, svg=asked.svg)
+                    return measure_and_report(
+                        trained, run_data.ranked, stages, painter, verbose=asked.verbose, svg=asked.svg
+                    )
     except UNVERIFIED as error:
         return refuse_report(error)
 

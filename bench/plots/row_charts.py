@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from bench.plots.colors import FAINT, colors_of
-from bench.tables.formatting import label, shorten, text
-from bench.tables.phrases import FULL, describe_batch_size, describe_ratio, format_share
+from bench.tables.formatting import label, percentage, shorten, text
+from bench.tables.phrases import FULL, describe_ratio, format_share, name_settings
 
 BAR = "#6b7785"  # a color would be that of an optimizer
 
@@ -95,11 +95,8 @@ def _describe_comparison(row: pd.Series, samples: int | None) -> tuple[str, str]
     times = "a ratio of 1" if ratio == "1" else f"{ratio} times"
     said = row["verdict"] if row["verdict"] in ("best", "fails") else f"{row['verdict']}, {times}"
     succeeded = f"; {format_share(row['converged'], row['runs'])} runs succeed" if row["converged"] else ""
-    batch_size = describe_batch_size(row["batch_size"], samples)
-    return (
-        f"{said}{succeeded}",
-        f"learning rate {text(row['lr'])}, batch size {batch_size}, best of {text(row['tried'])}",
-    )
+    settings = name_settings(row.drop("optimizer"), samples).values()
+    return f"{said}{succeeded}", ", ".join([*settings, f"best of {text(row['tried'])}"])
 
 
 def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None = None) -> RowChart:
@@ -113,7 +110,7 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
     for row in effects.to_dict("records"):
         factor = text(float(f"{row['factor']:.2g}"))
         best, worst = (_describe_end(row["setting"], row[end], samples) for end in ("best", "worst"))
-        words = f"{row['share']:.0%}; best {best}, worst {worst}: {factor} times"
+        words = f"{percentage(row['share'])}; best {best}, worst {worst}: {factor} times"
         rows.append(Row(row["setting"], BAR, row["share"], np.nan, np.nan, [words]))
     penalty = "the longest run" if cost.startswith("samples") else "the median"
     # Room for the words behind the longest bar.
@@ -121,7 +118,7 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
     caption = (
         f"Main effects on the logarithm of the {cost} over the whole grid (analysis of variance); a run that "
         f"fails counts as ten times {penalty}. "
-        f"Together they explain {effects['share'].sum():.0%}: the rest is combinations of settings, and chance."
+        f"Together they explain {percentage(effects['share'].sum())}: the rest is combinations of settings, and chance."
     )
     return RowChart(rows, "share of the variance", limits, caption, True)
 

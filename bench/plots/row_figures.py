@@ -6,10 +6,11 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from bench.plots.row_charts import BAR, RowChart
 from bench.plots.style import DASHES, INK, ROUND, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels
+from bench.tables.formatting import text
 
 
 @rc_context(STYLE)
@@ -32,13 +33,14 @@ def _draw_bars(axis: Axes, chart: RowChart) -> None:
     look: Any = {"textcoords": "offset points", "fontsize": 9, "va": "center"}
     for place, row in enumerate(chart.rows):
         axis.annotate(row.words[0], (row.value, place), xytext=(5, 0), **look)
-    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     ticks = MaxNLocator(5, steps=ROUND).tick_values(0, 1.2 * max(row.value for row in chart.rows))
     axis.set_xticks([tick for tick in ticks if 0 <= tick <= 1])
 
 
 def _draw_intervals(axis: Axes, chart: RowChart) -> None:
     log_scale(axis, "x")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{text(ratio)}\N{MULTIPLICATION SIGN}"))
     axis.axvline(1.0, color=INK, linewidth=1, linestyle=DASHES)
     # Beside the panel, where no line crosses them.
     look: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "fontsize": 8, "va": "center"}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.plots.colors import FAINT, colors_of
 from bench.plots.style import INK, STYLE, add_caption, empty_figure, log_scale, panels
-from bench.tables.formatting import shorten, text
+from bench.tables.formatting import percentage, shorten, text
 from bench.tables.trial_value import HOPELESS
 
 # Parameters whose values are shown one by one.
@@ -91,7 +91,7 @@ def slices(values: pd.DataFrame, shares: dict[str, float], *, label: str, logari
             log_scale(axis)
         axis.set_xlabel(shorten(parameter, 24))
         if parameter in shares:
-            axis.set_title(f"explains {shares[parameter]:.0%}")
+            axis.set_title(f"explains {percentage(shares[parameter])}")
     figure.supylabel(label)
     add_caption(
         figure,

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from bench.plots.row_charts import BAR
 from bench.plots.style import STYLE, add_caption, columns_of_panels
 from bench.tables.formatting import shorten
 from kernels import Model
@@ -11,7 +12,6 @@ from kernels.base.run import Floats
 
 MOST_INPUTS, MOST_PANELS, IN_A_ROW = 30, 10, 5
 LETTERS = 24
-LOWER, HIGHER = "#D55E00", "#0072B2"
 
 
 def has_weights(model: Model) -> bool:
@@ -38,10 +38,10 @@ def weight_bars(model: Model, params: Floats, *, labels: list[str], standardized
     places = np.arange(len(largest))
     for panel, axis in enumerate(axes):
         values = weights[panel, largest]
-        axis.barh(places, values, color=np.where(values < 0, LOWER, HIGHER), height=0.7)
+        axis.barh(places, values, color=BAR, height=0.7)
         axis.axvline(0.0, color="#555555", linewidth=0.8)
         if panels > 1:
-            title = labels[panel] if model.classes == panels else f"unit {panel}"
+            title = f"class {labels[panel]}" if model.classes == panels else f"unit {panel}"
             axis.set_title(shorten(title, LETTERS), fontsize=9)
     axes[0].set_yticks(places, [shorten(inputs[place], LETTERS) for place in largest])
     axes[0].set_ylim(len(largest) - 0.5, -0.5)

@@ -11,10 +11,11 @@ import pandas as pd
 from bench.report.choice import find_choice
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
-from bench.tables.formatting import duration, text
-from bench.tables.phrases import describe_batch_size, describe_estimate, describe_order, format_count, format_share
+from bench.tables.formatting import duration, percentage, text
+from bench.tables.phrases import describe_batch_size, describe_order, format_count, format_share
 from bench.tables.ranking import cost_of
 from bench.tables.seconds import KERNEL
+from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
 from bench.tables.winners import is_confirmed
 
 # The sentences of the verdict that the answer says in its own way.
@@ -53,7 +54,7 @@ def find_answer(run_data: RunData) -> Answer:
     diverged = int((frame["status"] == "diverged").sum())
     if diverged == len(frame):
         tiles = [Tile(f"{text(diverged)} of {text(len(frame))}", "", "runs diverged")]
-        return Answer("No best choice: every run diverged", [], tiles, [], [])
+        return Answer("No best choice: every run diverged", [], tiles, [ADVICE_IF_ALL_DIVERGED], [])
     choice = find_choice(run_data, "samples", None)
     best = choice.row
     settings = [
@@ -104,12 +105,16 @@ def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> lis
     if np.isfinite(best[f"{prefix}seconds"]):
         tiles.append(_estimate_tile(best, f"{prefix}seconds", duration, f"with the kernel {KERNEL}"))
     low, high = best[f"{prefix}success_low"], best[f"{prefix}success_high"]
-    return [*tiles, Tile(format_share(converged, runs), f"[{low:.0%}, {high:.0%}]", "runs reached the target")]
+    return [
+        *tiles,
+        Tile(format_share(converged, runs), f"[{percentage(low)}, {percentage(high)}]", "runs reached the target"),
+    ]
 
 
 def _estimate_tile(best: pd.Series, name: str, as_text: Callable[[float], str], meaning: str) -> Tile:
-    value, _, interval = describe_estimate(best, name, as_text).partition(" [")
-    return Tile(value, f"[{interval}" if interval else "", meaning)
+    value, low, high = best[[name, f"{name}_low", f"{name}_high"]].astype(float)
+    interval = "" if pd.isna(low) or low == high == value else f"[{as_text(low)}, {as_text(high)}]"
+    return Tile(as_text(value), interval, meaning)
 
 
 def describe_sample(run_data: RunData, best: pd.Series) -> str:

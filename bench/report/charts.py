@@ -5,6 +5,7 @@ from bench.plots.choices import best_optimizers
 from bench.plots.fit_curves import FitCurves, fit_curves
 from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
+from bench.tables.ranking import varies
 from bench.tables.typical_runs import best_runs
 from kernels.model.param_columns import params_from_columns
 
@@ -13,15 +14,15 @@ RATE_CAPTION = (
     "against learning rate, with the best other settings for each rate: medians, and thin lines from 10 to 90 % of the "
     "runs. An optimizer with a wide, low line needs less tuning."
 )
-FIT_CAPTION = "The data and the curve fitted by the best run from each start."
 CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
 
 
 def fit_caption(run_data: RunData) -> str:
     """Return the caption of the chart of data and fits."""
-    if run_data.result.model.vectors:
-        return "Predicted against observed values, of the best run from each start."
-    return FIT_CAPTION
+    runs = "the best run of the best choice" + (" from each start" if varies(run_data.frame, "init") else "")
+    if len(run_data.result.model.inputs) > 1 or run_data.result.model.vectors:
+        return f"Predicted against observed values, of {runs}."
+    return f"The data and the curve fitted by {runs}."
 
 
 def loss_caption(run_data: RunData) -> str:
@@ -52,11 +53,11 @@ def effect_chart(run_data: RunData) -> RowChart:
 
 
 def fit_chart(run_data: RunData) -> FitCurves | None:
-    """Return the data and the curve of the best run from each start, in the table's units; None if there are none.
+    """Return the data and the curves of the best choice from each start, in the table's units; None if there are none.
 
     Classes are no numbers to be compared with several inputs: `RunData.confusions` counts them.
     """
-    data, model, best = run_data.data, run_data.result.model, best_runs(run_data.frame)
+    data, model, best = run_data.data, run_data.result.model, best_runs(run_data.own_runs)
     if data is None or best.empty or not model.inputs:
         return None
     if run_data.class_labels and (model.classes > 1 or len(model.inputs) > 1):

@@ -211,7 +211,8 @@ def _start_matters(basin: pd.DataFrame) -> bool:
     Starts with another outcome than nearly all the others, if they are less than an eighth, would have no color of
     their own.
     """
-    if basin.empty or varies(basin, "status"):
+    # Runs that patience stopped and those that ran all epochs are told apart by their losses alone.
+    if basin.empty or varies(basin.replace({"status": {"stopped": "max_epochs"}}), "status"):
         return len(basin) > 0
     reached = basin["samples_to_target"].notna().any()
     costs = basin["samples_to_target" if reached else "final_loss"].astype(float).groupby(basin["config_id"])

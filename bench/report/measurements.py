@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from bench.report.run_data import RunData
-from bench.tables.formatting import duration, text
+from bench.tables.formatting import text
+from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES, caption
-from bench.tables.seconds import KERNEL
 
 
 class Measurement(NamedTuple):
@@ -46,23 +45,8 @@ def describe_check(run_data: RunData) -> str:
     agreement = "is the same to the last bit" if exact else f"differs by at most {text(checked['error'].max())}"
     if not exact and "loss_error" in checked:
         agreement += f", and by {text(checked['loss_error'].max())} relative to it where it is not close to 0"
-    told = (
-        f"{text(len(checked))} of {text(len(run_data.frame))} configurations, drawn at random, were trained again "
-        f"with the plain NumPy reference. Every loss {agreement}."
-    )
-    return f"{told} {_describe_speedup(run_data.evidence.get('costs'))}".rstrip()
-
-
-def _describe_speedup(costs: pd.DataFrame | None) -> str:
-    """Return a sentence on the time of a sample-update with the reference and with `fused`; empty if it is unknown."""
-    if costs is None:
-        return ""
-    per_sample = costs["seconds_per_update"] / costs["batch_size"]
-    reference, fused = (per_sample[costs["variant"] == name].median() for name in ("reference", KERNEL))
-    if not np.isfinite(reference / fused):
-        return ""
-    speedup = text(float(f"{reference / fused:.2g}"))
+    some = f"{text(len(checked))} of {format_count(len(run_data.frame), 'configuration')}"
     return (
-        f"The median time of a sample-update is {duration(reference)} with the reference and {duration(fused)} with "
-        f"the kernel {KERNEL}, which trains one run at a time: a speedup of {speedup}."
+        f"{some}, drawn at random, {'was' if len(checked) == 1 else 'were'} trained again with the plain NumPy "
+        f"reference. Every loss {agreement}."
     )

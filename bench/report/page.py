@@ -10,6 +10,7 @@ from pathlib import Path
 from struct import unpack
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,14 +21,12 @@ from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
 from bench.report.measurements import Measurement, measurements_of, titles_of
 from bench.report.page_data import page_data
-from bench.report.play_data import PLAYED
 from bench.report.reproduce import reproduction
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.ranking import varies
-from bench.tables.readable import caption, text_table
-from bench.tables.seconds import KERNEL
+from bench.tables.readable import TextTable, caption, text_table
 from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -43,7 +42,6 @@ EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")
 MAX_PAGE_BYTES = 5_500_000
 MAX_SEEDS = 20
-NO_CURVE = "The model has no inputs: there are no data for a curve."
 # What theory predicts stands beside what it is about: the sensitivity to the learning rate.
 THEORY = ("evidence-theory", "evidence-rates")
 
@@ -51,6 +49,7 @@ THEORY = ("evidence-theory", "evidence-rates")
 class EmbeddedFigure(NamedTuple):
     """A figure that is embedded in the page."""
 
+    name: str
     source: str
     caption: str
     width: int
@@ -64,7 +63,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         "title": text(run_data.title),
         "expression": result.model.expression,
         "source": f"{run_data.source}, {format_count(len(frame), 'configuration')}",
-        "unfinished": describe_progress(len(frame), result.planned),
+        "notices": _notices(run_data),
         "environment": [(name, text(value)) for name, value in result.run.environment.items()],
         "reproduction": _reproduction_facts(run_data),
         "study": result.run.study,
@@ -80,6 +79,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data)}
     data = to_script_data(chart_data)
     room = MAX_PAGE_BYTES - len(charting_library()) - len(data)
+    figures = embed_figures(result.run.folder / "figures", captions, room)
     return assemble_page(
         "page.html.j2",
         PAGE_SCRIPTS,
@@ -88,29 +88,33 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         verdict=[
             (about, text(sentence))
             for about, sentence in run_data.verdict.items()
-            if not (answer.settings and about in SAID_BY_ANSWER)
+            if about not in SAID_BY_ANSWER
             # All that it says then is that there is no target.
             and not (run_data.target is None and about == "Robustness")
         ],
-        sections=_navigation_links(measurements, run_data),
+        sections=_navigation_links(measurements, run_data, played=chart_data["play"] is not None),
         optimizers=_detail("optimizers", run_data.compared, run_data),
         compared_on=run_data.compared_on,
         importance=_detail("importance", run_data.effects, run_data),
-        timed=chart_data["timed"],
-        kernel=KERNEL,
+        timed=chart_data["timed"] and len(frame) > 1,
         played=(chart_data["play"] or {}).get("left_out"),
         several_starts=varies(frame, "init"),
         standardized=run_data.scaling is not None,
         standardized_losses=run_data.scaling is not None and run_data.has_standardized_losses,
-        not_played=_explain_missing_paths(run_data),
+        several_rates=_has_several_rates(run_data),
         no_theory=_explain_missing_theory(run_data),
         fitted=chart_data["fit"] is not None,
         fit_title=_fit_title(run_data),
         confusions=[{"title": name, "table": text_table(table)} for name, table in run_data.confusions.items()],
         confusion_caption=CONFUSION_CAPTION,
-        no_fit=_explain_missing_fit(run_data),
-        choices=[(titles[name], text_table(run_data.readable(name, table))) for name, table in run_data.tables.items()],
-        figures=embed_figures(result.run.folder / "figures", captions, room),
+        choices=[
+            (titles[name], text_table(run_data.readable(name, table)))
+            for name, table in run_data.tables.items()
+            if len(table)
+        ],
+        choices_caption=caption("best", run_data.tables["best"]),
+        figures=[figure for figure in figures if figure.name != "speed"],
+        speed_figures=[figure for figure in figures if figure.name == "speed"],
         theory=[part for part in measurements if part["name"] in THEORY],
         measurements=[part for part in measurements if part["name"] not in THEORY],
         **facts,
@@ -168,23 +172,16 @@ def to_script_data(data: Any) -> Markup:
     return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
 
 
-def _explain_missing_paths(run_data: RunData) -> str:
-    """Return the reason why there is no run to play."""
-    if run_data.missing_data:
-        return run_data.missing_data
-    if not run_data.result.model.inputs:
-        return NO_CURVE
-    if run_data.result.model.vectors:
-        count = format_count(len(run_data.result.model.params), "parameter")
-        return (
-            f"Runs of models with vectors are not played: their paths, of {count}, are left out, and a plane of two "
-            "of these shows little of the loss surface. The weights of the best run are among the figures."
-        )
-    if run_data.criterion.name not in PLAYED:
-        return f"The page cannot compute the loss {run_data.criterion.name}."
-    if "paths" in run_data.evidence:
-        return "It would have taken long to train any run once more, for its path to be recorded."
-    return "Not available yet: the paths of the parameters are recorded when all configurations are trained."
+def _notices(run_data: RunData) -> list[str]:
+    """Return what a reader has to know before the rest: that the run is unfinished, or that its data are missing."""
+    progress = describe_progress(len(run_data.frame), run_data.result.planned)
+    missing = run_data.missing_data if run_data.study else None
+    return [notice for notice in (progress, missing) if notice]
+
+
+def _has_several_rates(run_data: RunData) -> bool:
+    """Return whether there are outcomes at several learning rates."""
+    return varies(run_data.frame, "lr") and bool(np.isfinite(run_data.frame["final_loss"]).any())
 
 
 def _explain_missing_theory(run_data: RunData) -> str:
@@ -198,20 +195,12 @@ def _explain_missing_theory(run_data: RunData) -> str:
     )
 
 
-def _explain_missing_fit(run_data: RunData) -> str:
-    """Return the reason why there is no fitted curve."""
-    if run_data.missing_data:
-        return run_data.missing_data
-    if not run_data.result.model.inputs:
-        return NO_CURVE
-    return "No run ended at finite parameters."
-
-
 def _fit_title(run_data: RunData) -> str:
     """Return the heading of the section on data and fits."""
     if run_data.class_labels:
         return "Observed and predicted classes"
-    return "Predicted against observed" if run_data.result.model.vectors else "Fitted curve"
+    several = len(run_data.result.model.inputs) > 1 or run_data.result.model.vectors
+    return "Predicted against observed values" if several else "Fitted curve"
 
 
 def _to_section(part: Measurement) -> dict[str, Any]:
@@ -230,36 +219,34 @@ def embed_figures(folder: Path, captions: dict[str, str], room: int) -> list[Emb
         if room > 0:
             width, height = unpack(">II", content[16:24])
             source = f"data:image/png;base64,{b64encode(content).decode()}"
-            pictures.append(EmbeddedFigure(source, words, width // 2, height // 2))
+            pictures.append(EmbeddedFigure(name, source, words, width // 2, height // 2))
     return pictures
 
 
-def _detail(name: str, table: pd.DataFrame | None, run_data: RunData) -> dict[str, Any] | None:
-    """Return the caption and the cells of a table that stands below its chart; None if there is nothing in it."""
-    if table is None or table.empty:
-        return None
-    return {"caption": caption(name, table), "table": text_table(run_data.readable(name, table))}
+def _detail(name: str, table: pd.DataFrame | None, run_data: RunData) -> TextTable | None:
+    """Return the cells of a table that stands below its chart; None if there is nothing in it."""
+    return None if table is None or table.empty else text_table(run_data.readable(name, table))
 
 
-def _navigation_links(measurements: list[dict[str, Any]], run_data: RunData) -> list[tuple[str, str]]:
+def _navigation_links(measurements: list[dict[str, Any]], run_data: RunData, *, played: bool) -> list[tuple[str, str]]:
     """Return the anchors and names of the sections that a reader looks for, at most seven."""
     named = [part["name"] for part in measurements]
     theory = [(name, "Theory") for name in THEORY if name in named][:1]
     return [
-        *(("play", "Watch a run"), ("map", "Map")),
+        *([("play", "Watch a run")] if played else []),
+        ("map", "Map"),
         *([("optimizers", "Optimizers")] if run_data.compared is not None else []),
-        ("rates", "Learning rates"),
+        *([("rates", "Learning rates")] if _has_several_rates(run_data) else []),
         *theory,
         *(("configurations", "Configurations"), ("reproduce", "How to reproduce")),
     ]
 
 
 def _reproduction_facts(run_data: RunData) -> list[tuple[str, str]]:
-    """Return the seeds and versions that determine the results."""
-    frame, facts = run_data.frame, run_data.result.run.environment
+    """Return the seeds that, with the versions of the machine's software, determine the results."""
+    frame = run_data.frame
     seeds = frame["seed"].unique().tolist() if len(frame) else []
     listed = ", ".join(map(str, seeds[:MAX_SEEDS]))
     if len(seeds) > MAX_SEEDS:
         listed += f" and {text(len(seeds) - MAX_SEEDS)} more"
-    versions = ", ".join(f"{name} {facts[name]}" for name in ("python", "sgdbench", "numpy", "numba") if name in facts)
-    return [("Seeds", listed or "none yet"), ("Versions", versions)]
+    return [("Seeds", listed or "none yet")]

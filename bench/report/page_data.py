@@ -28,7 +28,7 @@ ROW_BYTES = 700_000
 CURVE_BYTES = 1_020_000
 MAX_MARKS = 101
 
-NUMBERS = ["samples_seen", "updates", "samples_to_target", "updates_to_target", "final_loss", "seconds"]
+NUMBERS = ["samples_seen", "updates", "samples_to_target", "updates_to_target"]
 # Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
 
@@ -45,7 +45,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     texts = start_texts(run_data)
     settings = [*choice_columns(frame), "init", "seed"]
     held_out = [name for name in ("validation_loss",) if name in frame]
-    numbers = [*NUMBERS, *held_out, *params]
+    numbers = [*NUMBERS, *held_out, "final_loss", "seconds", *params]
     # Eight bytes for each number, the id and the start, and about two for each setting.
     written = 0 if texts else len(model.params)
     room = ROW_BYTES // (8 * (len(numbers) + 1 + written) + 2 * len(settings))
@@ -75,7 +75,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "captions": {"loss": loss_caption(run_data), "rates": RATE_CAPTION},
         "rate_limits": _rate_limits(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"]),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
-        "labels": {name: label(name) for name in [*settings, "status", *numbers]} | {"shuffle": "order"},
+        "labels": {name: label(name) for name in [*settings, "status", *numbers]},
         "params": params,
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
         "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": written},
@@ -220,7 +220,7 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
     chart = fit_chart(run_data)
     if chart is None:
         return None
-    best, colors = best_runs(run_data.frame), colors_of(chart.curves)
+    best, colors = best_runs(run_data.own_runs), colors_of(chart.curves)
     # The parameters that a run keeps are those after these samples.
     seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
     return {

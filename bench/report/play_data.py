@@ -92,12 +92,12 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) ->
         "counts": pack(shrink_codes(np.bincount(run_of_mark[order], minlength=len(runs)))),
         "marks": pack_counts(own["samples"].to_numpy(np.int64)),
         "numbers": pack(numbers),
-        "left_out": _describe_left_out(run_data, runs, len(own)),
+        "left_out": _describe_left_out(run_data, runs),
     }
 
 
-def _describe_left_out(run_data: RunData, runs: pd.DataFrame, shown: int) -> str:
-    """Say which runs there are and which are left out, and how many of their marks are shown."""
+def _describe_left_out(run_data: RunData, runs: pd.DataFrame) -> str:
+    """Say which runs there are and which are left out."""
     frame = run_data.frame
     seeds, starts = frame["seed"].nunique(), frame["init"].nunique()
     choices, chosen = (len(part[choice_columns(frame)].drop_duplicates()) for part in (frame, runs))
@@ -108,14 +108,4 @@ def _describe_left_out(run_data: RunData, runs: pd.DataFrame, shown: int) -> str
         )
     if chosen < choices:
         said.append(f"Of {format_count(choices, 'choice')} of settings the page holds {text(chosen)}.")
-    recorded = sum(_count_marks(run_data, own) for _, own in runs.groupby("batch_size"))
-    if shown < recorded:
-        said.append(f"Of the {text(recorded)} marks at which these runs were recorded the page holds {text(shown)}.")
     return " ".join(said)
-
-
-def _count_marks(run_data: RunData, runs: pd.DataFrame) -> int:
-    """Return at how many marks runs of one batch size were recorded."""
-    marks = run_data.result.clock.marks(int(runs["batch_size"].iloc[0]), int(runs["epochs"].max()) + 1)
-    places = np.searchsorted(marks, runs["samples_seen"].to_numpy(np.int64))
-    return int((places + 1).sum())

@@ -189,6 +189,11 @@ class RunData:
         return select_best_runs(self.frame, self.ranked)
 
     @cached_property
+    def own_runs(self) -> pd.DataFrame:
+        """The runs of the best choice."""
+        return runs_of(self.frame, recommended_choice(self.ranked))
+
+    @cached_property
     def loss_bands(self) -> pd.DataFrame:
         """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each mark."""
         best = self.best_runs
@@ -206,12 +211,15 @@ class RunData:
     def compared(self) -> pd.DataFrame | None:
         """The optimizers compared, each at its own best choice, on fresh seeds where there are any.
 
-        None if there is one optimizer, or if no run of any choice succeeded.
+        Schedule, order and precision are left out where they do not vary in the run. None if there is one optimizer, or
+        if no run of any choice succeeded.
         """
         if self.frame.empty or not varies(self.frame, "optimizer") or not self.ranked["tied"].any():
             return None
         runs = self.frame if self.fresh is None else self.fresh
-        return compare_optimizers(runs, ranked=self.ranked, floor=self.floor)
+        compared = compare_optimizers(runs, ranked=self.ranked, floor=self.floor)
+        named = [name for name in ("schedule", "shuffle", "dtype") if name in compared]
+        return compared.drop(columns=[name for name in named if not varies(self.frame, name)])
 
     @property
     def compared_on(self) -> str:
@@ -239,7 +247,7 @@ class RunData:
     @property
     def effects_on(self) -> str:
         """The cost that `effects` are about, in words."""
-        return COST_NAMES["samples" if self.frame["samples_to_target"].notna().any() else "final_loss"]
+        return self.cost
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -253,9 +261,10 @@ class RunData:
             return {}
         best = recommended_choice(self.ranked)
         shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
-        own, criterion = runs_of(self.frame, best), self.criterion
+        own, criterion = self.own_runs, self.criterion
         found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
-        found["Solution"] = describe_solution(own, self.result.model, self.scaling, criterion)
+        if self.best_params is not None:
+            found["Solution"] = describe_solution(own, self.result.model, self.scaling, criterion)
         if self.scaling:
             found["Units"] = describe_units(self.scaling, criterion, self.data.y_name if self.data else "y")
         found["Lowest loss"] = describe_distance(best, self.yardstick)
@@ -353,14 +362,14 @@ class RunData:
             return {}
         classes = {"Classes": f"{self.result.classes}."} if self.result.classes else {}
         return {
-            "Loss": f"The losses, by which runs stop and are ranked, are those trained: the mean {criterion.records}.",
+            "Loss": f"Losses are the mean {criterion.records}.",
             **classes,
         }
 
     @cached_property
     def best_params(self) -> Floats | None:
         """The parameters of the best run of the best choice, shape (P,); None if no run of it ended."""
-        own = runs_of(self.frame, recommended_choice(self.ranked))
+        own = self.own_runs
         ended = own[np.isfinite(own["final_loss"])]
         return None if ended.empty else params_of_row(self.result.model, ended.loc[ended["final_loss"].idxmin()])
 
@@ -373,7 +382,7 @@ class RunData:
         if self.data is None or self.best_params is None:
             return {}
         samples = {"the training samples": (self.data.x, self.data.y)}
-        samples |= {} if self.data.validation is None else {"those for validation": self.data.validation}
+        samples |= {} if self.data.validation is None else {"the held-out samples": self.data.validation}
         return {name: (self.result.model.predict(self.best_params, x), y) for name, (x, y) in samples.items()}
 
     def _describe_metric(self) -> dict[str, str]:
@@ -398,7 +407,7 @@ class RunData:
         labels = self.class_labels
         if not labels:
             return {}
-        titles = {"the training samples": "Training samples", "those for validation": "Held-out samples"}
+        titles = {"the training samples": "Training samples", "the held-out samples": "Held-out samples"}
         return {
             titles[name]: confusion_table(y, scores, self.criterion, labels)
             for name, (scores, y) in self.predictions.items()

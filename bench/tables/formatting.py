@@ -21,6 +21,8 @@ LABELS = {
     "init": "start",
     "seconds": "time",
     "dtype": "precision",
+    "shuffle": "order",
+    "validation": "held-out",
 }
 MISSING = "\N{EN DASH}"
 
@@ -75,8 +77,15 @@ def duration(seconds: float) -> str:
     if pd.isna(seconds):
         return MISSING
     units = {"ns": 1e9, "µs": 1e6, "ms": 1e3, "s": 1.0}
+    if np.isinf(seconds):
+        return text(seconds)
     unit = next((unit for unit, factor in units.items() if abs(seconds) * factor < 999.5), "s")
     return f"{_format_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
+
+
+def percentage(share: float) -> str:
+    """Return a share in whole percent: "42 %"."""
+    return f"{100 * share:.0f} %"
 
 
 def display(table: pd.DataFrame) -> pd.DataFrame:

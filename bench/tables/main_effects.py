@@ -23,7 +23,8 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     shares add up to less than 1.
 
     The cost is samples to the target, and ten times the longest run for runs that miss it; where no run reached a
-    target it is the final loss, and ten times the median for runs that diverged or ended above that.
+    target it is the loss on held-out samples, or else the final loss, and ten times the median for runs that diverged
+    or ended above that.
 
     Each of the settings that vary, and the start, has a row, largest share first: `setting`, `share`, `factor`, how
     many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text. There are
@@ -47,7 +48,7 @@ def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:
     samples = frame["samples_to_target"].to_numpy(float, na_value=np.nan)
     if np.isfinite(samples).any():
         return np.where(np.isfinite(samples), np.maximum(samples, 1.0), PENALTY * float(frame["samples_seen"].max()))
-    losses = frame["final_loss"].to_numpy(float)
+    losses = frame["validation_loss" if "validation_loss" in frame else "final_loss"].to_numpy(float)
     ended = np.isfinite(losses)
     if not ended.any():
         return np.empty(0)

@@ -7,11 +7,18 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.tables.formatting import MISSING, display, duration, text
-from bench.tables.phrases import FULL, describe_batch_size, describe_estimate, describe_ratio, format_share
+from bench.tables.formatting import MISSING, display, duration, percentage, text
+from bench.tables.phrases import (
+    FULL,
+    describe_batch_size,
+    describe_estimate,
+    describe_order,
+    describe_ratio,
+    format_share,
+)
 from bench.tables.ranking import varies
 from bench.tables.run_costs import COSTS, choice_columns
-from bench.tables.speed_tables import budget_summary, footnotes, format_two_digits, speed_summary
+from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
 
 _NUMBER = re.compile(r"-?[\d∞]")
 
@@ -61,6 +68,11 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
     A batch of all `samples` is called full.
     """
     shown = _SUMMARIES.get(name, _drop_constant)(table)
+    if "shuffle" in shown:
+        shown = shown.assign(shuffle=shown["shuffle"].map(describe_order))
+    for column in {"effects": ["value"], "importance": ["best", "worst"]}.get(name, []):
+        orders = {text(shuffled): describe_order(shuffled) for shuffled in (True, False)}
+        shown = shown.assign(**{column: shown[column].mask(shown["setting"].eq("order"), shown[column].map(orders))})
     if samples is None:
         return shown
     if "batch_size" in shown:
@@ -98,34 +110,22 @@ def _summarize_check(check: pd.DataFrame) -> pd.DataFrame:
 
 _CAPTIONS = {
     "best": (
-        "Medians over all starts and seeds with 95 % intervals; a run that missed the target counts as infinitely "
-        "expensive. Tied choices are statistically indistinguishable from the best one."
-    ),
-    "optimizers": (
-        "Each optimizer has its own best choice of the other settings. Its cost is compared with that of the best "
-        "choice run by run, from the same starts with the same seeds. The ratio is the median; its interval is wide "
-        "enough for all of them to hold with a confidence of 95 %. The more choices are tried, the more the best one "
-        "owes to luck; fresh seeds show what it is worth without."
-    ),
-    "importance": (
-        "Main effects on the logarithm of the cost over the whole grid, as in an analysis of variance: the share of "
-        "the variance that the means of a setting's values explain, and how many times the mean cost of the best value "
-        "the worst one has. A run that fails counts ten times the most expensive one. A setting that matters only "
-        "together with another has a small share."
+        "Medians with 95 % intervals; a run that missed the target counts as infinitely expensive. Tied choices are "
+        "statistically indistinguishable from the recommended one."
     ),
     "speed": (
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
         "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
-        "with the reference. The roof is the arithmetic of a kernel by itself, timed in the same turns; the share is "
-        "its time divided by the kernel's."
+        "with the reference."
     ),
     "times": (
-        "The best choice of each optimizer with each kernel. Success is the share of runs that reach the target, as "
-        "Wilson's 95 % confidence interval."
+        "The choice of each optimizer that reaches the target in the least time, with each kernel. Success is Wilson's "
+        "95 % confidence interval for the share of runs that reach it."
     ),
     "theory": (
         "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
-        "columns after it are observed in the first epochs of the runs."
+        "columns after it are observed in the first epochs of the runs; both agree where they are at most a step of "
+        "the grid apart."
     ),
     "rates": (
         "The factor by which an epoch multiplies the distance to the solution, predicted from the matrix of one epoch "
@@ -133,11 +133,17 @@ _CAPTIONS = {
     ),
 }
 
+_ROOF = (
+    "The roof is the arithmetic of a kernel by itself, timed in the same turns; the share is its time divided by the "
+    "kernel's."
+)
+
 
 def caption(name: str, table: pd.DataFrame) -> str:
     """Return the caption of a table: what it holds, which variants were not measured, and why."""
     missing = footnotes(_mask_unverified(table)) if name == "speed" else []
-    return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *(f"{remark}." for remark in missing)])
+    roof = [_ROOF] if name == "speed" and "share" in table and table["share"].notna().any() else []
+    return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *roof, *(f"{remark}." for remark in missing)])
 
 
 def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
@@ -147,15 +153,15 @@ def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
 
 def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return a ranking as text: the choice, its success, its costs with their intervals, and whether it is tied."""
-    choice = [name for name in ranked if name in choice_columns(ranked)]
-    cells = ranked[[name for name in choice if varies(ranked, name)] or choice].copy()
+    # Those that vary in the whole run, as here all rows may have the same batch size, say.
+    cells = ranked[[name for name in ranked if name in choice_columns(ranked)]].copy()
     # Where no run reached a target, or there was none, it is a success to end at a finite loss.
     reached = bool(ranked["converged"].any())
     successes = ranked["converged"] if reached else ranked["runs"] - ranked["diverged"]
     cells["converged" if reached else "finite"] = [
         f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
     ]
-    for name in COSTS:
+    for name in sorted(COSTS, key="final_loss".__eq__):  # last: it chooses only where nothing else does
         if name in ranked and ranked[name].notna().any():
             # Formatted, a time is text, and its heading must not ask for it to be formatted again.
             heading, as_text = ("time", duration) if name == "seconds" else (name, text)
@@ -166,10 +172,9 @@ def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
 
 def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison of optimizers as text: the best choice of each, its success, its cost and the verdict."""
-    constant = [name for name in ("schedule", "shuffle", "dtype") if name in compared and not varies(compared, name)]
     rows = [row for _, row in compared.iterrows()]
-    cells = compared[["optimizer", *(name for name in choice_columns(compared) if name != "optimizer")]]
-    return cells.drop(columns=constant).assign(
+    cells = compared[[name for name in compared if name in choice_columns(compared)]]
+    return cells.assign(
         **{"choices tried": compared["tried"]},
         success=[format_share(row["success"] * row["runs"], row["runs"]) for row in rows],
         ratio=[describe_ratio(row) for row in rows],
@@ -179,8 +184,8 @@ def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
 
 def _summarize_importance(effects: pd.DataFrame) -> pd.DataFrame:
     """Return the main effects as text."""
-    shares = [f"{share:.0%}" for share in effects["share"]]
-    factors = [f"{format_two_digits(factor)} times" for factor in effects["factor"]]
+    shares = [percentage(share) for share in effects["share"]]
+    factors = [f"{text(float(f'{factor:.2g}'))} times" for factor in effects["factor"]]
     named = effects[["setting"]].assign(explains=shares, best=effects["best"], worst=effects["worst"])
     return named.assign(**{"worst against best": factors})
 
@@ -189,7 +194,7 @@ def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
     """Return the best choice of each optimizer with each kernel from `times_to_target`, with success as one cell."""
     chosen = times.drop_duplicates(["optimizer", "variant"]).sort_values(["optimizer", "variant"], ignore_index=True)
     rows = [row for _, row in chosen.iterrows()]
-    success = [f"{row['success_low']:.0%} to {row['success_high']:.0%}" for row in rows]
+    success = [f"[{percentage(row['success_low'])}, {percentage(row['success_high'])}]" for row in rows]
     table = chosen.drop(columns=["success", *(name for name in map(str, chosen) if name.endswith(("_low", "_high")))])
     for name in ("seconds_per_update", "seconds_to_target"):
         # Formatted, a time is text, and its heading must not ask for it to be formatted again.

@@ -12,7 +12,7 @@ from bench.tables.ranking import varies
 
 _SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
 # The most groups of diverged runs that are listed one by one.
-MAX_GROUPS = 6
+MAX_GROUPS = 3
 
 
 def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,12 +67,12 @@ def describe_divergence(frame: pd.DataFrame, samples: int | None = None) -> str:
     groups = diverged.groupby(by, observed=True)["lr"].agg(["min", "max", "nunique", "size"])
     groups = groups.sort_values("size", ascending=False, kind="stable").join(tried).reset_index()
     named = [
-        f"{row['optimizer']} ({_describe_settings(row, by[1:], samples)}) at {text(row['nunique'])} of "
-        f"{format_count(row['tried'], 'rate')}, {describe_range(row['min'], row['max'])} "
-        f"({format_count(row['size'], 'run')})"
+        f"{format_count(row['size'], 'run')} with {row['optimizer']} at {describe_range(row['min'], row['max'])} "
+        f"({text(row['nunique'])} of {format_count(row['tried'], 'rate')}; {_describe_settings(row, by[1:], samples)})"
         for row in groups.to_dict("records")
     ]
-    more = f"; and {format_count(len(named) - MAX_GROUPS, 'more combination')}" if len(named) > MAX_GROUPS else ""
+    others = groups["size"][MAX_GROUPS:].sum()
+    more = f"; {format_count(others, 'run')} with other settings" if others else ""
     return (
         f"{text(len(diverged))} of {format_count(len(frame), 'run')} diverged: {'; '.join(named[:MAX_GROUPS])}{more}."
     )

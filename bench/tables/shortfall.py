@@ -29,6 +29,8 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
     note = f" ({yardstick.note})" if yardstick.note else ""
     if np.isnan(yardstick.improvement):
         return f"The lowest loss is {found}{note}; it is no improvement over that of {yardstick.baseline}."
+    if not np.isfinite(final_loss_of(best)):
+        return f"The lowest loss is {found}{note}."
     return f"{_describe_end(best, yardstick, found)}{note}."
 
 

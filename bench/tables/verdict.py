@@ -1,7 +1,6 @@
 """The conclusions of a run: five short sentences for a terminal, and all of them for a report."""
 
 from collections.abc import Collection
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -28,6 +27,7 @@ from kernels.model.param_columns import params_of_row
 
 # How many tied choices, and how many optimizers besides the first one, are named.
 MAX_TIES, MAX_OPTIMIZERS = 2, 4
+ADVICE_IF_ALL_DIVERGED = "Lower learning rates would help."
 # Parameters that a sentence names.
 MOST_NAMED = 12
 
@@ -50,7 +50,7 @@ def headline(
     """
     best = recommended_choice(ranked)
     if (ranked["diverged"] == ranked["runs"]).all():
-        return {"Best choice": "None: every run diverged. Lower learning rates would help."}
+        return {"Best choice": f"None: every run diverged. {ADVICE_IF_ALL_DIVERGED}"}
     sentences = {
         "Best choice": f"{_name_differences(best, ranked, samples, named)}: {describe_success(best, target)}.",
         "Ties": _describe_ties(ranked, best, samples, named),
@@ -95,20 +95,21 @@ def describe_progress(done: int, planned: int) -> str:
 def describe_solution(own: pd.DataFrame, model: Model, scaling: Scaling | None, criterion: Loss) -> str:
     """Return a sentence on the parameters and the loss of the best of some runs, in the table's units where known."""
     ended = own[np.isfinite(own["final_loss"])]
-    if ended.empty:
-        return "No run of the best choice ended at finite parameters."
     run = ended.loc[ended["final_loss"].idxmin()]
     trained = params_of_row(model, run)
     params, loss, note = in_table_units(model, trained, run["final_loss"], scaling, criterion)
     units = " in the table's own units" if scaling and not note else ""
-    named = zip(model.params, params, strict=True)
-    values = ", ".join(f"{name} = {value:.6g}" for name, value in islice(named, MOST_NAMED))
+    values = ", ".join(f"{name} = {_six_digits(value)}" for name, value in zip(model.params, params, strict=True))
     if params.size > MOST_NAMED:
-        values += f", ... ({params.size - MOST_NAMED:,} more)"
+        values = format_count(params.size, "parameter")
     loss_units = " in the table's own units" if scaling and note and criterion.degree else ""
     loss_units = " in standardized units" if describe_residual_units(criterion, scaling) else loss_units
-    sentence = f"The best run of this choice has {values}{units}, with loss {loss:.6g}{loss_units}."
+    sentence = f"The best run of this choice has {values}{units}, with loss {_six_digits(loss)}{loss_units}."
     return f"{sentence} {note}" if note else sentence
+
+
+def _six_digits(value: float) -> str:
+    return f"{value:.6g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def describe_units(scaling: Scaling, criterion: Loss, y_name: str) -> str:

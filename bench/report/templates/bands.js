@@ -14,8 +14,7 @@ function drawBands(plot, lines, { limits, clocks }, clock, look, shapes) {
   const traces = lines.map((line) => {
     const x = alongClock(line[clock], edge, look.x);
     const when = line[clock].map((time) => (noun ? count(time, noun) : says(time)));
-    const drawn = (name) =>
-      line[name].map(distance).map((loss) => (Number.isFinite(loss) && (loss > 0 || !look.y) ? loss : null));
+    const drawn = (name) => atLeast(line[name].map(distance), look.y ? limits[0] : -Infinity);
     const trace = (name, tell, style) => ({
       type: "scatter",
       mode: x.length > 1 ? "lines" : "markers",
@@ -37,6 +36,9 @@ function drawBands(plot, lines, { limits, clocks }, clock, look, shapes) {
     shapes,
   });
 }
+
+// Losses from the bottom of a logarithmic axis on: lines to lower ones, or to zero, would end before they get there.
+const atLeast = (losses, bottom) => losses.map((loss) => (Number.isFinite(loss) ? Math.max(loss, bottom) : null));
 
 // The lowest and the highest value of a curve: its band is drawn no further, so that it covers no other curve's place.
 function spanOf(values, log) {

@@ -12,13 +12,20 @@ function paintCell(plot, figure) {
   const groups = kinds.flatMap((kind) =>
     codes.map((code) => [kind, Array.from(rows).filter((row) => settings.init.codes[row] === code)]),
   );
+  const every = [...curves.values()];
+  const range = lossRange(
+    every.flatMap((one) => kinds.flatMap((kind) => one[kind].map(distance))),
+    every.map(({ losses }) => distance(losses[0])),
+    targetDistance(),
+  );
+  const bottom = cellLook.y ? 10 ** range[0] : -Infinity;
   const traces = groups.map(([kind, runs]) => {
     const [x, y, words] = [[], [], []];
     const on = kind === "heldOut" ? " on held-out samples" : "";
     for (const row of runs) {
       const { samples, [kind]: losses } = curves.get(row);
       x.push(...alongClock(samples, edge, cellLook.x), null);
-      y.push(...losses.map(distance).map((loss) => (loss > 0 || !cellLook.y ? loss : null)), null);
+      y.push(...atLeast(losses.map(distance), bottom), null);
       const name = literal(`${shown("init", row)}, seed ${shown("seed", row)}`);
       samples.forEach((seen, i) => words.push(`${name}<br>${count(seen, "sample")}: loss ${text(losses[i])}${on}`));
       words.push("");
@@ -33,13 +40,6 @@ function paintCell(plot, figure) {
       opacity: runs.length > 8 ? 0.75 : 1,
     };
   });
-  const every = [...curves.values()];
-  const begun = every.map(({ losses }) => distance(losses[0]));
-  const range = lossRange(
-    every.flatMap((one) => kinds.flatMap((kind) => one[kind].map(distance))),
-    begun,
-    targetDistance(),
-  );
   const end = Math.max(0, ...every.map(({ samples }) => samples.at(-1)));
   draw(plot, traces, {
     xaxis: clockAxis(CLOCKS.samples, { log: cellLook.x, edge, end, width: plot.clientWidth }),

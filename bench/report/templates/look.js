@@ -29,7 +29,8 @@ function make(tag, properties = {}, ...children) {
 
 // An axis; `range` is where the view begins and where a double click leads back to, in decades if it is logarithmic.
 function axis(title, { log = false, range = null, ...more } = {}) {
-  const plain = log && range && range[0] > -4 && range[1] < 6;
+  const decades = log && range ? range[1] - range[0] : 0;
+  const plain = decades && ((range[0] > -4 && range[1] < 6) || decades < 1);
   return {
     title: { text: literal(title), font: { size: 13, color: color("soft") }, standoff: 8 },
     type: log ? "log" : "linear",
@@ -40,10 +41,12 @@ function axis(title, { log = false, range = null, ...more } = {}) {
     // Few enough that a logarithmic axis has no ticks at 3, 4, 6, 7, ...
     nticks: log ? 5 : 7,
     ticks: "",
-    tickformat: plain ? "~g" : undefined,
+    tickformat: !plain ? undefined : range[0] > -4 ? ",~g" : ".3~e",
+    separatethousands: true,
     gridcolor: color("grid"),
     linecolor: color("line"),
-    tickfont: { size: 12, color: color("soft") },
+    // Plotly writes powers of ten a quarter larger than other labels.
+    tickfont: { size: log && !plain && !more.tickvals ? 9.6 : 12, color: color("soft") },
     zeroline: false,
     automargin: true,
     fixedrange: touch,
@@ -71,7 +74,11 @@ function ticks(low, high, says = text, most = 15) {
   const found = fine.find((values) => values.length <= most) ?? fine.at(-1);
   const fitting = found.length < Math.min(3, most) ? evenTicks(10 ** low, 10 ** high) : found;
   const every = Math.ceil(fitting.length / most);
-  const tickvals = fitting.filter((_, i) => i % every === 0);
+  const tickvals = [];
+  for (const value of fitting.filter((_, i) => i % every === 0)) {
+    // Even distances are short ones at the upper end of a logarithmic axis.
+    if (!tickvals.length || Math.log10(value / tickvals.at(-1)) > (0.7 * (high - low)) / most) tickvals.push(value);
+  }
   return { tickvals, ticktext: tickvals.map(says) };
 }
 
@@ -268,6 +275,13 @@ function offerThemes() {
   };
   button.hidden = false;
   button.addEventListener("click", () => show(keptTheme(isDark() ? "light" : "dark") ?? (isDark() ? "light" : "dark")));
+  // On paper, which is white.
+  let before = null;
+  addEventListener("beforeprint", () => {
+    before = root.dataset.theme;
+    if (isDark()) show("light");
+  });
+  addEventListener("afterprint", () => before === root.dataset.theme || show(before));
   darkness.addEventListener("change", () => keptTheme() ?? show(darkness.matches ? "dark" : "light"));
   show(root.dataset.theme);
 }

@@ -20,6 +20,8 @@ function openRun() {
     player.plane = planeOf(player.run);
     player.view = curveView();
     player.range = curveRange();
+    const losses = player.run.losses.map(distance);
+    player.lossRange = lossRange(losses, [losses[0]], targetDistance());
     player.valley = player.plane.pair.length === 1 ? valleyOf(player.plane) : null;
     player.step = lastStep();
   }

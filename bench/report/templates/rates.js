@@ -55,8 +55,10 @@ function paintRates(plot, figure) {
     shapes: isDistance ? targetLine() : [],
   });
   optimizerLegend(figure, "dot");
+  const missed = run.target === null || isDistance ? "diverged" : "missed the target";
+  const gaps = traces.some(({ y }) => y.includes(null)) ? ` Where there is no marker, most runs ${missed}.` : "";
   const full = run.target === null ? "" : " Filled markers are learning rates at which every run reached the target.";
-  return `${title[0].toUpperCase()}${title.slice(1)} ${run.captions.rates}${full}`;
+  return `${title[0].toUpperCase()}${title.slice(1)} ${run.captions.rates}${full}${gaps}`;
 }
 
 // Ticks at the learning rates themselves, as far as there is room for them.

@@ -4,10 +4,10 @@
 function paintRows(plot, chart) {
   const { rows, title, limits, bars, caption } = chart;
   plot.style.height = `${100 + (bars ? 40 : 46) * rows.length}px`;
-  const range = bars ? [0, 1.15 * Math.max(...rows.map(({ value }) => value))] : limits.map(Math.log10);
+  const range = bars ? [0, 115 * Math.max(...rows.map(({ value }) => value))] : limits.map(Math.log10);
   const traces = rows.map(({ name, color: own, value, low, high, words }, place) => {
-    const tone = bars ? color("accent") : visible(own);
-    const shown = { x: [value], y: [place], hoverinfo: "text", hovertext: literal(`${name}: ${words.join("; ")}`) };
+    const tone = visible(own);
+    const shown = { x: [bars ? 100 * value : value], y: [place], hoverinfo: "text", hovertext: literal(`${name}: ${words.join("; ")}`) };
     if (bars) {
       const text = [`${Math.round(100 * value)} %`];
       return { type: "bar", orientation: "h", width: 0.6, marker: { color: tone }, ...shown, text, textposition: "outside", cliponaxis: false };
@@ -18,7 +18,7 @@ function paintRows(plot, chart) {
   });
   const best = { type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, layer: "below" };
   const { tickvals, ticktext } = ticks(...range);
-  const scale = bars ? { tickformat: ".0%" } : { log: true, tickvals, ticktext: ticktext.map((one) => `${one}×`) };
+  const scale = bars ? { ticksuffix: " %" } : { log: true, tickvals, ticktext: ticktext.map((one) => `${one}×`) };
   draw(plot, traces, {
     xaxis: axis(title, { range, ...scale }),
     yaxis: axis("", {

@@ -107,18 +107,15 @@ function fallOf(step) {
   const { marks, losses } = player.run;
   const edge = leftEdge(marks.slice(1));
   const x = alongClock(marks, edge, marks.length > 1);
-  const y = losses.map(distance).map((loss) => (loss > 0 ? loss : null));
+  const y = atLeast(losses.map(distance), 10 ** player.lossRange[0]);
   return { edge, x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
 }
 
 function paintFall(plot) {
   if (!player.run) return nothingToPlay(plot);
-  const { marks, losses } = player.run;
+  const { marks } = player.run;
   const { edge, x, y, done, now } = fallOf(player.step);
-  const yaxis = axis(lossTitle(), {
-    log: true,
-    range: lossRange(losses.map(distance), [distance(losses[0])], targetDistance()),
-  });
+  const yaxis = axis(lossTitle(), { log: true, range: player.lossRange });
   yaxis.title.text = inTwoLines(yaxis.title.text);
   draw(
     plot,

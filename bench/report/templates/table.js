@@ -32,7 +32,9 @@ const columns = [
     number: true,
   })),
 ];
-const leading = columns.find((column) => column.name === (run.target === null ? "final_loss" : "samples_to_target"));
+// By what chooses settings.
+const chooses = run.target !== null ? "samples_to_target" : heldOutSteps ? "validation_loss" : "final_loss";
+const leading = columns.find((column) => column.name === chooses);
 const view = { rows: [], page: 0, by: leading, down: false, words: "", codes: {} };
 let haystack = null;
 

@@ -49,14 +49,13 @@ function paintTime(plot, figure) {
   });
   optimizerLegend(figure, "dot");
   const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
-  const beyond = outside && timeLook.y ? `, ${text(outside)} of them are outside the view` : "";
+  const beyond = outside && timeLook.y ? `, ${text(outside)} of them outside the view` : "";
   return (
-    `${text(drawn)} of ${count(run.count, "configuration")} ended at a finite loss above ${run.lowest ? "the lowest" : "zero"} and were timed${beyond}. ` +
+    `Drawn are the ${text(drawn)} of ${count(run.count, "configuration")} with a finite loss above ${run.lowest ? "the lowest" : "zero"}${beyond}. ` +
     TIME_OF_A_RUN
   );
 }
 
 function offerTime() {
-  if (!charts.has("time")) return;
   offerScales(charts.get("time").figure, timeLook, "time");
 }

@@ -9,7 +9,7 @@ from bench.analysis.basin import basin, best_run_of_each_optimizer
 from bench.analysis.surface import loss_surface
 from bench.data.table import Dataset, builtin
 from bench.study.schema import RunTable
-from bench.tables.ranking import varies
+from bench.tables.ranking import ranking, varies
 from kernels import Model, fit, minimize, models
 from kernels.losses import make_loss
 
@@ -93,6 +93,10 @@ def test_each_optimizer_is_there_with_the_lowest_run_of_its_best_choice(sine, pl
     for row in rows.to_dict("records"):
         alike = frame[(frame["optimizer"] == row["optimizer"]) & (frame["lr"] == row["lr"])]
         assert row["final_loss"] == alike["final_loss"].min()
+    ranked = ranking(frame)
+    other = ranked.index[ranked["optimizer"] == rows["optimizer"][1]][-1]
+    of_other = best_run_of_each_optimizer(frame, ranked.assign(recommended=ranked.index == other))
+    assert (of_other["optimizer"][0], of_other["lr"][0]) == (ranked["optimizer"][other], ranked["lr"][other])
 
 
 def test_a_linear_model_varies_what_starts_farthest_away():

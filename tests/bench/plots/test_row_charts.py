@@ -92,7 +92,7 @@ def test_a_setting_is_a_bar_as_long_as_its_share():
     (axis,) = figure.axes
     assert [patch.get_width() for patch in axis.patches] == [0.4, 0.05]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["learning rate", "start"]
-    assert "40%; best 0.1, worst 2: 12 times" in texts(figure)
+    assert "40 %; best 0.1, worst 2: 12 times" in texts(figure)
     figure.draw_without_rendering()
     assert all(text.get_window_extent().x1 < figure.bbox.width for text in axis.texts)
 
@@ -101,8 +101,8 @@ def test_shares_end_at_all_and_the_rest_is_named():
     effects = pd.DataFrame({"setting": ["batch size"], "share": [0.9], "factor": 100.0, "best": "1", "worst": "800"})
     figure = draw_rows(setting_importance(effects, cost="samples to the target", samples=800))
     assert max(figure.axes[0].get_xticks()) <= 1
-    assert "90%; best 1, worst full: 100 times" in texts(figure)
-    assert "Together they explain 90%: the rest is combinations of settings, and chance." in texts(figure)
+    assert "90 %; best 1, worst full: 100 times" in texts(figure)
+    assert "Together they explain 90 %: the rest is combinations of settings, and chance." in texts(figure)
 
 
 def test_no_effects_to_show():

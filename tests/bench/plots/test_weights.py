@@ -38,7 +38,9 @@ def test_each_class_has_a_panel_of_the_same_inputs(classes, shown):
     params = np.random.default_rng(0).normal(size=len(model.params))
     labels = [f"label {k}" for k in range(classes)]
     figure = weight_bars(model, params, labels=labels, standardized=True)
-    assert [axis.get_title() or axis.get_title("left") for axis in figure.axes] == labels[:shown]
+    assert [axis.get_title() or axis.get_title("left") for axis in figure.axes] == [
+        f"class {name}" for name in labels[:shown]
+    ]
     weights = model.coef(params, "W")
     order = [NAMES.index(name) for name in ticks(figure.axes[0])]
     assert np.array_equal(order, np.argsort(-np.abs(weights).max(axis=0), kind="stable")[: len(order)])

@@ -1,11 +1,13 @@
 """The answer at the top of the page: what it costs, on which runs, and what can be copied."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench import Grid, sweep
-from bench.report.answer import find_answer
+from bench.report.answer import _estimate_tile, find_answer
 from bench.report.run_data import RunData, read_run_data
+from bench.tables.formatting import text
 from bench.tables.run_costs import COST_SETTINGS
 from bench.tables.seconds import KERNEL, PER_UPDATE
 
@@ -38,9 +40,15 @@ def test_costs_come_in_three_currencies_with_success(tmp_path):
     assert seconds.value.endswith("s")
     assert "kernel fused" in seconds.meaning
     assert success.value == "all 6"
-    assert success.interval == "[61%, 100%]"
+    assert success.interval == "[61 %, 100 %]"
     assert answer.notes[0] == "Medians with 95 % intervals over 1 start and 6 fresh seeds."
     assert answer.notes[1] == best["reason"]
+
+
+def test_the_interval_of_a_tile_is_beside_its_number_also_where_it_is_symmetric():
+    best = pd.Series({"samples": 173.0, "samples_low": 165.0, "samples_high": 181.0})
+    assert _estimate_tile(best, "samples", text, "samples") == ("173", "[165, 181]", "samples")
+    assert _estimate_tile(best.replace([165.0, 181.0], np.nan), "samples", text, "samples") == ("173", "", "samples")
 
 
 def test_without_a_measured_time_there_is_none(tmp_path):
@@ -66,3 +74,4 @@ def test_where_all_diverged_there_is_no_choice(tmp_path):
     assert answer.heading == "No best choice: every run diverged"
     assert answer.settings == answer.copies == []
     assert answer.tiles[0].value == "10 of 10"
+    assert answer.notes == ["Lower learning rates would help."]

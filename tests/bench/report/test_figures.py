@@ -125,8 +125,9 @@ MISSED = {"status": "max_epochs", "samples_to_target": pd.NA}
         (lambda place: {"samples_to_target": np.where(place % 10, 300, 80)}, False),
         (lambda place: {**MISSED, "final_loss": 1e-4}, False),
         (lambda place: {**MISSED, "final_loss": 9.0 ** (place / place.max())}, True),
+        (lambda place: {**MISSED, "status": np.where(place % 2, "stopped", "max_epochs")}, False),
     ],
-    ids=["at once", "apart", "nearly all alike", "missed alike", "missed"],
+    ids=["at once", "apart", "nearly all alike", "missed alike", "missed", "stopped"],
 )
 def test_a_basin_without_parts_is_left_out(rich, outcomes, drawn):
     plane = rich.evidence["basin"].assign(status="converged", final_loss=1.0)

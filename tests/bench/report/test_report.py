@@ -65,7 +65,7 @@ def test_the_report_opens_with_a_verdict(report):
     assert [about for about in said if about not in leading] == others
     assert list(said)[: -len(others)] == [about for about in leading if about in said]
     assert "; medians over 3 starts and 2 seeds. " in said["Best choice"]
-    assert "1 of 3 rates, 5 (" in said["Divergence"]
+    assert " at 5 (1 of 3 rates; " in said["Divergence"]
     assert "in the table's own units" in said["Solution"]
     assert said["Units"].startswith("The data were standardized. ")
 
@@ -110,9 +110,6 @@ def test_the_check_is_told(report):
     told = report.split("## Measurements and checks")[1]
     assert "6 of 72 configurations" in told
     assert "Every loss is the same to the last bit." in told
-    assert re.search(
-        r"is \S+ [nµm]?s with the reference and \S+ [nµm]?s with the kernel fused, .*: a speedup of [\d,]+\.", told
-    )
 
 
 def test_names_are_shown_literally(folder, report):

@@ -75,6 +75,7 @@ def test_four_digits_survive(value):
         (0.9999, "1 s"),
         (12345.0, "12,300 s"),
         (np.nan, MISSING),
+        (np.inf, "∞"),
     ],
 )
 def test_durations(seconds, written):

@@ -53,6 +53,12 @@ def test_without_a_target_it_is_about_the_final_loss():
     assert effect["factor"] == pytest.approx(10)
 
 
+def test_with_held_out_samples_it_is_about_the_loss_on_them():
+    frame = make_frame(4, lr=[1, 2, 1, 2], seed=[0, 0, 1, 1], final_loss=[1, 2, 1, 2], validation_loss=[8, 1, 8, 1])
+    (effect,) = main_effects(frame).to_dict("records")
+    assert (effect["best"], effect["factor"]) == ("2", pytest.approx(8))
+
+
 @pytest.mark.parametrize("frame", [make_frame(3, lr=[1, 2, 3]), make_frame(3, lr=[1, 2, 3], final_loss=np.nan)])
 def test_nothing_to_explain(frame):
     assert main_effects(frame).empty

@@ -74,7 +74,7 @@ def test_where_held_out_samples_choose_a_run_has_arrived_when_their_loss_no_long
 
 def test_a_batch_of_all_samples_is_called_full_in_sentences():
     run_data = swept(lr=[0.05, 5.0], batch_size=[16, "full"], epochs=600)
-    assert "(batch size full, shuffled)" in run_data.verdict["Divergence"]
+    assert "; batch size full, shuffled)" in run_data.verdict["Divergence"]
     assert "200" not in run_data.verdict["Divergence"]
 
 

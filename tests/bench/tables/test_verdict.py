@@ -172,7 +172,7 @@ def test_all_that_diverged():
     told = say(joined(lost(lr=0.1), lost(lr=0.2)))
     assert told["Best choice"].startswith("None: every run diverged.")
     assert told["Divergence"] == (
-        "12 of 12 runs diverged: sgd (batch size 1, shuffled) at 2 of 2 rates, 0.1 to 0.2 (12 runs)."
+        "12 of 12 runs diverged: 12 runs with sgd at 0.1 to 0.2 (2 of 2 rates; batch size 1, shuffled)."
     )
 
 
@@ -187,7 +187,9 @@ def test_safe_rates_and_divergence_name_the_order():
     assert told["Safe learning rates"] == (
         "Every start and seed reached the target with sgd at 0.1 to 0.2 (2 of 2 rates; batch size 1, not shuffled)."
     )
-    assert told["Divergence"] == "6 of 24 runs diverged: sgd (batch size 1, shuffled) at 1 of 2 rates, 0.2 (6 runs)."
+    assert told["Divergence"] == (
+        "6 of 24 runs diverged: 6 runs with sgd at 0.2 (1 of 2 rates; batch size 1, shuffled)."
+    )
 
 
 def safe_range(own, lr):
@@ -230,10 +232,14 @@ def test_safe_rates_and_divergence_never_contradict_each_other(seed):
     told = describe_divergence(frame)
     diverged = frame[frame["status"] == "diverged"]
     assert told.startswith(f"{len(diverged)} of {len(frame)} runs diverged: " if len(diverged) else "No run diverged.")
-    for optimizer, size, order, schedule, rates, tried, runs in re.findall(
-        r"(\w+) \(batch size (\d), ((?:not )?shuffled), schedule (\w+)\) at (\d) of (\d) rates?, .*? \((\d+) runs?\)",
+    listed = re.findall(
+        r"(\d+) runs? with (\w+) at [^(]* \((\d) of (\d) rates?; batch size (\d), schedule (\w+), ([^)]*shuffled)\)",
         told,
-    ):
+    )
+    assert bool(listed) == bool(len(diverged))
+    others = re.search(r"(\d+) runs? with other settings", told)
+    assert sum(int(runs) for runs, *_ in listed) + int(others[1] if others else 0) == len(diverged)
+    for runs, optimizer, rates, tried, size, schedule, order in listed:
         own = frame[
             (frame["optimizer"] == optimizer)
             & (frame["batch_size"] == int(size))
