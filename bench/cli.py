@@ -27,7 +27,7 @@ from bench.commands import options, parse
 from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
 from bench.commands.options import argument, flag, option
 from bench.commands.streams import format_warning, lost_output, one_line, prepare_streams
-from bench.commands.suggestions import describe_unknown_option, refuse_repeated_options, reword_value_error
+from bench.commands.suggestions import describe_unknown_option, refuse_repeated_lists, reword_value_error
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -38,13 +38,13 @@ app = typer.Typer(
 
 
 class Command(TyperCommand):
-    """A command that refuses an option that is given twice, of which the last one would count."""
+    """A command that refuses a list that is given twice, of which the last one would count."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Return what is left of the arguments."""
         if not ctx.resilient_parsing:  # which is completion in a shell
             *_, given = self.make_parser(ctx).parse_args(args=list(args))
-            refuse_repeated_options(given)
+            refuse_repeated_lists(given)
         return super().parse_args(ctx, args)
 
 

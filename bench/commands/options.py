@@ -139,7 +139,7 @@ Patience = Annotated[
     int | None,
     option("EPOCHS", "Stop runs when the loss on held-out rows has not improved for this many epochs."),
 ]
-Confirm = Annotated[int | None, option("SEEDS", "Train the leading choices again on this many fresh seeds.")]
+Confirm = Annotated[int | None, option("COUNT", "Train the leading choices again on this many fresh seeds.")]
 Settings = Annotated[
     list[str] | None,
     option(

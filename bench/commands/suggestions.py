@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
+# The metavars of options whose values are lists.
+LISTS = ("RATES", "SIZES", "NAMES", "SEEDS")
 # Names of our options in other tools and papers.
 OTHER_NAMES = {
     "--lr": ("learning-rate", "learningrate", "rate", "rates", "eta", "step-size"),
@@ -38,12 +40,15 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     return f"there is no option {option}" + (f"; give --set {keys[meant]}=VALUE" if meant else "")
 
 
-def refuse_repeated_options(given: Sequence[Any]) -> None:
-    """Refuse an option with a value that is given twice, of the parameters of a command in the order of its line."""
-    for option in given:
-        has_value = option.param_type_name == "option" and (not option.is_flag or option.secondary_opts)
-        if has_value and not option.multiple and given.count(option) > 1:
-            raise ValueError(f"{option.opts[0]} must be given once, and is given {given.count(option)} times")
+def refuse_repeated_lists(given: Sequence[Any]) -> None:
+    """Refuse an option with a list that is given twice, of the parameters of a command in the order of its line.
+
+    Of other options the last one counts, so that a line can be changed at its end; here, values would be lost.
+    """
+    if twice := next((option for option in given if option.metavar in LISTS and given.count(option) > 1), None):
+        raise ValueError(
+            f"{twice.opts[0]} must be given once, with commas between its values, not {given.count(twice)} times"
+        )
 
 
 def reword_value_error(message: str) -> str:
