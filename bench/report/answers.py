@@ -53,7 +53,16 @@ def sweep_text(result: SweepResult) -> str:
     if frame.empty:
         return "\n".join([*lines, "  nothing has been trained yet"])
     lines.append(f"  runs        {describe_endings(frame['status'])}")
-    about = ("On test rows", "Not arrived", "Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers")
+    about = (
+        "On test rows",
+        "No gain",
+        "Not arrived",
+        "Best choice",
+        "Ties",
+        "Confirmed",
+        "Edge of the grid",
+        "Optimizers",
+    )
     return "\n".join([*lines, *(f"  {name}: {run_data.verdict[name]}" for name in about if name in run_data.verdict)])
 
 

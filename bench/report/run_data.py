@@ -35,7 +35,7 @@ from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, 
 from bench.tables.readable import readable_table
 from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
-from bench.tables.shortfall import describe_distance, describe_shortfall, falls_on_held_out
+from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
 from bench.tables.standard_tables import standard_tables
 from bench.tables.verdict import describe_solution, describe_units, headline, verdict
 from bench.tables.winners import confirm, is_confirmed
@@ -44,7 +44,7 @@ from kernels.losses import make_loss
 from kernels.losses.classes import Label, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import params_of_row
-from kernels.train.yardstick import Yardstick
+from kernels.train.yardstick import Yardstick, constant_loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +268,7 @@ class RunData:
         if self.scaling:
             found["Units"] = describe_units(self.scaling, criterion, self.data.y_name if self.data else "y")
         found["Lowest loss"] = describe_distance(best, self.yardstick)
-        return self.on_test_rows | shortfall | found | self._describe_loss() | self._describe_metric()
+        return self.on_test_rows | self.no_gain | shortfall | found | self._describe_loss() | self._describe_metric()
 
     @property
     def sentences(self) -> dict[str, str]:
@@ -327,7 +327,7 @@ class RunData:
     def headline(self) -> dict[str, str]:
         """The verdict in short sentences; see `bench.tables.verdict.headline`."""
         shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
-        return self.on_test_rows | shortfall | self._short
+        return self.on_test_rows | self.no_gain | shortfall | self._short
 
     @cached_property
     def judged(self) -> pd.Series | None:
@@ -354,6 +354,25 @@ class RunData:
         if self.scaling is not None and self.has_standardized_losses:
             scale, units = self.scaling.y_scale, " in the table's units"
         return {"On test rows": describe_judged(self.judged, self.criterion.label, runs, scale, units)}
+
+    @cached_property
+    def no_gain(self) -> dict[str, str]:
+        """The sentence on a best choice that predicts rows which it has not seen no better than a constant, if it does.
+
+        The rows are those for the test, or else those by which settings were chosen.
+        """
+        if self.data is None or self.criterion.text != self.result.run.identity["loss"]:
+            return {}
+        if self.judged is not None and self.data.test is not None:
+            loss, rows, about = self.judged["loss"], self.data.test, "test rows"
+        elif self.data.validation is not None and cost_of(self.ranked, "samples") == "validation_loss":
+            best = recommended_choice(self.ranked)
+            loss = best[f"{'confirmed_' if is_confirmed(best) else ''}validation_loss"]
+            rows, about = self.data.validation, "held-out rows"
+        else:
+            return {}
+        sentence = describe_no_gain(float(loss), constant_loss(self.criterion, rows[1]), about)
+        return {"No gain": sentence} if sentence else {}
 
     def _describe_loss(self) -> dict[str, str]:
         """Return a sentence on the loss, where it is not the squared one."""

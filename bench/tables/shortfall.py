@@ -45,6 +45,16 @@ def _describe_end(best: pd.Series, yardstick: Yardstick, lowest: str) -> str:
     )
 
 
+def describe_no_gain(loss: float, constant: float, rows: str) -> str:
+    """Return a sentence on a loss on rows that were not trained on, if a constant could reach one as low; else ""."""
+    if not constant <= loss < np.inf:
+        return ""
+    return (
+        f"On the {rows} the best choice ends at {text(float(f'{loss:.4g}'))}, and the best constant for these rows at "
+        f"{text(float(f'{constant:.4g}'))}: it predicts them no better than a constant."
+    )
+
+
 def describe_impossible_target(target: float | None, yardstick: Yardstick) -> str:
     """Return a sentence on a target that no run can reach; empty where one can."""
     if target is None or not target < yardstick.loss * (1 - ROUNDED):

@@ -19,6 +19,7 @@ from bench.report.figures import report_figures
 from bench.report.run_data import read_run_data
 from bench.study.load import load_study, to_toml, with_settings
 from bench.study.schema import RunTable
+from bench.tables.formatting import text
 from kernels import fit, models
 from tests.support.browsing import chromium, complaints, opened
 
@@ -235,6 +236,24 @@ def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, lin
         assert (run.test_loss is not None) == ("test" in line)
         if run.test_loss is not None:
             np.testing.assert_array_equal(run.test[1], data.test[1])
+
+
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("line", ["test = 0.3", "validation = 0.3"])
+def test_a_choice_that_predicts_new_rows_no_better_than_a_constant_says_so(folder, line, noise):
+    if noise:
+        frame = pd.read_csv(folder / "cars.csv")
+        frame.assign(mpg=np.random.default_rng(4).normal(size=40)).to_csv(folder / "cars.csv", index=False)
+    (folder / "study.toml").write_text(f"{STUDY.replace('patience = 3, ', '')}{line}\n")
+    study = load_study(folder / "study.toml")
+    data, _ = study.dataset()
+    settings = study.run.of_sweep() | {"validation": data.validation, "test": data.test, "study": to_toml(study)}
+    verdict = sweep(study.make_model(data), data.x, data.y, study.make_grid(), out=folder / "run", **settings).verdict()
+    assert ("No gain" in verdict) == noise
+    if noise:
+        kind, (_, y) = ("test", data.test) if data.test else ("held-out", data.validation)
+        assert verdict["No gain"].startswith(f"On the {kind} rows the best choice ends at ")
+        assert f"the best constant for these rows at {text(float(f'{np.var(y):.4g}'))}: it" in verdict["No gain"]
 
 
 # What is ranked, announced, kept and handed out is one thing
