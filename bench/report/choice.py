@@ -32,6 +32,9 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     start = run_data.result.starts[run_data.frame.index.get_loc(handed_out.name)]
     tied = ranked[ranked["tied"] & (ranked.index != row.name)] if row["tied"] else ranked.head(0)
     seeds = [int(seed) for seed in np.unique(runs["seed"])]
+    starts = _starts_of(run_data, runs)
+    if starts == {}:
+        starts, seeds = {"start": start.tolist()}, [int(handed_out["seed"])]
     text = start_texts(run_data).get(str(handed_out["init"]))
     rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
     return Choice(
@@ -40,7 +43,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         common_settings(run_data) | _held_out(run_data),
         start,
         int(handed_out["seed"]),
-        _starts_of(run_data, runs),
+        starts,
         seeds,
         rank,
         row,
@@ -66,19 +69,22 @@ def _find_typical_run(runs: pd.DataFrame, target: float | None) -> pd.Series:
 def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
     """Return the starts of the runs of a choice as the `init` of a grid.
 
-    Those of the study, of which random ones differ from seed to seed; of a sweep in Python those that it names, which
-    are the same for all seeds, or else the first.
+    Those of the study, of which random ones differ from seed to seed. Of a sweep in Python: None if they are those of a
+    grid without `init`, else its own; an empty one where they differ from seed to seed, by a rule that is not stored.
     """
     if run_data.study:
         return run_data.study.grid.init
-    texts = [text.toml for text in start_texts(run_data).values()]
-    if texts and all(text == "" for text in texts):
+    result = run_data.result
+    starts = result.starts[run_data.frame.index.get_indexer(runs.index)]
+    if all(
+        np.array_equal(start, result.model.draw_start(int(seed)))
+        for seed, start in zip(runs["seed"], starts, strict=True)
+    ):
         return None
-    starts = run_data.result.starts[run_data.frame.index.get_indexer(runs.index)]
     found: dict[str, list[float]] = {}
     for name, start in zip(runs["init"].astype(str), starts.tolist(), strict=True):
         if found.setdefault(name, start) != start:
-            return {"start": starts[0].tolist()}
+            return {}
     return found
 
 

@@ -137,7 +137,7 @@ def _toml_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
     tables: dict[str, Any] = {
         "name": "one",
-        "data": PLACEHOLDER_TABLE | ({"x": list(model.inputs)} if model.vectors else {}) | held_out_shares(run_data),
+        "data": PLACEHOLDER_TABLE | ({"x": list(model.headings)} if model.headings else {}) | held_out_shares(run_data),
         "model": _model_table(model),
         "run": {name: value for name, value in common_settings(run_data).items() if value is not None},
     }

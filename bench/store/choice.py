@@ -28,9 +28,9 @@ class Choice:
     seed : int
         The seed of that run.
     starts : dict or str or None
-        All starts, as `init` of a grid.
+        All starts for these seeds, as `init` of a grid; None if it has none.
     seeds : list of int
-        All seeds.
+        All seeds; where ``Grid(init="normal:1:20")`` of a sweep in Python drew starts for each, that of `init` alone.
     rank : int
         Its place in the ranking, from 1.
     row : Series
@@ -99,7 +99,7 @@ class Choice:
         return head + "".join(f"    {name}={value},\n" for name, value in lines.items()) + tail
 
     def to_study(self) -> str:
-        """Return a study, a TOML text, of this choice alone with all its starts and seeds."""
+        """Return a study, a TOML text, of this choice alone with all its `starts` and `seeds`."""
         head, tail = self.recipe["toml"]
         grid = {**self.settings, "seed": self.seeds} | ({} if self.starts is None else {"init": self.starts})
         return head + tomli_w.dumps({"grid": grid}) + tail

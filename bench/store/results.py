@@ -144,9 +144,9 @@ class SweepResult(Ranked):
     planned: int
 
     def __repr__(self) -> str:
-        ends = "".join(f", {count:,} {status}" for status, count in self.frame["status"].value_counts().items())
-        planned = f" of {self.planned:,}" if self.planned > len(self.frame) else ""
-        return f"<SweepResult of {self.model.expression}: {len(self.frame):,}{planned} configurations{ends}>"
+        counts = self.frame["status"].value_counts()
+        ends = "".join(f", {count:,} {status}" for status, count in counts.items() if count)
+        return f"<SweepResult of {self.model.expression}: {len(self.frame):,} of {self.planned:,} configurations{ends}>"
 
     @cached_property
     def classes(self) -> Classes | None:

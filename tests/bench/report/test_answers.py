@@ -1,6 +1,7 @@
 """What sweeps and searches answer in Python: a ranking, the best choice and what to do with it, sentences, a page."""
 
 import re
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +36,7 @@ def test_the_best_choice_is_the_recommended_row(result):
     np.testing.assert_array_equal(best.init, [-1, 10, 26])
     assert len(best.ties) == ranked["tied"].sum() - 1
     assert "lr=" in str(best)
-    assert re.fullmatch(r"<SweepResult of a\*x\*\*2 \+ b\*x \+ c: 60 configurations(, \d+ \w+)+>", repr(result))
+    assert re.fullmatch(r"<SweepResult of a\*x\*\*2 \+ b\*x \+ c: 60 of 60 configurations(, \d+ \w+)+>", repr(result))
     assert repr(best) == f"<Choice {best}>"  # in place of all that it holds, which fills screens
     assert str(replace(best, ties=best.ties.head(0))).endswith("; tied with no others)")
 
@@ -88,6 +89,20 @@ def test_the_study_of_a_choice_has_its_settings_and_seeds(result, tmp_path):
     assert (grid.size, grid.lr.tolist(), list(grid.seed)) == (5, [best.settings["lr"]], best.seeds)
     np.testing.assert_array_equal(grid.starts(models.quadratic)[0, 0], best.init)
     assert (study.run.epochs, study.run.target, study.run.record) == (40, 1e-4, result.clock.record)
+
+
+def test_the_study_of_a_choice_has_the_starts_of_each_seed():
+    grid = {"lr": 0.1, "seed": [0, 1]}
+    drawn, named = (
+        sweep("plane", np.stack([X, X**2], axis=1), Y, Grid(**grid, **init), epochs=2, kernel="reference", confirm=0)
+        for init in ({}, {"init": "normal:1:2"})
+    )
+    default, one = (tomllib.loads(each.best().to_study()) for each in (drawn, named))
+    assert default["data"]["x"] == ["x1", "x2"]
+    assert "init" not in default["grid"]  # each seed draws its own again
+    assert default["grid"]["seed"] == [0, 1]
+    assert one["grid"]["init"] == {"start": named.best().init.tolist()}
+    assert one["grid"]["seed"] == [named.best().seed]  # the only one that had this start
 
 
 def test_seconds_are_not_made_up(result):
