@@ -32,7 +32,7 @@ from bench.report.run_data import RunData
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
-from bench.study.load import check_sizes, to_toml
+from bench.study.load import check_misfits, to_toml
 from bench.study.schema import Study
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
@@ -136,7 +136,7 @@ def train_study(
 ) -> Trained:
     """Train every configuration on the data of a study into the folder."""
     samples, scaling = data
-    check_sizes(study, len(samples.y))
+    check_misfits(study, len(samples.y))
     model, grid = study.make_model(samples), study.make_grid()
     with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
         result = sweep(

@@ -12,7 +12,7 @@ from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.tuning import load_tuning
 from bench.study.grid import question_if_large
-from bench.study.load import check_sizes, to_toml
+from bench.study.load import check_misfits, to_toml
 from bench.study.schema import Study
 from bench.study.space import SearchSettings
 
@@ -30,8 +30,8 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
         raise ValueError(str(error)) from error
     data, scaling = study.dataset(**mapping_display())
     if with_grid or study.tune.batch_size is None:
-        check_sizes(study, len(data.y))
-    check_sizes(study, len(data.y), searched=True)
+        check_misfits(study, len(data.y))
+    check_misfits(study, len(data.y), searched=True)
     grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")

@@ -83,8 +83,18 @@ class MisfitError(ValueError):
         self.key = key
 
 
-def check_sizes(study: Study, n_samples: int, *, searched: bool = False) -> None:
-    """Refuse batch sizes of the grid, or of the space that is searched, of more samples than the data have."""
+def check_misfits(study: Study, n_samples: int, *, searched: bool = False) -> None:
+    """Refuse patience without held-out rows, and batch sizes of more samples than the data have.
+
+    The sizes are those of the grid, or of the space that is `searched`. Options may add what a file lacks, so that this
+    is checked after them.
+    """
+    from kernels.data.validation import check_patience  # noqa: PLC0415
+
+    try:
+        check_patience(study.run.patience, study.data.validation or study.data.validation_path)
+    except ValueError as error:
+        raise MisfitError(("run", "patience"), str(error)) from None
     table = "tune" if searched and study.tune.batch_size is not None else "grid"
     try:
         if searched:
@@ -216,7 +226,6 @@ def study_of_table(
     if recorded:
         return study
     from bench.data.table import builtin  # noqa: PLC0415
-    from kernels.data.validation import check_patience  # noqa: PLC0415
     from kernels.model.models import make_model_for_columns  # noqa: PLC0415
     from kernels.optimizers.schedules import learning_rates  # noqa: PLC0415
 
@@ -230,8 +239,6 @@ def study_of_table(
         model = make_model_for_columns(study.model.expression, columns, study.model.inputs)
     with _locate_errors(locate, ("grid", "init")):
         grid.vectors(model)
-    with _locate_errors(locate, ("run", "patience")):
-        check_patience(study.run.patience, study.data.validation or study.data.validation_path)
     with _locate_errors(locate, ("grid", "schedule")):
         for schedule in grid.schedule:
             learning_rates(schedule, float(grid.lr.max()), study.run.epochs)

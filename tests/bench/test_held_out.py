@@ -200,8 +200,10 @@ def test_bad_shares_name_their_key(folder, line, message):
     assert "\n" not in str(error.value)
 
 
-def test_patience_needs_held_out_samples(folder):
+def test_patience_needs_held_out_samples(folder, sgdbench):
     (folder / "study.toml").write_text(STUDY)
+    code, _, err = sgdbench("run", folder / "study.toml")
+    assert (code, "study.toml, line 5: run.patience needs validation: samples that are held out\n" in err) == (2, True)
     study = load_study(folder / "study.toml")
     data, _ = study.dataset()
     with pytest.raises(ValueError, match=r"^patience needs validation: samples that are held out$"):

@@ -200,7 +200,6 @@ def test_text_files_of_other_systems(write):
         ('"log:0.01:1:3"', "[0.1, -0.5]", ", line 16: grid.lr must be a positive finite number, not -0.5"),
         ('"halve(10)"', '"half(10)"', ", line 19: grid.schedule 'half' is not known (did you mean 'halve'?)"),
         ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),
-        ("epochs = 20", "patience = 2", ", line 28: run.patience needs validation: samples that are held out"),
         ("target = 1", "target = -1", ", line 29: run.target must be a finite number >= 0, not -1.0"),
         ("drop_missing = true", "test = true", ", line 9: data.test must be a number, not true"),
         ('["hp", "weight"]', "[]", ", line 6: data.x must name at least one column"),
