@@ -693,6 +693,25 @@ def test_few_links_lead_on(page):
     assert run(page, f"{links}.every((link) => document.querySelector(link) !== null)")
 
 
+def test_losses_below_the_view_and_ticks_without_room(page):
+    assert run(page, "atLeast([1e-30, 0, 2, NaN, Infinity], 1e-7)") == [1e-7, 1e-7, 2, None, None]
+    # Even steps of a short logarithmic axis are close to each other at its upper end.
+    values = run(page, "ticks(Math.log10(110), Math.log10(830), String, 4).tickvals")
+    assert values
+    assert all(np.log10(b / a) > 0.7 * np.log10(830 / 110) / 4 for a, b in pairwise(values))
+
+
+def test_paper_is_white(fresh):
+    run(fresh, "(root.dataset.theme = 'dark')")
+    for event, theme in (("beforeprint", "light"), ("afterprint", "dark")):
+        assert run(fresh, f"(dispatchEvent(new Event('{event}')), root.dataset.theme)") == theme
+    fresh.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    for selector in (".modebar", "#rows td button", "#theme", "#map .controls"):
+        assert run(fresh, f"document.querySelector('{selector}').checkVisibility()") is False
+    assert run(fresh, "document.querySelector('#rows td:nth-child(2)').checkVisibility()")
+    fresh.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
 def test_without_a_target_nothing_speaks_of_targets(browser, one_figure_here, tmp_path):
     x = np.linspace(-1, 1, 40)
     grid = Grid(lr=[0.1, 0.2, 50.0], batch_size=[1, "full"], optimizer=OPTIMIZERS, seed=[0, 1], shuffle=True)

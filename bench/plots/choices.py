@@ -1,6 +1,6 @@
 """The runs, the optimizers and the values that a chart shows where there are too many of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -24,6 +24,12 @@ def best_optimizers(ranked: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[st
     """Return the names of the optimizers, or of the best ones where there are many; `ranked` is a ranking."""
     names = sorted(map(str, ranked["optimizer"].unique()))
     return names if len(names) <= most else leaders(ranked)["optimizer"].astype(str).head(most).tolist()
+
+
+def in_grid_order(names: Iterable[str], column: pd.Series) -> list[str]:
+    """Return names in the order in which the grid has them, where the column of a frame knows it."""
+    categories = column.cat.categories.tolist() if isinstance(column.dtype, pd.CategoricalDtype) else []
+    return sorted(names, key=lambda name: categories.index(name) if name in categories else len(categories))
 
 
 def spread_evenly(values: Sequence[T], most: int) -> list[T]:

@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import spread_evenly
+from bench.plots.choices import in_grid_order, spread_evenly
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, LossAxis, band_limits, clock_range
 from bench.plots.style import (
@@ -40,7 +40,7 @@ def loss_curves(
     each other. Dashed lines are medians on held-out samples. The target is a line across, and the axis ends two decades
     below it. Of many starts six are shown, evenly spread.
 
-    Of `frame` the column `status` is read; `bands` are as from `bench.tables.loss_bands.loss_bands`.
+    Of `frame` the columns `status` and `optimizer` are read; `bands` are as from `bench.tables.loss_bands.loss_bands`.
     """
     starts = bands["start"].unique().tolist()
     starts = starts[1:] or starts
@@ -71,7 +71,8 @@ def loss_curves(
             axis.set_title(f"{label('init')} {shorten(start, 16)}")
     figure.supxlabel("samples seen")
     figure.supylabel(shown.name())
-    add_legend(figure, [shorten(name) for name in colors], list(colors.values()), label("optimizer"))
+    names = in_grid_order(colors, frame["optimizer"])
+    add_legend(figure, [shorten(name) for name in names], [colors[name] for name in names], label("optimizer"))
     few, many = bands["runs"].min(), bands["runs"].max()
     add_caption(
         figure,

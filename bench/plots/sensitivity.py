@@ -8,6 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.plots.choices import in_grid_order
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, LossAxis, rate_bands, rate_limits
 from bench.plots.style import (
@@ -67,7 +68,8 @@ def sensitivity(
         axis.plot(rates, median, color=colors[optimizer], linewidth=width, marker="o", markersize=2.5 + width)
     _mark_failures(axis, bands, colors)
     axis.set(xlabel="learning rate", ylabel="samples to the target" if measure == "samples" else shown.name("final "))
-    add_legend(figure, [shorten(name) for name in colors], list(colors.values()), "optimizer")
+    names = in_grid_order(colors, frame["optimizer"])
+    add_legend(figure, [shorten(name) for name in names], [colors[name] for name in names], "optimizer")
     few, many = bands["runs"].min(), bands["runs"].max()
     add_caption(
         figure,

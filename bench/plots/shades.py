@@ -5,10 +5,10 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from numpy.typing import ArrayLike
 
 from bench.plots.choices import spread_evenly
-from bench.plots.colors import colors_of
 from bench.plots.style import INK, format_log_tick
 from bench.tables.formatting import text
 from kernels.base.run import Floats
@@ -77,7 +77,8 @@ def _round_up(value: float) -> float:
 
 
 def _shades_of(limits: list[float]) -> Shades:
-    return Shades(limits, list(colors_of(range(len(limits))).values())[::-1])
+    # The blues of the page's map.
+    return Shades(limits, list(colormaps["Blues_r"](np.linspace(0, 0.75, len(limits)))))
 
 
 def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.plots.colors import FAINT, colors_of
 from bench.plots.style import INK, STYLE, add_caption, empty_figure, log_scale, panels
+from bench.tables import formatting
 from bench.tables.formatting import percentage, shorten, text
 from bench.tables.trial_value import HOPELESS
 
@@ -89,7 +90,7 @@ def slices(values: pd.DataFrame, shares: dict[str, float], *, label: str, logari
             log_scale(axis, "x")
         if logarithmic:
             log_scale(axis)
-        axis.set_xlabel(shorten(parameter, 24))
+        axis.set_xlabel(shorten(formatting.label(parameter), 24))
         if parameter in shares:
             axis.set_title(f"explains {percentage(shares[parameter])}")
     figure.supylabel(label)

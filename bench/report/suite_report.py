@@ -13,7 +13,7 @@ import pandas as pd
 from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
 from bench.report.run_data import RunData
 from bench.report.short_report import Figures, write_short_report
-from bench.tables.formatting import text
+from bench.tables.formatting import percentage, text
 from bench.tables.performance_profile import (
     cost_ratios,
     good_rates,
@@ -117,9 +117,9 @@ def describe_suite(data: SuiteData) -> dict[str, str]:
     instances = sum(table.shape[1] for table in data.ratios.values())
     sentences = {
         "Over all": (
-            f"{first['optimizer']} leads: it solves {_percent(first['solved'])} of "
+            f"{first['optimizer']} leads: it solves {percentage(first['solved'])} of "
             f"{format_count(instances, 'instance')} of {format_count(len(data.ratios), 'problem')} on fresh seeds, "
-            f"and {_percent(first['within_2'])} with at most twice the samples of the best optimizer."
+            f"and {percentage(first['within_2'])} with at most twice the samples of the best optimizer."
         )
     }
     for name, table in data.ratios.items():
@@ -151,7 +151,7 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"optimizer": summary["optimizer"]})
     for name, title in SHARES.items():
         ends = summary[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
-        table[title] = [f"{_percent(value)} [{100 * low:.0f}, {100 * high:.0f}]" for value, low, high in ends]
+        table[title] = [f"{percentage(value)} [{100 * low:.0f}, {100 * high:.0f}]" for value, low, high in ends]
     ends = summary[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)
     table["times the best"] = [f"{_ratio(value)} [{_ratio(low)}, {_ratio(high)}]" for value, low, high in ends]
     table["decades"] = [f"{width:.2f}" for width in summary["decades"]]
@@ -165,10 +165,6 @@ def readable_rates(rates: dict[str, pd.DataFrame], order: Sequence[str]) -> pd.D
         name: ["none" if pd.isna(width) else f"{width:.2f}" for width in column] for name, column in columns.items()
     }
     return pd.DataFrame({"optimizer": list(order), **cells})
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _ratio(value: float) -> str:

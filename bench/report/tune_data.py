@@ -10,9 +10,9 @@ import pandas as pd
 from bench.report.run_data import RunData, run_data_of
 from bench.store.tuning import TuneResult
 from bench.tables.excess import add_excess
-from bench.tables.formatting import text
+from bench.tables.formatting import label, text
 from bench.tables.optimizer_comparison import compare_with
-from bench.tables.phrases import describe_choice, describe_rival, format_count
+from bench.tables.phrases import describe_choice, describe_order, describe_rival, format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.trial_value import choice_values, rank_trials
@@ -62,8 +62,15 @@ class TuneData(RunData):
     @property
     def space(self) -> list[tuple[str, str]]:
         """The ranges that were searched, by name."""
-        identity = self.result.run.identity
-        return [(name, text(said)) for name, said in identity.items() if name.startswith("range of ")]
+        searched = {
+            name.removeprefix("range of "): said
+            for name, said in self.result.run.identity.items()
+            if name.startswith("range of ")
+        }
+        searched["shuffle"] = " or ".join(
+            describe_order(shuffled) for shuffled in (True, False) if str(shuffled) in searched["shuffle"]
+        )
+        return [(f"range of {label(name)}", text(said)) for name, said in searched.items()]
 
     @property
     def is_logarithmic(self) -> bool:

@@ -17,6 +17,7 @@ from bench.report.tune_data import TuneData
 from bench.store.tuning import GRID
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_ratio
+from bench.tables.ranking import varies
 from bench.tables.search_history import grid_in_random_order, search_history
 
 # Of the best trials, the number that the page lists; the tables have all of them.
@@ -81,13 +82,14 @@ def _figures(data: TuneData) -> Figures:
 def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:
     """Return the tables of the page by title."""
     tables, rivals = {}, data.on_fresh_seeds
+    constant = [name for name in ("shuffle", "dtype") if name in data.frame and not varies(data.frame, name)]
     if rivals is not None:
         ranked = rivals.assign(recommended=rivals.index == 0, tied=rivals["verdict"] == "no difference found")
-        shown = data.readable("best", ranked)
+        shown = data.readable("best", ranked.drop(columns=constant))
         shown.insert(0, "from", rivals["rival"])
         shown["times the best choice"] = [describe_ratio(row) for _, row in rivals.iterrows()]
         tables["The best of each optimizer and of the grid, on fresh seeds"] = shown
     if len(data.frame):
-        best = data.choices.head(LISTED)
+        best = data.choices.head(LISTED).drop(columns=constant)
         tables["The best trials, on the seeds of the search"] = data.readable("best", best)
     return tables

@@ -43,6 +43,7 @@ function axis(title, { log = false, range = null, ...more } = {}) {
     ticks: "",
     tickformat: !plain ? undefined : range[0] > -4 ? ",~g" : ".3~e",
     separatethousands: true,
+    minexponent: 5,
     gridcolor: color("grid"),
     linecolor: color("line"),
     // Plotly writes powers of ten a quarter larger than other labels.

@@ -36,13 +36,12 @@ function paintTime(plot, figure) {
   const timeSpan = [Math.min, Math.max].map((end) =>
     Math.log10(times.reduce((one, other) => end(one, other), times[0])),
   );
+  const most = Math.max(2, Math.floor(plot.clientWidth / 70));
   draw(plot, traces, {
     xaxis: axis("time", {
       log: timeLook.x,
-      tickformat: "~s",
-      ticksuffix: "s",
       tickangle: 0,
-      ...(timeLook.x && drawn ? ticks(...timeSpan, duration, Math.max(2, Math.floor(plot.clientWidth / 70))) : {}),
+      ...(drawn ? (timeLook.x ? ticks(...timeSpan, duration, most) : secondTicks(10 ** timeSpan[1])) : {}),
     }),
     yaxis: axis(lossTitle("final "), { log: timeLook.y, range: timeLook.y ? range : null }),
     shapes: targetLine(),

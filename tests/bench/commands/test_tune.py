@@ -44,6 +44,8 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
     page = (folder / "report.html").read_text("utf-8")
     assert f"<b>{best.settings['batch_size']}</b>" in page
     assert 'href="grid/report.html"' in page
+    assert "<dt>range of learning rate</dt>" in page
+    assert re.search("<dt>range of order</dt><dd>(not )?shuffled</dd>", page)
     assert (folder / "grid" / "report.html").exists()
     tables = pd.read_csv(folder / "tables" / "trials.csv")
     assert len(tables) == 33
@@ -155,4 +157,4 @@ def test_figures_without_anything_to_show_say_so():
 def test_settings_that_do_not_vary_have_no_slices():
     values = pd.DataFrame({"state": "complete", "value": [1.0, 2.0, 3.0], "lr": [0.1, 0.2, 0.3], "batch_size": 1})
     figure = plots.slices(values, {"lr": 1.0}, label="loss", logarithmic=True, name="sgd")
-    assert [axis.get_xlabel() for axis in figure.axes] == ["lr"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["learning rate"]

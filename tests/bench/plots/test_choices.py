@@ -1,6 +1,8 @@
 """Which runs and which values are shown."""
 
-from bench.plots.choices import select_best_runs, spread_evenly
+import pandas as pd
+
+from bench.plots.choices import in_grid_order, select_best_runs, spread_evenly
 from bench.tables.ranking import ranking
 from tests.support.frames import make_frame
 
@@ -17,6 +19,12 @@ def test_the_recommended_choice_is_the_best_one_of_its_optimizer():
     ranked = ranking(frame)
     assert ranked["lr"].iloc[0] != 0.4
     assert select_best_runs(frame, ranked)["lr"].tolist() == ranked.loc[ranked["recommended"], "lr"].tolist() == [0.4]
+
+
+def test_names_are_in_the_order_of_the_grid_where_it_is_known():
+    column = pd.Series(pd.Categorical(["b", "a"], categories=["c", "b", "a"]))
+    assert in_grid_order(["a", "b", "c"], column) == ["c", "b", "a"]
+    assert in_grid_order(["a", "b"], column.astype(str)) == ["a", "b"]
 
 
 def test_spread_keeps_the_ends():
