@@ -121,6 +121,11 @@ MODELS: dict[str, Callable[..., Model]] = {
 KNOWN = Table("model", MODELS)
 
 
+def __dir__() -> list[str]:
+    """Return the ready-made models, which consoles complete; what makes them has names of the module too."""
+    return sorted(MODELS)
+
+
 def make_model(text: str, inputs: Given = ("x",)) -> Model:
     """Return the ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
 

@@ -81,7 +81,7 @@ class Yardstick:
         """Return the lowest loss and how far above it another one is, in words."""
         if not math.isfinite(self.loss):
             return f"unknown: {self.note}"
-        found = f"{self.loss:.6g} by {self.method}"
+        found = f"{self.loss:.6g} by {self.method}" + (f" ({self.note})" if self.note else "")
         if math.isnan(self.improvement):
             return f"{found}, which is no improvement over {self.baseline}"
         remaining = self.remaining(loss)

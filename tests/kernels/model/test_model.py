@@ -35,6 +35,13 @@ def test_a_series_has_values_by_name_as_a_mapping_has():
     assert models.linear.predict(pd.Series([2.0, 3.0]), [10]) == [23]  # whose labels are numbers
 
 
+def test_consoles_complete_the_ready_made_models_alone():
+    assert {"quadratic", "polynomial", "mlp"} <= set(dir(models))
+    assert all(
+        isinstance(each, Model) or each.__module__ == models.__name__ for each in map(vars(models).get, dir(models))
+    )
+
+
 UNUSED = "the expression {!r} must use its input {!r}{}: inputs must say which of {} stand for data"
 HP_OR_HPP = " (did you mean 'hp' in place of 'hpp'?)"
 NAN_IS_NO_NAME = (

@@ -147,6 +147,7 @@ def test_classes_have_the_lowest_loss_of_scikit_learn_and_the_entropy_of_their_s
     assert run.remaining < 0.01
     apart = fit("W @ x + b", 9.0 * np.eye(3), [0, 1, 2], loss="softmax", epochs=1).optimum
     assert (apart.loss, apart.params) == (0.0, None)
+    assert f"by {apart.method} ({apart.note}); the run ends" in apart.describe(0.1)
     assert "can be separated" in apart.note
     # Two samples at one place, of two classes, each have a loss of log(2) at least.
     twice = np.concatenate([np.eye(3), np.eye(3)[:1]])
