@@ -23,6 +23,7 @@ from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.confusion import confusion_table
+from bench.tables.dependence import Pairs
 from bench.tables.excess import add_excess
 from bench.tables.formatting import text
 from bench.tables.loss_bands import loss_bands
@@ -341,7 +342,7 @@ class RunData:
         best = recommended_choice(self.ranked)
         own = runs_of(self.fresh if is_confirmed(best) and self.fresh is not None else self.frame, best)
         rows = own[["config_id", "samples_seen"]].merge(judged, on=["config_id", "samples_seen"])
-        found = summarize_judged(rows) if 0 < len(own) == len(rows) else None
+        found = summarize_judged(rows, Pairs.of(own)) if 0 < len(own) == len(rows) else None
         return None if found is None or not np.isfinite(found["loss"]) else found
 
     @property

@@ -126,8 +126,8 @@ class TuneData(RunData):
         table.insert(0, "rival", self.leaders["rival"])
         costs = runs.comparable(cost, self.floor)[order]
         of_grid = np.flatnonzero(self.leaders["rival"] == GRID)
-        verdicts = compare_with(np.delete(costs, of_grid, axis=0), 0)
-        grid = [compare_with(costs[[0, row]], 0).iloc[[1]].set_axis([row]) for row in of_grid]
+        verdicts = compare_with(np.delete(costs, of_grid, axis=0), 0, pairs=runs.pairs)
+        grid = [compare_with(costs[[0, row]], 0, pairs=runs.pairs).iloc[[1]].set_axis([row]) for row in of_grid]
         verdicts = pd.concat([verdicts, *grid])
         table["by_distance"] = cost == "final_loss" and runs.excess is not None
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)

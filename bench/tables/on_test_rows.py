@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from bench.tables.dependence import Pairs
 from bench.tables.formatting import text
 from bench.tables.intervals import median_interval, row_medians
 from bench.tables.phrases import describe_estimate, format_count
@@ -10,12 +11,12 @@ from bench.tables.phrases import describe_estimate, format_count
 NAMES = {"rmse": "RMSE", "r2": "R²"}
 
 
-def summarize_judged(judged: pd.DataFrame) -> pd.Series:
+def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Series:
     """Return the medians over runs, with their intervals.
 
     `judged` has one row per run: `config_id`, `samples_seen`, `rows`, `loss`, and a column for each other figure. The
     result has `runs`, `rows`, and each figure with its `_low` and `_high`. A figure that is not a number, as of a run
-    that diverged, counts as the worst; one that no run has is left out.
+    that diverged, counts as the worst; one that no run has is left out. `pairs` are the starts and seeds of the runs.
     """
     found: dict[str, float] = {"runs": len(judged), "rows": int(judged["rows"].iloc[0])}
     for name, column in judged.drop(columns=["config_id", "samples_seen", "rows"]).items():
@@ -24,7 +25,9 @@ def summarize_judged(judged: pd.DataFrame) -> pd.Series:
         if np.isnan(values).all() and name != "loss":
             continue
         values[np.isnan(values)] = np.inf
-        bounds = [end[0] if values.min() >= 0 else np.nan for end in median_interval(np.maximum(values, 0))]
+        bounds = [
+            end[0] if values.min() >= 0 else np.nan for end in median_interval(np.maximum(values, 0), pairs=pairs)
+        ]
         middle = row_medians(values)[0]
         low, high = [1 - end for end in bounds[::-1]] if name == "r2" else bounds
         found |= {str(name): 1 - middle if name == "r2" else middle, f"{name}_low": low, f"{name}_high": high}

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.tables.dependence import Pairs
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
 from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, summarize
 from bench.tables.run_costs import LOSS_FLOOR, check_columns, choice_columns, describe, find_choices, run_costs
@@ -46,16 +47,19 @@ def compare_optimizers(
     table.insert(0, "optimizer", table.pop("optimizer"))
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     table = table.iloc[order].reset_index(drop=True)
-    verdicts = compare_with(runs.comparable(cost, floor)[order], 0)
+    verdicts = compare_with(runs.comparable(cost, floor)[order], 0, pairs=runs.pairs)
     table["by_distance"] = cost == "final_loss" and runs.excess is not None
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
 
-def compare_with(costs: Floats, best: int, *, errors: tuple[Floats, Floats] | None = None) -> pd.DataFrame:
+def compare_with(
+    costs: Floats, best: int, *, errors: tuple[Floats, Floats] | None = None, pairs: Pairs | None = None
+) -> pd.DataFrame:
     """Compare a few rivals with the one in the row `best`.
 
     `costs` have the shape (rivals, pairs): positive, infinite for a run that failed, NaN for one that was not made.
-    `errors` are the ends of an interval, relative to its middle, by which all costs of a rival may be off.
+    `errors` are the ends of an interval, relative to its middle, by which all costs of a rival may be off. `pairs` are
+    the starts and seeds, of which those that depend on each other count as fewer (`bench.tables.dependence`).
 
     Returns
     -------
@@ -70,7 +74,7 @@ def compare_with(costs: Floats, best: int, *, errors: tuple[Floats, Floats] | No
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed
     # The rest of the error probability is for the conclusion that one fails.
-    low, high = median_interval(ratios, _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - CONFIDENCE), len(costs)))
+    low, high = median_interval(ratios, _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - CONFIDENCE), len(costs)), pairs)
     if errors is not None:
         low, high = low * errors[0] / errors[1][best], high * errors[1] / errors[0][best]
         low[best] = high[best] = 1.0
@@ -88,7 +92,7 @@ def compare_with(costs: Floats, best: int, *, errors: tuple[Floats, Floats] | No
     return table.iloc[np.lexsort([ratio, fails, np.arange(len(costs)) != best])]
 
 
-def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None) -> int:
+def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None, pairs: Pairs | None = None) -> int:
     """Return the row of the best of a few rivals: the first one, unless these runs show that another is better.
 
     A rival is beaten if it fails and others do not, or if another is better by more than `TOLERANCE`. If the first is
@@ -98,7 +102,7 @@ def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None) -> 
     fails = _fails(costs)
     beaten = fails & ~fails.all()
     for row in np.flatnonzero(~beaten).tolist():
-        others = compare_with(costs, row, errors=errors)
+        others = compare_with(costs, row, errors=errors, pairs=pairs)
         beaten[row] = (others["verdict"].eq("better") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
     candidates = ~fails if beaten.all() else ~beaten
     order = rank_choices(costs, np.zeros(len(costs))).order

@@ -16,6 +16,7 @@ from seeds that had no part in the ranking (`bench.tables.winners`).
 import numpy as np
 import pandas as pd
 
+from bench.tables.dependence import design_effects
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
 from bench.tables.recommendation import recommend
 from bench.tables.run_costs import (
@@ -95,13 +96,13 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
         return table.assign(ratio=np.empty(0), tied=False, recommended=False, reason="").astype({"reason": "str"})
     costs = runs.comparable(cost, floor)
     ranks = rank_choices(costs, row_medians(runs.comparable("final_loss", floor)))
-    tied = tied_with_best(costs, ranks, tolerance=TOLERANCE)
+    tied = tied_with_best(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)
     order, updates = ranks.order, _updates_bounds(runs)
     table = table.assign(ratio=ranks.ratio, tied=tied, recommended=False, reason="").iloc[order].reset_index(drop=True)
     advice = recommend(
         table,
         reliable=ranks.reliable[order],
-        cheap=nearly_as_cheap(costs, ranks, tolerance=TOLERANCE)[order],
+        cheap=nearly_as_cheap(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)[order],
         updates=(updates[0][order], updates[1][order]),
         cost=cost,
         by=by,
@@ -121,11 +122,12 @@ def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
     it, `validation_loss`: medians over all runs, in which failed runs are infinite. They are missing if no run reached
     a target, or the frame lacks a column. `_low` and `_high` of each of them are the ends of its interval, missing for
     fewer than five runs, which bound no median at 95 % (`intervals.median_interval`). Those of seconds multiply the
-    ends for updates and for the seconds per update, and are rather too wide. Intervals take runs for independent of
-    each other: with few starts and many seeds for each, they hold for these starts.
+    ends for updates and for the seconds per update, and are rather too wide. Intervals hold for the starts that were
+    tried. Runs of a seed from several starts, which may end alike, count as fewer (`bench.tables.dependence`).
     """
     made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
-    low, high = wilson_interval(successes, made)
+    effects = design_effects(np.where(runs.made, runs.succeeded(cost), np.nan), runs.pairs)
+    low, high = wilson_interval(successes / effects, made / effects)
     columns = {
         "runs": made,
         "converged": np.count_nonzero(runs.converged, axis=1),
@@ -148,7 +150,7 @@ def _median(runs: RunCosts, cost: str) -> tuple[Floats, Floats, Floats]:
         unknown = np.full(len(runs.choices), np.nan)
         return unknown, unknown, unknown
     values = runs.costs[cost]
-    low, high = median_interval(values)
+    low, high = median_interval(values, pairs=runs.pairs)
     if cost == "seconds":
         low, high = low * runs.timing_errors[0], high * runs.timing_errors[1]
     return row_medians(values), low, high

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.tables.dependence import Pairs
 from bench.tables.excess import EXCESS
 from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
@@ -56,6 +57,8 @@ class RunCosts:
         if it does not reach the target or, for losses, if it diverged or its loss is not finite.
     seconds_per_update, timing_errors : array, shape (choices,), and a pair of them
         NaN where they are not known, and the ends of their interval as multiples, 1 where there is none.
+    pairs : Pairs
+        The start and the seed of each column.
     excess : array, or None
         The final losses less the lowest, where the frame has them: see `bench.tables.excess`.
     """
@@ -67,6 +70,7 @@ class RunCosts:
     costs: dict[str, Floats]
     seconds_per_update: Floats
     timing_errors: tuple[Floats, Floats]
+    pairs: Pairs
     excess: Floats | None = None
 
     def ranked_by(self, cost: str) -> str:
@@ -194,7 +198,8 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
         distances = _numbers(frame[EXCESS])
         excess = matrix(np.where(np.isfinite(distances) & ~lost, distances, np.inf), np.nan)
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
-    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]), excess)
+    pairs = Pairs.of(frame.iloc[np.unique(column, return_index=True)[1]])
+    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]), pairs, excess)
 
 
 def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.tables.dependence import Pairs, design_effects
 from bench.tables.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
 from kernels.base.run import Floats
 
@@ -88,7 +89,9 @@ def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
     return score
 
 
-def tied_with_best(costs: Floats, ranks: Ranks, *, tolerance: float = 0.0) -> NDArray[np.bool_]:
+def tied_with_best(
+    costs: Floats, ranks: Ranks, *, tolerance: float = 0.0, pairs: Pairs | None = None
+) -> NDArray[np.bool_]:
     """Return which choices may be the best one for all that these runs show; the first of the order is one of them.
 
     This is the subset selection of S. S. Gupta (Technometrics 7, 1965) or, equivalently, what multiple comparisons with
@@ -105,7 +108,7 @@ def tied_with_best(costs: Floats, ranks: Ranks, *, tolerance: float = 0.0) -> ND
     choices. A test without assumptions could not do it: five pairs have a probability of 1/32 to point the same way by
     chance. For 20 pairs and more it is such a test, the sign test. Either is corrected for the number of choices by
     Holm's method. So more choices and fewer pairs make for more ties, and with a single pair all choices that succeed
-    are tied.
+    are tied. Pairs of a seed from several starts count as fewer (`bench.tables.dependence`).
 
     The first choice is only ever ruled out where no run of any choice succeeds.
     """
@@ -115,7 +118,7 @@ def tied_with_best(costs: Floats, ranks: Ranks, *, tolerance: float = 0.0) -> ND
     compared[best] = False
     level = (1 - SUCCESS_SHARE) * (1 - CONFIDENCE)
     tied = ~failing
-    tied[compared] = ~holm_rejections(_p_values(_compare(costs, ranks), np.log1p(tolerance))[compared], level)
+    tied[compared] = ~holm_rejections(_p_values(_compare(costs, ranks, pairs), np.log1p(tolerance))[compared], level)
     tied[best] = np.isfinite(costs[best]).any()
     return tied
 
@@ -145,7 +148,7 @@ def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE) -> NDArra
     return fails
 
 
-def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float) -> NDArray[np.bool_]:
+def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float, pairs: Pairs | None = None) -> NDArray[np.bool_]:
     """Return which choices cost so little more than the best that it does not matter which of them is taken.
 
     Their ratio is at most half a standard error above 1, or two errors below 1 + `tolerance`, and never above that. So
@@ -154,11 +157,11 @@ def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float) -> NDArray
     too much where there are several candidates, of which the robust ones often cost more: in one of twenty simulated
     studies it led to a choice that 30 runs show to be more expensive.
     """
-    compared = _compare(costs, ranks)
+    compared = _compare(costs, ranks, pairs)
     allowed, error = np.log1p(tolerance), compared.errors
     many = compared.pairs >= SIGN_PAIRS
     # The error of a median, which outliers do not touch: half its interval of one standard deviation on either side.
-    low, high = median_interval(np.exp(compared.differences[many]), ONE_SIGMA)
+    low, high = median_interval(np.exp(compared.differences[many]), ONE_SIGMA, pairs)
     error[many] = (np.log(high) - np.log(low)) / 2
     with np.errstate(divide="ignore"):
         excess = np.log(ranks.ratio)
@@ -171,13 +174,14 @@ class _Comparison(NamedTuple):
     """How the logarithms of the costs of each choice differ from those of the best, where both succeeded."""
 
     differences: Floats  # NaN for the other pairs
-    pairs: NDArray[np.intp]
+    effects: Floats  # the pairs that are worth one independent pair
+    pairs: Floats  # independent ones
     means: Floats
     errors: Floats  # of the means
-    freedom: NDArray[np.intp]  # of the errors; 0 where they are not known
+    freedom: Floats  # of the errors; 0 where they are not known
 
 
-def _compare(costs: Floats, ranks: Ranks) -> _Comparison:
+def _compare(costs: Floats, ranks: Ranks, runs: Pairs | None) -> _Comparison:
     best = ranks.order[0]
     both = np.isfinite(costs) & np.isfinite(costs[best])
     differences = np.log(costs, where=both, out=np.zeros_like(costs))
@@ -193,10 +197,12 @@ def _compare(costs: Floats, ranks: Ranks) -> _Comparison:
     others_squares = np.maximum(all_squares - np.where(near, squares, 0.0), 0.0)
     others_freedom = all_freedom - np.where(near, freedom, 0)
     prior = np.minimum(PRIOR_FREEDOM, others_freedom)
-    freedom = freedom + prior
-    variances = (squares + prior * others_squares / np.maximum(others_freedom, 1)) / np.maximum(freedom, 1)
-    errors = np.sqrt(variances / np.maximum(pairs, 1))
-    return _Comparison(np.where(both, differences, np.nan), pairs, means, errors, freedom)
+    variances = (squares + prior * others_squares / np.maximum(others_freedom, 1)) / np.maximum(freedom + prior, 1)
+    differences = np.where(both, differences, np.nan)
+    effects = design_effects(differences, runs, near)
+    independent = pairs / effects
+    errors = np.sqrt(variances / np.maximum(independent, 1))
+    return _Comparison(differences, effects, independent, means, errors, np.maximum(independent - 1, 0) + prior)
 
 
 def _p_values(compared: _Comparison, allowed: float) -> Floats:
@@ -210,6 +216,7 @@ def _p_values(compared: _Comparison, allowed: float) -> Floats:
     worse, better = (
         np.count_nonzero(signs, axis=1) for signs in (compared.differences > allowed, compared.differences < allowed)
     )
+    worse, better = (np.floor(number / compared.effects + 1e-9).astype(np.int64) for number in (worse, better))
     sign_test = np.where(worse > 0, bdtrc(np.maximum(worse, 1) - 1, np.maximum(worse + better, 1), 0.5), 1.0)
     p_values: Floats = np.where(compared.pairs < SIGN_PAIRS, t_test, sign_test)
     return p_values

@@ -85,11 +85,11 @@ def _decide(ranked: pd.DataFrame, runs: RunCosts, cost: str, rivals: str, floor:
         if tops.empty or not tops["recommended"].iloc[0]:
             return ranked
         errors = runs.errors_of(cost, rows)
-        best = find_best(costs[rows], errors=errors)
+        best = find_best(costs[rows], errors=errors, pairs=runs.pairs)
         if best == 0:
             break
         ranked["recommended"] = ranked.index == tops.index[best]
-    verdicts = compare_with(costs[rows], 0, errors=errors)["verdict"].sort_index()
+    verdicts = compare_with(costs[rows], 0, errors=errors, pairs=runs.pairs)["verdict"].sort_index()
     different, alike = (
         tops[verdicts.isin(found).to_numpy()] for found in (("worse", "better", "fails"), ("no difference found",))
     )

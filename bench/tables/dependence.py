@@ -1,0 +1,62 @@
+"""How many independent runs the runs of a choice are worth.
+
+Runs with one seed from several starts visit the samples in the same order. Where they forget their starts they end
+alike, and three starts with twenty seeds say no more than twenty runs. The design effect (L. Kish, Survey Sampling,
+1965) is the variance of a mean over the runs, relative to that over as many independent ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from kernels.base.run import Floats
+
+# The design effect of few seeds is not well known: it is averaged with the largest one, or with that of other choices,
+# as if of so many more seeds.
+MORE_SEEDS = 2
+
+
+class Pairs(NamedTuple):
+    """The start and the seed of each column of a matrix of runs, as numbers from 0, shape (pairs,) each."""
+
+    starts: NDArray[np.intp]
+    seeds: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> "Pairs":
+        """Return those of the runs of a frame, by its columns `init` and `seed`."""
+        return cls(*(pd.factorize(frame[name])[0] for name in ("init", "seed")))
+
+
+def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_] | None = None) -> Floats:
+    """Return the design effect of each row of a matrix of runs, from 1 to the number of starts; shape (rows,).
+
+    The starts are given, and the seeds are drawn: what counts is the difference of a run from the mean of its start,
+    and the sums of these over the starts of a seed. The effect is 1 where seeds make no difference.
+
+    Parameters
+    ----------
+    values : array, shape (rows, pairs)
+        Finite numbers; NaN for runs that were not made.
+    pairs : Pairs, optional
+        Without it, runs are independent.
+    usual : array of bool, shape (rows,), optional
+        Rows that tell together what is usual.
+    """
+    if pairs is None or not pairs.starts.max(initial=0):
+        return np.ones(len(values))
+    made = ~np.isnan(values)
+    by_start, by_seed = (np.eye(numbers.max() + 1)[numbers] for numbers in pairs)
+    means = (np.where(made, values, 0.0) @ by_start) / np.maximum(made @ by_start, 1)
+    rest = np.where(made, values - means @ by_start.T, 0.0)
+    rest[np.abs(rest) <= 1e-9 * np.abs(np.where(made, values, 0.0))] = 0.0  # rounding
+    among, within = ((rest @ by_seed) ** 2).sum(axis=1), (rest**2).sum(axis=1)
+    starts, seeds = (made @ by_seed).max(axis=1, initial=1.0), by_seed.shape[1]
+    expected = starts
+    if usual is not None and within[usual].any():
+        expected = np.asarray(among[usual].sum() / within[usual].sum())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        effects = (seeds * among / within + MORE_SEEDS * expected) / (seeds + MORE_SEEDS)
+    return np.asarray(np.where(within > 0, np.clip(effects, 1.0, starts), 1.0))

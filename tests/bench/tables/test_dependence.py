@@ -1,0 +1,51 @@
+"""Runs of a seed from several starts count as what they are worth: intervals and ties hold where they end alike."""
+
+import numpy as np
+import pytest
+from numpy import nan
+
+from bench.tables.dependence import Pairs, design_effects
+from bench.tables.intervals import median_interval
+from bench.tables.optimizer_comparison import compare_with
+from bench.tables.ties import rank_choices, tied_with_best
+
+
+def make_pairs(starts, seeds):
+    return Pairs(np.repeat(np.arange(starts), seeds), np.tile(np.arange(seeds), starts))
+
+
+def draw(rng, rows, starts, seeds, alike):
+    """Logarithms of costs, of whose variance the share `alike` is that of the seeds."""
+    shared, own = rng.standard_normal((rows, 1, seeds)), rng.standard_normal((rows, starts, seeds))
+    return 0.3 * (np.sqrt(alike) * shared + np.sqrt(1 - alike) * own).reshape(rows, -1)
+
+
+def test_runs_that_end_alike_are_worth_as_many_as_there_are_seeds():
+    rng = np.random.default_rng(0)
+    assert design_effects(draw(rng, 3, 4, 20, 1.0), make_pairs(4, 20)).tolist() == pytest.approx([4] * 3)
+    assert np.median(design_effects(draw(rng, 200, 4, 50, 0.0), make_pairs(4, 50))) == pytest.approx(1.1, abs=0.1)
+    by_start = np.repeat([1.0, 2.0, 3.0], 5)  # from each start always the same
+    with_gaps = np.array([1.0, 2, nan, 4, 5, 1, 2, 3, nan, 5])
+    assert design_effects(by_start[np.newaxis], make_pairs(3, 5)).tolist() == [1]
+    assert design_effects(with_gaps[np.newaxis], make_pairs(1, 10)).tolist() == [1]
+    assert 1 < design_effects(with_gaps[np.newaxis], make_pairs(2, 5))[0] <= 2
+
+
+@pytest.mark.parametrize("alike", [0.5, 0.99])
+@pytest.mark.parametrize(("starts", "seeds"), [(2, 8), (3, 20), (20, 5)])
+def test_intervals_of_medians_hold(starts, seeds, alike):
+    values = np.exp(draw(np.random.default_rng(1), 2000, starts, seeds, alike))
+    low, high = median_interval(values, pairs=make_pairs(starts, seeds))
+    assert 0.92 <= np.mean((low <= 1) & (high >= 1)) <= 0.98
+
+
+def test_the_best_is_tied_and_ratios_hold():
+    rng, pairs, truth = np.random.default_rng(2), make_pairs(5, 8), np.linspace(0.0, 0.2, 10)
+    tied, held = [], []
+    for _ in range(150):
+        costs = np.exp(truth[:, np.newaxis] + draw(rng, 10, 5, 8, 0.95))
+        tied.append(tied_with_best(costs, rank_choices(costs, np.zeros(10)), tolerance=0.05, pairs=pairs)[0])
+        ratio = compare_with(costs[[0, 9]], 0, pairs=pairs).loc[1]
+        held.append(ratio["ratio_low"] <= np.exp(0.2) <= ratio["ratio_high"])
+    assert np.mean(tied) >= 0.95
+    assert np.mean(held) >= 0.92  # without the pairs: 0.7
