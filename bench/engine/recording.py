@@ -1,6 +1,7 @@
 """What a sweep puts on record: how finely losses are recorded, and for how many epochs runs were to be trained."""
 
 import json
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 
@@ -39,13 +40,22 @@ def settle_record(
 
 
 def record_settings(
-    folder: Path, epochs: int, validation: object = None, test: object = None, classes: Classes | None = None
+    folder: Path,
+    epochs: int,
+    validation: object = None,
+    test: object = None,
+    classes: Classes | None = None,
+    drawn: Mapping[str, str] | None = None,
 ) -> None:
-    """Record the epochs that were asked for, the shares that are held out (nan for samples), and labels of classes."""
+    """Record the epochs that were asked for, the shares that are held out (nan for samples), and labels of classes.
+
+    `drawn` are the starts that are drawn, by their names in a grid, which no start of a run tells.
+    """
     labels = json.dumps(classes and classes.labels)
     shares = {
         name: [float(share) if isinstance(share, Real) else np.nan]
         for name, share in (("validation", validation), ("test", test))
     }
     with explain_os_errors(folder):
-        store_tables(folder, settings=pd.DataFrame({"epochs": [epochs], "classes": [labels], **shares}))
+        rules = {"classes": [labels], "drawn": [json.dumps(dict(drawn or {}))]}
+        store_tables(folder, settings=pd.DataFrame({"epochs": [epochs], **rules, **shares}))

@@ -123,7 +123,7 @@ def sweep(
                 _check_float32(problem, grid)
             trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
             trainer.train(plan, resume=resume, progress=progress)
-            record_settings(folder, shared.epochs, **held_out, classes=problem.classes)
+            record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=grid.drawn)
             result = load_run(folder)
             settle_yardstick(problem, result.starts, folder)
             for _ in range(shared.refine):

@@ -116,7 +116,8 @@ def tune(
         if grid is not None:
             about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}
             sweep(model, x, y, grid, **about, out=folder / GRID, study=study)
-        record_settings(folder, shared.epochs, **held_out, classes=problem.classes)
+        drawn = space.repeats.drawn
+        record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn)
         result, floor = load_tuning(folder), loss_floor(problem.y)
         settle_yardstick(problem, result.result.starts, folder)
         if shared.confirm and len(choices := choices_to_confirm(result, floor)):

@@ -1,5 +1,6 @@
 """The best choice of a run, with all that is needed to go on with it."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, r
 from bench.report.run_data import RunData
 from bench.report.start_text import SEED, start_texts
 from bench.store.choice import Choice
+from bench.study.grid import DEFAULT
 from bench.study.run_settings import choice_settings
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import choice_columns
@@ -22,9 +24,10 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     ranked = run_data.ranked_by(cost)
     row = recommended_choice(ranked)
     if optimizer is not None:
-        own = ranked[ranked["optimizer"].astype(str) == optimizer]
+        rivals = ranked[run_data.rivals].astype(str).replace(run_data.names)
+        own = ranked[(ranked["optimizer"].astype(str) == optimizer) | (rivals == optimizer)]
         if own.empty:
-            tried = ", ".join(map(repr, ranked["optimizer"].astype(str).unique()))
+            tried = ", ".join(map(repr, rivals.unique()))
             raise ValueError(f"optimizer must be one of those that were tried, {tried}, not {describe(optimizer)}")
         row = recommended_choice(own)
     runs = runs_of(run_data.frame, row)
@@ -69,23 +72,23 @@ def _find_typical_run(runs: pd.DataFrame, target: float | None) -> pd.Series:
 def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
     """Return the starts of the runs of a choice as the `init` of a grid.
 
-    Those of the study, of which random ones differ from seed to seed. Of a sweep in Python: None if they are those of a
-    grid without `init`, else its own; an empty one where they differ from seed to seed, by a rule that is not stored.
+    Those of the study; of a sweep in Python those that are drawn as texts, and the numbers of the others; an empty one
+    where they differ from seed to seed in a folder of 0.2, which does not store how they were drawn.
     """
     if run_data.study:
         return run_data.study.grid.init
-    result = run_data.result
-    starts = result.starts[run_data.frame.index.get_indexer(runs.index)]
-    if all(
-        np.array_equal(start, result.model.draw_start(int(seed)))
-        for seed, start in zip(runs["seed"], starts, strict=True)
-    ):
-        return None
-    found: dict[str, list[float]] = {}
+    recorded = run_data.evidence.get("settings")
+    drawn: dict[str, str] = {}
+    if recorded is not None and len(recorded) and "drawn" in recorded:
+        drawn = json.loads(recorded["drawn"].iloc[0])
+    starts = run_data.result.starts[run_data.frame.index.get_indexer(runs.index)]
+    found: dict[str, Any] = {}
     for name, start in zip(runs["init"].astype(str), starts.tolist(), strict=True):
-        if found.setdefault(name, start) != start:
+        entry = next((entry for entry in (name, name.rpartition("[")[0]) if entry in drawn), None)
+        value = drawn[entry] if entry else start
+        if found.setdefault(entry or name, value) != value:
             return {}
-    return found
+    return None if found == {DEFAULT: DEFAULT} else found
 
 
 def _held_out(run_data: RunData) -> dict[str, Any]:

@@ -320,6 +320,11 @@ class RunData:
         )
 
     @property
+    def names(self) -> dict[str, str]:
+        """Other names of the `rivals`, by which the verdict calls them."""
+        return {}
+
+    @property
     def heading(self) -> str:
         """The name of the best choice where it has arrived."""
         return "The best choice"

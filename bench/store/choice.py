@@ -30,7 +30,7 @@ class Choice:
     starts : dict or str or None
         All starts for these seeds, as `init` of a grid; None if it has none.
     seeds : list of int
-        All seeds; where ``Grid(init="normal:1:20")`` of a sweep in Python drew starts for each, that of `init` alone.
+        All seeds; where a sweep in Python of version 0.2 drew starts for each, that of `init` alone.
     rank : int
         Its place in the ranking, from 1.
     row : Series

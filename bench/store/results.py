@@ -81,7 +81,7 @@ class Ranked:
         cost : str
             As for `ranking`.
         optimizer : str, optional
-            One of those that were trained.
+            One of those that were trained; of a search also as the verdict calls it, such as "momentum".
 
         Returns
         -------

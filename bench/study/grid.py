@@ -107,6 +107,11 @@ class Grid:
         """The number of configurations."""
         return math.prod(self.shape)
 
+    @property
+    def drawn(self) -> dict[str, str]:
+        """The entries of `init` that are drawn, as texts by name; "default" for the one that `init=None` stands for."""
+        return {name: start.text for name, start in self.init.items() if isinstance(start, RandomStarts)}
+
     def vectors(self, model: Model) -> list[Floats | RandomStarts]:
         """Return the entries of `init` for a model: parameter vectors, shape (P,), and random starts.
 
@@ -207,6 +212,13 @@ class RandomStarts:
     kind: str
     numbers: tuple[float, ...]
     count: int
+
+    @property
+    def text(self) -> str:
+        """The text in a grid that stands for them."""
+        if self.kind in (ZERO, DEFAULT):
+            return self.kind
+        return ":".join([self.kind, *map(repr, self.numbers), str(self.count)])
 
     def draw(self, seed: int, model: Model) -> Floats:
         """Return the starts of a seed, shape (count, params); the first rows do not depend on how many follow."""

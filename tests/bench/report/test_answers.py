@@ -91,18 +91,22 @@ def test_the_study_of_a_choice_has_its_settings_and_seeds(result, tmp_path):
     assert (study.run.epochs, study.run.target, study.run.record) == (40, 1e-4, result.clock.record)
 
 
-def test_the_study_of_a_choice_has_the_starts_of_each_seed():
-    grid = {"lr": 0.1, "seed": [0, 1]}
-    drawn, named = (
-        sweep("plane", np.stack([X, X**2], axis=1), Y, Grid(**grid, **init), epochs=2, kernel="reference", confirm=0)
-        for init in ({}, {"init": "normal:1:2"})
-    )
-    default, one = (tomllib.loads(each.best().to_study()) for each in (drawn, named))
-    assert default["data"]["x"] == ["x1", "x2"]
-    assert "init" not in default["grid"]  # each seed draws its own again
-    assert default["grid"]["seed"] == [0, 1]
-    assert one["grid"]["init"] == {"start": named.best().init.tolist()}
-    assert one["grid"]["seed"] == [named.best().seed]  # the only one that had this start
+@pytest.mark.parametrize("init", [None, {"near": [-1, 10, 26], "far": "uniform:-2:3.5:2", "wide": "normal:2:1"}])
+def test_the_study_of_a_choice_has_the_starts_of_each_seed(tmp_path, init):
+    grid = Grid(lr=0.1, init=init, seed=range(3))
+    best = sweep(models.quadratic, X, Y, grid, epochs=2, kernel="reference", confirm=0).best()
+    study = tomllib.loads(best.to_study())
+    assert ("init" in study["grid"]) == (init is not None)  # else each seed draws its own again
+    (tmp_path / "one.toml").write_text(best.to_study())
+    again = load_study(tmp_path / "one.toml").make_grid()
+    assert (again.names, again.seed) == (grid.names, grid.seed)
+    np.testing.assert_array_equal(again.starts(models.quadratic), grid.starts(models.quadratic))
+
+
+def test_the_study_of_a_choice_has_columns_for_all_inputs():
+    grid = Grid(lr=0.1)
+    one = sweep("plane", np.stack([X, X**2], axis=1), Y, grid, epochs=2, kernel="reference", confirm=0).best()
+    assert tomllib.loads(one.to_study())["data"]["x"] == ["x1", "x2"]
 
 
 def test_seconds_are_not_made_up(result):
