@@ -66,12 +66,12 @@ class Yardstick:
 
     @property
     def target(self) -> float | None:
-        """The lowest loss plus 1 % of the improvement, to four digits; None where there is no improvement."""
+        """The lowest loss plus 1 % of the improvement, which has four digits; None where there is no improvement."""
         target = self.loss + TARGET_SHARE * self.improvement
         if not math.isfinite(target):
             return None
         digits = 3 - math.floor(math.log10(TARGET_SHARE * self.improvement))
-        return float(f"{target:.4g}") if digits <= 0 else round(target, digits)
+        return float(round(target, digits))
 
     def remaining(self, loss: float) -> float:
         """Return the share of the improvement that a loss leaves: 0 at the lowest loss, 1 at the best constant."""

@@ -193,6 +193,12 @@ def test_separable_classes_are_said_to_have_no_minimum():
     assert found.target == pytest.approx(0.01 * found.constant_loss, rel=1e-3)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_target_of_a_weak_model_leaves_one_percent_of_the_improvement_in_any_unit(unit):
+    found = Yardstick(1.023456789 * unit**2, 1.043 * unit**2, None, "least squares")
+    assert found.remaining(found.target) == pytest.approx(0.01, rel=1e-3)
+
+
 def test_one_sample_can_be_separated():
     """SciPy takes fewer steps than so few numbers would allow."""
     found = yardstick("a*x + b", np.array([2.0]), np.array([1.0]), "logistic")
