@@ -16,7 +16,7 @@ from bench.engine.confirm import fresh_seeds, join_plans, plan_choices, train_on
 from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory, longest_run
-from bench.engine.problem import Problem, make_problem
+from bench.engine.problem import Problem, make_problem, resolve_model
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
@@ -39,7 +39,6 @@ from kernels import Model
 from kernels.base.checks import describe
 from kernels.base.columns import Inputs
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
-from kernels.model.models import make_model
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -98,11 +97,11 @@ def tune(
     KeyboardInterrupt
         On Ctrl-C, after what is done has reached the disk.
     """
-    model = model if isinstance(model, Model) else make_model(model)
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, not {describe(space)}")
     shared, held_out, about_search = check_settings("tune", TuneSettings, settings)
     searched = SearchSettings(**about_search)
+    model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
     if grid is not None:
         check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)

@@ -45,6 +45,8 @@ def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> 
         if x is not None and getattr(x, "shape", ())[1:] != (0,):
             raise ValueError(f"x must be None for a model without inputs, not {describe(x)}")
         return ()
+    if x is None:
+        raise ValueError(f"x must be given, for the inputs {describe(tuple(inputs))}")
     names = column_names(x)
     return _columns_of_array(inputs, x, by_row=by_row) if names is None else _columns_of_table(inputs, x, names)
 

@@ -293,7 +293,8 @@ class Model:
         Parameters
         ----------
         params : array, shape (params,), or a mapping of all names to values
-            In models with vectors a name such as ``w`` stands for all its numbers, and a number for each of them.
+            In models with vectors a name such as ``w`` stands for all its numbers, and a number for each of them; a
+            Series or a mapping has them by the names of the inputs, as `kernels.FitResult.coef` returns them.
         what : str
             Their name in error messages.
 
@@ -327,8 +328,13 @@ class Model:
             if name not in self.vectors:
                 found[name] = value
                 continue
-            first, shape, _ = self.vectors[name]
-            given = check_array(f"{what}[{name!r}]", value)
+            first, shape, columns = self.vectors[name]
+            numbers = _by_name(value)
+            if isinstance(numbers, Mapping):
+                if len(shape) > 1 or set(numbers) != set(columns):
+                    raise ValueError(f"{what}[{name!r}] must have a value for each of {list_names(columns)}")
+                numbers = [numbers[column] for column in columns]
+            given = check_array(f"{what}[{name!r}]", numbers)
             if given.shape not in {(), shape}:
                 raise ValueError(f"{what}[{name!r}] must have shape {shape}, not {given.shape}")
             names = self.params[first : first + math.prod(shape)]

@@ -217,6 +217,14 @@ def test_another_search_is_refused_in_the_same_folder(tuned, data):
             search(data, tuned.folder, **changes)
 
 
+def test_the_inputs_of_an_expression_are_those_of_a_fit(data):
+    x, y = data
+    for expression, table in (("a*hp + b", {"hp": x}), ("a*x1 + b*x2", np.stack([x, x**2], axis=1))):
+        settings = {"trials": 1, "epochs": 1, "confirm": 0, "kernel": "reference"}
+        found = tune(expression, table, y, Space(lr=0.1, batch_size="full", seed=0), **settings)
+        assert found.best().refit(table, y).model.inputs == fit(expression, table, y, epochs=1).model.inputs
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -164,6 +164,10 @@ def test_inputs_of_a_text_are_all_columns():
     headings = fit("w @ x + b", pd.DataFrame({"Engine power": x[:, 0], "hp": x[:, 1]}), x[:, 2], epochs=1, lr=1e-3)
     assert headings.param_names == ("w[Engine power]", "w[hp]", "b")
     assert headings.coef("w").index.tolist() == ["Engine power", "hp"]
+    again = headings.model.vector({"w": headings.coef("w")[::-1], "b": headings.coef("b")})  # by name, in any order
+    np.testing.assert_array_equal(again, headings.params)
+    with pytest.raises(ValueError, match=r"^params\['w'\] must have a value for each of Engine power, hp$"):
+        headings.model.vector({"w": {"hp": 1.0}, "b": 0})
     with pytest.raises(ValueError, match=r"x must have shape \(n,\) or \(n, inputs\) for the model 'w @ x', not \(\)"):
         fit("w @ x", 3.0, [1.0])
 

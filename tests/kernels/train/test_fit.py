@@ -448,6 +448,11 @@ def with_bad(value, row):
         ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
         ({"model": "a*x +"}, "expression, column 6: a number or a name is missing at the end"),
         ({"model": "plane"}, "the model 'plane' has the inputs x1, x2, not x"),
+        ({"x": None}, "x must be given, for the inputs ('x',)"),
+        (
+            {"x": "cars.csv", "y": "mpg"},
+            "x must be samples, not the path 'cars.csv': bench.data.load_table",
+        ),
         ({"x": [], "y": []}, "x and y must hold at least one sample, not none"),
         ({"x": X[:-1]}, "y must have shape (59,), one value for each sample of x, not (60,)"),
         ({"y": Y[:, np.newaxis]}, "y must have shape (60,), one value for each sample of x, not (60, 1)"),
