@@ -23,6 +23,7 @@ from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
+from bench.study.load import MisfitError
 from bench.study.schema import Study
 from bench.study.suite import Suite
 from bench.system.atomic import write_text
@@ -50,7 +51,10 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     try:
         with open_cluster(asked.cluster) as executor:
             for study in suite.studies:
-                runs[study.name] = _run_problem(study, folder / names[study.name], executor, asked)
+                try:
+                    runs[study.name] = _run_problem(study, folder / names[study.name], executor, asked)
+                except MisfitError as error:
+                    raise ValueError(f"problem {study.name!r}: {error}") from None
     except UNVERIFIED as error:
         return refuse_report(error)
     data = SuiteData(suite.title, suite.description, runs)

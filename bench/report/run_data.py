@@ -75,6 +75,7 @@ class RunData:
     # The column of a ranking whose values are compared on fresh seeds, each at its best choice.
     rivals: ClassVar[str] = "optimizer"
     named: ClassVar[tuple[str, ...]] = ()
+    how_beyond: ClassVar[str] = ", with --refine 2"
 
     def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> "RunData":
         """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
@@ -317,6 +318,7 @@ class RunData:
             self.target,
             is_linear=self.result.model.is_linear,
             sizes_differ=self.data is not None and not self.is_standardized and sizes_differ(self.data),
+            how=self.how_beyond,
         )
 
     @property

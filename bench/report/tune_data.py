@@ -29,6 +29,7 @@ class TuneData(RunData):
     rivals: ClassVar[str] = "family"
     # Found by the search, also where few trials have one batch size.
     named: ClassVar[tuple[str, ...]] = ("lr", "batch_size")
+    how_beyond: ClassVar[str] = ", with a wider range"
 
     @cached_property
     def verdict(self) -> dict[str, str]:

@@ -37,16 +37,20 @@ def load_suite(name: str) -> Suite | None:
         return None
     if unknown := next((key for key in table if key not in FIELDS), None):
         raise ValueError(f"{path}: {unknown} is no key of a suite; known are {', '.join(FIELDS)}")
-    problems, title = table["problem"], table.get("name")
-    if not isinstance(title, str) or not title:
-        raise ValueError(f"{path}: name must be text, not {title!r}")
+    problems = table["problem"]
+    if not table.get("name", ""):
+        raise ValueError(f"{path}: name is missing")
+    if wrong := next(
+        (key for key in ("name", "title", "description") if not isinstance(table.get(key, ""), str)), None
+    ):
+        raise ValueError(f"{path}: {wrong} must be text, not {table[wrong]!r}")
     if not isinstance(problems, list) or not all(isinstance(problem, dict) for problem in problems) or not problems:
         raise ValueError(f"{path}: problem must be one or more tables [[problem]]")
     made = tuple(_make_study(table, problem, path) for problem in problems)
     names = [study.name for study in made]
     if twice := next((one for one in names if names.count(one) > 1), None):
         raise ValueError(f"{path}: each problem must have a name of its own, and {twice!r} is there twice")
-    return Suite(title, str(table.get("title") or title), str(table.get("description") or ""), made)
+    return Suite(table["name"], table.get("title") or table["name"], table.get("description", ""), made)
 
 
 def _make_study(table: Mapping[str, Any], problem: Mapping[str, Any], path: Path) -> Study:

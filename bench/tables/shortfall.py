@@ -7,6 +7,8 @@ from bench.tables.excess import EXCESS
 from bench.tables.formatting import text
 from bench.tables.ranking import edge_of_rates
 from bench.tables.winners import is_confirmed
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
 from kernels.train.yardstick import ARRIVED, Yardstick, format_share
 
 # More epochs help where, over the last half of them, the excess of most runs falls, and by this share or more.
@@ -76,12 +78,13 @@ def describe_shortfall(
     *,
     is_linear: bool,
     sizes_differ: bool,
+    how: str = "",
 ) -> str:
     """Return a sentence on a best choice that has not arrived and what to change; empty where it has, or none is known.
 
     `best` is a row of `ranked`; `own` and `curves` are its runs, with `excess_loss`, and their losses. In a model that
     `is_linear` in its parameters every start leads to the same place. `sizes_differ` is whether the inputs are of
-    different orders of magnitude, and were not standardized.
+    different orders of magnitude, and were not standardized. `how` follows rates beyond those that were tried.
     """
     left = yardstick.remaining(final_loss_of(best))
     if not left > ARRIVED:
@@ -93,7 +96,9 @@ def describe_shortfall(
         advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
     else:
         risen = _rises(curves)
-        advice += _advise_rates(best, ranked, risen=risen)
+        advice += _advise_rates(best, ranked, how, risen=risen)
+        if not risen and _decays(str(best["optimizer"])):
+            advice.append("less weight decay, which keeps the parameters from the lowest loss")
         if not risen and _still_falls(own, curves, yardstick.loss):
             advice.append("more epochs, as the loss was still falling")
         elif not risen and best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
@@ -109,15 +114,29 @@ def describe_shortfall(
     return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}."
 
 
-def _advise_rates(best: pd.Series, ranked: pd.DataFrame, *, risen: bool) -> list[str]:
-    edge = edge_of_rates(ranked, best)
+def _advise_rates(best: pd.Series, ranked: pd.DataFrame, how: str, *, risen: bool) -> list[str]:
+    end, tried = edge_of_rates(ranked, best) or ("", 0)
     if risen:
-        beyond = f" than the lowest of {edge[1]}, with --refine 2" if edge and edge[0] == "lowest" else ""
+        beyond = f" than the lowest of {tried}{how}" if end == "lowest" else ""
         return [f"lower learning rates{beyond}, as the loss rose"]
-    if edge is None:
-        return []
-    beyond = "higher" if edge[0] == "highest" else "lower"
-    return [f"{beyond} learning rates than the {edge[0]} of {edge[1]}, with --refine 2"]
+    beyond = "higher" if end == "highest" else "lower"
+    return [f"{beyond} learning rates than the {end} of {tried}{how}"] if end else []
+
+
+def _decays(text: str) -> bool:
+    """Return whether an optimizer has more weight decay than it has by default."""
+    try:
+        made: Optimizer | None = make_optimizer(text)
+    except ValueError:  # of the user's own, and not registered here
+        return False
+    while made:
+        usual = make_optimizer(made.name)
+        if made.weight_decay > usual.weight_decay:
+            return True
+        if made.options.get("weight_decay", 0.0) > usual.options.get("weight_decay", 0.0):
+            return True
+        made = made.inner
+    return False
 
 
 def _rises(curves: pd.DataFrame) -> bool:

@@ -104,7 +104,8 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
     ("old", "new", "message"),
     [
         ("[grid]", "colour = 1\n[grid]", "two.toml: colour is no key of a suite; known are name, title"),
-        ('name = "two"', "", "two.toml: name must be text, not None"),
+        ('name = "two"', "", "two.toml: name is missing"),
+        ('title = "Two <problems>"', "title = 3", "two.toml: title must be text, not 3"),
         ('name = "bowl <b>"', 'name = "line"', "two.toml: each problem must have a name of its own, and 'line' is"),
         ("epochs = 2 }", "epochs = -2 }", "problem 'bowl <b>': epochs must be"),
         ('expression = "a*x**2 + b*x + c"', 'expression = "a*x**2 + b*x +"', "problem 'line': expression, column 15"),
@@ -116,6 +117,12 @@ def test_refusals_say_where(small, old, new, message):
     small.write_text(SMALL.replace(old, new))
     with pytest.raises(ValueError, match=f"^[^\n]*{re.escape(message)}[^\n]*$"):
         load_suite(str(small))
+
+
+def test_what_does_not_fit_the_data_is_said_of_its_problem(small, sgdbench):
+    code, _, err = sgdbench("run", small, "--batch-size", "10000")
+    assert code == 2
+    assert err.startswith("sgdbench: problem 'line': batch_size must be")
 
 
 def frame(costs, optimizer="optimizer"):

@@ -23,7 +23,9 @@ NEAR = {"init": [0.0, 0.0], "seed": range(4), "shuffle": True}
 
 
 def swept(**changes):
-    grid = {name: changes.pop(name) for name in ("lr", "batch_size", "schedule", "init") if name in changes}
+    grid = {
+        name: changes.pop(name) for name in ("lr", "batch_size", "schedule", "optimizer", "init") if name in changes
+    }
     settings = {"epochs": 20, "kernel": "fused", "confirm": 0} | changes
     return run_data_of(sweep("a*x + b", X, Y, Grid(**NEAR | grid), **settings))
 
@@ -41,6 +43,10 @@ def test_a_choice_that_has_arrived_has_no_such_line():
     [
         ({"lr": [1e-4, 3e-4], "epochs": 2}, "higher learning rates than the highest of 2, with --refine 2; more"),
         ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"),
+        (
+            {"lr": [0.1], "batch_size": "full", "optimizer": "sgd(0.9)", "kernel": "reference"},
+            "Try less weight decay, ",
+        ),
         ({"lr": [0.05], "schedule": "halve(3)", "target": 3.0}, "a lower target, such as "),
     ],
 )
