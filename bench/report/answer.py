@@ -72,7 +72,7 @@ def find_answer(run_data: RunData) -> Answer:
         heading = "The best choice so far: it has not arrived"
     has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
     medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
-    notes = [run_data.verdict.get("Not arrived", ""), medians, str(best["reason"]), run_data.verdict.get("Ties", "")]
+    notes = [run_data.verdict.get("Not arrived", ""), medians, run_data.verdict.get("Ties", ""), str(best["reason"])]
     return Answer(
         heading,
         settings,

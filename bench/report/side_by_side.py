@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
@@ -24,7 +25,7 @@ from bench.tables.winners import is_confirmed
 
 COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "bands.js", "comparison.js"]
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
-MEDIANS = ["samples", "updates", "seconds", "final_loss"]
+MEDIANS = ["samples", "updates", "seconds", "validation_loss", "final_loss"]
 
 
 def write_comparison(runs_data: list[RunData], path: Path) -> Path:
@@ -32,6 +33,7 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
     names = run_names(runs_data)
     runs = dict(zip(names, runs_data, strict=True))
     best = pd.DataFrame([_best_choice_row(name, run_data) for name, run_data in runs.items()])
+    best = best.dropna(axis="columns", how="all")
     if _losses_differ(runs):
         best.insert(3, "loss", [run_data.criterion.text for run_data in runs_data])
     html = assemble_page(
@@ -69,10 +71,14 @@ def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
         return row | {"best_choice": "nothing has been trained yet"}
     best = recommended_choice(run_data.ranked)
     prefix = "confirmed_" if is_confirmed(best) else ""
+    if best[f"{prefix}diverged"] == best[f"{prefix}runs"]:
+        return row | {"best_choice": "none: every run diverged", "target": run_data.target}
+    converged, runs = (text(int(best[f"{prefix}{name}"])) for name in ("converged", "runs"))
     return row | {
         "best_choice": describe_choice(best, run_data.samples),
         "measured_on": describe_sample(run_data, best),
-        **{name: best[f"{prefix}{name}"] for name in ("runs", "converged", *MEDIANS)},
+        "converged": None if run_data.target is None else f"{converged}/{runs}",
+        **{name: best.get(f"{prefix}{name}", np.nan) for name in MEDIANS},
         "target": run_data.target,
     }
 

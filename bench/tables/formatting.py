@@ -83,6 +83,11 @@ def duration(seconds: float) -> str:
     return f"{_format_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
 
 
+def shorten_exponent(written: str) -> str:
+    """Return a number as `text` would write its exponent: "2.18e-08" becomes "2.18e-8"."""
+    return re.sub(r"e([+-])0*(?=\d)", lambda sign: "e-" if sign[1] == "-" else "e", written)
+
+
 def percentage(share: float) -> str:
     """Return a share in whole percent: "42 %"."""
     return f"{100 * share:.0f} %"

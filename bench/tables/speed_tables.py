@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.tables.formatting import MISSING, duration, text
+from bench.tables.formatting import MISSING, duration, shorten_exponent, text
 from bench.tables.phrases import describe_estimate, format_estimate
 from kernels.compile.kinds import KERNELS
 
@@ -145,7 +145,7 @@ def format_three_digits(value: float) -> str:
     if not np.isfinite(value):
         return text(value)
     rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{value:#.3g}"
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else shorten_exponent(f"{value:#.3g}")
 
 
 def format_two_digits(value: float) -> str:

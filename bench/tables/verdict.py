@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.data.scaling import Scaling
 from bench.data.units import describe_residual_units, in_table_units
-from bench.tables.formatting import duration, text
+from bench.tables.formatting import duration, shorten_exponent, text
 from bench.tables.phrases import (
     describe_choice,
     describe_estimate,
@@ -109,7 +109,7 @@ def describe_solution(own: pd.DataFrame, model: Model, scaling: Scaling | None, 
 
 
 def _six_digits(value: float) -> str:
-    return f"{value:.6g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    return shorten_exponent(f"{value:.6g}")
 
 
 def describe_units(scaling: Scaling, criterion: Loss, y_name: str) -> str:

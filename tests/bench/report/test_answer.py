@@ -42,7 +42,7 @@ def test_costs_come_in_three_currencies_with_success(tmp_path):
     assert success.value == "all 6"
     assert success.interval == "[61 %, 100 %]"
     assert answer.notes[0] == "Medians with 95 % intervals over 1 start and 6 fresh seeds."
-    assert answer.notes[1] == best["reason"]
+    assert answer.notes[-1] == best["reason"]
 
 
 def test_the_interval_of_a_tile_is_beside_its_number_also_where_it_is_symmetric():

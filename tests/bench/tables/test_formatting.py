@@ -15,6 +15,7 @@ from bench.tables.formatting import (
     display,
     duration,
     label,
+    shorten_exponent,
     text,
     to_latex,
     to_markdown,
@@ -80,6 +81,12 @@ def test_four_digits_survive(value):
 )
 def test_durations(seconds, written):
     assert duration(seconds) == written
+
+
+def test_exponents_are_as_short_as_in_the_text_of_numbers():
+    for value in (2.18e-8, -1e-12, 3e20, 4.5, 1e-100):
+        assert float(shorten_exponent(f"{value:.3e}")) == value
+    assert [shorten_exponent(one) for one in ("2.18e-08", "3.00e+20")] == ["2.18e-8", "3.00e20"]
 
 
 def test_labels():

@@ -18,6 +18,7 @@ from PIL import Image, ImageSequence
 from bench.plots.film.animate import animate, film_caption, write_film
 from bench.plots.film.film import FRAMES_PER_SECOND, fit_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
+from bench.tables.formatting import text
 from kernels import Model, fit, models
 
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -189,6 +190,7 @@ def test_the_last_frame_says_how_it_ended(classic):
         figure, renderer = draw(film)
         renderer.draw(-1)
         assert head(figure)[0].endswith(f"{said}{ended.epochs}")
+        assert f"loss {text(film.loss[-1])} " in head(figure)[0]
         renderer.draw(0)
         assert said not in head(figure)[0]
     assert "moves away from the data" in film_caption(film)
