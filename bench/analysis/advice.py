@@ -23,6 +23,8 @@ STILL = 1e-3
 SLOW = 20.0
 # Rates below the largest stable one by more than this factor are low.
 LOW = 10.0
+# No rate is advised below this share of the largest stable one.
+QUIETEST = 0.01
 # A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
 NOISE = 5.0
 # How often the advised schedule halves the rate.
@@ -94,7 +96,9 @@ def advise(
         else:
             sentences = [_advise_higher_rate(lr, bound, quiet, where)] if slow else []
     if fitted.scaling is None and sizes_differ(fitted.rows):
-        sentences.append("--standardize gives all columns the same size, so that one learning rate suits them all.")
+        # A rate that is advised suits the columns as they are.
+        start = "Or --standardize, without that --lr: it" if any(sentences) else "--standardize"
+        sentences.append(f"{start} gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
     if noisy:
@@ -204,10 +208,14 @@ def sizes_differ(data: Dataset) -> bool:
 
 
 def _quiet_share(quality: TableQuality) -> float:
-    """Return the share of the largest stable rate at which noise leaves a run near enough; inf where none is known."""
+    """Return the share of the largest stable rate at which noise leaves a run near enough; inf where none is known.
+
+    Where a model hardly improves on a constant, a rate that low would get nowhere: so there is a floor, and a schedule
+    does the rest.
+    """
     yardstick = quality.yardstick
     share = ARRIVED * yardstick.improvement / yardstick.loss if yardstick.loss > 0 else np.inf
-    return share if np.isfinite(share) else np.inf
+    return max(share, QUIETEST) if np.isfinite(share) else np.inf
 
 
 def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, noisy: bool) -> str:

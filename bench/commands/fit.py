@@ -24,7 +24,7 @@ from bench.commands.console import (
 from bench.commands.options import TableColumns
 from bench.commands.trace import Trace
 from bench.data.choose_loss import ChosenLoss, choose_loss
-from bench.data.columns import Inputs, choose_inputs, default_expression
+from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression
 from bench.data.fit_table import TableFit, fit_table, thin_rows
 from bench.data.held_out import hold_out_share
 from bench.data.memory_maps import load_table
@@ -164,9 +164,7 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         table = builtin(str(path))
         inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss), {})
     elif y is None:
-        raise ValueError(
-            f"--y must name the column of {path} that is to be fitted; only {' and '.join(BUILTIN)} go without"
-        )
+        raise ValueError(ask_for_target(path, f"; without --x and --y go only {', '.join(BUILTIN)}"))
     else:
         inputs = choose_inputs(path, x, y, model, loss)
         how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
@@ -271,8 +269,10 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     if errors.max() <= 1:
         return " Every parameter is within one standard error of its optimum."
     name = list(fitted.params)[int(np.argmax(errors))]
+    distance = f"{errors.max():.2g}"
+    unit = "standard error" if distance == "1" else "standard errors"
     farther = ", farther than any other parameter" if len(errors) > 1 else ""
-    return f" {name} is {errors.max():.2g} standard errors from its optimum{farther}."
+    return f" {name} is {distance} {unit} from its optimum{farther}."
 
 
 def _test_facts(fitted: TableFit) -> dict[str, str]:

@@ -53,7 +53,7 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
         *_comment(made.classes and f"{made.classes}."),
         *_comment_on_scaling(made),
         *_keys(data, "standardize", "center"),
-        "# Rows with a missing value are skipped, not refused.",
+        "# Whether rows with a missing value are skipped; else they are refused.",
         *_keys(data, "drop_missing"),
         "# A share of the rows on which nothing is trained. Without the target below, settings are chosen by the loss",
         "# on them.",

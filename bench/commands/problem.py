@@ -11,6 +11,7 @@ from bench.analysis.default_study import default_study
 from bench.commands.console import mapping_display, print_choices, print_sentence
 from bench.commands.options import TableColumns
 from bench.data.batches import MAPPED
+from bench.data.columns import ask_for_target
 from bench.study.load import load_study, with_settings, with_target
 from bench.study.schema import Study
 from bench.study.suite import Suite, load_suite
@@ -65,7 +66,7 @@ def _refuse_columns(name: str, columns: TableColumns) -> None:
 def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any]) -> Study:
     """Return the default study of a table, and print its choices."""
     if columns.y is None:
-        raise ValueError(f"--y must name the column of {name} that is to be fitted")
+        raise ValueError(ask_for_target(Path(name)))
     chosen = [key for key in settings if key.startswith(("data.", "model.")) and key not in GIVEN_WITH_TABLES]
     if chosen:
         raise ValueError(f"{chosen[0]} is chosen for a table: set it in a study, which `sgdbench new` writes")
@@ -119,5 +120,5 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
 def _describe_no_target(yardstick: Yardstick) -> str:
     """Return the reason why there is no target, as the end of a sentence."""
     if np.isnan(yardstick.loss):
-        return f"{yardstick.note}."
+        return f"the lowest loss is not known: {yardstick.note}."
     return f"the lowest loss, {yardstick.loss:.4g}, is no improvement over that of {yardstick.baseline}."

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data.batches import column_headings, read_batches, table_files
-from bench.data.table_errors import NoNumbersError, find_columns
+from bench.data.table_errors import NoNumbersError, find_columns, join_names
 from bench.data.wildcards import has_wildcard, match_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
@@ -48,6 +48,12 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
         columns, left_out = numeric_columns(Path(path), y)
     check_count(path, len(columns))
     return Inputs(columns, names, model or default_expression(names or column_names(columns), loss), left_out)
+
+
+def ask_for_target(path: Path, otherwise: str = "") -> str:
+    """Return an error that asks for the target, with the columns of a table, or with `otherwise` if there is none."""
+    asked = f"--y must name the column of {path} that is to be fitted"
+    return f"{asked}: {join_names(column_headings(table_files(path)[0]))}" if path.exists() else asked + otherwise
 
 
 def check_count(path: str | Path, count: int) -> None:
@@ -179,7 +185,7 @@ def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, s
             ranges = _find_ranges(files, left)
         except NoNumbersError as error:
             # Without that column, the others are read once more.
-            reasons[error.column] = f"no numbers: {error.found}"
+            reasons[error.column] = error.found
             left.remove(error.column)
             continue
         for name, (lowest, highest) in zip(left, ranges.tolist(), strict=True):

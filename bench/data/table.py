@@ -236,7 +236,7 @@ def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, *,
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if may_be_label else ""
             raise NoNumbersError(
-                f"{path}: column {name!r} must hold real numbers, not {kind}{hint}", name, f"type {kind}"
+                f"{path}: column {name!r} must hold real numbers, not {kind}{hint}", name, f"no numbers: type {kind}"
             )
 
 

@@ -16,7 +16,7 @@ MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from
 
 
 class NoNumbersError(ValueError):
-    """The column `column` does not hold numbers; `found` describes its values in a few words."""
+    """The column `column` does not hold numbers alone; `found` says so in a few words, with the first fault."""
 
     def __init__(self, message: str, column: str, found: str) -> None:
         super().__init__(message)

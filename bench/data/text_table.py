@@ -117,11 +117,12 @@ class TextColumns:
                     hint = self._hint_at_separators(field) or (
                         _hint_at_classes(field) if name == self.names[-1] else ""
                     )
+                    share = "no numbers" if line == self.first_line else "not all numbers"
                     raise NoNumbersError(
                         f"{self.path}: line {line}, column {name!r} must be a number such as -1234.5, not "
                         f"{reprlib.repr(field)}{hint}",
                         name,
-                        f"{reprlib.repr(field.strip())} in line {line}",
+                        f"{share}: {reprlib.repr(field.strip())} in line {line}",
                     )
                 points = fitting
         if "block" in str(error):

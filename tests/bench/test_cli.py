@@ -113,7 +113,7 @@ def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars
     ("options", "advice"),
     [
         ([], ["The learning rate 0.1 is too high: the largest stable learning rate here is about 9.7e-5, by theory."]),
-        (["--lr", "1e-6"], ["The learning rate 1e-6 is low: ", "--standardize gives", "--shuffle visits"]),
+        (["--lr", "1e-6"], ["The learning rate 1e-6 is low: ", "Or --standardize, without that", "--shuffle visits"]),
         (
             ["--optimizer", "adam", "--lr", "1e300", "--kernel", "reference"],
             ["A lower learning rate would help, such as --lr 1e+299."],
@@ -198,7 +198,7 @@ def test_a_target_on_the_command_line_is_in_the_tables_units(sgdbench, cars, tmp
         assert sgdbench(command, "quadratic", "--target", "0.25")[0] == 0
         assert seen["target"] == 0.25
         code, _, err = sgdbench(command, *table, "--target", "-3")
-        assert (code, "target must be a finite number >= 0 or None, not -3.0" in err) == (2, True)
+        assert (code, "target must be a finite number >= 0, not -3.0" in err) == (2, True)
 
 
 def test_the_rate_that_is_advised_is_stable(sgdbench, cars):
@@ -308,7 +308,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
     [
         (["frobnicate"], "frobnicate"),
         (["fit"], "DATA"),
-        (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted; only quadratic and "),
+        (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted: 'hp', "),
         ([*FIT_CARS, "--patience", "3"], "patience needs validation"),
         (
             ["fit", "cars.csv", "--y", "name"],

@@ -67,7 +67,7 @@ def test_why_columns_are_left_out(tmp_path):
             "text": "no numbers: 'u' in line 2",
             "void": "no values",
             "same": "always 7",
-            "twice": "no numbers: 'z' in line 4",
+            "twice": "not all numbers: 'z' in line 4",
         },
     )
     many = {f"c{k}": "no values" for k in range(12)}
@@ -314,7 +314,7 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, comma
         (["new", "bare.csv", "--y", "1"], "bare.csv has no header line: its first line holds numbers only, '1', '2'"),
         (
             ["new", "texts.csv", "--y", "b"],
-            "no column of numbers besides 'b': left out are a (no numbers: 'z' in line 3)",
+            "no column of numbers besides 'b': left out are a (not all numbers: 'z' in line 3)",
         ),
         (["new", "cars.csv", "--y", "mpg", "--x", "constant"], "column 'constant' must vary"),
         (["new", "cars.csv", "--y", "mpg", "--model", "a*b"], "must use engine_power_ps or x as the data"),

@@ -1,6 +1,7 @@
 """Advice on fits: the settings that it names bring the loss nearer to the lowest one."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,19 @@ def test_who_follows_it_comes_nearer(table, expression, settings, word):
     assert better < min(left, 1) / 3
     if schedule:
         assert better < 0.05
+
+
+def test_a_rate_for_columns_as_they_are_is_none_for_standardized_ones():
+    sentences, _ = advised(replace(WEAK, x=1000 * WEAK.x), "a*x1 + b", epochs=2)
+    assert "Try --lr " in sentences[0]
+    assert sentences[1].startswith("Or --standardize, without that --lr: it gives all columns the same size")
+
+
+def test_where_a_model_explains_next_to_nothing_the_rate_still_trains():
+    noise = replace(WEAK, y=RNG.standard_normal(200) + 0.01 * WEAK.x[:, 0])
+    told = " ".join(advised(noise, "a*x1 + b", lr=3.0, epochs=2)[0])
+    edge, rate = (float(re.search(rf"{words} (\S+?)[.,] ", f"{told} ")[1]) for words in ("is about", "Try --lr"))
+    assert rate == pytest.approx(edge / 100, rel=0.1)
 
 
 def test_a_schedule_that_ends_too_early_is_said():
