@@ -34,7 +34,7 @@ def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_]
     """Return the design effect of each row of a matrix of runs, from 1 to the number of starts; shape (rows,).
 
     The starts are given, and the seeds are drawn: what counts is the difference of a run from the mean of its start,
-    and the sums of these over the starts of a seed. The effect is 1 where seeds make no difference.
+    and the sums of these over the starts of a seed. The effect is 1 where seeds make no difference, or what is usual.
 
     Parameters
     ----------
@@ -54,9 +54,8 @@ def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_]
     rest[np.abs(rest) <= 1e-9 * np.abs(np.where(made, values, 0.0))] = 0.0  # rounding
     among, within = ((rest @ by_seed) ** 2).sum(axis=1), (rest**2).sum(axis=1)
     starts, seeds = (made @ by_seed).max(axis=1, initial=1.0), by_seed.shape[1]
-    expected = starts
-    if usual is not None and within[usual].any():
-        expected = np.asarray(among[usual].sum() / within[usual].sum())
+    known = usual is not None and bool(within[usual].any())
+    expected = among[usual].sum() / within[usual].sum() if known else starts
     with np.errstate(invalid="ignore", divide="ignore"):
         effects = (seeds * among / within + MORE_SEEDS * expected) / (seeds + MORE_SEEDS)
-    return np.asarray(np.where(within > 0, np.clip(effects, 1.0, starts), 1.0))
+    return np.asarray(np.clip(np.where(within > 0, effects, expected if known else 1.0), 1.0, starts))

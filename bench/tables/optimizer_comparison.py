@@ -82,7 +82,7 @@ def compare_with(
     ratio, low, high = (
         np.array([float(f"{value:.3g}") for value in ends]) for ends in (row_medians(ratios), low, high)
     )
-    fails = _fails(costs)
+    fails = _fails(costs, pairs)
     verdict = np.select(
         [fails, low > 1, high < 1, np.isnan(low)], ["fails", "worse", "better", "no interval"], "no difference found"
     )
@@ -99,7 +99,7 @@ def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None, pai
     beaten, the best is the highest-ranking rival (`ties.rank_choices`) that is not. If each of those that do not fail
     is beaten, from different starts, these runs do not decide between them. Parameters are those of `compare_with`.
     """
-    fails = _fails(costs)
+    fails = _fails(costs, pairs)
     beaten = fails & ~fails.all()
     for row in np.flatnonzero(~beaten).tolist():
         others = compare_with(costs, row, errors=errors, pairs=pairs)
@@ -117,8 +117,8 @@ def _for_each_pair(confidence: float, rivals: int) -> float:
     return 1 - (1 - confidence) / max(1, rivals * (rivals - 1) // 2)
 
 
-def _fails(costs: Floats) -> NDArray[np.bool_]:
+def _fails(costs: Floats, pairs: Pairs | None) -> NDArray[np.bool_]:
     """Return which rivals fail in half of their runs or more, or clearly more often than the most successful one."""
     succeeded, made = np.isfinite(costs), ~np.isnan(costs)
     mostly: NDArray[np.bool_] = 2 * np.count_nonzero(succeeded, axis=1) > np.count_nonzero(made, axis=1)
-    return ~mostly | fails_more_often(costs, confidence=_for_each_pair(CONFIDENCE, len(costs)))
+    return ~mostly | fails_more_often(costs, confidence=_for_each_pair(CONFIDENCE, len(costs)), pairs=pairs)

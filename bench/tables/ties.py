@@ -113,7 +113,7 @@ def tied_with_best(
     The first choice is only ever ruled out where no run of any choice succeeds.
     """
     best = ranks.order[0]
-    failing = fails_more_often(costs)
+    failing = fails_more_often(costs, pairs=pairs)
     compared = ~failing
     compared[best] = False
     level = (1 - SUCCESS_SHARE) * (1 - CONFIDENCE)
@@ -123,18 +123,27 @@ def tied_with_best(
     return tied
 
 
-def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE) -> NDArray[np.bool_]:
+def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pairs | None = None) -> NDArray[np.bool_]:
     """Return which choices succeed clearly less often than the most successful one.
 
     These are the choices without any success, and those whose number of successes, or fewer, has a probability of less
     than a fifth of 1 - `confidence` in the binomial distribution with the highest rate of success less
     `SUCCESS_MARGIN`. The highest rate is not that of the most successful choice, which may have been lucky. It is the
     rate at which as many choices as did, among those that succeeded at all, do as well as the most successful one: 5 of
-    5 runs are evidence of a rate close to 1 if most choices have them, and not if one in a hundred has.
+    5 runs are evidence of a rate close to 1 if most choices have them, and not if one in a hundred has. Runs of a seed
+    that fail from several starts together count as fewer (`bench.tables.dependence`).
     """
     from scipy.special import bdtr, betaincinv  # noqa: PLC0415 (heavy)
 
-    successes, runs = (np.count_nonzero(counted, axis=1) for counted in (np.isfinite(costs), ~np.isnan(costs)))
+    made = ~np.isnan(costs)
+    none = ~np.isfinite(costs).any(axis=1)
+    outcomes = np.where(made, np.isfinite(costs), np.nan)
+    effects = design_effects(outcomes, pairs, np.ones(len(costs), np.bool_))
+    runs, failures = (
+        np.floor(np.count_nonzero(counted, axis=1) / effects + 1e-9).astype(np.int64)
+        for counted in (made, made & np.isinf(costs))
+    )
+    successes = np.where(none, 0, runs - failures)
     rates = successes / runs
     top = np.lexsort([runs, rates])[-1]
     k, n = int(successes[top]), int(runs[top])
@@ -144,7 +153,7 @@ def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE) -> NDArra
     # The probability of at least k successes is the incomplete beta function of the rate.
     highest = min(float(betaincinv(k, n - k + 1, share)), k / n) if share < 1 else k / n
     level = SUCCESS_SHARE * (1 - confidence)
-    fails: NDArray[np.bool_] = (successes == 0) | (bdtr(successes, runs, max(highest - SUCCESS_MARGIN, 0.0)) <= level)
+    fails: NDArray[np.bool_] = none | (bdtr(successes, runs, max(highest - SUCCESS_MARGIN, 0.0)) <= level)
     return fails
 
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from numpy import nan
+from numpy import inf, nan
 
 from bench.tables.dependence import Pairs, design_effects
 from bench.tables.intervals import median_interval
 from bench.tables.optimizer_comparison import compare_with
-from bench.tables.ties import rank_choices, tied_with_best
+from bench.tables.ties import fails_more_often, rank_choices, tied_with_best
 
 
 def make_pairs(starts, seeds):
@@ -37,6 +37,19 @@ def test_intervals_of_medians_hold(starts, seeds, alike):
     values = np.exp(draw(np.random.default_rng(1), 2000, starts, seeds, alike))
     low, high = median_interval(values, pairs=make_pairs(starts, seeds))
     assert 0.92 <= np.mean((low <= 1) & (high >= 1)) <= 0.98
+
+
+def test_what_fails_with_a_seed_from_all_starts_fails_once():
+    rng, pairs = np.random.default_rng(3), make_pairs(5, 5)
+    fails = []
+    for _ in range(300):
+        succeeds = np.tile(rng.random((10, 1, 5)) < 0.8, (1, 5, 1)).reshape(10, -1)
+        fails.append(fails_more_often(np.where(succeeds, 1.0, inf), pairs=pairs)[0])
+    assert np.mean(fails) <= 0.01  # without the pairs: 0.2
+    by_start = np.where(pairs.starts == 0, inf, 1.0)  # whatever the seed
+    assert fails_more_often(np.stack([np.ones(25), by_start]), pairs=pairs).tolist() == [False, False]
+    far = np.where(pairs.starts < 3, inf, 1.0)
+    assert fails_more_often(np.stack([np.ones(25), far]), pairs=pairs).tolist() == [False, True]
 
 
 def test_the_best_is_tied_and_ratios_hold():
