@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.tables.dependence import Pairs
 from bench.tables.formatting import text
+from bench.tables.intervals import effects_on_medians
 from bench.tables.ranking import ranking, recommended_choice, runs_of
 from bench.tables.run_costs import CHOICES, MORE_CHOICES
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
@@ -70,7 +72,8 @@ def epochs(
     Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that missed the
     target counts as one that takes forever; pairs in which both missed it do not count. The ratio is the median over
     the pairs, and its interval that of the sign test, which assumes nothing about how ratios are distributed but needs
-    six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2).
+    six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of a seed from several
+    starts that differ alike count as fewer (`bench.tables.dependence`).
 
     There is a row for the best choice of each, and one for each choice that both have, without those that never reached
     the target: `row`, the number of `pairs`, of these `A_converged` and `B_converged`, the medians `A_epochs` and
@@ -81,7 +84,7 @@ def epochs(
     tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
     both = _without_categories(base).merge(_without_categories(new), on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
     groups = [(BEST, tops), *((_name(pairs.iloc[0]), pairs) for _, pairs in both.groupby(_CHOICES))]
-    rows = [_epochs(row, pairs["epochs_A"].to_numpy(), pairs["epochs_B"].to_numpy()) for row, pairs in groups]
+    rows = [_epochs(row, one["epochs_A"].to_numpy(), one["epochs_B"].to_numpy(), Pairs.of(one)) for row, one in groups]
     table = pd.DataFrame(rows, columns=PAIRED)
     return table[table["A_converged"] + table["B_converged"] > 0].reset_index(drop=True)
 
@@ -106,12 +109,15 @@ def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[[*_CHOICES, *_RUN]].assign(**texts, epochs=reached)
 
 
-def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
+def _epochs(row: str, base: Floats, new: Floats, pairs: Pairs) -> dict[str, Any]:
     either = np.isfinite(base) | np.isfinite(new)
     with np.errstate(divide="ignore", invalid="ignore"):
         # A run may be at the target from the start.
-        ratios = np.sort(np.where(new == base, 1.0, new / base)[either])
-    low, high = ratios[_places(ratios.size)] if ratios.size >= PAIRS else (np.nan, np.nan)
+        ratios = np.where(either, np.where(new == base, 1.0, new / base), np.nan)
+    effect = effects_on_medians(ratios[np.newaxis], pairs)[0] if ratios.size else 1.0
+    ratios = np.sort(ratios[either])
+    independent = int(ratios.size / effect + 1e-9)
+    low, high = ratios[_places(ratios.size, independent)] if independent >= PAIRS else (np.nan, np.nan)
     return {
         "row": row,
         "pairs": base.size,
@@ -122,23 +128,29 @@ def _epochs(row: str, base: Floats, new: Floats) -> dict[str, Any]:
         "ratio": float(np.median(ratios)) if ratios.size else np.nan,
         "low": float(low),
         "high": float(high),
-        "note": _explain_no_interval(base.size, ratios.size),
+        "note": _explain_no_interval(base.size, ratios.size, independent),
     }
 
 
-def _explain_no_interval(pairs: int, reached: int) -> str:
+def _explain_no_interval(pairs: int, reached: int, independent: int) -> str:
     """Return why there is no interval for so many pairs, some of which reached the target; empty where there is one."""
-    if reached >= PAIRS:
+    if independent >= PAIRS:
         return ""
+    if reached >= PAIRS:
+        return f"fewer than {PAIRS} seeds, from whose starts runs differ alike"
     return f"fewer than {PAIRS} pairs of start and seed" if pairs < PAIRS else "too few reached the target"
 
 
 @once
-def _places(count: int) -> NDArray[np.intp]:
-    """Return the places, among `count` sorted values, of the ends of the interval of their median."""
+def _places(count: int, independent: int) -> NDArray[np.intp]:
+    """Return the places, among `count` sorted values, of the ends of the interval of their median.
+
+    They are at the shares of the sample at which those of as many independent values would be.
+    """
     from scipy.special import bdtr  # noqa: PLC0415 (heavy)
 
-    low = int(np.searchsorted(bdtr(np.arange(count), count, 0.5), (1 - CONFIDENCE) / 2)) - 1
+    rank = int(np.searchsorted(bdtr(np.arange(independent), independent, 0.5), (1 - CONFIDENCE) / 2)) - 1
+    low = ((2 * rank + 1) * count - independent) // (2 * independent)
     return np.array([low, count - 1 - low])
 
 

@@ -116,7 +116,21 @@ def test_a_run_that_missed_the_target_takes_forever_and_is_counted():
 def test_the_interval_of_a_median_is_that_of_scipy():
     for count in range(PAIRS, 300):
         expected = quantile_test(np.arange(count), q=0, p=0.5).confidence_interval(0.95)
-        assert _places(count).tolist() == list(expected)
+        assert _places(count, count).tolist() == list(expected)
+
+
+def test_pairs_of_a_seed_that_differ_alike_from_all_starts_count_once():
+    once, ratios = np.arange(12), np.arange(1.0, 13)
+
+    def repeat(values, starts):
+        own = {"seed": np.tile(once, starts), "init": np.repeat([f"s{k}" for k in range(starts)], 12)}
+        return reaching(np.tile(values, starts).astype(int).tolist()).assign(**own)
+
+    one, three = (epochs(repeat(7 + 0 * once, k), repeat(7 * ratios, k)).iloc[1] for k in (1, 3))
+    assert three["pairs"] == 36
+    assert three[["ratio", "low", "high"]].tolist() == one[["ratio", "low", "high"]].tolist() == [6.5, 3, 10]
+    few = epochs(repeat(7 + 0 * once, 3).query("seed < 5"), repeat(7 * ratios, 3).query("seed < 5")).iloc[1]
+    assert few["note"] == "fewer than 6 seeds, from whose starts runs differ alike"
 
 
 def test_pairs_that_both_missed_the_target_tell_nothing():
