@@ -701,6 +701,21 @@ def test_losses_below_the_view_and_ticks_without_room(page):
     assert all(np.log10(b / a) > 0.7 * np.log10(830 / 110) / 4 for a, b in pairwise(values))
 
 
+def test_without_scripts_nothing_is_empty(browser, folder):
+    from selenium.webdriver.common.by import By
+
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get((folder / "report.html").as_uri())
+    seen = {
+        name: browser.find_element(By.ID, name).is_displayed() for name in ("play", "map", "optimizers", "chart-fit")
+    }
+    links = [link.text for link in browser.find_elements(By.CSS_SELECTOR, "nav a") if link.is_displayed()]
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+    assert seen == {"play": False, "map": False, "optimizers": True, "chart-fit": False}
+    assert {"Watch a run", "Map"}.isdisjoint(links)
+    assert "How to reproduce" in links
+
+
 def test_paper_is_white(fresh):
     run(fresh, "(root.dataset.theme = 'dark')")
     for event, theme in (("beforeprint", "light"), ("afterprint", "dark")):
