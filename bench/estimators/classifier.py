@@ -172,6 +172,13 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
             return loss.mean_of(scores)
         return np.column_stack([loss.mean_of(-scores), loss.mean_of(scores)])
 
+    @available_if(_gives_probabilities)
+    def predict_log_proba(self, X: ArrayLike) -> Floats:
+        """Return the logarithms of the probabilities of `predict_proba`."""
+        with np.errstate(divide="ignore"):  # those of 0 are -inf
+            found: Floats = np.log(self.predict_proba(X))
+        return found
+
     @property
     def coef_(self) -> Floats:
         """The weights of the features in each score; only the model ``w @ x + b`` has them."""

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.columns import Inputs, stack_columns
+from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Marks
 from kernels.data.pieces import mean_over, variance
 from kernels.data.samples import Samples
+from kernels.losses import make_loss
 from kernels.losses.classes import Classes, takes_classes
 from kernels.losses.loss import SQUARES, Loss
 from kernels.model.model import Model
@@ -370,6 +372,17 @@ class FitResult:
         It is nan where the lowest loss is not known, or no better than that of the best constant.
         """
         return self.optimum.remaining(self.kept.loss)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle: a loss that a user registered by its text, as its functions cannot be pickled."""
+        state = dict(vars(self))
+        if self.criterion.name in REGISTERED["loss"]:
+            state["criterion"] = self.trained
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a state, in a process that knows the loss."""
+        vars(self).update(state | {"criterion": make_loss(state["criterion"])})
 
     def __repr__(self) -> str:
         named = zip(self.model.params, self.params[:SHOWN], strict=False)

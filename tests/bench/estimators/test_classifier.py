@@ -66,6 +66,7 @@ def test_the_numbers_of_sgd_classifier(cancer, their_loss, loss, weighted):
         assert ours.loss_curve_[-1] == pytest.approx(hinge_loss(y, theirs.decision_function(x)), rel=1e-12)
     else:
         np.testing.assert_allclose(ours.predict_proba(x), theirs.predict_proba(x), rtol=0, atol=1e-12)
+        np.testing.assert_array_equal(ours.predict_log_proba(x), np.log(ours.predict_proba(x)))
         assert ours.loss_curve_[-1] == pytest.approx(log_loss(y, theirs.predict_proba(x)), rel=1e-9)
 
 

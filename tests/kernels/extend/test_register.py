@@ -1,5 +1,6 @@
 """Rules of the user's own: registered, checked, used by name like a built-in one, told apart by what they compute."""
 
+import pickle
 import re
 import sys
 import warnings
@@ -118,6 +119,7 @@ def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
     result = fit("tilted", X, Y, init=[0, 0], lr=0.1, epochs=3, **settings)
     assert result.loss[-1] < result.loss[0]
     assert result.trained == "fair(scale=1.0)"
+    assert pickle.loads(pickle.dumps(result)).loss_at([1, 2]) == result.loss_at([1, 2])
     study = tmp_path / "study.toml"
     study.write_text(
         "name = 'own'\n[data]\nbuiltin = 'quadratic'\n[model]\nexpression = 'tilted'\n"
