@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.advice import advise
+from bench.analysis.default_study import choose_centering
 from bench.commands.console import (
     mapping_display,
     print_choices,
@@ -91,6 +92,8 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     formula = model_for_classes(formula, criterion, classes, table.y)
     _check_figures(formula, output)
     settings |= {"record_params": True} if output.every or output.animate or output.watch else {}
+    scaled = standardize and asked.columns.model is not None
+    center = _choose_centering(formula, table, criterion, quiet=output.as_json) if scaled else "both"
     window = None
     if output.watch:
         from bench.plots.film.window import Window  # noqa: PLC0415 (matplotlib, only when asked for)
@@ -106,7 +109,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
             if window:
                 window(result, trained)
 
-        fitted = fit_table(formula, table, standardized=standardize, watch=watch, **settings)
+        fitted = fit_table(formula, table, standardized=standardize, center=center, watch=watch, **settings)
     if trace:
         trace.finish(fitted.result, fitted.data)
     quality = _quality(fitted, table)
@@ -171,6 +174,16 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         how["by_row"] = reads_rows(inputs.expression, inputs.columns, inputs.names, loss)
         table = load_table(path, inputs.columns, y, drop_missing=drop_missing, loss=loss, **how)
     return hold_out_share(table, asked.validation, test=asked.test), inputs
+
+
+def _choose_centering(model: Model, table: Dataset, loss: Loss, *, quiet: bool) -> str:
+    """Return which columns to center, so that the parameters carry back if there is a way, and print why not all."""
+    center, reason = choose_centering(model, table, loss)
+    if center is None:
+        return "both"  # as was asked for; a note says that there is no way back
+    if reason and not quiet:
+        print_sentence("Scaling", reason)
+    return center
 
 
 def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
@@ -304,6 +317,8 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
+    if not np.isfinite(result.params).all():
+        raise ValueError("--plot: there is no curve to be drawn, as the run diverged")
     shown = thin_rows(table)
     with _explain_failure("--plot", path):
         curves = fit_curves(

@@ -117,6 +117,7 @@ def fit_table(
     table: Dataset,
     *,
     standardized: bool = False,
+    center: str = "both",
     loss: str | Loss = "squared",
     target: float | None = None,
     watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
@@ -130,6 +131,8 @@ def fit_table(
     standardized : bool
         Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
         A start is then one in standardized units. Classes and counts stay as they are.
+    center : str
+        Which columns are centered, and not only scaled, as for `bench.data.standardize`.
     target : float, optional
         The loss at which to stop, in the units of `TableFit.loss`.
     watch : callable
@@ -145,7 +148,9 @@ def fit_table(
     criterion = make_loss(loss)
     data, scaling = table, None
     if standardized:
-        data, scaling = standardize(table, targets=criterion.scales_targets, constant=bool(model.vectors))
+        data, scaling = standardize(
+            table, targets=criterion.scales_targets, center=center, constant=bool(model.vectors)
+        )
     if scaling and target is not None:
         target = standardized_target(target, scaling, criterion)
     so_far: FitResult | None = None

@@ -277,10 +277,29 @@ def test_every_prints_lines_and_then_the_table(sgdbench, cars):
 
 
 def test_a_model_without_a_way_back_is_honest(sgdbench, cars):
-    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a/(b + hp)", "--standardize", "--kernel", "reference"]
-    code, out, _ = sgdbench(*fit, "--init", "a=1,b=9", "--epochs", "1", "--lr", "1e-3")
+    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--standardize", "--kernel", "reference"]
+    code, out, _ = sgdbench(*fit, "--model", "a/(9 + hp)", "--init", "a=1", "--epochs", "1", "--lr", "1e-3")
     assert code == 0
-    assert "Note: The parameters are in standardized units. No parameters of a/(b + hp)" in out
+    assert "Note: The parameters are in standardized units. No parameters of a/(9 + hp)" in out
+
+
+def test_a_fit_centers_no_columns_for_which_a_model_has_no_shift(sgdbench, cars):
+    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a/(b + hp)", "--standardize", "--kernel", "reference"]
+    code, out, _ = sgdbench(*fit, "--init", "a=1,b=1", "--epochs", "20", "--shuffle")
+    assert code == 0
+    assert out.startswith("Scaling: y is scaled and not centered: the model has no parameters for a shift of it.\n")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
+    data = builtin("auto-mpg")
+    a, b = (float(rows[name][0]) for name in "ab")
+    loss = np.mean((a / (b + data.x[:, 0]) - data.y) ** 2)
+    assert loss == pytest.approx(float(rows["loss"][0]), rel=1e-6)
+    assert loss < 0.5 * np.var(data.y)
+
+
+def test_a_fit_that_diverged_has_no_curve(sgdbench):
+    code, out, err = sgdbench(*QUADRATIC, "--lr", "1e30", "--kernel", "reference", "--plot", "fit.png")
+    assert (code, err) == (2, "sgdbench: --plot: there is no curve to be drawn, as the run diverged\n")
+    assert "diverged" in out
 
 
 @pytest.mark.parametrize(("name", "start"), [("fit.png", b"\x89PNG"), ("deep/fit.svg", b"<?xml")])
