@@ -147,12 +147,12 @@ def _paint(there: Connection, connection: Connection, run_data: RunData, svg: bo
         signal.signal(number, signal.SIG_DFL)
     # A stopped process does not notice that the other one is killed.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    connection.send(None)
-    from bench.report.figures import write_figure  # noqa: PLC0415 (takes a fifth of a second)
-
-    # One that warns is drawn again where the user sees it.
-    warnings.simplefilter("error")
     with suppress(EOFError, OSError), unsynced_files():
+        connection.send(None)
+        from bench.report.figures import write_figure  # noqa: PLC0415 (takes a fifth of a second)
+
+        # One that warns is drawn again where the user sees it.
+        warnings.simplefilter("error")
         names = connection.recv()
         while True:
             for name in names:

@@ -157,6 +157,30 @@ def failing_figure(folder):
 
 
 @pytest.mark.skipif(processors() < 2, reason="there is no painter")
+def test_a_painter_whose_command_is_interrupted_at_once_says_nothing(call_apart, capfd):
+    call_apart(interrupted_at_once)
+    assert capfd.readouterr().err == ""
+
+
+def interrupted_at_once():
+    fork = get_context("fork")
+    here, there = fork.Pipe()
+    gone = fork.Event()
+
+    class End:
+        def close(self):
+            here.close()
+            gone.wait(HANG)
+
+    process = fork.Process(target=painter._paint, args=(End(), there, None, False))
+    process.start()
+    here.close()
+    there.close()
+    gone.set()
+    process.join(HANG)
+    assert process.exitcode == 0
+
+
 def test_a_stopped_painter_dies_with_the_process_it_draws_for():
     """Even where that one is killed, and can wake nobody."""
     code = """
