@@ -11,8 +11,8 @@ PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 FAINT = "#b0b0b0"  # data, and names without a color of their own
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 # Other names have none of the colors of optimizers: blue would be taken for sgd. Each color can be told from white and
-# from black and, but for the last, from the gray of data.
-OTHERS = ["#6a6fd1", "#998a1f", "#b04a9c", "#2e9c8f", "#a0704a", "#cc6677", "#7f7f7f"]
+# from black and, but for the last, from the gray of data. Teal comes late, as it is close to the green of nesterov.
+OTHERS = ["#6a6fd1", "#998a1f", "#b04a9c", "#a0704a", "#2e9c8f", "#cc6677", "#7f7f7f"]
 
 
 def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
