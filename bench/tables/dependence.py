@@ -48,14 +48,21 @@ def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_]
     if pairs is None or not pairs.starts.max(initial=0):
         return np.ones(len(values))
     made = ~np.isnan(values)
-    by_start, by_seed = (np.eye(numbers.max() + 1)[numbers] for numbers in pairs)
-    means = (np.where(made, values, 0.0) @ by_start) / np.maximum(made @ by_start, 1)
-    rest = np.where(made, values - means @ by_start.T, 0.0)
-    rest[np.abs(rest) <= 1e-9 * np.abs(np.where(made, values, 0.0))] = 0.0  # rounding
-    among, within = ((rest @ by_seed) ** 2).sum(axis=1), (rest**2).sum(axis=1)
-    starts, seeds = (made @ by_seed).max(axis=1, initial=1.0), by_seed.shape[1]
+    given = np.where(made, values, 0.0)
+    means = _sum_groups(given, pairs.starts) / np.maximum(_sum_groups(made, pairs.starts), 1)
+    rest = np.where(made, given - means[:, pairs.starts], 0.0)
+    rest[np.abs(rest) <= 1e-9 * np.abs(given)] = 0.0  # rounding
+    among, within = (_sum_groups(rest, pairs.seeds) ** 2).sum(axis=1), (rest**2).sum(axis=1)
+    starts, seeds = _sum_groups(made, pairs.seeds).max(axis=1, initial=1), pairs.seeds.max() + 1
     known = usual is not None and bool(within[usual].any())
     expected = among[usual].sum() / within[usual].sum() if known else starts
     with np.errstate(invalid="ignore", divide="ignore"):
         effects = (seeds * among / within + MORE_SEEDS * expected) / (seeds + MORE_SEEDS)
     return np.asarray(np.clip(np.where(within > 0, effects, expected if known else 1.0), 1.0, starts))
+
+
+def _sum_groups(values: Floats | NDArray[np.bool_], numbers: NDArray[np.intp]) -> Floats:
+    """Return the sums of the columns with each number, shape (rows, numbers)."""
+    order = np.argsort(numbers, kind="stable")
+    begins = np.searchsorted(numbers[order], np.arange(numbers.max() + 1))
+    return np.add.reduceat(values[:, order], begins, axis=1, dtype=np.float64)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bench.tables.dependence import Pairs, design_effects
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
 from bench.tables.ranking import cost_of, leaders
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
@@ -34,7 +35,11 @@ def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
     costs = np.maximum(runs.costs["samples"], 1.0)
     best = costs.min(axis=0)
     ratios = np.divide(costs, best, out=np.full_like(costs, np.nan), where=np.isfinite(best))
-    return pd.DataFrame(ratios, index=pd.Index(runs.choices["optimizer"].astype(str), name="optimizer"))
+    return pd.DataFrame(
+        ratios,
+        index=pd.Index(runs.choices["optimizer"].astype(str), name="optimizer"),
+        columns=pd.MultiIndex.from_arrays(runs.pairs, names=Pairs._fields),
+    )
 
 
 def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
@@ -84,18 +89,25 @@ def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.D
     `ratios` and `rates` are the `cost_ratios` and the `good_rates` by problem. Columns are `optimizer`; the shares of
     instances in which it is the best one but for 1 %, `won`, within twice the best, `within_2`, within ten times,
     `within_10`, and `solved`, each with Wilson's interval, `_low` and `_high`; `ratio`, the median over all instances
-    with its interval; `decades`, the mean width of the range of good rates, 0 where no rate is good. The order is by
-    the mean of the shares within 1, 2, 4, ... 64 times the best.
+    with its interval; `decades`, the mean width of the range of good rates, 0 where no rate is good. Instances of a
+    seed from several starts may count as fewer (`bench.tables.dependence`). The order is by the mean of the shares
+    within 1, 2, 4, ... 64 times the best.
     """
-    together = pd.concat(ratios.values(), axis=1)
+    together = pd.concat(ratios, axis=1, names=["problem"])
     values = together.to_numpy(float)
+    columns = together.columns.to_frame(index=False)
+    pairs = Pairs(
+        *(columns.groupby(["problem", name], sort=False).ngroup().to_numpy().astype(np.intp) for name in Pairs._fields)
+    )
     known = ~np.isnan(values)
     table = pd.DataFrame({"optimizer": together.index})
     for name, bound in (("won", 1 + EQUAL), ("within_2", 2.0), ("within_10", 10.0), ("solved", np.finfo(float).max)):
-        count, of = (values <= bound).sum(axis=1), np.maximum(known.sum(axis=1), 1)
-        low, high = wilson_interval(count, of)
+        within = values <= bound
+        count, of = within.sum(axis=1), np.maximum(known.sum(axis=1), 1)
+        effects = design_effects(np.where(known, within, np.nan), pairs)
+        low, high = wilson_interval(count / effects, of / effects)
         table = table.assign(**{name: count / of, f"{name}_low": low, f"{name}_high": high})
-    low, high = median_interval(values)
+    low, high = median_interval(values, pairs=pairs)
     widths = pd.concat([one.set_index("optimizer")["decades"].fillna(0.0) for one in rates.values()], axis=1)
     table = table.assign(ratio=row_medians(values), ratio_low=low, ratio_high=high)
     table["decades"] = table["optimizer"].map(widths.mean(axis=1))

@@ -147,7 +147,9 @@ def ranked(order):
 
 FRESH = {("a", 0.1): [10, 20, None, None], ("b", 0.3): [20, 10, 40, None], ("c", 0.1): [None, 50, 10, None]}
 EXPECTED = pd.DataFrame(
-    [[1.0, 2.0, np.inf, np.nan], [2.0, 1.0, 4.0, np.nan], [np.inf, 5.0, 1.0, np.nan]], ["a", "b", "c"]
+    [[1.0, 2.0, np.inf, np.nan], [2.0, 1.0, 4.0, np.nan], [np.inf, 5.0, 1.0, np.nan]],
+    ["a", "b", "c"],
+    pd.MultiIndex.from_product([[0], range(4)], names=["starts", "seeds"]),
 )
 
 
@@ -157,6 +159,7 @@ def test_ratios_are_those_to_the_best_of_each_instance():
     found = cost_ratios(ranked([("a", 0.1), ("b", 0.3), ("a", 0.9), ("c", 0.1)]), runs)
     np.testing.assert_array_equal(found, EXPECTED)
     assert found.index.tolist() == ["a", "b", "c"]
+    pd.testing.assert_index_equal(found.columns, EXPECTED.columns, exact="equiv")
 
 
 def test_a_profile_worked_out_by_hand():
@@ -185,6 +188,12 @@ def test_the_summary_counts_instances_with_intervals():
     assert summary["decades"][["a", "b", "c"]].tolist() == [1.5, 0.25, 1.0]
     # Wilson's interval of 1 in 3 at 95 %, by statsmodels' proportion_confint.
     assert summary[["won_low", "won_high"]].iloc[0].tolist() == pytest.approx([0.06149, 0.79235], abs=1e-5)
+    # Two more starts that do as the first tell nothing more.
+    twice = pd.concat(dict.fromkeys(range(3), EXPECTED[0]), axis=1, names=["starts", "seeds"])
+    again = profile_summary({"one": twice}, {"one": rates, "two": other}).set_index("optimizer")
+    assert again[["won", "won_low", "won_high"]].to_numpy() == pytest.approx(
+        summary[["won", "won_low", "won_high"]].to_numpy()
+    )
 
 
 def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
