@@ -3,7 +3,8 @@
 from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
 
@@ -29,6 +30,7 @@ Estimator = TypeVar("Estimator", bound="SGDCurveEstimator")
 Labels = NDArray[Any]
 """The labels of all classes, in their order; none where targets are numbers."""
 NO_LABELS: Labels = np.empty(0)
+FEATURES = ("n_features_in_", "feature_names_in_")
 
 
 class WeightedSamples(NamedTuple):
@@ -116,6 +118,11 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         ValueError
             If an argument is not accepted, or the run diverges.
         """
+        with self._keep_features():
+            self._fit(X, y, sample_weight)
+        return self
+
+    def _fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> None:
         continues = check_bool("warm_start", self.warm_start) and hasattr(self, "params_")
         samples = self._read_samples(X, y, sample_weight, first=True)
         seed = self._draw_seed()
@@ -136,7 +143,6 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         # A run goes on from its end, also where parameters of an earlier epoch are kept.
         self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
         self.params_ = result.params
-        return self
 
     def _train_epoch(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, labels: Labels | None = None
@@ -169,7 +175,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
     def _linear_params(self, name: str) -> tuple[Floats, Floats]:
         """Return the weights and the constants of a weighted sum; other models have no attribute of that name."""
         check_is_fitted(self)
-        if not is_weighted_sum(self.model):
+        if not self._has_coef:
             raise AttributeError(f"{name} is there for the model {LINEAR!r} alone, and params_ for all")
         weights, constants = (self.model_.coef(self.params_, each) for each in self.model_.vectors)
         return weights, constants
@@ -209,6 +215,18 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         check_unmasked("y", y)
         x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=is_regressor(self))
         return x, targets
+
+    @contextmanager
+    def _keep_features(self) -> Iterator[None]:
+        """Leave the features as they were if a fit fails: they belong to the parameters of the one before."""
+        before = {name: value for name, value in vars(self).items() if name in FEATURES}
+        try:
+            yield
+        except BaseException:
+            for name in FEATURES:
+                self.__dict__.pop(name, None)
+            self.__dict__.update(before)
+            raise
 
     def _start(self, model: Model, seed: int) -> ArrayLike | Mapping[str, ArrayLike]:
         if self.init is not None:
@@ -255,6 +273,8 @@ class SGDCurveEstimator(BaseEstimator, ABC):
 
     def _stand_at(self, state: RunState, samples: WeightedSamples, seed: int) -> None:
         self.model_, self._places, self._seed = samples.model, samples.places, seed
+        # Parameters that are set later count from the next fit on. The text of a default loss is short to pickle.
+        self._has_coef, self._loss = is_weighted_sum(self.model), self.loss or samples.loss.text
         self._state, self.params_, self.n_iter_ = state, state.params, state.epochs
         if samples.labels.size:
             self.classes_ = samples.labels

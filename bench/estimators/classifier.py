@@ -23,7 +23,8 @@ SOFTMAX = "softmax"
 
 def _gives_probabilities(classifier: SGDCurveClassifier) -> bool:
     """Return whether the loss gives probabilities; `hasattr` asks for it."""
-    return classifier.loss is None or make_loss(classifier.loss).has_mean
+    loss = getattr(classifier, "_loss", classifier.loss)
+    return loss is None or make_loss(loss).has_mean
 
 
 class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
@@ -120,7 +121,8 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
             raise ValueError("classes must be given in the first call of partial_fit: all labels that y may have")
         if known is not None and not np.array_equal(known, labels):
             raise ValueError(f"classes must be those of the first call, {known.tolist()}, not {labels.tolist()}")
-        self._train_epoch(X, y, sample_weight, labels)
+        with self._keep_features():
+            self._train_epoch(X, y, sample_weight, labels)
         return self
 
     def decision_function(self, X: ArrayLike) -> Floats:
@@ -167,7 +169,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
         array, shape (n, classes)
         """
         scores = self._predict_scores(X)
-        loss = self._make_loss(self.classes_)
+        loss = make_loss(self._loss)
         if loss.by_class:
             return loss.mean_of(scores)
         return np.column_stack([loss.mean_of(-scores), loss.mean_of(scores)])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from kernels.base.checks import describe
-from kernels.model.column_names import ALL_INPUTS, column_names, number_columns, refuse_misspelt
+from kernels.model.column_names import ALL_INPUTS, column_names, is_name, number_columns, refuse_misspelt
 from kernels.model.expression import names, parse
 from kernels.model.inputs import Given
 from kernels.model.model import Model
@@ -39,6 +39,8 @@ def model_for_features(
     numbered = number_columns(count)
     if isinstance(model, Model):
         return model, _places_of_inputs(model, numbered, headings)
+    if not isinstance(model, str):
+        raise ValueError(f"model must be text or a kernels.Model, not {describe(model)}")
     if is_ready_made(model, numbered):
         made = make_model(model, numbered)
         named = made.with_inputs({ALL_INPUTS: headings}) if headings and made.vectors else made
@@ -57,6 +59,8 @@ def _names_of_features(expression: str, numbered: tuple[str, ...], headings: Seq
     own = column_names(headings) if headings is not None and used - set(numbered) else numbered
     called = _called(expression, used, own, numbered)
     if called is None:
+        if is_name(expression):  # a misspelt model
+            make_model(expression, numbered)
         known = ", ".join(dict.fromkeys([*own, *numbered]))
         hint = '; a transformer keeps the names of columns with set_output(transform="pandas")' if not headings else ""
         raise ValueError(f"model {expression!r} must use a feature; there are {known}{hint}")

@@ -113,7 +113,8 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
         and after those the last one; the optimizer goes on where it was. Called again and again with the same samples,
         it gives the bits of `fit`. `target` is not used.
         """
-        self._train_epoch(X, y, sample_weight)
+        with self._keep_features():
+            self._train_epoch(X, y, sample_weight)
         return self
 
     def predict(self, X: ArrayLike) -> Floats:
@@ -129,7 +130,8 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
         -------
         array, shape (n,)
         """
-        return self._make_loss().mean_of(self._predict_scores(X))
+        scores = self._predict_scores(X)
+        return make_loss(self._loss).mean_of(scores)
 
     @property
     def coef_(self) -> Floats:
@@ -144,7 +146,7 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     def _find_labels(self, y: NDArray[Any]) -> Labels:
         return NO_LABELS
 
-    def _make_loss(self, labels: Labels = NO_LABELS) -> Loss:
+    def _make_loss(self, labels: Labels) -> Loss:
         loss = make_loss("squared" if self.loss is None else self.loss)
         if loss.by_class:
             raise ValueError(f"loss must be one of numbers for a regressor, not {loss.text!r}: see SGDCurveClassifier")

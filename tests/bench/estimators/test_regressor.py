@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
-from sklearn.exceptions import FitFailedWarning
+from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.feature_selection import RFE
 from sklearn.linear_model import PoissonRegressor, SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -270,6 +270,24 @@ def test_warm_starts_go_on_from_the_parameters(samples):
     np.testing.assert_array_equal(ours.predict(x), again.predict(x))  # which a failure leaves as it was
 
 
+def test_a_failed_fit_and_later_settings_change_no_prediction(samples):
+    x, y, _ = samples
+    ours = regressor(loss="poisson", epochs=2).fit(x, np.abs(y))
+    before = ours.predict(x)
+    for train in (ours.fit, ours.partial_fit):
+        with pytest.raises(ValueError, match="y must be 0 or more"):
+            train(x[:, :1] if train == ours.fit else x, -np.abs(y) - 1)
+    assert ours.n_features_in_ == x.shape[1]
+    ours.set_params(loss="squared", model="a*x1")
+    np.testing.assert_array_equal(ours.predict(x), before)
+    assert ours.coef_.shape == (x.shape[1],)
+    unfitted = regressor()
+    with pytest.raises(ValueError, match="y must be 0 or more"):
+        unfitted.set_params(loss="poisson").fit(x, -np.abs(y) - 1)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(x)
+
+
 def test_a_fitted_one_is_pickled_and_its_data_are_not(samples):
     x, y, _ = samples
     x, y = np.tile(x, (20, 1)), np.tile(y, 20)
@@ -359,6 +377,8 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
         ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is none of the columns x1 to x2"),
         ("w @ x + a*x3", 2, None, "uses 'x3', which is none of the columns x1 to x2"),
         ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
+        (3, 1, None, "model must be text or a kernels.Model, not 3"),
+        ("quadratc", 2, ["hp", "mpg"], r"model 'quadratc' is not known \(did you mean 'quadratic'\?\)"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
         (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has x1"),
     ],
