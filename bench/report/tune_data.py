@@ -143,10 +143,16 @@ class TuneData(RunData):
     @cached_property
     def sentences(self) -> dict[str, str]:
         """The conclusions by subject."""
-        found = dict(self.verdict) or {"Best choice": "None: no trial was trained to its end."}
+        found = dict(self.verdict) or {"Best choice": self._describe_no_choice()}
         if self.on_fresh_seeds is not None:
             found |= _describe_rivals(self.on_fresh_seeds, self.samples)
         return found | {"Search": self._describe_search()}
+
+    def _describe_no_choice(self) -> str:
+        trials = self.tuning.trials
+        if len(trials) and trials["state"].eq("diverged").all():
+            return "None: every trial diverged. Lower learning rates would help."
+        return "None: no trial was trained to its end."
 
     def _describe_search(self) -> str:
         trials, facts = self.tuning.trials, self.facts

@@ -241,6 +241,13 @@ def load_run(folder: str | Path) -> SweepResult:
         If it is no run folder, one of another version, or one whose files have changed.
     """
     run = read_run(folder)
+    if "sampler" in run.identity:
+        raise ValueError(f"{folder} holds a search for settings: bench.load_tuning reads it")
+    return read_result(run)
+
+
+def read_result(run: Run) -> SweepResult:
+    """Return the runs of a folder, of a sweep or of the trials of a search, also of those that were given up."""
     model, clock = _read_common(run)
     plan = _read_plan(run)
     starts = [name for name in plan.columns if name.startswith("start_")]

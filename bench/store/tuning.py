@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from bench.store.evidence import read_table_of
-from bench.store.results import Ranked, SweepResult, load_run
-from bench.store.run_folder import read_identity
+from bench.store.results import Ranked, SweepResult, load_run, read_result
+from bench.store.run_folder import read_identity, read_run
 
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
@@ -73,9 +73,10 @@ def load_tuning(folder: str | Path) -> TuneResult:
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
     folder = Path(folder)
-    if not is_tuning_folder(folder):
+    run = read_run(folder)
+    if "sampler" not in run.identity:
         raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
-    whole, trials, importance = load_run(folder), read_trials(folder), read_table_of(folder, IMPORTANCE)
+    whole, trials, importance = read_result(run), read_trials(folder), read_table_of(folder, IMPORTANCE)
     complete = trials[trials["state"] == "complete"][_SETTINGS] if len(trials) else pd.DataFrame(columns=_SETTINGS)
     wanted = pd.MultiIndex.from_frame(complete)
     keys = whole.frame[_SETTINGS].astype({"optimizer": object, "schedule": object})

@@ -140,7 +140,7 @@ def test_a_sweep_that_has_not_begun_says_so(result, tmp_path):
     empty = load_run(tmp_path)
     assert "nothing has been trained yet" in str(empty)
     assert empty.verdict() == {}
-    with pytest.raises(ValueError, match=r"^nothing has been trained yet: there is no best choice$"):
+    with pytest.raises(ValueError, match=r"^nothing has been trained to its end yet: there is no best choice$"):
         empty.best()
 
 
@@ -156,5 +156,12 @@ def test_a_search_answers_as_a_sweep_does(tmp_path):
     assert others == [f"  {about}: {sentence}" for about, sentence in found.verdict().items()]
     assert {"Best choice", "Confirmed", "Against the grid", "Search"} <= set(found.verdict())
     assert load_tuning(tmp_path).verdict() == found.verdict()
+    with pytest.raises(ValueError, match=r"holds a search for settings: bench.load_tuning reads it$"):
+        load_run(tmp_path)
+    with pytest.raises(ValueError, match=r"none is no run folder: it has no sgdbench.json$"):
+        load_tuning(tmp_path / "none")
+    wild = Space(lr="log:50:90", init=[-1, 10, 26], seed=[0])
+    lost = tune(models.quadratic, X, Y, wild, trials=2, **shared | {"epochs": 99})
+    assert lost.verdict()["Best choice"] == "None: every trial diverged. Lower learning rates would help."
     row = found.ranking()[found.ranking()["recommended"]].iloc[0]
     assert (row["lr"], row["confirmed_runs"]) == (found.best().settings["lr"], 5)
