@@ -153,7 +153,7 @@ class FitResult:
 
         Returns
         -------
-        array, shape (n,)
+        array, shape (n,); of a model with a score for each class (n, classes)
         """
         return self.model.predict(self.params, x)
 
@@ -170,6 +170,7 @@ class FitResult:
         Returns
         -------
         array, shape (n,)
+            For ``"logistic"`` the probability of class 1; for ``"softmax"``, shape (n, classes), that of each class.
 
         Raises
         ------

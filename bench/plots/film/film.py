@@ -17,6 +17,7 @@ from bench.plots.fit_curves import pad_range
 from kernels import FitResult
 from kernels.base.run import Floats
 from kernels.data.samples import check_samples
+from kernels.losses.classes import encode_classes
 
 FRAMES_PER_SECOND = 20
 MAX_FRAMES = 110  # besides those in which the start and the end stay
@@ -117,6 +118,9 @@ def fit_film(
     names: tuple[str, str] | None = None,
 ) -> Film:
     """Return the film of a fit; arguments and errors are those of `bench.plots.film.animate.animate`."""
+    if not result.model.inputs:
+        raise ValueError("result must be that of a fit to data: a function of parameters alone has no curve to bend")
+    y = encode_classes(result.classes, y, None, None)[0]
     check_samples(result.model, x, y)
     moments = recorded_moments(result) if settings is None else update_moments(result, x, y, dict(settings))
     names = names or (result.model.inputs[0], "y")

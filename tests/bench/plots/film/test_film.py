@@ -8,7 +8,7 @@ from bench.data.fit_table import fit_table
 from bench.data.table import builtin
 from bench.plots.film.film import END_FRAMES, QUADRATIC_VIEW, START_FRAMES, enclosing_decades, fit_film, table_film
 from bench.plots.film.moments import recorded_moments, update_moments
-from kernels import Model, fit, models
+from kernels import Model, fit, minimize, models
 
 FAR, NEAR = [-11 / 6, -395 / 3, -2400], [-1, 10, 26]
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -250,6 +250,19 @@ def test_a_start_that_is_good_enough_has_no_rate(classic):
 )
 def test_the_axis_of_the_loss_ends_at_powers_of_ten(losses, expected):
     assert enclosing_decades(np.array(losses, dtype=float)) == pytest.approx(expected)
+
+
+def test_labels_are_shown_as_their_classes():
+    labels, settings = np.where(X > 0.1, "yes", "no"), {"loss": "logistic", "lr": 0.1, "init": [0, 0], "epochs": 2}
+    result = fit("linear", X, labels, kernel="reference", **settings)
+    made = fit_film(result, X, labels, settings=settings | {"kernel": "reference"})
+    np.testing.assert_array_equal(made.y, labels == "yes")
+    assert result.plot(X, labels).axes
+
+
+def test_a_function_of_parameters_alone_has_no_film():
+    with pytest.raises(ValueError, match="result must be that of a fit to data"):
+        fit_film(minimize("rosenbrock", [0, 0], steps=2, kernel="reference"), None, None)
 
 
 def test_data_that_do_not_fit_the_model_are_refused(noisy):
