@@ -21,8 +21,10 @@ from bench import sweep
 from bench.engine.confirm import confirm_choices
 from bench.engine.problem import make_problem
 from bench.engine.train import Trainer
-from bench.report.run_data import read_run_data
+from bench.report.run_data import run_data_of
 from bench.store.evidence import COLUMNS, read_tables, store_tables
+from bench.store.results import read_result
+from bench.store.run_folder import read_run
 from bench.study.load import load_study, to_toml
 from bench.tables.ranking import ranking
 
@@ -82,7 +84,7 @@ def files_of(folder):
 
 def what_is_read(folder):
     """All that a report is made of, piece by piece: name -> a value that == compares to the last bit."""
-    data = read_run_data(folder)
+    data = run_data_of(read_result(read_run(folder)))  # of a search too
     pieces = {("planned",): data.result.planned}
     if data.result.run.study is not None:
         pieces["study",] = data.result.run.study

@@ -27,6 +27,8 @@ import numpy as np
 import pandas as pd
 
 from bench import load_run, load_tuning
+from bench.store.results import read_result
+from bench.store.run_folder import read_run
 from bench.store.tuning import is_tuning_folder
 from tests.drills.flips import STUDY, what_is_read, write_study
 
@@ -100,7 +102,7 @@ def trained_in(folder):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return len(load_run(folder).frame)
+            return len(read_result(read_run(folder)).frame)
         except ValueError as error:
             if "is no run folder" in str(error) or "holds no sweep" in str(error):
                 return 0
