@@ -319,6 +319,7 @@ class RunData:
             is_linear=self.result.model.is_linear,
             sizes_differ=self.data is not None and not self.is_standardized and sizes_differ(self.data),
             how=self.how_beyond,
+            standardized=self.has_standardized_losses,
         )
 
     @property

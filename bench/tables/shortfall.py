@@ -57,11 +57,18 @@ def describe_no_gain(loss: float, constant: float, rows: str) -> str:
     )
 
 
-def describe_impossible_target(target: float | None, yardstick: Yardstick) -> str:
+def _name_target(target: float, standardized: bool) -> str:
+    """Return a target that is advised; one in standardized units as the key of a study, as --target has the table's."""
+    return f"run.target = {text(target)} in standardized units" if standardized else text(target)
+
+
+def describe_impossible_target(target: float | None, yardstick: Yardstick, *, standardized: bool = False) -> str:
     """Return a sentence on a target that no run can reach; empty where one can."""
     if target is None or not target < yardstick.loss * (1 - ROUNDED):
         return ""
-    wanted = f"; {text(yardstick.target)} leaves 1 % of the improvement" if yardstick.target else ""
+    wanted = (
+        f"; {_name_target(yardstick.target, standardized)} leaves 1 % of the improvement" if yardstick.target else ""
+    )
     return (
         f"The target {text(target)} is below the lowest loss that was found, "
         f"{text(float(f'{yardstick.loss:.4g}'))}: no run can reach it{wanted}."
@@ -79,19 +86,21 @@ def describe_shortfall(
     is_linear: bool,
     sizes_differ: bool,
     how: str = "",
+    standardized: bool = False,
 ) -> str:
     """Return a sentence on a best choice that has not arrived and what to change; empty where it has, or none is known.
 
     `best` is a row of `ranked`; `own` and `curves` are its runs, with `excess_loss`, and their losses. In a model that
     `is_linear` in its parameters every start leads to the same place. `sizes_differ` is whether the inputs are of
-    different orders of magnitude, and were not standardized. `how` follows rates beyond those that were tried.
+    different orders of magnitude, and were not standardized. `how` follows rates beyond those that were tried,
+    and losses are `standardized` where those of the table are.
     """
     left = yardstick.remaining(final_loss_of(best))
     if not left > ARRIVED:
-        return describe_impossible_target(target, yardstick)
+        return describe_impossible_target(target, yardstick, standardized=standardized)
     advice = []
     if target is not None and best["converged"] and yardstick.remaining(target) > ARRIVED:
-        wanted = f", such as {text(yardstick.target)}" if yardstick.target else ""
+        wanted = f", such as {_name_target(yardstick.target, standardized)}" if yardstick.target else ""
         leaves = format_share(yardstick.remaining(target))
         advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
     else:

@@ -8,7 +8,7 @@ import pytest
 
 import bench.commands.run
 from bench import Grid, sweep
-from bench.report.run_data import run_data_of
+from bench.report.run_data import RunData, run_data_of
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
@@ -57,6 +57,13 @@ def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
     assert advice in sentence
     assert next(iter(run_data.verdict)) == "Not arrived"
     assert str(run_data.result).index("Not arrived") < str(run_data.result).index("Best choice")
+
+
+def test_a_target_in_standardized_units_is_named_by_its_key(monkeypatch):
+    """The option --target is in the table's units."""
+    monkeypatch.setattr(RunData, "has_standardized_losses", True)
+    told = swept(lr=[0.05], schedule="halve(3)", target=3.0).headline["Not arrived"]
+    assert re.search(r"a lower target, such as run.target = \S+ in standardized units, as runs stop at this one", told)
 
 
 def test_one_that_is_worse_than_the_best_constant_says_so():
