@@ -250,14 +250,15 @@ def check_table(
 ) -> T:
     """Return a table of these values, checked.
 
-    A ValueError names in one line, begun by `locate(key)`, the key, its value and what is accepted.
+    A ValueError names in one line, begun by `locate(key)`, the key, its value and what is accepted: of a study in the
+    words of TOML, of others, which are arguments, in those of Python.
     """
     try:
         return table.model_validate(values, context={"recorded": recorded})
     except ValidationError as error:
         # A key that is misspelt is also missing: the misspelling is the news.
         first = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
-        raise ValueError(locate(first["loc"]) + _describe_error(first)) from None
+        raise ValueError(locate(first["loc"]) + _describe_error(first, in_toml=table is Study)) from None
 
 
 @contextmanager
@@ -269,7 +270,7 @@ def _locate_errors(locate: Callable[[Key], str], key: Key) -> Iterator[None]:
         raise ValueError(locate(key) + _begin_with_key(key, str(error))) from None
 
 
-def _describe_error(details: Mapping[str, Any]) -> str:
+def _describe_error(details: Mapping[str, Any], *, in_toml: bool) -> str:
     """Return the message about a value, beginning with its key."""
     key: Key = details["loc"]
     match details["type"]:
@@ -280,14 +281,14 @@ def _describe_error(details: Mapping[str, Any]) -> str:
         case "value_error":
             message = str(details["ctx"]["error"])
             for python, toml in (("must be True or False", "must be true or false"), (" or None, not ", ", not ")):
-                message = message.replace(python, toml)
+                message = message.replace(python, toml) if in_toml else message
             return _begin_with_key(key, message)
         case "model_type":
             wanted = "must be a table"
         case "float_type" | "finite_number":
             wanted = "must be a number"
         case "bool_type":
-            wanted = "must be true or false"
+            wanted = "must be true or false" if in_toml else "must be True or False"
         case "string_type":
             wanted = "must be text"
         case "list_type":

@@ -373,6 +373,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("changed", "message"),
         [
+            ({"drop_last": "no"}, "drop_last must be True or False, not 'no'"),
             ({"target": -1.0}, "target must be a finite number >= 0 or None, not -1.0"),
             ({"record": "linear"}, 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
             ({"executor": "cluster"}, "executor must be \"threads\" or a dask.distributed.Client, not 'cluster'"),
