@@ -1,5 +1,7 @@
 """The choice of the inputs of a table, of other names for its columns, and of a model where none is said."""
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -46,6 +48,8 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
         columns, names = find_inputs(path, x, y)
     else:
         columns, left_out = numeric_columns(Path(path), y)
+        if model:
+            _check_all_used(model, columns)
     check_count(path, len(columns))
     return Inputs(columns, names, model or default_expression(names or column_names(columns), loss), left_out)
 
@@ -54,6 +58,17 @@ def ask_for_target(path: Path, otherwise: str = "") -> str:
     """Return an error that asks for the target, with the columns of a table, or with `otherwise` if there is none."""
     asked = f"--y must name the column of {path} that is to be fitted"
     return f"{asked}: {join_names(column_headings(table_files(path)[0]))}" if path.exists() else asked + otherwise
+
+
+def _check_all_used(model: str, columns: Sequence[str]) -> None:
+    """Refuse an expression that names some of the columns and not the others, with the option that chooses these."""
+    words = set(re.findall(r"[^\W\d]\w*", model))
+    names = column_names(columns)
+    used = [column for column, name in zip(columns, names, strict=True) if name in words]
+    by_place = any(re.fullmatch(r"x\d*", word) for word in words.difference(names))
+    if not by_place and 0 < len(used) < len(columns):
+        options = " ".join(f"--x {shlex.quote(column)}" for column in used)
+        raise ValueError(f"{model!r} uses {len(used)} of the {len(columns)} columns of numbers: give {options}")
 
 
 def check_count(path: str | Path, count: int) -> None:

@@ -197,6 +197,16 @@ def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
     assert there == pytest.approx(made.yardstick.loss * scaling.y_scale**2, rel=1e-6)
 
 
+@pytest.mark.parametrize("command", ["fit", "new", "run"])
+def test_a_model_of_some_columns_names_the_option_for_them(sgdbench, command):
+    Path("t.csv").write_text("hp,Größe (m²),b,y\n1,2,3,4\n2,5,4,3\n3,3,9,9\n", "utf-8")
+    code, _, err = sgdbench(command, "t.csv", "--y", "y", "--model", "a*größe_m2 + b")
+    assert (code, err) == (
+        2,
+        "sgdbench: 'a*größe_m2 + b' uses 2 of the 3 columns of numbers: give --x 'Größe (m²)' --x b\n",
+    )
+
+
 def test_losses_of_standardized_residuals_say_so(sgdbench, cars):
     power = ["cars.csv", "--x", "Engine Power (PS)", "--y", "mpg", "--loss", "huber(0.5)"]
     _, scaling = standardize(load_table(cars, "Engine Power (PS)", "mpg"))
