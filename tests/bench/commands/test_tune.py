@@ -136,7 +136,7 @@ def test_a_search_needs_optuna(sgdbench, study, monkeypatch):
 def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):
     code, out, err = sgdbench("tune", study, "--set", "tune.lr=1e6", "--no-grid", "--trials", "3")
     assert (code, err) == (0, "")
-    assert "None: no trial was trained to its end." in out
+    assert "None: every trial diverged. Lower learning rates would help." in out
     assert "3 diverged" in out
     page = (tmp_path / "results" / "small-tuned" / "report.html").read_text("utf-8")
     assert "No choice yet" in page

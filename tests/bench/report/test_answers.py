@@ -160,8 +160,5 @@ def test_a_search_answers_as_a_sweep_does(tmp_path):
         load_run(tmp_path)
     with pytest.raises(ValueError, match=r"none is no run folder: it has no sgdbench.json$"):
         load_tuning(tmp_path / "none")
-    wild = Space(lr="log:50:90", init=[-1, 10, 26], seed=[0])
-    lost = tune(models.quadratic, X, Y, wild, trials=2, **shared | {"epochs": 99})
-    assert lost.verdict()["Best choice"] == "None: every trial diverged. Lower learning rates would help."
     row = found.ranking()[found.ranking()["recommended"]].iloc[0]
     assert (row["lr"], row["confirmed_runs"]) == (found.best().settings["lr"], 5)
