@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,8 @@ MOST_STEPS_OF_C = 2**31 - 1
 """SciPy counts steps in an int of C."""
 RESTARTS, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
+NEGLIGIBLE = 1e-7
+"""A share of the loss of a constant: residuals of which no more is left are those of an exact fit."""
 LARGEST = 1e6
 """Parameters in units of the design's singular directions, and of targets, beyond which a loss is approached at
 infinity."""
@@ -282,10 +284,17 @@ def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -
     return np.asarray(basis.T @ (np.full(y.size, wanted) - offset) / y.size)
 
 
-def _descend(objective: Objective, start: Floats, below: float = np.inf) -> tuple[float, Floats, bool]:
+def _descend(
+    objective: Objective,
+    start: Floats,
+    below: float = np.inf,
+    enough: float = 0.0,
+    sizes_at: Callable[[Floats], Floats] = np.ones_like,
+) -> tuple[float, Floats, bool]:
     """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there.
 
-    It ends earlier where the steps that are left would not take it below a loss, if each is as long as the last.
+    It ends earlier where the loss is low enough, or where the steps that are left would not take it below another one,
+    if each is as long as the last. Parameters are counted in the sizes at the place where it begins.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
@@ -302,17 +311,22 @@ def _descend(objective: Objective, start: Floats, below: float = np.inf) -> tupl
     # The tolerances are for losses of about 1: in other units of y a search would end early.
     scale = abs(value) or 1.0
 
-    def scaled(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = guarded(theta)
-        return min(value / scale, 1e300), gradient / scale
+    sizes = sizes_at(start)
+
+    def scaled(counts: Floats) -> tuple[float, Floats]:
+        value, gradient = guarded(counts * sizes)
+        return min(value / scale, 1e300), gradient * sizes / scale
 
     options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-15, "gtol": 0.0, "maxcor": 20}
     for left in reversed(range(RESTARTS)):
-        end = minimize(scaled, where, jac=True, method="L-BFGS-B", options=options)
-        found = guarded(end.x)[0]
+        if value <= enough:
+            return value, where, True
+        end = minimize(scaled, where / sizes, jac=True, method="L-BFGS-B", options=options)
+        reached = end.x * sizes
+        found = guarded(reached)[0]
         lower = value - found
         if found <= value:
-            value, where = found, np.asarray(end.x)
+            value, where = found, reached
         if value < UNBOUNDED or lower <= SETTLED * abs(value) + 1e-300:
             return value, where, True
         if value - left * lower > below:
@@ -375,10 +389,27 @@ def _polish_all(
     if loss.is_squared:
         return [_fit_squares(model, start, x, y, MOST_STEPS) for start in starts]
     objective = mean_and_gradient(model.program, loss, x, y)
+    settings: dict[str, Any] = {}
+    if loss.of_residual:
+        spread = np.mean(loss.recorded((y - np.mean(y), tuple(loss.options.values()))))
+        settings = {"enough": NEGLIGIBLE * float(spread), "sizes_at": partial(_sizes, model, x, y)}
     ends: list[tuple[float, Floats]] = []
     for start in starts:
-        ends.append(_descend(objective, start, min((value for value, _ in ends), default=np.inf))[:2])
+        lowest = min((value for value, _ in ends), default=np.inf)
+        ends.append(_descend(objective, start, lowest, **settings)[:2])
     return ends
+
+
+def _sizes(model: Model, x: tuple[Floats, ...], y: Floats, theta: Floats) -> Floats:
+    """Return the change of each parameter that changes predictions by about the residual, shape (P,).
+
+    In a nonlinear model these may be apart by any power of ten, by the units of x and y.
+    """
+    residual, derivatives = evaluate(model.program, theta, stack_columns(x, y.size), y)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        changes = [np.sqrt(np.mean(np.square(derivative))) for derivative in derivatives]
+        sizes = np.sqrt(np.mean(np.square(residual))) / np.array(changes)
+    return np.where(np.isfinite(sizes) & (sizes > 0), sizes, 1.0)
 
 
 def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) -> Floats:

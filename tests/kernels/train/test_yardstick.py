@@ -287,6 +287,17 @@ def test_units_and_collinear_columns_do_not_matter():
     assert both.loss == pytest.approx(alone.loss, rel=1e-7)
 
 
+def test_units_do_not_matter_to_nonlinear_models():
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(0, 2, 120))
+    y = 5 / (1 + np.exp(-4 * (x - 1))) + 0.1 * rng.standard_normal(x.size) + 2 * (rng.uniform(size=x.size) < 0.05)
+    here, there = (
+        yardstick(Model("a/(1 + exp(-b*(x - m)))"), x * unit_x, y * unit_y, f"huber({0.3 * unit_y})").loss / unit_y**2
+        for unit_x, unit_y in ((1, 1), (1e3, 1e6))
+    )
+    assert there == pytest.approx(here, rel=1e-6)
+
+
 def test_the_best_constant_of_skewed_targets_is_found():
     y = np.concatenate([np.zeros(90), np.full(10, 1e4)])
     assert constant_loss(make_loss("absolute"), y) == pytest.approx(1000.0)
