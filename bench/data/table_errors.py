@@ -68,7 +68,7 @@ def find_columns(path: Path, names: Sequence[str], existing: Sequence[str]) -> l
             close = did_you_mean(name, existing)
             raise ValueError(f"{path} has no column {name!r}{close}; its columns are {join_names(existing)}")
         if existing.count(name) > 1:
-            raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}")
+            raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}: rename the others")
     return [existing.index(name) for name in names]
 
 

@@ -101,7 +101,7 @@ def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tup
                 "arrays are taken by position"
             )
         if names.count(name) > 1:
-            raise ValueError(f"x must have one column {name!r}, not {names.count(name)}")
+            raise ValueError(f"x must have one column {name!r}, not {names.count(name)}: rename the others")
         column = check_array(f"x[{name!r}]", x[name], WITH_TRUTH_VALUES)
         if column.ndim != 1:
             raise ValueError(f"x[{name!r}] must have shape (n,), not {column.shape}")

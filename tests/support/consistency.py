@@ -100,12 +100,11 @@ def _about_edges(ranked: pd.DataFrame, best: pd.Series, headline: dict[str, str]
 
 
 def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) -> list[str]:
-    by, found = choice_columns(ranked), []
+    # A report leaves out what does not vary.
+    by, found = [name for name in choice_columns(ranked) if name in compared], []
     first = compared.iloc[0]
     if any(first[name] != best[name] for name in by):
-        found.append(
-            f"the best choice is {describe_choice(best)}, and the first optimizer has {describe_choice(first)}"
-        )
+        found.append(f"the best choice is {describe_choice(best)}, and the first optimizer has {first[by].to_dict()}")
     if is_confirmed(best):
         pairs = [(first[name], best[f"confirmed_{name}"]) for name in ("runs", "converged", "samples", "final_loss")]
         if not all(one == other or (pd.isna(one) and pd.isna(other)) for one, other in pairs):

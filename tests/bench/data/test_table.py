@@ -173,7 +173,7 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             ": line 2, column 'a' must be a number such as -1234.5, not '1.234.567'; write it without separators of "
             "thousands",
         ),
-        ("a,a,b\n1,1,2\n", " must have one column 'a', not 2"),
+        ("a,a,b\n1,1,2\n", " must have one column 'a', not 2: rename the others"),
         ("a,b\n1,2\n3,!\n", ": line 3, column 'b' must be a number such as -1234.5, not '!'"),
         ("1,2\n3,4\n", NO_HEADER.format("'1', '2'")),
         ("1.5e3; -2\n3;4\n", NO_HEADER.format("'1.5e3', '-2'")),
@@ -224,7 +224,7 @@ def test_faults_of_parquet_files(write, columns, message):
 
 def test_parquet_column_twice(write):
     table = pa.table([[1], [2], [3]], names=["a", "a", "b"])
-    assert refusal(write(table, "cars.parquet"), ["a"], "b") == " must have one column 'a', not 2"
+    assert refusal(write(table, "cars.parquet"), ["a"], "b") == " must have one column 'a', not 2: rename the others"
 
 
 def test_damaged_parquet(write):

@@ -87,7 +87,10 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
         (pd.DataFrame({"power": POWER}), MISSING.format("'weight'", "['power']")),
         ({"Weight": WEIGHT, "power": POWER}, MISSING.format("'weight'", "['Weight', 'power']")),
         (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "[0, 1]")),
-        (pd.DataFrame(np.ones((2, 3)), columns=["power", "weight", "power"]), "x must have one column 'power', not 2"),
+        (
+            pd.DataFrame(np.ones((2, 3)), columns=["power", "weight", "power"]),
+            "x must have one column 'power', not 2: rename the others",
+        ),
         ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
         ({"power": 1.0, "weight": 2.0}, "x['power'] must have shape (n,), not ()"),
         ({"power": POWER, "weight": IN_ORDER}, "x['weight'] must have shape (n,), not (40, 2)"),
