@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.dependence import Pairs
+from bench.tables.dependence import Pairs, count_independent, scale_rank
 from bench.tables.formatting import text
 from bench.tables.intervals import effects_on_medians
 from bench.tables.ranking import ranking, recommended_choice, runs_of
@@ -116,7 +116,7 @@ def _epochs(row: str, base: Floats, new: Floats, pairs: Pairs) -> dict[str, Any]
         ratios = np.where(either, np.where(new == base, 1.0, new / base), np.nan)
     effect = effects_on_medians(ratios[np.newaxis], pairs)[0] if ratios.size else 1.0
     ratios = np.sort(ratios[either])
-    independent = int(ratios.size / effect + 1e-9)
+    independent = int(count_independent(ratios.size, effect))
     low, high = ratios[_places(ratios.size, independent)] if independent >= PAIRS else (np.nan, np.nan)
     return {
         "row": row,
@@ -150,7 +150,7 @@ def _places(count: int, independent: int) -> NDArray[np.intp]:
     from scipy.special import bdtr  # noqa: PLC0415 (heavy)
 
     rank = int(np.searchsorted(bdtr(np.arange(independent), independent, 0.5), (1 - CONFIDENCE) / 2)) - 1
-    low = ((2 * rank + 1) * count - independent) // (2 * independent)
+    low = scale_rank(rank, independent, count)
     return np.array([low, count - 1 - low])
 
 

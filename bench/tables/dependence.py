@@ -61,6 +61,16 @@ def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_]
     return np.asarray(np.clip(np.where(within > 0, effects, expected if known else 1.0), 1.0, starts))
 
 
+def count_independent(counts: Floats | NDArray[np.intp] | int, effects: Floats | float) -> NDArray[np.int64]:
+    """Return as how many independent runs so many count, by their design effects: whole numbers, rounded down."""
+    return np.asarray(np.floor(counts / effects + 1e-9), dtype=np.int64)
+
+
+def scale_rank(rank: int, of: int, count: int) -> int:
+    """Return the place among `count` sorted values at the share of the sample at which `rank` is among `of`."""
+    return ((2 * rank + 1) * count - of) // (2 * of)
+
+
 def _sum_groups(values: Floats | NDArray[np.bool_], numbers: NDArray[np.intp]) -> Floats:
     """Return the sums of the columns with each number, shape (rows, numbers)."""
     order = np.argsort(numbers, kind="stable")

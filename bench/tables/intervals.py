@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.tables.dependence import Pairs, design_effects
+from bench.tables.dependence import Pairs, count_independent, design_effects, scale_rank
 from kernels.base.run import Floats
 
 CONFIDENCE = 0.95
@@ -77,13 +77,13 @@ def median_interval(
     effects = effects_on_medians(values, pairs)
     ordered, counts = np.sort(values, axis=1), np.count_nonzero(~np.isnan(values), axis=1)
     low, high = np.full((2, len(values)), np.nan)
-    worth = np.maximum(np.floor(counts / effects + 1e-9), np.minimum(counts, 1)).astype(np.int64)
+    worth = np.maximum(count_independent(counts, effects), np.minimum(counts, 1))
     for count, independent in np.unique(np.stack([counts, worth], axis=1), axis=0).tolist():
         position = _position(independent, confidence)
         if position is None:
             continue
         rows, (place, weight) = (counts == count) & (worth == independent), position
-        outer, inner = (((2 * rank + 1) * count - independent) // (2 * independent) for rank in (place, place + 1))
+        outer, inner = (scale_rank(rank, independent, count) for rank in (place, place + 1))
         sample = ordered[rows][:, :count]
         distinct = ~((sample[:, 1:] == sample[:, :-1]) & np.isfinite(sample[:, 1:])).any(axis=1)
         low[rows] = _between(sample[:, outer], sample[:, inner], weight * distinct)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tables.dependence import Pairs, design_effects
+from bench.tables.dependence import Pairs, count_independent, design_effects
 from bench.tables.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
 from kernels.base.run import Floats
 
@@ -140,8 +140,7 @@ def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pa
     outcomes = np.where(made, np.isfinite(costs), np.nan)
     effects = design_effects(outcomes, pairs, np.ones(len(costs), np.bool_))
     runs, failures = (
-        np.floor(np.count_nonzero(counted, axis=1) / effects + 1e-9).astype(np.int64)
-        for counted in (made, made & np.isinf(costs))
+        count_independent(np.count_nonzero(counted, axis=1), effects) for counted in (made, made & np.isinf(costs))
     )
     successes = np.where(none, 0, runs - failures)
     rates = successes / runs
@@ -225,7 +224,7 @@ def _p_values(compared: _Comparison, allowed: float) -> Floats:
     worse, better = (
         np.count_nonzero(signs, axis=1) for signs in (compared.differences > allowed, compared.differences < allowed)
     )
-    worse, better = (np.floor(number / compared.effects + 1e-9).astype(np.int64) for number in (worse, better))
+    worse, better = (count_independent(number, compared.effects) for number in (worse, better))
     sign_test = np.where(worse > 0, bdtrc(np.maximum(worse, 1) - 1, np.maximum(worse + better, 1), 0.5), 1.0)
     p_values: Floats = np.where(compared.pairs < SIGN_PAIRS, t_test, sign_test)
     return p_values
