@@ -14,8 +14,9 @@ import pyarrow.parquet
 from bench.data.column_file import ROWS
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import check_number_columns, numbers_of
-from bench.data.table_errors import TABLES, either, explain_failures, missing_or_infinite
+from bench.data.table_errors import either, explain_failures, missing_or_infinite
 from bench.data.text_table import text_columns, text_headings
+from bench.system.files import TABLES
 from kernels.base.run import Floats
 from kernels.data.samples import find_non_finite
 

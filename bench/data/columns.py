@@ -1,6 +1,5 @@
 """The choice of the inputs of a table, of other names for its columns, and of a model where none is said."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,9 @@ from bench.data.table_errors import NoNumbersError, find_columns, join_names
 from bench.data.wildcards import has_wildcard, match_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
-from kernels.model.column_names import column_name, column_names, is_name
+from kernels.model.column_names import ALL_INPUTS, column_name, column_names, is_name, is_numbered
+from kernels.model.expression import names as names_in
+from kernels.model.expression import parse
 from kernels.model.inputs import Given
 
 MOST_INPUTS = 10_000
@@ -62,10 +63,13 @@ def ask_for_target(path: Path, otherwise: str = "") -> str:
 
 def _check_all_used(model: str, columns: Sequence[str]) -> None:
     """Refuse an expression that names some of the columns and not the others, with the option that chooses these."""
-    words = set(re.findall(r"[^\W\d]\w*", model))
-    names = column_names(columns)
-    used = [column for column, name in zip(columns, names, strict=True) if name in words]
-    by_place = any(re.fullmatch(r"x\d*", word) for word in words.difference(names))
+    try:
+        words = set(names_in(parse(model, products=True)))
+    except ValueError:  # of a ready-made model, or one with a mistake that is told where it is made
+        return
+    called = column_names(columns)
+    used = [column for column, name in zip(columns, called, strict=True) if name in words]
+    by_place = any(word == ALL_INPUTS or is_numbered(word) for word in words.difference(called))
     if not by_place and 0 < len(used) < len(columns):
         options = " ".join(f"--x {shlex.quote(column)}" for column in used)
         raise ValueError(f"{model!r} uses {len(used)} of the {len(columns)} columns of numbers: give {options}")

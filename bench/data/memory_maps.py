@@ -29,8 +29,9 @@ from bench.data.batches import (
 from bench.data.column_file import check_room, split_numbers
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, check_number_columns, encode_target, read_table
-from bench.data.table_errors import TABLES, NoNumbersError, check_names, explain_failures
+from bench.data.table_errors import NoNumbersError, check_names, explain_failures
 from bench.system.atomic import replace_atomically
+from bench.system.files import TABLES
 from kernels.base.checks import describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
 from kernels.base.run import Floats

@@ -14,7 +14,6 @@ from bench.data.builtin_curves import GENERATED, NO_DATA
 from bench.data.label_numbers import LabelNumbers, is_label
 from bench.data.table_errors import (
     MAP_IT,
-    TABLES,
     NoNumbersError,
     check_names,
     either,
@@ -24,6 +23,7 @@ from bench.data.table_errors import (
     missing_or_infinite,
 )
 from bench.data.text_table import text_columns
+from bench.system.files import TABLES
 from bench.system.memory import available_memory
 from kernels.base.run import Floats
 from kernels.data.samples import Samples

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bench.system.files import check_regular_file
+from bench.system.files import TABLES, check_regular_file
 from kernels.base.checks import did_you_mean
 
-TABLES = (".csv", ".tsv", ".parquet")
 MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
 
 

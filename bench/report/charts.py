@@ -49,7 +49,7 @@ def ratio_chart(run_data: RunData) -> RowChart | None:
 
 def effect_chart(run_data: RunData) -> RowChart:
     """Return how much each setting matters."""
-    return setting_importance(run_data.effects, cost=run_data.effects_on, samples=run_data.samples)
+    return setting_importance(run_data.effects, cost=run_data.cost, samples=run_data.samples)
 
 
 def fit_chart(run_data: RunData) -> FitCurves | None:

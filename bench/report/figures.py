@@ -142,7 +142,7 @@ def _optimizer_ratios(run_data: RunData) -> Drawn:
 def _setting_importance(run_data: RunData) -> Drawn:
     if len(run_data.effects) < 2:
         return None
-    caption = f"How much of the differences in {run_data.effects_on} each setting explains by itself."
+    caption = f"How much of the differences in {run_data.cost} each setting explains by itself."
     return caption, draw_rows(effect_chart(run_data))
 
 

@@ -246,11 +246,6 @@ class RunData:
         by_distance = self.compared is not None and self.compared["by_distance"].any()
         return "distance to the lowest loss" if by_distance else self.cost
 
-    @property
-    def effects_on(self) -> str:
-        """The cost that `effects` are about, in words."""
-        return self.cost
-
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.standard_tables.standard_tables`."""

@@ -16,6 +16,7 @@ from bench.tables.phrases import describe_choice, describe_order, describe_rival
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.trial_value import choice_values, rank_trials
+from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
 
 GRID = "the grid"
 
@@ -151,7 +152,7 @@ class TuneData(RunData):
     def _describe_no_choice(self) -> str:
         trials = self.tuning.trials
         if len(trials) and trials["state"].eq("diverged").all():
-            return "None: every trial diverged. Lower learning rates would help."
+            return f"None: every trial diverged. {ADVICE_IF_ALL_DIVERGED}"
         return "None: no trial was trained to its end."
 
     def _describe_search(self) -> str:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from bench.store.choice import Choice
 from bench.store.clock import Clock
 from bench.store.evidence import read_table_of
-from bench.store.run_folder import ABOUT, PLAN, Run, read_run
+from bench.store.run_folder import ABOUT, PLAN, Run, holds_search, read_run
 from bench.store.seal import DamagedError, name_owner, read_table
 from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
@@ -241,7 +241,7 @@ def load_run(folder: str | Path) -> SweepResult:
         If it is no run folder, one of another version, or one whose files have changed.
     """
     run = read_run(folder)
-    if "sampler" in run.identity:
+    if holds_search(run.identity):
         raise ValueError(f"{folder} holds a search for settings: bench.load_tuning reads it")
     return read_result(run)
 

@@ -262,8 +262,8 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     if before is not None and any(visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
         if differences := describe_differences(before, identity, ("there", "here")):
             other = f"another run ({differences})"
-            if ("sampler" in before) != ("sampler" in identity):
-                other = "a search for settings" if "sampler" in before else "a sweep"
+            if holds_search(before) != holds_search(identity):
+                other = "a search for settings" if holds_search(before) else "a sweep"
             raise ValueError(f"{folder} holds {other}: choose another folder with --out, or delete this one")
         if not resume:
             raise ValueError(
@@ -281,6 +281,11 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
     (folder / _PARTS).mkdir(exist_ok=True)
     sync_folder(folder)
     sync_folder(folder.parent)
+
+
+def holds_search(identity: Mapping[str, str]) -> bool:
+    """Return whether an identity is that of a search for settings, and not of a sweep."""
+    return "sampler" in identity
 
 
 def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places: tuple[str, str]) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.store.evidence import read_table_of
 from bench.store.results import Ranked, SweepResult, load_run, read_result
-from bench.store.run_folder import read_identity, read_run
+from bench.store.run_folder import holds_search, read_identity, read_run
 
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
@@ -57,7 +57,7 @@ class TuneResult(Ranked):
 
 def is_tuning_folder(folder: Path) -> bool:
     """Return whether a run's folder holds a search."""
-    return "sampler" in read_identity(folder)
+    return holds_search(read_identity(folder))
 
 
 def load_tuning(folder: str | Path) -> TuneResult:
@@ -74,7 +74,7 @@ def load_tuning(folder: str | Path) -> TuneResult:
         raise ValueError(str(error)) from error
     folder = Path(folder)
     run = read_run(folder)
-    if "sampler" not in run.identity:
+    if not holds_search(run.identity):
         raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
     whole, trials, importance = read_result(run), read_trials(folder), read_table_of(folder, IMPORTANCE)
     complete = trials[trials["state"] == "complete"][_SETTINGS] if len(trials) else pd.DataFrame(columns=_SETTINGS)

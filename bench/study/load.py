@@ -17,14 +17,13 @@ from pydantic import ValidationError
 from bench.study.columns import expand_columns, order_columns
 from bench.study.schema import Study, Table, field_names
 from bench.study.toml_lines import Key, line_numbers, quote_key
-from bench.system.files import parse_toml, read_regular_file
+from bench.system.files import TABLES, parse_toml, read_regular_file
 
 if TYPE_CHECKING:
     from bench.data.memory_maps import MapOptions
 
 T = TypeVar("T", bound=Table)
 
-TABLES = (".csv", ".tsv", ".parquet")
 _REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
 # The files of a folder that are compared with a name that is not there, at most.
 MOST_FILES = 1000

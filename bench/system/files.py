@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+TABLES = (".csv", ".tsv", ".parquet")
+"""The suffixes of tables that are read into memory."""
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",

@@ -161,7 +161,8 @@ def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
     cells["converged" if reached else "finite"] = [
         f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
     ]
-    for name in sorted(COSTS, key="final_loss".__eq__):  # last: it chooses only where nothing else does
+    # The last one chooses only where nothing else does.
+    for name in (*(cost for cost in COSTS if cost != "final_loss"), "final_loss"):
         if name in ranked and ranked[name].notna().any():
             # Formatted, a time is text, and its heading must not ask for it to be formatted again.
             heading, as_text = ("time", duration) if name == "seconds" else (name, text)

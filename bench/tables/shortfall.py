@@ -36,11 +36,15 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
     return f"{_describe_end(best, yardstick, found)}{note}."
 
 
+def _four_digits(loss: float) -> str:
+    return text(float(f"{loss:.4g}"))
+
+
 def _describe_end(best: pd.Series, yardstick: Yardstick, lowest: str) -> str:
     """Return how far above the lowest loss, a text, the best choice ends, as a sentence without its full stop."""
     loss, baseline = final_loss_of(best), yardstick.baseline
     if (left := yardstick.remaining(loss)) >= 1:
-        over = text(float(f"{yardstick.constant_loss:.4g}"))
+        over = _four_digits(yardstick.constant_loss)
         return f"The best choice ends no lower than {baseline}, {over}; the lowest loss is {lowest}"
     return (
         f"The best choice ends {format_share(left)} of the improvement over {baseline} above the lowest loss, {lowest}"
@@ -52,8 +56,8 @@ def describe_no_gain(loss: float, constant: float, rows: str) -> str:
     if not constant <= loss < np.inf:
         return ""
     return (
-        f"On the {rows} the best choice ends at {text(float(f'{loss:.4g}'))}, and the best constant for these rows at "
-        f"{text(float(f'{constant:.4g}'))}: it predicts them no better than a constant."
+        f"On the {rows} the best choice ends at {_four_digits(loss)}, and the best constant for these rows at "
+        f"{_four_digits(constant)}: it predicts them no better than a constant."
     )
 
 
@@ -71,7 +75,7 @@ def describe_impossible_target(target: float | None, yardstick: Yardstick, *, st
     )
     return (
         f"The target {text(target)} is below the lowest loss that was found, "
-        f"{text(float(f'{yardstick.loss:.4g}'))}: no run can reach it{wanted}."
+        f"{_four_digits(yardstick.loss)}: no run can reach it{wanted}."
     )
 
 
@@ -119,7 +123,7 @@ def describe_shortfall(
         if sizes_differ:
             advice.append("standardized inputs, which are of different sizes")
     suggestions = "; ".join(advice) or "other rates, optimizers or starts"
-    lowest = text(float(f"{yardstick.loss:.4g}"))
+    lowest = _four_digits(yardstick.loss)
     return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}."
 
 
