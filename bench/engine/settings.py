@@ -1,12 +1,15 @@
 """The settings of sweeps and searches, as arguments of `bench.sweep` and `bench.tune`."""
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, TypedDict
 
 from numpy.typing import ArrayLike
 
+from bench.study.grid import Grid
 from bench.study.load import check_table
 from bench.study.schema import RunTable
+from bench.study.space import Space
 from kernels.base.checks import did_you_mean
 from kernels.base.columns import Inputs
 from kernels.losses import make_loss
@@ -47,15 +50,18 @@ class TuneSettings(RunSettings, total=False):
 
 
 def check_settings(
-    function: str, known: type[RunSettings], given: Mapping[str, Any]
+    function: str, known: type[RunSettings], given: Mapping[str, Any], choices: type[Grid | Space]
 ) -> tuple[RunTable, dict[str, HeldOut], dict[str, Any]]:
     """Return the settings that all runs share, checked, the arguments of what is held out, and the others.
 
-    A setting that the function does not have is a TypeError; a value that is not accepted is a ValueError.
+    A setting that the function does not have is a TypeError, which says if it is one of its `choices`; a value that is
+    not accepted is a ValueError.
     """
     for name in given:
         if name not in known.__annotations__:
-            raise TypeError(f"{function} has no argument {name!r}{did_you_mean(name, known.__annotations__)}")
+            place = f": it belongs in {choices.__name__}({name}=...)"
+            hint = place if name in signature(choices).parameters else did_you_mean(name, known.__annotations__)
+            raise TypeError(f"{function} has no argument {name!r}{hint}")
     held_out = {name: given.get(name) for name in ("validation", "test")}
     shared = {name: given[name] for name in RunTable.model_fields if name in given}
     shared["loss"] = make_loss(given.get("loss", "squared")).text

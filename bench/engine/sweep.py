@@ -111,7 +111,7 @@ def sweep(
     KeyboardInterrupt
         On Ctrl-C, after what is done has reached the disk.
     """
-    shared, held_out, _ = check_settings("sweep", SweepSettings, settings)
+    shared, held_out, _ = check_settings("sweep", SweepSettings, settings, Grid)
     model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
     check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)

@@ -99,7 +99,7 @@ def tune(
     """
     if not isinstance(space, Space):
         raise ValueError(f"space must be a Space, not {describe(space)}")
-    shared, held_out, about_search = check_settings("tune", TuneSettings, settings)
+    shared, held_out, about_search = check_settings("tune", TuneSettings, settings, Space)
     searched = SearchSettings(**about_search)
     model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)

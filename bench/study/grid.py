@@ -89,6 +89,8 @@ class Grid:
         )
         self.optimizer = check_distinct("optimizer", _list_texts("optimizer", optimizer), canonical_optimizer)
         self.schedule = check_distinct("schedule", _list_texts("schedule", schedule), canonical_schedule)
+        if isinstance(seed, str):
+            raise ValueError(f"seed must be a whole number or a list such as [0, 1, 2, 3, 4], not {describe(seed)}")
         self.seed = _parse_values("seed", seed, check_seed)
         self.shuffle = _parse_values("shuffle", shuffle, partial(check_bool, "shuffle"))
         self.dtype = () if dtype is None else _parse_values("dtype", dtype, check_dtype_name)

@@ -90,13 +90,16 @@ class DataTable(Table):
     @field_validator("builtin", "center")
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:
-        """Refuse a name that is not known."""
+        """Refuse a name that is not known, and one that has no effect."""
         from bench.data.scaling import CENTERED  # noqa: PLC0415
         from bench.data.table import BUILTIN  # noqa: PLC0415
 
         known = BUILTIN if info.field_name == "builtin" else CENTERED
         if name not in known:
             raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
+        used = info.data.get("standardize", True) or is_recorded(info)
+        if info.field_name == "center" and name != "both" and not used:
+            raise ValueError(f"center is for columns that are standardized: {name!r} needs standardize = true")
         return name
 
     @model_validator(mode="after")

@@ -382,6 +382,7 @@ class TestBadInput:
             ({"y": np.r_[Y[:7], np.nan, Y[8:]]}, "y must be finite, and is nan in row 7 (counted from 0)"),
             ({"y": [[1], [2, 3]]}, "y must be an array of numbers, not a ragged list"),
             ({"study": 3}, "study must be a TOML text, not 3"),
+            ({"dtype": "float32"}, "sweep has no argument 'dtype': it belongs in Grid(dtype=...)"),
             ({"grid": {"lr": 0.1}}, "grid must be a Grid, not {'lr': 0.1}"),
             ({"grid": Grid(batch_size=[61, "full"])}, "batch_size must have distinct values, and 61 is there twice"),
             ({"grid": Grid(init=[[1, 2]])}, "init 'init[0]'"),
@@ -394,7 +395,7 @@ class TestBadInput:
     def test_is_refused_in_one_sentence_and_leaves_no_trace(self, tmp_path, changed, message):
         folder = tmp_path / "run"
         call = {"model": models.quadratic, "x": X, "y": Y, "grid": Grid(), "out": folder}
-        with pytest.raises(ValueError, match=re.escape(message)) as error:
+        with pytest.raises((ValueError, TypeError), match=re.escape(message)) as error:
             sweep(**call | changed)
         assert "\n" not in str(error.value)
         assert not folder.exists()
