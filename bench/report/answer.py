@@ -98,10 +98,10 @@ def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> lis
         ended = Tile(format_share(diverged, runs), "", "runs diverged") if diverged else Tile("no", "", "run diverged")
         name = cost_of(run_data.ranked, "samples")
         return [_estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}"), ended]
-    tiles = [
-        _estimate_tile(best, f"{prefix}samples", text, f"samples to the target loss {text(target)}"),
-        _estimate_tile(best, f"{prefix}updates", text, "updates"),
-    ]
+    tiles = []
+    if np.isfinite(best[f"{prefix}samples"]):  # else half of the runs or more failed, and there is no median
+        tiles.append(_estimate_tile(best, f"{prefix}samples", text, f"samples to the target loss {text(target)}"))
+        tiles.append(_estimate_tile(best, f"{prefix}updates", text, "updates"))
     if np.isfinite(best[f"{prefix}seconds"]):
         tiles.append(_estimate_tile(best, f"{prefix}seconds", duration, f"with the kernel {KERNEL}"))
     low, high = best[f"{prefix}success_low"], best[f"{prefix}success_high"]

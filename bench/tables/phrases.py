@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import text
@@ -85,9 +86,9 @@ def describe_range(low: float, high: float) -> str:
 def format_estimate(value: float, low: float, high: float, as_text: Callable[[float], str]) -> str:
     """Return a value with its interval: "12.7 ± 0.4" where that is symmetric to the digits shown, else "100 [98, 125]".
 
-    The value stands alone where an end is missing or the interval is a point.
+    The value stands alone where it is infinite, an end is missing or the interval is a point.
     """
-    if pd.isna(low) or pd.isna(high) or low == high == value:
+    if pd.isna(low) or pd.isna(high) or np.isinf(value) or low == high == value:
         return as_text(value)
     shown = [as_text(number) for number in (value, low, high)]
     return _format_symmetric(*shown) or f"{shown[0]} [{shown[1]}, {shown[2]}]"
@@ -121,15 +122,26 @@ def describe_ratio(row: pd.Series) -> str:
 def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> str:
     """Return how many runs of a choice reached the target and after how many samples, or else their median loss.
 
-    The prefix "confirmed_" is for its runs on fresh seeds.
+    The prefix "confirmed_" is for its runs on fresh seeds. Where half of the runs or more failed, there is no median.
     """
-    converged = row[f"{prefix}converged"]
-    if target is not None and converged:
-        reached = format_share(converged, int(row[f"{prefix}runs"]))
-        return f"{reached} runs reached the target, after {describe_estimate(row, f'{prefix}samples')} samples"
-    name = "validation_loss" if f"{prefix}validation_loss" in row else "final_loss"
+    name = success_cost(row, target, prefix)
+    median, runs = row[f"{prefix}{name}"], int(row[f"{prefix}runs"])
+    if name == "samples":
+        reached = f"{format_share(row[f'{prefix}converged'], runs)} runs reached the target"
+        if np.isinf(median):
+            return f"{reached}, too few for a median of their samples"
+        return f"{reached}, after {describe_estimate(row, f'{prefix}samples')} samples"
     missed = "" if target is None else "no run reached the target; "
+    if np.isinf(median):
+        return f"{missed}{format_share(row[f'{prefix}diverged'], runs)} runs diverged"
     return f"{missed}{COST_NAMES[name]} {describe_estimate(row, f'{prefix}{name}')}"
+
+
+def success_cost(row: pd.Series, target: float | None, prefix: str = "") -> str:
+    """Return the cost of `describe_success`: samples if a run reached the target, else the loss."""
+    if target is not None and row[f"{prefix}converged"]:
+        return "samples"
+    return "validation_loss" if f"{prefix}validation_loss" in row else "final_loss"
 
 
 def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:

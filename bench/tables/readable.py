@@ -110,8 +110,8 @@ def _summarize_check(check: pd.DataFrame) -> pd.DataFrame:
 
 _CAPTIONS = {
     "best": (
-        "Medians, with 95 % intervals where there are enough runs. Tied choices are statistically indistinguishable "
-        "from the recommended one."
+        "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. Tied choices are "
+        "statistically indistinguishable from the recommended one."
     ),
     "speed": (
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "

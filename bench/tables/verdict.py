@@ -14,7 +14,9 @@ from bench.tables.phrases import (
     describe_rival,
     describe_success,
     format_count,
+    format_share,
     name_settings,
+    success_cost,
 )
 from bench.tables.precision import describe_precision
 from bench.tables.ranking import cost_of, edge_of_rates, recommended_choice, runs_of, varies
@@ -132,13 +134,14 @@ def _name_differences(row: pd.Series, ranked: pd.DataFrame, samples: int | None,
 
 def _describe_best(best: pd.Series, own: pd.DataFrame, target: float | None, samples: int | None) -> str:
     """Return the best choice with all of its settings, its costs in all currencies, and why it is recommended."""
-    sentence = f"{describe_choice(best, samples)}: {describe_success(best, target)}"
-    if target is not None and best["converged"]:
+    sentence, cost = f"{describe_choice(best, samples)}: {describe_success(best, target)}", success_cost(best, target)
+    has_median = bool(np.isfinite(best[cost]))
+    if cost == "samples" and has_median:
         sentence += f", {describe_estimate(best, 'updates')} updates"
         if np.isfinite(best["seconds"]):
             sentence += f", {describe_estimate(best, 'seconds', duration)} with the kernel {KERNEL}"
     over = f"{format_count(own['init'].nunique(), 'start')} and {format_count(own['seed'].nunique(), 'seed')}"
-    return f"{sentence}; medians over {over}. {best['reason']}".rstrip()
+    return f"{sentence}; {'medians ' if has_median else ''}over {over}. {best['reason']}".rstrip()
 
 
 def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None, named: Collection[str]) -> str:
@@ -152,10 +155,11 @@ def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None, n
 
 
 def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool) -> str:
-    name = "validation_loss" if "validation_loss" in best else "final_loss"
-    before = text(best[name])
-    if target is not None and best["confirmed_converged"]:
-        before = f"after {text(best['samples'])}"
+    cost = success_cost(best, target, "confirmed_")
+    before = text(best[cost])
+    if cost == "samples":
+        few = np.isinf(best["samples"])
+        before = f"{format_share(best['converged'], best['runs'])} did" if few else f"after {before}"
         # Losses at fewer marks find the target later, never sooner.
         finer = finer and bool(best["samples"] > best["confirmed_samples"])
     sweep = "the sweep, which evaluated losses less often," if finer else "the sweep"

@@ -69,6 +69,11 @@ def test_where_nothing_was_reached_it_is_about_the_final_loss(tmp_path, target, 
     assert [tile.meaning for tile in answer.tiles] == ["median final loss", "run diverged"]
 
 
+def test_where_half_of_the_runs_or_more_failed_there_are_no_medians(tmp_path):
+    answer = find_answer(data_of(tmp_path / "run", lr=0.4, batch_size="full"))
+    assert [tile[::2] for tile in answer.tiles] == [("1 of 6", "runs reached the target")]
+
+
 def test_where_all_diverged_there_is_no_choice(tmp_path):
     answer = find_answer(data_of(tmp_path / "run", lr=1e30))
     assert answer.heading == "No best choice: every run diverged"

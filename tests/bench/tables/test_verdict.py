@@ -87,6 +87,17 @@ def test_fresh_seeds_are_set_beside_the_runs_that_chose():
     assert "Confirmed" not in say(APART)
 
 
+def test_a_median_that_is_infinite_is_said_in_words():
+    few = runs_of([100, 110, 120, None, None, None])
+    told = say(few, fresh=runs_of([90, 95, 100, None, None, None], lr=0.1))
+    reached = "3 of 6 runs reached the target, too few for a median of their samples"
+    assert f": {reached}; over 1 start and 6 seeds." in told["Best choice"]
+    assert told["Confirmed"] == f"On fresh seeds, {reached}; in the sweep 3 of 6 did."
+    told = say(joined(lost(4), make_frame(2, seed=[4, 5], final_loss=[1.0, 2.0])), None)
+    assert ": 4 of 6 runs diverged; over 1 start and 6 seeds." in told["Best choice"]
+    assert "∞" not in "".join(told.values())
+
+
 def test_fresh_seeds_without_a_target():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
     fresh = make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0])
