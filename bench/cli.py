@@ -132,8 +132,8 @@ def fit(
         Path,
         argument(
             "DATA",
-            "A CSV, TSV, Parquet or Arrow file, a folder of such files, or built-in data: 'quadratic', 'auto-mpg' "
-            "or 'diabetes'.",
+            "A CSV, TSV, Parquet or Arrow file, a folder of such files, or built-in data such as 'quadratic', "
+            "'auto-mpg', 'diabetes' or 'digits'.",
         ),
     ],
     model: options.Model = None,
@@ -159,7 +159,7 @@ def fit(
     patience: options.Patience = None,
     standardize: Annotated[
         bool,
-        flag("Train on columns of mean 0 and deviation 1, in which --init is; carry the result back.", "--standardize"),
+        flag("Train on columns of mean 0 and deviation 1; --init is in these units, the result is not.", "--standardize"),
     ] = False,
     drop_missing: options.DropMissing = False,
     stream: Annotated[bool, flag("Map the rows from the disk, whatever the size of the table.", "--stream")] = False,
@@ -307,7 +307,7 @@ def tune(
     figures: options.Svg = "png",
     plugin: options.Plugins = None,
 ) -> None:
-    """Search for the best settings between the values of a study's grid, and write a report.
+    """Search between the values of a study's grid, and write a report.
 
     Optuna proposes choices of settings, each optimizer has as many as any other, and each choice is trained from all
     starts with all seeds. The best ones are trained again with fresh seeds, and so is the best of the grid.
@@ -418,9 +418,9 @@ def compare(
     as_json: options.AsJson = False,
     plugin: options.Plugins = None,
 ) -> None:
-    """Compare two variants, two runs, or two files of pytest-benchmark, or find steps in a history of such files.
+    """Compare two variants, two runs, or two files of pytest-benchmark.
 
-    Two variants are verified and timed now, in turns. For each row: the ratio of B to A with its interval. Exit code 1
+    Or find steps in a history of such files. Two variants are verified and timed now, in turns. For each row: the ratio of B to A with its interval. Exit code 1
     if a row, or the last step of a benchmark, is past its gate, or a variant gives another result than the reference.
     """
     from bench.commands.compare import run_compare  # noqa: PLC0415
@@ -448,14 +448,14 @@ def compare(
 
 @command("sgdbench report results/quadratic", "sgdbench report results/before results/after --out both.html")
 def report(
-    folders: Annotated[list[Path], argument("FOLDER...", "Folders of runs, of runs still in progress too.")],
+    folders: Annotated[list[Path], argument("FOLDER", "Folders of runs, of runs still in progress too.")],
     out: Annotated[
         Path | None, option("FILE", "The page that shows several side by side; without it, comparison.html here.")
     ] = None,
     figures: options.Svg = "png",
     plugin: options.Plugins = None,
 ) -> None:
-    """Make the report of a run again from its folder; nothing is trained.
+    """Make the report of a run again from its folder, without training.
 
     Writes report.html, report.md, tables and figures into the folder. With several folders, each gets its own report,
     and one more page shows them side by side.

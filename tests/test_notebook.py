@@ -206,6 +206,8 @@ def test_a_notebook_is_shipped_without_outputs(path):
     for cell in notebook.cells:
         assert cell.cell_type == "markdown" or (cell.outputs, cell.execution_count) == ([], None)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    numbers = re.findall(r"^## (\d+)\.", "\n".join(cell.source for cell in notebook.cells), re.MULTILINE)
+    assert numbers == [str(number + 1) for number in range(len(numbers))]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

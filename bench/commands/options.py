@@ -114,8 +114,8 @@ Loss = Annotated[
     str | None,
     option(
         "NAME",
-        'Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. For a '
-        "table it is chosen by the target, if it is not given: squared for numbers, one of these for labels.",
+        'Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. Without '
+        "it, a table's target decides: squared for numbers, one of these two for labels.",
     ),
 ]
 Target = Annotated[
@@ -133,7 +133,7 @@ Validation = Annotated[
 ]
 Test = Annotated[
     float | None,
-    option("SHARE", "Hold out this share too, which decides nothing, and judge the result by the loss on it."),
+    option("SHARE", "Hold out this share of the rows too: they decide nothing, and the result is judged by them."),
 ]
 Patience = Annotated[
     int | None,

@@ -8,6 +8,7 @@ import tomli_w
 from numpy.typing import ArrayLike
 
 from kernels import FitResult, Model, fit
+from kernels.base.columns import Inputs
 from kernels.base.run import Floats
 
 
@@ -64,12 +65,12 @@ class Choice:
     def __repr__(self) -> str:
         return f"<Choice {self}>"
 
-    def refit(self, x: ArrayLike, y: ArrayLike, **changes: Any) -> FitResult:
+    def refit(self, x: Inputs, y: ArrayLike, **changes: Any) -> FitResult:
         """Fit the model to data with these settings; with those of the sweep, it gives the run of `init` and `seed`.
 
         Parameters
         ----------
-        x : array, shape (n,) or (n, inputs)
+        x : array, shape (n,) or (n, inputs), or a table
         y : array, shape (n,)
             As they were given to the sweep. The same share of them is held out as there; of a study, whose data hold
             that out already, the same samples.

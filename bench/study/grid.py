@@ -74,7 +74,7 @@ class Grid:
         *,
         lr: Numbers | str = 0.1,
         batch_size: int | str | Sequence[int | str] | NDArray[Any] = 1,
-        init: Start | Sequence[Start] | Mapping[str, Start] | None = None,
+        init: str | ArrayLike | Sequence[Start] | Mapping[str, Start] | None = None,
         optimizer: Texts = "sgd",
         schedule: Texts = "constant",
         seed: int | Sequence[int] | NDArray[Any] = 0,

@@ -67,7 +67,7 @@ def fit(
     validation: float | tuple[Inputs, ArrayLike] | None = None,
     test: float | tuple[Inputs, ArrayLike] | None = None,
     patience: int | None = None,
-    dtype: str = "float64",
+    dtype: str | type[Any] = "float64",
     record_params: bool | None = None,
     callback: Callable[[FitResult], None] | None = None,
 ) -> FitResult:

@@ -58,6 +58,7 @@ assert not slow, slow
     assert alone == python(code.format("'--help'"))
     for command in ("fit", "run", "studies", "info"):
         assert f"\n  {command} " in alone
+    assert "...\n" not in alone.partition("\nCommands:\n")[2]  # no summary is cut off
     fit = python(code.format("'fit', '--help'"))
     for option, default in {"--lr": "[default: 0.1]", "--kernel": "[default: fused]", "--drop-missing": ""}.items():
         assert default in " ".join(fit[fit.index(f"\n  {option} ") :].split("\n  --")[1].split())

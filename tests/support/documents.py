@@ -162,4 +162,5 @@ PARSERS = {
     "pip": _parse_pip,
     "python": _parse_python,
     "mkdir": lambda words, config, whole: None,
+    "source": lambda words, config, whole: None,
 }
