@@ -15,7 +15,7 @@ from bench.study.schema import RunTable, Study
 from kernels import Model
 from kernels.losses import make_loss
 from kernels.losses.classes import reads_rows, takes_classes
-from kernels.model.models import ACTIVATIONS, mlp
+from kernels.model.models import ACTIVATIONS, has_vectors, mlp
 
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
@@ -129,6 +129,7 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
         return imports, f"data = {data}"
     how = "" if make_loss(loss).scales_targets else ", targets=False"
     how += "" if table.center == "both" else f", center={table.center!r}"
+    how += ", constant=True" if has_vectors(study.model.expression) else ""
     imports += ["from bench.data import standardize", "from bench.data.fit_table import carry_back"]
     return imports, f"data, scaling = standardize({data}{how})"
 

@@ -33,9 +33,9 @@ TABLE = {
     "good": np.where(HP + 20 * RNG.normal(size=ROWS) < 110, "yes", "no"),
     "count": RNG.poisson(np.exp(HP / 100)),
     "speed": np.round(200 * HP / (60 + HP) + RNG.normal(size=ROWS), 2),
-} | {f"u{k}": np.round(RNG.normal(size=ROWS), 2) for k in range(30)}
+} | {f"u{k}": np.round(RNG.normal(size=ROWS), 2) if k else np.ones(ROWS) for k in range(30)}
 LINEAR = {"y": "mpg", "model": "a*hp + b"}
-# More numbers than are written out as a start.
+# More numbers than are written out as a start, and a column that does not vary.
 MANY = LINEAR | {"model": "w @ x + b", "x": [name for name in TABLE if name.startswith(("hp", "u"))]}
 KINDS = {
     "robust": LINEAR | {"data": "validation = 0.25\ntest = 0.2", "run": 'loss = "huber(0.5)"'},
