@@ -75,7 +75,6 @@ class RunData:
     # The column of a ranking whose values are compared on fresh seeds, each at its best choice.
     rivals: ClassVar[str] = "optimizer"
     named: ClassVar[tuple[str, ...]] = ()
-    how_beyond: ClassVar[str] = ", with --refine 2"
 
     def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> "RunData":
         """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
@@ -287,6 +286,7 @@ class RunData:
             finer=finer,
             samples=self.samples,
             named=self.named,
+            beyond=self.beyond,
         )
 
     @cached_property
@@ -313,9 +313,14 @@ class RunData:
             self.target,
             is_linear=self.result.model.is_linear,
             sizes_differ=self.data is not None and not self.is_standardized and sizes_differ(self.data),
-            how=self.how_beyond,
+            how=f", with {self.beyond}",
             standardized=self.has_standardized_losses,
         )
+
+    @property
+    def beyond(self) -> str:
+        """The option, or the argument of a sweep in Python, that adds rates beyond those that were tried."""
+        return "--refine 2" if self.study else "refine=2"
 
     @property
     def names(self) -> dict[str, str]:

@@ -30,7 +30,6 @@ class TuneData(RunData):
     rivals: ClassVar[str] = "family"
     # Found by the search, also where few trials have one batch size.
     named: ClassVar[tuple[str, ...]] = ("lr", "batch_size")
-    how_beyond: ClassVar[str] = ", with a wider range"
 
     @cached_property
     def verdict(self) -> dict[str, str]:
@@ -42,6 +41,11 @@ class TuneData(RunData):
     def compared(self) -> None:
         """Nothing: see `on_fresh_seeds`."""
         return
+
+    @property
+    def beyond(self) -> str:
+        """A search has no rounds that add rates, but ranges."""
+        return "a wider range"
 
     def rank(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost; see `bench.tables.trial_value.rank_trials`."""

@@ -60,7 +60,9 @@ class Choice:
     def __str__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
         ties = len(self.ties)
-        return f"{settings} (rank {self.rank}; tied with {ties or 'no'} other{'' if ties == 1 else 's'})"
+        how = f"tied with {ties or 'no'} other{'' if ties == 1 else 's'}"
+        how = "every run diverged" if self.row["diverged"] == self.row["runs"] else how
+        return f"{settings} (rank {self.rank}; {how})"
 
     def __repr__(self) -> str:
         return f"<Choice {self}>"

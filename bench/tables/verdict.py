@@ -43,12 +43,14 @@ def headline(
     finer: bool = False,
     samples: int | None = None,
     named: Collection[str] = (),
+    beyond: str = "--refine 2",
 ) -> dict[str, str]:
     """Return short sentences on the best choice, its ties, its figures on fresh seeds, the edge of the grid, rivals.
 
     `ranked` is a ranking, or what `bench.tables.winners.confirm` made of it. `compared` are the optimizers on the fresh
     seeds `compared_on`; the fresh runs are `finer` where they were recorded at more marks than those of the sweep.
     A batch of all `samples` is called full. Choices have the settings in which they differ, and those that are `named`.
+    Rates `beyond` those that were tried come from the option or the argument of this name.
     """
     best = recommended_choice(ranked)
     if (ranked["diverged"] == ranked["runs"]).all():
@@ -57,7 +59,7 @@ def headline(
         "Best choice": f"{_name_differences(best, ranked, samples, named)}: {describe_success(best, target)}.",
         "Ties": _describe_ties(ranked, best, samples, named),
         "Confirmed": _describe_confirmation(best, target, finer=finer) if is_confirmed(best) else "",
-        "Edge of the grid": _describe_edge(ranked, best),
+        "Edge of the grid": _describe_edge(ranked, best, beyond),
         "Optimizers": "" if compared is None else _describe_optimizers(compared, compared_on),
     }
     return {about: sentence for about, sentence in sentences.items() if sentence}
@@ -166,12 +168,12 @@ def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool
     return f"On fresh seeds, {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
 
 
-def _describe_edge(ranked: pd.DataFrame, best: pd.Series) -> str:
+def _describe_edge(ranked: pd.DataFrame, best: pd.Series, beyond: str) -> str:
     """Return a sentence on a best rate that is the lowest or highest of those tried; empty where it is neither."""
     if not (edge := edge_of_rates(ranked, best)):
         return ""
     end, tried = edge
-    return f"{text(best['lr'])} is the {end} of {tried} learning rates; --refine 2 goes beyond it."
+    return f"{text(best['lr'])} is the {end} of {tried} learning rates; {beyond} goes beyond it."
 
 
 def _describe_optimizers(compared: pd.DataFrame, seeds: str) -> str:

@@ -1,6 +1,7 @@
 """What is said where the best choice ends far from the lowest loss, by which final losses are compared."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 import bench.commands.run
 from bench import Grid, sweep
 from bench.report.run_data import RunData, run_data_of
+from bench.study.load import load_study
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
@@ -41,7 +43,7 @@ def test_a_choice_that_has_arrived_has_no_such_line():
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
-        ({"lr": [1e-4, 3e-4], "epochs": 2}, "higher learning rates than the highest of 2, with --refine 2; more"),
+        ({"lr": [1e-4, 3e-4], "epochs": 2}, "higher learning rates than the highest of 2, with refine=2; more"),
         ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"),
         (
             {"lr": [0.1], "batch_size": "full", "optimizer": "sgd(0.9)", "kernel": "reference"},
@@ -56,6 +58,7 @@ def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
     assert first == "Not arrived"
     assert advice in sentence
     assert next(iter(run_data.verdict)) == "Not arrived"
+    assert replace(run_data, study=load_study("quadratic")).beyond == "--refine 2"
     assert str(run_data.result).index("Not arrived") < str(run_data.result).index("Best choice")
 
 
