@@ -404,6 +404,7 @@ def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
     [
         (["run", "run"], None, "each folder must come once, and run comes twice"),
         (["run"], "page.html", "--out is for several folders"),
+        (["run", "other"], "page", "--out must name a page, such as comparison.html, not 'page'"),
         (["nowhere"], None, "nowhere is no run folder"),
     ],
 )
