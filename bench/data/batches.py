@@ -64,18 +64,21 @@ def column_headings(path: Path) -> list[str]:
             return list(pa.ipc.open_file(source).schema.names)
 
 
-def read_batches(path: Path, names: Sequence[str], labels: LabelNumbers | None = None) -> Iterator[Batch]:
+def read_batches(
+    path: Path, names: Sequence[str], labels: LabelNumbers | None = None, *, has_target: bool = True
+) -> Iterator[Batch]:
     """Yield the rows of a file, some at a time; those of a text file may come again from the first one.
 
-    A file that cannot be read or is damaged, and a column that is not there once or holds no numbers, is a ValueError.
+    The last column is the target, unless there is none. A file that cannot be read or is damaged, and a column that is
+    not there once or holds no numbers, is a ValueError.
     """
     with explain_failures(path, MAPPED):
         has_labels, text = labels is not None, path.suffix.lower() not in (".parquet", *ARROW)
         if text:
-            batches = text_columns(path, names).read_batches(text_target=has_labels)
+            batches = text_columns(path, names, has_target=has_target).read_batches(text_target=has_labels)
         else:
             read = _arrow_batches if path.suffix.lower() in ARROW else _parquet_batches
-            batches = read(path, names, labels=has_labels)
+            batches = read(path, names, labels=has_labels, has_target=has_target)
         for first, (*inputs, target) in batches:
             last = numbers_of(target) if labels is None else labels.add(target, text=text)
             yield Batch(first, [*map(numbers_of, inputs), last])
@@ -117,18 +120,22 @@ def open_arrow(path: Path) -> Iterator[pa.MemoryMappedFile]:
         yield source
 
 
-def _parquet_batches(path: Path, names: Sequence[str], *, labels: bool) -> Iterator[tuple[int, list[pa.Array]]]:
+def _parquet_batches(
+    path: Path, names: Sequence[str], *, labels: bool, has_target: bool
+) -> Iterator[tuple[int, list[pa.Array]]]:
     with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER) as source:
-        check_number_columns(path, names, source.schema_arrow, labels=labels)
+        check_number_columns(path, names, source.schema_arrow, labels=labels, has_target=has_target)
         first = 0
         for batch in source.iter_batches(ROWS, columns=list(names), use_threads=False):
             yield first, [batch.column(name) for name in names]
             first += batch.num_rows
 
 
-def _arrow_batches(path: Path, names: Sequence[str], *, labels: bool) -> Iterator[tuple[int, list[pa.Array]]]:
+def _arrow_batches(
+    path: Path, names: Sequence[str], *, labels: bool, has_target: bool
+) -> Iterator[tuple[int, list[pa.Array]]]:
     with open_arrow(path) as source:
-        reader = _open_columns(path, source, names, used=len(names), labels=labels)
+        reader = _open_columns(path, source, names, used=len(names), labels=labels, has_target=has_target)
         first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
@@ -138,11 +145,11 @@ def _arrow_batches(path: Path, names: Sequence[str], *, labels: bool) -> Iterato
 
 
 def _open_columns(
-    path: Path, source: pa.MemoryMappedFile, names: Sequence[str], *, used: int, labels: bool
+    path: Path, source: pa.MemoryMappedFile, names: Sequence[str], *, used: int, labels: bool, has_target: bool = True
 ) -> pa.RecordBatchFileReader:
     """Check the columns of an Arrow file, and open the first of them that are used: the others are not unpacked."""
     schema = pa.ipc.open_file(source).schema
-    check_number_columns(path, names, schema, labels=labels)
+    check_number_columns(path, names, schema, labels=labels, has_target=has_target)
     fields = [schema.get_field_index(name) for name in names[:used]]
     return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
 

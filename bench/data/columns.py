@@ -1,14 +1,14 @@
 """The choice of the inputs of a table, of other names for its columns, and of a model where none is said."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.data.batches import column_headings, read_batches, table_files
+from bench.data.batches import column_headings, count_rows, read_batches, table_files
 from bench.data.table_errors import NoNumbersError, find_columns, join_names
 from bench.data.wildcards import has_wildcard, match_columns
 from kernels.base.run import Floats
@@ -23,6 +23,8 @@ MOST_INPUTS = 10_000
 MOST_TERMS = 12
 # Columns left out that are named.
 SHOWN = 8
+# Headings of columns that may do no more than number the rows.
+ROW_NUMBERS = ("id", "index", "unnamed: 0", "__index_level_0__")
 
 
 class Inputs(NamedTuple):
@@ -48,9 +50,10 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
     if x:
         columns, names = find_inputs(path, x, y)
     else:
-        columns, left_out = numeric_columns(Path(path), y)
-        if model:
-            _check_all_used(model, columns)
+        words = _words_of(model)
+        columns, left_out = numeric_columns(Path(path), y, words)
+        if words:
+            _check_all_used(str(model), words, columns, left_out)
     check_count(path, len(columns))
     return Inputs(columns, names, model or default_expression(names or column_names(columns), loss), left_out)
 
@@ -61,12 +64,20 @@ def ask_for_target(path: Path, otherwise: str = "") -> str:
     return f"{asked}: {join_names(column_headings(table_files(path)[0]))}" if path.exists() else asked + otherwise
 
 
-def _check_all_used(model: str, columns: Sequence[str]) -> None:
-    """Refuse an expression that names some of the columns and not the others, with the option that chooses these."""
+def _words_of(model: str | None) -> set[str]:
+    """Return the names in an expression; none of a ready-made model, or of a mistake that is told where it is made."""
     try:
-        words = set(names_in(parse(model, products=True)))
-    except ValueError:  # of a ready-made model, or one with a mistake that is told where it is made
-        return
+        return set(names_in(parse(model, products=True))) if model else set()
+    except ValueError:
+        return set()
+
+
+def _check_all_used(model: str, words: set[str], columns: Sequence[str], left_out: Mapping[str, str]) -> None:
+    """Refuse an expression that names columns that are left out, or some of the others and not all, with a remedy."""
+    if lost := next((name for name in left_out if column_name(name) in words), None):
+        raise ValueError(
+            f"{model!r} uses the column {lost!r}, which is no input ({left_out[lost]}); name others with --x"
+        )
     called = column_names(columns)
     used = [column for column, name in zip(columns, called, strict=True) if name in words]
     by_place = any(word == ALL_INPUTS or is_numbered(word) for word in words.difference(called))
@@ -176,8 +187,11 @@ def describe_left_out(left_out: Mapping[str, str]) -> str:
     return ", ".join(named[:SHOWN]) + more
 
 
-def numeric_columns(path: Path, y: str) -> tuple[list[str], dict[str, str]]:
-    """Return the columns of a table besides `y` that hold numbers and vary, and why the others are left out."""
+def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[list[str], dict[str, str]]:
+    """Return the columns of a table besides `y` that hold numbers and vary, and why the others are left out.
+
+    So are, beside others, columns that number the rows, unless an expression has their names.
+    """
     files = table_files(path)
     headings = column_headings(files[0])
     find_columns(files[0], [y], headings)
@@ -188,6 +202,10 @@ def numeric_columns(path: Path, y: str) -> tuple[list[str], dict[str, str]]:
     reasons |= {"": "it has no heading"} if counts.get("") == 1 else {}
     reasons |= _describe_values(files, [name for name in others if not reasons[name]])
     found = [name for name, reason in reasons.items() if not reason]
+    counted = {name for name in found if column_name(name) not in named and _numbers_rows(files, name)}
+    if len(counted) < len(found):
+        reasons |= dict.fromkeys(counted, "it numbers the rows")
+        found = [name for name in found if name not in counted]
     left_out = {name: reason for name, reason in reasons.items() if reason}
     if not found:
         listed = f": left out are {describe_left_out(left_out)}" if left_out else ""
@@ -213,11 +231,19 @@ def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, s
     return reasons
 
 
+def _numbers_rows(files: Sequence[Path], name: str) -> bool:
+    """Return whether a column is called like one of row numbers, and its ends are as far apart as those of the rows."""
+    if name.lower() not in ROW_NUMBERS:
+        return False
+    ((lowest, highest),) = _find_ranges(files, [name]).tolist()
+    return bool(highest - lowest == sum(count_rows(file, [name]) for file in files) - 1)
+
+
 def _find_ranges(files: Sequence[Path], names: Sequence[str]) -> Floats:
     """Return the lowest and the highest finite value of columns, shape (columns, 2); inf and -inf where none is."""
     ranges = np.tile([np.inf, -np.inf], (len(names), 1))
     for file in files:
-        for batch in read_batches(file, names):
+        for batch in read_batches(file, names, has_target=False):
             for k, column in enumerate(batch.columns):
                 finite = column[np.isfinite(column)]
                 ranges[k] = finite.min(initial=ranges[k, 0]), finite.max(initial=ranges[k, 1])

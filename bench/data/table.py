@@ -226,12 +226,17 @@ def _check_memory(path: Path, rows: int, columns: int) -> None:
         )
 
 
-def check_number_columns(path: Path, names: Sequence[str], schema: pa.Schema, *, labels: bool = False) -> None:
-    """Refuse columns that are not there once, or hold no real numbers; the last may hold `labels`."""
+def check_number_columns(
+    path: Path, names: Sequence[str], schema: pa.Schema, *, labels: bool = False, has_target: bool = True
+) -> None:
+    """Refuse columns that are not there once, or hold no real numbers; truth values of inputs are numbers.
+
+    The last column is the target, unless there is none, and may hold `labels`.
+    """
     for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
-        may_be_label = name == names[-1] and is_label(kind)
-        if labels and may_be_label:
+        may_be_label = has_target and name == names[-1] and is_label(kind)
+        if (labels and may_be_label) or (pa.types.is_boolean(kind) and not may_be_label):
             continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if may_be_label else ""

@@ -9,7 +9,7 @@ two columns, and a wrong number in the data is worse than a refusal.
 import csv
 import re
 import reprlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,9 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MISSING = ("", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None", "-")
 # A blank often follows a separator.
 _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
+# Truth values, which are the numbers 0 and 1.
+_FALSE = ("False", " False", "FALSE", " FALSE", "false", " false")
+_TRUE = ("True", " True", "TRUE", " TRUE", "true", " true")
 # Bytes that are read at a time, in whole lines; files of some megabytes are then read in parallel.
 _LONGEST_LINE = 2**24
 _COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
@@ -35,7 +38,8 @@ _SEPARATED_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:[,.'\s]\d{3})+(?:[.,]\d+)?
 class TextColumns:
     """Some columns of a text file, the target last, and their places in its lines, which have `width` fields.
 
-    The rows begin in line `first_line`, counted from 1; it is 0 where there are none.
+    The rows begin in line `first_line`, counted from 1; it is 0 where there are none. The inputs at the places `truths`
+    hold truth values.
     """
 
     path: Path
@@ -44,6 +48,7 @@ class TextColumns:
     places: list[int]
     width: int
     first_line: int
+    truths: Collection[int]
 
     @property
     def decimal_points(self) -> tuple[str, ...]:
@@ -83,7 +88,8 @@ class TextColumns:
         """Call a reader of pyarrow's with the layout of the file."""
         # By place: names may be padded with spaces, or not be unique in columns that were not asked for.
         wanted = [str(place) for place in self.places]
-        types = dict.fromkeys(wanted, pa.float64()) | ({wanted[-1]: pa.string()} if text_target else {})
+        types = dict.fromkeys(wanted, pa.float64()) | {str(place): pa.bool_() for place in self.truths}
+        types |= {wanted[-1]: pa.string()} if text_target else {}
         return read(
             self.path,
             read_options=pa.csv.ReadOptions(
@@ -93,7 +99,12 @@ class TextColumns:
             ),
             parse_options=pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
             convert_options=pa.csv.ConvertOptions(
-                include_columns=wanted, column_types=types, null_values=_MISSING_FIELDS, decimal_point=point
+                include_columns=wanted,
+                column_types=types,
+                null_values=_MISSING_FIELDS,
+                true_values=_TRUE,
+                false_values=_FALSE,
+                decimal_point=point,
             ),
         )
 
@@ -113,14 +124,16 @@ class TextColumns:
                 )
             for name, place in zip(names, self.places, strict=False):
                 field = fields[place]
-                if not (fitting := tuple(point for point in points if _is_number(field, point))):
+                fits, wanted = _is_number, "a number such as -1234.5"
+                if place in self.truths:
+                    fits, wanted = _is_truth_value, "True or False, as in the first row"
+                if not (fitting := tuple(point for point in points if fits(field, point))):
                     hint = self._hint_at_separators(field) or (
                         _hint_at_classes(field) if name == self.names[-1] else ""
                     )
                     share = "no numbers" if line == self.first_line else "not all numbers"
                     raise NoNumbersError(
-                        f"{self.path}: line {line}, column {name!r} must be a number such as -1234.5, not "
-                        f"{reprlib.repr(field)}{hint}",
+                        f"{self.path}: line {line}, column {name!r} must be {wanted}, not {reprlib.repr(field)}{hint}",
                         name,
                         f"{share}: {reprlib.repr(field.strip())} in line {line}",
                     )
@@ -141,13 +154,19 @@ class TextColumns:
         return "; write it without separators of thousands" if _SEPARATED_THOUSANDS.fullmatch(field) else ""
 
 
-def text_columns(path: Path, names: Sequence[str]) -> TextColumns:
-    """Return columns of a text file, which are found in its header."""
+def text_columns(path: Path, names: Sequence[str], *, has_target: bool = True) -> TextColumns:
+    """Return columns of a text file, which are found in its header.
+
+    Inputs whose first row has a truth value hold truth values; those of a target, the last column, are labels.
+    """
     separator = _find_separator(path, names)
     rows = _read_rows(path, separator)
     header = _check_header(path, next(rows, (0, []))[1])
-    first_line, _ = next(rows, (0, []))
-    return TextColumns(path, names, separator, find_columns(path, names, header), len(header), first_line)
+    first_line, first_row = next(rows, (0, []))
+    places = find_columns(path, names, header)
+    inputs = places[:-1] if has_target else places
+    truths = {place for place in inputs if place < len(first_row) and first_row[place] in (*_TRUE, *_FALSE)}
+    return TextColumns(path, names, separator, places, len(header), first_line, truths)
 
 
 def text_headings(path: Path) -> list[str]:
@@ -221,6 +240,11 @@ def _is_number(field: str, point: str) -> bool:
         return False
     # Python also reads 1_000, digits of other scripts, and numbers beside no-break spaces or line breaks.
     return field.isascii() and not re.search("[^-+.0-9A-Za-z]", field.strip(" \t"))
+
+
+def _is_truth_value(field: str, point: str) -> bool:
+    """Return whether a field is a truth value, which no decimal `point` changes, or a missing value."""
+    return field in (*_TRUE, *_FALSE, *_MISSING_FIELDS)
 
 
 def _hint_at_classes(field: str) -> str:

@@ -13,7 +13,7 @@ import bench.commands.run
 from bench.analysis.advice import predicted_edge
 from bench.analysis.default_study import default_study
 from bench.data import builtin, load_table
-from bench.data.columns import default_expression, describe_left_out, find_inputs, numeric_columns
+from bench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, numeric_columns
 from bench.data.scaling import standardize
 from bench.data.units import original_units
 from bench.study.load import load_study
@@ -72,6 +72,17 @@ def test_why_columns_are_left_out(tmp_path):
     )
     many = {f"c{k}": "no values" for k in range(12)}
     assert describe_left_out(many).endswith("c7 (no values) and 4 more")
+
+
+def test_a_column_that_numbers_the_rows_is_an_input_where_it_is_named_or_the_only_one(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,hp,y\n7,2,3\n5,3,4\n6,9,6\n")
+    assert numeric_columns(table, "y") == (["hp"], {"id": "it numbers the rows"})
+    assert choose_inputs(table, None, "y", "a*id + b*hp", make_loss("squared")).columns == ["id", "hp"]
+    table.write_text("index,y,Id\n1,2,5\n2,3,9\n3,9,2\n")
+    assert numeric_columns(table, "y") == (["Id"], {"index": "it numbers the rows"})
+    table.write_text("index,y\n1,2\n2,3\n3,9\n")
+    assert numeric_columns(table, "y") == (["index"], {})
 
 
 def test_headings_that_would_have_one_name_are_refused():
@@ -327,6 +338,10 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, comma
             "no column of numbers besides 'b': left out are a (not all numbers: 'z' in line 3)",
         ),
         (["new", "cars.csv", "--y", "mpg", "--x", "constant"], "column 'constant' must vary"),
+        (
+            ["new", "cars.csv", "--y", "mpg", "--model", "a*x + constant"],
+            "uses the column 'constant', which is no input (a",
+        ),
         (["new", "cars.csv", "--y", "mpg", "--model", "a*b"], "must use engine_power_ps or x as the data"),
     ],
 )

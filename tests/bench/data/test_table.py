@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import builtin, load_table
+from bench.data.columns import numeric_columns
 
 CLASSES = "; classes are for the losses logistic, hinge and softmax"
 NO_HEADER = " has no header line: its first line holds numbers only, {}; write the names of the columns above it"
@@ -210,7 +211,7 @@ def test_a_line_that_is_too_long_is_not_called_damaged(write, monkeypatch):
     ("columns", "message"),
     [
         ({"a": [1], "c": [2]}, " has no column 'b'; its columns are 'a', 'c'"),
-        ({"a": [True], "b": [2]}, ": column 'a' must hold real numbers, not bool"),
+        ({"a": [1], "b": [True]}, ": column 'b' must hold real numbers, not bool" + CLASSES),
         ({"a": ["130"], "b": [2]}, ": column 'a' must hold real numbers, not string"),
         (
             {"a": [{"real": 1.0, "imag": 2.0}], "b": [2]},
@@ -220,6 +221,19 @@ def test_a_line_that_is_too_long_is_not_called_damaged(write, monkeypatch):
 )
 def test_faults_of_parquet_files(write, columns, message):
     assert refusal(write(pa.table(columns), "cars.parquet"), ["a"], "b") == message
+
+
+def test_truth_values_of_inputs_are_0_and_1_as_in_python(write):
+    """The target, which decides the loss, keeps them as labels."""
+    rows = {"auto": [True, False, None], "mpg": [1.5, 2.0, 3.0], "good": [True, False, True]}
+    csv = write("auto,mpg,good\nTrue, 1.5,True\n False,2,False\n,3,True\n")
+    for path in (csv, write(pa.table(rows), "cars.parquet")):
+        data = load_table(path, ["auto"], "mpg", drop_missing=True)
+        np.testing.assert_array_equal(data.x, [[1], [0]])
+        assert load_table(path, ["mpg"], "good", loss="logistic").classes.labels[1] in (True, "True")
+        assert numeric_columns(path, "mpg") == (["auto", "good"], {})
+    message = ": line 3, column 'a' must be True or False, as in the first row, not '1'"
+    assert refusal(write("a,b\nTrue,1\n1,2\n"), ["a"], "b") == message
 
 
 def test_parquet_column_twice(write):
