@@ -159,7 +159,7 @@ def fit(
     patience: options.Patience = None,
     standardize: Annotated[
         bool,
-        flag("Train on columns of mean 0 and deviation 1; --init is in these units, the result is not.", "--standardize"),
+        flag("Train on columns of mean 0 and deviation 1; --init is in these units, results are not.", "--standardize"),
     ] = False,
     drop_missing: options.DropMissing = False,
     stream: Annotated[bool, flag("Map the rows from the disk, whatever the size of the table.", "--stream")] = False,
@@ -287,8 +287,8 @@ def tune(
     trials: Annotated[
         int | None, option("COUNT", "The number of trials over all optimizers; without it, 1,000.")
     ] = None,
-    sampler: Annotated[str | None, option("NAME", 'The sampler: "tpe", "cmaes", "random" or "qmc".')] = None,
-    pruner: Annotated[str | None, option("NAME", 'The pruner: "asha", "hyperband" or "none".')] = None,
+    sampler: Annotated[str | None, option("NAME", '"cmaes", "random" or "qmc"; without it, "tpe".')] = None,
+    pruner: Annotated[str | None, option("NAME", '"hyperband" or "none"; without it, "asha".')] = None,
     sampler_seed: Annotated[int, option("SEED", "The seed of the sampler.")] = 0,
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>-tuned.")] = None,
     resume: options.Resume = False,
@@ -420,8 +420,9 @@ def compare(
 ) -> None:
     """Compare two variants, two runs, or two files of pytest-benchmark.
 
-    Or find steps in a history of such files. Two variants are verified and timed now, in turns. For each row: the ratio of B to A with its interval. Exit code 1
-    if a row, or the last step of a benchmark, is past its gate, or a variant gives another result than the reference.
+    Or find steps in a history of such files. Two variants are verified and timed now, in turns. For each row: the ratio
+    of B to A with its interval. Exit code 1 if a row, or the last step of a benchmark, is past its gate, or a variant
+    gives another result than the reference.
     """
     from bench.commands.compare import run_compare  # noqa: PLC0415
     from bench.commands.compare_history import compare_history  # noqa: PLC0415

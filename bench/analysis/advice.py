@@ -86,7 +86,7 @@ def advise(
     noisy = noisy and (not strays if edge is None else lr <= edge) and _is_noise(result, quality, lr, edge)
     quiet = np.inf if batch_size == "full" else _quiet_share(quality)
     if edge is not None:
-        sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, noisy=noisy)]
+        sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, falls=_drifts(result) and not noisy)]
     else:
         slow = not strays and result.model.is_linear and _is_slow(result, quality)
         bound = _stable_bound(fitted, quality, optimizer) if strays or slow else None
@@ -218,7 +218,7 @@ def _quiet_share(quality: TableQuality) -> float:
     return max(share, QUIETEST) if np.isfinite(share) else np.inf
 
 
-def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, noisy: bool) -> str:
+def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, falls: bool) -> str:
     """Return a sentence on the learning rate, where theory knows the largest stable one."""
     known = f"the largest stable learning rate here is about {_short(edge)}, by theory"
     if lr > edge:
@@ -226,7 +226,7 @@ def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, noisy:
     if diverged:
         return f"By theory a rate below {_short(edge)} is stable in the end; try --lr {edge * min(quiet, 1 / 4):.2g}."
     better = edge * min(quiet, 1 / 2)
-    if lr < min(edge / LOW, better) and not noisy:
+    if lr < min(edge / LOW, better / 2) and falls:
         return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}."
     return ""
 

@@ -37,20 +37,9 @@ CENTERED = {"both": (True, True), "x": (True, False), "y": (False, True), "none"
 def standardize(
     dataset: Dataset, *, targets: bool = True, center: str = "both", constant: bool = False
 ) -> tuple[Dataset, Scaling]:
-    """Return the data with mean 0 and standard deviation 1 in every column, and the scaling, as `find_scaling` has it.
+    """Return the data with mean 0 and standard deviation 1 in every column, and the scaling.
 
     What is held out is scaled in the same way, and has no part in the means and the deviations.
-    """
-    scaling = find_scaling(dataset, targets=targets, center=center, constant=constant)
-    x, y = _scaled(dataset.x, dataset.y, scaling, dataset.mapped_in)
-    validation, test = (
-        held_out and _scaled(*held_out, scaling, dataset.mapped_in) for held_out in (dataset.validation, dataset.test)
-    )
-    return replace(dataset, x=x, y=y, validation=validation, test=test), scaling
-
-
-def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool) -> Scaling:
-    """Return the scaling of data to columns of mean 0 and standard deviation 1.
 
     Parameters
     ----------
@@ -69,6 +58,16 @@ def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool
         If a column is constant where that is not accepted, or its standard deviation is too small or too large for a
         float; if `center` is none of the accepted texts.
     """
+    scaling = find_scaling(dataset, targets=targets, center=center, constant=constant)
+    x, y = _scaled(dataset.x, dataset.y, scaling, dataset.mapped_in)
+    validation, test = (
+        held_out and _scaled(*held_out, scaling, dataset.mapped_in) for held_out in (dataset.validation, dataset.test)
+    )
+    return replace(dataset, x=x, y=y, validation=validation, test=test), scaling
+
+
+def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool) -> Scaling:
+    """Return the scaling of data for `standardize`."""
     if center not in CENTERED:
         raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
     mean, scale = _describe_columns(dataset, targets=targets, constant=constant)

@@ -16,9 +16,9 @@ from kernels.losses.loss import Loss
 class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     """A regressor of any expression, fitted with stochastic gradient descent.
 
-    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor; with
-    ``optimizer="sgd"`` and without shuffling it gives the numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``:
-    see Notes.
+    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor. With
+    ``optimizer="sgd"`` and in order it gives the numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``: see
+    Notes.
 
     Parameters
     ----------

@@ -28,6 +28,8 @@ LIMIT = 1_000_000
 Numbers = float | Sequence[float] | NDArray[Any]
 Texts = str | Sequence[str]
 Start = str | ArrayLike | Mapping[str, float]
+Starts = str | ArrayLike | Sequence[Start] | Mapping[str, Start] | None
+Seeds = int | Sequence[int] | NDArray[Any]
 T = TypeVar("T")
 
 
@@ -74,10 +76,10 @@ class Grid:
         *,
         lr: Numbers | str = 0.1,
         batch_size: int | str | Sequence[int | str] | NDArray[Any] = 1,
-        init: str | ArrayLike | Sequence[Start] | Mapping[str, Start] | None = None,
+        init: Starts = None,
         optimizer: Texts = "sgd",
         schedule: Texts = "constant",
-        seed: int | Sequence[int] | NDArray[Any] = 0,
+        seed: Seeds = 0,
         shuffle: bool | Sequence[bool] = False,
         dtype: Texts | None = None,
     ) -> None:

@@ -33,7 +33,8 @@ class DataTable(Table):
     """[data]: a file and its columns, or the name of a built-in data set."""
 
     path: str | None = Field(
-        default=None, description="A .csv, .tsv or .parquet file, relative to the study; with `x` and `y`."
+        default=None,
+        description="A table: .csv, .tsv, .parquet, Arrow or a folder, relative to the study; with `x` and `y`.",
     )
     x: list[str] | None = Field(
         default=None,
@@ -267,10 +268,14 @@ class TuneTable(Table):
     )
     schedule: Setting = Field(default=None, description='The same, such as "halve(int:5:50)".')
     shuffle: Setting = Field(default=None, description="Whether to visit the samples in a new order each epoch.")
-    trials: int | None = Field(default=None, description="How many choices are tried, over all optimizers.")
-    sampler: str | None = Field(default=None, description='What proposes them: "tpe", "cmaes", "random" or "qmc".')
+    trials: int | None = Field(
+        default=None, description="How many choices are tried, over all optimizers; 1,000 without it."
+    )
+    sampler: str | None = Field(
+        default=None, description='What proposes them: "tpe", as without it, "cmaes", "random" or "qmc".'
+    )
     pruner: str | None = Field(
-        default=None, description='What gives up those that fall behind: "asha", "hyperband" or "none".'
+        default=None, description='What gives up those that fall behind: "asha", as without it, "hyperband" or "none".'
     )
 
     @field_validator("*", mode="before")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.study.grid import Grid, as_list, check_distinct
+from bench.study.grid import Grid, Seeds, Starts, as_list, check_distinct
 from kernels.base.checks import check_integer, check_real, check_seed, describe
 from kernels.base.spec import parse_spec
 from kernels.optimizers import make_optimizer, schedules
@@ -188,7 +188,7 @@ class Space:
         itself, with the same number of trials; of the schedules, a trial chooses one.
     shuffle : bool or list of bool
     init, seed
-        As for `bench.Grid`: each trial is repeated from every start with every seed.
+        As for `bench.Grid`: each trial is repeated from every start with every seed, those from 0 to 4 by default.
 
     Attributes
     ----------
@@ -211,8 +211,8 @@ class Space:
         optimizer: str | Sequence[str] = "sgd",
         schedule: str | Sequence[str] = "constant",
         shuffle: bool | Sequence[bool] = False,
-        init: Any = None,
-        seed: Any = (0, 1, 2, 3, 4),
+        init: Starts = None,
+        seed: Seeds = (0, 1, 2, 3, 4),
     ) -> None:
         self.lr = _parse_rate(lr)
         self.batch_size = _parse_sizes(batch_size)

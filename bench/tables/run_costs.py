@@ -104,9 +104,7 @@ class RunCosts:
             untimed = np.isnan(self.seconds_per_update) & self.succeeded(cost).any(axis=1)
             if untimed.any():
                 choice = describe(self.choices.iloc[int(np.argmax(untimed))])
-                raise ValueError(
-                    f"seconds_per_update must be there for each choice that converges, not missing: {choice}"
-                )
+                raise ValueError(f"cost must not be 'seconds' where updates are not timed, as `run` does: {choice}")
             updates = np.maximum(self.costs["updates"], 1.0)
             return np.where(np.isfinite(updates), updates * self.seconds_per_update[:, np.newaxis], updates)
         return np.maximum(self.costs[cost], 1.0)

@@ -26,6 +26,7 @@ def made(inputs, target):
 
 
 WEAK = made(1, lambda x: 0.2 * x[:, 0] + RNG.standard_normal(200))
+TREND = replace(WEAK, y=WEAK.x[:, 0] + 3.0 * np.linspace(-1.0, 1.0, 200))
 WIDE = made(40, lambda x: x.sum(axis=1) + RNG.standard_normal(200))
 CLASSES = made(2, lambda x: (x @ [1.0, -2.0] + RNG.logistic(size=200) > 0).astype(float))
 THREE = made(2, lambda x: np.argmax(x @ [[1.0, 0, -1], [0, 1, -1]] + RNG.gumbel(size=(200, 3)), axis=1).astype(float))
@@ -46,6 +47,7 @@ def advised(table, expression, **settings):
     [
         (WEAK, "w @ x + b", {"lr": 0.1}, "no longer falls"),  # far below the edge of 2, and yet not too low
         (WEAK, "a*x1 + b", {"lr": 0.5, "batch_size": 4}, "noise of small batches"),
+        (TREND, "a*x1 + b", {"lr": 0.01, "shuffle": False}, "noise of single samples"),  # a higher rate is worse
         (CLASSES, "a*x1 + b*x2 + c", {"lr": 0.5, "loss": "logistic"}, "noise of single samples"),
         (THREE, "W @ x + b", {"lr": 0.5, "loss": "softmax"}, "noise of single samples"),
         (WIDE, "w @ x + b", {"lr": 0.1}, "The learning rate 0.1 is too high: by theory those up to about 0.0"),

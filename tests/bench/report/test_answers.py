@@ -111,7 +111,7 @@ def test_the_study_of_a_choice_has_columns_for_all_inputs():
 
 
 def test_seconds_are_not_made_up(result):
-    with pytest.raises(ValueError, match=r"^seconds_per_update must be there for each choice that converges"):
+    with pytest.raises(ValueError, match=r"^cost must not be 'seconds' where updates are not timed, as `run` does: "):
         result.ranking("seconds")
     assert result.ranking("updates")["batch_size"].iloc[0] == 8
     assert result.ranking("samples")["batch_size"].iloc[0] == 1

@@ -261,7 +261,7 @@ def test_a_choice_that_converges_and_has_no_time_cannot_be_ranked_by_seconds():
     frame = runs_of([[1.0] * 5, [inf] * 5, [2.0] * 5], seconds_per_update=[1e-6, nan, 1e-6])
     assert ranking(frame, "seconds")["lr"].tolist() == [0.1, 0.4, 0.2]
     frame.loc[frame["lr"] == 0.4, "seconds_per_update"] = nan
-    with pytest.raises(ValueError, match=r"^seconds_per_update must be there .*, not missing: optimizer=sgd, lr=0\.4,"):
+    with pytest.raises(ValueError, match=r"^cost must not be 'seconds' where .*: optimizer=sgd, lr=0\.4,"):
         ranking(frame, "seconds")
     assert ranking(frame)["seconds"].isna().tolist() == [False, True, True]
 
