@@ -4,6 +4,7 @@ A table is a mapping of names to columns, or a data frame: that of pandas, or of
 names of their columns and give a column for its name.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,17 @@ def column_names(x: Any) -> list[object] | None:
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
+def take_target(x: Any, y: Any) -> tuple[Any, Any]:
+    """Return inputs and targets; where `y` is a text, it names the column of the table `x` that holds the targets."""
+    if not isinstance(y, str):
+        return x, y
+    names = column_names(x)
+    if names is None or y not in names:
+        known = "an array" if names is None else f"a table of the columns {describe(names)}"
+        raise ValueError(f"y must be targets or the name of a column of x, not {y!r}, where x is {known}")
+    return {name: x[name] for name in names if name != y}, x[y]
+
+
 def check_row_order(x: Any, y: Any, *held_out: Any) -> None:
     """Refuse pandas data whose y has the rows of x in another order; held-out samples may be pairs of both.
 
@@ -94,15 +106,17 @@ def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[F
 
 def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tuple[Floats, ...]:
     columns: list[Floats] = []
+    # The columns of a frame that was made of an array are called by numbers.
+    keys, counts = {str(name): name for name in names}, Counter(map(str, names))
     for name in inputs:
-        if name not in names:
+        if name not in keys:
             raise ValueError(
                 f"x must have a column of the name of each input, and {name!r} is not among {describe(names)}; "
                 "arrays are taken by position"
             )
-        if names.count(name) > 1:
-            raise ValueError(f"x must have one column {name!r}, not {names.count(name)}: rename the others")
-        column = check_array(f"x[{name!r}]", x[name], WITH_TRUTH_VALUES)
+        if counts[name] > 1:
+            raise ValueError(f"x must have one column {name!r}, not {counts[name]}: rename the others")
+        column = check_array(f"x[{name!r}]", x[keys[name]], WITH_TRUTH_VALUES)
         if column.ndim != 1:
             raise ValueError(f"x[{name!r}] must have shape (n,), not {column.shape}")
         if columns and column.size != columns[0].size:

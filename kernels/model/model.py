@@ -306,8 +306,8 @@ class Model:
         params = _by_name(params)
         if isinstance(params, Mapping):
             params = self._flatten(params, what) if self.vectors else dict(params)
-            named = list_names(self.params)
-            if unknown := next((name for name in params if name not in self.params), None):
+            named, known = list_names(self.params), set(self.params)
+            if unknown := next((name for name in params if name not in known), None):
                 close = did_you_mean(str(unknown), self.params)
                 raise ValueError(f"{what} has a value for {unknown}, which is no parameter{close}; these are {named}")
             if missing := [name for name in self.params if name not in params]:

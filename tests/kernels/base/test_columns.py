@@ -61,6 +61,38 @@ def test_a_sweep_takes_names_too(table):
     pd.testing.assert_frame_equal(by_name, by_place)
 
 
+def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
+    from bench import Grid, Space, sweep, tune
+
+    numbers = {"weight": WEIGHT, "y": Y, "power": POWER}
+    asked = {"init": [0, 0, 0], "epochs": 2, "kernel": "reference"}
+    expected = fit("w @ x + b", {"weight": WEIGHT, "power": POWER}, Y, **asked)
+    for given in (numbers, pd.DataFrame(numbers), pa.table(numbers)):
+        run = fit("w @ x + b", given, "y", **asked)
+        np.testing.assert_array_equal(run.params, expected.params)
+        assert run.param_names == ("w[weight]", "w[power]", "b")
+    grid, space = Grid(lr=[0.1], init=[0, 0, 0]), Space(lr="log:0.1:0.2", init=[0, 0, 0])
+    swept = sweep("w @ x + b", numbers, "y", grid, epochs=2, kernel="reference", confirm=0)
+    tuned = tune("w @ x + b", numbers, "y", space, trials=2, epochs=2, kernel="reference", confirm=0)
+    assert swept.best().refit(numbers, "y").loss[-1] == expected.loss[-1]
+    assert tuned.best().refit(numbers, "y").model.params == expected.model.params
+    for x, about in (
+        (numbers, r"'z', where x is a table of the columns \['weight', 'y', 'power'\]"),
+        (WEIGHT, "'z', .*array"),
+    ):
+        with pytest.raises(ValueError, match=f"^y must be targets or the name of a column of x, not {about}$"):
+            fit("w @ x + b", x, "z")
+
+
+def test_the_columns_of_a_frame_may_be_called_by_numbers():
+    run = fit("w @ x + b", pd.DataFrame(IN_ORDER), Y, epochs=2, kernel="reference")
+    np.testing.assert_array_equal(run.params, fit("w @ x + b", IN_ORDER, Y, epochs=2, kernel="reference").params)
+    np.testing.assert_array_equal(run.predict(pd.DataFrame(IN_ORDER)[[1, 0]]), run.predict(IN_ORDER))
+    assert [*run.coef("w").index] == ["0", "1"]
+    with pytest.raises(ValueError, match=r"^x must have one column '0', not 2"):
+        run.predict(pd.DataFrame(IN_ORDER, columns=[0, "0"]))
+
+
 def test_a_plot_takes_names_too():
     run = fit("linear", {"x": POWER}, Y, init=[0, 0], epochs=2, kernel="reference")
     by_name, by_place = (run.plot(x, Y).axes[0] for x in ({"no": ["numbers"] * N, "x": POWER}, POWER))
