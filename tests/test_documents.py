@@ -23,7 +23,7 @@ from kernels.compile.kinds import KERNELS
 from kernels.compile.specialize import ingredients_of
 from kernels.compile.unrolled import unroll
 from kernels.losses import LOSSES, make_loss
-from kernels.model.models import quadratic
+from kernels.model.models import MODELS, quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
 from tests.support.benchmark_files import WOBBLE, benchmark_file, saved_runs
@@ -341,6 +341,8 @@ def first_column(file, section, heading=None):
 def test_lists_are_complete():
     assert first_column(KERNELS_README, "Schedules")[: len(SCHEDULES)] == list(SCHEDULES)
     assert set(first_column(KERNELS_README, "Losses")) == set(LOSSES)
+    ready_made = re.search(r"Ready-made are (.*?)\n- ", DOCUMENTS[KERNELS_README].text, re.DOTALL)[1]
+    assert set(MODELS) <= set(re.findall(r"\w+", ready_made))
     contract = re.findall(r"^\|(.*?)\|", DOCUMENTS[KERNELS_README].section("The equality contract"), re.MULTILINE)
     assert {name for cell in contract for name in re.findall(r"`(.*?)`", cell)} == set(KERNELS)
     peers = [variant.name for variant in VARIANTS if not variant.ours]

@@ -176,8 +176,8 @@ def load_table(
 
     Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
     commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
-    semicolons separate the fields, and no thousands separators. Empty fields, ?, NA, n/a, NaN, null and - are
-    missing values.
+    semicolons separate the fields, and no thousands separators. Empty fields, ?, NA, N/A, #N/A, NaN, null,
+    None and - are missing values.
 
     Parameters
     ----------
@@ -190,8 +190,8 @@ def load_table(
     drop_missing
         Skip rows in which one of these columns is missing or infinite, and count them in `Dataset.dropped`.
     loss : str
-        The loss to be trained. For one of classes, such as ``"logistic"``, y may hold two labels: texts, truth values
-        or any two numbers, which `Dataset.classes` has.
+        The loss to be trained. For one of classes, such as ``"logistic"``, y may hold labels: texts, truth values or
+        any distinct numbers, which `Dataset.classes` has.
     like : Dataset, optional
         Other rows, such as those that are trained on, which have the same classes.
     mapped : bool

@@ -104,7 +104,7 @@ class Loss:
     ) -> tuple[tuple[Any, ...], Sequence[Floats]]:
         """Return the arguments of `value` and `derivative`, and the derivatives of the model, with NumPy.
 
-        See `kernels.model.program.evaluate`. The prediction is the residual for a target of 0, in the same order of
+        See `kernels.model.evaluate.evaluate`. The prediction is the residual for a target of 0, in the same order of
         operations.
         """
         found, derivatives = evaluate(program, theta, x, y if self.of_residual else np.zeros(np.shape(y))[()])
