@@ -9,7 +9,7 @@ from kernels import Model
 from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
-from kernels.train.lowest_loss import PIECES
+from kernels.train.lowest_of_linear import PIECES
 
 # The edge of stability is that of at most this many samples, drawn at random: of a million it would take minutes.
 EDGE_SAMPLES = 5_000

@@ -6,7 +6,7 @@ from bench.data.table import Dataset
 from kernels import FitResult, Model
 from kernels.base.run import Floats
 from kernels.data.pieces import mean_over
-from kernels.train.lowest_loss import mean_and_gradient
+from kernels.train.local_search import mean_and_gradient
 
 _WIDTH = len("-1.2346e-09")
 

@@ -12,7 +12,9 @@ from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.train.fit_quality import least_squares
-from kernels.train.lowest_loss import MANY, lowest_of_linear, lowest_of_nonlinear, lowest_of_scores, mean_and_gradient
+from kernels.train.local_search import MANY, mean_and_gradient
+from kernels.train.lowest_of_linear import lowest_of_linear, lowest_of_scores
+from kernels.train.lowest_of_nonlinear import lowest_of_nonlinear
 
 TARGET_SHARE = 0.01
 """A run has arrived where this share of the improvement over the best constant is left, by default."""

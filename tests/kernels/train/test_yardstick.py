@@ -12,7 +12,9 @@ from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinb
 from kernels import Model, fit
 from kernels.losses import LOSSES, make_loss
 from kernels.model.models import make_model, mlp
-from kernels.train.lowest_loss import lowest_of_linear, mean_and_gradient, solve_linear_params
+from kernels.train.local_search import mean_and_gradient
+from kernels.train.lowest_of_linear import lowest_of_linear
+from kernels.train.lowest_of_nonlinear import solve_linear_params
 from kernels.train.yardstick import Yardstick, constant_loss, find_yardstick, format_share
 
 DIABETES = load_diabetes(return_X_y=True)
@@ -329,8 +331,8 @@ def test_searches_that_would_not_get_below_another_one_end_early(monkeypatch):
 
         return count
 
-    monkeypatch.setattr("kernels.train.lowest_loss.mean_and_gradient", counting)
-    monkeypatch.setattr("kernels.train.lowest_loss.RANDOM_STARTS", 2)
+    monkeypatch.setattr("kernels.train.lowest_of_nonlinear.mean_and_gradient", counting)
+    monkeypatch.setattr("kernels.train.lowest_of_nonlinear.RANDOM_STARTS", 2)
     found = yardstick(model, x, y, "softmax", starts=[model.draw_start(0)])
     assert found.loss == pytest.approx(1.2480497870687166, rel=1e-9)
     assert evaluations < 7000

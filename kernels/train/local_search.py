@@ -1,0 +1,128 @@
+"""The mean loss of a model with its gradient, and the local searches for its lowest value, by SciPy."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.model.network import Network, run_network
+from kernels.model.program import Program
+
+RESTARTS, SETTLED = 8, 1e-7
+"""L-BFGS begins again where it ended until that lowers the loss by less than this share."""
+UNBOUNDED = -1e12
+"""A loss below this falls without end."""
+MANY = 20_000
+"""Of more samples than these, a part is searched first; a linear program of as many rows takes some seconds."""
+UNSETTLED = "the search had not settled: the lowest loss may lie lower"
+
+
+class Found(NamedTuple):
+    """The lowest loss that was found, -inf where it falls without end, with its place, the method and a remark."""
+
+    loss: float
+    params: Floats | None
+    method: str
+    note: str
+
+
+Objective = Callable[[Floats], tuple[float, Floats]]
+
+
+def mean_and_gradient(program: Program | Network, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Objective:
+    """Return the function from parameters to the mean recorded loss and its gradient, shape (P,)."""
+    columns = stack_columns(x, y.size)
+    factor = 2.0 if loss.is_squared else 1.0
+    if isinstance(program, Network):
+        return partial(_mean_by_layers, program, loss, columns, y)
+
+    def evaluate_at(theta: Floats) -> tuple[float, Floats]:
+        with np.errstate(all="ignore"):
+            given, derivatives = loss.evaluate(program, theta, columns, y)
+            slope = np.broadcast_to(factor * loss.derivative(*given), y.shape)
+            gradient = np.array([np.mean(slope * derivative) for derivative in derivatives])
+            return float(np.mean(np.broadcast_to(loss.recorded(given), y.shape))), gradient
+
+    return evaluate_at
+
+
+def _mean_by_layers(network: Network, loss: Loss, x: Floats, y: Floats, theta: Floats) -> tuple[float, Floats]:
+    """Return the mean recorded loss and its gradient, whose sums are those of matrix products."""
+    factor = 2.0 if loss.is_squared else 1.0
+    with np.errstate(all="ignore"):
+        forward = run_network(network, theta, x, y if loss.of_residual else np.zeros_like(y))
+        given = loss.arguments(forward.values[-1] if network.scores > 1 else forward.values[-1][0], y)
+        slopes = np.reshape(factor * loss.derivative(*given), (network.scores, -1))
+        gradient = np.empty(network.params)
+        for term in forward.terms(slopes):
+            sums = term.slope.sum(axis=1) if term.source is None else (term.slope @ term.source.T).ravel()
+            gradient[term.places] = sums / y.size
+        return float(np.mean(loss.recorded(given))), gradient
+
+
+def descend(
+    objective: Objective,
+    start: Floats,
+    below: float = np.inf,
+    enough: float = 0.0,
+    sizes_at: Callable[[Floats], Floats] = np.ones_like,
+) -> tuple[float, Floats, bool]:
+    """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there.
+
+    It ends earlier where the loss is low enough, or where the steps that are left would not take it below another one,
+    if each is as long as the last. Parameters are counted in the sizes at the place where it begins.
+    """
+    from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
+
+    def guarded(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = objective(theta)
+        if value < UNBOUNDED:
+            return UNBOUNDED * 2, np.zeros_like(gradient)
+        finite = np.isfinite(value) and np.isfinite(gradient).all()
+        return (value, gradient) if finite else (1e300, np.zeros_like(theta))
+
+    value, where = guarded(start)[0], start
+    if value >= 1e300:
+        return np.inf, start, True
+    # The tolerances are for losses of about 1: in other units of y a search would end early.
+    scale = abs(value) or 1.0
+
+    sizes = sizes_at(start)
+
+    def scaled(counts: Floats) -> tuple[float, Floats]:
+        value, gradient = guarded(counts * sizes)
+        return min(value / scale, 1e300), gradient * sizes / scale
+
+    options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-15, "gtol": 0.0, "maxcor": 20}
+    for left in reversed(range(RESTARTS)):
+        if value <= enough:
+            return value, where, True
+        end = minimize(scaled, where / sizes, jac=True, method="L-BFGS-B", options=options)
+        reached = end.x * sizes
+        found = guarded(reached)[0]
+        lower = value - found
+        if found <= value:
+            value, where = found, reached
+        if value < UNBOUNDED or lower <= SETTLED * abs(value) + 1e-300:
+            return value, where, True
+        if value - left * lower > below:
+            break
+    return value, where, False
+
+
+def settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats]:
+    """Return the loss and the place at which Nelder and Mead's simplex method, which needs no derivatives, settles."""
+    from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
+
+    value, where = objective(start)[0], start
+    options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400 * start.size, "adaptive": True}
+    for _ in range(RESTARTS):
+        end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=options)
+        if not end.fun < value * (1 - SETTLED):
+            break
+        value, where = float(end.fun), np.asarray(end.x)
+    return value, where

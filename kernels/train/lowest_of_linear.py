@@ -1,0 +1,213 @@
+"""The lowest loss of a model that is linear in its parameters, in coordinates that units do not change."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.model.linear_data import make_rows
+from kernels.model.model import Model
+from kernels.train.local_search import MANY, UNBOUNDED, UNSETTLED, Found, Objective, descend
+
+RANDOM_STARTS = 6
+"""Starts besides least squares, for losses of linear models that may have several minima; they have few."""
+MOST_WORK = 5 * 10**9
+"""The numbers that the search for a plane between two classes reads at most: some seconds."""
+MOST_STEPS_OF_C = 2**31 - 1
+"""SciPy counts steps in an int of C."""
+LARGEST = 1e6
+"""Parameters in units of the design's singular directions, and of targets, beyond which a loss is approached at
+infinity."""
+# The lines of which a loss is the largest, as slopes and offsets: over the residual, or over the prediction on the side
+# of its class.
+PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
+    "absolute": lambda: [(1.0, 0.0), (-1.0, 0.0)],
+    "quantile": lambda tau: [(1.0 - tau, 0.0), (-tau, 0.0)],
+    "epsilon_insensitive": lambda epsilon: [(1.0, -epsilon), (-1.0, -epsilon), (0.0, 0.0)],
+    "hinge": lambda: [(-1.0, 1.0), (0.0, 0.0)],
+}
+CONVEX = ("huber", "logcosh", "logistic", "poisson", *PIECES)
+"""The losses whose mean over the samples of a linear model has no minimum but the lowest."""
+MULTIPLE = "the lowest of {0} local searches; another minimum may lie lower"
+SEPARABLE = "the classes can be separated: the loss falls towards 0 as the parameters grow, and has no minimum"
+
+
+def lowest_of_linear(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
+    """Return the lowest loss of a model that is linear in its parameters; None where it is not finite at a sample.
+
+    In the coordinates of the design's singular directions, and in units of the targets of residuals, so that neither
+    units nor near collinearity matter.
+    """
+    found = _basis(model, x, y.size)
+    if found is None:
+        return None
+    basis, back, offset = found
+    start = _least_squares_start(loss, basis, offset, y)
+
+    if loss.name in PIECES and y.size <= MANY:
+        solved = _linear_program(loss, basis, offset, y, start)
+        if solved is not None:
+            return Found(_mean_of_basis(loss, basis, offset, y)(solved)[0], back @ solved, "linear programming", "")
+    if loss.name == "logistic" and y.size <= MANY and _separable(basis, offset, y):
+        return Found(0.0, None, "nonnegative least squares", SEPARABLE)
+    if loss.of_residual:
+        unit = float(np.sqrt(np.mean((y - offset) ** 2))) or 1.0
+        basis, back, start = basis * unit, back * unit, start / unit
+    objective = _mean_of_basis(loss, basis, offset, y)
+    starts = [start]
+    if loss.name not in CONVEX:
+        starts += list(np.random.default_rng(0).normal(size=(RANDOM_STARTS, basis.shape[1])))
+    value, where, settled = min((descend(objective, start) for start in starts), key=lambda end: end[0])
+    note = "" if loss.name in CONVEX else MULTIPLE.format(len(starts))
+    if loss.name in PIECES:
+        note = "the search may have stopped at a kink, short of the lowest loss"
+    params: Floats | None = back @ where
+    if np.abs(where).max(initial=0.0) > LARGEST:
+        note, params = "the loss has no minimum: it falls as the parameters grow", None
+    elif not settled:
+        note = UNSETTLED
+    return Found(value, params, "L-BFGS", note) if np.isfinite(value) else None
+
+
+def lowest_of_scores(model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Found | None:
+    """Return the lowest loss of scores of classes that are linear in their parameters, which has one minimum or none.
+
+    All scores have the design of one of them.
+    """
+    found = _basis(model.with_classes(1), x, y.size)
+    if found is None:
+        return None
+    basis, back, offset = found
+    options, classes = tuple(loss.options.values()), y[:, np.newaxis].astype(np.int64)
+
+    def evaluate_at(where: Floats) -> tuple[float, Floats]:
+        with np.errstate(all="ignore"):
+            parts = basis @ where.reshape(-1, model.classes)
+            # Where every sample has the highest score of its class, greater parameters have a lower loss.
+            least = np.take_along_axis(parts, classes, axis=1) - 1e-9 * np.abs(parts).max()
+            if np.count_nonzero(parts >= least) == y.size:
+                return -np.inf, np.zeros_like(where)
+            scores = (parts + offset[:, np.newaxis]).T
+            slopes = loss.derivative(scores, y, options)
+            gradient = basis.T @ slopes.T / y.size
+            return float(np.mean(loss.value(scores, y, options))), gradient.ravel()
+
+    value, end, settled = descend(evaluate_at, np.zeros(basis.shape[1] * model.classes))
+    if value < UNBOUNDED:
+        return Found(0.0, None, "L-BFGS", SEPARABLE)
+    note = "" if settled else UNSETTLED
+    params = _of_classes(model, back @ end.reshape(-1, model.classes))
+    return Found(value, params, "L-BFGS", note) if np.isfinite(value) else None
+
+
+def _basis(model: Model, x: tuple[Floats, ...], n: int) -> tuple[Floats, Floats, Floats] | None:
+    """Return the singular directions of the design of a linear model, and the part that no parameter scales.
+
+    Returns
+    -------
+    basis : array, shape (n, rank)
+        Of columns with a mean square of 1.
+    back : array, shape (P, rank)
+        From coordinates in the basis to parameters.
+    offset : array, shape (n,)
+        The model for parameters of 0.
+    None
+        In place of all, if a number is not finite, or its square.
+    """
+    rows = make_rows(model.program, x, np.zeros(n))
+    if not np.isfinite(rows).all():
+        return None
+    design, offset = rows[:, :-1], -rows[:, -1]
+    # Columns of one length, so that the rank does not depend on units.
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(design, axis=0)
+    if not np.isfinite(lengths).all():
+        return None
+    lengths[lengths == 0] = 1.0
+    basis, singular, directions = np.linalg.svd(design / lengths, full_matrices=False)
+    rank = int(np.count_nonzero(singular > singular[0] * max(design.shape) * np.finfo(float).eps))
+    root = np.sqrt(n)
+    return basis[:, :rank] * root, directions[:rank].T / singular[:rank] / lengths[:, np.newaxis] * root, offset
+
+
+def _mean_of_basis(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Objective:
+    """Return the function from coordinates in a basis to the mean recorded loss and its gradient."""
+    options = tuple(loss.options.values())
+
+    def evaluate_at(where: Floats) -> tuple[float, Floats]:
+        with np.errstate(all="ignore"):
+            prediction = basis @ where + offset
+            given = (prediction - y, options) if loss.of_residual else (prediction, y, options)
+            return float(np.mean(loss.recorded(given))), basis.T @ loss.derivative(*given) / y.size
+
+    return evaluate_at
+
+
+def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Floats:
+    """Return the start of the search: least squares of the residual, or of predictions that give the mean target."""
+    if loss.of_residual:
+        return np.asarray(basis.T @ (y - offset) / y.size)
+    wanted = np.log(max(float(np.mean(y)), 1e-8)) if loss.name == "poisson" else 0.0
+    return np.asarray(basis.T @ (np.full(y.size, wanted) - offset) / y.size)
+
+
+def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start: Floats) -> Floats | None:
+    """Return the coordinates of the lowest mean of a loss with linear pieces; None if HiGHS does not find them.
+
+    As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978). Residuals are those of `start`, in units of
+    their median: the tolerances of HiGHS are for numbers of about 1.
+    """
+    from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
+    from scipy.sparse import csr_array, eye_array, hstack, vstack  # noqa: PLC0415
+
+    if loss.of_residual:
+        rows, known = basis, basis @ start + offset - y
+        unit = float(np.median(np.abs(known))) or 1.0
+    else:
+        (rows, known), start, unit = _by_side(basis, offset, y), np.zeros(basis.shape[1]), 1.0
+    n, size = rows.shape
+    pieces = PIECES[loss.name](*loss.options.values())
+    above = [hstack([csr_array(slope * rows), -eye_array(n)]) for slope, _ in pieces]
+    limits = [-(slope * known + add) / unit for slope, add in pieces]
+    cost = np.concatenate([np.zeros(size), np.full(n, 1.0 / n)])
+    bounds = [(None, None)] * (size + n)
+    solved = linprog(cost, vstack(above), np.concatenate(limits), bounds=bounds, options={"time_limit": 20.0})
+    return np.asarray(start + unit * solved.x[:size]) if solved.status == 0 else None
+
+
+def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
+    """Return whether some coordinates put every sample on the side of its class, at a distance.
+
+    The shortest weighted mean of the rows separates them, or it is zero and nothing does: P. Gordan, Mathematische
+    Annalen 6 (1873). False where it is not found in time.
+    """
+    from scipy.optimize import nnls  # noqa: PLC0415 (heavy)
+
+    # No parameter scales the offset: growing parameters do not make it small.
+    rows, _ = _by_side(basis, offset, y)
+    columns, wanted = np.vstack([rows.T, np.ones(y.size)]), np.append(np.zeros(rows.shape[1]), 1.0)
+    try:
+        weights, _ = nnls(columns, wanted, maxiter=min(max(1, MOST_WORK // columns.size), MOST_STEPS_OF_C))
+    except RuntimeError:
+        return False
+    direction = columns[:-1] @ weights
+    return bool((rows @ direction).min() > 1e-12 * np.linalg.norm(direction))
+
+
+def _by_side(basis: Floats, offset: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return rows and offsets of the prediction times the side of the class, 1 or -1."""
+    side = 2.0 * y - 1.0
+    return basis * side[:, np.newaxis], offset * side
+
+
+def _of_classes(model: Model, by_class: Floats) -> Floats:
+    """Return the parameters of a model with classes from those of each class, shape (params of one, classes)."""
+    params, first = np.empty(len(model.params)), 0
+    for begin, shape, _ in model.vectors.values():
+        size = math.prod(shape) // model.classes
+        own = by_class[first : first + size]
+        params[begin : begin + own.size] = own.T.ravel()
+        first += size
+    return params

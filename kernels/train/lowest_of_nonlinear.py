@@ -1,0 +1,161 @@
+"""The lowest loss of a nonlinear model that local searches from many starts find."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from kernels.base.columns import stack_columns
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.model.evaluate import evaluate
+from kernels.model.model import Model
+from kernels.model.network import Network
+from kernels.model.program import Program
+from kernels.train.local_search import MANY, UNBOUNDED, Found, descend, mean_and_gradient, settle_at_kinks
+from kernels.train.lowest_of_linear import MULTIPLE, PIECES
+
+RANDOM_STARTS = 24
+"""Starts besides those of the study."""
+POLISHED = 4
+"""Of the minima of squares, or of those found on a part of many samples, the number that is refined."""
+FEW_STEPS, MOST_STEPS, LEADING = 50, 400, 8
+"""Evaluations of the residual from each start, and then from the lowest places, of which there are so many."""
+NEGLIGIBLE = 1e-7
+"""A share of the loss of a constant: residuals of which no more is left are those of an exact fit."""
+
+
+def lowest_of_nonlinear(
+    model: Model, loss: Loss, x: tuple[Floats, ...], y: Floats, starts: Sequence[Floats]
+) -> Found | None:
+    """Return the lowest loss found from starts and from random ones; None where none of them is finite.
+
+    Of many samples a part is searched first.
+    """
+    rng = np.random.default_rng(0)
+    part = np.sort(rng.choice(y.size, MANY, replace=False)) if y.size > MANY else slice(None)
+    some = tuple(column[part] for column in x), y[part]
+    begin = [np.asarray(start, float) for start in starts]
+    begin += [_random_start(len(model.params), some[0], rng) for _ in range(RANDOM_STARTS)]
+    with np.errstate(all="ignore"):
+        if loss.of_residual:
+            begin = [solve_linear_params(model.program, start, *some) for start in begin]
+            # Most of the time is that of starts from which parameters grow without end.
+            ends = sorted((_fit_squares(model, start, *some, FEW_STEPS) for start in begin), key=lambda end: end[0])
+            ends[:LEADING] = [_fit_squares(model, end[1], *some, MOST_STEPS) for end in ends[:LEADING]]
+            ends.sort(key=lambda end: end[0])
+            if not loss.is_squared:
+                near = [start for _, start in ends[:POLISHED]] + begin[: len(starts)]
+                ends = _polish_all(model, loss, near, *some)
+        else:
+            ends = _polish_all(model, loss, begin, *some)
+        ends = sorted((end for end in ends if np.isfinite(end[0]) or end[0] == -np.inf), key=lambda end: end[0])
+        if not ends:
+            return None
+        if ends[0][0] < UNBOUNDED:
+            return Found(-np.inf, None, "", "")
+        if y.size > MANY:
+            ends = _polish_all(model, loss, [end[1] for end in ends[:POLISHED]], x, y)
+            ends.sort(key=lambda end: end[0])
+    objective = mean_and_gradient(model.program, loss, x, y)
+    value, params = ends[0]
+    if loss.name in PIECES:
+        value, params = settle_at_kinks(objective, params)
+    # The sums of SciPy may differ from those that runs record in the last digits.
+    value = min(value, objective(params)[0])
+    method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
+    return Found(value, params, method, MULTIPLE.format(len(begin)))
+
+
+def solve_linear_params(program: Program | Network, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
+    """Return parameters of which those that the model is linear in, for the values of the others, are least squares.
+
+    G. H. Golub, V. Pereyra, SIAM Journal on Numerical Analysis 10 (1973).
+    """
+    linear = program.linear_params
+    if not linear:
+        return theta
+    at = theta.copy()
+    at[linear] = 0.0
+    residual, derivatives = evaluate(program, at, stack_columns(x, y.size), y)
+    design = np.stack([np.broadcast_to(derivatives[k], y.shape) for k in linear], axis=1)
+    if not (np.isfinite(design).all() and np.isfinite(residual).all()):
+        return theta
+    at[linear] = np.linalg.lstsq(design, -np.broadcast_to(residual, y.shape), rcond=None)[0]
+    return at
+
+
+def _fit_squares(model: Model, start: Floats, x: tuple[Floats, ...], y: Floats, steps: int) -> tuple[float, Floats]:
+    """Return the mean squared residual and the parameters at which Levenberg and Marquardt's method ends."""
+    from scipy.optimize import least_squares  # noqa: PLC0415 (heavy)
+
+    columns, params = stack_columns(x, y.size), len(model.params)
+    # MINPACK asks for the derivatives where it has asked for the residual last.
+    known: dict[bytes, tuple[Floats, Sequence[Floats]]] = {}
+
+    def at(theta: Floats) -> tuple[Floats, Sequence[Floats]]:
+        if (place := theta.tobytes()) not in known:
+            known.clear()
+            known[place] = evaluate(model.program, theta, columns, y)
+        return known[place]
+
+    def residual(theta: Floats) -> Floats:
+        values = np.broadcast_to(at(theta)[0], y.shape)
+        return values if np.isfinite(values).all() else np.nan_to_num(values, nan=1e100, posinf=1e100, neginf=-1e100)
+
+    def jacobian(theta: Floats) -> Floats:
+        rows = np.stack([np.broadcast_to(d, y.shape) for d in at(theta)[1]], axis=1)
+        return rows if np.isfinite(rows).all() else np.nan_to_num(rows, nan=0.0)
+
+    if np.abs(residual(start)).max() >= 1e100:
+        return np.inf, start
+    method = "lm" if y.size >= params else "trf"
+    try:
+        end = least_squares(
+            residual, start, jacobian, method=method, x_scale="jac", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=steps
+        )
+    except (ValueError, np.linalg.LinAlgError):  # numbers too large for it
+        return np.inf, start
+    return float(2 * end.cost / y.size), np.asarray(end.x)
+
+
+def _polish_all(
+    model: Model, loss: Loss, starts: Sequence[Floats], x: tuple[Floats, ...], y: Floats
+) -> list[tuple[float, Floats]]:
+    """Return the loss and the parameters at which a local search from each start ends."""
+    if loss.is_squared:
+        return [_fit_squares(model, start, x, y, MOST_STEPS) for start in starts]
+    objective = mean_and_gradient(model.program, loss, x, y)
+    settings: dict[str, Any] = {}
+    if loss.of_residual:
+        spread = np.mean(loss.recorded((y - np.mean(y), tuple(loss.options.values()))))
+        settings = {"enough": NEGLIGIBLE * float(spread), "sizes_at": partial(_sizes, model, x, y)}
+    ends: list[tuple[float, Floats]] = []
+    for start in starts:
+        lowest = min((value for value, _ in ends), default=np.inf)
+        ends.append(descend(objective, start, lowest, **settings)[:2])
+    return ends
+
+
+def _sizes(model: Model, x: tuple[Floats, ...], y: Floats, theta: Floats) -> Floats:
+    """Return the change of each parameter that changes predictions by about the residual, shape (P,).
+
+    In a nonlinear model these may be apart by any power of ten, by the units of x and y.
+    """
+    residual, derivatives = evaluate(model.program, theta, stack_columns(x, y.size), y)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        changes = [np.sqrt(np.mean(np.square(derivative))) for derivative in derivatives]
+        sizes = np.sqrt(np.mean(np.square(residual))) / np.array(changes)
+    return np.where(np.isfinite(sizes) & (sizes > 0), sizes, 1.0)
+
+
+def _random_start(params: int, x: tuple[Floats, ...], rng: np.random.Generator) -> Floats:
+    """Return a start: each parameter a normal draw, one of another order of magnitude, or a value of an input."""
+    start = rng.normal(size=params)
+    kind = rng.integers(3, size=params)
+    start[kind == 1] *= 10.0 ** rng.uniform(-3, 3, np.count_nonzero(kind == 1))
+    for k in np.flatnonzero(kind == 2) if x else ():
+        column = x[rng.integers(len(x))]
+        start[k] = column[rng.integers(column.size)]
+    return start
