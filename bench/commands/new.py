@@ -14,6 +14,7 @@ from bench.data.columns import describe_left_out
 from bench.study.load import to_table
 from bench.system.atomic import write_text
 from bench.tables.formatting import text
+from kernels.losses import make_loss
 
 
 def write_new_study(
@@ -71,7 +72,7 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
         *_keys(grid, "lr", "batch_size", "optimizer"),
         "# At a constant rate the noise of small batches keeps the parameters on the move; halving lets them settle.",
         *_keys(grid, "schedule"),
-        "# Each seed is another order of the samples, and all settings see the same ones.",
+        "# Each seed has an order of the samples and random starts of its own; all settings see the same ones.",
         *_keys(grid, "seed", "shuffle"),
         "",
         *_starts(grid.get("init")),
@@ -137,8 +138,10 @@ def _comment_on_rates(made: DefaultStudy) -> list[str]:
 def _comment_on_scaling(made: DefaultStudy) -> list[str]:
     if not made.study.data.standardize:
         return [f"# {made.scaling}"]
-    how = [f"# {made.scaling}"] if made.scaling else ["# Columns get mean 0 and deviation 1."]
-    return [*how, "# One learning rate suits columns of one size. Losses are in these units."]
+    scales_targets = make_loss(made.study.run.loss).scales_targets
+    how = made.scaling or f"{'Columns' if scales_targets else 'The inputs'} get mean 0 and deviation 1."
+    units = " Losses are in these units." if scales_targets else ""
+    return [f"# {how}", f"# One learning rate suits columns of one size.{units}"]
 
 
 def _comment_on_target(made: DefaultStudy) -> list[str]:

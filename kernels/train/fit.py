@@ -114,16 +114,17 @@ def fit(
         Of the order, and of the start where `init` is not given.
     drop_last : bool
         Leave out the last batch of an epoch where it would be smaller.
-    optimizer : str
+    optimizer : str or Optimizer
         ``"sgd"``, ``"momentum(0.9)"``, ``"adam(beta1=0.9)"``, ...
-    loss : str
+    loss : str or Loss
         Of the residual: ``"squared"``, ``"huber(1.0)"``, ``"logcosh"``, ``"absolute"``, ``"quantile(0.9)"``,
         ``"cauchy(1.0)"``, ``"epsilon_insensitive(0.1)"``. Of prediction and target: ``"logistic"``, ``"hinge"``,
         ``"softmax"``, ``"poisson"``.
     target : float, optional
         Stop at the first mark at which the recorded loss, over all samples that are trained on, is at or below this.
     kernel : str
-        ``"reference"``, ``"fused"`` (the same bits, compiled) or ``"fused-fma"`` (last bits differ).
+        ``"reference"``, ``"fused"`` (compiled; the same bits, but for functions such as exp) or ``"fused-fma"`` (last
+        bits differ).
     record : str or int
         The marks at which the loss and the parameters are recorded: ``"epoch"``, the start and the end of every epoch;
         ``"log"`` or ``"log:PER_DECADE"``, also marks evenly spaced in the logarithm of the samples seen, in the first

@@ -234,6 +234,14 @@ def test_losses_of_standardized_residuals_say_so(sgdbench, cars):
     assert "loss_units" not in json.loads(sgdbench("fit", *trained, "--json")[1])
 
 
+@pytest.mark.parametrize(("loss", "scaled"), [("squared", "Columns get mean 0"), ("poisson", "The inputs get mean 0")])
+def test_a_new_study_says_what_is_scaled(sgdbench, cars, loss, scaled):
+    assert sgdbench("new", "cars.csv", "--x", "Engine Power (PS)", "--y", "mpg", "--loss", loss)[0] == 0
+    content = Path("cars.toml").read_text("utf-8")
+    assert f"\n# {scaled} and deviation 1.\n" in content
+    assert ("Losses are in these units." in content) == (loss == "squared")
+
+
 @pytest.mark.parametrize("options", [[], ["--x", "z=Engine Power (PS)", "--model", "a*exp(b*z)"]])
 def test_a_new_study_is_the_default_one_with_comments(sgdbench, cars, options):
     code, out, err = sgdbench("new", "cars.csv", "--y", "mpg", *options, "--out", "deep/mine.toml")
