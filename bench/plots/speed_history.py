@@ -72,6 +72,5 @@ def _draw_series(axis: Axes, part: pd.DataFrame, steps: pd.DataFrame) -> None:
             ha="right" if late else "left",
             va="top",
             fontsize=9,
-            color=color,
         )
     axis.yaxis.set_minor_locator(NullLocator())

@@ -6,6 +6,7 @@ from matplotlib.colors import to_hex
 
 from bench.compare.history import read_runs, trace_history
 from bench.plots.speed_history import FASTER, MAX_PANELS, SLOWER, speed_history
+from bench.plots.style import INK
 from tests.support.benchmark_files import WOBBLE, commit_id, saved_runs
 from tests.support.figures import lines, overlaps, texts
 
@@ -38,7 +39,7 @@ def test_steps_are_marked_with_commit_ratio_and_color_slowdowns_first(draw):
     assert [[line.get_xdata()[0] for line in own] for own in marks] == [[29.5], [11.5], []]
     assert [own[0].get_color() for own in marks[:2]] == [to_hex(SLOWER).upper(), to_hex(FASTER).upper()]
     (label,) = figure.axes[0].texts
-    assert label.get_text() == f"{commit_id(30)[:7]}: 1.2"
+    assert (label.get_text(), label.get_color()) == (f"{commit_id(30)[:7]}: 1.2", INK)
     figure.draw_without_rendering()
     box = label.get_window_extent()
     assert 0 < box.x0 < box.x1 < figure.bbox.width
