@@ -163,10 +163,15 @@ def fit(
     ] = False,
     drop_missing: options.DropMissing = False,
     stream: Annotated[bool, flag("Map the rows from the disk, whatever the size of the table.", "--stream")] = False,
-    buffer: Annotated[int | None, option("ROWS", "With --shuffle: rows of a map shuffled together.", least=1)] = None,
+    buffer: Annotated[
+        int | None, option("ROWS", "With --shuffle: rows of a map shuffled together; without it, 262,144.", least=1)
+    ] = None,
     cache_dir: options.CacheDir = None,
     every: Annotated[
-        int | None, option("EPOCHS", "Print loss, gradient and parameters at this interval.", least=1)
+        int | None,
+        option(
+            "EPOCHS", "Print loss, gradient (of half the loss if squared) and parameters at this interval.", least=1
+        ),
     ] = None,
     plot: Annotated[Path | None, option("FILE", "Draw data and curve: .png or .svg.")] = None,
     animate: Annotated[Path | None, option("FILE", "Animate the fit: .gif, .mp4 or .html.")] = None,
