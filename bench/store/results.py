@@ -57,7 +57,7 @@ class Ranked:
         Parameters
         ----------
         cost : str
-            "samples", "updates" or "seconds" to the target, "final_loss", or "validation_loss", that on held-out samples.
+            "samples", "updates" or "seconds" to the target; "final_loss"; "validation_loss", that on held-out samples.
             Where no run reached a target it is one of the losses.
 
         Returns
