@@ -1,6 +1,7 @@
 """Trains the rows of a plan, job by job, and stores the results as they come."""
 
 import time
+import tomllib
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from bench.engine.threads import run_in_threads
 from bench.store.run_folder import OpenRun, open_run
 from bench.system.environment import processors
 from kernels import Model
-from kernels.base.registry import registered_in, registered_schedule
+from kernels.base.registry import registered_in, registered_named
 from kernels.compile.kinds import is_exact
 from kernels.data.order import is_gathered
 from kernels.model.model_identity import identity_of_model
+from kernels.model.models import is_ready_made
 from kernels.model.param_columns import params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
@@ -76,7 +78,7 @@ class Trainer:
         problem, plan = self.problem, self.problem.with_ids(plan)
         every = loss_stride(len(plan), problem.clock.last_mark(int(plan["batch_size"].min()), problem.settings.epochs))
         with open_run(self.folder, self.study, identity_of(problem), resume=resume, every=every) as run:
-            run.record_rules(rules_of(problem, plan))
+            run.record_rules(rules_of(problem, plan, self.study))
             stored = Progress.read(run, plan, problem)
             run.record_study(self.study)
             run.record_plan(plan)
@@ -134,13 +136,16 @@ def identity_of(problem: Problem) -> dict[str, str]:
     }
 
 
-def rules_of(problem: Problem, plan: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return a folder's record of the user's own rules: the loss, and those that the rows of the plan name."""
+def rules_of(problem: Problem, plan: pd.DataFrame, study: str) -> dict[str, dict[str, str]]:
+    """Return a folder's record of the user's own rules: the loss, and those that the study and the plan name."""
     rules = registered_in(problem.loss, "loss")
     for text in plan["optimizer"].unique():
         rules += registered_in(make_optimizer(text), "optimizer")
     for text in plan["schedule"].unique():
-        rules += registered_schedule(text)
+        rules += registered_named("schedule", text)
+    model = tomllib.loads(study).get("model", {}).get("expression", "")
+    if is_ready_made(model):
+        rules += registered_named("model", model)
     return {
         f"{rule.kind} {rule.name}": {
             "sha256": rule.digest,

@@ -269,7 +269,7 @@ class _Tuning:
 
     def _record(self, run: OpenRun, plan: pd.DataFrame) -> None:
         """Record the rows of a round, with all before them."""
-        run.record_rules(rules_of(self.problem, plan))
+        run.record_rules(rules_of(self.problem, plan, run.study or ""))
         whole = join_plans([self.plan, plan]) if len(self.plan) else plan
         self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
         run.record_plan(self.plan)

@@ -13,12 +13,13 @@ from bench.study.load import to_table
 from bench.study.run_settings import shared_settings
 from bench.study.schema import RunTable, Study
 from kernels import Model
-from kernels.losses import make_loss
+from kernels.losses import LOSSES, make_loss
 from kernels.losses.classes import reads_rows, takes_classes
 from kernels.model.models import ACTIVATIONS, has_vectors, mlp
 
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
+UNKNOWN_DATA = "data, scaling = ..., ...  # these lines depend on the loss: make the report with its --plugin"
 PLACEHOLDER_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}
 
 
@@ -59,7 +60,9 @@ def _python_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
     imports: list[str] = []
     data = PLACEHOLDER_DATA
-    if run_data.study:
+    if run_data.study and run_data.criterion.name not in LOSSES:
+        data = UNKNOWN_DATA
+    elif run_data.study:
         imports, data = _data_lines(run_data.study)
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
     head = [

@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 from warnings import warn
 
 import numpy as np
@@ -41,6 +41,7 @@ from bench.tables.standard_tables import standard_tables
 from bench.tables.verdict import describe_solution, describe_units, headline, verdict
 from bench.tables.winners import confirm, is_confirmed
 from kernels.base.run import Floats
+from kernels.base.spec import parse_spec
 from kernels.losses import make_loss
 from kernels.losses.classes import Label, takes_classes
 from kernels.losses.loss import Loss
@@ -117,11 +118,13 @@ class RunData:
 
     @cached_property
     def criterion(self) -> Loss:
-        """The loss that was trained; the squared one where it is one of a plug-in that is not loaded."""
+        """The loss that was trained; of one of a plug-in that is not loaded, the name and the options alone."""
+        trained = self.result.run.identity["loss"]
         try:
-            return make_loss(self.result.run.identity["loss"])
+            return make_loss(trained)
         except ValueError:
-            return make_loss("squared")
+            name, _, options = parse_spec(trained, "loss")
+            return Loss(name, _no_values, _no_values, cast(dict[str, float], options), records=f"{name} loss")
 
     @property
     def is_standardized(self) -> bool:
@@ -519,6 +522,7 @@ def run_data_of(result: SweepResult) -> RunData:
         return RunData(result, evidence, None, None, None, f"The sweep {made}.")
     study = load_study(result.run.folder / "run.toml", recorded=True)
     try:
+        make_loss(study.run.loss)  # without a loss of the user's own nothing can be said of the data
         data, scaling = study.dataset()
         same = _are_data_of(result, data)
     except (OSError, ValueError) as error:
@@ -535,6 +539,11 @@ def _are_data_of(result: SweepResult, data: Dataset) -> bool:
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
     found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
     return found == {name: result.run.identity[name] for name in found}
+
+
+def _no_values(*arguments: Any) -> Any:
+    """Stand for the functions of a loss that is not known: nothing is computed by it."""
+    raise ValueError("the loss is not known")
 
 
 def place_without_folder(place: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from kernels.base.registry import registered_in, registered_schedule
+from kernels.base.registry import registered_in, registered_named
 from kernels.base.spec import make_from_spec, parse_spec
 from kernels.losses import make_loss
 from kernels.model.model import Model
@@ -56,7 +56,7 @@ def config_ids(
 
     def schedule_meaning(text: str) -> str:
         """Return the schedule, and the epochs if it depends on how many there are."""
-        own = "".join(f" {rule.digest}" for rule in registered_schedule(text))
+        own = "".join(f" {rule.digest}" for rule in registered_named("schedule", text))
         return canonical_schedule(text) + own + (f" of {epochs}" if _depends_on_length(text, epochs) else "")
 
     def optimizer_meaning(text: str) -> str:

@@ -27,7 +27,8 @@ class Registered:
     build : callable
         Takes the options and returns an optimizer, a loss, a schedule or a model.
     origin : tuple of str
-        The module and the qualified name of the function; a function of the same origin replaces it.
+        The module and the qualified name of the function; one of the same origin, or of this name in the same file,
+        which may be imported and a plug-in, replaces it.
     place : str
         Its file and its line.
     source : str
@@ -45,9 +46,14 @@ class Registered:
     digest: str
 
     @property
+    def file(self) -> str:
+        """The path of its file."""
+        return self.place.partition(" of ")[2]
+
+    @property
     def plugin(self) -> str:
         """The path of the file if it is a plug-in, else an empty text."""
-        return self.place.partition(" of ")[2] if self.origin[0].startswith(PREFIX) else ""
+        return self.file if self.origin[0].startswith(PREFIX) else ""
 
 
 REGISTERED: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
@@ -88,7 +94,7 @@ def registered_in(made: Any, kind: str) -> list[Registered]:
     return found if inner is None else [*found, *registered_in(inner, kind)]
 
 
-def registered_schedule(text: str) -> list[Registered]:
-    """Return the registered schedule that a text names; none if it is built in."""
-    name = parse_spec(text, "schedule")[0]
-    return [REGISTERED["schedule"][name]] if name in REGISTERED["schedule"] else []
+def registered_named(kind: str, text: str) -> list[Registered]:
+    """Return the registered rule that a text of the form name or name(options) names; none if it is built in."""
+    name = parse_spec(text, kind, composed=True)[0]
+    return [REGISTERED[kind][name]] if name in REGISTERED[kind] else []

@@ -263,17 +263,19 @@ def register_model(
     >>> register_model("a*exp(-b*x)*cos(w*x + p)", name="damped")
     'a*exp(-b*x)*cos(w*x + p)'
     """
-    module = str(sys._getframe(1).f_globals.get("__name__"))
+    caller = sys._getframe(1)
+    module, file = str(caller.f_globals.get("__name__")), caller.f_code.co_filename
+    place = f"line {caller.f_lineno} of {file}"
 
     def register(given: Any) -> Any:
         if isinstance(given, str | Model):
             if name is None:
                 raise ValueError('register_model needs a name for an expression, as in name="damped"')
-            check_name("model", name, (module, name))
+            check_name("model", name, (module, name), file)
             made = given if isinstance(given, Model) else Model(given, inputs)
             made.program  # noqa: B018 (derived, so that errors come here)
             digest = _digest_of_model(made)
-            known = Registered("model", name, lambda: made, (module, name), module, made.expression, digest)
+            known = Registered("model", name, lambda: made, (module, name), place, made.expression, digest)
             REGISTERED["model"][name] = known
             return given
         about = Candidate("model", given, name)

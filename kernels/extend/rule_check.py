@@ -50,6 +50,7 @@ NO_BRANCHES = (
     "np.maximum, np.sign, np.abs"
 )
 COMPARISONS = {"gt", "ge", "lt", "le", "eq", "ne", "bool", "not_", "is_true", "and_", "or_", "where"}
+IN_PLACE = {"iadd", "isub", "imul", "itruediv", "ipow"}
 
 
 def try_rule(about: Candidate, loss: Loss, optimizer: Optimizer, functions: Sequence[FunctionType]) -> bool:
@@ -144,9 +145,10 @@ def _name_fault(message: str) -> str:
         of_lanes = "(Lane(" in message
         if found[1] == "where" or (of_lanes and found[1] in COMPARISONS):
             return f"compares numbers: {NO_BRANCHES}"
-        if not of_lanes:
-            return f"uses {found[1]} in a way that numba does not know"
-        return f"uses {found[1]}, which is not known for many runs side by side: there are {ON_LANES}, of NumPy"
+        if found[1] in IN_PLACE:
+            return "changes a number in place, such as v += gradient: write v = v + gradient"
+        how = "which is not known for many runs side by side" if of_lanes else "in a way that numba does not know"
+        return f"uses {found[1]}, {how}: there are {ON_LANES}, of NumPy"
     if "annot unify" in message:
         return (
             "a number has another type after an update than before: compute it from theta or the gradient, such as "

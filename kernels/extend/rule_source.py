@@ -57,7 +57,7 @@ class Candidate:
         self.kind, self.own = kind, own
         self.name = own.__name__ if name is None else name
         self.origin = own.__module__, own.__qualname__
-        check_name(kind, self.name, self.origin)
+        check_name(kind, self.name, self.origin, own.__code__.co_filename)
         self.place = f"line {own.__code__.co_firstlineno} of {own.__code__.co_filename}"
         self.subject = f"the {kind} {self.name} ({self.place})"
         self.files = {own.__code__.co_filename}
@@ -169,7 +169,7 @@ def value_and_derivative(pair: Callable[..., Any], of_residual: bool) -> tuple[C
     )
 
 
-def check_name(kind: str, name: object, origin: tuple[str, str]) -> None:
+def check_name(kind: str, name: object, origin: tuple[str, str], file: str) -> None:
     """Refuse a name that a text could not call, that is built in, or that another function has registered."""
     if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.lower() in {"true", "false"}:
         raise ValueError(f"the name of a rule must be one that Python could use, such as heavy, not {describe(name)}")
@@ -178,7 +178,7 @@ def check_name(kind: str, name: object, origin: tuple[str, str]) -> None:
     if kind == "model" and not is_name(name):
         raise ValueError(f"{name!r} means something in an expression: choose another name for the model")
     before = REGISTERED[kind].get(name)
-    if before is not None and before.origin != origin:
+    if before is not None and before.origin != origin and (before.file, before.origin[1]) != (file, origin[1]):
         raise ValueError(f"{kind} {name!r} is registered already, by {before.place}: choose another name")
 
 

@@ -1,9 +1,9 @@
 """Rules of the user's own: registered, checked, used by name like a built-in one, told apart by what they compute."""
 
+import importlib
 import pickle
 import re
 import sys
-import warnings
 from textwrap import dedent
 
 import numpy as np
@@ -203,6 +203,21 @@ def test_the_same_function_replaces_itself_and_another_is_refused(unchecked):
         register_optimizer(other, name="plain")
 
 
+def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
+    """As code that a report hands out loads it, where a notebook has imported it."""
+    rules()
+    (tmp_path / "named.py").write_text("import kernels\nkernels.register_model('a*x', name='line')\n")
+    load_plugin(tmp_path / "named.py")
+    sys.path.append(str(tmp_path))
+    try:
+        importlib.import_module("my_rules")
+        importlib.import_module("named")
+    finally:
+        del sys.modules["my_rules"], sys.modules["named"]
+    with pytest.raises(ValueError, match=r"^model 'line' is registered already, by line 2 of .*named.py: choose"):
+        register_model("a*x**2", name="line")
+
+
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
@@ -265,6 +280,7 @@ def written(tmp_path, body, decorator="@register_optimizer"):
             HEAD + "    size = np.absolute(gradient)\n    return theta - lr * gradient / np.max(size), ()",
             "results differ: after 9 updates of a*x + b, a parameter is",
         ),
+        (HEAD + "    theta -= lr * gradient\n    return theta, ()", "in line 6: changes a number in place, such"),
         (HEAD + "    return theta - np.where(gradient > 0, lr, 0.0), ()", "in line 6: compares numbers: a rule is"),
     ],
 )  # fmt: skip
@@ -442,21 +458,24 @@ def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
     folder = tmp_path / "run"
     rules()
     study = (
-        "name = 'own'\n[data]\nbuiltin = 'quadratic'\n[model]\nexpression = 'tilted'\n[grid]\n"
-        "optimizer = ['sgd', 'heavy']\nschedule = 'sawtooth(3)'\n[run]\nloss = 'fair'\n"
+        "name = 'own'\n[data]\nbuiltin = 'quadratic'\nstandardize = true\n[model]\nexpression = 'tilted'\n[grid]\n"
+        "optimizer = ['sgd', 'heavy']\nschedule = 'sawtooth(3)'\n[run]\nloss = 'fair(0.5)'\n"
     )
-    run(folder, study=study, loss="fair")
+    run(folder, study=study, loss="fair(0.5)")
     forget()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the data are not those of the study
-        run_data = read_run_data(folder)
+    run_data = read_run_data(folder)
+    assert (run_data.data, run_data.criterion.text) == (None, "fair(scale=0.5)")
+    assert run_data.missing_data.startswith("The data can no longer be read: loss 'fair' is not known")
     assert run_data.study.grid.optimizer == ["sgd", "heavy"]
     page = render_page(run_data, {})
     text = render_markdown(run_data, {})
     for made in (page, text.replace("\\", "")):
         assert re.search(r"The optimizer heavy \(line 10 of my_rules.py, sha256 [0-9a-f]{16}\)", made)
         assert "return SLOWER * gradient" in made
+        assert re.search(r"The model tilted \(line \d+ of my_rules.py, sha256 [0-9a-f]{16}\)", made)
         assert re.search(r"sgdbench run run.toml --out FOLDER --plugin \S*my_rules.py", made)
+        assert "Losses are the mean fair loss." in made
+    assert "# these lines depend on the loss" in page
 
 
 @pytest.mark.parametrize(
