@@ -260,10 +260,10 @@ def run(
     held_out = {"validation": validation, "test": test, "cache_dir": cache_dir and str(cache_dir)}
     given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=held_out)
     problem = load_problem(study, options.TableColumns(x, y, model, drop_missing), given, target)
-    asked = options.RunOptions(out, resume, yes, verbose, figures, cluster)
-    from bench.study.load import locate_misfits  # noqa: PLC0415
+    from bench.study.load import key_locator  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
 
+    asked = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, given))
     if isinstance(problem, Suite):
         from bench.commands.suite import run_suite  # noqa: PLC0415
 
@@ -272,8 +272,7 @@ def run(
         from bench.commands.run import run_study  # noqa: PLC0415
 
         gc.freeze()  # collections that go through all imported objects would take a tenth of the run
-        with locate_misfits(study, given):
-            sound = run_study(problem, asked)
+        sound = run_study(problem, asked)
     if not sound:
         raise typer.Exit(FAILED)
 
@@ -325,7 +324,7 @@ def tune(
     """
     from bench.commands.problem import load_study_or_table  # noqa: PLC0415
     from bench.commands.tune import run_tune  # noqa: PLC0415
-    from bench.study.load import locate_misfits  # noqa: PLC0415
+    from bench.study.load import key_locator  # noqa: PLC0415
 
     given = parse.parse_settings(
         settings,
@@ -334,10 +333,8 @@ def tune(
         data={"validation": validation, "test": test, "cache_dir": cache_dir and str(cache_dir)},
     )
     chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing), given, target)
-    asked = options.RunOptions(out, resume, svg=figures, cluster=cluster)
-    with locate_misfits(study, given):
-        sound = run_tune(chosen, asked, with_grid=grid, seed=sampler_seed)
-    if not sound:
+    asked = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
+    if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)
 
 

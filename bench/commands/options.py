@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from bench.commands import parse
+
+if TYPE_CHECKING:
+    from bench.study.load import Locate
 
 
 def option(
@@ -51,6 +54,7 @@ class RunOptions(NamedTuple):
     verbose: bool = False
     svg: bool = False
     cluster: str | None = None
+    locate: "Locate" = lambda key: ""
 
 
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:

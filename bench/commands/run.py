@@ -85,6 +85,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
     try:
         with open_cluster(asked.cluster) as executor:
             data = study.dataset(**mapping_display())
+            check_misfits(study, len(data[0].y), asked.locate)
             compile_later(_timed_kernels(study, data[0]))
             with show_stages(STAGES) as stages:
                 trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
@@ -136,7 +137,6 @@ def train_study(
 ) -> Trained:
     """Train every configuration on the data of a study into the folder."""
     samples, scaling = data
-    check_misfits(study, len(samples.y))
     model, grid = study.make_model(samples), study.make_grid()
     with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
         result = sweep(

@@ -23,7 +23,7 @@ from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
-from bench.study.load import MisfitError
+from bench.study.load import check_misfits
 from bench.study.schema import Study
 from bench.study.suite import Suite
 from bench.system.atomic import write_text
@@ -51,10 +51,7 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     try:
         with open_cluster(asked.cluster) as executor:
             for study in suite.studies:
-                try:
-                    runs[study.name] = _run_problem(study, folder / names[study.name], executor, asked)
-                except MisfitError as error:
-                    raise ValueError(f"problem {study.name!r}: {error}") from None
+                runs[study.name] = _run_problem(study, folder / names[study.name], executor, asked)
     except UNVERIFIED as error:
         return refuse_report(error)
     data = SuiteData(suite.title, suite.description, runs)
@@ -86,6 +83,7 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
 def _run_problem(study: Study, folder: Path, executor: Executor, asked: RunOptions) -> RunData:
     """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
     data = study.dataset(**mapping_display())
+    check_misfits(study, len(data[0].y), lambda key: f"problem {study.name!r}: ")
     with show_stages(STAGES) as stages:
         trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
         with keep_results(folder):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bench.data.memory_maps import MapOptions
 
 T = TypeVar("T", bound=Table)
+Locate = Callable[[Key], str]
+"""Gives the beginning of an error about a key: its place."""
 
 _REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
 # The files of a folder that are compared with a name that is not there, at most.
@@ -74,46 +76,34 @@ def _locate(path: Path, lines: Mapping[Key, int], key: Key) -> str:
     return place + "".join(f"{quote_key(table)}." for table in tables)
 
 
-class MisfitError(ValueError):
-    """A value of a study that does not fit its data, with its key; `locate_misfits` adds the place."""
-
-    def __init__(self, key: Key, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-
-
-def check_misfits(study: Study, n_samples: int, *, searched: bool = False) -> None:
+def check_misfits(study: Study, n_samples: int, locate: Locate, *, searched: bool = False) -> None:
     """Refuse patience without held-out rows, and batch sizes of more samples than the data have.
 
     The sizes are those of the grid, or of the space that is `searched`. Options may add what a file lacks, so that this
-    is checked after them.
+    is checked after them. Errors begin with the place of their key.
     """
     from kernels.data.validation import check_patience  # noqa: PLC0415
 
-    try:
+    with _locate_errors(locate, ("run", "patience")):
         check_patience(study.run.patience, study.data.validation or study.data.validation_path)
-    except ValueError as error:
-        raise MisfitError(("run", "patience"), str(error)) from None
     table = "tune" if searched and study.tune.batch_size is not None else "grid"
-    try:
+    with _locate_errors(locate, (table, "batch_size")):
         if searched:
             study.make_space(n_samples).least_batch(n_samples)
         else:
             study.make_grid().sizes(n_samples)
-    except ValueError as error:
-        raise MisfitError((table, "batch_size"), str(error)) from None
 
 
-@contextmanager
-def locate_misfits(name: str, settings: Collection[str]) -> Iterator[None]:
-    """Begin the message of a `MisfitError` with the place in the study of this name, unless `settings` have the key."""
-    try:
-        yield
-    except MisfitError as error:
-        path = _find_study(name)
-        if ".".join(map(str, error.key)) in settings or path.suffix != ".toml":
-            raise
-        raise ValueError(_locate(path, line_numbers(_read_text(path)), error.key) + str(error)) from None
+def key_locator(name: str, settings: Collection[str]) -> Locate:
+    """Return the function that gives the places of keys in the study of this name, but of those that `settings` have.
+
+    The place is the beginning of an error; it is empty where there is none.
+    """
+    path = _find_study(name)
+    if path.suffix != ".toml":  # a table
+        return lambda key: ""
+    lines = line_numbers(_read_text(path))
+    return lambda key: "" if ".".join(map(str, key)) in settings else _locate(path, lines, key)
 
 
 def read_study_table(path: Path) -> dict[str, Any]:
@@ -214,9 +204,7 @@ def _describe_missing_study(path: Path) -> str:
     )
 
 
-def study_of_table(
-    table: Mapping[str, Any], locate: Callable[[Key], str] = lambda key: "", *, recorded: bool = False
-) -> Study:
+def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *, recorded: bool = False) -> Study:
     """Return the study that nested dictionaries describe, after all checks that need no data; see `check_table`.
 
     Where its columns have wildcards, the headings of its table are read.
@@ -245,7 +233,7 @@ def study_of_table(
 
 
 def check_table(
-    table: type[T], values: Mapping[str, Any], locate: Callable[[Key], str] = lambda key: "", *, recorded: bool = False
+    table: type[T], values: Mapping[str, Any], locate: Locate = lambda key: "", *, recorded: bool = False
 ) -> T:
     """Return a table of these values, checked.
 
@@ -261,7 +249,7 @@ def check_table(
 
 
 @contextmanager
-def _locate_errors(locate: Callable[[Key], str], key: Key) -> Iterator[None]:
+def _locate_errors(locate: Locate, key: Key) -> Iterator[None]:
     """Name the key in an error that a check raises."""
     try:
         yield
