@@ -486,8 +486,8 @@ def new(
 ) -> None:
     """Write a commented study for a table.
 
-    Its learning rates lie below the largest that theory predicts to be stable near the lowest loss, and its target is
-    that loss and 1 % of the improvement over the best constant.
+    Its learning rates end at the largest that theory predicts to be stable near the lowest loss, and its target is that
+    loss and 1 % of the improvement over the best constant.
     """
     from bench.commands.new import write_new_study  # noqa: PLC0415
 

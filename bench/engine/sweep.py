@@ -53,7 +53,7 @@ def sweep(
     progress: Callable[[int], None] = lambda done: None,
     **settings: Unpack[SweepSettings],
 ) -> SweepResult:
-    """Train every configuration of a grid.
+    """Train every configuration of a grid, and return a `bench.SweepResult`.
 
     The losses of a run are stored at each of its marks, as long as there are at most 2**24 of them in the sweep and
     2**20 in the run; else at every second mark, or every fourth and so on, and at the last one of each run.

@@ -59,7 +59,7 @@ def tune(
     progress: Callable[[int], None] = lambda done: None,
     **settings: Unpack[TuneSettings],
 ) -> TuneResult:
-    """Search a space for the best settings.
+    """Search a space for the best settings, and return a `bench.TuneResult`.
 
     Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every
     start with every seed. Its value is the number of samples that all of its runs have seen for each run that reached
