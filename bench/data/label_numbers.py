@@ -62,4 +62,5 @@ class LabelNumbers:
 def is_label(kind: pa.DataType) -> bool:
     """Return whether values of a type are texts or truth values."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_boolean(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    kinds = (pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(kind) for is_kind in kinds)

@@ -230,4 +230,5 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
 
     def _read_classes(self, classes: ArrayLike) -> Labels:
         check_unmasked("classes", classes)
-        return self._find_labels(column_or_1d(classes))
+        # Each twice: scikit-learn warns of more than 20 numbers of which no two are equal, as of no classes.
+        return self._find_labels(np.repeat(column_or_1d(classes), 2))

@@ -75,7 +75,7 @@ def plan_network(expression: str, inputs: Inputs, classes: int, hidden: int | No
         count = len(_symbols(draft))
         if count > MAX_PARAMS:
             raise ValueError(
-                f"{draft.expression!r} has {count} scalars and products; at most {MAX_PARAMS} are accepted"
+                f"the expression has {count} scalars and products together; at most {MAX_PARAMS} are accepted"
             )
     return Plan(tuple(drafts), vectors, first)
 

@@ -292,6 +292,13 @@ def test_texts_are_labels_as_in_memory(rows, write, form, by_row):
         load_table(path, "x", "y", mapped=True)
 
 
+def test_labels_may_be_any_texts_of_arrow(tmp_path):
+    for kind in (pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
+        path = tmp_path / "texts.arrow"
+        pa.feather.write_feather(pa.table({"x": [1.0, 2.0, 3.0], "y": pa.array(["b", "a", "b"]).cast(kind)}), path)
+        assert load_table(path, "x", "y", loss="logistic").y.tolist() == [1, 0, 1]
+
+
 def test_a_folder_numbers_labels_alike_in_all_files(rows, write):
     y = np.where(np.arange(1003) % 3, "yes", "no")
     y[:400] = "yes"

@@ -256,6 +256,10 @@ def test_errors_are_one_line(settings, y, message):
         classifier(**{"epochs": 2} | settings).fit(X, y)
 
 
+def test_the_classes_of_partial_fit_may_be_many():
+    assert classifier().partial_fit(X, Y, classes=range(30)).predict_proba(X).shape == (6, 30)
+
+
 def test_errors_of_partial_fit():
     with pytest.raises(ValueError, match="classes must be given in the first call of partial_fit: all labels that y"):
         classifier().partial_fit(X, Y)

@@ -79,6 +79,11 @@ HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, and
         (np.arange(4) / 7, "hinge", r"for the loss 'hinge', .* holds 4 values: 0, "),
         (["a", None, "b", "a"], "logistic", r"^y must have a label for each sample, and has none in row 1 "),
         (pd.Series(["a", pd.NA, "b", "a"]), "logistic", "has none in row 1 "),
+        (
+            np.array([["a"], ["b"]] * 2),
+            "logistic",
+            r"^y must have shape \(4,\), one label for each sample, not \(4, 1\)$",
+        ),
         ([True, "a", True, "a"], "logistic", None),
         (np.array([1, "a", 1, "a"], object), "logistic", "^y must hold labels of one kind, not numbers beside texts$"),
         (["a", "b"] * 2, "squared", r"not labels such as 'a': classes are for the losses logistic, hinge and softmax$"),
