@@ -279,8 +279,9 @@ def test_the_grids_of_the_examples_are_as_large_as_they_say():
     assert grids[README].size == 800
     assert "one fit and then eight hundred" in DOCUMENTS[README].text
     assert grids[BENCH_README].size == 20 * 4 * 2 * 5
-    assert load_study("quadratic").make_grid().size == 3000
-    assert "# 3,000 runs of the quadratic" in DOCUMENTS[README].text
+    assert [load_study(name).make_grid().size for name in ("quadratic", "auto-mpg", "digits")] == [3000, 960, 504]
+    for said in ("3,000 runs of the quadratic", "960 runs on 392 cars", "504 configurations"):
+        assert said in DOCUMENTS[README].text
 
 
 @pytest.mark.parametrize(
