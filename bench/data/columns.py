@@ -182,7 +182,7 @@ def _unused(taken: Sequence[str], letters: str) -> str:
 
 def describe_left_out(left_out: Mapping[str, str]) -> str:
     """Return the columns that are no inputs and the reasons, in a line."""
-    named = [f"{name} ({reason})" for name, reason in left_out.items()]
+    named = [f"{name or 'a column'} ({reason})" for name, reason in left_out.items()]
     more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     return ", ".join(named[:SHOWN]) + more
 
