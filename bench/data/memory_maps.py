@@ -177,7 +177,7 @@ def load_table(
     Text files are UTF-8 and start with a header line; spaces around column names do not count. Fields are separated by
     commas, or by semicolons or tabs where the header is. Numbers have a decimal point, or a decimal comma where
     semicolons separate the fields, and no thousands separators. Empty fields, ?, NA, N/A, #N/A, NaN, null,
-    None and - are missing values.
+    None and - are missing values. True and False are 1 and 0 in inputs.
 
     Parameters
     ----------

@@ -16,6 +16,7 @@ TEXTS = [
     "x\ty\tname\n1\t2\tab c\n3\t-\tNA\n",
     '"x, of all",y\n"1",2\n,3\n\n4,nan\n',
     "\ufeffx,y\r\n1,2\r\n",
+    "x,y\nTrue,1\n false,2\n,3\n",
 ]
 PIECES = ["\n", ",", ";", "\t", '"', '""', "\r", "1e999", "-0.0", "nan", "inf", "1.234,5", "1_000", "\u0661"]
 PIECES += ["\u00a0", "\0", "NA", " ", "0x1p3", "x,y\n", "=1+1", "1" * 400, ",1" * 50, "\n,\n", "'", "\\", "\ufeff"]
