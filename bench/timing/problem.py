@@ -36,7 +36,7 @@ class Problem:
     seed : int
     optimizer : str
     loss : str
-        The loss that is trained; the losses reported are mean squared residuals.
+        The loss that is trained; its mean is reported, and for the squared loss the mean squared residual.
     dtype : str
     """
 
