@@ -32,6 +32,8 @@ RULE = ("theta", "slots", "gradient", "lr", "clock", "options")
 OF_RESIDUAL, OF_PREDICTION = ("residual", "options"), ("prediction", "target", "options")
 """The parameters of a function that returns the value of a loss and its derivative."""
 PARTS = {Optimizer: ("rule", "clock", "gradient_at", "per_sample"), Loss: ("value", "derivative")}
+RESIDUALS: Floats = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 121), -np.geomspace(1e-6, 1e6, 121)])
+"""Where a loss of the residual is looked at, to know whether it is ever negative by more than rounding."""
 LENGTHS = (1, 2, 10, 100)
 """The epochs of the runs for which a schedule is tried."""
 
@@ -169,7 +171,9 @@ def register_loss(
 
         def build(*args: Any, **kwargs: Any) -> Loss:
             values = chosen.read(*args, **kwargs)
-            return Loss(about.name, *parts, values, of_residual=of_residual, nonnegative=of_residual)
+            with np.errstate(all="ignore"):
+                nonnegative = of_residual and bool(np.all(parts[0](RESIDUALS, tuple(values.values())) > -1e-9))
+            return Loss(about.name, *parts, values, of_residual=of_residual, nonnegative=nonnegative)
 
         _register_made(about, Loss, chosen.sign(build))
         return function

@@ -138,7 +138,7 @@ def make_model(text: str, inputs: Given = ("x",)) -> Model:
     if not is_ready_made(text, called) and not _must_be_ready_made(text, called):
         return Model(text, inputs)
     model: Any = make_from_spec(text, KNOWN, "model", inner=str)  # which may take words
-    if _name_in(text) == MLP:
+    if model.vectors and model.given_inputs == (ALL_INPUTS,):
         with_inputs: Model = model.with_inputs(inputs)
         return with_inputs
     if len(model.inputs) != len(inputs):
@@ -169,7 +169,7 @@ def make_model_for(text: str, x: Any) -> Model:
         return made if made and made.inputs else make_model(text, number_columns(_count_columns(text, x)))
     if has_vectors(text):
         called = number_columns(_count_columns(text, x)) if columns is None else tuple(map(str, columns))
-        if _name_in(text) != MLP:
+        if "@" in text:
             used = names(parse(text, products=True))
             refuse_misspelt(text, used, set(used) & {*called, ALL_INPUTS}, called)
         return make_model(text, called)
@@ -230,7 +230,11 @@ def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
 
 def has_vectors(text: str) -> bool:
     """Return whether the text is that of a model with vectors, such as ``w @ x + b`` or ``mlp(8)``."""
-    return "@" in text or _name_in(text) == MLP
+    name = _name_in(text)
+    if name not in KNOWN.registered:
+        return "@" in text or name == MLP
+    made: Any = make_from_spec(text, KNOWN, "model", inner=str)
+    return bool(made.vectors)
 
 
 def _name_in(text: str) -> str:

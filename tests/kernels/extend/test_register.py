@@ -583,6 +583,33 @@ def test_a_multi_line_lambda_is_a_rule(unchecked):
     assert make_optimizer("short").rule(1.0, (), 1.0, 0.5, (), ())[0] == 0.5
 
 
+def test_a_loss_of_the_residual_may_be_negative(rules, unchecked):
+    """Then losses have no logarithm, by which a search would compare them."""
+    rules()
+    register_loss(
+        lambda residual, options: (np.log(0.5 + residual**2), 2 * residual / (0.5 + residual**2)), name="student"
+    )
+    assert [make_loss(name).nonnegative for name in ("fair", "student")] == [True, False]
+    assert fit("a*x + b", X, Y, loss="student", kernel="reference", epochs=1, target=-0.1).status == "max_epochs"
+
+
+def test_a_model_with_vectors_is_for_all_columns(unchecked):
+    """As the ready-made `mlp` is; inputs that are named are those that it has."""
+
+    @register_model
+    def wide(bias=1):
+        return "w @ x" + " + b" * int(bias)
+
+    x = np.column_stack([X, X**2])
+    settings = {"kernel": "reference", "epochs": 1, "lr": 0.1}
+    assert fit("wide", x, Y, **settings).param_names == ("w[x1]", "w[x2]", "b")
+    assert fit("wide(0)", {"u": X, "v": X**2}, Y, **settings).param_names == ("w[u]", "w[v]")
+    assert make_model_for_columns("wide", ["hp", "weight"]).params == ("w[hp]", "w[weight]", "b")
+    register_model("w @ x + b", name="pair", inputs=("u", "v"))
+    with pytest.raises(ValueError, match="the model 'pair' has the inputs u, v, not x"):
+        fit("pair", X, Y, **settings)
+
+
 def squared_hinge(prediction, target, options):
     side = 2.0 * target - 1.0
     short = np.maximum(1.0 - side * prediction, 0.0)
