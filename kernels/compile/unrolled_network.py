@@ -4,62 +4,10 @@ As in `kernels.compile.unrolled`, what a unit computes is written out: its formu
 state of the optimizer. Sizes are numbers in the layout of the network, so that one kernel trains vectors of any length.
 """
 
-from kernels.base.run import ROWS
+from kernels.compile.network_layout import FIRST, PARAMS, TERMS, Places, bases
 from kernels.compile.unrolled import Ingredients, arguments_of_loss, listed, options_function, unit, written
-from kernels.model.network import HIDDEN, SCALAR, Structure
-
-PARAMS, INPUTS, TERMS, FIRST = 0, 1, 2, 3
-"""The places of the layout: the parameters, the columns of the inputs, the terms of a sample, and the first layer."""
-
-
-class Places:
-    """A layer, and the texts of its sizes: of the layout in a kernel, in the names that a function gives them."""
-
-    def __init__(self, number: int, layer: Structure, start: int) -> None:
-        self.number, self.layer, self.start = number, layer, start
-        self.symbols = len(layer.sources)
-        self.units = f"layout[{start}]"
-        self.stop = start + 1 + 3 * self.symbols + layer.program.inputs
-
-    def first(self, symbol: int, of_unit: str = "k") -> str:
-        """Return the first parameter of a unit's symbol."""
-        place = self.start + 1 + 3 * symbol
-        return f"layout[{place}] + {of_unit} * layout[{place + 1}]"
-
-    def size(self, symbol: int) -> str:
-        """Return the length of a symbol."""
-        return f"layout[{self.start + 2 + 3 * symbol}]"
-
-    def source(self, symbol: int) -> str:
-        """Return the first column of a dot's inputs."""
-        return f"layout[{self.start + 3 + 3 * symbol}]"
-
-    def column(self, number: int) -> str:
-        """Return the column of a single input."""
-        return f"layout[{self.start + 1 + 3 * self.symbols + number}]"
-
-    @property
-    def dots(self) -> list[int]:
-        """The symbols that are dots with inputs."""
-        return [place for place, source in enumerate(self.layer.sources) if source >= 0]
-
-    @property
-    def of_hidden(self) -> list[int]:
-        """The symbols that are dots with the hidden units."""
-        return [place for place, source in enumerate(self.layer.sources) if source == HIDDEN]
-
-    def dot(self, place: int, row: str = "row") -> str:
-        """Return the place of a dot of unit k among those of `ROWS` samples."""
-        return f"({row} & {ROWS - 1}) * {self.units} * {len(self.dots)} + k * {len(self.dots)} + {place}"
-
-    @property
-    def by_itself(self) -> bool:
-        """Whether it is the only unit, whose dots and derivatives stay in registers."""
-        return not self.number and not self.layer.many
-
-    def term(self, symbol: int | str, row: str = "row") -> str:
-        """Return the place of a unit's term among those of all samples."""
-        return f"{row} * layout[{TERMS}] + base_{self.number} + k * {self.symbols} + {symbol}"
+from kernels.compile.unrolled_moves import moves
+from kernels.model.network import HIDDEN
 
 
 def unroll_network(made_of: Ingredients) -> str:
@@ -70,19 +18,12 @@ def unroll_network(made_of: Ingredients) -> str:
         start = layers[-1].stop
     parts = (
         _cells(made_of),
-        _rule(made_of),
         _forward(made_of, layers),
-        _moves(made_of, layers),
+        moves(made_of, layers),
         _state(made_of),
         [options_function(made_of)],
     )
     return "\n\n".join(text for part in parts for text in part)
-
-
-def _bases(layers: list[Places]) -> list[str]:
-    """Return the lines that name the first term of each layer."""
-    lines = ["layout = room.layout", f"params = layout[{PARAMS}]", "base_0 = 0"]
-    return lines + [f"base_1 = layout[{FIRST}] * {layers[0].symbols}"] * (len(layers) > 1)
 
 
 def _cells(made_of: Ingredients) -> list[str]:
@@ -132,67 +73,6 @@ def _cells(made_of: Ingredients) -> list[str]:
             f"return get(room.terms, i * room.layout[{TERMS}] + column) * get(room.hidden, i * x + place)",
         ),
         written("eight_nothings()", f"return broadcast({made_of.number('-0.0')}, 8)"),
-    ]
-
-
-def _rule(made_of: Ingredients) -> list[str]:
-    """Return the update of one parameter, of eight, and of a scalar, from a sample or by a gradient."""
-    slots, lanes = made_of.slots, made_of.width > 1
-
-    def slot(number: int) -> str:
-        return f"place * {slots} + {number}" if lanes else f"place + {number} * params"
-
-    def access(eight: bool) -> tuple[str, str, list[str]]:
-        """Return the texts that read a parameter and its slots, and the lines that write them."""
-        if eight:
-            # A slot that is the same for all parameters, as in asgd, is a number.
-            read, write = "read_lane({}, {}, 8)", "write_lane(broadcast({}, 8), {}, {})"
-        else:
-            read, write = "get({}, {})", "put({}, {}, {})"
-        state = "".join(read.format("slots", slot(number)) + ", " for number in range(slots))
-        lines = [write.format(f"z[{number}]", "slots", slot(number)) for number in range(slots)]
-        return read.format("theta", "place"), f"({state})", [*lines, write.format("t", "theta", "place")]
-
-    point = "point_of_gradient(t, z, options[1])" if made_of.gradient_at else "t"
-    decay = [f"gradient = add_weight_decay({point}, gradient, options[2])"] if made_of.decays else []
-    arguments = "theta, slots, place, factor, s, lr, known, options, params"
-    functions = []
-    for name, eight in (("", False), ("_eight", True))[: 1 if lanes else 2]:
-        parameter, state, writes = access(eight)
-        begin = [f"t = {parameter}", f"z = {state}"]
-        step = ["t, z = rule(t, z, gradient, lr, known, options[1])", *writes]
-        from_sample = ["gradient = s * factor", *decay, *step]
-        if made_of.per_sample:
-            from_sample = ["t = per_sample_step(t, factor, s, lr)", writes[-1]]
-        functions += [
-            written(f"move_weight{name}({arguments})", *begin, *from_sample, f"return {point}"),
-            written(f"weight_of_gradient{name}({arguments})", *begin, f"return {point}"),
-            written(f"weight_of_loss{name}({arguments})", f"return {parameter}"),
-            written(
-                f"step_weight{name}(theta, slots, place, part, lr, known, options, room)",
-                f"params = room.layout[{PARAMS}]",
-                *begin,
-                f"gradient = part * {parameter.replace('theta', 'room.partials')}",
-                *decay,
-                *step,
-            ),
-        ]
-    parameter, state, writes = access(eight=False)
-    begin = [f"t = {parameter}", f"z = {state}"]
-    step = [f"t, z = rule(t, z, gradient, lr, known, ({made_of.options_without_decay}))", *writes]
-    from_sample = ["gradient = s", *step]
-    if made_of.per_sample:
-        from_sample = [f"t = per_sample_step(t, {made_of.number('1.0')}, s, lr)", writes[-1]]
-    return [
-        *functions,
-        written("move_scalar(theta, slots, place, s, lr, known, options, params)", *begin, *from_sample),
-        written(
-            "step_scalar(theta, slots, place, part, lr, known, options, room)",
-            f"params = room.layout[{PARAMS}]",
-            *begin,
-            f"gradient = part * {parameter.replace('theta', 'room.partials')}",
-            *step,
-        ),
     ]
 
 
@@ -250,7 +130,7 @@ def _take_dots(layer: Places, kind: str) -> str:
 
 def _head(made_of: Ingredients, layers: list[Places], kind: str, several: bool, softmax: bool) -> list[str]:
     """Return the lines that compute the values of all units from the dots of the first layer, and the loss."""
-    learns, lines = kind == "gradient", _bases(layers)
+    learns, lines = kind == "gradient", bases(layers)
     last = layers[-1]
     zero = made_of.number("0.0")
     if several:
@@ -294,7 +174,7 @@ def _registers(layer: Places) -> list[str]:
     """Return what the only unit of a network keeps in registers, from the room and to it."""
     dots = [f"get(room.dots, {layer.dot(place)})" for place in range(len(layer.dots)) if layer.by_itself]
     puts = [f"put(terms[{j}], room.terms, {layer.term(j)})" for j in range(layer.symbols) if layer.by_itself]
-    begin = [*_bases([layer]), "k = 0"]
+    begin = [*bases([layer]), "k = 0"]
     return [
         written("dots_of_row(room, row)", *begin, f"return ({''.join(f'{dot}, ' for dot in dots)})"),
         written("keep_terms(terms, room, row)", *begin, *puts),
@@ -340,100 +220,6 @@ def _back(layers: list[Places]) -> list[str]:
     return lines + [
         f"    put(slope * get(room.terms, {first.term(j)}), room.terms, {first.term(j)})" for j in range(first.symbols)
     ]
-
-
-def _moves(made_of: Ingredients, layers: list[Places]) -> list[str]:
-    """Return the update from a sample, the gradient of samples, and the update by a gradient."""
-    move, samples, step = _bases(layers), _bases(layers), ["layout = room.layout"]
-    eights = made_of.width == 1
-    for layer in layers:
-        loop = "for k in range(1):" if layer.by_itself else f"for k in range({layer.units}):"
-        move.append(loop)
-        samples.append(loop)
-        # Dots come last, so that the next sample finds them in registers.
-        for symbol, source in sorted(enumerate(layer.layer.sources), key=lambda pair: pair[1]):
-            first, size, at = layer.first(symbol), layer.size(symbol), layer.source(symbol)
-            column = layer.term(symbol, "0")
-            move.append(f"    s = terms[{symbol}]" if layer.by_itself else f"    s = get(room.terms, {column})")
-            tail = "lr, known, options, params"
-            if source == SCALAR:
-                move.append(f"    move_scalar(theta, slots, {first}, s, {tail})")
-                samples += [
-                    f"    total = sum_numbers(room.terms, count, {column}, layout[{TERMS}], room)",
-                    f"    put(total, room.partials, level + {first})",
-                ]
-                span = f"layout[{layer.start + 1 + 3 * symbol}], {layer.units}"
-                step += _run_over(span, "step_scalar", eights=False)
-                continue
-            step += _run_over(
-                f"layout[{layer.start + 1 + 3 * symbol}], {layer.units} * {size}", "step_weight", eights=eights
-            )
-            samples += [f"    size = {size}", "    f = 0"]
-            if source == HIDDEN:
-                move += [
-                    f"    for f in range({size}):",
-                    f"        move_weight(theta, slots, {first} + f, get(room.hidden, f), s, {tail})",
-                ]
-                total, of, offset = "sum_with_hidden", size, "f"
-            else:
-                place = layer.dots.index(symbol)
-                move += [
-                    f"    dot_{place} = learn(theta, slots, {first}, {size}, s, x, at + {at}, after + {at}, lr, known, "
-                    "options, room.counts, room.stack, params)",
-                    *([] if layer.by_itself else [f"    put(dot_{place}, room.dots, {layer.dot(place, '0')})"]),
-                ]
-                total, of, offset = "sum_with_input", "x", f"{at} + f"
-                cell, many = f"room.partials, level + {first} + begin", 8 if eights else 4
-                samples += [
-                    f"    while f < size and size >= {many}:",
-                    f"        begin = min(f, size - {many})",  # the last ones overlap with those before them
-                    f"        sums = sum_with_inputs(x, count, {column}, {at} + begin, room)",
-                    *([f"        write_lane(sums, {cell})"] if eights else []),
-                    *(f"        put(sums[{j}], {cell} + {j})" for j in range(4) if not eights),
-                    f"        f += {many}",
-                ]
-            samples += [
-                "    while f < size:",
-                f"        put({total}({of}, count, {column}, {offset}, room), room.partials, level + {first} + f)",
-                "        f += 1",
-            ]
-    if made_of.needs_loss:
-        samples += [
-            f"total = sum_numbers(room.terms, count, layout[{TERMS}] - 1, layout[{TERMS}], room)",
-            f"put(total, room.partials, level + layout[{PARAMS}])",
-        ]
-    dots = "".join(f"dot_{place}, " for place in range(len(layers[0].dots)) if layers[0].by_itself)
-    facts = ["loss, "] if made_of.needs_loss else []
-    batch = ["known = clock"]
-    if made_of.needs_loss:
-        batch = [f"known = clock + (part * get(room.partials, room.layout[{PARAMS}]),)"]
-    if made_of.needs_norm:
-        batch += [
-            "first = part * get(room.partials, 0)",
-            "norm = first * first",
-            f"for place in range(1, room.layout[{PARAMS}]):",
-            "    number = part * get(room.partials, place)",
-            "    norm = norm + number * number",
-            "known = known + (norm,)",
-        ]
-    return [
-        written("move(theta, slots, x, at, after, terms, lr, known, options, room)", *move, f"return ({dots})"),
-        written("gradient_of_samples(x, count, room, level)", *samples),
-        written("move_by_gradient(theta, slots, part, lr, known, options, room)", *step),
-        written("known_of_sample(clock, loss)", f"return clock + ({''.join(facts)})" if facts else "return clock"),
-        written("known_of_batch(clock, part, room)", *batch, "return known"),
-        *([] if made_of.clock else [written("step_clock(clock, options)", "return clock")]),
-    ]
-
-
-def _run_over(span: str, name: str, *, eights: bool) -> list[str]:
-    """Return the lines that update all parameters of a symbol: its first place, and how many they are."""
-    first, _, count = span.partition(", ")
-    arguments = "theta, slots, place, part, lr, known, options, room"
-    lines = [f"place = {first}", f"stop = place + {count}"]
-    if eights:
-        lines += ["while place + 8 <= stop:", f"    {name}_eight({arguments})", "    place += 8"]
-    return [*lines, "while place < stop:", f"    {name}({arguments})", "    place += 1"]
 
 
 def _state(made_of: Ingredients) -> list[str]:

@@ -1,0 +1,63 @@
+"""The layout of a network's parameters, inputs and terms, as texts for the functions that are written out."""
+
+from kernels.base.run import ROWS
+from kernels.model.network import HIDDEN, Structure
+
+PARAMS, INPUTS, TERMS, FIRST = 0, 1, 2, 3
+"""The places of the layout: the parameters, the columns of the inputs, the terms of a sample, and the first layer."""
+
+
+class Places:
+    """A layer, and the texts of its sizes: of the layout in a kernel, in the names that a function gives them."""
+
+    def __init__(self, number: int, layer: Structure, start: int) -> None:
+        self.number, self.layer, self.start = number, layer, start
+        self.symbols = len(layer.sources)
+        self.units = f"layout[{start}]"
+        self.stop = start + 1 + 3 * self.symbols + layer.program.inputs
+
+    def first(self, symbol: int, of_unit: str = "k") -> str:
+        """Return the first parameter of a unit's symbol."""
+        place = self.start + 1 + 3 * symbol
+        return f"layout[{place}] + {of_unit} * layout[{place + 1}]"
+
+    def size(self, symbol: int) -> str:
+        """Return the length of a symbol."""
+        return f"layout[{self.start + 2 + 3 * symbol}]"
+
+    def source(self, symbol: int) -> str:
+        """Return the first column of a dot's inputs."""
+        return f"layout[{self.start + 3 + 3 * symbol}]"
+
+    def column(self, number: int) -> str:
+        """Return the column of a single input."""
+        return f"layout[{self.start + 1 + 3 * self.symbols + number}]"
+
+    @property
+    def dots(self) -> list[int]:
+        """The symbols that are dots with inputs."""
+        return [place for place, source in enumerate(self.layer.sources) if source >= 0]
+
+    @property
+    def of_hidden(self) -> list[int]:
+        """The symbols that are dots with the hidden units."""
+        return [place for place, source in enumerate(self.layer.sources) if source == HIDDEN]
+
+    def dot(self, place: int, row: str = "row") -> str:
+        """Return the place of a dot of unit k among those of `ROWS` samples."""
+        return f"({row} & {ROWS - 1}) * {self.units} * {len(self.dots)} + k * {len(self.dots)} + {place}"
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether it is the only unit, whose dots and derivatives stay in registers."""
+        return not self.number and not self.layer.many
+
+    def term(self, symbol: int | str, row: str = "row") -> str:
+        """Return the place of a unit's term among those of all samples."""
+        return f"{row} * layout[{TERMS}] + base_{self.number} + k * {self.symbols} + {symbol}"
+
+
+def bases(layers: list[Places]) -> list[str]:
+    """Return the lines that name the first term of each layer."""
+    lines = ["layout = room.layout", f"params = layout[{PARAMS}]", "base_0 = 0"]
+    return lines + [f"base_1 = layout[{FIRST}] * {layers[0].symbols}"] * (len(layers) > 1)
