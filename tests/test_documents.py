@@ -38,7 +38,7 @@ NOT_RUN_HERE = [
     (BENCH_README, "@register_optimizer(slots=1", "tests/kernels/extend/test_register.py runs it, as a plug-in"),
     (BENCH_README, '@register_variant("matrices"', "tests/bench/timing/test_own_variants.py runs and verifies it"),
     (BENCH_README, "def test_matrices", "tests/bench/timing/test_own_variants.py runs it, as another project would"),
-    (BENCH_README, "theirs.fit(", "tests/bench/estimators/test_regressor.py runs it, with three epochs"),
+    (BENCH_README, "theirs.fit(", "tests/bench/estimators/test_regressor.py runs it"),
     (BENCH_README, "client = Client(", "tests/bench/engine/test_dask.py trains on clusters of processes here"),
     (BENCH_README, "def pytest_benchmark_update_machine_info", "tests/bench/commands/test_compare_history.py runs it"),
     (BENCH_README, "Steps: the level after", "test_the_history_holds_and_fails_as_it_says compares it"),

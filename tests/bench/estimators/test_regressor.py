@@ -317,16 +317,14 @@ def test_a_batch_larger_than_the_data_is_all_of_them(samples):
 
 def test_what_the_readme_shows(tmp_path, monkeypatch):
     data = builtin("auto-mpg")
-    pd.DataFrame({"hp": data.x[:, 0] / 100, "mpg": data.y}).to_csv(tmp_path / "cars.csv", index=False)
+    pd.DataFrame({"hp": data.x[:, 0], "mpg": data.y}).to_csv(tmp_path / "cars.csv", index=False)
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "bench" / "README.md").read_text("utf-8").partition("\n## In scikit-learn\n")[2]
     block = text.partition("```python\n")[2].partition("```")[0]
     names = {}
-    quick = 'SGDCurveRegressor(kernel="reference", epochs=3, model="'  # the same in a second
-    block = block.replace("SGDCurveRegressor(optimizer", f'{quick}w @ x + b", optimizer').replace(
-        'SGDCurveRegressor("', quick
-    )
-    exec(block.replace("max_iter=100", "max_iter=3"), names)
+    block = block.replace('SGDCurveRegressor("', 'SGDCurveRegressor(kernel="reference", epochs=3, model="')
+    block = block.replace("SGDCurveRegressor(optimizer", 'SGDCurveRegressor(kernel="reference", epochs=9, optimizer')
+    exec(block.replace("max_iter=100", "max_iter=9"), names)
     theirs = names["theirs"]
     np.testing.assert_allclose(names["linear"].params_, [*theirs.coef_, *theirs.intercept_], rtol=1e-12)
 
