@@ -70,7 +70,9 @@ def test_why_columns_are_left_out(tmp_path):
             "twice": "not all numbers: 'z' in line 4",
         },
     )
-    assert describe_left_out({"": "it has no heading", "a": "no values"}) == "a column (it has no heading), a (no values)"
+    assert (
+        describe_left_out({"": "it has no heading", "a": "no values"}) == "a column (it has no heading), a (no values)"
+    )
     many = {f"c{k}": "no values" for k in range(12)}
     assert describe_left_out(many).endswith("c7 (no values) and 4 more")
 

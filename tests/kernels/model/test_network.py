@@ -49,7 +49,7 @@ def test_a_hidden_layer_that_is_none_is_refused(expression, message):
 
 def test_at_most_29_scalars_and_products_but_any_number_of_weights():
     terms = " + ".join(f"a{k}*x1**{k}" for k in range(29))
-    with pytest.raises(ValueError, match="^the expression has 30 scalars and products together; at most 29 are accepted"):
+    with pytest.raises(ValueError, match=r"^the expression has 30 scalars and products together; at most 29"):
         Model(f"w @ x + {terms}", PAIR)
     assert len(Model("w @ x + b", [f"x{k}" for k in range(10_000)]).params) == 10_001
 
