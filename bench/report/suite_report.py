@@ -115,11 +115,14 @@ def describe_suite(data: SuiteData) -> dict[str, str]:
     summary = data.summary
     first = summary.iloc[0]
     instances = sum(table.shape[1] for table in data.ratios.values())
+    solved = sum(int(table.notna().any().sum()) for table in data.ratios.values())
+    left = instances - solved
+    others = f" No optimizer solves {format_count(left, 'other instance')}." if left else ""
     sentences = {
         "Over all": (
             f"{first['optimizer']} leads: it solves {percentage(first['solved'])} of "
-            f"{format_count(instances, 'instance')} of {format_count(len(data.ratios), 'problem')} on fresh seeds, "
-            f"and {percentage(first['within_2'])} with at most twice the samples of the best optimizer."
+            f"{format_count(solved, 'instance')} of {format_count(len(data.ratios), 'problem')} on fresh seeds, "
+            f"and {percentage(first['within_2'])} with at most twice the samples of the best optimizer.{others}"
         )
     }
     for name, table in data.ratios.items():

@@ -222,10 +222,15 @@ def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fa
         data = SuiteData("two", "", {})
         rates = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": 0.0})
         data.__dict__.update(ratios={"line": ratios}, rates={"line": rates})
-        return describe_suite(data)["Fewest samples: line"]
+        return describe_suite(data)
 
-    assert described(EXPECTED) == "a, b."
-    assert described(EXPECTED.replace([1.0, 2.0], np.inf)) == (
+    found = described(EXPECTED)
+    assert found["Fewest samples: line"] == "a, b."
+    assert found["Over all"] == (
+        "b leads: it solves 100 % of 3 instances of 1 problem on fresh seeds, and 67 % with at most twice the samples "
+        "of the best optimizer. No optimizer solves 1 other instance."
+    )
+    assert described(EXPECTED.replace([1.0, 2.0], np.inf))["Fewest samples: line"] == (
         "No optimizer reaches the target in most of its runs on fresh seeds."
     )
 
