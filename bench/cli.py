@@ -125,7 +125,7 @@ def _refuse(message: str) -> int:
 
 @command(
     'sgdbench fit quadratic --model "a*x**2 + b*x + c" --lr 0.5',
-    'sgdbench fit cars.csv --x hp --y mpg --model "a*hp + b" --standardize',
+    'sgdbench fit cars.csv --x hp --y mpg --model "a*hp + b" --standardize --shuffle --lr 0.01',
 )
 def fit(
     data: Annotated[
