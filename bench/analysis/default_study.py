@@ -85,7 +85,7 @@ def default_study(
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names)
     criterion.check_targets(table.y)
-    made = model_for_classes(made, criterion, table.classes, table.y)
+    made = model_for_classes(made, criterion, table.classes, *table.all_targets)
     center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
     data = table
     if center is not None:

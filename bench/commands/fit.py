@@ -89,7 +89,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     if not output.as_json:
         print_choices(inputs.left_out, chosen, classes)
     formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names)
-    formula = model_for_classes(formula, criterion, classes, table.y)
+    formula = model_for_classes(formula, criterion, classes, *table.all_targets)
     _check_figures(formula, output)
     settings |= {"record_params": True} if output.every or output.animate or output.watch else {}
     scaled = standardize and asked.columns.model is not None

@@ -28,7 +28,7 @@ from bench.system.memory import available_memory
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
-from kernels.losses.classes import Classes, find_classes, losses_of_classes, takes_classes
+from kernels.losses.classes import Classes, count_classes, find_classes, losses_of_classes, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.inputs import list_names
 
@@ -96,6 +96,11 @@ class Dataset:
         """The samples that are not held out: the inputs, one array for each, which may be views of rows, and y."""
         return tuple(self.x.T), self.y
 
+    @property
+    def all_targets(self) -> list[Floats]:
+        """The targets, and those that are held out: of one table with the same classes."""
+        return [self.y, *(held_out[1] for held_out in (self.validation, self.test) if held_out)]
+
 
 def builtin(name: str) -> Dataset:
     """Return a built-in data set.
@@ -160,6 +165,8 @@ def encode_target(
     """Return a target column as classes, and their labels, where it holds labels; else as it is."""
     present = y if labels is None else np.array([labels[int(code)] for code in np.unique(y)], dtype=object)
     classes = like.classes if like else find_classes(loss, present, what)
+    if like and loss.by_class and classes is None:
+        classes = Classes(tuple(range(count_classes(loss, None, like.y))))
     if classes is None:
         return y, None
     if labels is None:

@@ -146,7 +146,7 @@ def resolve_model(model: Model | str, x: Inputs, y: ArrayLike, loss: str) -> Mod
     trained = make_loss(loss)
     if not trained.by_class:
         return model
-    classes = find_classes(trained, y)
+    classes = find_classes(trained, y, scores=model.classes)
     return model_for_classes(model, trained, classes, encode_classes(classes, y, None, None)[0])
 
 
@@ -162,7 +162,7 @@ def make_problem(
     """Check the data, hold out parts of them, and settle the marks that a run into this folder records."""
     check_row_order(x, y, validation, test)
     loss = make_loss(settings.loss)
-    classes = find_classes(loss, y)
+    classes = find_classes(loss, y, scores=model.classes)
     y, validation, test = encode_classes(classes, y, validation, test)
     model = model_for_classes(model, loss, classes, y)
     (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)

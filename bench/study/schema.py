@@ -398,7 +398,7 @@ class Study(Table):
         from kernels.model.models import make_model_for_columns  # noqa: PLC0415
 
         model = make_model_for_columns(self.model.expression, dataset.x_names, self.model.inputs)
-        return model_for_classes(model, make_loss(self.run.loss), dataset.classes, dataset.y)
+        return model_for_classes(model, make_loss(self.run.loss), dataset.classes, *dataset.all_targets)
 
     def make_grid(self) -> "Grid":
         """Make the grid."""

@@ -67,7 +67,7 @@ def losses_of_classes() -> str:
     return f"classes are for the losses {', '.join(others)} and {last}"
 
 
-def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
+def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classes | None:
     """Return the classes of the labels in `y`, or None if they are numbers that go into the loss unchanged.
 
     Parameters
@@ -77,6 +77,8 @@ def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
         Numbers, truth values or texts; a pandas Series too.
     what : str
         Its name in error messages.
+    scores : int
+        The scores of a model that has several: whole numbers below are its classes, even if there are not all of them.
 
     Raises
     ------
@@ -106,8 +108,11 @@ def find_classes(loss: Loss, y: Any, what: str = "y") -> Classes | None:
     if given.dtype.kind == "f" and not np.isfinite(given).all():
         return None  # which is refused where numbers are checked
     labels = [_plain(label) for label in np.unique(given)]
-    known = range(len(labels)) if loss.by_class and len(labels) > 1 else range(2)
-    return None if given.dtype.kind not in "bUT" and labels == list(known) else classes_of(labels, loss, what)
+    is_numbers, several = given.dtype.kind not in "bUT", loss.by_class and len(labels) > 1
+    if is_numbers and several and scores > 1 and set(labels) <= set(range(scores)):
+        return None
+    known = range(len(labels)) if several else range(2)
+    return None if is_numbers and labels == list(known) else classes_of(labels, loss, what)
 
 
 def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
@@ -117,29 +122,33 @@ def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
     return len(classes.labels) if classes else int(y.max(initial=1.0)) + 1
 
 
-def model_for_classes(model: Model, loss: Loss, classes: Classes | None, y: ArrayLike) -> Model:
-    """Return the model with a score for each class that the targets have, where the loss takes scores of classes.
+def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *targets: ArrayLike) -> Model:
+    """Return the model with a score for each class that some targets have, where the loss takes scores of classes.
 
     Raises
     ------
     ValueError
-        If it has another number of scores already.
+        If it has scores already, and not one for each class.
     """
     if not loss.by_class and model.classes == 1:
         return model
     if not loss.by_class:
         raise ValueError(f"loss must be softmax for a model of {model.classes} classes, not {loss.name!r}")
-    try:
-        targets = np.asarray(y)
-    except ValueError:
-        return model  # a ragged list, which is refused where numbers are checked
-    if targets.dtype.kind not in "iuf":
-        return model  # which are refused there too
-    loss.check_targets(targets.ravel().astype(np.float64))
-    count = count_classes(loss, classes, targets)
-    if model.classes not in {1, count}:
+    count = 0
+    for y in targets:
+        try:
+            numbers = np.asarray(y)
+        except ValueError:
+            return model  # a ragged list, which is refused where numbers are checked
+        if numbers.dtype.kind not in "iuf":
+            return model  # which are refused there too
+        loss.check_targets(numbers.ravel().astype(np.float64))
+        count = max(count, count_classes(loss, classes, numbers))
+    if model.classes == 1:
+        return model.with_classes(count)
+    if count > model.classes or (classes and count < model.classes):
         raise ValueError(f"y must hold {model.classes} classes for a model of as many, and holds {count}")
-    return model if model.classes == count else model.with_classes(count)
+    return model
 
 
 def reads_rows(expression: str, columns: Sequence[str], inputs: Given | None, loss: Loss) -> bool:

@@ -171,7 +171,7 @@ def fit(
     if y is None:
         raise ValueError("y must be given")
     check_row_order(x, y, validation, test)
-    classes = find_classes(loss, y)
+    classes = find_classes(loss, y, scores=model.classes)
     y, validation, test = encode_classes(classes, y, validation, test)
     model = model_for_classes(model, loss, classes, y)
     (columns, targets), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)

@@ -456,6 +456,37 @@ def test_of_classes_the_verdict_says_the_accuracy_on_rows_for_the_test():
     assert re.match(r"median log loss [\d.]+ .*accuracy 0\.\d+", result.verdict()["On test rows"])
 
 
+@pytest.mark.parametrize("labels", ["a b c d", "a c d b", "0 1 2 3", "0 2 3 1"])
+def test_a_class_of_rows_for_the_test_alone_has_a_score(labels, folder, sgdbench):
+    for_test = np.sort(np.random.default_rng(0).permutation(40)[:8])
+    common, other = labels.split()[:3], labels.split()[3]
+    y = np.resize(common, 40)
+    y[for_test[-1]] = other
+    x = RNG.normal(size=40)
+    (folder / "t.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in zip(x, y, strict=True)), "utf-8")
+    asked = ("--loss", "softmax", "--test", "0.2")
+    code, out, err = sgdbench(
+        "fit", folder / "t.csv", "--y", "y", *asked, "--epochs", 2, "--kernel", "reference", "--json"
+    )
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    reference = {"loss": "softmax", "epochs": 2, "kernel": "reference"}
+    whole = fit("W @ x + b", x, y if other.isalpha() else y.astype(int), test=0.2, **reference)
+    np.testing.assert_array_equal([*told["params"].values()], whole.params)
+    assert whole.params.size == 8
+    assert told["test_loss"] == whole.test_loss
+    study = default_study(folder / "t.csv", None, "y", loss="softmax", test=0.2).study
+    data, _ = study.dataset()
+    model = study.make_model(data)
+    found = sweep(model, data.x, data.y, Grid(lr=[0.1, 1]), test=data.test, confirm=0, **reference)
+    assert found.model.classes == 4
+    assert "accuracy" in found.verdict()["On test rows"]
+    (folder / "more.csv").write_text(f"x,y\n0,{common[0]}\n1,{'e' if other.isalpha() else 4}\n", "utf-8")
+    study = with_settings(study, {"data.test": None, "data.test_path": str(folder / "more.csv")})
+    with pytest.raises(ValueError, match=r"more.csv: column 'y' must be one of .*, and is ('e'|4) in row 1"):
+        study.dataset()
+
+
 def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
     result = fit(models.quadratic, X, Y, epochs=20, lr=0.1, validation=0.25)
     (axis,) = result.plot().axes
