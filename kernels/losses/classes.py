@@ -108,11 +108,10 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
     if given.dtype.kind == "f" and not np.isfinite(given).all():
         return None  # which is refused where numbers are checked
     labels = [_plain(label) for label in np.unique(given)]
-    is_numbers, several = given.dtype.kind not in "bUT", loss.by_class and len(labels) > 1
-    if is_numbers and several and scores > 1 and set(labels) <= set(range(scores)):
-        return None
-    known = range(len(labels)) if several else range(2)
-    return None if is_numbers and labels == list(known) else classes_of(labels, loss, what)
+    several = loss.by_class and len(labels) > 1
+    known = list(range(len(labels) if several else 2))
+    are_classes = labels == known or (several and set(labels) <= set(range(scores)))
+    return None if given.dtype.kind not in "bUT" and are_classes else classes_of(labels, loss, what)
 
 
 def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
