@@ -159,11 +159,11 @@ def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None, n
 def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool) -> str:
     cost = success_cost(best, target, "confirmed_")
     before = text(best[cost])
+    # Losses at fewer marks find the target later, never sooner, and losses at the end are the same.
+    finer = finer and cost == "samples" and bool(best["samples"] > best["confirmed_samples"])
     if cost == "samples":
         few = np.isinf(best["samples"])
         before = f"{format_share(best['converged'], best['runs'])} did" if few else f"after {before}"
-        # Losses at fewer marks find the target later, never sooner.
-        finer = finer and bool(best["samples"] > best["confirmed_samples"])
     sweep = "the sweep, which evaluated losses less often," if finer else "the sweep"
     return f"On fresh seeds, {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
 
