@@ -1,0 +1,306 @@
+"""The runs of a folder, ranked: the choices of settings, what fresh seeds say, and what the best one predicts."""
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self, cast
+
+import numpy as np
+import pandas as pd
+
+from bench.data.fit_table import thin_rows
+from bench.data.scaling import Scaling
+from bench.data.table import Dataset
+from bench.plots.choices import select_best_runs
+from bench.plots.loss_axis import LossAxis
+from bench.store.evidence import read_tables
+from bench.store.results import SweepResult
+from bench.study.schema import Study
+from bench.tables.confusion import confusion_table
+from bench.tables.excess import add_excess
+from bench.tables.loss_bands import loss_bands
+from bench.tables.main_effects import main_effects
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.outcomes import choice_outcomes
+from bench.tables.phrases import format_count
+from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
+from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_choices, loss_floor
+from bench.tables.seconds import add_seconds
+from bench.tables.standard_tables import standard_tables
+from bench.tables.winners import confirm
+from kernels.base.run import Floats
+from kernels.base.spec import parse_spec
+from kernels.losses import make_loss
+from kernels.losses.classes import Label, takes_classes
+from kernels.losses.loss import Loss
+from kernels.model.param_columns import params_of_row
+from kernels.train.yardstick import Yardstick
+
+
+@dataclass(frozen=True, eq=False)
+class RankedRun:
+    """The contents of a run's folder.
+
+    Attributes
+    ----------
+    result : SweepResult
+    evidence : mapping of str to DataFrame
+        Measurements made along with the sweep, by name; see `bench.commands.run`. Any of them may be missing.
+    study : Study or None
+        None for a sweep without a study.
+    data : Dataset or None
+        The training data, or None if they can no longer be read, or are no longer those of the run: see `missing_data`.
+    scaling : Scaling or None
+        The scaling of the data if they were standardized.
+    """
+
+    result: SweepResult
+    evidence: Mapping[str, pd.DataFrame]
+    study: Study | None
+    data: Dataset | None
+    scaling: Scaling | None
+    missing_data: str | None
+
+    # The column of a ranking whose values are compared on fresh seeds, each at its best choice.
+    rivals: ClassVar[str] = "optimizer"
+
+    def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> Self:
+        """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
+        run_data = copy(self)
+        object.__setattr__(run_data, "evidence", evidence)
+        return run_data
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row per configuration, as described in `bench.tables.ranking`."""
+        return self._comparable(self.result.frame)
+
+    def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return runs with the columns by which they are compared: seconds, and distances to the lowest loss."""
+        return add_excess(add_seconds(frame, self.evidence.get("costs")), self.yardstick, self.floor)
+
+    @cached_property
+    def floor(self) -> float:
+        """The loss below which differences are rounding."""
+        return loss_floor(self.data.y) if self.data else LOSS_FLOOR
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """The lowest loss that the model can reach and that of the best constant."""
+        return self.result.yardstick
+
+    @cached_property
+    def lowest_loss(self) -> float:
+        """The lowest loss, from which the axes of losses begin: 0 where that is unknown, or too low to matter.
+
+        It does not matter below 1 % of the loss of the best constant, unless losses may be negative; nor where losses
+        on held-out samples are drawn too, which may be lower.
+        """
+        if self.result.run.identity["validation"] != "none":
+            return 0.0
+        lowest, constant = self.yardstick.loss, self.yardstick.constant_loss
+        if not np.isfinite(lowest) or (self.criterion.nonnegative and not lowest > 0.01 * constant):
+            return 0.0
+        return lowest
+
+    @cached_property
+    def criterion(self) -> Loss:
+        """The loss that was trained; of one of a plug-in that is not loaded, the name and the options alone."""
+        trained = self.result.run.identity["loss"]
+        try:
+            return make_loss(trained)
+        except ValueError:
+            name, _, options = parse_spec(trained, "loss")
+            return Loss(name, _no_values, _no_values, cast(dict[str, float], options), records=f"{name} loss")
+
+    @property
+    def is_standardized(self) -> bool:
+        """Whether parameters are those of standardized data."""
+        return self.scaling is not None or bool(self.study and self.study.data.standardize)
+
+    @property
+    def has_standardized_losses(self) -> bool:
+        """Whether losses are those of standardized data."""
+        return self.is_standardized and self.criterion.scales_targets
+
+    @cached_property
+    def fresh(self) -> pd.DataFrame | None:
+        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none.
+
+        Nor where the sweep has gone on since, with more epochs or starts, the same seeds, or other choices that lead.
+        """
+        confirmation = self.result.confirmation
+        if confirmation is None or not self._is_confirmed_by(confirmation):
+            return None
+        return self._comparable(confirmation.frame)
+
+    def _is_confirmed_by(self, confirmation: SweepResult) -> bool:
+        """Return whether runs on fresh seeds are all there, and are about this sweep as it stands."""
+        runs, by = confirmation.frame, choice_columns(confirmation.frame)
+        asked, confirmed = self.evidence.get("settings"), read_tables(confirmation.run.folder).get("settings")
+        return (
+            len(runs) == confirmation.planned
+            and asked is not None
+            and confirmed is not None
+            and asked["epochs"].equals(confirmed["epochs"])
+            and set(runs["init"]) == set(self.frame["init"])
+            and set(runs["seed"]).isdisjoint(self.frame["seed"])
+            and bool(find_choices(leaders(self.choices, self.rivals), runs[by].drop_duplicates(), by).notna().all())
+        )
+
+    @cached_property
+    def choices(self) -> pd.DataFrame:
+        """The ranking of the runs of the sweep alone."""
+        return self.rank("samples")
+
+    @cached_property
+    def ranked(self) -> pd.DataFrame:
+        """The choices of settings by samples to the target, with what the runs on fresh seeds say."""
+        return self.ranked_by("samples")
+
+    def ranked_by(self, cost: str) -> pd.DataFrame:
+        """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
+        ranked = self.choices if cost == "samples" else self.rank(cost)
+        if self.fresh is None:
+            return ranked
+        return confirm(ranked, self.fresh, cost, rivals=self.rivals, floor=self.floor, samples=self.samples)
+
+    def rank(self, cost: str) -> pd.DataFrame:
+        """Return the choices of settings by a cost, by the runs of the sweep alone."""
+        return ranking(self.frame, cost, floor=self.floor)
+
+    @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """The outcome of each choice of settings, as from `bench.tables.outcomes.choice_outcomes`."""
+        return choice_outcomes(self.frame, self.ranked)
+
+    @cached_property
+    def best_runs(self) -> pd.DataFrame:
+        """The runs of each optimizer at its best choice."""
+        return select_best_runs(self.frame, self.ranked)
+
+    @cached_property
+    def own_runs(self) -> pd.DataFrame:
+        """The runs of the best choice."""
+        return runs_of(self.frame, recommended_choice(self.ranked))
+
+    @cached_property
+    def loss_bands(self) -> pd.DataFrame:
+        """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each mark."""
+        best = self.best_runs
+        curves = self.result.read_curves(best["config_id"].tolist())
+        bands = loss_bands(best, curves, held_out="validation_loss" in curves)
+        per_update = best.drop_duplicates("optimizer").set_index("optimizer")["seconds_per_update"]
+        return bands.assign(seconds=bands["updates"] * bands["optimizer"].map(per_update).astype(float))
+
+    @cached_property
+    def loss_axis(self) -> LossAxis:
+        """How losses are shown in charts."""
+        return LossAxis(self.lowest_loss, self.has_standardized_losses, self.criterion.label)
+
+    @cached_property
+    def compared(self) -> pd.DataFrame | None:
+        """The optimizers compared, each at its own best choice, on fresh seeds where there are any.
+
+        Schedule, order and precision are left out where they do not vary in the run. None if there is one optimizer, or
+        if no run of any choice succeeded.
+        """
+        if self.frame.empty or not varies(self.frame, "optimizer") or not self.ranked["tied"].any():
+            return None
+        runs = self.frame if self.fresh is None else self.fresh
+        compared = compare_optimizers(runs, ranked=self.ranked, floor=self.floor)
+        named = [name for name in ("schedule", "shuffle", "dtype") if name in compared]
+        return compared.drop(columns=[name for name in named if not varies(self.frame, name)])
+
+    @property
+    def compared_on(self) -> str:
+        """The seeds on which optimizers are compared, in words."""
+        if self.fresh is None:
+            return f"the {format_count(self.frame['seed'].nunique(), 'seed')} by which the choices were selected"
+        return format_count(self.fresh["seed"].nunique(), "fresh seed")
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """How much each setting matters, as from `bench.tables.main_effects.main_effects`."""
+        return main_effects(self.frame, floor=self.floor)
+
+    @property
+    def cost(self) -> str:
+        """The cost by which choices are ranked, in words."""
+        return COST_NAMES[cost_of(self.ranked, "samples")]
+
+    @property
+    def compared_cost(self) -> str:
+        """The cost by which optimizers are compared, in words."""
+        by_distance = self.compared is not None and self.compared["by_distance"].any()
+        return "distance to the lowest loss" if by_distance else self.cost
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables of `bench.tables.standard_tables.standard_tables`."""
+        return standard_tables(self.frame, floor=self.floor, ranked=self.ranked[self.choices.columns])
+
+    @cached_property
+    def best_params(self) -> Floats | None:
+        """The parameters of the best run of the best choice, shape (P,); None if no run of it ended."""
+        own = self.own_runs
+        ended = own[np.isfinite(own["final_loss"])]
+        return None if ended.empty else params_of_row(self.result.model, ended.loc[ended["final_loss"].idxmin()])
+
+    @cached_property
+    def predictions(self) -> dict[str, tuple[Floats, Floats]]:
+        """The values of the model with `best_params`, and the targets: on training samples, and on held-out ones.
+
+        Empty without the data.
+        """
+        if self.data is None or self.best_params is None:
+            return {}
+        samples = {"the training samples": (self.data.x, self.data.y)}
+        samples |= {} if self.data.validation is None else {"the held-out samples": self.data.validation}
+        return {name: (self.result.model.predict(self.best_params, x), y) for name, (x, y) in samples.items()}
+
+    @property
+    def class_labels(self) -> list[Label]:
+        """The labels of the classes; an empty list for losses without classes."""
+        if not takes_classes(self.criterion):
+            return []
+        classes = self.result.classes
+        return list(classes.labels if classes else range(max(2, self.result.model.classes)))
+
+    @cached_property
+    def confusions(self) -> dict[str, pd.DataFrame]:
+        """The confusion tables of the best run of the best choice, by the samples; empty for losses without classes."""
+        labels = self.class_labels
+        if not labels:
+            return {}
+        titles = {"the training samples": "Training samples", "the held-out samples": "Held-out samples"}
+        return {
+            titles[name]: confusion_table(y, scores, self.criterion, labels)
+            for name, (scores, y) in self.predictions.items()
+        }
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in the data: a batch of all of them is called full."""
+        return self.result.clock.n
+
+    @property
+    def target(self) -> float | None:
+        """The loss at which the runs stopped."""
+        target = self.result.run.identity["target"]
+        return None if target == "none" else float(target)
+
+    def data_in_table_units(self) -> tuple[Floats, Floats]:
+        """Return the data before standardization: x, shape (n, inputs), and y, shape (n,); of a map some rows."""
+        assert self.data  # noqa: S101 (checked by the caller)
+        rows = thin_rows(self.data)
+        x, y = rows.x, rows.y
+        if self.scaling is None:
+            return x, y
+        return self.scaling.x_mean + self.scaling.x_scale * x, self.scaling.y_mean + self.scaling.y_scale * y
+
+
+def _no_values(*arguments: Any) -> Any:
+    """Stand for the functions of a loss that is not known: nothing is computed by it."""
+    raise ValueError("the loss is not known")
