@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, wraps
+from inspect import signature
 from types import FunctionType
 from typing import Any
 
@@ -316,7 +317,8 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
         parts, functions, is_alike = freeze(*(getattr(made, part) for part in PARTS[kind]))
         if isinstance(made, Loss) and made.is_squared:
             made = replace(made, records=f"{about.name} loss")
-        return replace(made, name=about.name, is_exact=is_alike and is_exact, **parts), functions
+        call = _call_text(about, made, args, kwargs) if build is about.own else ""
+        return replace(made, name=about.name, call=call, is_exact=is_alike and is_exact, **parts), functions
 
     is_exact = True
     with explained(about):
@@ -327,6 +329,8 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
     else:
         try_calls(about, made)
         is_exact = try_rule(about, make_loss("squared"), made, functions)
+        if made.per_sample:  # by which batches of 1 are trained, in place of the rule
+            is_exact = try_rule(about, make_loss("squared"), replace(made, per_sample=None), functions) and is_exact
     values = [_without_functions(value) for value in vars(made).values()]
     facts = [value for value in values if isinstance(value, int | float | str | tuple | dict)]
     source, own = source_of(functions), text_of(about.own.__code__)
@@ -334,6 +338,20 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
         source = f"{own}\n\n{source}"
     digest = digest_of(plain_source(about.own.__code__), fingerprint(functions), facts)
     about.register(wraps(build)(lambda *args, **kwargs: make(*args, **kwargs)[0]), source, digest)
+
+
+def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """Return the text of the call by which a function of the user's own has made an optimizer or a loss."""
+    bound = signature(about.own).bind(*args, **kwargs)
+    bound.apply_defaults()
+
+    def text(option: str, value: Any) -> str:
+        if isinstance(value, bool | Optimizer):
+            return value.text if isinstance(value, Optimizer) else str(value).lower()
+        return repr(made.options[option] if made.options.get(option) == value else value)
+
+    listed = ", ".join(f"{option}={text(option, value)}" for option, value in bound.arguments.items())
+    return f"{about.name}({listed})" if listed else about.name
 
 
 def _without_functions(value: Any) -> Any:

@@ -30,7 +30,7 @@ from kernels.extend.rule_source import Candidate
 from kernels.loops import order, short_run
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
-from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 from kernels.optimizers.run_options import option_values
 from kernels.simd import math as lane_math
 
@@ -257,6 +257,13 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
     for what, value in (("theta", returned[0]), *(("a slot", slot) for slot in returned[1])):
         if np.shape(value) != theta.shape and not (what == "a slot" and np.shape(value) == ()):
             raise about.error(f"it returns {_form(value)} for {what} where theta is an array of shape (2,)")
+    if optimizer.per_sample:
+        decayed = add_weight_decay(theta, gradient, optimizer.weight_decay)
+        wanted = optimizer.rule(theta, slots, decayed, RATE, known, options)[0]
+        with explained(about):
+            found = optimizer.per_sample(theta, 0.5, 2.0 * gradient, RATE)
+        if not np.allclose(found, wanted, rtol=TOLERANCE):
+            raise about.error(f"its per_sample takes {theta} to {found}, and its rule to {wanted}")
 
 
 def _form(value: Any) -> str:

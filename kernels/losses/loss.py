@@ -71,6 +71,8 @@ class Loss:
         expected targets themselves.
     by_class : bool
         Whether predictions are scores of classes, one for each.
+    call : str
+        The text of the call that made it, where a function of the user's own did; its options may differ from these.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Loss:
     metric: Metric | None = None
     mean: Callable[[Floats], Floats] | None = None
     by_class: bool = False
+    call: str = ""
 
     def __post_init__(self) -> None:
         # As floats, so that two spellings of a number are the same text.
@@ -97,7 +100,7 @@ class Loss:
     @property
     def text(self) -> str:
         """The text that `kernels.losses.make_loss` reads back, such as ``"huber(delta=1.0)"``."""
-        return spec_text(self.name, self.options)
+        return self.call or spec_text(self.name, self.options)
 
     def evaluate(
         self, program: Program | Network, theta: Floats, x: Floats, y: Floats

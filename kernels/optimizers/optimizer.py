@@ -63,6 +63,8 @@ class Optimizer:
         The optimizer that this one is made of; its options are among these, as ``inner.<name>``.
     is_exact : bool
         Whether compiled code gives the bits that NumPy gives, as `kernels.losses.loss.Loss.is_exact`.
+    call : str
+        The text of the call that made it, where a function of the user's own did; its options may differ from these.
 
     Raises
     ------
@@ -85,6 +87,7 @@ class Optimizer:
     flags: tuple[str, ...] = ()
     inner: "Optimizer | None" = None
     is_exact: bool = True
+    call: str = ""
 
     def __post_init__(self) -> None:
         # As floats, so that two spellings of a number are the same text.
@@ -97,6 +100,8 @@ class Optimizer:
     @property
     def text(self) -> str:
         """The text that `make_optimizer` reads back, such as ``"momentum(momentum=0.9)"`` or ``"sgd"``."""
+        if self.call:
+            return self.call
         own = {name: value for name, value in self.options.items() if not name.startswith("inner.")}
         l2 = {"weight_decay": self.weight_decay} if self.weight_decay and not self.inner else {}
         inner = self.inner.text if self.inner else None

@@ -188,6 +188,7 @@ def _wrap(
         clock_start=start + inner.clock_start,
         per_sample=None,
         flags=(),
+        call="",
         inner=inner,
     )
 

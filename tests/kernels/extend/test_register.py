@@ -31,6 +31,7 @@ from kernels.model.models import make_model, make_model_for_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import learning_rates
+from kernels.optimizers.wrappers import SGD
 from tests.support.constants import ROOT
 
 X = np.linspace(-1, 1, 24)
@@ -189,6 +190,35 @@ def test_builders_are_registered_too(unchecked):
     assert (first.text, second.text) == ("mine(factor=2.0)", "mine(factor=3.0)")
     assert first.rule is second.rule  # else each would be compiled anew
     assert make_loss("half").text == make_loss("half(1.0)").text == "half(scale=1.0)"
+
+
+def test_an_option_that_a_rule_has_in_itself_is_no_other_run_of_the_same_name(unchecked, tmp_path):
+    """The options of what a function returns need not be its own: texts, ids and grids have those of the call."""
+
+    @register_optimizer
+    def faster(times=1, inner=SGD):
+        return Optimizer("", lambda theta, slots, gradient, lr, clock, options: (theta - times * lr * gradient, ()))
+
+    @register_loss
+    def steeper(times=1):
+        return Loss("", lambda r, options: times * abs(r), lambda r, options: times * np.sign(r), records="size")
+
+    assert make_optimizer("averaged(faster(2))").text == "averaged(faster(times=2, inner=sgd))"
+    assert (make_loss("steeper").text, make_loss("steeper(2)").text) == ("steeper(times=1)", "steeper(times=2)")
+    grid = Grid(lr=[0.1, 0.2], optimizer=["faster", "faster(2)"], init=[[0, 0]])
+    found = sweep(MODEL, X, Y, grid, epochs=2, kernel="reference", confirm=0, loss="steeper(2)").frame
+    settings = {"init": [0, 0], "epochs": 2, "kernel": "reference", "loss": "steeper(2)"}
+    wanted = [fit(MODEL, X, Y, lr=row.lr, optimizer=row.optimizer, **settings).loss[-1] for row in found.itertuples()]
+    assert (found["final_loss"].tolist(), found["final_loss"].nunique()) == (wanted, 3)
+
+
+def test_a_rule_for_single_samples_is_held_against_the_rule(unchecked):
+    def signed(sign=-1):
+        return Optimizer("", plain, per_sample=lambda theta, r, g, lr: theta + sign * r * (lr * g))
+
+    register_optimizer(signed)
+    with pytest.raises(ValueError, match=r"its per_sample takes \[ 0.5 -1.5\] to \[.*\], and its rule to \["):
+        register_optimizer(lambda sign=1: signed(sign), name="wrong")
 
 
 def test_the_same_function_replaces_itself_and_another_is_refused(unchecked):
