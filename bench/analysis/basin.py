@@ -13,6 +13,7 @@ from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.ranking import leaders, ranking
 from bench.tables.run_costs import choice_columns
+from bench.tables.typical_runs import judged_loss
 from kernels import Model
 from kernels.base.columns import stack_columns
 from kernels.base.run import CONVERGED, STATUS, Floats, Marks
@@ -99,7 +100,7 @@ def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame | None 
     ended = frame[np.isfinite(frame["final_loss"])]
     chosen = leaders(ranking(frame) if ranked is None else ranked)
     shared = choice_columns(chosen)
-    lowest = chosen[shared].merge(ended.sort_values("final_loss", kind="stable"), on=shared)
+    lowest = chosen[shared].merge(ended.sort_values(judged_loss(ended), kind="stable"), on=shared)
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)
 
 

@@ -14,6 +14,7 @@ from bench.study.grid import DEFAULT
 from bench.study.run_settings import choice_settings
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import choice_columns
+from bench.tables.typical_runs import judged_loss
 from kernels.base.checks import describe
 
 
@@ -31,7 +32,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
             raise ValueError(f"optimizer must be one of those that were tried, {tried}, not {describe(optimizer)}")
         row = recommended_choice(own)
     runs = runs_of(run_data.frame, row)
-    handed_out = _find_typical_run(runs, run_data.target)
+    handed_out = _find_typical_run(runs)
     start = run_data.result.starts[run_data.frame.index.get_loc(handed_out.name)]
     tied = ranked[ranked["tied"] & (ranked.index != row.name)] if row["tied"] else ranked.head(0)
     seeds = [int(seed) for seed in np.unique(runs["seed"])]
@@ -56,15 +57,15 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     )
 
 
-def _find_typical_run(runs: pd.DataFrame, target: float | None) -> pd.Series:
+def _find_typical_run(runs: pd.DataFrame) -> pd.Series:
     """Return the first of the runs of a choice that reached the target, or that ended no higher than their median.
 
     The first run of all may be one of few that fail, as from a start in another valley.
     """
     reached = runs[runs["status"] == "converged"]
     if reached.empty:
-        judged = "final_loss" if target is not None or "validation_loss" not in runs else "validation_loss"
-        losses = runs[judged].where(np.isfinite(runs[judged]), np.inf)
+        losses = runs[judged_loss(runs)]
+        losses = losses.where(np.isfinite(losses), np.inf)
         reached = runs[losses <= losses.quantile(0.5, interpolation="lower")]
     return reached.iloc[0]
 

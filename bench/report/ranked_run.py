@@ -28,6 +28,7 @@ from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, 
 from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.standard_tables import standard_tables
+from bench.tables.typical_runs import lowest_run
 from bench.tables.winners import confirm
 from kernels.base.run import Floats
 from kernels.base.spec import parse_spec
@@ -244,9 +245,8 @@ class RankedRun:
     @cached_property
     def best_params(self) -> Floats | None:
         """The parameters of the best run of the best choice, shape (P,); None if no run of it ended."""
-        own = self.own_runs
-        ended = own[np.isfinite(own["final_loss"])]
-        return None if ended.empty else params_of_row(self.result.model, ended.loc[ended["final_loss"].idxmin()])
+        run = lowest_run(self.own_runs)
+        return None if run is None else params_of_row(self.result.model, run)
 
     @cached_property
     def predictions(self) -> dict[str, tuple[Floats, Floats]]:

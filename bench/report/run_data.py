@@ -22,6 +22,7 @@ from bench.tables.on_test_rows import describe_judged, summarize_judged
 from bench.tables.ranking import cost_of, recommended_choice, runs_of
 from bench.tables.readable import readable_table
 from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
+from bench.tables.typical_runs import lowest_run
 from bench.tables.verdict import describe_solution, describe_units, headline, verdict
 from bench.tables.winners import is_confirmed
 from kernels.losses import make_loss
@@ -41,10 +42,10 @@ class RunData(RankedRun):
             return {}
         best = recommended_choice(self.ranked)
         shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
-        own, criterion = self.own_runs, self.criterion
+        run, criterion = lowest_run(self.own_runs), self.criterion
         found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
-        if self.best_params is not None:
-            found["Solution"] = describe_solution(own, self.result.model, self.scaling, criterion)
+        if run is not None:
+            found["Solution"] = describe_solution(run, self.result.model, self.scaling, criterion)
         if self.scaling:
             found["Units"] = describe_units(self.scaling, criterion, self.data.y_name if self.data else "y")
         found["Lowest loss"] = describe_distance(best, self.yardstick)

@@ -1,9 +1,21 @@
-"""The runs that stand for a start: the best one, and a typical one."""
+"""The runs that stand for a choice or a start: the best one, and a typical one."""
 
 import numpy as np
 import pandas as pd
 
 MAX_STARTS = 5  # a figure with more paths cannot be read
+
+
+def judged_loss(frame: pd.DataFrame) -> str:
+    """Return the column of the loss that runs are compared by: that on held-out samples where it ranks choices too."""
+    decides = "validation_loss" in frame and not (frame["status"] == "converged").any()
+    return "validation_loss" if decides else "final_loss"
+
+
+def lowest_run(frame: pd.DataFrame) -> pd.Series | None:
+    """Return the run that ended with the lowest loss; None if none ended."""
+    ended = frame[np.isfinite(frame["final_loss"])]
+    return None if ended.empty else ended.loc[ended[judged_loss(ended)].fillna(np.inf).idxmin()]
 
 
 def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
@@ -27,5 +39,5 @@ def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
 def _rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the runs with a finite loss, the one that reached the target first in front."""
     ended = frame[np.isfinite(frame["final_loss"])]
-    ranked: pd.DataFrame = ended.sort_values(["samples_to_target", "final_loss"], kind="stable")
+    ranked: pd.DataFrame = ended.sort_values(["samples_to_target", judged_loss(frame)], kind="stable")
     return ranked

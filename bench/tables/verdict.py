@@ -96,10 +96,8 @@ def describe_progress(done: int, planned: int) -> str:
     return f"{text(done)} of {text(planned)} configurations are trained so far."
 
 
-def describe_solution(own: pd.DataFrame, model: Model, scaling: Scaling | None, criterion: Loss) -> str:
-    """Return a sentence on the parameters and the loss of the best of some runs, in the table's units where known."""
-    ended = own[np.isfinite(own["final_loss"])]
-    run = ended.loc[ended["final_loss"].idxmin()]
+def describe_solution(run: pd.Series, model: Model, scaling: Scaling | None, criterion: Loss) -> str:
+    """Return a sentence on the parameters and the loss of a choice's best run, in the table's units where known."""
     trained = params_of_row(model, run)
     params, loss, note = in_table_units(model, trained, run["final_loss"], scaling, criterion)
     units = " in the table's own units" if scaling and not note else ""

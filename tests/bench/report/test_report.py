@@ -23,7 +23,7 @@ from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text, write_table
 from bench.study.load import load_study, with_settings
 from bench.tables.seconds import PER_UPDATE
-from bench.tables.typical_runs import best_runs, typical_runs
+from bench.tables.typical_runs import best_runs, lowest_run, typical_runs
 from bench.timing.update import update_seconds
 from kernels.model.program_cache import compile_program
 from tests.support.frames import make_frame
@@ -277,6 +277,15 @@ def test_the_best_and_the_typical_run_of_each_start():
     assert best_runs(frame).index.tolist() == [0, 6]
     assert typical_runs(frame).index.tolist() == [2, 6]
     assert typical_runs(frame.tail(1)).empty
+    assert lowest_run(frame).name == 0
+    assert lowest_run(frame.tail(1)) is None
+
+
+def test_held_out_samples_tell_the_best_run_where_they_rank_choices():
+    frame = runs_of("near", [None] * 3, final_loss=[1.0, 2.0, 3.0]).assign(validation_loss=[np.nan, 4.0, 3.0])
+    assert lowest_run(frame).name == 2
+    assert best_runs(frame).index.tolist() == typical_runs(frame).index.tolist() == [2]
+    assert lowest_run(frame.assign(status="converged")).name == 0
 
 
 @pytest.mark.usefixtures("unsaved")
