@@ -243,6 +243,7 @@ def test_a_suite_from_the_command_line(small, sgdbench, tmp_path, monkeypatch, r
     assert "Over all: " in out
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "Two &lt;problems&gt;" in page
+    assert "best for it on the seeds of the grid;" in page
     assert "<b>" not in page.replace("bowl &lt;b&gt;", "")
     for figure in ("profile", "ratios", "rates"):
         assert (tmp_path / "out" / "figures" / f"{figure}.png").stat().st_size > 10_000
