@@ -64,6 +64,9 @@ def check_settings(
             raise TypeError(f"{function} has no argument {name!r}{hint}")
     held_out = {name: given.get(name) for name in ("validation", "test")}
     shared = {name: given[name] for name in RunTable.model_fields if name in given}
-    shared["loss"] = make_loss(given.get("loss", "squared")).text
+    loss = make_loss(given.get("loss", "squared"))
+    if make_loss(loss.text) != loss:
+        raise ValueError(f"loss must be a registered one: {loss!r} is not what the text {loss.text!r} makes")
+    shared["loss"] = loss.text
     others = {name: value for name, value in given.items() if name not in shared and name not in held_out}
     return check_table(RunTable, shared), held_out, others

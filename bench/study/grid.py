@@ -20,6 +20,7 @@ from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
 from kernels.model.model import Model
 from kernels.model.param_columns import START, params_to_columns
+from kernels.optimizers.optimizer import Optimizer
 
 ZERO, DEFAULT = "zero", "default"
 LIMIT = 1_000_000
@@ -260,6 +261,8 @@ def as_list(name: str, values: Any) -> list[Any]:
 def _list_texts(name: str, texts: Any) -> list[Any]:
     """Return optimizers or schedules as a list, after a check that no option is a range, as in a search."""
     listed = as_list(name, texts)
+    if made := next((text for text in listed if isinstance(text, Optimizer)), None):
+        raise ValueError(f"{name} must be text such as 'adam(beta1=0.9)', not an Optimizer: {made!r}")
     if ranged := next((text for text in listed if isinstance(text, str) and ":" in text), None):
         raise ValueError(
             f"{name} {describe(ranged)}: a grid has values, and ranges such as lin:0:0.9 are for searches, under [tune]"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bench.study.config_id import config_ids
 from bench.study.grid import LIMIT, Grid, question_if_large
 from kernels import Model, fit, models
+from kernels.optimizers.wrappers import SGD
 
 QUADRATIC = models.quadratic
 NEAR = [-1.0, 10.0, 26.0]
@@ -160,6 +161,7 @@ def test_frame_stands_for_itself():
         ({"lr": 0}, "lr must be a positive finite number, not 0.0"),
         ({"lr": ["0.1"]}, "lr must be a positive finite number, not '0.1'"),
         ({"lr": []}, "lr must have at least one value, not []"),
+        ({"optimizer": SGD}, "optimizer must be text such as 'adam(beta1=0.9)', not an Optimizer: <Optimizer sgd>"),
         ({"lr": [0.1, 0.1]}, "lr must have distinct values, and 0.1 is there twice"),
         ({"lr": "log:0:1:5"}, "lr 'log:0:1:5': each end must be a positive finite number, not 0.0"),
         ({"lr": "log:0.1:1:2000000"}, "lr 'log:0.1:1:2000000': the count must be from 2 to 1,000,000, not 2000000"),

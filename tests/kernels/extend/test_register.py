@@ -210,6 +210,9 @@ def test_an_option_that_a_rule_has_in_itself_is_no_other_run_of_the_same_name(un
     settings = {"init": [0, 0], "epochs": 2, "kernel": "reference", "loss": "steeper(2)"}
     wanted = [fit(MODEL, X, Y, lr=row.lr, optimizer=row.optimizer, **settings).loss[-1] for row in found.itertuples()]
     assert (found["final_loss"].tolist(), found["final_loss"].nunique()) == (wanted, 3)
+    other = Loss("squared", lambda r, options: abs(r), lambda r, options: np.sign(r), records="size")
+    with pytest.raises(ValueError, match="loss must be a registered one: <Loss squared> is not what the text"):
+        sweep(MODEL, X, Y, grid, epochs=2, loss=other)
 
 
 def test_a_rule_for_single_samples_is_held_against_the_rule(unchecked):
