@@ -164,15 +164,23 @@ def mean_of_losses(theta, x, y, factors, held_out, options, room):
 
 
 def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, room):
-    """Return the sum of the losses of up to 128 samples, from the first on."""
+    """Return the sum of the losses of up to 128 samples, from the first on: eight running sums, and then the rest.
+
+    A cell for each sample would take the room of weights in the first cache.
+    """
+    whole = count - count % 8
+    sums = min(whole, 8)
     for i in range(count):
         room.rows[i] = (first + i) * room.layout[1]
     for i in range(count):
         if i % ROWS == 0:
             take_dots_of_loss(theta, theta, x, i, min(ROWS, count - i), options, room)
         loss = value_of_loss(theta, theta, x, room.rows[i], as_number(y[first + i]), options, room, i)
-        put(loss, room.losses, i)
-    return sum_numbers(room.losses, count, ZERO, ZERO + 1, room)
+        place = i % 8 + sums * (i >= whole)
+        if sums <= i < whole:
+            loss = get(room.losses, place) + loss
+        put(loss, room.losses, place)
+    return sum_numbers(room.losses, sums + count - whole, ZERO, ZERO + 1, room)
 
 
 def sum_of_samples(x, count, column, place, room):
@@ -256,8 +264,12 @@ def leaf_of_lanes(theta, slots, first, count, s, x, at, after, lr, known, option
     if count >= 8:
         start = count - count % 8
         for half in range(0, 8, 4):
-            one, two, three, four = nothing(), nothing(), nothing(), nothing()
-            for f in range(half, start, 8):
+            # Sums begin with their first terms: to add these to -0.0 would take operations too.
+            one = term_of(theta, slots, first, half, s, x, at, after, lr, known, options, params)
+            two = term_of(theta, slots, first, half + 1, s, x, at, after, lr, known, options, params)
+            three = term_of(theta, slots, first, half + 2, s, x, at, after, lr, known, options, params)
+            four = term_of(theta, slots, first, half + 3, s, x, at, after, lr, known, options, params)
+            for f in range(half + 8, start, 8):
                 one = one + term_of(theta, slots, first, f, s, x, at, after, lr, known, options, params)
                 two = two + term_of(theta, slots, first, f + 1, s, x, at, after, lr, known, options, params)
                 three = three + term_of(theta, slots, first, f + 2, s, x, at, after, lr, known, options, params)
@@ -297,7 +309,7 @@ def leaf_of_four_of_one(theta, slots, first, count, rows, x, at, after, lr, know
 def leaf_of_four(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
     """Return the dots of up to 128 weights with the inputs of four samples, for which they are read once.
 
-    `rows` are the places at which the samples begin. Eight running sums, one after the other.
+    `rows` are the places at which the samples begin. Eight running sums, one after the other, as in `leaf_of_lanes`.
     """
     total = no_sum()
     start = 0
@@ -308,8 +320,9 @@ def leaf_of_four(theta, slots, first, count, rows, x, at, after, lr, known, opti
             for begin in range(half, half + 4, 2):
                 pair = no_sum()
                 for place in range(begin, begin + 2):
-                    single = no_sum()
-                    for f in range(place, start, 8):
+                    weight = touch(theta, slots, first + place, 0.0, 0.0, lr, known, options, params)
+                    single = four_terms(weight, x, rows, after + place)
+                    for f in range(place + 8, start, 8):
                         weight = touch(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
                         single = join(single, four_terms(weight, x, rows, after + f))
                     pair = join(pair, single)
