@@ -194,8 +194,8 @@ def sum_of_samples(x, count, column, place, room):
             for first in range(half, half + 4, 2):
                 pair = no_sum()
                 for begin in range(first, first + 2):
-                    single = no_sum()
-                    for i in range(begin, start, 8):
+                    single = product(x, begin, column, place, room)
+                    for i in range(begin + 8, start, 8):
                         single = join(single, product(x, i, column, place, room))
                     pair = join(pair, single)
                 quarter = join(quarter, pair)
