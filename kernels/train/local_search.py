@@ -12,7 +12,7 @@ from kernels.losses.loss import Loss
 from kernels.model.network import Network, run_network
 from kernels.model.program import Program
 
-RESTARTS, SETTLED = 8, 1e-7
+TIMES, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
 UNBOUNDED = -1e12
 """A loss below this falls without end."""
@@ -70,11 +70,15 @@ def descend(
     below: float = np.inf,
     enough: float = 0.0,
     sizes_at: Callable[[Floats], Floats] = np.ones_like,
+    *,
+    times: int = TIMES,
+    steps: int = 2000,
 ) -> tuple[float, Floats, bool]:
     """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there.
 
     It ends earlier where the loss is low enough, or where the steps that are left would not take it below another one,
-    if each is as long as the last. Parameters are counted in the sizes at the place where it begins.
+    if each is as long as the last. Parameters are counted in the sizes at the place where it begins. It begins `times`
+    times, each time for so many evaluations, `steps`.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
@@ -97,8 +101,8 @@ def descend(
         value, gradient = guarded(counts * sizes)
         return min(value / scale, 1e300), gradient * sizes / scale
 
-    options = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-15, "gtol": 0.0, "maxcor": 20}
-    for left in reversed(range(RESTARTS)):
+    options = {"maxiter": 1000, "maxfun": steps, "ftol": 1e-15, "gtol": 0.0, "maxcor": 20}
+    for left in reversed(range(times)):
         if value <= enough:
             return value, where, True
         end = minimize(scaled, where / sizes, jac=True, method="L-BFGS-B", options=options)
@@ -120,7 +124,7 @@ def settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats]
 
     value, where = objective(start)[0], start
     options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400 * start.size, "adaptive": True}
-    for _ in range(RESTARTS):
+    for _ in range(TIMES):
         end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=options)
         if not end.fun < value * (1 - SETTLED):
             break

@@ -1,5 +1,6 @@
 """The lowest loss of a nonlinear model that local searches from many starts find."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,15 @@ from kernels.model.evaluate import evaluate
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.model.program import Program
-from kernels.train.local_search import MANY, UNBOUNDED, Found, descend, mean_and_gradient, settle_at_kinks
+from kernels.train.local_search import (
+    MANY,
+    UNBOUNDED,
+    Found,
+    Objective,
+    descend,
+    mean_and_gradient,
+    settle_at_kinks,
+)
 from kernels.train.lowest_of_linear import MULTIPLE, PIECES
 
 RANDOM_STARTS = 24
@@ -22,6 +31,8 @@ POLISHED = 4
 """Of the minima of squares, or of those found on a part of many samples, the number that is refined."""
 FEW_STEPS, MOST_STEPS, LEADING = 50, 400, 8
 """Evaluations of the residual from each start, and then from the lowest places, of which there are so many."""
+STAGES = ((None, 1, 100), (8, 1, 1000), (3, 4, 2000))
+"""Of other losses: the lowest places from which a search goes on, how many times, and the evaluations each time."""
 NEGLIGIBLE = 1e-7
 """A share of the loss of a constant: residuals of which no more is left are those of an exact fit."""
 
@@ -49,7 +60,7 @@ def lowest_of_nonlinear(
                 near = [start for _, start in ends[:POLISHED]] + begin[: len(starts)]
                 ends = _polish_all(model, loss, near, *some)
         else:
-            ends = _polish_all(model, loss, begin, *some)
+            ends = _search_in_stages(mean_and_gradient(model.program, loss, *some), begin)
         ends = sorted((end for end in ends if np.isfinite(end[0]) or end[0] == -np.inf), key=lambda end: end[0])
         if not ends:
             return None
@@ -66,6 +77,21 @@ def lowest_of_nonlinear(
     value = min(value, objective(params)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
     return Found(value, params, method, MULTIPLE.format(len(begin)))
+
+
+def _search_in_stages(objective: Objective, starts: Sequence[Floats]) -> list[tuple[float, Floats]]:
+    """Return the losses and places at which local searches end: short ones from all starts, long ones from the best.
+
+    In flat valleys a search to its end takes thousands of evaluations, and a hundred tell most of what it comes to.
+    """
+    ends = [(math.inf, start) for start in starts]
+    for count, times, steps in STAGES:
+        lowest, places, ends = math.inf, [place for _, place in ends[:count]], []
+        for place in places:
+            ends.append(descend(objective, place, lowest, times=times, steps=steps)[:2])
+            lowest = min(lowest, ends[-1][0])
+        ends.sort(key=lambda end: end[0])
+    return ends
 
 
 def solve_linear_params(program: Program | Network, theta: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:

@@ -315,7 +315,7 @@ def test_shares_in_words(share, words):
 
 
 def test_searches_that_would_not_get_below_another_one_end_early(monkeypatch):
-    """All 25 of them made 60,000 evaluations in 20 s, along flat valleys, for which printing a fit had to wait."""
+    """All 25 of them made 60,000 evaluations in 20 s, along flat valleys: printing a fit, and every sweep, waited."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 5)), rng.integers(0, 4, 60).astype(float)
     model = Model("(u @ x)*(v @ z)", {"x": ["a", "b", "c"], "z": ["d", "e"]}, classes=4)
@@ -332,7 +332,6 @@ def test_searches_that_would_not_get_below_another_one_end_early(monkeypatch):
         return count
 
     monkeypatch.setattr("kernels.train.lowest_of_nonlinear.mean_and_gradient", counting)
-    monkeypatch.setattr("kernels.train.lowest_of_nonlinear.RANDOM_STARTS", 2)
     found = yardstick(model, x, y, "softmax", starts=[model.draw_start(0)])
     assert found.loss == pytest.approx(1.2480497870687166, rel=1e-9)
-    assert evaluations < 7000
+    assert evaluations < 12_000
