@@ -143,9 +143,10 @@ def rules_of(problem: Problem, plan: pd.DataFrame, study: str) -> dict[str, dict
         rules += registered_in(make_optimizer(text), "optimizer")
     for text in plan["schedule"].unique():
         rules += registered_named("schedule", text)
-    model = tomllib.loads(study).get("model", {}).get("expression", "")
-    if is_ready_made(model):
-        rules += registered_named("model", model)
+    model = tomllib.loads(study).get("model")
+    expression = model.get("expression") if isinstance(model, dict) else None
+    if isinstance(expression, str) and is_ready_made(expression):
+        rules += registered_named("model", expression)
     return {
         f"{rule.kind} {rule.name}": {
             "sha256": rule.digest,

@@ -21,6 +21,7 @@ owner of a file is the run's identity; the first file, which holds that identity
 
 import json
 import os
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -242,6 +243,10 @@ def open_run(
         raise ValueError(f"every must be a power of two, not {every}")
     if not isinstance(study, str):
         raise ValueError(f"study must be a TOML text, not {describe(study)}")
+    try:
+        tomllib.loads(study)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"study must be a TOML text, and is none: {error}") from None
     # Checked before the folder is locked, which leaves a file in it.
     if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")

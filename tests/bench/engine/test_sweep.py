@@ -382,6 +382,7 @@ class TestBadInput:
             ({"y": np.r_[Y[:7], np.nan, Y[8:]]}, "y must be finite, and is nan in row 7 (counted from 0)"),
             ({"y": [[1], [2, 3]]}, "y must be an array of numbers, not a ragged list"),
             ({"study": 3}, "study must be a TOML text, not 3"),
+            ({"study": "x = = y"}, "study must be a TOML text, and is none: Invalid value"),
             ({"dtype": "float32"}, "sweep has no argument 'dtype': it belongs in Grid(dtype=...)"),
             ({"grid": {"lr": 0.1}}, "grid must be a Grid, not {'lr': 0.1}"),
             ({"grid": Grid(batch_size=[61, "full"])}, "batch_size must have distinct values, and 61 is there twice"),
