@@ -100,7 +100,7 @@ class DataTable(Table):
             raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
         used = info.data.get("standardize", True) or is_recorded(info)
         if info.field_name == "center" and name != "both" and not used:
-            raise ValueError(f"center is for columns that are standardized: {name!r} needs standardize = true")
+            raise ValueError(f'center = {name!r} is for columns that are standardized: without that it must be "both"')
         return name
 
     @model_validator(mode="after")
