@@ -112,9 +112,9 @@ def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> lis
 
 
 def _estimate_tile(best: pd.Series, name: str, as_text: Callable[[float], str], meaning: str) -> Tile:
-    value, low, high = best[[name, f"{name}_low", f"{name}_high"]].astype(float)
-    interval = "" if pd.isna(low) or low == high == value else f"[{as_text(low)}, {as_text(high)}]"
-    return Tile(as_text(value), interval, meaning)
+    missing = pd.isna(best[f"{name}_low"])
+    value, *ends = (as_text(float(best[column])) for column in (name, f"{name}_low", f"{name}_high"))
+    return Tile(value, "" if missing or {*ends} == {value} else f"[{', '.join(ends)}]", meaning)
 
 
 def describe_sample(run_data: RunData, best: pd.Series) -> str:

@@ -86,11 +86,13 @@ def describe_range(low: float, high: float) -> str:
 def format_estimate(value: float, low: float, high: float, as_text: Callable[[float], str]) -> str:
     """Return a value with its interval: "12.7 ± 0.4" where that is symmetric to the digits shown, else "100 [98, 125]".
 
-    The value stands alone where it is infinite, an end is missing or the interval is a point.
+    The value stands alone where it is infinite, an end is missing or the interval is a point, to the digits shown.
     """
-    if pd.isna(low) or pd.isna(high) or np.isinf(value) or low == high == value:
+    if pd.isna(low) or pd.isna(high) or np.isinf(value):
         return as_text(value)
     shown = [as_text(number) for number in (value, low, high)]
+    if len(set(shown)) == 1:
+        return shown[0]
     return _format_symmetric(*shown) or f"{shown[0]} [{shown[1]}, {shown[2]}]"
 
 

@@ -192,7 +192,7 @@ def test_text_files_of_other_systems(write):
         ('["hp", "weight"]', "3", ", line 6: data.x must be a list, not 3"),
         ('["hp", "weight"]', "[1]", ", line 6: data.x[0] must be text, not 1"),
         ('y = "mpg"', "y = mpg", ' is not valid TOML: Invalid value (at line 7, column 5); text has quotes, as'),
-        ("standardize = true", 'center = "x"', ", line 8: data.center = 'x' is for columns that are standardized: without"),
+        ("standardize = true", 'center = "x"', ", line 8: data.center = 'x' is for columns that are standardized"),
         ("standardize = true", "standardize = 3", ", line 8: data.standardize must be true or false, not 3"),
         ("seed = [0, 1]", 'seed = "0-4"', ", line 20: grid.seed must be a whole number or a list such as [0, 1, 2,"),
         ("shuffle = [true]", 'shuffle = "yes"', ", line 21: grid.shuffle must be true or false, not 'yes'"),

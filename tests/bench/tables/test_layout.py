@@ -82,6 +82,7 @@ def test_where_two_columns_are_too_wide_rows_are_stacked(shown):
         ((12.7, 12.3, 13.2), text, "12.7 [12.3, 13.2]"),
         ((1000, 900, 1100), text, "1,000 ± 100"),
         ((2, 2, 2), text, "2"),
+        ((0.1946, 0.1946 - 1e-16, 0.1946 + 1e-16), text, "0.1946"),
         ((2, float("nan"), 3), text, "2"),
         ((1, 0.5, float("inf")), text, "1 [0.5, ∞]"),
         ((2e-9, 1e-9, 3e-9), text, "2e-9 [1e-9, 3e-9]"),
