@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_array, check_integer, describe, did_you_mean, meant_by
-from kernels.base.columns import Inputs, input_columns, stack_columns
+from kernels.base.columns import Inputs, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
@@ -294,7 +294,8 @@ class Model:
         ----------
         params : array, shape (params,), or a mapping of all names to values
             In models with vectors a name such as ``w`` stands for all its numbers, and a number for each of them; a
-            Series or a mapping has them by the names of the inputs, as `kernels.FitResult.coef` returns them.
+            Series or a mapping has them by the names of the inputs, as `kernels.FitResult.coef` returns them, and so
+            has a data frame those of a matrix, with a row for each class or unit.
         what : str
             Their name in error messages.
 
@@ -331,10 +332,12 @@ class Model:
             first, shape, columns = self.vectors[name]
             numbers = _by_name(value)
             if isinstance(numbers, Mapping):
-                if len(shape) > 1 or set(numbers) != set(columns):
+                if set(numbers) != set(columns):
                     raise ValueError(f"{what}[{name!r}] must have a value for each of {list_names(columns)}")
-                numbers = [numbers[column] for column in columns]
-            given = check_array(f"{what}[{name!r}]", numbers)
+                # Of a matrix the columns, each with a number for every row.
+                given = check_array(f"{what}[{name!r}]", [numbers[column] for column in columns]).T
+            else:
+                given = check_array(f"{what}[{name!r}]", numbers)
             if given.shape not in {(), shape}:
                 raise ValueError(f"{what}[{name!r}] must have shape {shape}, not {given.shape}")
             names = self.params[first : first + math.prod(shape)]
@@ -352,6 +355,9 @@ class Model:
 
 
 def _by_name(params: Any) -> Any:
-    """Return a Series whose labels are names as a mapping: its order need not be that of the parameters."""
+    """Return a Series or a table whose labels are names as a mapping: the order of these is free."""
+    columns = column_names(params)
+    if columns is not None:
+        return {name: params[name] for name in columns} if all(isinstance(name, str) for name in columns) else params
     labels = getattr(params, "index", None) if hasattr(params, "to_dict") else None
     return params.to_dict() if labels is not None and all(isinstance(label, str) for label in labels) else params

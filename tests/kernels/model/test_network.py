@@ -172,6 +172,17 @@ def test_inputs_of_a_text_are_all_columns():
         fit("w @ x", 3.0, [1.0])
 
 
+def test_a_matrix_in_a_table_goes_by_the_names_of_its_columns():
+    model = Model("W @ x + b", ["p", "q"], classes=3)
+    weights = np.arange(6.0).reshape(3, 2)
+    wanted = model.vector({"W": weights, "b": [7, 8, 9]})
+    for table in (pd.DataFrame(weights, columns=["p", "q"])[["q", "p"]], {"q": weights[:, 1], "p": weights[:, 0]}):
+        np.testing.assert_array_equal(model.vector({"W": table, "b": [7, 8, 9]}), wanted)
+    np.testing.assert_array_equal(model.vector({"W": pd.DataFrame(weights), "b": [7, 8, 9]}), wanted)
+    with pytest.raises(ValueError, match=r"^params\['W'\] must have a value for each of p, q$"):
+        model.vector({"W": pd.DataFrame(weights, columns=["p", "r"]), "b": 0})
+
+
 @pytest.mark.parametrize(("expression", "sizes"), FORMS, ids=[form[0] for form in FORMS])
 def test_programs_of_layers_are_checked_against_their_expressions(expression, sizes, monkeypatch):
     model = Model(expression, PAIR, **sizes)
