@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.tables.formatting import text
 from bench.tables.ranking import TOLERANCE
-from bench.tables.run_costs import COST_NAMES, LOSSES
+from bench.tables.run_costs import COST_NAMES, LOSSES, settle_cost
 
 # How a run may end, by its status.
 ENDINGS = {
@@ -141,9 +141,8 @@ def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> 
 
 def success_cost(row: pd.Series, target: float | None, prefix: str = "") -> str:
     """Return the cost of `describe_success`: samples if a run reached the target, else the loss."""
-    if target is not None and row[f"{prefix}converged"]:
-        return "samples"
-    return "validation_loss" if f"{prefix}validation_loss" in row else "final_loss"
+    reached = target is not None and bool(row[f"{prefix}converged"])
+    return settle_cost("samples", reached=reached, held_out=f"{prefix}validation_loss" in row)
 
 
 def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:

@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 
+from bench.tables.run_costs import settle_cost
+
 MAX_STARTS = 5  # a figure with more paths cannot be read
 
 
 def judged_loss(frame: pd.DataFrame) -> str:
     """Return the column of the loss that runs are compared by: that on held-out samples where it ranks choices too."""
-    decides = "validation_loss" in frame and not (frame["status"] == "converged").any()
-    return "validation_loss" if decides else "final_loss"
+    reached = bool((frame["status"] == "converged").any())
+    cost = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
+    return "final_loss" if reached else cost
 
 
 def lowest_run(frame: pd.DataFrame) -> pd.Series | None:

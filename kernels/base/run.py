@@ -193,7 +193,7 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
         "before": first,
         "scores": last + 1,
         "terms": LEAF * terms,
-        "losses": 16,
+        "losses": 16,  # eight running sums, and the rest
         "partials": depth * (params + 1),
     }
     buffers: dict[str, Any] = {name: allocate_aligned(size * width, dtype) for name, size in sizes.items()}

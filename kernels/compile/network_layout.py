@@ -16,10 +16,13 @@ class Places:
         self.units = f"layout[{start}]"
         self.stop = start + 1 + 3 * self.symbols + layer.program.inputs
 
-    def first(self, symbol: int, of_unit: str = "k") -> str:
-        """Return the first parameter of a unit's symbol."""
-        place = self.start + 1 + 3 * symbol
-        return f"layout[{place}] + {of_unit} * layout[{place + 1}]"
+    def begin(self, symbol: int) -> str:
+        """Return the first parameter of a symbol."""
+        return f"layout[{self.start + 1 + 3 * symbol}]"
+
+    def first(self, symbol: int) -> str:
+        """Return the first parameter of a symbol of unit k."""
+        return f"{self.begin(symbol)} + k * {self.size(symbol)}"
 
     def size(self, symbol: int) -> str:
         """Return the length of a symbol."""

@@ -104,12 +104,11 @@ def _move_by_gradient(made_of: Ingredients, layers: list[Places]) -> str:
     lines = ["layout = room.layout"]
     for layer in layers:
         for symbol, source in _symbols(layer):
-            lines += [f"place = layout[{layer.start + 1 + 3 * symbol}]"]
+            name, count = "step_weight", f"{layer.units} * {layer.size(symbol)}"
             if source == SCALAR:
-                lines += [f"stop = place + {layer.units}"]
-            else:
-                lines += [f"stop = place + {layer.units} * {layer.size(symbol)}"]
-            name, tail = "step_scalar" if source == SCALAR else "step_weight", "part, lr, known, options, room)"
+                name, count = "step_scalar", layer.units
+            lines += [f"place = {layer.begin(symbol)}", f"stop = place + {count}"]
+            tail = "part, lr, known, options, room)"
             if source != SCALAR and made_of.width == 1:
                 lines += [
                     "while place + 8 <= stop:",

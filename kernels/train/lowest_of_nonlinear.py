@@ -14,15 +14,7 @@ from kernels.model.evaluate import evaluate
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.model.program import Program
-from kernels.train.local_search import (
-    MANY,
-    UNBOUNDED,
-    Found,
-    Objective,
-    descend,
-    mean_and_gradient,
-    settle_at_kinks,
-)
+from kernels.train.local_search import MANY, UNBOUNDED, Found, Objective, descend, mean_and_gradient, settle_at_kinks
 from kernels.train.lowest_of_linear import MULTIPLE, PIECES
 
 RANDOM_STARTS = 24
@@ -86,11 +78,17 @@ def _search_in_stages(objective: Objective, starts: Sequence[Floats]) -> list[tu
     """
     ends = [(math.inf, start) for start in starts]
     for count, times, steps in STAGES:
-        lowest, places, ends = math.inf, [place for _, place in ends[:count]], []
-        for place in places:
-            ends.append(descend(objective, place, lowest, times=times, steps=steps)[:2])
-            lowest = min(lowest, ends[-1][0])
+        ends = _descend_all(objective, [place for _, place in ends[:count]], times=times, steps=steps)
         ends.sort(key=lambda end: end[0])
+    return ends
+
+
+def _descend_all(objective: Objective, starts: Sequence[Floats], **settings: Any) -> list[tuple[float, Floats]]:
+    """Return the losses and places at which searches end, each given up if it would not get below those before it."""
+    ends: list[tuple[float, Floats]] = []
+    for start in starts:
+        lowest = min((value for value, _ in ends), default=math.inf)
+        ends.append(descend(objective, start, lowest, **settings)[:2])
     return ends
 
 
@@ -157,11 +155,7 @@ def _polish_all(
     if loss.of_residual:
         spread = np.mean(loss.recorded((y - np.mean(y), tuple(loss.options.values()))))
         settings = {"enough": NEGLIGIBLE * float(spread), "sizes_at": partial(_sizes, model, x, y)}
-    ends: list[tuple[float, Floats]] = []
-    for start in starts:
-        lowest = min((value for value, _ in ends), default=np.inf)
-        ends.append(descend(objective, start, lowest, **settings)[:2])
-    return ends
+    return _descend_all(objective, starts, **settings)
 
 
 def _sizes(model: Model, x: tuple[Floats, ...], y: Floats, theta: Floats) -> Floats:
