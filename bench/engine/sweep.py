@@ -30,7 +30,7 @@ from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
 from kernels import Model
 from kernels.base.checks import describe
-from kernels.base.columns import Inputs, take_target
+from kernels.base.columns import Inputs, take_targets
 from kernels.compile.kinds import check_dtype
 from kernels.data.samples import allocate_data, to_dtype
 from kernels.optimizers import make_optimizer
@@ -112,7 +112,7 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings, Grid)
-    x, y = take_target(x, y)
+    x, y, held_out["validation"], held_out["test"] = take_targets(x, y, **held_out)
     model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
     check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)

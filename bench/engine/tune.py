@@ -37,7 +37,7 @@ from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST
 from kernels import Model
 from kernels.base.checks import describe
-from kernels.base.columns import Inputs, take_target
+from kernels.base.columns import Inputs, take_targets
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def tune(
         raise ValueError(f"space must be a Space, not {describe(space)}")
     shared, held_out, about_search = check_settings("tune", TuneSettings, settings, Space)
     searched = SearchSettings(**about_search)
-    x, y = take_target(x, y)
+    x, y, held_out["validation"], held_out["test"] = take_targets(x, y, **held_out)
     model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
     if grid is not None:

@@ -88,6 +88,8 @@ def check_array(name: str, values: ArrayLike, kinds: str = "iuf") -> NDArray[np.
     They are of these kinds of `numpy.dtype`; with "b" truth values are 0 and 1.
     """
     check_unmasked(name, values)
+    if hasattr(values, "toarray"):
+        raise ValueError(f"{name} must be a dense array, not a sparse one: take its toarray()")
     try:
         array = np.asarray(values)
     except ValueError:

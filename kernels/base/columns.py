@@ -62,15 +62,34 @@ def column_names(x: Any) -> list[object] | None:
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
-def take_target(x: Any, y: Any) -> tuple[Any, Any]:
-    """Return inputs and targets; where `y` is a text, it names the column of the table `x` that holds the targets."""
-    if not isinstance(y, str):
+def take_targets(x: Any, y: Any, validation: Any, test: Any) -> tuple[Any, Any, Any, Any]:
+    """Return inputs and targets, and the same of held-out samples that are given as a pair (x, y).
+
+    Targets may be given as the name of a column of x, or as that column itself. In both cases it is no input.
+
+    Raises
+    ------
+    ValueError
+        If x has no column of that name.
+    """
+    held_out = [
+        _take_pair(held[0], held[1], f"y of {name}") if isinstance(held, tuple | list) and len(held) == 2 else held
+        for name, held in (("validation", validation), ("test", test))
+    ]
+    return (*_take_pair(x, y, "y"), *held_out)
+
+
+def _take_pair(x: Any, y: Any, called: str) -> tuple[Any, Any]:
+    names = column_names(x) or []
+    name = y if isinstance(y, str) else getattr(y, "name", None)
+    if isinstance(y, str):
+        if y not in names:
+            known = f"a table of the columns {describe(names)}" if names else "an array"
+            raise ValueError(f"{called} must be targets or the name of a column of x, not {y!r}, where x is {known}")
+        y = x[name]
+    elif not (isinstance(name, str) and name in names and np.array_equal(x[name], y)):
         return x, y
-    names = column_names(x)
-    if names is None or y not in names:
-        known = "an array" if names is None else f"a table of the columns {describe(names)}"
-        raise ValueError(f"y must be targets or the name of a column of x, not {y!r}, where x is {known}")
-    return {name: x[name] for name in names if name != y}, x[y]
+    return {one: x[one] for one in names if one != name}, y
 
 
 def check_row_order(x: Any, y: Any, *held_out: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
-from kernels.base.columns import Inputs, check_row_order, take_target
+from kernels.base.columns import Inputs, check_row_order, take_targets
 from kernels.base.run import (
     CONVERGED,
     MAX_EPOCHS,
@@ -90,7 +90,8 @@ def fit(
         maps, as those of `bench.data.open_table`, so that there may be more samples than memory holds. Truth values are
         0 and 1. Rows are taken by position: pandas data whose x and y have the same index in another order are refused.
     y : array, shape (n,), or str
-        A text names the column of the table `x` that holds them, which is no input then. For the losses ``"logistic"``
+        A text names the column of the table `x` that holds them; that column is no input, nor is a pandas Series that
+        is a column of `x`. For the losses ``"logistic"``
         and ``"hinge"`` 0 and 1, or two labels of any kind, such as texts or truth values: the greater one is class 1,
         and `FitResult.classes` tells them. For ``"softmax"`` whole numbers from 0 on, or 2 to 100 labels of any kind,
         each of which has a score of its own. For ``"poisson"`` counts.
@@ -165,7 +166,7 @@ def fit(
     # Check all that was given.
     if isinstance(x, str | PathLike):
         raise ValueError(f"x must be samples, not the path {str(x)!r}: bench.data.load_table reads a table")
-    x, y = take_target(x, y)
+    x, y, validation, test = take_targets(x, y, validation, test)
     model = model if isinstance(model, Model) else make_model_for(model, x)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     if y is None:

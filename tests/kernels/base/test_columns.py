@@ -71,6 +71,14 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
         run = fit("w @ x + b", given, "y", **asked)
         np.testing.assert_array_equal(run.params, expected.params)
         assert run.param_names == ("w[weight]", "w[power]", "b")
+    frame = pd.DataFrame(numbers)
+    np.testing.assert_array_equal(fit("w @ x + b", frame, frame["y"], **asked).params, expected.params)
+    parts = [{"weight": WEIGHT[rows], "power": POWER[rows]} for rows in (slice(10, N), slice(10), slice(5))]
+    ours = fit("w @ x + b", frame[10:], "y", **asked, validation=(frame[:10], "y"), test=(frame[:5], frame["y"][:5]))
+    held_out = {"validation": (parts[1], Y[:10]), "test": (parts[2], Y[:5])}
+    theirs = fit("w @ x + b", parts[0], Y[10:], **asked, **held_out)
+    np.testing.assert_array_equal(ours.validation_loss, theirs.validation_loss)
+    assert ours.test_loss == theirs.test_loss
     grid, space = Grid(lr=[0.1], init=[0, 0, 0]), Space(lr="log:0.1:0.2", init=[0, 0, 0])
     swept = sweep("w @ x + b", numbers, "y", grid, epochs=2, kernel="reference", confirm=0)
     tuned = tune("w @ x + b", numbers, "y", space, trials=2, epochs=2, kernel="reference", confirm=0)
@@ -82,6 +90,8 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     ):
         with pytest.raises(ValueError, match=f"^y must be targets or the name of a column of x, not {about}$"):
             fit("w @ x + b", x, "z")
+    with pytest.raises(ValueError, match=r"^y of test must be targets or the name of a column of x, not 'z', where x"):
+        fit("w @ x + b", numbers, "y", test=(numbers, "z"))
 
 
 def test_the_columns_of_a_frame_may_be_called_by_numbers():

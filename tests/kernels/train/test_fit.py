@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.linear_model import SGDRegressor
 
 from kernels import fit, models
@@ -412,6 +413,11 @@ def test_masked_values_are_refused(settings, name, count):
     message = f"{name} must hold no masked values, not {count} of them: leave those out, or fill them with"
     with pytest.raises(ValueError, match=f"^{message} numpy.ma.filled$"):
         fit(models.linear, **{"x": [1, 2, 3, 4], "y": [1, 2, 3, 4]} | settings)
+
+
+def test_sparse_arrays_are_refused():
+    with pytest.raises(ValueError, match=r"^x must be a dense array, not a sparse one: take its toarray\(\)$"):
+        fit("w @ x + b", csr_array(np.eye(4)), np.ones(4))
 
 
 @pytest.mark.parametrize("mask", [False, np.ma.nomask, [False] * 4], ids=str)
