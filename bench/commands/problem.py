@@ -88,9 +88,10 @@ def _drop_made_target(study: Study) -> Study:
 
 
 def apply_settings(study: Study, settings: Mapping[str, Any], target: float | None) -> Study:
-    """Return the study with these settings, and a new target if they change the loss.
+    """Return the study with these settings, and a new target if they change the loss or its units.
 
-    A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given.
+    A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given,
+    and so do columns that are standardized otherwise.
     Where the settings hold out rows, a target that was made for a table goes: settings are then chosen by these rows.
     """
     if target is not None and "run.target" in settings:
@@ -102,14 +103,17 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
         return with_settings(changed, {"run.target_loss": changed.run.loss}) if study.run.target_loss else changed
     if study.run.target_loss and "run.target" not in settings and not settings.keys().isdisjoint(HELD_OUT):
         return _drop_made_target(changed)
-    same = make_loss(made_for).text == make_loss(changed.run.loss).text
-    if study.run.target is None or "run.target" in settings or same:
+    loss = make_loss(changed.run.loss)
+    same = make_loss(made_for).text == loss.text
+    scales = [(one.data.standardize, one.data.center) for one in (study, changed)]
+    rescaled = loss.scales_targets and scales[0] != scales[1]
+    if study.run.target is None or "run.target" in settings or (same and not rescaled):
         return changed
     data, _ = changed.dataset(**mapping_display())
     model = changed.make_model(data)
     starts = changed.make_grid().starts(model)
-    yardstick = find_yardstick(model, make_loss(changed.run.loss), (model.columns(data.x), data.y), starts)
-    old = f"{text(study.run.target)} was made for the loss {made_for}"
+    yardstick = find_yardstick(model, loss, (model.columns(data.x), data.y), starts)
+    old = f"{text(study.run.target)} was made for the loss {made_for}{', in other units' if rescaled else ''}"
     if yardstick.target is None:
         print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {_describe_no_target(yardstick)}")
         return with_settings(changed, {"run.target": None, "run.target_loss": None})

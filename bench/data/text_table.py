@@ -11,7 +11,7 @@ import re
 import reprlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +28,8 @@ _MISSING_FIELDS = (*MISSING, *(f" {word}" for word in MISSING))
 # Truth values, which are the numbers 0 and 1.
 _FALSE = ("False", " False", "FALSE", " FALSE", "false", " false")
 _TRUE = ("True", " True", "TRUE", " TRUE", "true", " true")
+# The rows in which the first value of a column is looked for, beyond which it is no truth value.
+_ROWS_TO_FIRST_VALUE = 1000
 # Bytes that are read at a time, in whole lines; files of some megabytes are then read in parallel.
 _LONGEST_LINE = 2**24
 _COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
@@ -126,7 +128,7 @@ class TextColumns:
                 field = fields[place]
                 fits, wanted = _is_number, "a number such as -1234.5"
                 if place in self.truths:
-                    fits, wanted = _is_truth_value, "True or False, as in the first row"
+                    fits, wanted = _is_truth_value, "True or False, as in the rows before"
                 if not (fitting := tuple(point for point in points if fits(field, point))):
                     hint = self._hint_at_separators(field) or (
                         _hint_at_classes(field) if name == self.names[-1] else ""
@@ -157,16 +159,21 @@ class TextColumns:
 def text_columns(path: Path, names: Sequence[str], *, has_target: bool = True) -> TextColumns:
     """Return columns of a text file, which are found in its header.
 
-    Inputs whose first row has a truth value hold truth values; those of a target, the last column, are labels.
+    Inputs whose first value is a truth value hold truth values; those of a target, the last column, are labels.
     """
     separator = _find_separator(path, names)
     rows = _read_rows(path, separator)
     header = _check_header(path, next(rows, (0, []))[1])
-    first_line, first_row = next(rows, (0, []))
     places = find_columns(path, names, header)
-    inputs = places[:-1] if has_target else places
-    truths = {place for place in inputs if place < len(first_row) and first_row[place] in (*_TRUE, *_FALSE)}
-    return TextColumns(path, names, separator, places, len(header), first_line, truths)
+    first = next(rows, (0, []))
+    missing, truths = set(places[:-1] if has_target else places), set[int]()
+    for _, row in islice(chain([first], rows), _ROWS_TO_FIRST_VALUE):
+        valued = {place for place in missing if place < len(row) and row[place] not in _MISSING_FIELDS}
+        truths |= {place for place in valued if row[place] in (*_TRUE, *_FALSE)}
+        missing -= valued
+        if not missing:
+            break
+    return TextColumns(path, names, separator, places, len(header), first[0], truths)
 
 
 def text_headings(path: Path) -> list[str]:

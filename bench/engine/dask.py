@@ -25,6 +25,7 @@ from distributed import Client, Future, KilledWorker
 from bench.engine.problem import Job, Problem
 from bench.engine.processors import describe_worker
 from bench.engine.remote import hold_problem, load_function, train_jobs
+from bench.store.run_folder import RESUME
 from bench.system.sources import source_digest
 from kernels.compile.kinds import is_exact
 from kernels.train.block import Runs
@@ -40,7 +41,7 @@ TASK_LOSSES = 4_000_000
 ATTEMPTS = 3
 # The connection and the number of workers are looked at this often; without any worker, we wait this long.
 LOOK_SECONDS, WORKER_SECONDS = 1.0, 60.0
-KEPT = "what has arrived is stored; the same run goes on from there with --resume, on threads as well"
+KEPT = f"what has arrived is stored; the same run goes on from there with {RESUME}, on threads as well"
 
 
 class DaskExecutor:

@@ -301,7 +301,9 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     if sample_weight is None:
         return None
     check_unmasked("sample_weight", sample_weight)
-    weights: Floats = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    weights: Floats = check_array(
+        np.atleast_1d(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
     if weights.shape != (n,):
         raise ValueError(f"sample_weight must have shape ({n},), one for each sample, not {weights.shape}")
     if (weights < 0).any():

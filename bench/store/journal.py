@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from bench.store.evidence import read_table_of, store_tables
-from bench.store.run_folder import EVIDENCE
+from bench.store.run_folder import ANOTHER_FOLDER, EVIDENCE
 from bench.store.seal import DamagedError
 from bench.system.files import read_regular_file
 
@@ -136,4 +136,4 @@ def _replay(path: Path) -> JournalStorage:
 
 
 def _damaged(path: Path, flaw: str) -> DamagedError:
-    return DamagedError(f"{path} is damaged ({flaw}): search again into another folder with --out")
+    return DamagedError(f"{path} is damaged ({flaw}): search again into {ANOTHER_FOLDER}")

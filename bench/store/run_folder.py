@@ -54,6 +54,8 @@ from kernels.base.checks import describe
 from kernels.base.checksum import find_flaw
 
 FORMAT = 4
+# What errors advise, on the command line and in Python.
+ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--resume (resume=True in Python)"
 ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 # Facts of an identity that are hashes, which tell a person nothing.
@@ -155,7 +157,7 @@ class OpenRun(Run):
             if name in before and before[name]["sha256"] != rule["sha256"]:
                 raise ValueError(
                     f"{self.folder} holds runs with another {name}, as it was at {before[name]['place']}: choose "
-                    "another folder with --out, give the rule another name, or delete this folder"
+                    f"{ANOTHER_FOLDER}, give the rule another name, or delete this folder"
                 )
         if rules and {**before, **rules} != before:
             self.rules = {**before, **{name: dict(rule) for name, rule in rules.items()}}
@@ -249,7 +251,7 @@ def open_run(
         raise ValueError(f"study must be a TOML text, and is none: {error}") from None
     # Checked before the folder is locked, which leaves a file in it.
     if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
-        raise ValueError(f"{folder} is not a run folder, and is left as it is: choose another one with --out")
+        raise ValueError(f"{folder} is not a run folder, and is left as it is: choose {ANOTHER_FOLDER}")
     with ExitStack() as held:
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -269,11 +271,9 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
             other = f"another run ({differences})"
             if holds_search(before) != holds_search(identity):
                 other = "a search for settings" if holds_search(before) else "a sweep"
-            raise ValueError(f"{folder} holds {other}: choose another folder with --out, or delete this one")
+            raise ValueError(f"{folder} holds {other}: choose {ANOTHER_FOLDER}, or delete this one")
         if not resume:
-            raise ValueError(
-                f"{folder} holds results already: go on with --resume, or choose another folder with --out"
-            )
+            raise ValueError(f"{folder} holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}")
     if before is not None and before != dict(identity):
         # They are of a run without results. Gone before the identity changes, they are never taken for the new run's.
         stale = [folder / name for name in (_STUDY, ENVIRONMENT, PLAN, _RULES)]
@@ -315,12 +315,12 @@ def read_identity(folder: Path) -> dict[str, str]:
         version = about["format"]
         identity = {} if version > FORMAT else dict[str, str](about["identity"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError(f"{path} is damaged, or not from sgdbench: choose another folder with --out") from None
+        raise ValueError(f"{path} is damaged, or not from sgdbench: choose {ANOTHER_FOLDER}") from None
     if version != FORMAT:
         age, remedy = (
-            ("an older", "run the study again into another folder with --out")
+            ("an older", f"run the study again into {ANOTHER_FOLDER}")
             if version < FORMAT
-            else ("a newer", "update sgdbench, or choose another folder with --out")
+            else ("a newer", f"update sgdbench, or choose {ANOTHER_FOLDER}")
         )
         raise ValueError(
             f"{folder} was written by {age} sgdbench (format {version}; this one knows {FORMAT}): {remedy}"
@@ -328,7 +328,7 @@ def read_identity(folder: Path) -> dict[str, str]:
     if flaw := find_flaw(content):
         raise ValueError(
             f"{path} is damaged ({flaw}), and with it the identity of the run is lost: "
-            "run the study again into another folder with --out"
+            f"run the study again into {ANOTHER_FOLDER}"
         )
     return identity
 
@@ -420,5 +420,5 @@ def explain_os_errors(folder: Path) -> Iterator[None]:
         raise OSError(
             error.errno,
             f"{folder} cannot be written ({error.strerror}); what was stored before is safe: "
-            "once it can be written, --resume goes on from there",
+            f"once it can be written, {RESUME} goes on from there",
         ) from error

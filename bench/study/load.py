@@ -122,10 +122,12 @@ def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
 def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
     """Return the study with other values of some keys, such as ``"run.refine"`` or ``"grid.init.near"``.
 
-    Values are such as a study file could have; None takes a key out. Paths of data are relative to the working
-    directory. Errors are those of `load_study`, without the file.
+    Values are such as a study file could have; None takes a key out, and `standardize = false` the study's `center`
+    too. Paths of data are relative to the working directory. Errors are those of `load_study`, without the file.
     """
     table = to_table(study)
+    if settings.get("data.standardize") is False:
+        settings = {"data.center": None, **settings}
     for key, value in settings.items():
         *tables, name = key.split(".")
         home = table

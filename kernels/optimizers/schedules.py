@@ -15,6 +15,7 @@ PyTorch's StepLR and trains ten epochs at the full rate.
 
 import math
 from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     elif isinstance(schedule, str):
         factors = make_from_spec(schedule, KNOWN, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
     elif callable(schedule):
+        _check_parameters(schedule)
         factors, again = (np.array([_call_schedule(schedule, epoch) for epoch in range(epochs)]) for _ in range(2))
         check_repeated("schedule", factors, again)
     else:
@@ -175,6 +177,20 @@ def check_repeated(subject: str, factors: Floats, again: Floats) -> None:
             f"{subject} must give the same whenever it is called, not first {factors[epoch]:g} and then "
             f"{again[epoch]:g} in epoch {epoch}"
         )
+
+
+def _check_parameters(schedule: Callable[[int], float]) -> None:
+    """Refuse a function that cannot be called with the epoch alone, as those that are registered cannot."""
+    try:
+        parameters = signature(schedule)
+    except ValueError:  # a function of C may not say
+        return
+    try:
+        parameters.bind(0)
+    except TypeError:
+        raise ValueError(
+            f"schedule must be a function of the epoch alone, not of {parameters}; a registered one goes by its name"
+        ) from None
 
 
 def _call_schedule(schedule: Callable[[int], float], epoch: int) -> float:

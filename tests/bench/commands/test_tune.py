@@ -9,6 +9,7 @@ import tomli_w
 
 from bench import load_tuning
 from bench.plots import tuning as plots
+from bench.store.run_folder import ANOTHER_FOLDER, RESUME
 from tests.support import hostile
 
 STUDY = {
@@ -62,8 +63,7 @@ def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
     assert [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())] == parts
     assert sgdbench("tune", study)[::2] == (
         2,
-        "sgdbench: results/small-tuned holds results already: go on with --resume, or choose another folder with "
-        "--out\n",
+        f"sgdbench: results/small-tuned holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}\n",
     )
 
 
@@ -72,7 +72,7 @@ def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
     assert sgdbench("tune", study, "--no-grid", "--trials", "2", *quick)[0] == 0
     assert sgdbench("run", study, "--resume", *quick)[::2] == (
         2,
-        "sgdbench: there holds a search for settings: choose another folder with --out, or delete this one\n",
+        f"sgdbench: there holds a search for settings: choose {ANOTHER_FOLDER}, or delete this one\n",
     )
     assert sgdbench("report", "there", "there")[::2] == (
         2,

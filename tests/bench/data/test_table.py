@@ -232,8 +232,14 @@ def test_truth_values_of_inputs_are_0_and_1_as_in_python(write):
         np.testing.assert_array_equal(data.x, [[1], [0]])
         assert load_table(path, ["mpg"], "good", loss="logistic").classes.labels[1] in (True, "True")
         assert numeric_columns(path, "mpg") == (["auto", "good"], {})
-    message = ": line 3, column 'a' must be True or False, as in the first row, not '1'"
+    message = ": line 3, column 'a' must be True or False, as in the rows before, not '1'"
     assert refusal(write("a,b\nTrue,1\n1,2\n"), ["a"], "b") == message
+
+
+def test_truth_values_may_begin_below_missing_ones(write):
+    path = write("a,b,c\n,1,NA\n?,2,NA\ntrue,3,NA\nfalse,4,NA\n")
+    assert numeric_columns(path, "b") == (["a"], {"c": "no values"})
+    np.testing.assert_array_equal(load_table(path, ["a"], "b", drop_missing=True).x, [[1], [0]])
 
 
 def test_parquet_column_twice(write):

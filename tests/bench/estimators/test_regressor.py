@@ -404,6 +404,7 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
         ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
         ({}, np.zeros(40), "sample_weight must be positive for a sample, and is zero for all"),
+        ({}, 2.0, r"sample_weight must have shape \(40,\), one for each sample, not \(1,\)"),
         ({}, np.ones(3), r"sample_weight must have shape \(40,\), one for each sample, not \(3,\)"),
         ({}, np.full(40, np.nan), "sample_weight contains NaN"),
     ],

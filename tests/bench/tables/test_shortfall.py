@@ -166,6 +166,21 @@ def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, mon
     assert seen[-1].target == 0.31275
 
 
+def test_columns_that_are_standardized_otherwise_get_another_target(sgdbench, monkeypatch, tmp_path):
+    """A study's target is in the units of training; `center` says how to standardize, and is gone without that."""
+    seen = []
+    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
+    (tmp_path / "flat.csv").write_text("u,y\n1,5\n2,9.1\n3,13\n4,18\n", "utf-8")
+    sgdbench("new", "flat.csv", "--y", "y", "--model", "a*u", "--out", "flat.toml")
+    code, out, err = sgdbench("run", "flat.toml", "--set", "data.standardize=false")
+    assert (code, err, seen[0].data.center) == (0, "", "both")
+    assert re.fullmatch(
+        r"Target: (\S+) for the loss squared; \S+ was made for the loss squared, in other units.\n", out
+    )
+    assert seen[0].run.target > 0.05
+    assert sgdbench("run", "auto-mpg", "--set", "data.center=both")[1] == ""
+
+
 def test_without_an_improvement_there_is_no_target_and_it_is_said(sgdbench, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study.run) or True)

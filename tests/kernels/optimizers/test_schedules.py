@@ -192,6 +192,12 @@ NOT_A_SCHEDULE = "schedule must be text, a function of the epoch, or an array of
             3,
             "schedule must give the same whenever it is called, not first 0 and then 3",
         ),
+        (
+            lambda epoch, epochs: epoch / epochs,
+            1,
+            3,
+            "schedule must be a function of the epoch alone, not of (epoch, epochs); a registered one goes by its name",
+        ),
         ([1, 2], 1, 3, "schedule must have the shape (3,), one factor per epoch, not (2,)"),
         (0.5, 1, 3, "schedule must have the shape (3,), one factor per epoch, not ()"),
         ([1, "a"], 1, 2, NOT_A_SCHEDULE),
