@@ -18,7 +18,7 @@ from bench.data.units import curve_in_table_units
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
-from bench.plots.film.film import enclosing_decades, fit_film
+from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
 from bench.plots.fit_curves import fit_curves
 from bench.plots.losses import loss_curves
@@ -79,18 +79,19 @@ def _loss_figure(result: FitResult) -> Figure:
     if not finite.size:
         return empty_figure("No loss to show: it is not finite at the start.")
     figure, (axis,) = panels(1)
-    log_scale(axis)
     shown = result.loss if result.validation_loss is None else np.stack([result.loss, result.validation_loss])
-    low, high = enclosing_decades(shown[..., finite])
+    low, high = loss_limits(shown[..., finite], result.criterion)
+    if low > 0:
+        log_scale(axis)
     axis.plot(
         result.samples_seen[finite] / result.samples_per_epoch,
-        result.loss[finite].clip(low, 10 * high),
+        result.loss[finite].clip(low, max(high, 10 * high)),
         color=MODEL_COLOR,
         marker="o" if finite.size == 1 else "",
         label="loss",
     )
     if result.validation_loss is not None:
-        held_out = result.validation_loss[finite].clip(low, 10 * high)
+        held_out = result.validation_loss[finite].clip(low, max(high, 10 * high))
         axis.plot(
             result.samples_seen[finite] / result.samples_per_epoch,
             held_out,

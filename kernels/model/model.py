@@ -316,7 +316,8 @@ class Model:
             params = cast(ArrayLike, [params[name] for name in self.params])
         vector = check_array(what, params)
         if vector.shape != (len(self.params),):
-            wanted = f"{len(self.params)} numbers for {list_names(self.params)}"
+            count = len(self.params)
+            wanted = f"{count} number{'s' if count > 1 else ''} for {list_names(self.params)}"
             raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
         if not np.isfinite(vector).all():
             raise ValueError(f"{what} must be finite numbers, not {describe(vector.tolist())}")

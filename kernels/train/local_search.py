@@ -68,7 +68,7 @@ def descend(
     objective: Objective,
     start: Floats,
     below: float = np.inf,
-    enough: float = 0.0,
+    enough: float = -np.inf,
     sizes_at: Callable[[Floats], Floats] = np.ones_like,
     *,
     times: int = TIMES,

@@ -154,7 +154,8 @@ def _polish_all(
     settings: dict[str, Any] = {}
     if loss.of_residual:
         spread = np.mean(loss.recorded((y - np.mean(y), tuple(loss.options.values()))))
-        settings = {"enough": NEGLIGIBLE * float(spread), "sizes_at": partial(_sizes, model, x, y)}
+        enough = NEGLIGIBLE * float(spread) if loss.nonnegative else -np.inf
+        settings = {"enough": enough, "sizes_at": partial(_sizes, model, x, y)}
     return _descend_all(objective, starts, **settings)
 
 

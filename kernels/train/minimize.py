@@ -5,6 +5,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from kernels.base.checks import check_integer
 from kernels.model.model import Model
 from kernels.model.models import make_model
 from kernels.optimizers.optimizer import Optimizer
@@ -73,7 +74,8 @@ def minimize(
     else:
         model = Model(objective, (), params) if params else make_model(objective, ())
     options: dict[str, Any] = {"lr": lr, "schedule": schedule, "optimizer": optimizer, "kernel": kernel}
+    epochs = check_integer("steps", steps)
     return fit(
-        model, None, NO_DATA, init=init, epochs=steps, seed=seed, target=target, loss="objective", callback=callback,
+        model, None, NO_DATA, init=init, epochs=epochs, seed=seed, target=target, loss="objective", callback=callback,
         **options,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from kernels import FitResult
 from kernels.base.run import Floats
 from kernels.data.samples import check_samples
 from kernels.losses.classes import encode_classes
+from kernels.losses.loss import Loss
 
 FRAMES_PER_SECOND = 20
 MAX_FRAMES = 110  # besides those in which the start and the end stay
@@ -181,7 +182,7 @@ def build_film(
         several_inputs=several_inputs,
         names=names,
         curves=curves,
-        frames=_choose_frames(_changes(moments, curves, grid, view)),
+        frames=_choose_frames(_changes(moments, curves, grid, view, result.criterion)),
         **moments._asdict(),
     )
 
@@ -210,21 +211,22 @@ def _value_range(values: Floats) -> Range:
     return pad_range(values, 0 if np.ptp(values) else 0.5)
 
 
-def _changes(moments: Moments, curves: Floats, grid: Floats, view: View) -> Floats:
+def _changes(moments: Moments, curves: Floats, grid: Floats, view: View, loss: Loss) -> Floats:
     """Return how far the picture of each moment is from the one before, shape (m,).
 
-    That is the share of the view that the curve sweeps, and half the share of its logarithmic axis that the loss moves
-    by. Updates may move both back and forth. The updates of one epoch together therefore count for as much as the epoch
-    as a whole: how the curve gets to the data matters more than how it trembles there.
+    That is the share of the view that the curve sweeps, and half the share of its axis that the loss moves by. Updates
+    may move both back and forth. The updates of one epoch together therefore count for as much as the epoch as a whole:
+    how the curve gets to the data matters more than how it trembles there.
     """
     (left, right), (low, high) = view.xlim, view.ylim
     in_view = np.nan_to_num(((curves[:, (left <= grid) & (grid <= right)] - low) / (high - low)).clip(0, 1))
-    low, high = enclosing_decades(moments.loss)
-    powers = np.log10(moments.loss.clip(low, high)) / np.log10(high / low)
+    low, high = loss_limits(moments.loss, loss)
+    losses = moments.loss.clip(low, high)
+    heights = np.log10(losses) / np.log10(high / low) if low > 0 else losses / (high - low)
 
     def change(start: Any, end: Any) -> Floats:
         swept = np.abs(in_view[end] - in_view[start]).mean(axis=-1)
-        both: Floats = swept + np.abs(powers[end] - powers[start]) / 2
+        both: Floats = swept + np.abs(heights[end] - heights[start]) / 2
         return both
 
     places = np.arange(len(curves))
@@ -233,6 +235,13 @@ def _changes(moments: Moments, curves: Floats, grid: Floats, view: View) -> Floa
     for start, end in itertools.pairwise(ends.tolist()):
         changes[start:end] *= change(start, end) / max(changes[start:end].sum(), np.finfo(float).tiny)
     return np.concatenate([[0.0], changes])
+
+
+def loss_limits(losses: Floats, loss: Loss) -> Range:
+    """Return the ends of an axis of losses: powers of ten, or where some are negative those of a linear axis."""
+    if loss.nonnegative or losses.min() >= 0:
+        return enclosing_decades(losses)
+    return pad_range(losses[np.isfinite(losses)], 0.05)
 
 
 def enclosing_decades(losses: Floats) -> Range:

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from bench.plots.colors import FAINT, PALETTE
-from bench.plots.film.film import FRAMES_PER_SECOND, Film, enclosing_decades
+from bench.plots.film.film import FRAMES_PER_SECOND, Film, loss_limits
 from bench.plots.style import DASHES, DOT, INK, STYLE, TARGET, log_scale
 from bench.tables.formatting import shorten, text
 from kernels.base.run import Floats
@@ -38,7 +38,7 @@ class FrameRenderer:
     @rc_context(STYLE)
     def __init__(self, figure: Figure, film: Film, *, frozen_dpi: float | None = None) -> None:
         self.figure, self.film = figure, film
-        self._loss_limits = enclosing_decades(film.loss)
+        self._loss_limits = loss_limits(film.loss, film.result.criterion)
         figure.clear()
         figure.set_layout_engine("constrained", rect=(0, 0, 1, PANEL_TOP))
         left, right = figure.subplots(1, 2, width_ratios=(3, 2))
@@ -68,7 +68,7 @@ class FrameRenderer:
             line.set_visible(age < len(shown))
             line.set_ydata(self._clip_curve(film.curves[shown[min(age, len(shown) - 1)]]))
         low, high = self._loss_limits
-        loss = film.loss[: moment + 1].clip(low, 10 * high)
+        loss = film.loss[: moment + 1].clip(low, max(high, 10 * high))
         self._loss_line.set_data(film.epoch[: moment + 1], loss)
         self._loss_marker.set_data(film.epoch[[moment]], loss[[-1]].clip(max=high))
         self._status_line.set_text(self._status_text(moment))
@@ -131,7 +131,8 @@ class FrameRenderer:
     def _draw_loss(self, axis: Axes) -> tuple[Line2D, Line2D]:
         """Draw the axes of the loss, and return its line and the marker at the end of it."""
         film = self.film
-        log_scale(axis)
+        if self._loss_limits[0] > 0:
+            log_scale(axis)
         axis.set_ylim(*self._loss_limits)
         last = max(film.epoch[-1], 1)
         # The first epoch, in which the loss falls most, gets as much room as a whole decade later on.

@@ -87,8 +87,8 @@ def test_the_polyak_step_finds_the_minimum_of_a_parabola():
     [
         ("quadratic", {}, "the model 'quadratic' has the inputs x, not none"),
         ("rastrigin(40)", {}, "size must be at most 12, not 40"),
-        ("x**2", {"init": [1.0, 2.0]}, "init must be 1 numbers for x"),
-        ("x**2", {"steps": 0}, "epochs must be"),
+        ("x**2", {"init": [1.0, 2.0]}, "init must be 1 number for x"),
+        ("x**2", {"steps": 0}, "steps must be"),
         ("x**", {}, "expression, column 4"),
         (Model("a*x"), {"init": [1.0]}, "objective must have no inputs, and 'a\\*x' has x"),
     ],

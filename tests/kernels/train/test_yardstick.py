@@ -1,6 +1,7 @@
 """The lowest loss of a model and that of the best constant, held against scikit-learn, SciPy and plain scans."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -246,10 +247,25 @@ def test_objectives_are_measured_from_the_best_start():
     assert (by_seed.loss, by_seed.constant_loss) == (found.loss, found.constant_loss)
 
 
-def test_an_objective_without_a_lower_bound_has_no_target():
-    found = find_yardstick(Model("x*y", ()), make_loss("objective"), ((), np.zeros(1)), [np.ones(2)])
+def test_objectives_are_searched_below_zero_too():
+    found = find_yardstick(Model("sin(u) - 5", ()), make_loss("objective"), ((), np.zeros(1)), [[5.5]])
+    assert found.loss == pytest.approx(-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(("expression", "start"), [("x*y", [1, 1]), ("-u**2", [1])])
+def test_an_objective_without_a_lower_bound_has_no_target(expression, start):
+    found = find_yardstick(Model(expression, ()), make_loss("objective"), ((), np.zeros(1)), [start])
     assert "no lower bound" in found.note
     assert found.target is None
+
+
+@pytest.mark.parametrize("expression", ["a*x + b", "a*exp(b*x)"])
+def test_losses_below_zero_are_searched_too(expression):
+    x, cauchy = np.linspace(-1, 1, 50), make_loss("cauchy")
+    lower = replace(cauchy, value=lambda residual, options: cauchy.value(residual, options) - 9, nonnegative=False)
+    samples = (x,), np.exp(x) + x**4
+    found, expected = (find_yardstick(Model(expression), loss, samples) for loss in (lower, cauchy))
+    assert found.loss + 9 == pytest.approx(expected.loss, rel=1e-6)
 
 
 def test_a_model_that_is_no_better_than_a_constant_has_no_target():

@@ -1,14 +1,25 @@
 """Films: their moments, and the moments that their frames show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.data import open_table
 from bench.data.fit_table import fit_table
 from bench.data.table import builtin
-from bench.plots.film.film import END_FRAMES, QUADRATIC_VIEW, START_FRAMES, enclosing_decades, fit_film, table_film
+from bench.plots.film.film import (
+    END_FRAMES,
+    QUADRATIC_VIEW,
+    START_FRAMES,
+    enclosing_decades,
+    fit_film,
+    loss_limits,
+    table_film,
+)
 from bench.plots.film.moments import recorded_moments, update_moments
 from kernels import Model, fit, minimize, models
+from kernels.losses import make_loss
 
 FAR, NEAR = [-11 / 6, -395 / 3, -2400], [-1, 10, 26]
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
@@ -250,6 +261,18 @@ def test_a_start_that_is_good_enough_has_no_rate(classic):
 )
 def test_the_axis_of_the_loss_ends_at_powers_of_ten(losses, expected):
     assert enclosing_decades(np.array(losses, dtype=float)) == pytest.approx(expected)
+
+
+def test_losses_below_zero_are_in_view():
+    """On a logarithmic axis there was nothing to be seen of them."""
+    x, loss = np.linspace(-1, 1, 20), replace(make_loss("squared"), nonnegative=False)
+    below = fit("a*x + b", x, 2 * x, init=[0, 0], kernel="reference", epochs=3)
+    below = replace(below, criterion=loss, loss=below.loss - 9)
+    for axis in (below.plot().axes[0], below.plot(x, 2 * x).axes[1]):
+        assert (axis.get_yscale(), axis.get_ylim()) == ("linear", pytest.approx(loss_limits(below.loss, loss)))
+    low, high = loss_limits(below.loss, loss)
+    assert low < below.loss.min() < below.loss.max() < high
+    assert loss_limits(below.loss + 9, loss) == enclosing_decades(below.loss + 9)
 
 
 def test_labels_are_shown_as_their_classes():
