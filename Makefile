@@ -16,8 +16,9 @@ test: $(VENV)/installed-$(EXTRAS)
 	$(PYTEST) --dist=loadfile --no-loadscope-reorder
 
 # What everything else rests on: for a second Python, or other versions of what is installed.
+core: CORE = not killed
 core: $(VENV)/installed-$(EXTRAS)
-	$(PYTEST) -k "not killed" tests/kernels/train/test_fit.py tests/bench/store/test_run_folder.py \
+	$(PYTEST) -k "$(CORE)" tests/kernels/train/test_fit.py tests/bench/store/test_run_folder.py \
 		tests/bench/engine/test_sweep.py tests/bench/engine/test_digests.py
 
 # Each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python. Old versions warn of what
