@@ -182,14 +182,20 @@ def text_headings(path: Path) -> list[str]:
 
 
 def _find_separator(path: Path, names: Sequence[str]) -> str:
-    """Return the separator of the fields: that of the suffix, unless the header fits another one and not that."""
+    """Return the separator of the fields: that of the suffix, unless the header fits another one and not that.
+
+    Without names, it is the one that splits the header, and the first row alike.
+    """
     usual = SEPARATORS[path.suffix.lower()]
     candidates = sorted((",", ";", "\t"), key=lambda separator: separator != usual)
     if names:
         for separator in candidates:
             if set(names) <= set(_header(path, separator)):
                 return separator
-    return next((separator for separator in candidates if len(_header(path, separator)) > 1), usual)
+    widths = {separator: [len(row) for _, row in islice(_read_rows(path, separator), 2)] for separator in candidates}
+    several = [separator for separator in candidates if widths[separator][:1] > [1]]
+    # A comma may be part of a heading, and a decimal comma.
+    return next((separator for separator in several if len(set(widths[separator])) == 1), (several or [usual])[0])
 
 
 def _check_header(path: Path, header: Sequence[str]) -> list[str]:

@@ -236,6 +236,11 @@ def test_truth_values_of_inputs_are_0_and_1_as_in_python(write):
     assert refusal(write("a,b\nTrue,1\n1,2\n"), ["a"], "b") == message
 
 
+def test_commas_in_headings_between_semicolons(write):
+    path = write('"Power (PS)";"Size, cm";mpg\n100,5;1,5;2,25\n90,5;2,5;3,25\n')
+    assert numeric_columns(path, "mpg") == (["Power (PS)", "Size, cm"], {})
+
+
 def test_truth_values_may_begin_below_missing_ones(write):
     path = write("a,b,c\n,1,NA\n?,2,NA\ntrue,3,NA\nfalse,4,NA\n")
     assert numeric_columns(path, "b") == (["a"], {"c": "no values"})
