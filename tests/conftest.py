@@ -66,7 +66,6 @@ LONGEST = [
     "bench/study/test_suite",
     "bench/engine/test_tune",
     "kernels/data/test_validation",
-    "benchmarks/test_wide",
     "kernels/train/test_yardstick",
     "bench/estimators/test_regressor",
     "kernels/train/test_fit_result",

@@ -58,10 +58,11 @@ def test_what_is_measured_without_peers_is_what_runs_untimed():
 
 def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(tmp_path):
     path = tmp_path / "times.json"
-    options = ["-k", "scalars or lesson", "--benchmark-only", f"--benchmark-json={path}"]
-    told = run(BENCHMARKS / "test_per_sample.py", *options)
+    chosen = "(scalars or lesson) and not batches"
+    options = ["-k", chosen, "--benchmark-only", f"--benchmark-json={path}"]
+    told = run(BENCHMARKS / "test_variants.py", *options)
     rows = json.loads(path.read_text())["benchmarks"]
-    assert [row["param"] for row in rows] == ["NumPy scalars", "lesson"]
+    assert [row["param"] for row in rows] == ["NumPy scalars, sample by sample", "lesson, sample by sample"]
     assert max(map(len, told.partition("[100%]")[2].splitlines())) <= 120
     assert path.stat().st_size <= MOST_BYTES * len(rows)
     samples, _ = read_benchmarks(path)

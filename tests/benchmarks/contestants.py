@@ -2,21 +2,17 @@
 
 from collections import defaultdict
 
-from bench.timing.variants import VARIANTS
-
 # By the name of a variant, the reasons that were found.
 ABSENT: dict[str, set[str]] = defaultdict(set)
 
 
-def contestants(problem, variants=VARIANTS, *, many=None):
-    """Return the variants that are installed and take a problem, or of these those that train many runs, or one.
+def contestants(problem, variants):
+    """Return those of the variants that are installed and take a problem.
 
     Nothing is collected that would only be skipped: who is missing, and why, is said once, after the tables.
     """
     taking_part = []
     for variant in variants:
-        if many is not None and variant.many != many:
-            continue
         if reason := variant.missing() or variant.lacks(problem):
             ABSENT[variant.name].add(reason)
         else:
