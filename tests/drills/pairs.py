@@ -1,6 +1,6 @@
 """A drill: every pair of features meets in some run, which must train, print, report, extend and hand out what holds.
 
-The suite takes three of them (`tests/drills/test_pairs.py`). By hand, all of them, or those of some numbers:
+The suite takes two of them (`tests/drills/test_pairs.py`). By hand, all of them, or those of some numbers:
 
     python -m tests.drills.pairs
     python -m tests.drills.pairs 3 14

@@ -1,12 +1,12 @@
-"""The drill of pairs in its short form: three of its runs."""
+"""The drill of pairs in its short form: two of its runs."""
 
 import pytest
 
 from tests.drills.pairs import FACTORS, conduct, is_possible, make_cases
 
 CASES = make_cases()
-# By the reference and by lanes, in Python and by the command line, extended by epochs and by seeds.
-CHOSEN = [1, 6, 20]
+# In Python and by the command line, extended by epochs and by seeds. Kernels of others compile for ten seconds.
+CHOSEN = [1, 6]
 
 
 def test_every_pair_of_features_that_go_together_is_in_a_run():

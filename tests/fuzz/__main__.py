@@ -5,8 +5,7 @@ function that examines an input. An input is accepted or refused in one line; an
 each target for a second.
 
 It prints what became of the inputs, and an input for each place where something failed, and ends with exit code 1
-then. An input may take a second of processor time, and the process 500 MB. With `--coverage`, atheris (pip install
-atheris) chooses inputs by the lines that they reach; without it, the inputs follow from the seed.
+then. An input may take a second of processor time, and the process 500 MB. The inputs follow from the seed.
 """
 
 import argparse
@@ -26,14 +25,12 @@ def main():
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--coverage", action="store_true", help="guided by atheris")
     asked = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which processes in the background ignore
     with tempfile.TemporaryDirectory(prefix="sgdbench-fuzz-") as folder:
         # What is derived is not kept: it would be millions of files.
         os.environ["SGDBENCH_CACHE_DIR"] = folder
-        place = Path(folder).resolve()
-        sys.exit(fuzz_with_coverage(asked, place) if asked.coverage else fuzz_by_seed(asked, place))
+        sys.exit(fuzz_by_seed(asked, Path(folder).resolve()))
 
 
 def fuzz_by_seed(asked, place):
@@ -42,35 +39,6 @@ def fuzz_by_seed(asked, place):
 
     target = importlib.import_module(f"tests.fuzz.{asked.target}").make_target(place)
     return report(asked.target, fuzz(target, asked.inputs, asked.seed, limit=SECONDS))
-
-
-def fuzz_with_coverage(asked, place):
-    """Examine inputs that reach new lines of the packages; does not return."""
-    try:
-        import atheris
-    except ImportError:
-        sys.exit("--coverage needs atheris: pip install atheris")
-    with atheris.instrument_imports(include=["kernels", "bench"]):
-        module = importlib.import_module(f"tests.fuzz.{asked.target}")
-    from tests.fuzz.harness import MAX_LENGTH, Counts, guarded
-
-    target, counts, corpus = module.make_target(place), Counts(), place / "corpus"
-    corpus.mkdir()
-    for number, data in enumerate(target.corpus):
-        (corpus / str(number)).write_bytes(data)
-    dictionary = place / "dictionary"
-    pieces = ["".join(f"\\x{byte:02x}" for byte in piece) for piece in target.pieces]
-    dictionary.write_text("".join(f'"{piece}"\n' for piece in pieces), encoding="ascii")
-
-    def examine(data):
-        counts.examine(target, data, SECONDS)
-        if counts.inputs == asked.inputs:  # libFuzzer ends the process itself
-            os._exit(report(asked.target, counts.total()))
-
-    options = [f"-runs={2 * asked.inputs}", f"-seed={asked.seed or 1}", f"-max_len={MAX_LENGTH}", f"-dict={dictionary}"]
-    atheris.Setup([sys.argv[0], *options, "-verbosity=0", "-rss_limit_mb=0", str(corpus)], examine)
-    with guarded(place):
-        atheris.Fuzz()  # does not return
 
 
 def report(name, fuzzed):

@@ -45,15 +45,6 @@ class Target(NamedTuple):
     place: Path
 
 
-class Fuzzed(NamedTuple):
-    """What became of the inputs."""
-
-    inputs: int
-    outcomes: Counter
-    failures: dict[str, tuple[str, bytes]]
-    slowest: float
-
-
 class HangError(BaseException):
     """An input that took too long; no `except Exception` catches it."""
 
@@ -97,7 +88,7 @@ def mutate(rng: random.Random, corpus: list[bytes], pieces: list[bytes]) -> byte
     return data[:MAX_LENGTH]
 
 
-def fuzz(target: Target, inputs: int, seed: int, *, limit: float) -> Fuzzed:
+def fuzz(target: Target, inputs: int, seed: int, *, limit: float) -> "Fuzzed":
     """Examine the corpus and then mutations of it.
 
     Parameters
@@ -109,16 +100,16 @@ def fuzz(target: Target, inputs: int, seed: int, *, limit: float) -> Fuzzed:
         Seconds of processor time that an input may take.
     """
     rng = random.Random(seed)
-    counts = Counts()
+    fuzzed = Fuzzed()
     with guarded(target.place), suppress(KeyboardInterrupt):  # Ctrl-C ends a long run, and what was done counts
         for number in range(inputs):
             known = number < len(target.corpus)
-            counts.examine(target, target.corpus[number] if known else mutate(rng, target.corpus, target.pieces), limit)
-    return counts.total()
+            fuzzed.examine(target, target.corpus[number] if known else mutate(rng, target.corpus, target.pieces), limit)
+    return fuzzed
 
 
-class Counts:
-    """Outcomes so far, and for each place where something failed one message and the input that had it."""
+class Fuzzed:
+    """Outcomes, and for each place where something failed one message and the input that had it."""
 
     def __init__(self) -> None:
         self.inputs = 0
@@ -148,10 +139,6 @@ class Counts:
             self.failures.setdefault(where, (f"{type(error).__name__}: {error}", data))
         self.outcomes[outcome] += 1
         self.slowest = max(self.slowest, time.process_time() - started)
-
-    def total(self) -> Fuzzed:
-        """Return all of it."""
-        return Fuzzed(self.inputs, self.outcomes, self.failures, self.slowest)
 
 
 _happened: list[str] = []

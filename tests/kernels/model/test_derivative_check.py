@@ -4,13 +4,13 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 
 from kernels import Model, models
 from kernels.model.derivative_check import TOLERANCE, WrongProgramError, check_derivatives
 from kernels.model.evaluate import evaluate
 from kernels.model.program import OPERANDS, Instruction, Program
-from tests.support.expressions import EXPRESSIONS, TEXTS
+from tests.fuzz.derivative import grow
+from tests.support.expressions import TEXTS
 
 X = np.linspace(-3, 3, 61)
 
@@ -21,24 +21,18 @@ def model_with(text, program):
     return model
 
 
-@pytest.mark.parametrize("x", [X, X * 1e6 + 1e6, np.zeros(3)], ids=str)
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_right_program_is_right_everywhere(text, x):
+def test_a_right_program_is_right_everywhere(text):
     """Outside of domains, at kinks, where numbers are large and where digits cancel."""
-    model = Model(text)
+    model, x = Model(text), np.concatenate([X[::4], X[::4] * 1e6 + 1e6, np.zeros(1)])
     starts = [np.full(len(model.params), value) for value in (0.0, 1.0, -1.0, 20.0)]
     assert check_derivatives(model, x, starts) < TOLERANCE
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(EXPRESSIONS)
-def test_the_program_of_any_expression_is_right(text):
-    try:
-        model = Model(f"a*b*x + {text}")
-        model.program  # noqa: B018 (derived here)
-    except ValueError:
-        return
-    assert check_derivatives(model, X, [[0.7, 0.8], [-30.0, 2.0]]) < TOLERANCE
+@pytest.mark.parametrize("seed", range(8))
+def test_the_program_of_any_expression_is_right(seed):
+    model = Model(f"a*b*c*x + {grow(iter(random.Random(seed).randbytes(12)), 6)}")
+    assert check_derivatives(model, X, [[0.7, 0.8, 1.1], [-30.0, 2.0, 1.0]]) < TOLERANCE
 
 
 def wrong_programs(program, rng):
@@ -74,7 +68,7 @@ def computes_the_same(wrong, right, x, points):
 def test_a_wrong_program_is_found(text):
     rng, right = random.Random(0), Model(text).program
     start, x = np.random.default_rng(0).uniform(0.5, 1.5, right.params), np.linspace(-1.5, 1.5, 50)
-    for wrong in rng.choices([*wrong_programs(right, rng)], k=7):
+    for wrong in rng.choices([*wrong_programs(right, rng)], k=4):
         if not computes_the_same(wrong, right, x[np.newaxis], [start, -start]):
             with pytest.raises(WrongProgramError, match="differs from that of the expression"):
                 check_derivatives(model_with(text, wrong), x, [start, -start])
@@ -96,12 +90,3 @@ def test_what_is_finite_nowhere_is_wrong():
     program = Program(1, 1, (-1.0,), code, 5, (6,))
     with pytest.raises(WrongProgramError, match=r"the derivative by a differs .* in being nowhere finite"):
         check_derivatives(model_with("a*x", program), X, [1.0])
-
-
-@pytest.mark.parametrize(
-    "text", ["abs(a)*x", "sqrt((a - x)**2)", "a*x**b", "sqrt(a)*x", "log(a*x)", "arcsin(a)*x", "a*exp(500*x)"]
-)
-def test_kinks_and_ends_of_domains_are_left_out(text):
-    model = Model(text)
-    assert check_derivatives(model, np.append(X, 0.0), np.zeros(len(model.params))) < TOLERANCE
-    assert check_derivatives(model, X, np.ones(len(model.params))) < TOLERANCE
