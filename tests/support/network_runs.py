@@ -1,4 +1,4 @@
-"""Runs of models with vectors: by the reference, one at a time and side by side."""
+"""Runs of models, with vectors or without: by the reference, one at a time and side by side."""
 
 from dataclasses import replace
 from functools import partial
@@ -17,14 +17,16 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import initial_memory, option_values, stack_options
 from kernels.train.block import train_runs
 
-RUNS = 3
 ARRAYS = ("params", "memory", "losses", "status", "marks", "validation_losses", "lowest")
 BLOCKS = "blocks(size=7, buffer=20)"
+KINKS = (
+    "sqrt(a**2 + x**2)/(3 + b**2) - c*(1 + x**2)**-1.5 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - x/5)"
+)
 
 
 def trained(
     *, size=14, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, shuffle=False,
-    dtype="float64", patience=np.inf, by_run=False, weighted=False,
+    dtype="float64", patience=np.inf, by_run=False, weighted=False, runs=3, kernels=("fused", "lanes"),
 ):  # fmt: skip
     """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options."""
     rng = np.random.default_rng(size)
@@ -44,24 +46,24 @@ def trained(
     held = (tuple(column[:9] for column in columns), y[:9]) if np.isfinite(patience) else None
     data = allocate_data(columns, y, validation=held, **form)
     marks = make_marks("epoch", n, batch, 3, drop_last=False)
-    rates = np.tile(np.linspace(0.01, 0.05, RUNS) / size, (3, 1))
+    rates = np.tile(np.linspace(0.01, 0.05, runs) / size, (3, 1))
     hyper = Hyperparameters(rates, option_values(loss, optimizer), batch, False, bool(shuffle), 3, 0.0, marks, patience)
-    starts = 0.5 * rng.normal(size=(RUNS, len(model.params)))
-    each = [optimizer] * RUNS
+    starts = 0.5 * rng.normal(size=(runs, len(model.params)))
+    each = [optimizer] * runs
     if by_run:
-        each = [with_options_times(optimizer, factor) for factor in np.linspace(0.8, 1.0, RUNS)]
+        each = [with_options_times(optimizer, factor) for factor in np.linspace(0.8, 1.0, runs)]
         hyper = hyper._replace(settings=stack_options(loss, each))
     memory = initial_memory(each, starts)
     if by_run:  # so that clocks differ from the start
-        memory *= np.linspace(0.5, 1.0, RUNS)[:, np.newaxis]
+        memory *= np.linspace(0.5, 1.0, runs)[:, np.newaxis]
 
-    def train(kernel, rule=optimizer, runs=slice(None)):
-        some = hyper._replace(rates=np.ascontiguousarray(rates[:, runs]))
-        return train_runs(kernel, model, loss, rule, data, some, starts[runs], memory[runs])
+    def train(kernel, rule=optimizer, chosen=slice(None)):
+        some = hyper._replace(rates=np.ascontiguousarray(rates[:, chosen]))
+        return train_runs(kernel, model, loss, rule, data, some, starts[chosen], memory[chosen])
 
     # The reference takes the options from the optimizer itself.
     alone = [train("reference", rule, slice(run, run + 1)) for run, rule in enumerate(each)]
-    return alone, train("fused"), train("lanes")
+    return alone, *map(train, kernels)
 
 
 def with_options_times(optimizer, factor):
@@ -102,6 +104,12 @@ def check_features():
         check_bits(model="(u @ x)*(v @ x) + a*x1**2", loss="huber(0.5)", **given)
         check_bits(model="mlp(3, relu)", optimizer="momentum", shuffle=True, **given)
         check_bits(loss="hinge", **given)
+        for dtype in ("float64", "float32"):  # without vectors too
+            check_bits(
+                model=KINKS, size=1, loss="huber(0.5)", optimizer="nesterov(weight_decay=0.1)", shuffle=True,
+                patience=1000.0, dtype=dtype, **given,
+            )  # fmt: skip
+            check_bits(model="a*x**2 + b*x + c", size=1, dtype=dtype, **given)
         check_bits(dtype="float32", optimizer="clipped(adamw)", **given)
         check_digits(loss="logistic", **given)
         for model in ("W @ x + b", "mlp(4)"):
