@@ -58,7 +58,7 @@ def test_another_process_loads_what_it_can(train, monkeypatch):
     assert train("a*x + b", loss="huber") == {"train", "per_sample_leg", "descend", "huber_derivative"} | of_options
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.read_bytes()[:-9], lambda file: b"", None])
+@pytest.mark.parametrize("damage", [lambda file: file.read_bytes()[:-9], None])
 def test_what_is_damaged_is_compiled_anew_and_replaced(train, monkeypatch, tmp_path, damage):
     first = train("a*x + b")
     files = sorted(tmp_path.glob("*.bc"))
