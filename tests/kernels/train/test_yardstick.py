@@ -138,23 +138,14 @@ def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
         assert found.constant_loss <= np.mean(criterion.recorded((*given, tuple(criterion.options.values())))) + 1e-9
 
 
-def test_classes_have_the_lowest_loss_of_scikit_learn_and_the_entropy_of_their_shares():
-    rng = np.random.default_rng(2)
-    x, y = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
-    run = fit("W @ x + b", x, y, loss="softmax", lr=0.05, schedule="halve(20)", epochs=100)
-    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x, y)
-    assert run.optimum.loss == pytest.approx(log_loss(y, theirs.predict_proba(x)), rel=1e-9)
-    shares = np.bincount(y) / 200
-    assert run.optimum.constant_loss == pytest.approx(-np.sum(shares * np.log(shares)), rel=1e-14)
-    assert run.optimum.loss <= run.loss.min()
-    assert run.remaining < 0.01
-    apart = fit("W @ x + b", 9.0 * np.eye(3), [0, 1, 2], loss="softmax", epochs=1).optimum
+def test_many_separable_classes_are_said_to_have_no_minimum():
+    model = Model("W @ x + b", ["x1", "x2", "x3"], classes=3)
+    apart = yardstick(model, 9.0 * np.eye(3), [0, 1, 2], "softmax")
     assert (apart.loss, apart.params) == (0.0, None)
     assert f"by {apart.method} ({apart.note}); the run ends" in apart.describe(0.1)
     assert "can be separated" in apart.note
     # Two samples at one place, of two classes, each have a loss of log(2) at least.
-    twice = np.concatenate([np.eye(3), np.eye(3)[:1]])
-    both = fit("W @ x + b", 9.0 * twice, [0, 1, 2, 1], loss="softmax", epochs=1).optimum
+    both = yardstick(model, 9.0 * np.concatenate([np.eye(3), np.eye(3)[:1]]), [0, 1, 2, 1], "softmax")
     assert both.loss == pytest.approx(2 * np.log(2) / 4, rel=1e-5)
 
 
@@ -172,13 +163,6 @@ def test_the_lowest_loss_of_many_classes_is_that_of_scikit_learn(load, columns):
     # The parameters are those of the model, class by class.
     predicted = make_loss("softmax").mean_of(model.predict(found.params, x))
     np.testing.assert_allclose(predicted, judge.predict_proba(scaled), atol=1e-4)
-
-
-def test_many_separable_classes_have_no_minimum():
-    x, y = load_wine(return_X_y=True)
-    found = yardstick(Model("W @ x + b", [f"x{k}" for k in range(13)], classes=3), x, y, "softmax")
-    assert (found.loss, found.params) == (0.0, None)
-    assert "can be separated" in found.note
 
 
 def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
@@ -213,7 +197,7 @@ def test_columns_whose_squares_overflow_have_no_yardstick():
     assert found.target is None
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(16))
 def test_classes_can_be_separated_where_a_linear_program_has_a_solution(seed):
     rng = np.random.default_rng(seed)
     n, columns = int(rng.integers(8, 60)), int(rng.integers(1, 7))
@@ -276,12 +260,6 @@ def test_a_model_that_is_no_better_than_a_constant_has_no_target():
     assert "no improvement" in found.describe(25.0)
 
 
-def test_targets_resolve_a_small_improvement():
-    found = Yardstick(0.99512345, 1.0, None, "least squares")
-    assert found.loss < found.target < found.loss + 0.02 * found.improvement
-    assert found.remaining(found.target) == pytest.approx(0.01, rel=0.05)
-
-
 def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
     found = Yardstick(1.0, 2.0, np.zeros(1), "L-BFGS")
     assert found.lowered(1.5, np.ones(1), "this run") is found
@@ -330,11 +308,11 @@ def test_shares_in_words(share, words):
     assert format_share(share) == words
 
 
-def test_searches_that_would_not_get_below_another_one_end_early(monkeypatch):
-    """All 25 of them made 60,000 evaluations in 20 s, along flat valleys: printing a fit, and every sweep, waited."""
+def test_searches_go_on_from_the_best_of_short_ones(monkeypatch):
+    """To the end from all 25 starts they make 3,742 evaluations, along flat valleys."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(60, 5)), rng.integers(0, 4, 60).astype(float)
-    model = Model("(u @ x)*(v @ z)", {"x": ["a", "b", "c"], "z": ["d", "e"]}, classes=4)
+    x, y = rng.normal(size=(40, 4)), rng.integers(0, 3, 40).astype(float)
+    model = Model("(u @ x)*(v @ z)", {"x": ["a", "b"], "z": ["c", "d"]}, classes=3)
     evaluations = 0
 
     def counting(*given):
@@ -349,5 +327,5 @@ def test_searches_that_would_not_get_below_another_one_end_early(monkeypatch):
 
     monkeypatch.setattr("kernels.train.lowest_of_nonlinear.mean_and_gradient", counting)
     found = yardstick(model, x, y, "softmax", starts=[model.draw_start(0)])
-    assert found.loss == pytest.approx(1.2480497870687166, rel=1e-9)
-    assert evaluations < 12_000
+    assert found.loss == pytest.approx(0.87435862110646, rel=1e-9)
+    assert evaluations < 3000
