@@ -24,8 +24,10 @@ from kernels.compile.specialize import ingredients_of
 from kernels.compile.unrolled import unroll
 from kernels.losses import LOSSES, make_loss
 from kernels.model.models import MODELS, quadratic
+from kernels.model.network import Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
+from kernels.train.trainer import make_trainer
 from tests.support.benchmark_files import WOBBLE, benchmark_file, saved_runs
 from tests.support.constants import ROOT
 from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
@@ -49,7 +51,7 @@ NOT_RUN_HERE = [
     (KERNELS_README, "v_5 = v_3 + v_4", "test_the_program_that_is_shown_is_the_one_that_is_compiled compares it"),
 ]
 # The same runs in seconds.
-QUICK = ["--epochs", "2", "--optimizer", "sgd", "--lr", "0.01,0.1", "--set", "run.kernel=fused", "--confirm", "0"]
+QUICK = ["--epochs", "2", "--optimizer", "sgd", "--lr", "0.01,0.1", "--set", "run.kernel=reference", "--confirm", "0"]
 
 
 def is_run_here(block):
@@ -82,6 +84,17 @@ def own_folder(tmp_path, monkeypatch):
     digits = pd.DataFrame(pixels, columns=[f"pixel_{k}" for k in range(64)])
     digits.assign(age=labels % 7, label=labels).to_csv("digits.csv", index=False)
     return tmp_path
+
+
+def train_by_reference(monkeypatch, *, networks_alone=False):
+    """Single runs have the bits of their kernels, which compile for seconds: longest those of models with vectors."""
+
+    def make(kernel, model, *of):
+        cheaper = isinstance(model.program, Network) or not networks_alone
+        return make_trainer("reference" if cheaper else kernel, model, *of)
+
+    for module in ("fit", "partial_fit"):
+        monkeypatch.setattr(f"kernels.train.{module}.make_trainer", make)
 
 
 # Files, headings, links
@@ -147,7 +160,8 @@ def test_the_section_on_the_command_line_has_every_command():
 
 @pytest.mark.parametrize(("file", "section"), [(README, "Start"), (BENCH_README, "Your own data")])
 @pytest.mark.usefixtures("no_report")
-def test_the_commands_on_your_own_data_run(file, section, own_folder, sgdbench):
+def test_the_commands_on_your_own_data_run(file, section, own_folder, sgdbench, monkeypatch):
+    train_by_reference(monkeypatch)
     blocks = [block for block in BLOCKS if (block.file, block.section, block.language) == (file, section, "")]
     lines = [line for block in blocks for line in lines_of(block) if line.startswith("sgdbench")]
     assert len(lines) >= 4
@@ -251,7 +265,9 @@ def test_every_block_is_run_or_has_a_reason():
 
 
 @pytest.mark.parametrize(("file", "section"), sections_with("python"))
-def test_python_runs_and_gives_what_it_says(file, section, own_folder):
+def test_python_runs_and_gives_what_it_says(file, section, own_folder, monkeypatch):
+    if section != "Training in Python":  # whose networks take 80,000 updates each
+        train_by_reference(monkeypatch, networks_alone=True)
     names = {}
     for block in sections_with("python")[file, section]:
         exec(compile(block.text, f"{file}, {section}", "exec"), names)

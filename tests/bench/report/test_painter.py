@@ -14,44 +14,48 @@ import pytest
 
 from bench.report import figures, painter
 from bench.report.painter import FIGURES, painting
-from bench.report.report import write_report, write_run_report
+from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data
 from bench.system.environment import processors
 from tests.support.constants import HANG
-from tests.support.hostile import hostile_study
+from tests.support.hostile import hostile_run
 
-pytestmark = [
-    pytest.mark.usefixtures("_short_measurements"),
-    pytest.mark.skipif(sys.platform != "linux", reason="no other system forks as safely"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no other system forks as safely")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, _short_measurements):
+def folder(tmp_path_factory):
     """The folder of a small run, with figures that were drawn in this process."""
-    from bench.commands.options import RunOptions
-    from bench.commands.run import run_study
-
-    place = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(painter, "processors", lambda: 1)
-        assert run_study(hostile_study(place), RunOptions(place / "run"))
-    return place / "run"
+    return hostile_run(tmp_path_factory.mktemp("study"))
 
 
-@pytest.fixture
-def call_apart():
-    """A call in a process of its own, which forks wherever the tests run: this one may have imported JAX by now."""
+@pytest.fixture(scope="module")
+def here(folder):
+    return drawn(folder)
+
+
+@pytest.fixture(scope="module")
+def call_apart(tmp_path_factory):
+    """A call in a process of its own, which forks wherever the tests run: this one may have imported JAX by now.
+
+    It returns what was written to standard error. All of these processes are forked from one that has imported what
+    they need.
+    """
+    context, told = get_context("forkserver"), tmp_path_factory.mktemp("apart") / "stderr"
+    context.set_forkserver_preload([__name__, "bench.report.figures"])
 
     def call(function, *arguments):
-        with ProcessPoolExecutor(1, get_context("spawn"), two_processors) as pool:
+        with ProcessPoolExecutor(1, context, begin, (told,)) as pool:
             pool.submit(function, *arguments).result(HANG)
+        return told.read_text("utf-8")
 
     return call
 
 
-def two_processors():
+def begin(told):
     painter.processors = lambda: 2
+    with told.open("w") as file:
+        os.dup2(file.fileno(), 2)
 
 
 def is_gone(pid):
@@ -76,8 +80,8 @@ def test_the_painter_knows_the_figures_in_their_order():
     assert list(FIGURES) == list(figures.DRAWN)
 
 
-def test_another_process_draws_the_same_figures(folder, call_apart):
-    here, report = drawn(folder), (folder / "report.md").read_text("utf-8")
+def test_another_process_draws_the_same_figures(folder, here, call_apart):
+    report = (folder / "report.md").read_text("utf-8")
     call_apart(another_process_draws, folder)
     assert drawn(folder) == here
     assert (folder / "report.md").read_text("utf-8") == report
@@ -118,9 +122,7 @@ def nothing_is_drawn_while_paused(folder):
         assert len(drawn(folder)) == sum(caption is not None for caption in other.captions.values()) > len(some)
 
 
-def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder, call_apart):
-    write_report(folder)
-    here = drawn(folder)
+def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder, here, call_apart):
     call_apart(killed_painter, folder)
     assert drawn(folder) == here
 
@@ -137,9 +139,8 @@ def killed_painter(folder):
         write_run_report(run_data, painter=other)
 
 
-def test_a_figure_that_fails_is_named_once(folder, call_apart, capfd):
-    call_apart(failing_figure, folder)
-    assert capfd.readouterr().err == (
+def test_a_figure_that_fails_is_named_once(folder, call_apart):
+    assert call_apart(failing_figure, folder) == (
         "sgdbench: the figure basin is left out, because it cannot be drawn: RuntimeError: no glyph\n"
     )
     assert "figures/basin.png" not in (folder / "report.md").read_text("utf-8")
@@ -149,17 +150,16 @@ def failing_figure(folder):
     def fails(run_data):
         raise RuntimeError("no glyph")
 
-    figures.DRAWN["basin"] = fails
+    figures.DRAWN = {"basin": fails}
     run_data = read_run_data(folder)
     with painting(run_data, svg=False) as other:
-        other.draw(*FIGURES.values())
+        other.draw("basin")
         write_run_report(run_data, painter=other)
 
 
 @pytest.mark.skipif(processors() < 2, reason="there is no painter")
-def test_a_painter_whose_command_is_interrupted_at_once_says_nothing(call_apart, capfd):
-    call_apart(interrupted_at_once)
-    assert capfd.readouterr().err == ""
+def test_a_painter_whose_command_is_interrupted_at_once_says_nothing(call_apart):
+    assert call_apart(interrupted_at_once) == ""
 
 
 def interrupted_at_once():
