@@ -1,15 +1,28 @@
 """Which roofs there are, and how much they do; `test_assembly` reads what they are compiled to."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numba
+import numpy as np
 import pytest
 
+from bench.timing import roof
 from bench.timing.operations import count_sections
 from bench.timing.problem import UnavailableError, classic, exponential, many, wide
 from bench.timing.roof import BODY, dependent, independent, make_roof, vector_registers
 
 RUNS = many(runs=64, epochs=2).part(samples=100)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Loops are not compiled, for tests of which there are; it takes a second for each."""
+    monkeypatch.setattr(
+        roof, "compile_loops", lambda loops, *registers: SimpleNamespace(args=[np.array([turns for _, turns in loops])])
+    )
+
+
 jit = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 
 
@@ -45,6 +58,12 @@ def test_operations_of_one_run_wait_for_each_other():
 
 
 @jit
+def test_a_roof_is_a_call():
+    make_roof("fused-fma", RUNS.part(runs=1))()
+
+
+@jit
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("kernel", ["fused-fma", "lanes"])
 def test_a_roof_does_the_arithmetic_of_the_whole_problem(kernel):
     problem = RUNS if kernel.startswith("lanes") else RUNS.part(runs=1)
@@ -52,19 +71,20 @@ def test_a_roof_does_the_arithmetic_of_the_whole_problem(kernel):
     again = make_roof(kernel, replace(problem, rates=problem.rates.repeat(50, axis=0))).args[-1]
     assert (turns > 0).all()
     assert again[0] == pytest.approx(50 * turns[0], rel=0.2)  # what is left of a turn is left out
-    make_roof(kernel, problem)()
 
 
 @jit
+@pytest.mark.usefixtures("uncompiled")
 def test_lanes_of_models_with_vectors_have_a_roof():
     products = wide(64, runs=64, n=200)
     (turns,) = make_roof("lanes-fma", products).args[-1:]
     width, _ = vector_registers()
     assert turns[0] * 132 == pytest.approx(64 // width * 400 * 132, rel=0.2)
-    make_roof("lanes", replace(products, batch_size=8))()
+    make_roof("lanes", replace(products, batch_size=8))
 
 
 @jit
+@pytest.mark.usefixtures("uncompiled")
 def test_losses_from_a_factor_are_not_among_the_arithmetic():
     """Those of the kernels that fuse come from the QR factor of the samples; those of the others from the samples."""
     many_losses = many(runs=8, epochs=40)
@@ -88,6 +108,7 @@ def test_what_has_no_roof_says_why(kernel, problem, reason):
 
 
 @jit
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("kernel", ["lanes", "lanes-fma"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamax", "adam"])
 def test_roots_from_estimates_leave_the_divider_no_roof(optimizer, kernel):
