@@ -260,6 +260,12 @@ def no_report(monkeypatch):
 
 
 @pytest.fixture
+def few_variants(monkeypatch):
+    """A run times two variants, for tests of something else in it."""
+    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
+
+
+@pytest.fixture
 def pytester_run():
     """Run the benchmarks of a folder, measured, in another process; returns what is printed."""
 

@@ -133,9 +133,9 @@ def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
     assert study["model"]["expression"] == network
 
 
-def test_updates_of_networks_are_timed(classes):
-    data = classes.data
-    costs = update_seconds(classes.result, data.x, data.y, "softmax", seconds=0.01)
+def test_updates_of_networks_are_timed():
+    result = sweep("w @ x + b", X, NUMBERS, Grid(lr=0.01), epochs=1, kernel="reference", confirm=0)
+    costs = update_seconds(result, X, NUMBERS, "squared", seconds=0.01)
     assert costs["note"].tolist() == [""] * 3
     assert (costs["seconds_per_update"] > 0).all()
 

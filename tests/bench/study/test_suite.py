@@ -20,6 +20,8 @@ from bench.tables.performance_profile import (
     problem_ratios,
     profile_summary,
 )
+from bench.tables.run_costs import COST_SETTINGS
+from bench.tables.seconds import PER_UPDATE
 from kernels.optimizers import OPTIMIZERS
 
 SMALL = """
@@ -51,6 +53,8 @@ model = { expression = "x**2 + 3*y**2" }
 grid = { init = { random = "normal:1:1" } }
 run = { target = 1e-4, loss = "objective", epochs = 2 }
 """
+
+NO_COSTS = pd.DataFrame(columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
 
 
 @pytest.fixture
@@ -237,7 +241,9 @@ def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fa
 
 @pytest.mark.usefixtures("one_figure")
 def test_a_suite_from_the_command_line(small, sgdbench, tmp_path, monkeypatch, request):
-    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
+    # Nothing is timed: tests/bench/report/test_report.py does.
+    monkeypatch.setattr("bench.commands.measure.update_seconds", lambda *args, **settings: NO_COSTS)
+    monkeypatch.setattr("bench.commands.measure._measure_speed", lambda *args: None)
     code, out, err = sgdbench("run", small, "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     assert "Over all: " in out
