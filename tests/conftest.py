@@ -245,6 +245,32 @@ def sgdbench(monkeypatch, capsys, tmp_path, _short_measurements):
 
 
 @pytest.fixture
+def ran(sgdbench):
+    """Run a command that succeeds, with nothing on standard error: its standard output."""
+
+    def run(*args):
+        code, out, err = sgdbench(*args)
+        assert (code, err) == (0, "")
+        return out
+
+    return run
+
+
+@pytest.fixture
+def refused(sgdbench):
+    """Run a command that refuses what it is given, with exit code 2 and nothing but one line: that line."""
+
+    def run(*args):
+        code, out, err = sgdbench(*args)
+        assert (code, out) == (2, "")
+        assert err.startswith("sgdbench: ")
+        assert err.count("\n") == 1
+        return err
+
+    return run
+
+
+@pytest.fixture
 def no_report(monkeypatch):
     """A run ends with its verdict: what is measured and drawn after it takes seconds, and has tests of its own."""
     from bench.commands.console import print_place

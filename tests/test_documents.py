@@ -5,12 +5,14 @@ import re
 import shlex
 import shutil
 from fractions import Fraction
+from functools import partial
 from itertools import takewhile
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_digits
+from sklearn import datasets
+from sklearn.datasets import load_breast_cancer, load_digits
 
 from bench.cli import app
 from bench.compare.gates import load_gates
@@ -97,6 +99,11 @@ def train_by_reference(monkeypatch, *, networks_alone=False):
         monkeypatch.setattr(f"kernels.train.{module}.make_trainer", make)
 
 
+def few_rows(load, **asked):
+    """The first rows of a data set of scikit-learn, for blocks that train on it."""
+    return [values[:300] for values in load(**asked)]
+
+
 # Files, headings, links
 
 
@@ -167,7 +174,7 @@ def test_the_commands_on_your_own_data_run(file, section, own_folder, sgdbench, 
     assert len(lines) >= 4
     for line in lines:
         _, command, *words = words_of(line)
-        quick = [*QUICK, "--seed", "0"] if command == "run" else []
+        quick = [*QUICK, "--seed", "0", "--batch-size", "64"] if command == "run" else []
         code, out, err = sgdbench(command, *words, *quick)
         assert (code, err) == (0, ""), (line, err)
         assert out
@@ -182,12 +189,12 @@ run.target = 0.5
 """
 
 
+@pytest.mark.usefixtures("few_variants")
 def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench, monkeypatch):
     """What is measured twice is copied, as no test depends on how busy the machine is."""
     monkeypatch.setattr(
         "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
-    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
     blocks = [block for block in BLOCKS if block.section == "A CI gate"]
     (gates,) = [block.text for block in blocks if block.language == "toml"]
     lines = [line for block in blocks if not block.language for line in lines_of(block)]
@@ -268,6 +275,8 @@ def test_every_block_is_run_or_has_a_reason():
 def test_python_runs_and_gives_what_it_says(file, section, own_folder, monkeypatch):
     if section != "Training in Python":  # whose networks take 80,000 updates each
         train_by_reference(monkeypatch, networks_alone=True)
+    for load in (load_breast_cancer, load_digits):
+        monkeypatch.setattr(datasets, load.__name__, partial(few_rows, load))
     names = {}
     for block in sections_with("python")[file, section]:
         exec(compile(block.text, f"{file}, {section}", "exec"), names)
@@ -276,25 +285,12 @@ def test_python_runs_and_gives_what_it_says(file, section, own_folder, monkeypat
             np.testing.assert_allclose(value, eval(said, {"array": np.array}), atol=1e-6, err_msg=expression)
     if "found" in names:
         assert names["found"].best().settings["lr"] > 0
+    if (file, section) == (README, "Start"):
+        assert names["grid"].size == 800
+        assert "one fit and then eight hundred" in DOCUMENTS[README].text
 
 
-def test_the_grids_of_the_examples_are_as_large_as_they_say():
-    grids = {}
-    for file, section in ((README, "Start"), (BENCH_README, "Sweeps in Python")):
-        block = next(block for block in sections_with("python")[file, section] if "Grid(" in block.text)
-        tree = ast.parse(block.text)
-        tree.body = [
-            node
-            for node in tree.body
-            if isinstance(node, ast.ImportFrom | ast.Import)
-            or (isinstance(node, ast.Assign) and "Grid(" in ast.unparse(node))
-        ]
-        names = {}
-        exec(compile(tree, file, "exec"), names)
-        grids[file] = names["grid"]
-    assert grids[README].size == 800
-    assert "one fit and then eight hundred" in DOCUMENTS[README].text
-    assert grids[BENCH_README].size == 20 * 4 * 2 * 5
+def test_the_built_in_studies_are_as_large_as_the_readme_says():
     assert [load_study(name).make_grid().size for name in ("quadratic", "auto-mpg", "digits")] == [3000, 960, 504]
     for said in ("3,000 runs of the quadratic", "960 runs on 392 cars", "504 configurations"):
         assert said in DOCUMENTS[README].text

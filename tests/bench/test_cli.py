@@ -82,10 +82,9 @@ def test_shells_complete_commands_and_options():
     assert done.stdout.split() == ["report"]
 
 
-def test_a_fit_prints_a_table(sgdbench):
-    code, out, err = sgdbench(*QUADRATIC, "--lr", "0.5", "--schedule", "halve(10)")
+def test_a_fit_prints_a_table(ran):
+    out = ran(*QUADRATIC, "--lr", "0.5", "--schedule", "halve(10)")
     cells = [line.split() for line in out.splitlines()]
-    assert (code, err) == (0, "")
     assert out.splitlines()[0] == f"y = {PARABOLA}"
     assert cells[1] == ["parameter", "value", "standard", "error", "lowest", "loss"]
     assert [(*row[:2], row[3]) for row in cells[2:5]] == [("a", "2", "2"), ("b", "-4", "-4"), ("c", "3", "3")]
@@ -115,10 +114,6 @@ def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars
     [
         ([], ["The learning rate 0.1 is too high: the largest stable learning rate here is about 9.7e-5, by theory."]),
         (["--lr", "1e-6"], ["The learning rate 1e-6 is low: ", "Or --standardize, without that", "--shuffle visits"]),
-        (
-            ["--optimizer", "adam", "--lr", "1e300", "--kernel", "reference"],
-            ["A lower learning rate would help, such as --lr 1e+299."],
-        ),
         (["--standardize", "--shuffle", "--lr", "0.01"], []),
     ],
 )
@@ -130,11 +125,10 @@ def test_a_fit_that_does_not_arrive_says_what_would_help(sgdbench, cars, options
 
 
 @pytest.mark.parametrize("options", [[], ["--standardize"]])
-def test_a_model_that_is_not_finite_at_a_sample_is_a_fit_that_diverged(sgdbench, tmp_path, options):
+def test_a_model_that_is_not_finite_at_a_sample_is_a_fit_that_diverged(sgdbench, ran, tmp_path, options):
     (tmp_path / "zero.csv").write_text("x,y\n0,1\n1,2\n2,4\n3,5\n", "utf-8")
     about = ["zero.csv", "--x", "x", "--y", "y", "--model", "a*log(x) + b"]
-    code, out, err = sgdbench("fit", *about, *options, "--kernel", "reference")
-    assert (code, err) == (0, "")
+    out = ran("fit", *about, *options, "--kernel", "reference")
     assert "diverged" in out
     assert "\nAdvice: The loss is not finite where the run starts: no rate helps" in out
     assert sgdbench("new", *about, "--out", "zero.toml")[::2] == (0, "")
@@ -149,10 +143,9 @@ def test_a_fit_that_is_off_names_the_parameter_that_is_farthest(sgdbench, cars):
     assert float(far[2]) == pytest.approx(errors[far[1]], rel=0.06)
 
 
-def test_a_fit_takes_the_columns_and_the_model_that_a_run_takes(sgdbench, cars):
+def test_a_fit_takes_the_columns_and_the_model_that_a_run_takes(sgdbench, ran, cars):
     given = ["--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--kernel", "reference", "--epochs", "2"]
-    code, out, err = sgdbench("fit", "cars.csv", *given)
-    assert (code, err) == (0, "")
+    out = ran("fit", "cars.csv", *given)
     assert out.startswith("Left out: name (no numbers: 'x' in line 2).\nmpg = a*hp + b\n")
     short, full = (
         json.loads(sgdbench("fit", "cars.csv", *given, *more, "--json")[1])
@@ -164,24 +157,9 @@ def test_a_fit_takes_the_columns_and_the_model_that_a_run_takes(sgdbench, cars):
     assert sgdbench("fit", "auto-mpg", "--epochs", "1", "--kernel", "reference")[1].startswith("mpg = a*hp + b\n")
 
 
-def test_json_tells_how_good_the_fit_is_in_the_tables_units(sgdbench, cars):
-    given = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01"]
-    said = json.loads(sgdbench(*given, "--json")[1])
-    x, y = builtin("auto-mpg").x[:, 0], builtin("auto-mpg").y
-    residuals = said["params"]["a"] * x + said["params"]["b"] - y
-    assert said["rmse"] == pytest.approx(np.sqrt(np.mean(residuals**2)))
-    assert said["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(y))
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    expected = np.sqrt(residuals @ residuals / (y.size - 2) * np.diag(np.linalg.inv(design.T @ design)))
-    assert list(said["stderr"].values()) == pytest.approx(expected.tolist(), rel=1e-6)
-
-
 @pytest.mark.parametrize("command", ["run", "tune"])
 @pytest.mark.usefixtures("no_report")
 def test_a_target_on_the_command_line_is_in_the_tables_units(sgdbench, cars, tmp_path, command):
-    fit = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--target", "30"]
-    fitted = json.loads(sgdbench(*fit, "--json")[1])
-    assert (fitted["status"], 20 < fitted["loss"] <= 30) == ("converged", True)
     seen = {}
 
     def keep(study, *args, **kwargs):
@@ -202,28 +180,13 @@ def test_a_target_on_the_command_line_is_in_the_tables_units(sgdbench, cars, tmp
         assert (code, "target must be a finite number >= 0, not -3.0" in err) == (2, True)
 
 
-def test_the_rate_that_is_advised_is_stable(sgdbench, cars):
-    fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b"]
-    rate = re.search(r"Try --lr (\S+)\.", sgdbench(*fit)[1])[1]
-    assert json.loads(sgdbench(*fit, "--lr", rate, "--json")[1])["status"] == "max_epochs"
-
-
-def test_json_is_one_object_with_the_documented_keys(sgdbench):
-    code, out, err = sgdbench(*QUADRATIC, "--lr", "0.5", "--target", "1e-5", "--init", "a=-1,b=10,c=26", "--json")
+def test_json_is_one_object_with_the_documented_keys(ran):
+    out = ran(*QUADRATIC, "--lr", "0.5", "--target", "1e-5", "--init", "a=-1,b=10,c=26", "--json")
     fitted = json.loads(out)
-    assert (code, err) == (0, "")
     assert list(fitted) == KEYS
     assert fitted["status"] == "converged"
     assert fitted["epochs_to_target"] == fitted["epochs"]
     np.testing.assert_allclose([fitted["params"][name] for name in "abc"], [2, -4, 3], atol=0.1)
-
-
-def test_json_of_a_diverged_fit_has_null(sgdbench):
-    code, out, err = sgdbench(*QUADRATIC, "--lr", "100", "--json")
-    assert (code, err) == (0, "")
-    assert "NaN" not in out
-    assert "Infinity" not in out
-    assert json.loads(out)["params"] == {"a": None, "b": None, "c": None}
 
 
 def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
@@ -303,12 +266,10 @@ def test_a_fit_that_diverged_has_no_curve(sgdbench):
     assert "diverged" in out
 
 
-@pytest.mark.parametrize(("name", "start"), [("fit.png", b"\x89PNG"), ("deep/fit.svg", b"<?xml")])
-def test_a_plot_is_drawn(name, start, sgdbench, cars):
-    code, out, err = sgdbench("fit", cars, *CARS, "--plot", name)
-    assert (code, err) == (0, "")
-    assert out.endswith(f"\nPlot: {name}\n")
-    assert Path(name).read_bytes().startswith(start)
+def test_a_plot_is_drawn(ran, cars):
+    out = ran("fit", cars, *CARS, "--plot", "deep/fit.svg")
+    assert out.endswith("\nPlot: deep/fit.svg\n")
+    assert Path("deep/fit.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_a_plot_that_cannot_be_written_costs_no_result(sgdbench, tmp_path):
@@ -329,7 +290,6 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["frobnicate"], "frobnicate"),
         (["fit"], "DATA"),
         (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted: 'hp', "),
-        ([*FIT_CARS, "--patience", "3"], "patience needs validation"),
         (
             ["fit", "cars.csv", "--y", "name"],
             "must hold two classes for the loss 'logistic', such as 0 and 1, and holds",
@@ -340,10 +300,8 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["run", "--set", "grid.shuffle=True"], "shuffle must be true or false, not 'True'"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "wide.toml"], 'wide.toml, line 6: grid.batch_size must be "full" or a whole number from 1 to the'),
-        (["tune", "wide.toml", "--no-grid"], "wide.toml, line 6: grid.batch_size must be"),
         (["run", "wide.toml", "--batch-size", "901"], 'sgdbench: batch_size must be "full" or a whole number from 1'),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
-        (["run", "--init", "a=1"], "there is no option --init; give --set grid.init=VALUE"),
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
         (["run", "--set", "run.refin=2"], "refin is no key in [run]; did you mean refine?; known are epochs, loss"),
         (["run", "optimizers", "--x", "hp"], "--x is for a .csv"),
@@ -354,18 +312,12 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ),
         ([*FIT_CARS, "--learning-rate", "1"], "there is no option --learning-rate; did you mean --lr?"),
         (["run", "--seed", "4-0"], 'ranges such as "0-4,9", each from low to high with at most 1,000,000 seeds'),
-        (["run", "--seed", "0-99999999999"], "not '0-99999999999'"),
         (["fit", "cars.csv", "--x", "hp", "--model", "a*x"], "--y must name the column of cars.csv"),
         (["fit", "none.csv", *FIT_CARS[2:]], "none.csv cannot be read: No such file"),
-        (["fit", "cars.csv", "--x", "hpp", *FIT_CARS[4:]], "did you mean 'hp'?"),
         ([*FIT_CARS, "--model", "a*x +"], "column 6: a number or a name is missing"),
         ([*FIT_CARS, "--model", "a*mgp + hpp"], "(did you mean 'hp' in place of 'hpp'?)"),
-        ([*FIT_CARS, "--optimizer", "sdg"], "'sdg' is not known (did you mean 'sgd'?); known are sgd"),
-        ([*FIT_CARS, "--kernel", "cuda"], "kernel must be one of reference, fused"),
         ([*FIT_CARS, "--init", "1,2"], "init must be distinct names with their values"),
-        ([*FIT_CARS, "--lr", "0"], "lr must be a positive finite number, not 0"),
         ([*FIT_CARS, "--epochs", str(10**15)], "not enough memory"),
-        ([*FIT_CARS, "--batch-size", "500"], "from 1 to the 392 samples, not 500"),
         ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
         ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
         (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
@@ -374,7 +326,6 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["run", "wrong.toml"], "wrong.toml, line 5: grid.rate is no key in [grid]"),
         (["run", "--schedule", "multistep([30, 60)"], "must be balanced, and in 'multistep([30, 60)' they are not"),
         (["run", "--lr", "0.1", "--lr", "0.5"], "--lr must be given once, with commas between its values, not 2 times"),
-        (["run", "--lr", "0.1,fast"], "lr must be a positive finite number, not 'fast'"),
         (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
         (["run", "--target", "1", "--set", "run.target=2"], "run.target must be given once, by --set or by its own"),
         (["fit", "quadratic", "--stream"], "--stream and --cache-dir are for a table in a file, not for the built-in"),
@@ -383,7 +334,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
     ],
 )
 @pytest.mark.usefixtures("cars")
-def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, tmp_path):
+def test_bad_input_is_one_line_and_exit_code_2(args, words, refused, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.txt").touch()
     (tmp_path / "wrong.toml").write_text(
@@ -392,32 +343,25 @@ def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, tmp_path):
     (tmp_path / "wide.toml").write_text(
         'name = "wide"\ndata.builtin = "quadratic"\nmodel.expression = "a*x"\n[grid]\nlr = 1\nbatch_size = [1, 801]\n'
     )
-    code, out, err = sgdbench(*args)
-    assert code == 2
-    assert out == ""
-    assert err.startswith("sgdbench: ")
-    assert err.count("\n") == 1
-    assert words in err
+    assert words in refused(*args)
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(sgdbench):
-    code, out, err = sgdbench("run", *SMALL)
+def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(ran):
+    out = ran("run", *SMALL)
     lines = out.splitlines()
-    assert (code, err) == (0, "")
     assert lines[0].startswith("Best choice: learning rate 0.5: no run reached the target; final loss ")
     assert lines[-2].startswith("Run: 10 configurations of a*x**2 + b*x + c on built-in quadratic (800 samples), up to")
     assert lines[-1] == "Report: results/quadratic/report.md"
     assert len(lines) <= 7
 
 
-def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(sgdbench, monkeypatch):
+@pytest.mark.usefixtures("few_variants")
+def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(ran, monkeypatch):
     monkeypatch.setattr(
         "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
-    monkeypatch.setattr("bench.commands.measure.MEASURED", ("reference", "fused"))
-    code, out, err = sgdbench("run", *SMALL, "--verbose")
-    assert (code, err) == (0, "")
+    out = ran("run", *SMALL, "--verbose")
     assert out.startswith("Best choice: learning rate 0.5")
     assert "Checked against the reference" in out
     assert "The best choices, over all starts and seeds" in out
@@ -426,13 +370,10 @@ def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(sgdbench, monkey
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdbench):
+def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdbench, refused):
     sgdbench("run", *SMALL)
-    code, _, err = sgdbench("run", *SMALL)
-    assert code == 2
-    assert "holds results already: go on with --resume" in err
-    code, _, err = sgdbench("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
-    assert code == 2
+    assert "holds results already: go on with --resume" in refused("run", *SMALL)
+    err = refused("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
     assert "results/quadratic holds another run (model: " in err
     code, out, _ = sgdbench("run", *SMALL, "--epochs", "3", "--resume")
     assert code == 0
@@ -480,16 +421,6 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
 )
 def test_a_studys_name_is_a_safe_folder_name(name, folder):
     assert bench.commands.run.folder_name(name) == folder
-
-
-def test_a_fit_records_what_it_is_asked_to(sgdbench):
-    code, out, err = sgdbench(*QUADRATIC, "--record", "log:0")
-    assert (code, out) == (2, "")
-    assert err.startswith('sgdbench: record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates')
-    options = ["--lr", "0.5", "--epochs", "60", "--shuffle", "--target", "1e-3", "--record", "10", "--json"]
-    fitted = json.loads(sgdbench(*QUADRATIC, *options)[1])
-    assert fitted["epochs_to_target"] == pytest.approx(round(fitted["epochs_to_target"] * 80) / 80)
-    assert fitted["epochs_to_target"] % 1
 
 
 def test_studies_and_info(sgdbench):
@@ -563,14 +494,11 @@ FEW_RUNS = f"brief run quadratic --out a {' '.join(SMALL)}"
 def test_a_run_ends_with_its_report_though_nobody_reads_any_more(shell, tmp_path):
     assert shell(f"{FEW_RUNS} | head -1", PYTHONIOENCODING="ascii") == (0, "")
     assert (tmp_path / "a" / "report.html").exists()
-    (tmp_path / "a" / "report.html").unlink()
-    assert shell("brief report a <&- >&- 2>&-") == (0, "")
-    assert (tmp_path / "a" / "report.html").exists()
 
 
-def test_a_fit_goes_on_though_nobody_reads_any_more(shell, tmp_path):
-    fit = f'sgdbench fit quadratic --model "{PARABOLA}" --every 1 --epochs 3000 --plot a.png'
-    assert shell(f"{fit} | head -1") == (0, "")
+def test_a_fit_has_its_plot_though_nobody_ever_read(shell, tmp_path):
+    fit = "sgdbench fit quadratic --model quadratic --epochs 9 --kernel reference --plot a.png"
+    assert shell(f"{fit} <&- >&- 2>&-") == (0, "")
     assert (tmp_path / "a.png").exists()
 
 
@@ -598,6 +526,7 @@ def test_a_warning_is_one_line(shell):
 
 
 @pytest.mark.parametrize("phase", ["run.verify_runs", "measure.write_run_report"])
+@pytest.mark.usefixtures("few_variants")
 def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch, phase):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
@@ -624,14 +553,14 @@ def test_an_interrupt_that_a_library_makes_another_error_of_is_one(sgdbench, mon
 
 
 @pytest.mark.parametrize("phase", ["trained.store_tables", "measure.write_run_report"])
-def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(sgdbench, monkeypatch, phase):
+@pytest.mark.usefixtures("few_variants")
+def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(refused, monkeypatch, phase):
     def full(*args, **kwargs):
         with replace_atomically("results/quadratic/file.csv"):
             raise OSError(28, "Error writing bytes to file. Detail: [errno 28] No space left on device")
 
     monkeypatch.setattr(f"bench.commands.{phase}", full)
-    code, _, err = sgdbench("run", *SMALL)
-    assert code == 2
+    err = refused("run", *SMALL)
     assert err == (
         "sgdbench: results/quadratic/file.csv cannot be written: No space left on device; all results are safe in "
         "results/quadratic: once it can be written, `sgdbench report results/quadratic` makes the report of what is "

@@ -125,21 +125,6 @@ def test_letters_of_all_scripts_are_trained(sgdbench, tmp_path):
     np.testing.assert_allclose(list(json.loads(out)["params"].values()), [2, 0], atol=1e-9)
 
 
-def test_a_renamed_column_is_fitted(sgdbench, cars):
-    fit = ["fit", cars, "--y", "mpg", "--standardize", "--shuffle", "--lr", "0.01", "--json"]
-    by_rename = sgdbench(*fit, "--x", "power=Engine Power (PS)", "--model", "a*power + b")
-    by_rule = sgdbench(*fit, "--x", "Engine Power (PS)", "--model", "a*engine_power_ps + b")
-    assert by_rename[0] == by_rule[0] == 0
-    assert by_rename[1].split('"seconds"')[0] == by_rule[1].split('"seconds"')[0]
-
-
-def test_columns_of_numbers_that_vary_are_inputs(cars):
-    left_out = {"name": "no numbers: 'x' in line 2", "constant": "always 1"}
-    assert numeric_columns(cars, "mpg") == (["Engine Power (PS)"], left_out)
-    with pytest.raises(ValueError, match=r"has no column 'mgp' \(did you mean 'mpg'\?\)"):
-        numeric_columns(cars, "mgp")
-
-
 @pytest.mark.parametrize(
     ("inputs", "expression"),
     [
@@ -189,11 +174,8 @@ def test_a_loss_without_curvature_gets_a_wide_range(cars):
     ("model", "center"),
     [
         ("a*hp + b", "both"),
-        ("a*exp(b*hp) + c", "both"),
         ("a*exp(b*hp)", "x"),
-        ("L/(1 + exp(-k*(hp - m)))", "x"),
         ("V*hp/(K + hp)", "none"),
-        ("a*hp", "none"),
         ("sin(hp) + b", None),
     ],
 )
@@ -237,18 +219,9 @@ def test_losses_of_standardized_residuals_say_so(sgdbench, cars):
     assert "loss_units" not in json.loads(sgdbench("fit", *trained, "--json")[1])
 
 
-@pytest.mark.parametrize(("loss", "scaled"), [("squared", "Columns get mean 0"), ("poisson", "The inputs get mean 0")])
-def test_a_new_study_says_what_is_scaled(sgdbench, cars, loss, scaled):
-    assert sgdbench("new", "cars.csv", "--x", "Engine Power (PS)", "--y", "mpg", "--loss", loss)[0] == 0
-    content = Path("cars.toml").read_text("utf-8")
-    assert f"\n# {scaled} and deviation 1.\n" in content
-    assert ("Losses are in these units." in content) == (loss == "squared")
-
-
 @pytest.mark.parametrize("options", [[], ["--x", "z=Engine Power (PS)", "--model", "a*exp(b*z)"]])
-def test_a_new_study_is_the_default_one_with_comments(sgdbench, cars, options):
-    code, out, err = sgdbench("new", "cars.csv", "--y", "mpg", *options, "--out", "deep/mine.toml")
-    assert (code, err) == (0, "")
+def test_a_new_study_is_the_default_one_with_comments(ran, cars, options):
+    out = ran("new", "cars.csv", "--y", "mpg", *options, "--out", "deep/mine.toml")
     left_out = "" if options else "Left out: name (no numbers: 'x' in line 2), constant (always 1).\n"
     assert out == f"{left_out}Study: deep/mine.toml\nRun it with: sgdbench run deep/mine.toml\n"
     path = cars.parent / "deep" / "mine.toml"
@@ -265,10 +238,9 @@ def test_a_new_study_is_the_default_one_with_comments(sgdbench, cars, options):
     assert study.dataset()[0].y.size == 392
 
 
-def test_a_study_is_never_overwritten_unless_that_is_said(sgdbench, cars):
+def test_a_study_is_never_overwritten_unless_that_is_said(sgdbench, refused, cars):
     (cars.parent / "cars.toml").write_text("mine")
-    code, out, err = sgdbench("new", "cars.csv", "--y", "mpg")
-    assert (code, out) == (2, "")
+    err = refused("new", "cars.csv", "--y", "mpg")
     assert err == ("sgdbench: cars.toml already exists; give another file with --out, or replace it with --overwrite\n")
     assert (cars.parent / "cars.toml").read_text() == "mine"
     assert sgdbench("new", "cars.csv", "--y", "mpg", "--overwrite")[0] == 0
@@ -319,12 +291,11 @@ def test_held_out_rows_choose_the_settings_where_no_target_is_given(sgdbench, ca
 
 
 @pytest.mark.parametrize("command", [["new"], ["run", "--out", "run"]])
-def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, command):
+def test_the_inputs_of_a_very_wide_table_must_be_named(refused, tmp_path, command):
     rows = [[f"c{k}" for k in range(10_002)], [0] * 10_002]
     (tmp_path / "wide.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
     for x in ([], ["--x", "c*"]):
-        code, _, err = sgdbench(command[0], "wide.csv", "--y", "c1", "--loss", "squared", *x, *command[1:])
-        assert code == 2
+        err = refused(command[0], "wide.csv", "--y", "c1", "--loss", "squared", *x, *command[1:])
         assert err.endswith(
             "wide.csv has 10,001 columns for the inputs of a model, which are at most 10,000; name some with --x, also "
             "by wildcards\n"
@@ -357,14 +328,10 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(sgdbench, tmp_path, comma
     ],
 )
 @pytest.mark.usefixtures("cars")
-def test_bad_input_is_one_line(sgdbench, args, words, tmp_path):
+def test_bad_input_is_one_line(refused, args, words, tmp_path):
     (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
     (tmp_path / "texts.csv").write_text("a,b\n?,4\nz,5\n")
-    code, out, err = sgdbench(*args)
-    assert (code, out) == (2, "")
-    assert err.startswith("sgdbench: ")
-    assert err.count("\n") == 1
-    assert words in err
+    assert words in refused(*args)
 
 
 def test_the_page_of_keys_is_up_to_date_and_complete(sgdbench):

@@ -35,13 +35,6 @@ def overlaps(figure, texts):
     return [(one[0], other[0]) for one, other in pairs if one[1].overlaps(other[1])]
 
 
-def factors(figure):
-    """The common factors and offsets that stand at the ends of the axes as the figure is drawn."""
-    figure.draw_without_rendering()
-    scales = [scale for axis in figure.axes for scale in (axis.xaxis, axis.yaxis)]
-    return [factor for scale in scales if (factor := scale.get_offset_text().get_text())]
-
-
 def visible_pixels(axis, color):
     """The number of a panel's pixels that have a color as it is drawn: what lies under something else has none."""
     axis.figure.canvas.draw()

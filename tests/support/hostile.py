@@ -7,12 +7,12 @@ import pandas as pd
 
 from bench.analysis.paths import recorded_paths, typical_paths
 from bench.engine.check import check
-from bench.engine.sweep import sweep
 from bench.report.report import write_report
 from bench.store.evidence import store_tables
-from bench.study.load import load_study, to_toml
+from bench.study.load import load_study
 from bench.tables.run_costs import COST_SETTINGS
 from bench.tables.seconds import PER_UPDATE
+from tests.support.studies import train_study
 
 X, Y = '<script>alert("x")</script>|$x$', "$y|\\alpha<img src=x onerror=hacked()>"
 STARTS = ["<script>alert(1)</script>", "$x$|`a*b*`", "```\n# ../x</script><script>alert(2)</script>%{x}&lt;"]
@@ -55,15 +55,7 @@ def hostile_run(place):
     """Run it, without the measurements of speed, and write its report; returns the run's folder."""
     study, folder = hostile_study(place), place / "run"
     data, _ = study.dataset()
-    result = sweep(
-        study.make_model(data),
-        data.x,
-        data.y,
-        study.make_grid(),
-        out=folder,
-        study=to_toml(study),
-        **study.run.of_sweep(),
-    )
+    result = train_study(study, folder)
     chosen = replace(result, frame=result.frame.head(2), starts=result.starts[:2])
     checked = check(chosen, study.run, data.x, data.y)
     replayed = {

@@ -49,9 +49,7 @@ def advised(table, expression, **settings):
         (WEAK, "a*x1 + b", {"lr": 0.5, "batch_size": 4}, "noise of small batches"),
         (TREND, "a*x1 + b", {"lr": 0.01, "shuffle": False}, "noise of single samples"),  # a higher rate is worse
         (CLASSES, "a*x1 + b*x2 + c", {"lr": 0.5, "loss": "logistic"}, "noise of single samples"),
-        (THREE, "W @ x + b", {"lr": 0.5, "loss": "softmax"}, "noise of single samples"),
         (WIDE, "w @ x + b", {"lr": 0.1}, "The learning rate 0.1 is too high: by theory those up to about 0.0"),
-        (WIDE, "w @ x + b", {"lr": 0.06, "epochs": 2}, "The learning rate 0.06 is too high: by theory those up to"),
         (THREE, "W @ x + b", {"lr": 50.0, "loss": "softmax"}, "The learning rate 50 is too high: by theory those up"),
         (WEAK, "a*x1 + b", {"lr": 1e-5}, "is low: the largest stable learning rate here is about"),
         (WEAK, "a*x1 + b", {"lr": 1e-5, "loss": "huber(1)"}, "is low: by theory those up to about"),

@@ -177,10 +177,9 @@ def test_what_has_no_map_is_refused_in_one_line(derivatives, given, message):
         spectral_radius(derivatives, 0.1, **given)
 
 
-@pytest.mark.parametrize("data", ["classic", "noisy"])
 @pytest.mark.parametrize(("optimizer", "batch_size"), CHOICES)
-def test_the_predicted_edge_is_within_a_step_of_the_measured_one(data, optimizer, batch_size, request):
-    x, y = request.getfixturevalue(data)
+def test_the_predicted_edge_is_within_a_step_of_the_measured_one(noisy, optimizer, batch_size):
+    x, y = noisy
     edge = largest_stable_rate(models.quadratic.design_matrix(x), batch_size, optimizer=optimizer)
     grid = Grid(lr=around(edge), batch_size=batch_size, init=STARTS, optimizer=optimizer)
     result = sweep(models.quadratic, x, y, grid, epochs=200)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
-from scipy.stats import binom, quantile_test
+from scipy.stats import quantile_test
 
 from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
@@ -96,14 +96,6 @@ def test_epochs_are_compared_run_by_run_whatever_their_order():
     assert table["row"].tolist() == [BEST, "epochs: sgd lr=0.1 batch=1 constant shuffled"]
     assert table[["ratio", "low", "high"]].to_numpy().tolist() == [[2, 2, 2]] * 2
     assert table["A_epochs"].tolist() == [45, 45]
-
-
-def test_the_interval_of_epochs_is_that_of_the_sign_test():
-    ratios = np.arange(1, 11)
-    row = epochs(reaching([7] * 10), reaching((7 * ratios).tolist())).iloc[0]
-    # Of ten, the second and the ninth: below the second there is at most one with a probability under 2.5 %.
-    assert binom.cdf(1, 10, 0.5) <= 0.025 < binom.cdf(2, 10, 0.5)
-    assert (row["low"], row["ratio"], row["high"]) == (2, 5.5, 9)
 
 
 def test_a_run_that_missed_the_target_takes_forever_and_is_counted():
@@ -301,19 +293,16 @@ def test_tolerances_are_for_rows(sgdbench, files, tmp_path):
     assert "Verdict: None of 3 rows is slower than their gates beyond chance.\n" in out
 
 
-def test_a_gate_that_could_never_fail_is_refused(sgdbench, tmp_path):
+def test_a_gate_that_could_never_fail_is_refused(sgdbench, refused, tmp_path):
     for name in ("a", "b"):
         benchmark_file(tmp_path / f"{name}.json", {"row": WOBBLE}, raw=False)
     code, out, _ = sgdbench("compare", "a.json", "b.json")
     assert code == 0
     assert "no rounds saved: --benchmark-save-data" in out
-    code, out, err = sgdbench("compare", "a.json", "b.json", "--gate", "1.05")
-    assert (code, out) == (2, "")
+    err = refused("compare", "a.json", "b.json", "--gate", "1.05")
     assert "none could ever fail: no rounds saved: --benchmark-save-data" in err
     (tmp_path / "gates.toml").write_text('[gates]\n"rwo" = 1.5\n')
-    code, _, err = sgdbench("compare", "a.json", "b.json", "--tolerances", "gates.toml")
-    assert code == 2
-    assert "rows are called row" in err
+    assert "rows are called row" in refused("compare", "a.json", "b.json", "--tolerances", "gates.toml")
 
 
 def test_other_machines_are_named(sgdbench, tmp_path):
@@ -389,12 +378,9 @@ GOOD = {"name": "row", "stats": {"median": 1.0}}
     ],
 )
 @pytest.mark.usefixtures("files")
-def test_a_broken_or_foreign_file_is_refused_in_a_line(content, words, sgdbench, tmp_path):
+def test_a_broken_or_foreign_file_is_refused_in_a_line(content, words, refused, tmp_path):
     (tmp_path / "broken.json").write_text(content, encoding="latin-1")
-    code, out, err = sgdbench("compare", "a.json", "broken.json")
-    assert (code, out) == (2, "")
-    assert err.startswith("sgdbench: ")
-    assert err.count("\n") == 1
+    err = refused("compare", "a.json", "broken.json")
     assert "broken.json" in err
     assert words in err
 
@@ -459,9 +445,8 @@ def test_epochs_have_a_gate_by_name(sgdbench, runs, tmp_path):
     assert {row["verdict"] for row in rows[1:] if row["low"] is not None} == {PAST}
 
 
-def test_epochs_to_other_targets_are_not_compared(sgdbench, runs):
-    code, _, err = sgdbench("compare", runs / "b", runs / "c")
-    assert code == 2
+def test_epochs_to_other_targets_are_not_compared(refused, runs):
+    err = refused("compare", runs / "b", runs / "c")
     assert "nothing in common" in err
     assert "the target is 0.1 in A and 0.2 in B" in err
 
@@ -479,21 +464,16 @@ def test_what_sgdbench_speed_writes_can_be_compared(sgdbench, tmp_path):
     assert "Verdict: 1 of 1 row is slower than the gate 1.05: fused (2, " in out
 
 
-def test_damaged_and_foreign_tables_are_refused_in_a_line(sgdbench, tmp_path):
+def test_damaged_and_foreign_tables_are_refused_in_a_line(refused, tmp_path):
     name = "speed_rounds.parquet"
     for folder in ("before", "after"):
         (tmp_path / folder).mkdir()
         rounds = pd.DataFrame({"variant": "fused", "round": np.arange(40), "ns": WOBBLE})
         rounds.to_parquet(tmp_path / folder / name)
     pd.DataFrame({"x": [1]}).to_parquet(tmp_path / "after" / name)
-    code, _, err = sgdbench("compare", "before", "after")
-    assert code == 2
-    assert f"after/{name} is damaged, or not from sgdbench" in err
+    assert f"after/{name} is damaged, or not from sgdbench" in refused("compare", "before", "after")
     (tmp_path / "after" / name).write_bytes(b"PAR1")
-    code, _, err = sgdbench("compare", "before", "after")
-    assert code == 2
-    assert f"after/{name} is damaged, or not from sgdbench" in err
-    assert err.count("\n") == 1
+    assert f"after/{name} is damaged, or not from sgdbench" in refused("compare", "before", "after")
 
 
 # Variants.
@@ -586,10 +566,6 @@ def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
     ],
 )
 @pytest.mark.usefixtures("files", "small")
-def test_bad_input_is_one_line_and_exit_code_2(args, words, sgdbench, runs, tmp_path):
+def test_bad_input_is_one_line_and_exit_code_2(args, words, refused, runs, tmp_path):
     (tmp_path / "RUN").symlink_to(runs / "a")
-    code, out, err = sgdbench("compare", *args)
-    assert (code, out) == (2, "")
-    assert err.startswith("sgdbench: ")
-    assert err.count("\n") == 1
-    assert words in err
+    assert words in refused("compare", *args)

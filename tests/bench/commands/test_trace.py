@@ -54,12 +54,6 @@ def test_lines_come_as_training_goes_on(capsys):
     assert seen[0] == (seen[0][0], seen[0][0] + 2)
 
 
-def test_a_remark_stands_above(capsys):
-    _, remark, lines = traced(1, capsys, "In other units:", epochs=1)
-    assert remark == "In other units:"
-    assert lines[0][0] == "epoch"
-
-
 def test_the_gradient_is_that_of_half_the_loss():
     params, step = np.array([1.0, -2.0, 0.5]), 1e-6
 

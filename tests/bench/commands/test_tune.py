@@ -30,9 +30,8 @@ def study(tmp_path):
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_a_search_from_the_command_line(sgdbench, study, tmp_path):
-    code, out, err = sgdbench("tune", study)
-    assert (code, err) == (0, "")
+def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
+    out = ran("tune", study)
     said = dict(line.split(": ", 1) for line in out.splitlines())
     assert list(said)[-2:] == ["Search", "Report"]
     assert {"Best choice", "Confirmed", "Against the grid"} <= set(said)
@@ -80,15 +79,14 @@ def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
     )
 
 
-def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path):
+def test_options_take_the_place_of_what_the_study_says(ran, study, tmp_path):
     """In a study whose title is only text."""
     study.write_text(tomli_w.dumps(STUDY | {"title": hostile.TITLE}), encoding="utf-8")
     options = ["--trials", "4", "--sampler", "random", "--pruner", "none", "--optimizer", "momentum(lin:0.1:0.5)"]
     options += ["--no-grid", "--confirm", "0", "--epochs", "5", "--out", "there"]
     settings = ["tune.lr=0.2", "tune.batch_size=[20, 'full']", "tune.schedule=halve(int:2:4)", "grid.seed=[3, 4, 5]"]
     options += [word for setting in settings for word in ("--set", setting)]
-    code, _, err = sgdbench("tune", study, *options)
-    assert (code, err) == (0, "")
+    ran("tune", study, *options)
     found = load_tuning(tmp_path / "there")
     trials = found.trials
     assert set(trials["lr"]) == {0.2}
@@ -113,29 +111,24 @@ def test_options_take_the_place_of_what_the_study_says(sgdbench, study, tmp_path
         (["--set", "tune.batch_size=lin:1:2"], 'batch_size must be a range "logint:1:64"'),
     ],
 )
-def test_bad_options_are_refused_in_one_line(sgdbench, study, options, message, tmp_path):
-    code, out, err = sgdbench("tune", study, *options)
-    assert (code, out) == (2, "")
-    assert err.count("\n") == 1
-    assert message in err
+def test_bad_options_are_refused_in_one_line(refused, study, options, message, tmp_path):
+    assert message in refused("tune", study, *options)
     assert not (tmp_path / "results").exists()
 
 
-def test_a_search_needs_optuna(sgdbench, study, monkeypatch):
+def test_a_search_needs_optuna(sgdbench, refused, study, monkeypatch):
     assert sgdbench("tune", study, "--trials", "2", "--no-grid", "--confirm", "0", "--out", "there")[0] == 0
     for name in [name for name in sys.modules if name.startswith(("bench.engine.tune", "bench.engine.search"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "bench.store.journal")
     monkeypatch.setitem(sys.modules, "optuna", None)
     for command in (["tune", study], ["report", "there"]):
-        code, _, err = sgdbench(*command)
-        assert code == 2
+        err = refused(*command)
         assert re.fullmatch(r"sgdbench: tune needs optuna, which is not installed: .*\[tune\].*\n", err)
 
 
-def test_a_search_of_which_everything_diverges(sgdbench, study, tmp_path):
-    code, out, err = sgdbench("tune", study, "--set", "tune.lr=1e6", "--no-grid", "--trials", "3")
-    assert (code, err) == (0, "")
+def test_a_search_of_which_everything_diverges(ran, study, tmp_path):
+    out = ran("tune", study, "--set", "tune.lr=1e6", "--no-grid", "--trials", "3")
     assert "None: every trial diverged. Lower learning rates would help." in out
     assert "3 diverged" in out
     page = (tmp_path / "results" / "small-tuned" / "report.html").read_text("utf-8")

@@ -52,15 +52,6 @@ def test_the_target_is_in_the_tables_units(least_squares):
     assert fitted.loss == pytest.approx(np.mean((np.polyval(list(fitted.params.values()), CARS.x[:, 0]) - CARS.y) ** 2))
 
 
-def test_without_standardizing_nothing_is_carried_back():
-    small = Dataset(CARS.x / 100, CARS.y / 10, ("hp",), "mpg", "test")
-    fitted = fit_table(PARABOLA, small, lr=0.05, epochs=3)
-    assert fitted.params == dict(zip("abc", fitted.result.params, strict=True))
-    assert fitted.loss == fitted.result.loss[-1]
-    assert fitted.data is small
-    assert fitted.note is None
-
-
 def test_the_curve_of_several_inputs():
     x = np.random.default_rng(0).normal([3, -20], [2, 5], (50, 2))
     table = Dataset(x, x @ [2.0, 0.5] + 1, ("u", "v"), "y", "test")

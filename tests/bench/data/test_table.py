@@ -61,10 +61,6 @@ def test_a_table_is_shown_in_one_line():
     assert repr(builtin("auto-mpg")) == "<Dataset of 392 samples from built-in auto-mpg: hp and the target mpg>"
 
 
-def test_one_input_may_be_a_plain_name(write):
-    assert load_table(write("hp,mpg\n1,2\n"), "hp", "mpg").x.shape == (1, 1)
-
-
 @pytest.mark.parametrize(
     "text",
     [

@@ -153,9 +153,6 @@ def test_lanes_are_full(data, tmp_path):
     assert all(len(job.rows) % KERNELS["lanes"].width == 0 for job in executor.jobs if job.first == 0)
 
 
-HELD = {"target": None, "validation": 0.25}
-
-
 def stop_at(trials):
     """Return a callback that interrupts a search between rounds."""
 
@@ -187,15 +184,13 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
     assert stopped.begun + rest.begun == (distinct - ROUND) * 4
 
 
-@pytest.mark.parametrize("judged", [{}, HELD | {"patience": 3}])
-def test_a_stop_changes_no_value(data, tmp_path, judged):
+def test_a_stop_changes_no_value(data, tmp_path):
     """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
 
     It is stopped after the third of four rounds, those of the optimizers in turn, and in the last.
     """
-    about = {"confirm": 0, "trials": 80} | judged
-    if judged:
-        data = data[0], data[1] + np.random.default_rng(0).normal(0, 0.5, data[1].size)
+    about = {"confirm": 0, "trials": 80, "target": None, "validation": 0.25, "patience": 3}
+    data = data[0], data[1] + np.random.default_rng(0).normal(0, 0.5, data[1].size)
     whole = search(data, tmp_path / "whole", **about)
     for interruption in ({"progress": stop_at(2 * ROUND + 8)}, {"executor": Executor(most=2)}):
         with pytest.raises(KeyboardInterrupt):
@@ -220,9 +215,10 @@ def test_another_search_is_refused_in_the_same_folder(tuned, data):
 def test_the_inputs_of_an_expression_are_those_of_a_fit(data):
     x, y = data
     for expression, table in (("a*hp + b", {"hp": x}), ("a*x1 + b*x2", np.stack([x, x**2], axis=1))):
-        settings = {"trials": 1, "epochs": 1, "confirm": 0, "kernel": "reference"}
-        found = tune(expression, table, y, Space(lr=0.1, batch_size="full", seed=0), **settings)
-        assert found.best().refit(table, y).model.inputs == fit(expression, table, y, epochs=1).model.inputs
+        settings = {"epochs": 1, "kernel": "reference"}
+        found = tune(expression, table, y, Space(lr=0.1, batch_size="full", seed=0), trials=1, confirm=0, **settings)
+        alone = fit(expression, table, y, **settings)
+        assert found.best().refit(table, y, kernel="reference").model.inputs == alone.model.inputs
 
 
 @pytest.mark.parametrize(

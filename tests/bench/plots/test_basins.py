@@ -6,7 +6,7 @@ import pytest
 
 from bench.plots.basins import basin_map
 from bench.plots.shades import make_even_shades
-from tests.support.figures import factors, legend, overlaps, texts
+from tests.support.figures import legend, overlaps, texts
 from tests.support.frames import plane
 
 
@@ -61,12 +61,6 @@ def test_starts_are_marked_and_those_outside_pointed_at():
     assert [text.get_text() for text in axis.texts] == ["near", "above", "left"]
     assert "All start at c = 7." in texts(figure)
     assert "end of the best run" in legend(figure)
-
-
-def test_no_factor_of_an_axis_stands_over_a_title():
-    big = plane().assign(param_a=lambda table: 1e7 * table["param_a"], param_b=lambda table: 1e-7 * table["param_b"])
-    figure = basin_map(pd.concat([big, big.assign(optimizer="adam", config_id="run1")]))
-    assert factors(figure) == []
 
 
 def test_names_of_starts_do_not_overlap():

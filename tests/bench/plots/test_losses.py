@@ -58,14 +58,6 @@ def test_a_panel_for_each_start_with_shared_axes():
     np.testing.assert_allclose(lines(figure.axes[1])[0][1], decay([3])["run0"])
 
 
-def test_many_panels_are_thinned_and_it_says_so():
-    frame = make_frame(20, init=[f"start {k:02}" for k in range(20)])
-    figure = loss_curves(frame, make_curves(decay(np.geomspace(0.01, 1, 20))))
-    titles = [axis.get_title("left") for axis in figure.axes]
-    assert (len(titles), titles[0], titles[-1]) == (6, "start start 00", "start start 19")
-    assert "6 of 20 starts." in texts(figure)
-
-
 def test_the_target_is_a_line_and_bounds_the_view():
     figure = loss_curves(make_frame(1), make_curves({"run0": [100, 1, 1e-20]}), target=1e-3)
     (axis,) = figure.axes

@@ -71,12 +71,6 @@ def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_crossed_by_no_lin
     assert overlaps(figure, axis.texts) == []
 
 
-def test_an_optimizer_that_costs_the_same_has_a_ratio_of_1():
-    table = compared({"sgd": [1, 1, 1], "adam": [1, np.nan, np.nan]}, ["best", "no interval"])
-    chart = optimizer_ratios(table, cost="samples to the target", seeds="2 fresh seeds")
-    assert chart.rows[1].words[0] == "no interval, a ratio of 1; all 20 runs succeed"
-
-
 def test_one_optimizer_is_not_compared():
     told = texts(draw_rows(optimizer_ratios(compared({"sgd": [1, 1, 1]}), cost="samples", seeds="2 seeds")))
     assert told == "No optimizers to compare: there is only one."

@@ -51,21 +51,6 @@ def test_each_optimizer_has_a_best_choice(result):
         result.best(optimizer="adm")
 
 
-def test_a_refit_is_the_run_of_the_sweep(result):
-    best = result.best()
-    again = best.refit(X, Y)
-    frame = result.frame
-    own = frame[
-        (frame["optimizer"] == best.settings["optimizer"])
-        & (frame["lr"] == best.settings["lr"])
-        & (frame["batch_size"] == best.settings["batch_size"])
-        & (frame["seed"] == 0)
-    ].iloc[0]
-    np.testing.assert_array_equal(again.params, own[["param_a", "param_b", "param_c"]].to_numpy(float))
-    assert again.samples_seen[-1] == own["samples_to_target"]
-    assert best.refit(X, Y, epochs=2, target=None).epochs == 2
-
-
 @pytest.mark.parametrize("target", [0.02, None])
 def test_a_run_that_failed_is_not_handed_out(target):
     """From one of the starts the curve ends in another valley: the parameters of 5*x/(1 + x) turn negative there."""
@@ -80,16 +65,6 @@ def test_a_run_that_failed_is_not_handed_out(target):
     assert best.seed == 0
     assert best.refit(x, 5 * x / (1 + x), kernel="reference").loss[-1] == losses["near"].iloc[0]
     assert "init=[4.0, 2.0]" in best.code()
-
-
-def test_the_study_of_a_choice_has_its_settings_and_seeds(result, tmp_path):
-    best = result.best()
-    (tmp_path / "one.toml").write_text(best.to_study())
-    study = load_study(tmp_path / "one.toml")
-    grid = study.make_grid()
-    assert (grid.size, grid.lr.tolist(), list(grid.seed)) == (5, [best.settings["lr"]], best.seeds)
-    np.testing.assert_array_equal(grid.starts(models.quadratic)[0, 0], best.init)
-    assert (study.run.epochs, study.run.target, study.run.record) == (40, 1e-4, result.clock.record)
 
 
 @pytest.mark.parametrize("init", [None, {"near": [-1, 10, 26], "far": "uniform:-2:3.5:2", "wide": "normal:2:1"}])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bench import load_run, sweep
+from bench import load_run
 from bench.engine.tune import tune
 from bench.report.answer import find_answer
-from bench.report.report import write_run_report
+from bench.report.page import render_page
 from bench.report.run_data import run_data_of
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
@@ -23,6 +23,7 @@ from bench.study.suite import load_suite
 from bench.tables.ranking import recommended_choice, runs_of
 from kernels import fit
 from kernels.model.param_columns import params_from_columns
+from tests.support.studies import train_study
 
 RNG = np.random.default_rng(3)
 ROWS = 60
@@ -31,7 +32,6 @@ TABLE = {
     "hp": HP,
     "mpg": np.round(45 - 0.2 * HP + RNG.normal(size=ROWS), 2),
     "good": np.where(HP + 20 * RNG.normal(size=ROWS) < 110, "yes", "no"),
-    "count": RNG.poisson(np.exp(HP / 100)),
     "speed": np.round(200 * HP / (60 + HP) + RNG.normal(size=ROWS), 2),
 } | {f"u{k}": np.round(RNG.normal(size=ROWS), 2) if k else np.ones(ROWS) for k in range(30)}
 LINEAR = {"y": "mpg", "model": "a*hp + b"}
@@ -40,7 +40,6 @@ MANY = LINEAR | {"model": "w @ x + b", "x": [name for name in TABLE if name.star
 KINDS = {
     "robust": LINEAR | {"data": "validation = 0.25\ntest = 0.2", "run": 'loss = "huber(0.5)"'},
     "classes": LINEAR | {"y": "good", "data": "validation = 0.25", "run": 'loss = "logistic"\npatience = 2'},
-    "counts": LINEAR | {"y": "count", "grid": 'init = "normal:0.5:2"', "run": 'loss = "poisson"'},
     "objective": {"builtin": "none", "model": "(1 - u)**2 + 2*(v - u)**2 - 1", "run": 'loss = "objective"'},
     "nonlinear": LINEAR | {"y": "speed", "model": "V*hp/(K + hp)", "data": 'center = "none"'},
     "target": LINEAR | {"run": "target = 0.9", "kernel": "fused"},
@@ -89,23 +88,14 @@ def write_study_file(
     return load_study(folder / "mine.toml")
 
 
-def train(study, folder):
-    """What `sgdbench run` trains, without what it times and draws."""
-    data, _ = study.dataset()
-    settings = study.run.of_sweep() | {"validation": data.validation, "test": data.test}
-    about = study.make_model(data), data.x, data.y, study.make_grid()
-    return sweep(*about, **settings, out=folder, study=to_toml(study))
-
-
 def announced(run_data):
     """What is said of the best choice: its settings, and its figures on fresh seeds."""
     answer = find_answer(run_data)
     return answer.settings, [(tile.value, tile.interval) for tile in answer.tiles], run_data.on_test_rows
 
 
-def copied(page):
+def copied(text):
     """The texts that the buttons of a page copy."""
-    text = page.read_text("utf-8")
     found = re.findall(r'<pre id="(answer-\w+)" hidden>(.*?)</pre>', text, re.DOTALL)
     return {name: unescape(content) for name, content in found}
 
@@ -113,7 +103,7 @@ def copied(page):
 def announced_by_copy(texts, folder):
     """What is said of a run of the study that a page hands out."""
     (folder / "copied.toml").write_text(texts["answer-toml"], "utf-8")
-    return announced(run_data_of(train(load_study(folder / "copied.toml"), folder / "again")))
+    return announced(run_data_of(train_study(load_study(folder / "copied.toml"), folder / "again")))
 
 
 def check_python(code, run_data):
@@ -159,8 +149,8 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
     if KINDS[kind].get("kernel") != "fused":  # the kernel of the code that is copied has to be compiled for each kind
         monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
     study = write_study_file(tmp_path, **KINDS[kind])
-    run_data = run_data_of(train(study, tmp_path / "run"))
-    said, texts = announced(run_data), copied(write_run_report(run_data))
+    run_data = run_data_of(train_study(study, tmp_path / "run"))
+    said, texts = announced(run_data), copied(render_page(run_data, {}))
     check_python(texts["answer-python"], run_data)
     assert announced_by_copy(texts, tmp_path) == said
     command, *words = shlex.split(texts["answer-command"])
@@ -172,7 +162,7 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
         return
 
     def run_quickly(given, asked):
-        train(given, asked.out)
+        train_study(given, asked.out)
         return True
 
     monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
@@ -190,7 +180,7 @@ def test_a_search_hands_out_what_it_announces(tmp_path):
     about = study.make_model(data), data.x, data.y, space
     tune(*about, **settings, trials=6, out=tmp_path / "search", study=to_toml(study))
     tune_data = read_tune_data(load_tuning(tmp_path / "search"))
-    texts = copied(write_tune_report(tune_data))
+    texts = copied(write_tune_report(tune_data).read_text("utf-8"))
     check_python(texts["answer-python"], tune_data)
     assert announced_by_copy(texts, tmp_path)[1] == announced(tune_data)[1]
 
@@ -200,7 +190,7 @@ def test_each_problem_of_a_suite_hands_out_what_it_announces(tmp_path):
     run = study.run.model_copy(update={"epochs": 3, "kernel": "reference", "confirm": 5})
     grid = study.grid.model_copy(update={"lr": [0.01, 0.1], "optimizer": "sgd", "seed": [0, 1]})
     study = study.model_copy(update={"run": run, "grid": grid})
-    run_data = run_data_of(train(study, tmp_path / "run"))
-    texts = copied(write_run_report(run_data))
+    run_data = run_data_of(train_study(study, tmp_path / "run"))
+    texts = copied(render_page(run_data, {}))
     check_python(texts["answer-python"], run_data)
     assert announced_by_copy(texts, tmp_path) == announced(run_data)

@@ -10,15 +10,17 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix
 
 from bench import Grid, sweep
+from bench.engine.recording import record_settings
 from bench.report.figures import FIGURES, report_figures
 from bench.report.page_data import page_data
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.report.start_text import StartText, start_texts
-from bench.study.load import load_study, to_toml
+from bench.study.load import load_study
 from bench.timing.update import update_seconds
 from kernels import fit
 from tests.support.figures import texts
+from tests.support.studies import train_study
 
 RNG = np.random.default_rng(5)
 ROWS, INPUTS = 90, [f"x{k}" for k in range(12)]
@@ -37,13 +39,8 @@ def trained(folder, y, model, *, init="", loss="squared", more=""):
         "utf-8",
     )
     study = load_study(folder / "wide.toml")
-    data, _ = study.dataset()
-    settings = study.run.of_sweep() | {"validation": data.validation}
-    about = study.make_model(data), data.x, data.y, study.make_grid()
-    result = sweep(*about, **settings, out=folder / "run", study=to_toml(study))
-    from bench.engine.recording import record_settings
-
-    record_settings(folder / "run", 4, study.data.validation, None, data.classes)
+    result = train_study(study, folder / "run")
+    record_settings(folder / "run", 4, study.data.validation, None, study.dataset()[0].classes)
     return run_data_of(result)
 
 

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from bench.study.load import load_study, study_of_table, to_toml, with_settings
-from kernels import Model
 
 HEADINGS = ["age", "p_1", "temp [C]", "p_2", "p_10", "p_y"]
 STUDY = """\
@@ -134,8 +133,3 @@ def test_groups_stand_on_the_right_of_a_product(write):
         ValueError, match=r"inputs\['x'\] is a group of columns, which stands on the right of @, as in w @ x"
     ):
         load_study(write('["p_*"]', "a*x + b", '[model.inputs]\nx = ["p_*"]\n'))
-
-
-def test_the_order_of_inputs_by_name_is_that_of_the_columns():
-    model = Model("w @ x + a*age", {"x": ["q", "p"], "age": "years"})
-    assert model.inputs == ("q", "p", "years")

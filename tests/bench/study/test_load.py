@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import sweep
 from bench.study.grid import Grid
 from bench.study.load import describe_builtin, load_study, to_toml, with_settings
 from kernels import fit
 from kernels.model.models import make_model_for_columns
+from tests.support.studies import train_study
 
 MINIMAL = """\
 name = "mine"
@@ -355,13 +355,11 @@ def test_built_in_studies_are_described():
 )
 def test_built_in_studies_show_runs_that_arrive_and_runs_that_do_not(name, configurations, endings):
     study = load_study(name)
-    data, _ = study.dataset()
     assert study.make_grid().size == configurations
-    settings = study.run.of_sweep() | {"confirm": 0, "validation": data.validation}
     if name == "diabetes":
         # No other test has kernels for five parameters; that of single runs compiles in half the time of one in lanes.
-        study, settings["kernel"] = with_settings(study, {"grid.optimizer": ["sgd"]}), "fused"
-    frame = sweep(study.make_model(data), data.x, data.y, study.make_grid(), **settings).frame
+        study = with_settings(study, {"grid.optimizer": ["sgd"], "run.kernel": "fused"})
+    frame = train_study(study, confirm=0).frame
     counts = frame["status"].value_counts()
     assert set(counts.index[counts > 0]) == endings
     assert counts[list(endings)].min() >= 10

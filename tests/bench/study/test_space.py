@@ -6,7 +6,7 @@ import pytest
 
 from bench import Grid, Space
 from bench.study.load import load_study, study_of_table, to_toml, with_settings
-from bench.study.space import Range, parse_range, space_settings
+from bench.study.space import Range, space_settings
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
 
@@ -135,11 +135,6 @@ def test_bad_spaces_are_refused(given, message):
     with pytest.raises(ValueError, match=r".*") as refused:
         Space(**given)
     assert message in str(refused.value)
-
-
-def test_a_range_is_written_as_it_is_read():
-    for text in ("log:0.001:2", "log1m:0.5:0.9999", "int:5:50"):
-        assert str(parse_range("lr", text)) == text
 
 
 def test_the_space_of_a_grid_lies_between_its_ends_and_frees_what_is_usually_tuned():

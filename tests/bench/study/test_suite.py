@@ -123,9 +123,8 @@ def test_refusals_say_where(small, old, new, message):
         load_suite(str(small))
 
 
-def test_what_does_not_fit_the_data_is_said_of_its_problem(small, sgdbench):
-    code, _, err = sgdbench("run", small, "--batch-size", "10000")
-    assert code == 2
+def test_what_does_not_fit_the_data_is_said_of_its_problem(small, refused):
+    err = refused("run", small, "--batch-size", "10000")
     assert err.startswith("sgdbench: problem 'line': batch_size must be")
 
 
@@ -240,12 +239,11 @@ def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fa
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_a_suite_from_the_command_line(small, sgdbench, tmp_path, monkeypatch, request):
+def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, monkeypatch, request):
     # Nothing is timed: tests/bench/report/test_report.py does.
     monkeypatch.setattr("bench.commands.measure.update_seconds", lambda *args, **settings: NO_COSTS)
     monkeypatch.setattr("bench.commands.measure._measure_speed", lambda *args: None)
-    code, out, err = sgdbench("run", small, "--out", tmp_path / "out")
-    assert (code, err) == (0, "")
+    out = ran("run", small, "--out", tmp_path / "out")
     assert "Over all: " in out
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "Two &lt;problems&gt;" in page
@@ -266,15 +264,12 @@ def test_a_suite_from_the_command_line(small, sgdbench, tmp_path, monkeypatch, r
     (tmp_path / "out" / "report.html").unlink()
     code, out, _ = sgdbench("report", tmp_path / "out")
     assert (code, (tmp_path / "out" / "report.html").read_text("utf-8") == page) == (0, True)
-    code, _, err = sgdbench("run", small, "--out", tmp_path / "out")
-    assert code == 2
-    assert "--resume" in err
+    assert "--resume" in refused("run", small, "--out", tmp_path / "out")
     request.getfixturevalue("no_report")
     assert sgdbench("run", small, "--out", tmp_path / "out", "--resume")[0] == 0
     assert (tmp_path / "out" / "report.html").read_text("utf-8") == page
     (tmp_path / "out" / "suite.toml").write_text("title = 3")
-    code, _, err = sgdbench("report", tmp_path / "out")
-    assert code == 2
+    err = refused("report", tmp_path / "out")
     assert "suite.toml is not as it was written: 'problems'; run the suite again" in err
 
 

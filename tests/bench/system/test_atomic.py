@@ -16,15 +16,6 @@ def test_the_file_appears_when_the_block_ends(tmp_path):
     assert os.listdir(path.parent) == ["a.txt"]
 
 
-def test_readers_see_the_old_file_until_then(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with replace_atomically(path) as temporary:
-        temporary.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-
-
 def test_an_error_leaves_the_old_file_and_no_rubbish(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -1,6 +1,5 @@
 """Tables on narrow terminals: nothing is broken inside a word, a number or an interval, and nothing is left out."""
 
-import io
 import re
 import sys
 
@@ -13,11 +12,7 @@ from bench.tables.layout import lay_out, stack_rows
 from bench.tables.phrases import format_estimate
 from bench.tables.speed_tables import speed_summary
 from tests.support.speeds import TABLE
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+from tests.support.terminal import Terminal
 
 
 @pytest.fixture

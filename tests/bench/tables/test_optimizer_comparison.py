@@ -88,17 +88,17 @@ def test_seconds_are_no_better_known_than_the_time_of_an_update():
     assert table["verdict"].tolist() == ["best", "worse"]
 
 
-@pytest.mark.parametrize(("rivals", "noise"), [(2, "heavy"), *((4, noise) for noise in NOISES)])
-def test_equals_are_told_apart_in_5_of_100_studies_at_most(rivals, noise):
+@pytest.mark.parametrize("noise", NOISES)
+def test_equals_are_told_apart_in_5_of_100_studies_at_most(noise):
     """Whichever of them the others are compared with, also the luckiest one."""
-    rng = np.random.default_rng(rivals)
+    rng = np.random.default_rng(4)
     for pairs in (2, 6, 30):
         different = 0
-        for _ in range(150):
-            costs = costs_of(rng, [1.0] * rivals, pairs, noise=noise, unequal=0.3)
-            verdicts = pd.concat([compare_with(costs, best)["verdict"] for best in range(rivals)])
+        for _ in range(60):
+            costs = costs_of(rng, [1.0] * 4, pairs, noise=noise, unequal=0.3)
+            verdicts = pd.concat([compare_with(costs, best)["verdict"] for best in range(4)])
             different += verdicts.isin(["worse", "better"]).any()
-        assert different <= 0.06 * 150
+        assert different <= 0.06 * 60
 
 
 @pytest.mark.parametrize("pairs", [8, 30])
@@ -107,11 +107,11 @@ def test_of_100_studies_all_intervals_of_ratios_hold_in_95(pairs, rivals):
     rng = np.random.default_rng(7)
     medians = np.linspace(1, 1.5, rivals)
     held, slower = [], 0
-    for _ in range(400):
+    for _ in range(200):
         table = compare_with(costs_of(rng, medians, pairs), 0).sort_index()
         held.append((table["ratio_low"] <= 1.002 * medians) & (medians <= 1.002 * table["ratio_high"]))
         slower += table["verdict"].iloc[-1] == "worse"
-    assert slower > 0.95 * 400
+    assert slower > 0.95 * 200
     assert np.all(held, axis=1).mean() >= (0.93 if rivals == 2 else 0.95)
 
 

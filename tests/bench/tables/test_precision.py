@@ -7,8 +7,6 @@ import pytest
 from bench import Grid, load_run, sweep
 from bench.compare.ratios import epochs
 from bench.study.config_id import config_ids
-from bench.study.load import study_of_table
-from bench.study.space import check_double, space_settings
 from bench.tables.precision import describe_precision
 from bench.tables.ranking import ranking
 from kernels import fit, models
@@ -173,17 +171,3 @@ def test_the_sentence_says_whether_it_matters():
     alone = runs([100] * 5, [100] * 5)
     assert describe_precision(ranking(alone[alone["dtype"] == "float32"]), 1e-5) == ""
     assert describe_precision(ranking(alone[alone["dtype"] == "float32"].drop(columns="dtype")), 1e-5) == ""
-
-
-def test_a_search_is_in_float64():
-    for call in (lambda grid: space_settings(grid, 800, 3), check_double):
-        with pytest.raises(ValueError, match="dtype must be float64 in the grid of a search, not float32"):
-            call(Grid(dtype=BOTH))
-    check_double(Grid(dtype="float64"))
-
-
-def test_a_study_names_it():
-    study = {"name": "mine", "data": {"builtin": "quadratic"}, "model": {"expression": "a*x**2 + b*x + c"}}
-    assert study_of_table(study | {"grid": {"dtype": BOTH}}).make_grid().dtype == tuple(BOTH)
-    with pytest.raises(ValueError, match="dtype must be one of float64, float32, not 'half'"):
-        study_of_table(study | {"grid": {"dtype": "half"}})

@@ -62,7 +62,7 @@ def test_so_it_is_where_tails_are_heavy(pairs):
     assert share_tied(rng, np.repeat([1.0, 1.8], 20), pairs, choice=-1, noise="cauchy") <= 0.05
 
 
-@pytest.mark.parametrize("pairs", [3, 10, 50])
+@pytest.mark.parametrize("pairs", [3, 50])
 @pytest.mark.parametrize(
     "success",
     [0.8, 0.95, [0.92, *[1.0] * 39], [0.95, *[0.5] * 39], np.linspace(1, 0, 40)],
@@ -73,14 +73,6 @@ def test_the_best_is_tied_where_runs_fail(pairs, success):
     rng = np.random.default_rng(50 + pairs)
     medians = np.where(np.arange(40) == 0, 0.999, 1.0)
     assert share_tied(rng, medians, pairs, success=success) >= 0.95
-
-
-@pytest.mark.parametrize("pairs", [5, 10, 50])
-def test_the_best_is_tied_where_all_choices_fail_half_the_time(pairs):
-    """But for fewer pairs: what never succeeds is not tied, and of three runs all fail in one of eight cases."""
-    rng = np.random.default_rng(55)
-    medians = np.where(np.arange(40) == 0, 0.999, 1.0)
-    assert share_tied(rng, medians, pairs, success=0.5) >= 0.95
 
 
 @pytest.mark.parametrize(("pairs", "rate"), [(5, 0.05), (10, 0.2), (20, 0.45), (50, 0.65)])

@@ -136,15 +136,6 @@ def test_what_is_timed_goes_to_whom_it_belongs():
     np.testing.assert_array_equal(timings.of("c"), timings.seconds[:, 2])
 
 
-def test_the_seed_decides_the_order():
-    orders = []
-    for seed in (0, 0, 1):
-        machine = Machine()
-        take_turns(machine.calls(a=0.2, b=0.2), seed=seed, seconds=inf, clock=machine.clock)
-        orders.append(machine.called)
-    assert orders[0] == orders[1] != orders[2]
-
-
 @pytest.mark.parametrize("tick", [1e-7, 1e-5])
 def test_a_sample_is_as_many_calls_as_take_a_millisecond_and_a_thousand_ticks(tick):
     machine = Machine(tick=tick)
@@ -280,9 +271,7 @@ def test_samples_that_resemble_the_ones_before_count_for_less():
 
 # How much wider than that of a median is the interval of a median of medians? The median of 1, 3, 5 or 401 samples has
 # 1, 0.449, 0.287 or pi / 2 / 401 of the variance of one.
-@pytest.mark.parametrize(
-    ("samples", "size", "wider"), [(499, 1, 1.0), (500, 3, 1.16), (1000, 5, 1.20), (100_001, 401, 1.25)]
-)
+@pytest.mark.parametrize(("samples", "size", "wider"), [(499, 1, 1.0), (500, 3, 1.16), (1000, 5, 1.20)])
 def test_of_many_samples_groups_are_resampled(samples, size, wider):
     rng = np.random.default_rng(samples)
     found = []
@@ -404,15 +393,3 @@ def test_intervals_are_those_of_scipy(size):
 def test_ranks_are_those_of_scipy():
     samples = np.random.default_rng(1).integers(0, 20, 50).astype(float)
     np.testing.assert_array_equal(timing._rank(samples), rankdata(samples))
-
-
-def test_scipy_is_imported_when_an_interval_is_asked_for_and_never_its_statistics(python):
-    code = """
-import sys
-import numpy as np
-from bench.timing.paired import ratio_of
-print("scipy" in sys.modules)
-ratio_of(np.arange(1.0, 9.0), np.ones(8), paired=True)
-print("scipy" in sys.modules, "scipy.stats" in sys.modules)
-"""
-    assert python(code) == "False\nTrue False\n"

@@ -5,7 +5,7 @@ import pytest
 
 from bench.timing import variants
 from bench.timing.problem import UnavailableError, classic, exponential, many
-from bench.timing.variants import BY_NAME, VARIANTS, Variant
+from bench.timing.variants import BY_NAME, VARIANTS
 from kernels import Model
 from kernels.losses import LOSSES
 from kernels.optimizers import OPTIMIZERS
@@ -72,13 +72,6 @@ def test_what_is_not_installed_says_what_would_help(variant, monkeypatch):
     with pytest.raises(UnavailableError, match=f"^not installed: pip install {variant.package}$"):
         variant.ready(PLAIN)
     assert set(asked) == {variant.module or variant.package}
-
-
-def test_one_entry_is_all_that_a_peer_needs():
-    def prepare(problem):
-        return lambda: "trained"
-
-    assert Variant("mine", "made up", prepare, 1e-12).ready(PLAIN)() == "trained"
 
 
 def test_nothing_of_a_peer_is_imported_with_the_registry(python):

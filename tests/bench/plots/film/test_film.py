@@ -224,17 +224,6 @@ def test_the_film_of_a_mapped_table_draws_some_of_its_rows(tmp_path, monkeypatch
     np.testing.assert_allclose(made.params[-1], fitted.result.params)
 
 
-def test_noise_around_the_end_takes_little_of_the_film():
-    """Single samples move the line all the time; after the first epochs it gets nowhere."""
-    rng = np.random.default_rng(1)
-    x = rng.uniform(-1, 1, 400)
-    y = 3 * x + rng.standard_normal(400)
-    settings = {"lr": 0.1, "init": [0, -20], "epochs": 16, "shuffle": True, "kernel": "reference"}
-    made = fit_film(fit(models.linear, x, y, **settings), x, y, settings=settings)
-    between = made.epoch[made.frames[START_FRAMES:-END_FRAMES]]
-    assert (between <= 1).mean() > 0.4
-
-
 def test_a_fit_that_stands_still_shows_two_moments(classic):
     result = fit(models.quadratic, *classic, init=[2, -4, 3], epochs=9, kernel="reference")
     made = fit_film(result, *classic)
