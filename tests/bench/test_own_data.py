@@ -314,7 +314,6 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(refused, tmp_path, comman
             ["new", "cars.csv", "--y", "name"],
             "column 'name' must hold two classes for the loss 'logistic', such as 0 and 1, and holds only 'x'",
         ),
-        (["new", "bare.csv", "--y", "1"], "bare.csv has no header line: its first line holds numbers only, '1', '2'"),
         (
             ["new", "texts.csv", "--y", "b"],
             "no column of numbers besides 'b': left out are a (not all numbers: 'z' in line 3)",

@@ -107,8 +107,6 @@ def test_options_take_the_place_of_what_the_study_says(ran, study, tmp_path):
     [
         (["--lr", "log:1:2"], "there is no option --lr; give --set tune.lr=VALUE"),
         (["--set", "tune.lr=log:1:0.1"], "lr 'log:1:0.1': low must be below high, and both finite"),
-        (["--sampler", "best"], "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
-        (["--set", "tune.batch_size=lin:1:2"], 'batch_size must be a range "logint:1:64"'),
     ],
 )
 def test_bad_options_are_refused_in_one_line(refused, study, options, message, tmp_path):

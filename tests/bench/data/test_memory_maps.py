@@ -518,5 +518,8 @@ def test_a_fit_is_printed_also_where_ctrl_c_ends_what_is_said_of_it(sgdbench, wr
     ],
     ids=str,
 )
-def test_what_the_command_refuses(refused, write, rows, options, message):
-    assert message in refused("fit", write(rows, "parquet"), *COMMAND, *options)
+def test_what_the_command_refuses(sgdbench, write, rows, options, message):
+    code, _, err = sgdbench("fit", write(rows, "parquet"), *COMMAND, *options)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1

@@ -258,7 +258,6 @@ def test_damaged_parquet(write):
     ("name", "message"),
     [
         ("none.csv", " cannot be read: No such file or directory; give a .csv, .tsv or .parquet file"),
-        ("none.parquet", " cannot be read: No such file or directory; give a .csv, .tsv or .parquet file"),
         ("folder.csv", " has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"),
         ("cars.xlsx", " must be a .csv, .tsv or .parquet file"),
     ],

@@ -55,7 +55,7 @@ def test_a_run_is_that_of_fit(swept):
 
 def test_a_run_in_float32_that_is_over_at_its_start_keeps_that_of_fit():
     grid = Grid(init="normal:0.1:1", dtype="float32")
-    result = sweep("w @ x + b", X, X[:, 0], grid, epochs=1, target=1e6, confirm=0, kernel="reference")
+    result = sweep("w @ x + b", X, X[:, 0], grid, epochs=1, target=1e6, confirm=0)
     alone = result.best().refit(X, X[:, 0], kernel="reference")
     (row,) = result.frame.itertuples()
     assert (row.status, row.updates) == ("converged", 0)

@@ -5,6 +5,7 @@ import re
 from base64 import b64decode, b64encode
 from hashlib import sha256
 from html.parser import HTMLParser
+from shutil import copytree
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from bench.store.evidence import store_tables
 from bench.tables.formatting import MISSING
 from bench.tables.readable import caption, readable_table, text_table
 from tests.support.hostile import STARTS, hostile_run
+from tests.support.speeds import TABLE
 
 
 @pytest.fixture(scope="module")
@@ -252,41 +254,18 @@ def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
     assert "your-data.csv" in toml[0]
 
 
-SPEED = pd.DataFrame(
-    {
-        "variant": ["reference", "fused", "<b>wrong</b>", "absent"],
-        "ours": True,
-        "threads": 1,
-        "verified": pd.array([True, True, False, None], dtype="boolean"),
-        "error": [0.0, 0.0, 0.5, np.nan],
-        "error_loss": [0.0, 0.0, 0.5, np.nan],
-        "ns": [1000.0, 5.0, 0.1, np.nan],
-        "ns_low": [990.0, 4.9, 0.1, np.nan],
-        "ns_high": [1010.0, 5.1, 0.1, np.nan],
-        "updates_per_second": [1e6, 2e8, 1e10, np.nan],
-        **{
-            f"to_{peer}{end}": [1.0, 200.0, 9999.0, np.nan]
-            for peer in ("reference", "c")
-            for end in ("", "_low", "_high")
-        },
-        **dict.fromkeys(("share", "share_low", "share_high"), np.nan),
-        "compile_seconds": [np.nan, 1.5, 1.0, np.nan],
-        "load_seconds": [np.nan, 0.01, 0.01, np.nan],
-        "break_even": [np.nan, 1e6, 1e6, np.nan],
-        "note": ["", "", "it differs by 0.5", "not installed: pip install torch"],
-    }
-)
+SPEED = TABLE.replace({"variant": {"wrong": "<b>wrong</b>"}})
 
 
 def test_a_speed_is_told_only_of_what_is_verified():
     shown = text_table(readable_table("speed", SPEED))
-    assert [row[0] for row in shown.rows] == ["reference", "fused", "<b>wrong</b>"]
-    assert [row[1] for row in shown.rows] == ["✓ bit for bit"] * 2 + ["✗ no: off by 0.5"]
-    assert "9,999" not in str(shown)
-    assert [set(row[2:-1]) for row in shown.rows][-1] == {MISSING}
+    assert [row[0] for row in shown.rows] == ["fused", "reference", "C", "<b>wrong</b>", "unknown"]
+    verified = ["✓ bit for bit"] * 2 + ["✓ within 3e-15", "✗ no: off by 0.123", "✗ no"]
+    assert [row[1] for row in shown.rows] == verified
+    assert {cell for row in shown.rows[-2:] for cell in row[2:-1]} == {MISSING}
     said = caption("speed", SPEED)
-    assert "<b>wrong</b> was not timed: it differs by 0.5." in said
-    assert "absent was not timed: not installed: pip install torch." in said
+    assert "<b>wrong</b> was not timed: off by 0.12345." in said
+    assert "JAX was not timed: not installed: pip install jax." in said
 
 
 def test_the_best_choices_are_named_by_all_that_varies_in_the_grid(folder):
@@ -298,8 +277,6 @@ def test_the_best_choices_are_named_by_all_that_varies_in_the_grid(folder):
 
 
 def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
-    from shutil import copytree
-
     copy = copytree(folder, tmp_path / "copy")
     choice = {"optimizer": ["sgd"], "batch_size": [4], "shuffle": [True]}
     edges = {"predicted_edge": [0.75], "stable_up_to": [0.2], "diverges_from": [5.0], "agrees": [True]}
@@ -310,4 +287,4 @@ def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
     texts = [text.strip() for text in told.texts]
     for expected in ("Speed of the variants", "✓ bit for bit", "predicted edge", "0.75"):
         assert expected in texts
-    assert "&lt;b&gt;wrong&lt;/b&gt; was not timed: it differs by 0.5." in page
+    assert "&lt;b&gt;wrong&lt;/b&gt; was not timed: off by 0.12345." in page

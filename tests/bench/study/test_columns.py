@@ -126,10 +126,3 @@ def test_a_study_has_a_score_for_each_class(write, tmp_path):
 def test_bad_columns_are_named(write, x, more, words):
     with pytest.raises(ValueError, match=words):
         load_study(write(x, more=more))
-
-
-def test_groups_stand_on_the_right_of_a_product(write):
-    with pytest.raises(
-        ValueError, match=r"inputs\['x'\] is a group of columns, which stands on the right of @, as in w @ x"
-    ):
-        load_study(write('["p_*"]', "a*x + b", '[model.inputs]\nx = ["p_*"]\n'))

@@ -1,8 +1,6 @@
-"""The window: on a screen that is made for it where that can be had, else with a toolkit that shows nothing."""
+"""The window, with a toolkit that shows nothing."""
 
-import json
 import os
-import shutil
 import subprocess
 import sys
 from typing import ClassVar
@@ -17,7 +15,6 @@ from bench.data.table import builtin
 from bench.plots.film.film import fit_film
 from bench.plots.film.window import Window
 from kernels import Model, fit, models
-from tests.support.constants import HANG
 
 SETTINGS = {"batch_size": 16, "kernel": "reference", "epochs": 5, "init": [-1, 10, 26], "lr": 0.5}
 QUADRATIC = ["fit", "quadratic", "--model", "quadratic", "--epochs", "3", "--batch-size", "16", "--kernel", "reference"]
@@ -169,41 +166,3 @@ def test_without_a_display_it_is_said_before_training():
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"sgdbench: {NO_WINDOW}\n")
-
-
-ON_A_SCREEN = """
-import matplotlib.pyplot as plt
-from bench.cli import main
-from bench.plots.film.window import Window
-
-replay = Window.replay
-
-def closed_in_the_end(window, film):
-    manager = plt.gcf().canvas.manager
-    manager.window.after(100, lambda: manager.window.tk.call(manager.window.protocol("WM_DELETE_WINDOW")))
-    print(manager.get_window_title())
-    replay(window, film)
-    print("closed" if not window.is_open else "open")
-
-Window.replay = closed_in_the_end
-main()
-"""
-
-
-def test_a_person_closes_the_window_during_the_film():
-    if not shutil.which("xvfb-run"):
-        pytest.skip("xvfb, which makes a display, is not installed")
-    pytest.importorskip("tkinter", reason="this Python has no tkinter")
-    done = subprocess.run(
-        ["xvfb-run", "-a", sys.executable, "-W", "error", "-c", ON_A_SCREEN, *QUADRATIC, "--watch", "--json"],
-        env=os.environ | {"MPLBACKEND": "tkagg"},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    result, title, state = done.stdout.splitlines()
-    assert json.loads(result)["epochs"] == 3
-    assert title == "y = a*x**2 + b*x + c"
-    assert state == "closed"
