@@ -467,6 +467,15 @@ def test_the_command_classifies_the_texts_of_a_map(ran, write, rows, form):
     assert "Classes: 'hot' is class 1, and 'cold' is class 0." in out
 
 
+@pytest.mark.usefixtures("no_report")
+def test_a_run_of_an_arrow_file(ran, write, rows, tmp_path):
+    path = write(rows, "arrow")
+    options = ["--x", "x", "--y", "y", "--epochs", "3", "--confirm", "0", "--out", tmp_path / "out"]
+    options += ["--optimizer", "sgd", "--batch-size", "16", "--seed", "0"]
+    out = ran("run", path, *options)
+    assert "(1,003 samples)" in out
+
+
 @pytest.mark.parametrize("command", ["run", "tune", "new"])
 def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(ran, write, rows, tmp_path, monkeypatch, command):
     path, counted, studies = write(rows, "folder"), [], []

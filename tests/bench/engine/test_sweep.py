@@ -161,7 +161,10 @@ class TestFolder:
         [
             ("model", {"model": models.linear}),
             ("data", {"x": X + 1}),
+            ("loss", {"loss": "huber"}),
+            ("target", {"target": None}),
             ("drop_last", {"drop_last": True}),
+            ("record", {"record": "log:3"}),
             ("kernel", {"kernel": "fused-fma"}),
         ],
     )

@@ -153,6 +153,9 @@ def test_lanes_are_full(data, tmp_path):
     assert all(len(job.rows) % KERNELS["lanes"].width == 0 for job in executor.jobs if job.first == 0)
 
 
+HELD = {"target": None, "validation": 0.25}
+
+
 def stop_at(trials):
     """Return a callback that interrupts a search between rounds."""
 
@@ -184,13 +187,15 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
     assert stopped.begun + rest.begun == (distinct - ROUND) * 4
 
 
-def test_a_stop_changes_no_value(data, tmp_path):
+@pytest.mark.parametrize("judged", [{}, HELD | {"patience": 3}])
+def test_a_stop_changes_no_value(data, tmp_path, judged):
     """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
 
     It is stopped after the third of four rounds, those of the optimizers in turn, and in the last.
     """
-    about = {"confirm": 0, "trials": 80, "target": None, "validation": 0.25, "patience": 3}
-    data = data[0], data[1] + np.random.default_rng(0).normal(0, 0.5, data[1].size)
+    about = {"confirm": 0, "trials": 80} | judged
+    if judged:
+        data = data[0], data[1] + np.random.default_rng(0).normal(0, 0.5, data[1].size)
     whole = search(data, tmp_path / "whole", **about)
     for interruption in ({"progress": stop_at(2 * ROUND + 8)}, {"executor": Executor(most=2)}):
         with pytest.raises(KeyboardInterrupt):
