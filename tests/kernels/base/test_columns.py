@@ -65,6 +65,8 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     assert ours.test_loss == theirs.test_loss
     grid, space = Grid(lr=[0.1], init=[0, 0, 0]), Space(lr="log:0.1:0.2", init=[0, 0, 0])
     swept = sweep("w @ x + b", numbers, "y", grid, epochs=2, kernel="reference", confirm=0)
+    named = sweep(MODEL, frame, "y", grid, epochs=2, kernel="reference", confirm=0).frame
+    assert named["final_loss"].tolist() == [fit(MODEL, IN_ORDER, Y, **asked).loss[-1]]
     tuned = tune("w @ x + b", numbers, "y", space, trials=2, epochs=2, kernel="reference", confirm=0)
     assert swept.best().refit(numbers, "y").loss[-1] == expected.loss[-1]
     assert tuned.best().refit(numbers, "y").model.params == expected.model.params
@@ -85,6 +87,13 @@ def test_the_columns_of_a_frame_may_be_called_by_numbers():
     assert [*run.coef("w").index] == ["0", "1"]
     with pytest.raises(ValueError, match=r"^x must have one column '0', not 2"):
         run.predict(pd.DataFrame(IN_ORDER, columns=[0, "0"]))
+
+
+def test_a_plot_takes_names_too():
+    run = fit("linear", {"x": POWER}, Y, init=[0, 0], epochs=2, kernel="reference")
+    by_name, by_place = (run.plot(x, Y).axes[0] for x in ({"no": ["numbers"] * N, "x": POWER}, POWER))
+    for one, other in zip(by_name.get_lines(), by_place.get_lines(), strict=True):
+        np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
 
 
 def test_a_column_that_is_one_already_is_not_copied():

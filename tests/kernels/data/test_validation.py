@@ -345,6 +345,16 @@ def test_it_prints_the_validation_loss_where_there_is_one():
     assert "validation" not in str(quadratic(validation=None))
 
 
+def test_a_callback_sees_it_grow_and_cannot_change_it(mark_by_mark):
+    calls = []
+    run = quadratic(patience=2, callback=calls.append)
+    assert [call.status for call in calls] == ["max_epochs"] * (len(calls) - 1) + ["stopped"]
+    for call in calls[:-1]:
+        np.testing.assert_array_equal(call.validation_loss, run.validation_loss[: call.epochs + 1])
+        assert not call.validation_loss.flags.writeable
+    assert run.validation_loss.flags.writeable
+
+
 # The test
 
 

@@ -7,6 +7,7 @@ from sklearn.preprocessing import LabelEncoder
 
 from bench import Grid, load_run, sweep
 from bench.data import load_table
+from bench.report.run_data import read_run_data
 from bench.study.load import load_study
 from kernels import fit
 from kernels.losses.classes import Classes
@@ -161,6 +162,23 @@ def test_missing_labels_are_missing_values(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n1,a\n2,-\n3,b\n?,c\n")
     data = load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
     assert (data.classes.labels, data.y.tolist()) == (("a", "b"), [0, 1])
+
+
+@pytest.mark.usefixtures("no_report")
+def test_the_command_line_sweeps_labels_and_keeps_them(sgdbench, table):
+    quick = ["--epochs", "2", "--seed", "0", "--optimizer", "sgd", "--batch-size", "full", "--confirm", "2"]
+    quick += ["--set", "run.kernel=reference"]
+    command = ["run", "t.csv", "--x", "x", "--y", "truth", "--loss", "logistic", *quick]
+    code, out, _ = sgdbench(*command, "--out", "r")
+    assert code == 0
+    assert out.startswith("Classes: 'True' is class 1, and 'False' is class 0.\n")
+    found = load_run(table / "r")
+    assert found.classes == Classes(("False", "True"))
+    assert read_run_data(table / "r").verdict["Classes"] == "'True' is class 1, and 'False' is class 0."
+    handed_out = {}
+    exec(found.best().code(), handed_out)
+    assert handed_out["data"].classes == found.classes
+    assert handed_out["result"].loss[-1] in found.frame["final_loss"].tolist()
 
 
 def test_a_new_study_of_labels_says_them_in_a_comment(sgdbench, table):

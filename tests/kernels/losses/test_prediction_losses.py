@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import accuracy_score, hinge_loss, log_loss, mean_poisson_deviance
@@ -195,3 +196,17 @@ def test_standardizing_leaves_classes_as_they_are(samples):
     # The parameters are those of the table's own columns, and the loss is no mean square to be scaled.
     np.testing.assert_allclose(model.predict(params, table.x), fitted.result.predict(data.x), rtol=1e-9)
     assert fitted.loss == fitted.result.loss[-1]
+
+
+def test_the_command_line_says_which_loss_and_how_many_are_right(sgdbench, samples, tmp_path):
+    x, y, _ = samples
+    pd.DataFrame({"u": x[:, 0], "v": x[:, 1], "class": y}).to_csv(tmp_path / "t.csv", index=False)
+    given = ["fit", "t.csv", "--model", "w @ x + b", "--x", "u", "--x", "v", "--y", "class", "--loss", "logistic"]
+    given += ["--standardize", "--kernel", "reference", "--epochs", 5, "--validation", 0.25]
+    code, out, _ = sgdbench(*given)
+    assert code == 0
+    assert "class = w @ x + b" in out
+    for words in ("log loss", "accuracy", "log loss on held-out rows"):
+        assert words in out
+    for words in ("RMSE", "R²", "Least squares"):
+        assert words not in out

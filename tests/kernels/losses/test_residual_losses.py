@@ -104,7 +104,7 @@ def test_nan_goes_through(spec):
 
 
 COMPILED = [("huber", (1.5,)), ("absolute", ()), ("quantile", (0.3,)), ("cauchy", (1.5,))]
-COMPILED += [("epsilon_insensitive", (1.5,)), ("hinge", ()), ("logistic", ()), ("poisson", ())]
+COMPILED += [("epsilon_insensitive", (1.5,)), ("hinge", ()), ("logistic", ()), ("poisson", ()), ("logcosh", ())]
 
 
 def compile_losses():
