@@ -1,8 +1,7 @@
-"""What a new process takes to answer: the command, and a kernel compiled or found in the cache on disk."""
+"""What a new process takes to answer, with kernels compiled or found in the cache on disk."""
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -11,14 +10,8 @@ from itertools import count
 import pytest
 
 from tests.support.constants import ROOT
-from tests.support.short_kernel import USE_SHORT_KERNELS
 
 pytestmark = pytest.mark.benchmark(group="cold start")
-
-FIT = """
-from kernels import fit, models
-print(fit(models.quadratic, [0.0, 1.0], [1.0, 2.0], epochs=1).compile_seconds)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +54,6 @@ def test_run(python, cache, tmp_path, benchmark, reach):
     reach("sgdbench run, nothing cached", [time.perf_counter() - start], most=20, unit=" s")
     benchmark.pedantic(run, rounds=2)
     reach("sgdbench run, warm", seconds(benchmark), most=3, unit=" s")
-
-
-@pytest.mark.parametrize("cached", [False, True], ids=["compiled", "from the cache"])
-def test_kernel(cached, python, cache, benchmark):
-    compile_seconds = []
-    # Untimed, a short kernel will do.
-    code = FIT if benchmark.enabled else USE_SHORT_KERNELS + FIT
-
-    def forget():
-        if not cached:
-            shutil.rmtree(cache, ignore_errors=True)
-
-    def fit():
-        compile_seconds.append(float(python("-c", code)))
-
-    if cached and not any(cache.glob("*.nbc")):
-        python("-c", code)
-    benchmark.pedantic(fit, setup=forget, rounds=2)
-    benchmark.extra_info["compile_seconds"] = statistics.median(compile_seconds)
 
 
 def seconds(benchmark):
