@@ -10,7 +10,7 @@ from scipy.stats import quantile_test
 
 from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
-from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
+from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import BEST, PAIRS, Sample, _places, best_choice, epochs, times
 from bench.store.evidence import COLUMNS, store_tables
@@ -178,21 +178,6 @@ def test_a_row_is_past_its_gate_where_its_whole_interval_is_above_it():
 def test_a_gate_below_1_asks_for_an_improvement():
     table = rows_of((0.92, 0.95, 0.98), (0.8, 0.85, 0.9))
     assert judge(table, [0.9, 0.9])["verdict"].tolist() == [PAST, FASTER]
-
-
-def test_the_verdict_counts_and_names_the_rows():
-    table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
-    assert describe_verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
-        "1 of 2 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
-        "1 row without an interval could not be held against a gate."
-    )
-    assert describe_verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
-        "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
-    )
-    assert describe_verdict(judge(table, [1.5, 1.5, 1.5, None])) == (
-        "None of 3 rows is slower than the gate 1.5 beyond chance."
-    )
-    assert describe_verdict(judge(table, [None] * 4)) == "No gate was set."
 
 
 def test_the_first_pattern_counts_and_brackets_are_brackets():

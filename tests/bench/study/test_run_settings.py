@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from bench import Grid, sweep
-from bench.study.run_settings import choice_settings, fit_settings, train_again
+from bench.study.run_settings import choice_settings, train_again
 from bench.study.schema import RunTable
-from kernels import fit, models
+from kernels import models
 from kernels.data.samples import check_samples
 from kernels.data.validation import Split
 
@@ -20,14 +20,6 @@ def swept():
     shared = RunTable(epochs=6, target=1e-2, drop_last=False, kernel="fused")
     grid = Grid(lr=[0.1, 0.3], batch_size=[1, 16], schedule=["constant", "cosine"], shuffle=True, seed=[2**63, 1])
     return sweep(models.quadratic, X, Y, grid, **shared.of_sweep() | {"confirm": 0}), shared
-
-
-def test_fit_trains_a_row_to_the_same_bits(swept):
-    result, shared = swept
-    for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
-        run = fit(models.quadratic, X, Y, init=start, **fit_settings(row, shared, result.clock))
-        assert run.params.tolist() == [row["param_a"], row["param_b"], row["param_c"]]
-        assert (run.status, run.samples_seen[-1]) == (row["status"], row["samples_seen"])
 
 
 def test_rows_of_one_order_are_trained_once_more_to_the_same_bits(swept):
