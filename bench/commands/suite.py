@@ -88,12 +88,16 @@ def _run_problem(study: Study, folder: Path, executor: Executor, asked: RunOptio
         trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
         with keep_results(folder):
             run = decide(trained, executor, stages)
-            best = run.verdict["Best choice"].partition(", schedule")[0]
             with stages.hidden():
-                print_sentence(study.name, f"{best}.")
+                print_sentence(study.name, shorten_best_choice(run.verdict["Best choice"]))
             with stages.stage("paths"):
                 replay_runs(trained)
             with stages.stage("report"):
                 run = trained.gather()
                 write_run_report(run, svg=asked.svg, figures=False)
     return run
+
+
+def shorten_best_choice(sentence: str) -> str:
+    """Return the sentence of a verdict on the best choice without its schedule and what follows."""
+    return sentence.removeprefix("None: ").partition(", schedule")[0].removesuffix(".") + "."

@@ -12,6 +12,7 @@ from kernels.base.run import Floats
 
 # Rows that are worked on at a time.
 ROWS = 2**16
+ELSEWHERE = "name another place with --cache-dir (cache_dir)"
 
 
 def row_slices(rows: int) -> Iterator[slice]:
@@ -24,8 +25,7 @@ def check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise ValueError(
-            f"{folder} has room for {free / 1e9:,.1f} GB, and the columns take {needed / 1e9:,.1f} GB; name another "
-            "place with --cache-dir (cache_dir)"
+            f"{folder} has room for {free / 1e9:,.1f} GB, and the columns take {needed / 1e9:,.1f} GB; {ELSEWHERE}"
         )
 
 

@@ -26,7 +26,7 @@ from bench.data.batches import (
     read_batches,
     table_files,
 )
-from bench.data.column_file import check_room, split_numbers
+from bench.data.column_file import ELSEWHERE, check_room, split_numbers
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, check_number_columns, encode_target, read_table
 from bench.data.table_errors import NoNumbersError, check_names, explain_failures
@@ -272,7 +272,10 @@ def _map_converted(
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
         size = 8 * rows * len(names)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"{folder} cannot be made: {error.strerror}; {ELSEWHERE}") from None
         check_room(folder, size)
         announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
         _convert(files, names, numbers, target, rows, progress, by_row=by_row)

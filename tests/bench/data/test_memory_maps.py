@@ -172,6 +172,13 @@ def test_a_disk_without_room_is_said_beforehand(rows, write, monkeypatch):
         standardize(arrow)
 
 
+def test_a_folder_that_cannot_be_made_is_refused_with_a_remedy(rows, write):
+    path = write(rows, "parquet")
+    path.with_name("rows.parquet.columns").touch()  # as on a disk that is read-only
+    with pytest.raises(ValueError, match=r"columns cannot be made: File exists; name another place with --cache-dir"):
+        open_table(path, "x", "y")
+
+
 def test_a_table_of_which_nothing_is_held_out_is_not_copied(rows, write):
     table = open_table(write(rows, "arrow"), "x", "y")
     assert hold_out_share(table) is table

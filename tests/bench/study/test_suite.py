@@ -9,6 +9,7 @@ import pytest
 from bench import Grid, sweep
 from bench.commands.options import TableColumns
 from bench.commands.problem import load_problem
+from bench.commands.suite import shorten_best_choice
 from bench.report.run_data import run_data_of
 from bench.report.suite_report import SuiteData, describe_rate_ranges, describe_suite, write_suite_report
 from bench.study.load import describe_builtin
@@ -271,6 +272,11 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     (tmp_path / "out" / "suite.toml").write_text("title = 3")
     err = refused("report", tmp_path / "out")
     assert "suite.toml is not as it was written: 'problems'; run the suite again" in err
+
+
+def test_a_problem_has_one_short_sentence():
+    assert shorten_best_choice("sgd, learning rate 0.1, schedule constant: all runs.") == "sgd, learning rate 0.1."
+    assert shorten_best_choice("None: every run diverged. Try less.") == "every run diverged. Try less."
 
 
 @pytest.mark.parametrize(("target", "confirm"), [(1e-300, 5), (0.3, 0)])
