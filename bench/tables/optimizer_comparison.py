@@ -104,6 +104,8 @@ def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None, pai
     for row in np.flatnonzero(~beaten).tolist():
         others = compare_with(costs, row, errors=errors, pairs=pairs)
         beaten[row] = (others["verdict"].eq("better") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
+        if not beaten[0]:
+            return 0
     candidates = ~fails if beaten.all() else ~beaten
     order = rank_choices(costs, np.zeros(len(costs))).order
     return 0 if candidates[0] else int(order[candidates[order]][0])

@@ -176,9 +176,11 @@ def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
 def leaders(ranked: pd.DataFrame, by: str | list[str] = "optimizer") -> pd.DataFrame:
     """Return the best choice of each optimizer, or of each combination of other settings.
 
-    The recommended choice comes first and stands for its own; of each other it is the one that ranks first.
+    The recommended choice comes first and stands for its own; of each other it is the one that ranks first, or that
+    leads by fresh seeds (`bench.tables.winners.confirm`).
     """
-    return ranked.sort_values("recommended", ascending=False, kind="stable").drop_duplicates(by)
+    first = [name for name in ("recommended", "leading") if name in ranked]
+    return ranked.sort_values(first, ascending=False, kind="stable").drop_duplicates(by)
 
 
 def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:

@@ -42,10 +42,12 @@ def confirm(
 ) -> pd.DataFrame:
     """Add the figures of runs on fresh seeds to a ranking, and let them decide between the optimizers' best choices.
 
-    The recommended choice remains so unless fresh seeds show that the best one of another optimizer is better
-    (`bench.tables.optimizer_comparison.find_best`), which is then recommended. So nearly all reported choices were
-    selected by other runs; those that were not are the best of a handful, and beyond chance. Fresh seeds also decide
-    which of the best choices are tied, and if the best choice of an optimizer is not tied, none of its choices is.
+    The best choice of an optimizer remains so unless fresh seeds show that another of its choices is better
+    (`bench.tables.optimizer_comparison.find_best`), which then stands for it. The recommended choice remains so unless
+    they show that the best one of another optimizer is better. So nearly all reported choices were selected by other
+    runs; those that were not are the best of a handful, and beyond chance. Fresh seeds also decide which of the best
+    choices are tied. If the best choice of an optimizer is not tied, none of its choices is, and no choice is that
+    fresh seeds show to be worse than the recommended one.
 
     `fresh` are runs of some choices with seeds that the ranking has not seen, and `rivals` is the column whose values
     are compared, each at its best choice. The figures have `confirmed_` in front of `runs`, `converged`, `diverged`,
@@ -67,35 +69,54 @@ def confirm(
     if rivals not in ranked:
         return confirmed
     selected = recommended_choice(ranked)
-    decided = _decide(confirmed, runs, cost, rivals, floor)
+    decided = _decide(confirmed, _FreshRuns(ranked, runs, cost, floor), rivals)
     if decided["recommended"].idxmax() != selected.name:
         reason = f"Fresh seeds ruled out the choice that came first before: {describe_choice(selected, samples)}."
         decided["reason"] = np.where(decided["recommended"], reason, "")
     return decided
 
 
-def _decide(ranked: pd.DataFrame, runs: RunCosts, cost: str, rivals: str, floor: float) -> pd.DataFrame:
+class _FreshRuns:
+    """The runs on fresh seeds of some choices of a ranking, by the labels of its rows."""
+
+    def __init__(self, ranked: pd.DataFrame, runs: RunCosts, cost: str, floor: float) -> None:
+        self.runs, self.cost, self.costs = runs, cost, runs.comparable(cost, floor)
+        self.rows = find_choices(ranked, runs.choices, choice_columns(runs.choices)).dropna().astype(int)
+
+    def best_of(self, labels: pd.Index) -> pd.Index:
+        """Return the best of some choices, by itself: the first, unless these runs show that another is better."""
+        rows = self.rows[labels].to_numpy().astype(np.intp)
+        errors = self.runs.errors_of(self.cost, rows)
+        return labels[[find_best(self.costs[rows], errors=errors, pairs=self.runs.pairs)]]
+
+    def compared(self, labels: pd.Index, best: pd.Index, *verdicts: str) -> pd.Index:
+        """Return those of some choices whose comparison with the best one ends in one of these verdicts."""
+        rows, place = self.rows[labels].to_numpy().astype(np.intp), int(np.argmax(labels.isin(best)))
+        errors = self.runs.errors_of(self.cost, rows)
+        found = compare_with(self.costs[rows], place, errors=errors, pairs=self.runs.pairs)
+        return labels[found["verdict"].sort_index().isin(verdicts)]
+
+
+def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str) -> pd.DataFrame:
     """Recommend the best of the best choices of the rivals, and tie with it those that do not differ from it."""
-    costs = runs.comparable(cost, floor)
-    # Once the selected choice is ruled out, the first one of its optimizer is a rival: the third round is the last.
-    while True:
-        tops = leaders(ranked, rivals)
-        places = find_choices(tops, runs.choices, choice_columns(runs.choices)).to_numpy(float)
-        tops, rows = tops[np.isfinite(places)], places[np.isfinite(places)].astype(np.intp)
-        if tops.empty or not tops["recommended"].iloc[0]:
-            return ranked
-        errors = runs.errors_of(cost, rows)
-        best = find_best(costs[rows], errors=errors, pairs=runs.pairs)
-        if best == 0:
-            break
-        ranked["recommended"] = ranked.index == tops.index[best]
-    verdicts = compare_with(costs[rows], 0, errors=errors, pairs=runs.pairs)["verdict"].sort_index()
-    different, alike = (
-        tops[verdicts.isin(found).to_numpy()] for found in (("worse", "better", "fails"), ("no difference found",))
+    again, names = ranked.index.intersection(fresh.rows.index), ranked[rivals]
+    tops = leaders(ranked, rivals).index.intersection(again, sort=False)
+    ranked["leading"] = False
+    if tops.empty or not ranked["recommended"][tops[0]]:
+        return ranked
+    leading = tops[:0]
+    for top in tops:
+        leading = leading.append(fresh.best_of(again[names[again] == names[top]].drop(top).insert(0, top)))
+    best = fresh.best_of(leading)
+    different = names[fresh.compared(leading, best, "worse", "better", "fails")]
+    alike, worse = fresh.compared(leading, best, "no difference found"), fresh.compared(again, best, "worse", "fails")
+    ties = ranked["tied"] & ~names.isin(different) & ~ranked.index.isin(worse)
+    recommended = ranked.index.isin(best)
+    return ranked.assign(
+        recommended=recommended,
+        tied=recommended | ties | ranked.index.isin(alike),
+        leading=ranked.index.isin(leading),
     )
-    ties = ranked["tied"] & ~ranked[rivals].isin(different[rivals])
-    ranked["tied"] = ranked["recommended"] | ties | ranked.index.isin(alike.index)
-    return ranked
 
 
 def is_confirmed(choice: pd.Series) -> bool:
