@@ -25,7 +25,7 @@ from bench.cli import main as main_of_commands
 from bench.report.answer import find_answer
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
-from bench.study.load import load_study
+from bench.study.load import load_study, study_of_table, to_toml
 from bench.tables.ranking import recommended_choice, runs_of
 from kernels import Model
 from kernels.base.plugins import load_plugin
@@ -152,49 +152,31 @@ def find_target(case, model, x, y):
 def study_of(case, folder, target):
     """The study of a case as a file."""
     expression, inputs = MODELS[case["model"]]
-    path = folder / "table.csv"
-    data = ['builtin = "none"']
+    data = {"builtin": "none"}
     if inputs:
-        data = [f'path = "{path}"', f"x = {list(inputs)!r}", f'y = "{TARGETS.get(case["loss"], "number")}"']
+        data = {"path": str(folder / "table.csv"), "x": list(inputs), "y": TARGETS.get(case["loss"], "number")}
     if case["scaling"] != "none":
-        center = "none" if case["scaling"] == "none of them" else case["scaling"]
-        data += ["standardize = true", f'center = "{center}"']
-    data += ["validation = 0.25"] * (case["held_out"] != "nothing") + ["test = 0.2"] * case["test"]
+        data |= {"standardize": True, "center": "none" if case["scaling"] == "none of them" else case["scaling"]}
+    data |= {"validation": 0.25} if case["held_out"] != "nothing" else {}
+    data |= {"test": 0.2} if case["test"] else {}
     size = len(Model(expression, inputs).params)
-    near, far = f"near = {[0.1] * size}", f"far = {[0.3] * size}"
-    starts = {"one": near, "two": f"{near}\n{far}", "random": 'drawn = "normal:0.3:2"'}
-    batch = f'"{case["batch"]}"' if case["batch"] == "full" else case["batch"]
-    dtypes = [] if case["dtype"] == "float64" else [f"dtype = {case['dtype'].split(',')!r}"]
-    run = [] if target is None else [f"target = {target!r}"]
-    run += ["patience = 1"] if case["held_out"] == "patience" else []
-    record = f'"{case["record"]}"' if isinstance(case["record"], str) else case["record"]
-    lines = [
-        'name = "pair"',
-        "[data]",
-        *data,
-        "[model]",
-        f'expression = "{expression}"',
-        "[grid]",
-        "lr = [0.01, 0.05, 0.2]",
-        f"batch_size = {batch}",
-        f'optimizer = ["{case["optimizer"]}", "sgd(weight_decay=0.001)"]',
-        f'schedule = "{case["schedule"]}"',
-        "seed = [0, 1]",
-        f"shuffle = {str(case['shuffle']).lower()}",
-        *dtypes,
-        "[grid.init]",
-        starts[case["starts"]],
-        "[run]",
-        f"epochs = {EPOCHS}",
-        f'loss = "{case["loss"]}"',
-        f'kernel = "{case["kernel"]}"',
-        f"record = {record}",
-        f"confirm = {case['confirm']}",
-        f"refine = {case['refine']}",
-        *run,
-    ]
+    near, far = {"near": [0.1] * size}, {"far": [0.3] * size}
+    grid = {
+        "lr": [0.01, 0.05, 0.2],
+        "batch_size": case["batch"],
+        "optimizer": [case["optimizer"], "sgd(weight_decay=0.001)"],
+        "schedule": case["schedule"],
+        "seed": [0, 1],
+        "shuffle": case["shuffle"],
+        "dtype": case["dtype"].split(","),
+        "init": {"one": near, "two": near | far, "random": {"drawn": "normal:0.3:2"}}[case["starts"]],
+    }
+    run = {"epochs": EPOCHS} | {name: case[name] for name in ("loss", "kernel", "record", "confirm", "refine")}
+    run |= {} if target is None else {"target": target}
+    run |= {"patience": 1} if case["held_out"] == "patience" else {}
+    table = {"name": "pair", "data": data, "model": {"expression": expression}, "grid": grid, "run": run}
     study = folder / "pair.toml"
-    study.write_text("\n".join(lines).replace("'", '"') + "\n", "utf-8")
+    study.write_text(to_toml(study_of_table(table)), "utf-8")
     return study
 
 

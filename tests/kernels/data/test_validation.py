@@ -49,25 +49,6 @@ def mark_of_stopping(losses, samples_seen, patience):
 # The split
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fused"])
-@pytest.mark.parametrize("seed", [0, 5])
-def test_a_share_is_held_out_as_documented_whatever_the_seed_and_the_kernel(kernel, seed):
-    first = set(np.random.default_rng(0).permutation(61)[:12].tolist())
-    held = np.array([i in first for i in range(61)])
-    common = {"init": [0, 0, 0], "epochs": 3, "shuffle": True, "seed": seed, "kernel": kernel, "batch_size": 7}
-    split = fit(models.quadratic, X, Y, validation=0.2, **common)
-    parts = fit(models.quadratic, X[~held], Y[~held], validation=(X[held], Y[held]), **common)
-    alone = fit(models.quadratic, X[~held], Y[~held], **common)
-    for other in (parts, alone):
-        np.testing.assert_array_equal(split.trajectory, other.trajectory)
-        np.testing.assert_array_equal(split.loss, other.loss)
-        np.testing.assert_array_equal(split.y, other.y)
-    np.testing.assert_array_equal(split.validation_loss, parts.validation_loss)
-    np.testing.assert_array_equal(split.validation[0][0], X[held])
-    np.testing.assert_array_equal(split.validation[1], Y[held])
-    assert alone.validation is alone.validation_loss is None
-
-
 @pytest.mark.parametrize("n", [3, 10, 97])
 @pytest.mark.parametrize("test", [None, 0.3])
 def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n, test):

@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 
-from kernels import Model, models
+from kernels import Model
 from kernels.base import cache
 from kernels.model import derive, program_cache
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import parse
-from kernels.model.program import EXACT, OPERANDS, Program
+from kernels.model.program import EXACT, OPERANDS
 from kernels.model.program_cache import compile_program
 from tests.support.expressions import ONE_ARGUMENT, TEXTS
 
@@ -57,21 +57,6 @@ def test_derivatives_are_those_of_a_complex_step(text):
 def test_every_function_is_among_the_texts():
     used = {instruction.function for text in TEXTS for instruction in Model(text).program.instructions}
     assert used == set(OPERANDS)
-
-
-def depth(code: Program):
-    """The longest chain of operations from a parameter to the residual."""
-    first = code.params + code.inputs + 1 + len(code.constants)
-    depths = [0] * code.params + [-np.inf] * (first - code.params)
-    for instruction in code.instructions:
-        depths.append(1 + max(depths[operand] for operand in instruction.operands))
-    return depths[code.residual]
-
-
-@pytest.mark.parametrize(("degree", "most"), [(1, 3), (2, 3), (3, 4), (6, 4), (7, 5), (14, 5), (28, 6)])
-def test_a_polynomial_is_a_balanced_tree(degree, most):
-    """A product for each coefficient but the first, then the sum of degree + 2 terms, -y among them."""
-    assert depth(models.polynomial(degree).program) <= most
 
 
 @pytest.mark.parametrize(
