@@ -408,19 +408,8 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     assert first == f"On test rows: {result.verdict()['On test rows']}"
     page = (folder / "run" / "report.html").read_text()
     assert page.index("on test rows") < page.index("median loss on held-out samples")
-    options = [
-        "--x",
-        "hp",
-        "--y",
-        "mpg",
-        "--model",
-        "a*hp + b",
-        "--standardize",
-        "--test",
-        "0.25",
-        "--validation",
-        "0.25",
-    ]
+    options = ["--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
+    options += ["--test", "0.25", "--validation", "0.25"]
     told = json.loads(
         sgdbench("fit", "cars.csv", *options, "--patience", "5", "--epochs", "200", "--lr", "0.05", "--json")[1]
     )

@@ -388,19 +388,8 @@ def test_the_scheduler_need_not_import_the_mathematics_nor_a_sweep_in_threads_da
 def test_ctrl_c_keeps_what_arrived_and_leaves_no_process(tmp_path):
     """A terminal sends it to the workers too."""
     hasty = "from bench import cli; from bench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
-    grid = [
-        "--lr",
-        "log:0.001:0.1:5000",
-        "--seed",
-        "0",
-        "--set",
-        "run.kernel=fused",
-        "--epochs",
-        "2000",
-        "--target",
-        "1e-300",
-    ]
-    grid += ["--optimizer", "sgd", "--yes", "--out", tmp_path / "run"]
+    grid = ["--lr", "log:0.001:0.1:5000", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "2000"]
+    grid += ["--target", "1e-300", "--optimizer", "sgd", "--yes", "--out", tmp_path / "run"]
     process = subprocess.Popen(
         [sys.executable, "-c", hasty, "run", "quadratic", *grid, "--cluster", "local:1"],
         cwd=ROOT,

@@ -8,28 +8,26 @@ from bench import Grid, sweep
 from bench.report.answer import _estimate_tile, find_answer
 from bench.report.run_data import RunData, read_run_data
 from bench.tables.formatting import text
-from bench.tables.run_costs import COST_SETTINGS
-from bench.tables.seconds import KERNEL, PER_UPDATE
+from tests.support.hostile import make_costs
 
 X = np.linspace(-1, 1, 40)
 
 
-def data_of(folder, *, seconds=None, **settings):
-    """A run made in Python; with the time of an update if it is given."""
+def data_of(folder, *, timed=False, **settings):
+    """A run made in Python, with times of its updates if it is timed."""
     common = {"target": 1e-4, "epochs": 30, "kernel": "fused", "confirm": 6}
     grid = {"lr": [0.1, 0.4], "batch_size": [4, "full"], "seed": range(5), "shuffle": True}
     grid |= {name: settings.pop(name) for name in tuple(settings) if name not in common}
     sweep("a*x + b", X, 2 * X + 1, Grid(**grid), out=folder, **common | settings)
     stored = read_run_data(folder)
-    if seconds is None:
+    if not timed:
         return stored
-    costs = stored.result.frame[COST_SETTINGS].drop_duplicates()
-    costs = costs.assign(variant=KERNEL, **dict.fromkeys(PER_UPDATE, seconds))
-    return RunData(stored.result, {**stored.evidence, "costs": costs}, None, None, None, None)
+    evidence = stored.evidence | {"costs": make_costs(stored.result.frame)}
+    return RunData(stored.result, evidence, None, None, None, None)
 
 
 def test_costs_come_in_three_currencies_with_success(tmp_path):
-    run_data = data_of(tmp_path / "run", seconds=1e-8)
+    run_data = data_of(tmp_path / "run", timed=True)
     answer = find_answer(run_data)
     best = run_data.ranked[run_data.ranked["recommended"]].iloc[0]
     samples, updates, seconds, success = answer.tiles

@@ -14,11 +14,10 @@ from bench.report.figures import report_figures
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
-from bench.tables.run_costs import COST_SETTINGS
-from bench.tables.seconds import KERNEL, PER_UPDATE
 from kernels import models
 from kernels.train.yardstick import Yardstick
 from tests.support.figures import legend, texts
+from tests.support.hostile import make_costs
 
 X = np.linspace(-1, 1, 40)
 FAR, NEAR = [500.0, 900.0], [1.0, 2.0]
@@ -34,16 +33,10 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, kernel=
     evidence = {"typical_paths": typical_paths(result, budget, data)}
     if model == "a*x + b":
         evidence["basin"] = basin(result, budget, data)
-        evidence["costs"] = made_up_costs(result.frame, 1e-8)
+        evidence["costs"] = make_costs(result.frame)
     store_tables(folder, **evidence)
     stored = read_run_data(folder)
     return RunData(result, stored.evidence, stored.study, data, None, None)
-
-
-def made_up_costs(frame, seconds):
-    """A time of an update, for figures that show one."""
-    settings = frame[COST_SETTINGS].drop_duplicates()
-    return settings.assign(variant=KERNEL, **dict.fromkeys(PER_UPDATE, seconds))
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Grids: every combination once, in order; ids that follow what a run is and nothing else."""
 
 import itertools
-import math
 
 import numpy as np
 import pandas as pd
@@ -168,14 +167,11 @@ def test_frame_stands_for_itself():
         ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number of at least 1, not 'all'"),
         ({"batch_size": 801}, 'batch_size must be "full" or a whole number from 1 to the 800 samples, not 801'),
         ({"batch_size": [800, "full"]}, "batch_size must have distinct values, and 800 is there twice"),
-        ({"seed": [2**64]}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
         ({"seed": range(10**30)}, f"seed must have at most 1,000,000 values, not range(0, {10**30})"),
-        ({"optimizer": "momentum(0.9, 0, 0, 7)"}, "optimizer 'momentum(0.9, 0, 0, 7)': too many positional arguments"),
         ({"optimizer": ["momentum", "momentum( 0.9 )"]}, "and 'momentum( 0.9 )' is the same as 'momentum'"),
         ({"schedule": ["step(10)", "step(period=10, gamma=0.1)"]}, "is the same as 'step(10)'"),
         ({"init": {}}, "init must have at least one start, not none"),
         ({"init": {3: NEAR}}, "init must name its starts by text, not 3"),
-        ({"init": {"p": [1, 2, math.inf]}}, "init 'p': params must be finite numbers, not [1.0, 2.0, inf]"),
         ({"init": {"p": NEAR, "q": NEAR}}, "init must have distinct starts, and 'q' is the same as 'p'"),
         ({"init": {"r[0]": NEAR, "r": "normal:1:1"}}, "init must have distinct values, and 'r[0]' is there twice"),
         ({"init": {"p": "normal:1"}}, "init 'p' must be values, \"zero\", \"normal:scale:count\" or"),
