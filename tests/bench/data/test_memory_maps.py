@@ -89,14 +89,6 @@ def test_numbers_of_all_kinds(tmp_path):
     np.testing.assert_array_equal(found.y, table.y)
 
 
-def test_a_text_file_with_semicolons_and_decimal_commas(tmp_path):
-    path = tmp_path / "rows.csv"
-    path.write_text("x;y\n" + "".join(f"{k},5;-{k},25\n" for k in range(200)))
-    table = open_table(path, "x", "y")
-    np.testing.assert_array_equal(table.x[:, 0], np.arange(200) + 0.5)
-    np.testing.assert_array_equal(table.y, -np.arange(200) - 0.25)
-
-
 def test_decimal_commas_may_come_late(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.data.text_table._LONGEST_LINE", 1000)
     path = tmp_path / "rows.csv"

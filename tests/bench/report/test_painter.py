@@ -18,6 +18,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data
 from bench.system.environment import processors
 from tests.support.constants import HANG
+from tests.support.forked import FORKED
 from tests.support.hostile import hostile_run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no other system forks as safely")
@@ -38,14 +39,12 @@ def here(folder):
 def call_apart(tmp_path_factory):
     """A call in a process of its own, which forks wherever the tests run: this one may have imported JAX by now.
 
-    It returns what was written to standard error. All of these processes are forked from one that has imported what
-    they need.
+    It returns what was written to standard error.
     """
-    context, told = get_context("forkserver"), tmp_path_factory.mktemp("apart") / "stderr"
-    context.set_forkserver_preload([__name__, "bench.report.figures"])
+    told = tmp_path_factory.mktemp("apart") / "stderr"
 
     def call(function, *arguments):
-        with ProcessPoolExecutor(1, context, begin, (told,)) as pool:
+        with ProcessPoolExecutor(1, FORKED, begin, (told,)) as pool:
             pool.submit(function, *arguments).result(HANG)
         return told.read_text("utf-8")
 

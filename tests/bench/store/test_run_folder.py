@@ -1,7 +1,6 @@
 import errno
 import itertools
 import json
-import multiprocessing
 import os
 import resource
 import signal
@@ -20,13 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.store.run_folder import open_run, read_run
+from tests.support.forked import FORKED
 
 STUDY = 'name = "mine"\n'
 IDENTITY = {"model": "a*x + b", "data": "3f2a"}
 # Not the NaN that NumPy makes: another sign, another payload.
 ODD_NAN = np.array([0xFFF8_0000_0000_1234], np.uint64).view(np.float64)[0]
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["bench.store.run_folder", "kernels", "hypothesis", "pytest"])
 
 
 def opened(folder, identity=IDENTITY, *, resume=True, **options):
@@ -272,8 +270,8 @@ def wait_until_let_go(folder):
 @contextmanager
 def process(target, folder, *arguments):
     """A process that is at work in the folder, and what it says; it is killed in the end."""
-    news, says = PROCESSES.Pipe(duplex=False)
-    child = PROCESSES.Process(target=target, args=(folder, says, *arguments))
+    news, says = FORKED.Pipe(duplex=False)
+    child = FORKED.Process(target=target, args=(folder, says, *arguments))
     child.start()
     says.close()
     try:

@@ -237,9 +237,7 @@ KNOWN = "; built in are the studies auto-mpg, diabetes, digits, digits-mlp, quad
     ("name", "message"),
     [
         ("cube", f"no study or file is called 'cube'{KNOWN}"),
-        ("missing/study.toml", f"no study or file is called 'missing/study.toml'{KNOWN}"),
         ("quadratik", f"no study or file is called 'quadratik' (did you mean 'quadratic'?){KNOWN}"),
-        ("optimizerz", f"no study or file is called 'optimizerz' (did you mean 'optimizers'?){KNOWN}"),
         ("optimizers", "optimizers is a suite, of several problems: `sgdbench run` takes it, and only one study is"),
         ("suite.toml", "suite.toml is a suite, of several problems: `sgdbench run` takes it"),
         ("cars.csv", "cars.csv is a table, and a study is wanted here: `sgdbench new cars.csv --y COLUMN` writes one"),
