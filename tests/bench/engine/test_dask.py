@@ -287,7 +287,8 @@ def test_a_job_that_kills_all_its_workers_ends_in_one_line(client, workers, dead
     line = str(caught.value)
     assert line.startswith("a task of 1 configuration (sgd, batches of 16) was lost 2 times with the workers that had ")
     assert line.endswith(
-        "what has arrived is stored; the same run goes on from there with --resume, on threads as well"
+        "what has arrived is stored; the same run goes on from there with --resume (resume=True in Python), on threads "
+        "as well"
     )
     assert "\n" not in line
 
