@@ -390,5 +390,6 @@ def test_a_disk_that_fills_during_the_sweep_says_how_to_go_on(tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("bench.store.part.write_part", full)
-    with pytest.raises(OSError, match="what was stored before is safe: once it can be written, --resume goes on"):
+    message = r"what was stored before is safe: once it can be written, --resume \(resume=True in Python\) goes on"
+    with pytest.raises(OSError, match=message):
         another_run(tmp_path / "run")
