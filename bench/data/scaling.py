@@ -98,12 +98,14 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
         # Rounding of the mean gives a constant column a standard deviation that is small and not 0. Only such a column,
         # which may be a file, is looked through once more.
         found = 0.0 if not scale > 1e-6 * abs(middle) and column.min() == column.max() else scale
-        if found == 0 and constant and place < len(dataset.x_names):
+        is_constant_input = found == 0 and place < len(dataset.x_names)
+        if is_constant_input and constant:
             mean[place], deviation[place] = column[0], 1.0
         elif not 0 < found < np.inf:
+            remedy = "; leave it out, or use a vector of weights, as 'w @ x + b' does" if is_constant_input else ""
             raise ValueError(
                 f"column {name!r} must vary to be standardized: its standard deviation must be positive and "
-                f"finite, not {found:g}"
+                f"finite, not {found:g}{remedy}"
             )
     return (mean, deviation) if targets else (np.append(mean, 0.0), np.append(deviation, 1.0))
 

@@ -226,11 +226,17 @@ def test_standardize_is_scikit_learns_scaler():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ([[1, 2, 3], [0.1, 0.1, 0.1], [1, 2, 4]], "column 'v' must vary to be standardized: .*, not 0"),
+        (
+            [[1, 2, 3], [0.1, 0.1, 0.1], [1, 2, 4]],
+            "column 'v' must vary to be standardized: .*, not 0; leave it out, .*",
+        ),
         ([[1, 2, 3], [1, 2, 4], [7, 7, 7]], "column 'y' must vary to be standardized: .*, not 0"),
-        ([[5], [6], [7]], "column 'u' must vary to be standardized: .*, not 0"),
+        ([[5], [6], [7]], "column 'u' must vary to be standardized: .*, not 0; leave it out, .*"),
         ([[1, 2, 3], [-1e200, 0, 1e200], [1, 2, 4]], "column 'v' must vary to be standardized: .*, not inf"),
-        ([[0, 1e-200, 3e-200], [1, 2, 3], [1, 2, 4]], "column 'u' must vary to be standardized: .*, not 0"),
+        (
+            [[0, 1e-200, 3e-200], [1, 2, 3], [1, 2, 4]],
+            "column 'u' must vary to be standardized: .*, not 0; leave it out, .*",
+        ),
     ],
 )
 def test_columns_that_cannot_be_standardized(columns, message):
