@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache, wraps
 from inspect import signature
 from types import FunctionType
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
 import numpy as np
 
@@ -37,8 +37,25 @@ RESIDUALS: Floats = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 121), -np.geo
 """Where a loss of the residual is looked at, to know whether it is ever negative by more than rounding."""
 LENGTHS = (1, 2, 10, 100)
 """The epochs of the runs for which a schedule is tried."""
+Rule = TypeVar("Rule")
+Settings = ParamSpec("Settings")
 
 
+class Registrar(Protocol[Settings]):
+    """A function that is called with a rule, which it returns, or is a decorator with settings, for type checkers."""
+
+    @overload
+    def __call__(self, rule: Rule, /, *args: Settings.args, **settings: Settings.kwargs) -> Rule: ...
+    @overload
+    def __call__(self, *args: Settings.args, **settings: Settings.kwargs) -> Callable[[Rule], Rule]: ...
+
+
+def _keep_type(register: Callable[Concatenate[Any, Settings], Any]) -> Registrar[Settings]:
+    """Return the function itself; for type checkers, the rules that it registers keep their types."""
+    return cast(Registrar[Settings], register)
+
+
+@_keep_type
 def register_optimizer(
     rule: Callable[..., Any] | None = None,
     /,
@@ -120,6 +137,7 @@ def register_optimizer(
     return register if rule is None else register(rule)
 
 
+@_keep_type
 def register_loss(
     loss: Callable[..., Any] | None = None,
     /,
@@ -182,6 +200,7 @@ def register_loss(
     return register if loss is None else register(loss)
 
 
+@_keep_type
 def register_schedule(
     schedule: Callable[..., Any] | None = None, /, *, name: str | None = None, bounds: Bounds | None = None
 ) -> Any:
@@ -236,6 +255,7 @@ def register_schedule(
     return register if schedule is None else register(schedule)
 
 
+@_keep_type
 def register_model(
     model: Callable[..., Any] | Model | str | None = None,
     /,

@@ -228,14 +228,14 @@ def test_standardize_is_scikit_learns_scaler():
     [
         (
             [[1, 2, 3], [0.1, 0.1, 0.1], [1, 2, 4]],
-            "column 'v' must vary to be standardized: .*, not 0; leave it out, .*",
+            "column 'v' must vary to be standardized: .*, not 0; leave .*",
         ),
         ([[1, 2, 3], [1, 2, 4], [7, 7, 7]], "column 'y' must vary to be standardized: .*, not 0"),
-        ([[5], [6], [7]], "column 'u' must vary to be standardized: .*, not 0; leave it out, .*"),
+        ([[5], [6], [7]], "column 'u' must vary to be standardized: .*, not 0; leave .*"),
         ([[1, 2, 3], [-1e200, 0, 1e200], [1, 2, 4]], "column 'v' must vary to be standardized: .*, not inf"),
         (
             [[0, 1e-200, 3e-200], [1, 2, 3], [1, 2, 4]],
-            "column 'u' must vary to be standardized: .*, not 0; leave it out, .*",
+            "column 'u' must vary to be standardized: .*, not 0; leave .*",
         ),
     ],
 )
