@@ -63,8 +63,8 @@ class Ranked:
         Returns
         -------
         DataFrame
-            One row per choice, best first: see `bench.tables.ranking.ranking`; with `confirmed_` columns where
-            the leading choices were trained again on fresh seeds.
+            One row per choice, best first: see `bench.tables.ranking.ranking`. Where the first choices were trained
+            again on fresh seeds, with `confirmed_` columns, and `leading`, the choice that stands for its optimizer.
 
         Raises
         ------

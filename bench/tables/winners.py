@@ -51,8 +51,8 @@ def confirm(
 
     `fresh` are runs of some choices with seeds that the ranking has not seen, and `rivals` is the column whose values
     are compared, each at its best choice. The figures have `confirmed_` in front of `runs`, `converged`, `diverged`,
-    `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs. A batch of
-    all `samples` is called full.
+    `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs.
+    `leading` tells which choice stands for each of the rivals. A batch of all `samples` is called full.
     """
     by = choice_columns(fresh)
     check_columns(fresh, cost)
