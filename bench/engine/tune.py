@@ -23,7 +23,7 @@ from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.settings import TuneSettings, check_settings
 from bench.engine.sweep import check_grid, find_executor, sweep
 from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rules_of
-from bench.engine.yardstick import settle_yardstick
+from bench.engine.yardstick import held_out_floor, settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
@@ -160,6 +160,8 @@ class _Tuning:
         self.problem, self.space, self.searched, self.executor = problem, space, searched, executor
         settings, n = problem.settings, problem.y.size
         self.epochs, self.floor = [*halving_epochs(settings.epochs), settings.epochs], loss_floor(problem.y)
+        if problem.counted_loss == "validation_loss":
+            self.floor = max(self.floor, held_out_floor(problem))
         self.least_batch = space.least_batch(n)
         length = longest_run(settings.record, n, self.least_batch, settings.epochs, drop_last=settings.drop_last)
         memory = Memory.of(problem.model, settings, held_out=problem.held_out is not None)

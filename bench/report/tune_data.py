@@ -96,7 +96,8 @@ class TuneData(RunData):
         grid = self.tuning.grid
         if grid is None or len(grid.frame) < grid.planned or grid.frame.empty:
             return None
-        return choice_values(grid.frame, self.target, self.floor, nonnegative=self.criterion.nonnegative)
+        runs = add_excess(grid.frame, grid.yardstick, self.floor)
+        return choice_values(runs, self.target, self.floor, nonnegative=self.criterion.nonnegative)
 
     @cached_property
     def leaders(self) -> pd.DataFrame:
@@ -135,7 +136,7 @@ class TuneData(RunData):
         verdicts = compare_with(np.delete(costs, of_grid, axis=0), 0, pairs=runs.pairs)
         grid = [compare_with(costs[[0, row]], 0, pairs=runs.pairs).iloc[[1]].set_axis([row]) for row in of_grid]
         verdicts = pd.concat([verdicts, *grid])
-        table["by_distance"] = cost == "final_loss" and runs.excess is not None
+        table["by_distance"] = cost == "final_loss" and cost in runs.compared
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
     @property

@@ -16,8 +16,7 @@ NAME = "yardstick"
 def store_yardstick(folder: Path, yardstick: Yardstick) -> None:
     """Store the yardstick of a run among its evidence."""
     params = None if yardstick.params is None else yardstick.params.tolist()
-    row = {name: getattr(yardstick, name) for name in ("loss", "constant_loss", "method", "note", "baseline")}
-    store_tables(folder, **{NAME: pd.DataFrame([row | {"params": params}])})
+    store_tables(folder, **{NAME: pd.DataFrame([vars(yardstick) | {"params": params}])})
 
 
 def yardstick_of(table: pd.DataFrame | None) -> Yardstick:

@@ -1,4 +1,4 @@
-"""The distance of final losses to the lowest that the model can reach, by which choices are compared."""
+"""What choices are compared by in place of losses: distances to the lowest, and what held-out samples tell apart."""
 
 import math
 
@@ -7,19 +7,23 @@ import pandas as pd
 
 from kernels.train.yardstick import Yardstick
 
-EXCESS = "excess_loss"
+EXCESS, RESOLVED = "excess_loss", "resolved_validation_loss"
 NEGLIGIBLE = 0.01
 """Losses that differ by less than this share of the improvement over a constant, and of the lowest loss, are equal."""
 
 
 def add_excess(frame: pd.DataFrame, yardstick: Yardstick | None, floor: float) -> pd.DataFrame:
-    """Add `excess_loss`, the final loss less the lowest; without a yardstick the frame stays as it is.
+    """Add `excess_loss`, the final loss less the lowest, and `resolved_validation_loss`, where a yardstick has these.
 
     A loss of 0.63 is 1.05 times one of 0.60, and leaves a third of the improvement where a constant has 0.69. So
     distances to the lowest loss are compared, by ratios. Those below `floor`, or negligible, are equal (see
-    `bench.tables.run_costs.loss_floor`).
+    `bench.tables.run_costs.loss_floor`). So are losses on held-out samples that these do not tell apart.
     """
-    if yardstick is None or not math.isfinite(yardstick.loss):
+    if yardstick is None:
+        return frame
+    if yardstick.held_out_floor and "validation_loss" in frame:
+        frame = frame.assign(**{RESOLVED: frame["validation_loss"].clip(lower=yardstick.held_out_floor)})
+    if not math.isfinite(yardstick.loss):
         return frame
     gain = yardstick.improvement
     scales = [abs(yardstick.loss), *([gain] if math.isfinite(gain) else [])]

@@ -48,7 +48,7 @@ def compare_optimizers(
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     table = table.iloc[order].reset_index(drop=True)
     verdicts = compare_with(runs.comparable(cost, floor)[order], 0, pairs=runs.pairs)
-    table["by_distance"] = cost == "final_loss" and runs.excess is not None
+    table["by_distance"] = cost == "final_loss" and cost in runs.compared
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs
-from bench.tables.excess import EXCESS
+from bench.tables.excess import EXCESS, RESOLVED
 from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
 
@@ -59,8 +59,8 @@ class RunCosts:
         NaN where they are not known, and the ends of their interval as multiples, 1 where there is none.
     pairs : Pairs
         The start and the seed of each column.
-    excess : array, or None
-        The final losses less the lowest, where the frame has them: see `bench.tables.excess`.
+    compared : dict of str to array
+        What is compared in place of losses, where the frame has it: see `bench.tables.excess`.
     """
 
     choices: pd.DataFrame
@@ -71,7 +71,7 @@ class RunCosts:
     seconds_per_update: Floats
     timing_errors: tuple[Floats, Floats]
     pairs: Pairs
-    excess: Floats | None = None
+    compared: dict[str, Floats]
 
     def ranked_by(self, cost: str) -> str:
         """Return the cost, or a loss where no run reached a target; see `settle_cost`."""
@@ -89,15 +89,16 @@ class RunCosts:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
 
         A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
-        `floor`. Final losses are compared by their distances to the lowest, where it is known.
+        `floor`. Final losses are compared by their distances to the lowest, where it is known, and losses on held-out
+        samples as far as these tell them apart.
 
         Raises
         ------
         ValueError
             For seconds, if those per update are not known of a choice that succeeds.
         """
-        if cost == "final_loss" and self.excess is not None:
-            return np.maximum(self.excess, np.finfo(float).tiny)
+        if cost in self.compared:
+            return np.maximum(self.compared[cost], np.finfo(float).tiny)
         if cost in LOSSES:
             return np.maximum(self.costs[cost], max(floor, np.finfo(float).tiny))
         if cost == "seconds":
@@ -174,16 +175,20 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     reached, lost = (frame["status"].eq(status).to_numpy(bool) for status in ("converged", "diverged"))
     flags = np.ones(len(frame), bool), reached, lost
     made, converged, diverged = (matrix(flag, 0.0).astype(bool) for flag in flags)
+
+    def losses_in(column: str) -> Floats:
+        """Return losses, infinite for runs that failed: with patience one that diverged keeps earlier parameters."""
+        losses = _numbers(frame[column])
+        return matrix(np.where(np.isfinite(losses) & ~lost, losses, np.inf), np.nan)
+
     costs = {}
     for name in ("samples", "updates"):
         if COSTS[name][0] in frame:
             to_target = _numbers(frame[COSTS[name][0]])
             costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
-    for name in LOSSES:
-        if COSTS[name][0] in frame:
-            losses = _numbers(frame[COSTS[name][0]])
-            # With patience a run that diverged keeps earlier parameters; it has failed all the same.
-            costs[name] = matrix(np.where(np.isfinite(losses) & ~lost, losses, np.inf), np.nan)
+    costs |= {name: losses_in(name) for name in LOSSES if name in frame}
+    resolved = {"final_loss": EXCESS, "validation_loss": RESOLVED}
+    compared = {name: losses_in(column) for name, column in resolved.items() if column in frame}
     per_update, low, high = (
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
         for name in ("seconds_per_update", "seconds_per_update_low", "seconds_per_update_high")
@@ -191,13 +196,9 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     if "updates" in costs and "seconds_per_update" in frame:
         costs["seconds"] = costs["updates"] * per_update[:, np.newaxis]
     errors = tuple(np.where(np.isfinite(end), end, per_update) / per_update for end in (low, high))
-    excess = None
-    if EXCESS in frame:
-        distances = _numbers(frame[EXCESS])
-        excess = matrix(np.where(np.isfinite(distances) & ~lost, distances, np.inf), np.nan)
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
     pairs = Pairs.of(frame.iloc[np.unique(column, return_index=True)[1]])
-    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]), pairs, excess)
+    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]), pairs, compared)
 
 
 def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:

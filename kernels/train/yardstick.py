@@ -1,7 +1,7 @@
 """The yardstick of a fit: the lowest loss that its model can reach on these samples, and that of the best constant."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,6 +51,8 @@ class Yardstick:
         The reason why it is not known, or a reservation; else empty.
     baseline : str
         The holder of `constant_loss`, in words.
+    held_out_floor : float
+        The loss on held-out samples below which they tell no difference; 0 where any difference counts.
     """
 
     loss: float
@@ -59,6 +61,7 @@ class Yardstick:
     method: str
     note: str = ""
     baseline: str = CONSTANT
+    held_out_floor: float = 0.0
 
     @property
     def improvement(self) -> float:
@@ -95,7 +98,7 @@ class Yardstick:
         """Return the same with a lower loss that was found elsewhere; itself where it is none."""
         if not loss < self.loss:
             return self
-        return Yardstick(loss, self.constant_loss, params, method, self.note, self.baseline)
+        return replace(self, loss=loss, params=params, method=method)
 
 
 def format_share(share: float) -> str:

@@ -110,6 +110,21 @@ def test_printed_it_counts_every_run_also_those_that_stopped_early(undisturbed):
     assert sum(counts.values()) == len(undisturbed.frame)
 
 
+def test_losses_are_told_apart_as_far_as_one_held_out_sample_of_a_class_can():
+    """Where all are on their side of the margin the loss is 0, and any other is a multiple of that without meaning."""
+    x = np.linspace(-1, 1, 40)
+    grid = Grid(lr=[0.3, 1.0, 3.0], optimizer=["sgd", "adam"], seed=range(3), shuffle=True)
+    settings = {"validation": 0.25, "epochs": 10, "kernel": "reference", "confirm": 6}
+    found = sweep("a*x + b", x, x > 0.1, grid, loss="hinge", **settings)
+    losses = found.frame["validation_loss"]
+    assert found.yardstick.held_out_floor == 1 / 10
+    assert losses.min() == 0 < losses.max()
+    ratios = found.ranking()["ratio"]
+    assert ratios.max() <= losses.max() / (1 / 10)
+    assert re.search(r": sgd ends at 1\.\d+ \[1, \d\.\d+\] times the loss", str(found))
+    assert sweep("a*x + b", x, 2 * x, grid, **settings | {"confirm": 0}).yardstick.held_out_floor == 0
+
+
 def test_a_validation_loss_that_is_off_by_a_bit_is_found(undisturbed):
     frame, settings = undisturbed.frame, RunTable(epochs=30, patience=4)
     held_out = hold_out_share(builtin("quadratic"), 0.25)  # for its split alone
