@@ -302,7 +302,7 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
         return None
     check_unmasked("sample_weight", sample_weight)
     weights: Floats = check_array(
-        np.atleast_1d(sample_weight), ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+        np.atleast_1d(np.asarray(sample_weight)), ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )
     if weights.shape != (n,):
         raise ValueError(f"sample_weight must have shape ({n},), one for each sample, not {weights.shape}")
