@@ -165,7 +165,7 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         if asked.stream or asked.cache_dir is not None:
             raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
         table = builtin(str(path))
-        inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss), {})
+        inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss, table.y_name), {})
     elif y is None:
         raise ValueError(ask_for_target(path, f"; without --x and --y go only {', '.join(BUILTIN)}"))
     else:

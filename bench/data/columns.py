@@ -55,7 +55,7 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
         if words:
             _check_all_used(str(model), words, columns, left_out)
     check_count(path, len(columns))
-    return Inputs(columns, names, model or default_expression(names or column_names(columns), loss), left_out)
+    return Inputs(columns, names, model or default_expression(names or column_names(columns), loss, y), left_out)
 
 
 def ask_for_target(path: Path, otherwise: str = "") -> str:
@@ -146,25 +146,25 @@ def _split_rename(text: str) -> tuple[str | None, str]:
     return (name.strip(), column.strip()) if equals and is_name(name.strip()) else (None, text)
 
 
-def default_expression(inputs: Given, loss: Loss) -> str:
+def default_expression(inputs: Given, loss: Loss, y: str = "") -> str:
     """Return a weighted sum of inputs and a constant, such as ``a*hp + b*weight + c``.
 
     Of more than twelve inputs, and for scores of classes, it is ``w @ x + b``; of groups and single inputs the sum of
-    all, such as ``w @ x + c*age + b``.
+    all, such as ``w @ x + c*age + b``. No parameter is called like an input or the target `y`.
     """
+    taken = [*inputs, y]
     if isinstance(inputs, Mapping):
-        return _sum_of_groups(inputs, loss)
+        return _sum_of_groups(inputs, loss, taken)
     if len(inputs) > MOST_TERMS or loss.by_class:
-        weights, constant = _unused(inputs, "Wu" if loss.by_class else "wvu"), _unused(inputs, "bc")
+        weights, constant = _unused(taken, "Wu" if loss.by_class else "wvu"), _unused(taken, "bc")
         return f"{weights} @ x + {constant}"
-    letters = [letter for letter in ascii_lowercase if letter not in inputs]
+    letters = [letter for letter in ascii_lowercase if letter not in taken]
     terms = [f"{letter}*{name}" for letter, name in zip(letters, inputs, strict=False)]
     return " + ".join([*terms, letters[len(terms)]])
 
 
-def _sum_of_groups(inputs: Mapping[str, str | Sequence[str]], loss: Loss) -> str:
+def _sum_of_groups(inputs: Mapping[str, str | Sequence[str]], loss: Loss, taken: list[str]) -> str:
     """Return the sum of a product for each group and a term for each single input, and a constant."""
-    taken = [*inputs]
     terms = []
     for name, columns in inputs.items():
         weights = _unused(taken, ("Wu" if loss.by_class else "wvu") if not isinstance(columns, str) else "acd")

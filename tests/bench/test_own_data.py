@@ -148,6 +148,9 @@ def test_the_default_model_is_a_weighted_sum(inputs, expression):
 
 def test_the_default_model_of_classes_has_a_matrix():
     assert default_expression(["hp", "W"], make_loss("softmax")) == "u @ x + b"
+    assert default_expression(["hp", "W"], make_loss("softmax"), "b") == "u @ x + c"
+    assert default_expression(["hp", "a"], make_loss("squared"), "b") == "c*hp + d*a + e"
+    assert default_expression({"x": ["p"]}, make_loss("squared"), "w") == "v @ x + b"
     assert default_expression({"x": ["p"], "age": "age"}, make_loss("softmax")) == "W @ x + a*age + b"
 
 
