@@ -240,11 +240,11 @@ def _numbers_rows(files: Sequence[Path], name: str) -> bool:
 
 
 def _find_ranges(files: Sequence[Path], names: Sequence[str]) -> Floats:
-    """Return the lowest and the highest finite value of columns, shape (columns, 2); inf and -inf where none is."""
+    """Return the lowest and the highest value of columns, shape (columns, 2); inf and -inf where none is."""
     ranges = np.tile([np.inf, -np.inf], (len(names), 1))
     for file in files:
         for batch in read_batches(file, names, has_target=False):
             for k, column in enumerate(batch.columns):
-                finite = column[np.isfinite(column)]
-                ranges[k] = finite.min(initial=ranges[k, 0]), finite.max(initial=ranges[k, 1])
+                values = column[~np.isnan(column)]
+                ranges[k] = values.min(initial=ranges[k, 0]), values.max(initial=ranges[k, 1])
     return ranges

@@ -232,6 +232,11 @@ def test_truth_values_of_inputs_are_0_and_1_as_in_python(write):
     assert refusal(write("a,b\nTrue,1\n1,2\n"), ["a"], "b") == message
 
 
+def test_a_column_with_an_infinite_value_is_not_constant(write):
+    """It is an input, and so the value is refused with its line."""
+    assert numeric_columns(write("a,b\n1e400,1\n3,2\n"), "b") == (["a"], {})
+
+
 def test_commas_in_headings_between_semicolons(write):
     path = write('"Power (PS)";"Size, cm";mpg\n100,5;1,5;2,25\n90,5;2,5;3,25\n')
     assert numeric_columns(path, "mpg") == (["Power (PS)", "Size, cm"], {})
