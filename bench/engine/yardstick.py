@@ -7,16 +7,17 @@ from bench.engine.problem import Problem
 from bench.store.evidence import read_table_of
 from bench.store.run_folder import explain_os_errors
 from bench.store.yardstick import NAME, store_yardstick
+from bench.tables.excess import NEGLIGIBLE
 from kernels.base.run import Floats
 from kernels.losses.classes import takes_classes
 from kernels.train.yardstick import find_yardstick
 
 
 def held_out_floor(problem: Problem) -> float:
-    """Return the loss on held-out samples below which they tell no difference; 0 where any difference counts.
+    """Return the loss on held-out samples below which there is no difference; 0 where any difference counts.
 
-    Classes that are told apart by a margin have losses near 0, which grow to about 1 with a single sample on the wrong
-    side. So the mean over n samples tells no losses below 1 / n apart.
+    Samples of a class that are on their side have losses near 0, or with hinge of 0, and a single one on the other side
+    has about 1. So losses below 1 / n tell of n samples only that all are on their side.
     """
     if problem.held_out is None or not takes_classes(problem.loss):
         return 0.0
@@ -27,6 +28,9 @@ def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
     """Find the lowest loss, also from the starts of runs, and store it in a run's folder that does not hold it yet."""
     if read_table_of(folder, NAME).empty:
         found = find_yardstick(problem.model, problem.loss, (problem.columns, problem.y), starts)
-        found = replace(found, held_out_floor=held_out_floor(problem))
+        # Other losses of classes approach 0 as parameters grow, at a speed that tells them apart.
+        ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size
+        floor = 1 / problem.y.size if ends and takes_classes(problem.loss) else 0.0
+        found = replace(found, floor=floor, held_out_floor=held_out_floor(problem))
         with explain_os_errors(folder):
             store_yardstick(folder, found)

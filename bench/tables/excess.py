@@ -27,5 +27,5 @@ def add_excess(frame: pd.DataFrame, yardstick: Yardstick | None, floor: float) -
         return frame
     gain = yardstick.improvement
     scales = [abs(yardstick.loss), *([gain] if math.isfinite(gain) else [])]
-    least = max(floor, NEGLIGIBLE * min(scales))
+    least = max(floor, yardstick.floor, NEGLIGIBLE * min(scales))
     return frame.assign(**{EXCESS: np.maximum(frame["final_loss"] - yardstick.loss, least)})

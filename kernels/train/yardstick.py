@@ -51,8 +51,9 @@ class Yardstick:
         The reason why it is not known, or a reservation; else empty.
     baseline : str
         The holder of `constant_loss`, in words.
-    held_out_floor : float
-        The loss on held-out samples below which they tell no difference; 0 where any difference counts.
+    floor, held_out_floor : float
+        The distance to the lowest loss, and the loss on held-out samples, below which there is no difference; 0 where
+        any difference counts.
     """
 
     loss: float
@@ -61,6 +62,7 @@ class Yardstick:
     method: str
     note: str = ""
     baseline: str = CONSTANT
+    floor: float = 0.0
     held_out_floor: float = 0.0
 
     @property
