@@ -1,7 +1,7 @@
 """The private parts of numba and llvmlite that are used: typing, caches, compiler passes and locks.
 
-A new version may change them without notice. They were tried with 0.62.1 and 0.68.1 of numba. All tests of kernels need
-them; `tests/kernels/base/test_numba_internals.py` holds what changes no result.
+A new version may change them without notice. They were tried with the versions in `TRIED`; where another one differs,
+`tests/kernels/base/test_numba_internals.py` names the difference.
 """
 
 import hashlib
@@ -36,6 +36,8 @@ from kernels.base import cache
 # Imported from here by others.
 __all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_global", "make_array"]
 
+TRIED = ("0.62.1", "0.68.1")
+"""Versions of numba."""
 LOCKS = (global_compiler_lock, llvm._lock)
 """The locks of a compilation, in the order in which it takes them."""
 

@@ -1,29 +1,110 @@
-"""What numba does not promise and no result shows: how much of a kernel is compiled, and what of numba is used."""
+"""What numba does not promise, tried piece by piece: where a new version differs, a sentence says what has changed."""
 
 import ast
+from contextlib import contextmanager
 
 import numba
 import numpy as np
 import pytest
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from kernels.base import numba_internals
-from kernels.base.numba_internals import InnerCompiler, PlainInnerCompiler
+from kernels.base.numba_internals import InnerCompiler, Intrinsic, PlainInnerCompiler
+from kernels.simd.lanes import read_lane, write_lane
 from tests.support.constants import ROOT
 
 if numba.config.DISABLE_JIT:
     pytest.skip("numba compiles nothing", allow_module_level=True)
 
+DOUBLE = types.float64(types.float64)
+
+
+@contextmanager
+def tried(what):
+    """Make a sentence of what goes wrong in the block."""
+    try:
+        yield
+    except Exception as error:
+        versions = ", ".join(numba_internals.TRIED)
+        pytest.fail(
+            f"numba {numba.__version__} has another {what} than {versions}, with which "
+            f"kernels/base/numba_internals.py was tried: {type(error).__name__}: {error}"
+        )
+
+
+def compiled(function, **options):
+    dispatcher = njit(**options)(function)
+    dispatcher.compile(DOUBLE)
+    return dispatcher
+
+
+def test_machine_code_is_kept_and_loaded():
+    with tried("interface of caches"):
+        first, second = (njit(lambda u: 2.0 * u + 1.0) for _ in range(2))
+        prepared = []
+        for dispatcher in (first, second):
+            kept = numba_internals.CodeCache("kernel_of_a_test", lambda: prepared.append(len(prepared)))
+            numba_internals.use_cache(dispatcher, kept)
+        with numba_internals.record_compilations() as compilations:
+            first.compile(DOUBLE)
+            assert compilations.buffer, "no compilation was recorded"
+        with numba_internals.record_compilations() as compilations:
+            second.compile(DOUBLE)
+            assert not compilations.buffer, "what was kept was compiled anew"
+        assert not first.stats.cache_hits
+        assert second.stats.cache_hits
+        assert prepared == [0], "what was kept was prepared to be compiled"
+        assert second(0.5) == 2.0
+
 
 @pytest.mark.parametrize("compiler", [InnerCompiler, PlainInnerCompiler])
 def test_functions_inside_a_kernel_get_no_machine_code_of_their_own(compiler):
-    inner = njit(pipeline_class=compiler, no_cpython_wrapper=True, no_cfunc_wrapper=True)(lambda u: 3.0 * u + 1.0)
-    entry = njit(lambda u: inner(u) - 1.0)
-    assert entry(0.5) == 1.5
-    for function, has_code in ((inner, False), (entry, True)):
-        (found,) = function.overloads.values()
-        engine = found.target_context.codegen()._engine
-        assert engine.is_symbol_defined(found.fndesc.llvm_func_name) is has_code
+    with tried("order of compiling"):
+        inner = njit(pipeline_class=compiler, no_cpython_wrapper=True, no_cfunc_wrapper=True)(lambda u: 3.0 * u + 1.0)
+        entry = njit(lambda u: inner(u) - 1.0)
+        assert entry(0.5) == 1.5
+        for function, has_code in ((inner, False), (entry, True)):
+            (found,) = function.overloads.values()
+            engine = found.target_context.codegen()._engine
+            assert engine.is_symbol_defined(found.fndesc.llvm_func_name) is has_code
+
+
+def test_functions_inside_a_kernel_are_kept_and_loaded():
+    options = {"pipeline_class": PlainInnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+    def tripled(u):
+        return 3.0 * u + 1.0
+
+    def compilations_of_a_caller():
+        inner = njit(**options)(tripled)
+        numba_internals.use_cache(inner, numba_internals.InnerCache("tripled_of_a_test"))
+        with numba_internals.record_compilations() as compilations:
+            assert njit(lambda u: inner(u) - 1.0)(0.5) == 1.5
+        return len(compilations.buffer) // 2
+
+    with tried("bitcode of a function, or result of a compilation"):
+        assert compilations_of_a_caller() == 2
+        assert compilations_of_a_caller() == 1
+
+
+def test_a_compilation_holds_the_locks():
+    held = []
+
+    @intrinsic
+    def look(typingctx, number):
+        def codegen(context, builder, sig, args):
+            held.append(numba_internals.global_compiler_lock.is_locked())
+            return args[0]
+
+        return number(number), codegen
+
+    with tried("lock of the compiler"):
+        compiled(lambda u: look(u) + 1.0)
+        assert held == [True]
+        for lock in numba_internals.LOCKS:
+            with lock, lock:  # one thread may take it twice
+                pass
 
 
 def test_references_to_arrays_are_not_counted_where_they_need_not_be():
@@ -34,11 +115,35 @@ def test_references_to_arrays_are_not_counted_where_they_need_not_be():
                 total += number
         return total
 
-    for options, counts in (({}, True), (numba_internals.NO_REFERENCE_COUNTS, False)):
-        dispatcher = njit(**options)(total_of_halves)
-        assert dispatcher(np.arange(8.0)) == 28.0
-        (code,) = dispatcher.inspect_llvm().values()
-        assert ("call void @NRT_" in code) is counts
+    with tried("option against counting references"):
+        for options, counts in (({}, True), (numba_internals.NO_REFERENCE_COUNTS, False)):
+            dispatcher = njit(**options)(total_of_halves)
+            assert dispatcher(np.arange(8.0)) == 28.0
+            (code,) = dispatcher.inspect_llvm().values()
+            assert ("call void @NRT_" in code) is counts
+
+
+def test_an_intrinsic_tells_its_code():
+    with tried("kind of intrinsics"):
+        assert isinstance(read_lane, Intrinsic)
+        assert read_lane._defn.__code__.co_name == "_read_lane"
+
+
+def test_new_types_take_part_in_operators_and_read_arrays():
+    @njit
+    def doubled(array):
+        lane = read_lane(array, 0, 4)
+        write_lane(lane + lane, array, 0)
+
+    with tried("typing of operators, or of arrays"):
+        array = np.arange(4.0)
+        doubled(array)
+        assert array.tolist() == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_features_of_the_processor():
+    with tried("target of compiled code"):
+        assert all(name[0] in "+-" for name in numba_internals.features_of() if name)
 
 
 def test_what_is_no_interface_is_used_in_one_file():
