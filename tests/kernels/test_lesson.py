@@ -30,7 +30,7 @@ def experiment(classic):
 
 
 @STARTS
-@pytest.mark.parametrize("kernel", ["fused", "fused-fma"])
+@pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma"])
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_it_finds_the_curve(experiment, init, name, kernel):
     result = experiment(name, init, kernel)

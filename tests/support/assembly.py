@@ -26,7 +26,7 @@ ARM_KINDS = {
 }
 JUMP = r"\t(?:j\w+|b(?:\.\w+)?|cbn?z|tbn?z)\t(?:.*, )?(\.L\w+)"
 AVX512, AVX2 = "x86-64-v4", "x86-64-v3"
-ARM = "neoverse-v2"
+ARM = ("neoverse-v2", "apple-m1")
 
 
 def skip_without_assembly():
@@ -46,7 +46,7 @@ def assembly_of(dispatcher, processor=None):
     # A copy: the back end changes what it is given.
     module = llvm.parse_bitcode(compiled.library._get_module_for_linking().as_bitcode())
     machine = compiled.library.codegen._tm
-    if processor == ARM:
+    if processor in ARM:
         return arm_assembly_of(without_order(module), processor)
     if processor:
         if "avx512" not in processor and processor != AVX512:

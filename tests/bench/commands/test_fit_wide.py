@@ -39,9 +39,10 @@ def wine(tmp_path):
     return write_table(tmp_path, load_wine, "kind")
 
 
-def test_thirty_columns_and_two_labels_are_a_logistic_regression(ran, cancer):
+def test_thirty_columns_and_two_labels_are_a_logistic_regression(sgdbench, cancer):
     x, y = cancer
-    out = ran("fit", "t.csv", "--y", "diagnosis", "--standardize", "--json", *FEW)
+    code, out, err = sgdbench("fit", "t.csv", "--y", "diagnosis", "--standardize", "--json", *FEW)
+    assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["trained"], found["classes"]) == ("logistic", ["benign", "malignant"])
     assert list(found["params"]) == [*(f"w[c{k}]" for k in range(30)), "b"]
@@ -68,10 +69,11 @@ def test_the_first_parameters_are_printed(sgdbench, cancer):
     assert any(line.split()[0] == "accuracy" for line in lines if line)
 
 
-def test_digits_are_classified(ran, digits):
+def test_digits_are_classified(sgdbench, digits):
     x, y = digits
     command = ["fit", "t.csv", "--y", "label", "--x", "pixel_*", "--model", "W @ x + b", "--loss", "softmax"]
-    out = ran(*command, "--standardize", "--json", *FEW)
+    code, out, err = sgdbench(*command, "--standardize", "--json", *FEW)
+    assert (code, err) == (0, "")
     found = json.loads(out)
     assert len(found["params"]) == 650
     assert "trained" not in found  # a loss that was asked for
@@ -80,6 +82,14 @@ def test_digits_are_classified(ran, digits):
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     assert found["loss"] == pytest.approx(log_loss(y, powers / powers.sum(axis=1, keepdims=True)), rel=1e-9)
     assert found["metrics"]["accuracy"] == pytest.approx(accuracy_score(y, scores.argmax(axis=1)))
+
+
+def test_whole_numbers_are_numbers_unless_that_is_said(sgdbench, digits):
+    code, out, _ = sgdbench("fit", "t.csv", "--y", "label", "--standardize", *FEW)
+    assert code == 0
+    about = "Loss: squared, for the 10 whole numbers of label, 0 to 9; give --loss softmax if they are classes, or "
+    assert about in out
+    assert "R²" in out
 
 
 def test_a_group_and_a_single_input(sgdbench, wine):
@@ -93,6 +103,20 @@ def test_a_group_and_a_single_input(sgdbench, wine):
     assert json.loads(out)["rmse"] == pytest.approx(np.sqrt(np.mean((prediction - y) ** 2)), rel=1e-9)
 
 
+def test_a_hidden_layer_is_carried_back(sgdbench, wine):
+    x, y = wine
+    code, out, _ = sgdbench(
+        "fit", "t.csv", "--y", "kind", "--x", "c1?", "--model", "mlp(2)", "--standardize", "--json", *FEW
+    )
+    assert code == 0
+    found = json.loads(out)
+    values = np.array(list(found["params"].values()))
+    b, v, hidden, c = values[0], values[1:3], values[3:9].reshape(2, 3), values[9:]
+    prediction = b + np.tanh(x[:, 10:] @ hidden.T + c) @ v
+    assert "note" not in found
+    assert found["loss"] == pytest.approx(np.mean((prediction - y) ** 2), rel=1e-9)
+
+
 def test_lines_of_many_parameters_have_the_length_of_the_gradient(sgdbench, cancer):
     code, out, _ = sgdbench("fit", "t.csv", "--y", "diagnosis", "--standardize", "--every", "2", *FEW)
     assert code == 0
@@ -103,12 +127,55 @@ def test_lines_of_many_parameters_have_the_length_of_the_gradient(sgdbench, canc
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--x", "q*"], "t.csv has no column that matches 'q*'; its columns are 'c0', 'c1'"),
+        (["--x", "x=c1*", "--x", "z=c*2"], "x must name each column once, not 'c12' 2 times"),
+        (["--x", "c1", "--model", "w @ c1"], "'c1' is a single input, and @ takes a group of them; write w*c1"),
+        (["--x", "x=c*", "--model", "a*x + b"], "is a group of columns, which stands on the right of @, as in w @ x"),
+        (["--loss", "logistic"], "holds 3 values: 0, 1, 2; of more than two the loss is softmax"),
         (["--loss", "softmax", "--plot", "p.png"], "--plot draws a curve, and W @ x + b has scores of 3 classes"),
         (["--model", "2*w @ x + b"], "2*(w @ x)"),
     ],
 )
 def test_bad_input_is_one_line(sgdbench, wine, options, words):
-    code, _, err = sgdbench("fit", "t.csv", "--y", "kind", *options, *FEW)
+    target = [] if "--y" in options else ["--y", "kind"]
+    code, _, err = sgdbench("fit", "t.csv", *target, *options, *FEW)
     assert code == 2
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_labels_of_one_kind_are_no_classes(sgdbench, tmp_path):
+    pd.DataFrame({"x": [1.0, 2, 3], "y": ["a"] * 3}).to_csv(tmp_path / "t.csv", index=False)
+    code, _, err = sgdbench("fit", "t.csv", "--y", "y", *FEW)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "must hold two classes for the loss 'logistic', such as 0 and 1, and holds only 'a'" in err
+
+
+def test_a_table_that_is_mapped_is_fitted_as_one_in_memory(sgdbench, wine):
+    command = ["fit", "t.csv", "--y", "kind", "--loss", "squared", "--validation", "0.2", "--json", *FEW]
+    numbers = [json.loads(sgdbench(*command, *more)[1]) for more in ([], ["--stream"])]
+    assert numbers[0]["params"] == numbers[1]["params"]
+    assert numbers[0]["validation_loss"] == numbers[1]["validation_loss"]
+
+
+def test_labels_of_a_mapped_table_may_be_any_numbers(sgdbench, tmp_path):
+    x, kind = load_wine(return_X_y=True)
+    frame = pd.DataFrame(x, columns=[f"c{k}" for k in range(13)]).assign(kind=10 * kind + 10)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    command = [
+        "fit",
+        "t.csv",
+        "--y",
+        "kind",
+        "--loss",
+        "softmax",
+        "--standardize",
+        "--validation",
+        "0.2",
+        "--json",
+        *FEW,
+    ]
+    numbers, mapped = (json.loads(sgdbench(*command, *more)[1]) for more in ([], ["--stream"]))
+    assert mapped["classes"] == numbers["classes"] == [10, 20, 30]
+    assert mapped["metrics"] == numbers["metrics"]
+    assert mapped["loss"] == pytest.approx(numbers["loss"], rel=1e-9)

@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from kernels.base import cache
+from kernels.base.checksum import find_flaw
+from tests.drills.flips import flip
 from tests.support.constants import HANG
 from tests.support.short_kernel import USE_SHORT_KERNELS
 
@@ -70,6 +74,23 @@ def test_a_second_process_compiles_nothing_and_imports_nothing_to_compile_with(f
     assert second == first | {"compiled": 0, "imported": []}
 
 
+def damaged_files(folder):
+    """The files of a cache that are not what was written."""
+    return [path.name for path in sorted(folder.iterdir()) if find_flaw(path.read_bytes(), path.name.encode())]
+
+
+def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, python, tmp_path):
+    folder, first = filled
+    copy, rng = shutil.copytree(folder, tmp_path / "copy"), np.random.default_rng(0)
+    for file in copy.iterdir():
+        flip(file, rng)
+    assert damaged_files(copy) == sorted(file.name for file in folder.iterdir())
+    mended = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(copy)))
+    assert mended == first
+    assert damaged_files(copy) == []
+    assert sorted(file.name for file in copy.iterdir()) == sorted(file.name for file in folder.iterdir())
+
+
 def test_processes_at_once_in_an_empty_folder(filled, tmp_path):
     environment = os.environ | {"SGDBENCH_CACHE_DIR": str(tmp_path / "new")}
     command = [sys.executable, "-c", CHILD]
@@ -97,6 +118,16 @@ def test_on_a_full_disk_it_warns_and_works(filled, python, tmp_path):
     (warning,) = result["warnings"]
     assert "cannot be used" in warning
     assert not [*tmp_path.glob("**/*.tmp")]
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_a_folder_that_others_can_write_to_is_refused(wanted, tmp_path, mode):
+    tmp_path.chmod(mode)
+    with pytest.raises(
+        ValueError, match=rf"^the kernel cache {tmp_path} can be written by others.*: delete it"
+    ) as caught:
+        wanted(SGDBENCH_CACHE_DIR=tmp_path)
+    assert "chmod" not in str(caught.value)
 
 
 def test_a_folder_of_somebody_else_is_refused(wanted, tmp_path, monkeypatch):

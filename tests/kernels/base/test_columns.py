@@ -45,6 +45,22 @@ def test_predictions_and_matrices_are_those_of_the_columns_in_order(table):
     np.testing.assert_array_equal(MODEL.design_matrix(table), np.stack([POWER, WEIGHT, np.ones(N)], axis=1))
 
 
+def test_held_out_samples_may_be_a_table_too(table):
+    by_name, by_place = (
+        fit(MODEL, IN_ORDER, Y, init=[0, 0, 0], epochs=2, kernel="reference", validation=(x, Y))
+        for x in (table, IN_ORDER)
+    )
+    np.testing.assert_array_equal(by_name.validation_loss, by_place.validation_loss)
+
+
+def test_a_sweep_takes_names_too(table):
+    from bench import Grid, sweep
+
+    grid = Grid(lr=[0.01, 0.05], init={"origin": [0, 0, 0]})
+    by_name, by_place = (sweep(MODEL, x, Y, grid, epochs=2, kernel="reference").frame for x in (table, IN_ORDER))
+    pd.testing.assert_frame_equal(by_name, by_place)
+
+
 def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     from bench import Grid, Space, sweep, tune
 
@@ -65,8 +81,6 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     assert ours.test_loss == theirs.test_loss
     grid, space = Grid(lr=[0.1], init=[0, 0, 0]), Space(lr="log:0.1:0.2", init=[0, 0, 0])
     swept = sweep("w @ x + b", numbers, "y", grid, epochs=2, kernel="reference", confirm=0)
-    named = sweep(MODEL, frame, "y", grid, epochs=2, kernel="reference", confirm=0).frame
-    assert named["final_loss"].tolist() == [fit(MODEL, IN_ORDER, Y, **asked).loss[-1]]
     tuned = tune("w @ x + b", numbers, "y", space, trials=2, epochs=2, kernel="reference", confirm=0)
     assert swept.best().refit(numbers, "y").loss[-1] == expected.loss[-1]
     assert tuned.best().refit(numbers, "y").model.params == expected.model.params
@@ -120,6 +134,7 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
             "x must have one column 'power', not 2: rename the others",
         ),
         ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
+        ({"power": 1.0, "weight": 2.0}, "x['power'] must have shape (n,), not ()"),
         ({"power": POWER, "weight": IN_ORDER}, "x['weight'] must have shape (n,), not (40, 2)"),
         ({"power": POWER, "weight": ["1"] * N}, "x['weight'] must hold real numbers, not values of type <U1"),
         (
@@ -136,6 +151,11 @@ def test_what_it_refuses_in_one_line(x, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared)
         fit(MODEL, x, Y)
     assert str(caught.value) == message
+
+
+def test_one_column_of_another_name_is_not_the_input():
+    with pytest.raises(ValueError, match=r"^x must have a column .* and 'x' is not among \['hp'\]; arrays are"):
+        fit("a*x + b", pd.DataFrame({"hp": POWER}), Y)
 
 
 def test_the_inputs_of_an_expression_are_the_columns_that_it_names(table):
@@ -167,10 +187,12 @@ def test_an_expression_names_a_column_by_the_rule_for_headings():
     ("expression", "x", "message"),
     [
         ("a*power + b*wieght", COLUMNS, "'wieght', which is no column: did you mean 'weight'? Give a parameter "),
+        ("a*power + b*WEIGHT", COLUMNS, "'WEIGHT', which is no column: did you mean 'weight'?"),
         ("a*power + b*weigth*weight", COLUMNS, "'weigth', which is no column: did you mean 'weight'?"),
         ("w @ x + a*wieght", {"power": POWER, "weight": WEIGHT}, "'wieght', which is no column: did you mean 'weight'"),
         ("a*power + b*x", COLUMNS, "'x', which is none of the columns"),
         ("a*x1 + b*x2 + c*x3", IN_ORDER, "'x3', which is none of the columns x1 to x2; give a parameter another name"),
+        ("a*x0 + b*x1", IN_ORDER, "'x0', which is none of the columns x1 to x2; give a parameter another name"),
         ("a*powr + b", COLUMNS, "one of the columns of x (did you mean 'power'?), these are weight, name, power"),
         ("a*x1 + b", pd.DataFrame(IN_ORDER), "must use one of the columns of x, which have no texts for names"),
         ("a*x1 + b", IN_ORDER, "x must have the columns that 'a*x1 + b' uses, x1, and has 2: leave out others"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kernels.base.checks import check_integer, check_real
 from kernels.base.spec import make_from_spec, parse_spec, spec_text
-from kernels.losses import LOSSES
+from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.schedules import SCHEDULES
 
@@ -38,6 +38,11 @@ TABLE = {"line": line, "nothing": lambda: "nothing"}
 )
 def test_parse(text, parsed):
     assert parse_spec(text, "thing") == parsed
+
+
+def test_parse_keeps_whole_numbers_and_floats_apart():
+    _, args, _ = parse_spec("f(10, 10.0)", "thing")
+    assert [type(value) for value in args] == [int, float]
 
 
 @pytest.mark.parametrize("text", ["", "1", "1 + 1", "a.b(1)", "a(1)(2)", "lambda: 1", "a(", "a\0", "(" * 200, None])
@@ -101,8 +106,15 @@ def fragments():
     return st.lists(st.one_of(words, numbers, marks), max_size=12).map("".join)
 
 
-@settings(max_examples=300)
-@given(st.one_of(st.text(), fragments()))
+def calls():
+    """Names that exist with options that mostly do not fit."""
+    number = st.one_of(st.integers(), st.floats(), st.lists(st.integers(), max_size=3)).map(repr)
+    names = st.sampled_from([*OPTIMIZERS, *SCHEDULES, *LOSSES])
+    return st.tuples(names, st.lists(number, max_size=3)).map(lambda call: f"{call[0]}({', '.join(call[1])})")
+
+
+@settings(max_examples=500)
+@given(st.one_of(st.text(), fragments(), calls()))
 @example("\ud800")
 @example("-" * 199 + "1")
 @example("f(1if 1else 2)")
@@ -188,6 +200,17 @@ def test_schedules_and_losses_take_numbers_only():
         make_from_spec("halve(sgd)", SCHEDULES, "schedule")
 
 
+@given(st.floats(0.0, exclude_min=True, allow_infinity=False))
+def test_the_text_of_a_loss_makes_the_same_loss(delta):
+    loss = LOSSES["huber"](delta)
+    assert make_loss(loss.text) == loss
+
+
+@pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1)])
+def test_real_returns_a_plain_float(value):
+    assert type(check_real("x", value, lambda number: number > 0, "positive")) is float
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(-0.5, "-0.5"), (float("nan"), "nan"), (float("inf"), "inf"), (True, "True"), ("1", "'1'"), (None, "None")],
@@ -196,6 +219,11 @@ def test_real_errors(value, shown):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         check_real("lr", value, lambda number: number > 0, "a positive finite number")
     assert str(caught.value) == f"lr must be a positive finite number, not {shown}"
+
+
+@pytest.mark.parametrize("value", [3, np.int32(3)])
+def test_whole_returns_a_plain_int(value):
+    assert type(check_integer("n", value)) is int
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**53, 1.0, True, "1", None])

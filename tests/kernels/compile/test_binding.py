@@ -80,6 +80,17 @@ def test_rules_may_use_what_python_lets_them_use(rule):
     assert runs[0].loss[-1] < runs[0].loss[0]
 
 
+@pytest.mark.usefixtures("short_kernels")
+def test_two_rules_that_differ_in_a_closure_are_two_kernels():
+    params = [
+        fit(
+            models.quadratic, X, Y, init=[1, 1, 1], epochs=1, optimizer=Optimizer("own", made_with(factor, scaled))
+        ).params
+        for factor in (0.5, 0.25)
+    ]
+    assert not np.array_equal(*params)
+
+
 def calls_itself(theta, slots, gradient, lr, clock, options):
     return calls_itself(theta, slots, gradient, lr, clock, options)
 

@@ -73,6 +73,14 @@ def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch)
     assert found.loss[0] == fit(MODEL, x, y, **START, epochs=1).loss[0]
 
 
+def test_gathered_samples_are_those_that_are_swapped(monkeypatch):
+    x, y = samples(3000)
+    asked = START | {"epochs": 2, "shuffle": True, "seed": 1, "record": "log"}
+    swapped = fit(MODEL, x, y, **asked)
+    monkeypatch.setattr(orders, "SWAPPED", 100)
+    np.testing.assert_array_equal(fit(MODEL, x, y, **asked).trajectory, swapped.trajectory)
+
+
 @pytest.mark.parametrize("batch_size", [1, 16, 200])
 @pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "when it begins"])
 def test_an_order_that_is_drawn_ahead_is_used_by_its_own_run_alone(batch_size, ahead, monkeypatch):
@@ -120,6 +128,20 @@ def test_lanes_gather_as_single_runs_do(monkeypatch):
         alone = fit(MODEL, x, y, init=START["init"], **asked)
         assert [row.param_a, row.param_b, row.param_c] == alone.params.tolist()
         assert row.final_loss == alone.loss[-1]
+
+
+def test_blocks_of_sorted_samples_are_nearly_a_full_shuffle():
+    """Sorted by x, samples in their order end far away; in blocks they end as near as fully shuffled ones."""
+    x, y = samples(10_000)
+    x, y = (column[np.argsort(x)] for column in (x, y))
+    lowest = fit(MODEL, x, y, epochs=1).optimum.loss
+
+    def excess(shuffle):
+        asked = START | {"epochs": 3, "batch_size": 16, "lr": 0.05, "shuffle": shuffle}
+        return np.mean([fit(MODEL, x, y, **asked, seed=seed).loss[-1] / lowest - 1 for seed in range(5)])
+
+    order, full, blocks = excess(False), excess(True), excess("blocks(size=200, buffer=1000)")
+    assert blocks < 3 * full < 0.1 * order
 
 
 def test_the_order_is_part_of_the_result():

@@ -49,6 +49,25 @@ def mark_of_stopping(losses, samples_seen, patience):
 # The split
 
 
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_share_is_held_out_as_documented_whatever_the_seed_and_the_kernel(kernel, seed):
+    first = set(np.random.default_rng(0).permutation(61)[:12].tolist())
+    held = np.array([i in first for i in range(61)])
+    common = {"init": [0, 0, 0], "epochs": 3, "shuffle": True, "seed": seed, "kernel": kernel, "batch_size": 7}
+    split = fit(models.quadratic, X, Y, validation=0.2, **common)
+    parts = fit(models.quadratic, X[~held], Y[~held], validation=(X[held], Y[held]), **common)
+    alone = fit(models.quadratic, X[~held], Y[~held], **common)
+    for other in (parts, alone):
+        np.testing.assert_array_equal(split.trajectory, other.trajectory)
+        np.testing.assert_array_equal(split.loss, other.loss)
+        np.testing.assert_array_equal(split.y, other.y)
+    np.testing.assert_array_equal(split.validation_loss, parts.validation_loss)
+    np.testing.assert_array_equal(split.validation[0][0], X[held])
+    np.testing.assert_array_equal(split.validation[1], Y[held])
+    assert alone.validation is alone.validation_loss is None
+
+
 @pytest.mark.parametrize("n", [3, 10, 97])
 @pytest.mark.parametrize("test", [None, 0.3])
 def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n, test):
@@ -64,6 +83,12 @@ def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n, test):
         assert set(np.flatnonzero(held)) == set(places[first : first + round(share * n)])
         assert held[before].all()
         before = held
+
+
+def test_a_split_is_no_block_of_neighbours():
+    held = np.flatnonzero(choose_split(1000, 0.2)[0])
+    assert 80 < (held < 500).sum() < 120
+    assert np.diff(held).max() < 50
 
 
 def test_two_inputs_are_split_alike():
@@ -85,6 +110,32 @@ def test_the_loss_is_that_of_the_parameters_at_each_mark(kernel):
     np.testing.assert_allclose(run.validation_loss, losses_on(*HELD, run.trajectory), rtol=1e-12)
     assert run.validation_loss.shape == run.loss.shape == run.samples_seen.shape
     assert 0 < np.argmin(run.validation_loss) < run.loss.size - 1
+
+
+def test_it_is_the_mean_of_the_loss_that_is_trained():
+    run, loss = quadratic(loss="huber(0.1)"), make_loss("huber(0.1)")
+    x, y = HELD
+    expected = [np.mean(loss.value(models.quadratic.predict(theta, x) - y, (0.1,))) for theta in run.trajectory]
+    np.testing.assert_allclose(run.validation_loss, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 129, 1000])
+def test_its_sum_is_that_of_numpy(n):
+    x, y = RNG.standard_normal((2, n)) * 10.0 ** RNG.integers(-8, 8, (2, n))
+    run = fit(models.linear, [1.0], [1.0], init=[0, 0], epochs=1, validation=(x, y))
+    assert run.validation_loss[0] == np.add.reduce(y * y) / n
+
+
+@pytest.mark.parametrize("patience", [None, 1, 3])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("batch", [{}, {"batch_size": 8, "shuffle": True, "drop_last": False}, {"batch_size": "full"}])
+@pytest.mark.parametrize("record", ["epoch", "log:5", 3])
+def test_fused_is_the_reference_at_every_mark(record, batch, optimizer, patience, slicing):
+    settings = batch | {"record": record, "optimizer": optimizer, "patience": patience, "lr": 0.1, "seed": 3}
+    reference, fused = (quadratic(kernel=kernel, **settings) for kernel in ("reference", "fused"))
+    assert (reference.status, reference.epochs) == (fused.status, fused.epochs)
+    for name in ("loss", "validation_loss", "trajectory"):
+        np.testing.assert_array_equal(getattr(reference, name), getattr(fused, name))
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -267,6 +318,14 @@ def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, reco
     assert (forgetful.marks > after.marks).any() or half == 1
 
 
+@pytest.mark.parametrize("kernel", ["fused", "lanes"])
+def test_without_validation_there_are_no_such_losses(kernel):
+    runs, validated = many(kernel, validation=None, patience=1.0), many(kernel)
+    assert runs.validation_losses.shape == (0, RATES.size)
+    for name in ("params", "memory", "status", "marks"):
+        np.testing.assert_array_equal(getattr(runs, name), getattr(validated, name))
+
+
 # What a result tells
 
 
@@ -369,6 +428,17 @@ def test_samples_for_the_test_have_no_part_in_a_run(kernel, patience):
     assert "  test" not in str(alone)
 
 
+def test_of_classes_the_test_says_the_accuracy():
+    y = (Y > 3.0).astype(float)
+    settings = {"init": [0, 0], "loss": "logistic", "lr": 0.5, "epochs": 20, "kernel": "reference"}
+    run = fit("a*x + b", X, y, test=(HELD_X, (HELD_Y > 2).astype(float)), **settings)
+    right = (run.predict(HELD_X) > 0) == (HELD_Y > 2)
+    assert run.test_metrics == {"accuracy": pytest.approx(right.mean())}
+    assert run.test_loss == pytest.approx(
+        np.mean(np.log1p(np.exp(run.predict(HELD_X))) - (HELD_Y > 2) * run.predict(HELD_X))
+    )
+
+
 # What is refused
 
 
@@ -383,17 +453,23 @@ TOO_FEW = "validation must hold out at least one sample and leave one to train o
                 {"validation": value},
                 f"validation must be a share of the samples between 0 and 1, or a pair (x, y), not {shown}",
             )
-            for value, shown in [(0, "0"), (1, "1"), (np.nan, "nan"), ("0.2", "'0.2'"), ((X,), "(array(")]
+            for value, shown in [(0, "0"), (1, "1"), (1.5, "1.5"), (-0.2, "-0.2"), (np.nan, "nan"), (True, "True"),
+                                 ("0.2", "'0.2'"), ((X,), "(array("), (np.zeros((2, 5)), "array("), ({}, "{}")]
         ),
         ({"validation": 0.001}, f"{TOO_FEW}0.001 holds out 0 of 61"),
         ({"validation": 0.999}, f"{TOO_FEW}0.999 holds out 61 of 61"),
         ({"validation": 0.5, "test": 0.51}, f"{TOO_FEW}0.5 holds out 30 of 61 besides the 31 for the test"),
         ({"test": 0.001}, "test must hold out at least one sample and leave one to train on, and 0.001 holds out 0 of"),
+        ({"test": 2}, "test must be a share of the samples between 0 and 1, or a pair (x, y), not 2"),
         ({"test": (X, Y[:3])}, "test: y must have shape (61,), one value for each sample of x, not (3,)"),
+        ({"validation": (X, Y[:3])}, "validation: y must have shape (61,), one value for each sample of x, not (3,)"),
         ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for inputs"),
+        ({"validation": ([], [])}, "validation: x"),
         ({"validation": ([1.0], [np.nan])}, "validation: y must be finite, and is nan in row 0 (counted from 0)"),
         ({"validation": None, "patience": 3}, "patience needs validation"),
         ({"patience": 0}, "patience must be a whole number of at least 1, not 0"),
+        ({"patience": 2.5}, "patience must be a whole number of at least 1, not 2.5"),
+        ({"patience": True}, "patience must be a whole number of at least 1, not True"),
         ({"validation": 0.5, "batch_size": 31}, 'batch_size must be "full" or a whole number from 1 to the 31'),
     ],
 )  # fmt: skip

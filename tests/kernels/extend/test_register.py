@@ -22,6 +22,7 @@ from kernels.base import plugins
 from kernels.base.numba_internals import record_compilations
 from kernels.base.plugins import PREFIX, load_installed, load_plugin
 from kernels.base.registry import REGISTERED
+from kernels.compile import specialize
 from kernels.compile.kinds import is_exact
 from kernels.extend import register
 from kernels.losses import make_loss
@@ -159,10 +160,36 @@ def test_every_command_takes_plugins():
         assert options["--plugin"].multiple, name
 
 
-def test_options_are_checked(rules):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("heavy(2)", "optimizer 'heavy(2)': beta must be a number >= 0 and <= 1, not 2.0"),
+        ("heavy(gamma=2)", "optimizer 'heavy(gamma=2)': heavy has no option gamma; it takes beta"),
+        ("heavy(sgd)", "optimizer 'heavy(sgd)': beta must be a number >= 0 and <= 1, not <Optimizer sgd>"),
+    ],
+)
+def test_options_are_checked(rules, text, reason):
     rules()
-    with pytest.raises(ValueError, match=r"^optimizer 'heavy\(2\)': beta must be a number >= 0 and <= 1, not 2.0"):
-        make_optimizer("heavy(2)")
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}"):
+        make_optimizer(text)
+
+
+def test_builders_are_registered_too(unchecked):
+    """Functions of the options alone, which return an optimizer or a loss."""
+    loss_of = {"value": lambda r, options: 0.5 * r * r, "derivative": lambda r, options: r}
+
+    @register_optimizer
+    def mine(factor=2.0):
+        return Optimizer("called otherwise", plain, {"factor": factor})
+
+    @register_loss
+    def half(scale=1):
+        return Loss("called otherwise", **loss_of, options={"scale": scale})
+
+    first, second = make_optimizer("mine"), make_optimizer("mine(3)")
+    assert (first.text, second.text) == ("mine(factor=2.0)", "mine(factor=3.0)")
+    assert first.rule is second.rule  # else each would be compiled anew
+    assert make_loss("half").text == make_loss("half(1.0)").text == "half(scale=1.0)"
 
 
 def test_an_option_that_a_rule_has_in_itself_is_no_other_run_of_the_same_name(unchecked, tmp_path):
@@ -228,11 +255,14 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
     ("call", "reason"),
     [
         (lambda: register_optimizer(plain, name="adam"), "optimizer 'adam' is built in: choose another name"),
+        (lambda: register_loss(plain, name="squared"), "loss 'squared' is built in"),
+        (lambda: register_schedule(plain, name="halve"), "schedule 'halve' is built in"),
         (lambda: register_model("a*x", name="linear"), "model 'linear' is built in"),
         (lambda: register_model("a*x", name="exp"), "'exp' means something in an expression"),
         (lambda: register_model("a*x"), "register_model needs a name for an expression"),
         (lambda: register_model("a*foo(x)", name="odd"), "expression, column 3: unknown function 'foo'"),
         (lambda: register_optimizer(plain, name="a b"), "the name of a rule must be one that Python could use"),
+        (lambda: register_optimizer(plain, name="true"), "the name of a rule must be one that Python could use"),
         (lambda: register_optimizer("plain"), "register_optimizer takes a function, not 'plain'"),
         (lambda: register_optimizer(plain, bounds={"beta": (0, 1)}), r".*bounds are for options, and beta is none"),
         (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (0, 1)}), r".*the default of b must be a"),
@@ -324,8 +354,32 @@ def test_functions_that_are_not_correctly_rounded_promise_no_bits(unchecked):
     register_optimizer(lambda factor=1.0: Optimizer("", plain), name="simple")
     model = Model("a*x + b")
     assert not make_optimizer("averaged(bell)").is_exact
-    assert make_optimizer("simple").rule is make_optimizer("simple(3)").rule  # else each would be compiled anew
     assert [is_exact(model, "lanes", "squared", name) for name in ("bell", "simple")] == [False, True]
+
+
+def kernel_digest(monkeypatch):
+    """The digest of the kernel of `heavy`, which names the file in the cache; nothing is compiled."""
+    monkeypatch.setattr(specialize, "_build", specialize.bind_loops)
+    return specialize.specialize(Model("a*x + b").program, make_loss("squared"), make_optimizer("heavy"))[1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("theta - lr * velocity", "theta - 2.0 * lr * velocity"),
+        ("return SLOWER * gradient", "return gradient * gradient"),
+        ("SLOWER = 0.5", "SLOWER = 0.25"),
+    ],
+    ids=["rule", "helper", "constant"],
+)
+def test_an_edit_makes_another_kernel_and_another_rule(rules, monkeypatch, old, new):
+    rules()
+    before, known = kernel_digest(monkeypatch), REGISTERED["optimizer"]["heavy"].digest
+    rules()
+    assert (kernel_digest(monkeypatch), REGISTERED["optimizer"]["heavy"].digest) == (before, known)
+    rules(old, new)
+    assert kernel_digest(monkeypatch) != before
+    assert REGISTERED["optimizer"]["heavy"].digest != known
 
 
 def test_a_loss_with_targets_and_a_metric_of_its_own_is_the_same_in_every_process(rules):

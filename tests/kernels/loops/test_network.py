@@ -6,7 +6,7 @@ import pytest
 from kernels import fit
 from kernels.data.samples import lay_in_rows
 from kernels.model.models import make_model
-from tests.support.network_runs import check_bits, check_digits
+from tests.support.network_runs import BLOCKS, check_bits, check_digits
 
 # Short vectors whose product is a term of the score have no loops.
 IN_LOOPS = "c*(w @ x) + b"
@@ -28,12 +28,20 @@ def test_any_order(batch):
     check_bits(model=IN_LOOPS, shuffle=True, batch=batch, patience=1.0)
 
 
-# A kernel takes seconds to compile, so features cross: gradients are taken elsewhere, in float32, with a decay and an
-# option of the loss.
-@pytest.mark.parametrize("batch", [1, 9])
-def test_features_that_cross(batch):
-    optimizer = "schedule_free_sgd(weight_decay=0.1)"
-    check_bits(batch=batch, model="mlp(3, relu)", loss="huber(0.5)", optimizer=optimizer, dtype="float32", shuffle=True)
+# A kernel takes seconds to compile, so features cross: gradients are taken elsewhere, in batches of gathered samples
+# whose norm and loss are needed, and by sample in float32, with a decay and an option of the loss.
+@pytest.mark.parametrize(
+    ("batch", "given"),
+    [
+        (9, {"model": "(u @ x)*(v @ x) + a*x1**2", "loss": "hinge", "optimizer": "averaged(polyak)", "by_run": True,
+             "shuffle": BLOCKS}),
+        *((batch, {"model": "mlp(3, relu)", "loss": "huber(0.5)", "dtype": "float32", "shuffle": True,
+                   "optimizer": "schedule_free_sgd(weight_decay=0.1)"}) for batch in (1, 9)),
+    ],
+    ids=["dots", "layers", "layers in batches"],
+)  # fmt: skip
+def test_features_that_cross(given, batch):
+    check_bits(batch=batch, **given)
 
 
 @pytest.mark.parametrize("order", [{}, {"batch": 8, "shuffle": True}], ids=["per sample", "batches"])

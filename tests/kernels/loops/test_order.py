@@ -1,5 +1,6 @@
 """The visiting order: uniform, and a function of (seed, epoch) alone."""
 
+from itertools import permutations
 from types import FunctionType
 
 import numpy as np
@@ -13,6 +14,8 @@ from kernels.data.order import permutation
 from kernels.loops import order
 
 GOLDEN = [1, 3, 0, 8, 2, 6, 7, 9, 4, 5]  # of seed 0, epoch 1
+# Chance alone fails a test with this significance once in a million seeds; the seeds are fixed.
+SIGNIFICANCE = 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,33 @@ def test_a_draw_is_rejected_where_lemire_rejects_it(below):
     assert (rejected > 0) is (2**32 % below > 0)
 
 
+@pytest.fixture(scope="module")
+def compiled_placed():
+    return njit(order.swap_with_random)
+
+
+@pytest.mark.parametrize("below", BOUNDS)
+def test_compiled_code_rejects_the_same_draws(compiled_placed, below):
+    for draw in draws_at_the_threshold(below):
+        columns = np.arange(float(below)), np.arange(float(below)) + 0.5
+        expected = np.arange(float(below)), np.arange(float(below)) + 0.5
+        asked = np.uint64(0), np.uint64(below), np.uint64(draw)
+        assert compiled_placed(columns, *asked) == order.swap_with_random(expected, *asked)
+        np.testing.assert_array_equal(columns, expected)
+
+
+@pytest.mark.parametrize("below", [*BOUNDS, 10**6 + 3, 2**31 - 1])
+def test_the_generator_of_the_reference_rejects_the_same_draws(below):
+    """SFC64 gives a draw that it has put aside first, and its first 64 bits are the sum of its state."""
+    for draw in draws_at_the_threshold(below):
+        bits = np.random.SFC64()
+        words = np.array([2**63 + 1, 0, 0, 0], dtype=np.uint64)
+        bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 1, "uinteger": draw}
+        expected, taken = lemire([draw, 1, 2**31], below)
+        assert np.random.Generator(bits).integers(np.array([below])).tolist() == [expected]
+        assert bits.state["has_uint32"] == (taken == 2)
+
+
 def draws_of(seed, epoch, size):
     """That many draws of NumPy's SFC64, started as the reference starts it."""
     bits = np.random.SFC64()
@@ -134,6 +164,30 @@ def test_an_order_in_which_a_draw_is_rejected(compiled, seed):
 def test_it_is_the_same_in_another_process(python):
     code = "from kernels.data import order; print(order.permutation(10, 0, 1).tolist())"
     assert python(code) == f"{GOLDEN}\n"
+
+
+def test_seeds_and_epochs_give_different_orders(compiled):
+    orders = {compiled(20, seed, epoch).tobytes() for seed in range(30) for epoch in range(30)}
+    assert len(orders) == 900
+
+
+def test_every_permutation_is_as_likely(compiled):
+    epochs = 24 * 400
+    counts = dict.fromkeys(permutations(range(4)), 0)
+    for epoch in range(epochs):
+        counts[tuple(compiled(4, 11, epoch).tolist())] += 1
+    assert stats.chisquare(list(counts.values())).pvalue > SIGNIFICANCE
+
+
+@pytest.mark.parametrize("by", ["seed", "epoch"])
+def test_every_place_is_as_likely_for_every_element(compiled, by):
+    n, repeats = 30, 10_000
+    counts = np.zeros((n, n))
+    for i in range(repeats):
+        counts[np.arange(n), compiled(n, *((i, 5) if by == "seed" else (5, i)))] += 1
+    # (n - 1)**2 counts are free: rows and columns add up to `repeats`.
+    chi_square = ((counts - repeats / n) ** 2 / (repeats / n)).sum()
+    assert SIGNIFICANCE < stats.chi2.sf(chi_square, (n - 1) ** 2) < 1 - SIGNIFICANCE
 
 
 def test_neighbouring_epochs_are_independent(compiled):

@@ -1,5 +1,7 @@
 """Two labels as the classes 0 and 1: of arrays, Series, tables and studies, in fits and sweeps; what is refused."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -162,6 +164,20 @@ def test_missing_labels_are_missing_values(tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n1,a\n2,-\n3,b\n?,c\n")
     data = load_table(tmp_path / "t.csv", "x", "y", loss="hinge", drop_missing=True)
     assert (data.classes.labels, data.y.tolist()) == (("a", "b"), [0, 1])
+
+
+def test_the_command_line_fits_labels_and_says_them(sgdbench, table):
+    given = ["fit", "t.csv", "--x", "x", "--loss", "logistic", "--kernel", "reference", "--epochs", "2"]
+    code, out, _ = sgdbench(*given, "--y", "text")
+    assert code == 0
+    assert out.startswith("Classes: 'yes' is class 1, and 'no' is class 0.\ntext = a*x + b\n")
+    said = json.loads(sgdbench(*given, "--y", "text", "--json")[1])
+    assert said["classes"] == ["no", "yes"]
+    assert 0.5 < said["metrics"]["accuracy"] <= 1
+    assert json.loads(sgdbench(*given, "--y", "sign", "--json")[1])["params"] == said["params"]
+    code, _, err = sgdbench("fit", "t.csv", "--x", "x", "--y", "text", "--loss", "squared")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "not 'no'; classes are for the losses logistic, hinge and softmax" in err
 
 
 @pytest.mark.usefixtures("no_report")

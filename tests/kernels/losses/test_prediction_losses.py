@@ -1,6 +1,7 @@
 """Losses of prediction and target: against scikit-learn, PyTorch and differences; what is recorded and refused."""
 
 import itertools
+import json
 
 import numpy as np
 import pandas as pd
@@ -210,3 +211,10 @@ def test_the_command_line_says_which_loss_and_how_many_are_right(sgdbench, sampl
         assert words in out
     for words in ("RMSE", "R²", "Least squares"):
         assert words not in out
+    code, out, _ = sgdbench(*given, "--json")
+    said = json.loads(out)
+    assert said["records"] == "log loss"
+    assert 0.5 < said["metrics"]["accuracy"] <= 1
+    code, _, err = sgdbench("fit", "t.csv", "--model", "w @ x", "--x", "class", "--y", "v", "--loss", "hinge")
+    assert code == 2
+    assert "column 'v' must hold two classes for the loss 'hinge', such as 0 and 1, and holds " in err

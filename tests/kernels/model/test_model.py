@@ -10,10 +10,23 @@ from kernels import Model, models
 from kernels.model.models import MODELS, make_model
 
 
+def test_parameters_are_in_order_of_appearance():
+    model = Model("c*x**2 + a*x + b*x")
+    assert model.params == ("c", "a", "b")
+    assert model.inputs == ("x",)
+    assert model.expression == "c*x**2 + a*x + b*x"
+
+
 def test_parameters_are_in_the_order_given():
     model = Model("c*u**2 + a*v", inputs=["u", "v"], params=["a", "c"])
     assert (model.inputs, model.params) == (("u", "v"), ("a", "c"))
     np.testing.assert_array_equal(model.predict([2, 3], [[1, 10], [2, 20]]), [23, 52])
+
+
+def test_repr_makes_the_same_model():
+    model = Model("c*u**2 + a*v", inputs=["u", "v"], params=["a", "c"])
+    again = eval(repr(model), {"Model": Model})
+    assert (again.expression, again.inputs, again.params) == (model.expression, model.inputs, model.params)
 
 
 def test_a_series_has_values_by_name_as_a_mapping_has():
@@ -53,6 +66,7 @@ NAN_IS_NO_NAME = (
         ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
         ({"expression": "a*x", "inputs": ("x", "NaN")}, "inputs must be names, and 'NaN' reads as a number"),
         ({"expression": "nan*x"}, NAN_IS_NO_NAME),
+        ({"expression": "a*x", "inputs": ("x", "exp")}, "inputs must be names, and 'exp' is none"),
         ({"expression": "a*(x"}, "expression, column 3: '(' was never closed"),
         (
             {"expression": "+".join(f"a{k}*x" for k in range(30))},
@@ -71,6 +85,7 @@ def test_what_is_no_model(arguments, message):
     [
         ([[1, 2], [3, 4]], "x must have shape (n,) or (n, 1) for inputs ('x',), not (2, 2)"),
         (1.0, "x must have shape (n,) or (n, 1) for inputs ('x',), not ()"),
+        ([1j], "x must hold real numbers, not values of type complex128"),
         (["1"], "x must hold real numbers, not values of type <U1"),
         ([[1], [2, 3]], "x must be an array of numbers, not a ragged list"),
         (np.array(["2026-01-01"], "datetime64[D]"), "x must hold real numbers, not values of type datetime64[D]"),
@@ -101,6 +116,11 @@ def test_what_is_no_parameter_vector(params, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 (the whole text is compared)
         models.linear.vector(params)
     assert str(caught.value) == message
+
+
+def test_a_mapping_is_read_by_name():
+    assert models.linear.vector({"b": 2, "a": 1}).tolist() == [1.0, 2.0]
+    np.testing.assert_array_equal(models.linear.predict({"b": 2, "a": 1}, [0, 10]), [2, 12])
 
 
 def test_columns_are_views_where_they_can_be():
@@ -191,6 +211,12 @@ def test_make_model_reads_expressions_too():
 def test_what_make_model_refuses(text, inputs, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         make_model(text, inputs)
+
+
+def test_a_model_with_an_option_too_many_ends_in_one_line(sgdbench):
+    code, out, err = sgdbench("fit", "quadratic", "--model", "quadratic(2)")
+    assert (code, out) == (2, "")
+    assert err == "sgdbench: model 'quadratic(2)': too many positional arguments; quadratic takes no options\n"
 
 
 def test_the_largest_polynomial():

@@ -5,15 +5,17 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kernels import Model
+from kernels import Model, models
 from kernels.base import cache
 from kernels.model import derive, program_cache
 from kernels.model.evaluate import evaluate
-from kernels.model.expression import parse
-from kernels.model.program import EXACT, OPERANDS
+from kernels.model.expression import names, parse
+from kernels.model.program import EXACT, OPERANDS, Program
 from kernels.model.program_cache import compile_program
-from tests.support.expressions import ONE_ARGUMENT, TEXTS
+from tests.support.expressions import COMPARISONS, EXPRESSIONS, ONE_ARGUMENT, TEXTS
 
 NUMPY = ONE_ARGUMENT | {
     "max": lambda u, v: np.where(np.real(u) > np.real(v), u, v),
@@ -59,14 +61,74 @@ def test_every_function_is_among_the_texts():
     assert used == set(OPERANDS)
 
 
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(EXPRESSIONS)
+def test_any_expression_has_the_value_and_the_slope_of_its_text(text):
+    try:
+        model = Model(f"a*b*x + {text}")
+        model.program  # noqa: B018 (derived here)
+    except ValueError as refused:
+        assert re.search("not a finite real number|too large", str(refused))  # noqa: PT017
+        return
+
+    def f(a, b):
+        return np.asarray(eval(model.expression, NUMPY | {"a": a, "b": b, "x": x}), complex)
+
+    x, a, b = np.linspace(0.4, 0.9, 7), 0.7, 0.8
+    with np.errstate(all="ignore"):
+        residual, derivatives = evaluate(model.program, np.array([a, b]), x[np.newaxis], np.zeros(7))
+        try:
+            expected, step = f(np.float64(a), np.float64(b)), f(np.complex128(a + 1e-30j), np.float64(b))
+        except ZeroDivisionError:
+            return
+    smooth = np.isfinite(expected) & (expected.imag == 0) & (np.abs(expected) < 1e6) & ("abs" not in text)
+    smooth &= np.isfinite(step.imag) & (np.abs(step.imag) < 1e6 * 1e-30)
+    for ours, theirs in ((residual, expected.real), (derivatives[0], step.imag / 1e-30)):
+        np.testing.assert_allclose(np.broadcast_to(ours, 7)[smooth], theirs[smooth], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "function", "times"),
+    [
+        ("a*exp(-(x - m)**2/(2*s**2)) + c", "exp", 1),
+        ("L/(1 + exp(-k*(x - x0)))", "exp", 1),
+        ("a*exp(b*x) + c*exp(b*x)**2", "exp", 1),
+        ("a*tanh(b*x)", "tanh", 1),
+        ("a/(b + x) + c/(b + x)**2", "divide", 1),
+        ("sqrt(a + x) + b*(a + x)**1.5", "sqrt", 2),  # and one of its reciprocal
+        ("a*x**8", "multiply", 4),
+    ],
+)
+def test_what_coincides_is_computed_once(text, function, times):
+    assert [i.function for i in Model(text).program.instructions].count(function) == times
+
+
+def depth(code: Program):
+    """The longest chain of operations from a parameter to the residual."""
+    first = code.params + code.inputs + 1 + len(code.constants)
+    depths = [0] * code.params + [-np.inf] * (first - code.params)
+    for instruction in code.instructions:
+        depths.append(1 + max(depths[operand] for operand in instruction.operands))
+    return depths[code.residual]
+
+
+@pytest.mark.parametrize(("degree", "most"), [(1, 3), (2, 3), (3, 4), (6, 4), (7, 5), (14, 5), (28, 6)])
+def test_a_polynomial_is_a_balanced_tree(degree, most):
+    """A product for each coefficient but the first, then the sum of degree + 2 terms, -y among them."""
+    assert depth(models.polynomial(degree).program) <= most
+
+
 @pytest.mark.parametrize(
     ("text", "linear"),
     [
         ("a*x**2 + b*x + c", True),
+        ("a*exp(x) + b*sin(x)/x", True),
+        ("(a + b)*x", True),
         ("a*b*x", False),
         ("a**2*x", False),
         ("a*x**b", False),
         ("abs(a)*x", False),
+        ("a/(1 + b*x)", False),
         ("(a*x + b)/2", True),
         ("a*x + b**2 - b*b", True),
     ],
@@ -277,3 +339,30 @@ def test_whatever_sympy_raises_becomes_one_line(monkeypatch, forgotten, error):
         compile_program(*QUADRATIC)
     assert len(str(caught.value).splitlines()) == 1
     assert not [*forgotten.iterdir()]
+
+
+WORDS = st.sampled_from([*"abx", "x", "1e300", "0", "64", "1/3", "-1", "1e15", "(x - x)"])
+
+
+def wild(inner):
+    return st.one_of(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "**"]), inner).map("({0[0]}){0[1]}({0[2]})".format),
+        st.tuples(inner, st.sampled_from(["64", "63", "-1", "0.5", "(1/3)"])).map("({0[0]})**{0[1]}".format),
+        st.tuples(st.sampled_from([*ONE_ARGUMENT]), inner).map("{0[0]}({0[1]})".format),
+        st.tuples(st.sampled_from(["max", "min"]), inner, inner).map("{0[0]}({0[1]}, {0[2]})".format),
+        st.tuples(inner, COMPARISONS, inner, inner).map("where({0[0]} {0[1]} {0[2]}, {0[3]}, {0[0]})".format),
+    )
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.recursive(WORDS, wild, max_leaves=25))
+def test_any_text_ends_in_a_program_or_in_one_line(text):
+    try:
+        tree = parse(text)
+        params = tuple(name for name in names(tree) if name != "x")
+        code = derive.derive(tree, ("x",), params)
+    except ValueError as refused:
+        assert len(str(refused).splitlines()) == 1  # noqa: PT017
+    else:
+        assert np.isfinite(code.constants).all()
+        assert len(code.derivatives) == len(params)

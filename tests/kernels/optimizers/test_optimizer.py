@@ -294,6 +294,29 @@ def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
         assert used == own
 
 
+@pytest.mark.parametrize(
+    ("spec", "first", "second"),
+    [
+        # theta = 1, g = 2 and then 1, lr = 0.5, worked out by hand.
+        ("sgd", 0.0, -0.5),
+        ("momentum(0.5)", 0.0, -1.0),  # v = 2, 2
+        ("nesterov(0.5)", -0.5, -1.5),  # v = 2, 2; step g + v / 2 = 3, 2
+        ("adagrad(0)", 0.5, 0.5 - 0.5 / 5**0.5),  # s = 4, 5
+        ("rmsprop(0.75, 0)", 0.0, -0.5),  # s = 1, 1
+        ("adam(0.5, 0.75, 0)", 0.5, 0.5 - (0.5 / 0.75) * 1.0 / (1.0 / 0.4375**0.5)),  # m = 1, 1; v = 1, 1
+        ("adamw(0.5, 0.75, 0, 0.5)", 0.25, 0.75 * 0.25 - (0.5 / 0.75) * 1.0 / (1.0 / 0.4375**0.5)),
+    ],
+)
+def test_two_updates_by_hand(spec, first, second):
+    optimizer = make_optimizer(spec)
+    options = tuple(optimizer.options.values())
+    theta, slots, clock = 1.0, first_slots(optimizer, 1.0), optimizer.clock_start
+    for g, expected in ((2.0, first), (1.0, second)):
+        clock = optimizer.clock(clock, options) if optimizer.clock else clock
+        theta, slots = optimizer.rule(theta, slots, g, 0.5, clock, options)
+        assert theta == pytest.approx(expected, rel=1e-15)
+
+
 def test_every_rule_that_is_compared_is_compiled_too():
     compared = [make_optimizer(spec).rule for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]]
     compiled = [make_optimizer(spec).rule for spec in ["sgd", *FORMS]]
@@ -359,12 +382,27 @@ def test_the_clock_of_adam_never_becomes_subnormal():
     assert 1.0 - clock[0] == 1.0
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_has_the_declared_shape(name):
+    optimizer = make_optimizer(name)
+    options = tuple(optimizer.options.values())
+    clock = optimizer.clock(optimizer.clock_start, options) if optimizer.clock else ()
+    assert len(clock) == len(optimizer.clock_start)
+    known = (*clock, *[1.0] * (optimizer.needs_loss + optimizer.needs_norm))
+    _, slots = optimizer.rule(1.0, first_slots(optimizer, 1.0), 1.0, 0.1, known, options)
+    assert len(slots) == optimizer.slots
+    assert len(optimizer.slots_start) in {0, optimizer.slots}
+
+
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
         ("sgd", "sgd"),
+        ("sgd()", "sgd"),
         ("sgd(0.1)", "sgd(weight_decay=0.1)"),
+        ("momentum", "momentum(momentum=0.9)"),
         ("momentum(0.5, 1)", "momentum(momentum=0.5, weight_decay=1.0)"),
+        ("adam", "adam(beta1=0.9, beta2=0.999, eps=1e-08)"),
         ("adamw(weight_decay=0)", "adamw(beta1=0.9, beta2=0.999, eps=1e-08, weight_decay=0.0)"),
     ],
 )
@@ -384,7 +422,9 @@ def test_canonical_text(spec, text):
         ),
         ("momentum(1)", "momentum must be a number in [0, 1), not 1.0"),
         ("nesterov(-0.1)", "momentum must be a number in [0, 1), not -0.1"),
+        ("rmsprop(1.5)", "alpha must be a number in [0, 1), not 1.5"),
         ("adam(0.9, 1)", "beta2 must be a number in [0, 1), not 1.0"),
+        ("adamw(-1)", "beta1 must be a number in [0, 1), not -1.0"),
         ("adagrad(-1)", "eps must be a finite number >= 0, not -1.0"),
         ("sgd(-1)", "weight_decay must be a finite number >= 0, not -1.0"),
         ("adamw(weight_decay=[1])", "weight_decay must be a finite number >= 0, not [1]"),
@@ -394,3 +434,10 @@ def test_errors(text, reason):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         make_optimizer(text)
     assert str(caught.value) == f"optimizer {text!r}: {reason}"
+
+
+def test_error_of_an_unknown_name():
+    with pytest.raises(
+        ValueError, match=r"^optimizer 'adamm' is not known \(did you mean 'adam'\?\); known are sgd, momentum, "
+    ):
+        make_optimizer("adamm(0.9)")

@@ -4,6 +4,8 @@ from itertools import count
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
 
@@ -73,7 +75,14 @@ def test_one_cycle_of_short_runs_against_torch(epochs):
         ("constant", [1, 1, 1, 1, 1, 1]),
         ("halve(2)", [1, 1 / 2, 1 / 2, 1 / 4, 1 / 4, 1 / 8]),
         ("halve(1)", [1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64]),
+        ("step(2, 0.5)", [1, 1, 1 / 2, 1 / 2, 1 / 4, 1 / 4]),
+        ("step(4, gamma=3)", [1, 1, 1, 1, 3, 3]),
+        ("multistep([5, 2], 0.5)", [1, 1, 1 / 2, 1 / 2, 1 / 2, 1 / 4]),
+        ("exponential(2)", [1, 2, 4, 8, 16, 32]),
         ("inverse_scaling(1)", [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 1 / 6]),
+        ("inverse_scaling", [1, 2**-0.5, 3**-0.5, 1 / 2, 5**-0.5, 6**-0.5]),
+        ("cosine", [1, 0.5 + 0.75**0.5 / 2, 3 / 4, 1 / 2, 1 / 4, 0.5 - 0.75**0.5 / 2]),
+        ("cosine(0.5)", [1, 0.75 + 0.75**0.5 / 4, 7 / 8, 3 / 4, 5 / 8, 0.75 - 0.75**0.5 / 4]),
         ("warmup_cosine(4, 0.2)", [0.2, 0.4, 0.6, 0.8, 1, 0.5]),
         ("warmup_cosine(10, 0)", [0, 0.1, 0.2, 0.3, 0.4, 0.5]),
         ("one_cycle(0.5, 5, 10)", [0.2, 0.6, 1, 0.755, 0.265, 0.02]),
@@ -90,6 +99,12 @@ def test_values_by_hand(spec, expected, lr):
     np.testing.assert_allclose(rates, lr * np.array(expected), rtol=1e-14)
 
 
+def test_halve_and_step_differ_by_one_epoch():
+    halve, step = (learning_rates(spec, 1.0, 31) for spec in ("halve(10)", "step(10, 0.5)"))
+    np.testing.assert_array_equal(halve[:-1], step[1:])
+    assert np.flatnonzero(halve != step).tolist() == [9, 19, 29]
+
+
 def test_the_table_in_the_docstring_is_true():
     import kernels.optimizers.schedules
 
@@ -99,6 +114,27 @@ def test_the_table_in_the_docstring_is_true():
     for row, spec in zip(rows[1:], ("halve(10)", "step(10, 0.5)"), strict=True):
         table = [1 / float(cell.removeprefix("1/")) for cell in row[-len(epochs) :]]
         assert learning_rates(spec, 1.0, 30)[epochs].tolist() == table
+
+
+@given(st.integers(1, 50), st.integers(1, 400))
+def test_powers_of_one_half_are_exact(period, epochs):
+    assert learning_rates(f"halve({period})", 1.0, epochs).tolist() == [
+        2.0 ** -((epoch + 1) // period) for epoch in range(epochs)
+    ]
+    assert learning_rates(f"step({period}, 0.5)", 1.0, epochs).tolist() == [
+        2.0 ** -(epoch // period) for epoch in range(epochs)
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec", [name for name in SCHEDULES if name not in {"halve", "step", "multistep", "exponential"}]
+)
+@given(epochs=st.integers(1, 300), lr=st.floats(1e-6, 10.0))
+def test_rates_stay_between_zero_and_lr(spec, epochs, lr):
+    rates = learning_rates(spec, lr, epochs)
+    assert rates.shape == (epochs,)
+    assert (rates > 0.0).all()
+    assert (rates <= lr * (1 + 1e-15)).all()
 
 
 def test_a_given_array_is_not_changed_and_not_shared():
@@ -128,6 +164,13 @@ def test_errors_of_text(text, reason):
     assert str(caught.value) == f"schedule {text!r}: {reason}"
 
 
+def test_error_of_an_unknown_name():
+    with pytest.raises(
+        ValueError, match=r"^schedule 'halv' is not known \(did you mean 'halve'\?\); known are constant, halve, step, "
+    ):
+        learning_rates("halv(10)", 1.0, 3)
+
+
 COUNTER = count()
 NOT_FINITE = "schedule must give finite learning rates >= 0, not"
 NOT_A_SCHEDULE = "schedule must be text, a function of the epoch, or an array of numbers"
@@ -137,6 +180,7 @@ NOT_A_SCHEDULE = "schedule must be text, a function of the epoch, or an array of
     ("schedule", "lr", "epochs", "message"),
     [
         ("exponential(10)", 1, 400, f"{NOT_FINITE} inf in epoch 309"),
+        ("exponential(10)", 10, 400, f"{NOT_FINITE} inf in epoch 308"),
         (lambda epoch: float("nan") if epoch == 2 else 1.0, 1, 3, f"{NOT_FINITE} nan in epoch 2"),
         (lambda epoch: -epoch, 0.5, 3, f"{NOT_FINITE} -0.5 in epoch 1"),
         ([1, np.inf, 1], 1, 3, f"{NOT_FINITE} inf in epoch 1"),
@@ -155,8 +199,11 @@ NOT_A_SCHEDULE = "schedule must be text, a function of the epoch, or an array of
             "schedule must be a function of the epoch alone, not of (epoch, epochs); a registered one goes by its name",
         ),
         ([1, 2], 1, 3, "schedule must have the shape (3,), one factor per epoch, not (2,)"),
+        (0.5, 1, 3, "schedule must have the shape (3,), one factor per epoch, not ()"),
+        ([1, "a"], 1, 2, NOT_A_SCHEDULE),
         ({"a": 1}, 1, 2, NOT_A_SCHEDULE),
         (None, 0, 3, "lr must be a positive finite number, not 0.0"),
+        (None, -0.5, 3, "lr must be a positive finite number, not -0.5"),
         (None, 1, 0, "epochs must be a whole number of at least 1, not 0"),
     ],
 )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numba import njit
 
 from kernels import Model, fit
-from kernels.simd.tuples import all_finite
+from kernels.simd.lanes import read_lane
+from kernels.simd.tuples import add, all_finite, load, scale, store, sum_lanes
 
 LINE = Model("a*x + b")
 LENGTHS = [*range(1, 301), 384, 1000, 1023, 1024, 1025, 4096, 10_001, 100_003]
@@ -52,8 +53,28 @@ def test_sums_that_overflow_are_those_of_numpy_too(y):
 
 
 @njit
-def are_finite(numbers):
-    return all_finite(numbers)
+def on_floats(s, t, table):
+    """Every function of `tuples` on tuples of floats; `table` is written to."""
+    store(table, 1, add(s, t))
+    store(table, 2, scale(s, 0.1))
+    return load(table, 0, s), all_finite(s), all_finite(t)
+
+
+@njit
+def on_lanes(array, table):
+    """The same on lanes, and the sum of each."""
+    lanes = (read_lane(array, 0, 8), read_lane(array, 8, 8))
+    store(table, 1, add(lanes, lanes))
+    store(table, 2, scale(load(table, 0, lanes), 0.1))
+    return sum_lanes(lanes)
+
+
+def test_tuples_of_floats():
+    table = np.arange(9.0).reshape(3, 3)
+    loaded, first, second = on_floats((0.1, 0.2), (0.3, np.inf), table)
+    assert loaded == (0.0, 1.0)
+    assert (first, second) == (True, False)
+    assert table.tolist() == [[0, 1, 2], [0.1 + 0.3, np.inf, 5], [0.1 * 0.1, 0.2 * 0.1, 8]]
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
@@ -61,5 +82,14 @@ def are_finite(numbers):
 def test_a_number_that_is_not_finite_is_seen_at_every_place(place, bad):
     s = [1e308, -1e308]
     s[place] = bad
-    assert are_finite((1e308, -1e308))
-    assert not are_finite(tuple(s))
+    assert on_floats((1e308, -1e308), tuple(s), np.zeros((3, 2)))[1:] == (True, False)
+
+
+def test_tuples_of_lanes():
+    array, table = numbers(16), np.stack([numbers(17), np.zeros(17), np.zeros(17)])
+    first = table[0].copy()
+    sums = on_lanes(array, table)
+    for total, lane in zip(sums, (array[:8], array[8:]), strict=True):
+        a, b, c, d, e, f, g, h = lane.tolist()
+        assert total == ((a + b) + (c + d)) + ((e + f) + (g + h))
+    np.testing.assert_array_equal(table, [first, [*(array + array), 0], [*(first[:16] * 0.1), 0]])

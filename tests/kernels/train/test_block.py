@@ -5,9 +5,10 @@ from itertools import count
 
 import numpy as np
 import pytest
+from numba import config
 
-from kernels import Model
-from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Hyperparameters
+from kernels import Model, fit
+from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
 from kernels.compile import kinds
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
@@ -17,7 +18,8 @@ from kernels.optimizers.run_options import option_values
 from kernels.train import slices
 from kernels.train.block import WIDTH, train_runs
 
-# Without state, with a clock, and with a norm, a loss and a point of the gradient; `sgdbench info --verify` has all.
+# Without state, with a clock, and with a norm, a loss and a point of the gradient; a lane with weight decay is in
+# tests/kernels/simd/test_lanes.py, and `sgdbench info --verify --every-optimizer` has all of them.
 OPTIMIZERS = ["sgd", "adam", "averaged(polyak)"]
 EPOCHS, RUNS, TARGET = 12, WIDTH + 5, 1e-3
 X = np.random.default_rng(0).uniform(-1, 1, 43)
@@ -59,8 +61,10 @@ def assert_same(found, expected):
 
 ORDERS = {
     "per sample": {},
+    "shuffled": {"shuffle": True},
     "batches": {"batch_size": 9, "shuffle": True},
     "with the rest": {"batch_size": 9, "drop_last": False},
+    "full": {"batch_size": X.size},
 }
 
 
@@ -100,6 +104,17 @@ def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
         np.testing.assert_array_equal(np.signbit(runs.memory), np.signbit(expected.memory))
 
 
+def test_a_run_is_what_fit_makes_of_it():
+    starts, rates = some_runs(5)
+    runs = train("lanes", "adam", starts, rates, batch_size=9, shuffle=True)
+    for run, start in enumerate(starts):
+        alone = fit(quadratic, X, Y, init=start, lr=1, schedule=rates[:, run], batch_size=9, epochs=EPOCHS,
+                    shuffle=True, seed=2**63, optimizer="adam", target=TARGET)  # fmt: skip
+        assert (STATUS[runs.status[run]], runs.marks[run]) == (alone.status, alone.epochs)
+        np.testing.assert_array_equal(runs.params[run], alone.params)
+        np.testing.assert_array_equal(runs.losses[: alone.epochs + 1, run], alone.loss)
+
+
 @pytest.mark.parametrize("kernel", ["fused", "lanes"])
 def test_parameters_at_marks_are_those_of_shorter_runs(kernel, slicing):
     """A run that is over stays there, while others beside it go on."""
@@ -121,6 +136,19 @@ def test_a_run_does_not_depend_on_its_neighbours(size):
     apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
     for name in ("params", "memory", "status", "marks"):
         np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="lanes are arrays")
+@pytest.mark.parametrize("order", [{}, {"batch_size": 9, "shuffle": True}], ids=["per sample", "batches"])
+def test_the_number_of_runs_in_a_lane_changes_no_bit(monkeypatch, order):
+    """As many as fit the registers of AVX-512, and of SSE2 or arm64; the digests hold it in code for them."""
+    runs, found, widths = some_runs(), [], []
+    for doubles in (8, 2):
+        monkeypatch.setattr(kinds, "doubles_in_register", lambda doubles=doubles: doubles)
+        widths.append(kinds.lane_width("lanes", "float64", quadratic.program, SQUARED))
+        found.append(train("lanes", "sgd", *runs, **order))
+    assert widths == [32, 8]
+    assert_same(*found)
 
 
 def test_lanes_are_twice_as_wide_in_float32_and_with_functions(monkeypatch):
@@ -152,6 +180,29 @@ def test_models_of_several_units_with_many_parameters_have_narrower_lanes(monkey
     assert width("W @ x + b", 64, 10) == width("mlp(8)", 64) == most
     assert width("W @ x + b", 64, 10, "float32") == 2 * most
     assert width("W @ x + b", 4, 3) == width("w @ x + b", 784) == 4 * doubles
+
+
+@pytest.mark.parametrize(
+    ("kernel", "optimizer"), [("reference", "adam"), ("fused", "adam"), ("lanes", "adam"), ("lanes-fma", "sgd")]
+)
+@pytest.mark.parametrize("order", [{}, {"batch_size": 9, "shuffle": True}], ids=["per sample", "batches"])
+def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order):
+    starts, rates = some_runs()
+    at_once = train(kernel, optimizer, starts, rates, **order)
+    half = EPOCHS // 2
+    before = train(kernel, optimizer, starts, rates[:half], **order)
+    on = before.status == MAX_EPOCHS
+    assert 0 < on.sum() < RUNS
+    after = train(kernel, optimizer, before.params[on], rates[:, on], before.memory[on], first=half, **order)
+    for name in ("params", "memory", "status", "marks"):
+        joined = getattr(before, name).copy()
+        joined[on] = getattr(after, name)
+        np.testing.assert_array_equal(joined, getattr(at_once, name))
+    np.testing.assert_array_equal(before.losses[half, on], after.losses[0])
+    for place, run in enumerate(np.flatnonzero(on)):
+        done = after.marks[place]
+        np.testing.assert_array_equal(at_once.losses[: half + 1, run], before.losses[:, run])
+        np.testing.assert_array_equal(at_once.losses[half : done + 1, run], after.losses[: done - half + 1, place])
 
 
 def test_what_is_given_is_not_written_to():

@@ -1,7 +1,10 @@
 """fit(): against others, what it returns, how it stops, and what it refuses."""
 
 import inspect
+import os
 import re
+import signal
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -14,6 +17,7 @@ from kernels import fit, models
 from kernels.compile.kinds import SINGLE
 from kernels.data.order import permutation
 from kernels.train import slices
+from tests.support.constants import HANG
 
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
@@ -54,7 +58,15 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
     np.testing.assert_allclose(ours.params, [*regressor.coef_, *regressor.intercept_], rtol=1e-12)
 
 
-TORCH = {"sgd": ("SGD", {}), "adam": ("Adam", {})}
+TORCH = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "adam": ("Adam", {}),
+    "adamw": ("AdamW", {}),
+}
 TORCH_LOSSES = {
     "squared": lambda torch, r: r**2 / 2,
     "huber(0.5)": lambda torch, r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), delta=0.5, reduction="none"),
@@ -174,6 +186,25 @@ def test_a_model_may_be_text():
     np.testing.assert_array_equal(by_text.trajectory, by_name.trajectory)
 
 
+def test_orders_and_seeds():
+    sequential, first, second = quadratic(), quadratic(shuffle=True, seed=1), quadratic(shuffle=True, seed=2)
+    assert len({run.params.tobytes() for run in (sequential, first, second)}) == 3
+    np.testing.assert_array_equal(quadratic(shuffle=True, seed=1).params, first.params)
+    # Whoever visits the samples of epoch 0 in that order one after the other takes the same steps.
+    order = permutation(X.size, 1, 0)
+    by_hand = fit(models.quadratic, X[order], Y[order], init=[0, 0, 0], lr=0.3, epochs=1)
+    np.testing.assert_array_equal(by_hand.params, first.trajectory[1])
+
+
+def test_the_last_batch_is_dropped_or_kept():
+    dropped = quadratic(batch_size=50, epochs=1)
+    kept = quadratic(batch_size=50, epochs=1, drop_last=False)
+    first = fit(models.quadratic, X[:50], Y[:50], init=[0, 0, 0], lr=0.3, epochs=1, batch_size="full")
+    last = fit(models.quadratic, X[50:], Y[50:], init=first.params, lr=0.3, epochs=1, batch_size="full")
+    np.testing.assert_array_equal(dropped.params, first.params)
+    np.testing.assert_array_equal(kept.params, last.params)
+
+
 # How it stops
 
 
@@ -202,6 +233,7 @@ def test_a_start_that_has_the_target_is_not_trained(kernel):
 def test_a_target_in_the_last_epoch_counts():
     whole = quadratic(epochs=6)
     assert quadratic(epochs=6, target=whole.loss[6]).status == "converged"
+    assert quadratic(epochs=6, target=np.nextafter(whole.loss[6], 0)).status == "max_epochs"
 
 
 @pytest.mark.parametrize("kernel", SINGLE)
@@ -220,6 +252,18 @@ def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
     result = quadratic(kernel=kernel, init=[1e200, 0, 0])
     assert (result.status, result.epochs) == ("diverged", 0)
     assert result.loss.tolist() == [np.inf]
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "averaged(polyak)"])
+def test_slices_do_not_change_results(request, optimizer, kernel):
+    settings = {"optimizer": optimizer, "kernel": kernel, "batch_size": 9, "shuffle": True, "lr": 0.01, "epochs": 9}
+    whole, calls = quadratic(**settings), []
+    request.getfixturevalue("mark_by_mark")
+    sliced = quadratic(**settings, callback=calls.append)
+    np.testing.assert_array_equal(sliced.trajectory, whole.trajectory)
+    np.testing.assert_array_equal(sliced.loss, whole.loss)
+    assert [call.epochs for call in calls] == [*range(1, 10)]
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -264,6 +308,52 @@ def test_the_time_is_that_of_all_slices_so_far(mark_by_mark, monkeypatch, kernel
     assert result.compile_seconds == 3
 
 
+def test_what_a_callback_raises_ends_the_run(mark_by_mark):
+    class EnoughError(Exception):
+        pass
+
+    def enough(result):
+        if result.epochs == 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        quadratic(callback=enough)
+
+
+LONG_RUN = """
+import signal
+import numpy as np
+from kernels import fit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the parent process ignores it
+x = np.linspace(-1, 1, 1000)
+for kernel in ("reference", "fused"):
+    said = []
+    def say(result):
+        if not said:
+            said.append(print(kernel, flush=True))
+    try:
+        fit("quadratic", x, x, lr=1e-9, epochs=20_000_000, shuffle=True, kernel=kernel, callback=say)
+        print("finished", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_ends_a_long_fit():
+    """It would take a minute and more; within slices of time it listens."""
+    command = [sys.executable, "-c", LONG_RUN]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) as child:
+        try:
+            for kernel in ("reference", "fused"):
+                assert child.stdout.readline() == f"{kernel}\n"
+                child.send_signal(signal.SIGINT)
+                assert child.stdout.readline() == "interrupted\n"
+            assert child.wait(HANG) == 0
+        finally:
+            child.kill()
+
+
 # What it takes, and what it refuses
 
 
@@ -277,6 +367,21 @@ def test_inputs_are_not_changed():
     for kernel in ("reference", "fused"):
         fit(models.plane, x, y, kernel=kernel, loss="huber", **settings)
     assert (x.tobytes(), y.tobytes(), u.tobytes()) == before
+
+
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_read_only_arrays_and_memory_maps(tmp_path, kernel):
+    expected = quadratic(kernel=kernel, shuffle=True)
+    maps = []
+    for name, array in (("x", X), ("y", Y)):
+        np.save(tmp_path / f"{name}.npy", array)
+        maps.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    frozen = X.copy(), Y.copy()
+    for array in frozen:
+        array.flags.writeable = False
+    for x, y in (maps, frozen):
+        result = fit(models.quadratic, x, y, init=[0, 0, 0], lr=0.3, epochs=20, shuffle=True, kernel=kernel)
+        np.testing.assert_array_equal(result.trajectory, expected.trajectory)
 
 
 @pytest.mark.parametrize("convert", [np.float32, np.int16, np.uint8, np.longdouble, ">f8", list], ids=str)
@@ -346,7 +451,9 @@ def with_bad(value, row):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
         ({"model": "a*x +"}, "expression, column 6: a number or a name is missing at the end"),
+        ({"model": "plane"}, "the model 'plane' has the inputs x1, x2, not x"),
         ({"x": None}, "x must be given, for the inputs ('x',)"),
         (
             {"x": "cars.csv", "y": "mpg"},
@@ -356,19 +463,37 @@ def with_bad(value, row):
         ({"x": X[:-1]}, "y must have shape (59,), one value for each sample of x, not (60,)"),
         ({"y": Y[:, np.newaxis]}, "y must have shape (60,), one value for each sample of x, not (60, 1)"),
         ({"x": np.ones((60, 2))}, "x must have shape (n,) or (n, 1) for inputs ('x',), not (60, 2)"),
+        ({"x": X + 0j}, "x must hold real numbers, not values of type complex128"),
+        ({"y": ["1"] * 60}, "y must hold real numbers for the loss 'squared', not labels such as '1'"),
         ({"x": with_bad(np.nan, 7)}, "x must be finite, and is nan in row 7 (counted from 0)"),
         ({"y": with_bad(-np.inf, 59)}, "y must be finite, and is -inf in row 59 (counted from 0)"),
+        ({"init": [1, 2]}, "init must be 3 numbers for a, b, c, not an array of shape (2,)"),
+        ({"init": [1, 2, np.nan]}, "init must be finite numbers, not [1.0, 2.0, nan]"),
         ({"init": {"a": 1}}, "init has no value for b, c; the parameters are a, b, c"),
+        ({"init": "abc"}, "init must hold real numbers, not values of type <U3"),
         ({"lr": 0}, "lr must be a positive finite number, not 0.0"),
+        ({"lr": np.inf}, "lr must be a positive finite number, not inf"),
+        ({"lr": [0.1]}, "lr must be a positive finite number, not [0.1]"),
         ({"schedule": "halv(10)"}, "schedule 'halv' is not known (did you mean 'halve'?); known are constant, halve, "),
+        ({"schedule": [1, 2]}, "schedule must have the shape (20,), one factor per epoch, not (2,)"),
         ({"batch_size": 0}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 0'),
+        ({"batch_size": 61}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 61'),
+        ({"batch_size": True}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not True'),
         ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number from 1 to the 60 samples, not 'all'"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"shuffle": 1}, "shuffle must be True or False, not 1"),
         ({"drop_last": "no"}, "drop_last must be True or False, not 'no'"),
         ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
+        ({"seed": 2**64}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
         ({"optimizer": "adamm"}, "optimizer 'adamm' is not known (did you mean 'adam'?); known are sgd, momentum, "),
+        ({"optimizer": None}, "optimizer must be text of the form name or name(options), not None"),
         ({"loss": "huber(0)"}, "loss 'huber(0)': delta must be a positive finite number, not 0.0"),
         ({"target": -1}, "target must be a finite number >= 0 or None, not -1.0"),
+        ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
         ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, not 'slow'"),
+        ({"kernel": None}, "kernel must be one of reference, fused, fused-fma, not None"),
+        ({"schedule": 10**400}, "schedule must be text, a function of the epoch, or an array of numbers"),
+        ({"schedule": [1j] * 20}, "schedule must be text, a function of the epoch, or an array of numbers"),
         ({"schedule": [[1], [1, 2]]}, "schedule must be text, a function of the epoch, or an array of numbers"),
         ({"callback": 3}, "callback must be a function of a result or None, not 3"),
         ({"y": Y + 0j, "loss": "softmax"}, "y must hold real numbers, not values of type complex128"),

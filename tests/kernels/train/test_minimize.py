@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import rosen, rosen_der
+from scipy.optimize import approx_fprime, rosen, rosen_der
 
 from kernels import Model, fit, minimize, models
 
@@ -34,12 +34,33 @@ def test_a_step_is_one_along_the_gradient():
     assert (result.status, result.epochs, result.records) == ("max_epochs", 2, "objective")
 
 
+@pytest.mark.parametrize("name", MINIMA)
+def test_gradients_against_differences(name):
+    model = models.rastrigin(3) if name.startswith("rastrigin") else getattr(models, name)
+    start = np.array([0.3, -0.7, 1.2])[: len(model.params)]
+    taken = (start - minimize(model, start, lr=1.0, steps=1, kernel="reference").params) / 1.0
+    slope = approx_fprime(start, lambda theta: float(model.predict(theta, None)[0]), 1e-7)
+    np.testing.assert_allclose(taken, slope, rtol=1e-5, atol=1e-5)
+
+
 def test_kernels_are_the_reference_bit_for_bit():
     settings = {"init": [-1.5, 2.0], "lr": 0.02, "steps": 3000, "optimizer": "adam"}
     reference, fused = (minimize("rosenbrock", kernel=kernel, **settings) for kernel in ("reference", "fused"))
     np.testing.assert_array_equal(fused.trajectory, reference.trajectory)
     np.testing.assert_array_equal(fused.loss, reference.loss)
     np.testing.assert_allclose(fused.params, MINIMA["rosenbrock"][0], atol=1e-3)
+
+
+def test_adam_of_torch():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    theta = torch.tensor([-1.5, 2.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([theta], lr=0.02)
+    for _ in range(100):
+        optimizer.zero_grad()
+        ((1 - theta[0]) ** 2 + 100 * (theta[1] - theta[0] ** 2) ** 2).backward()
+        optimizer.step()
+    ours = minimize("rosenbrock", [-1.5, 2.0], lr=0.02, optimizer="adam", steps=100, kernel="reference")
+    np.testing.assert_allclose(ours.params, theta.detach(), rtol=1e-11)
 
 
 def test_schedules_targets_and_starts():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import SGDClassifier
 
 from kernels import Model, fit
 from kernels.model.models import make_model
@@ -10,24 +11,20 @@ from kernels.train.partial_fit import partial_fit, start_run
 
 NAMES = tuple(f"x{number}" for number in range(1, 12))
 X = np.random.default_rng(0).standard_normal((30, 11))
+DOTS = "(u @ x)*(v @ x) + a*x1**2"  # with a kernel that other tests have too
 CLASSES = np.arange(30.0) % 3
 
 
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
 @pytest.mark.parametrize(
-    ("model", "loss", "optimizer", "batch_size", "shuffle", "kernel"),
+    ("model", "loss", "optimizer", "batch_size", "shuffle"),
     [
-        (
-            make_model("(u @ x)*(v @ x)", NAMES),
-            "hinge",
-            "averaged(polyak)",
-            8,
-            "blocks(size=9, buffer=20)",
-            "reference",
-        ),
-        (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 1, True, "fused"),
-        (make_model("mlp(4)", NAMES).with_classes(3), "softmax", "sgd", 7, False, "fused"),
+        (make_model(DOTS, NAMES), "hinge", "averaged(polyak)", 8, "blocks(size=9, buffer=20)"),
+        (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 1, True),
+        (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 7, False),
+        (make_model("mlp(4)", NAMES).with_classes(3), "softmax", "sgd", 7, True),
     ],
-    ids=["in blocks, with memory", "classes", "in batches, hidden layer"],
+    ids=["in blocks, with memory", "classes", "in batches", "hidden layer"],
 )
 def test_models_with_vectors_have_the_bits_of_fit(model, loss, optimizer, batch_size, shuffle, kernel):
     settings = {"optimizer": optimizer, "loss": loss, "batch_size": batch_size, "shuffle": shuffle, "kernel": kernel}
@@ -52,6 +49,19 @@ def test_a_call_need_not_have_all_classes(kernel):
     parts, _ = partial_fit(model, X[20:], CLASSES[20:], first, **settings)
     whole, _ = partial_fit(model, X, [*CLASSES[:20] % 2, *CLASSES[20:]], start, **settings)
     np.testing.assert_array_equal(parts.params, whole.params)
+
+
+def test_weights_of_samples_in_models_with_vectors():
+    """Those of scikit-learn."""
+    weights = np.random.default_rng(1).uniform(0, 3, 30)
+    theirs = SGDClassifier(loss="log_loss", penalty=None, shuffle=False, learning_rate="constant", eta0=0.1)
+    theirs.partial_fit(X, np.minimum(CLASSES, 1), classes=[0, 1], sample_weight=weights)
+    model, settings = make_model("w @ x + b", NAMES), {"lr": 0.1, "kernel": "reference"}
+    state = start_run(model, model.draw_start(0))
+    ours, _ = partial_fit(
+        WeightedModel(model), np.column_stack([X, weights]), np.minimum(CLASSES, 1), state, loss="logistic", **settings
+    )
+    np.testing.assert_allclose(ours.params, [*theirs.coef_[0], *theirs.intercept_], rtol=1e-12)
 
 
 def test_a_weight_is_a_factor_on_the_step_through_a_hidden_layer():
@@ -90,6 +100,7 @@ def test_classes_beyond_those_of_the_model_are_refused(classes, loss, message):
         partial_fit(model, X[:2], [0, 4], start_run(model, model.draw_start(0)), loss=loss)
 
 
-def test_held_out_samples_have_the_classes_of_the_others():
+@pytest.mark.parametrize("kernel", ["reference", "fused"])
+def test_held_out_samples_have_the_classes_of_the_others(kernel):
     with pytest.raises(ValueError, match=r"validation: y must be a class from 0 to 2 .* and is 90 in row 1 "):
-        fit("W @ x + b", X, CLASSES, loss="softmax", validation=(X[:2], [0, 90]))
+        fit("W @ x + b", X, CLASSES, loss="softmax", kernel=kernel, validation=(X[:2], [0, 90]))
