@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
-from scipy.stats import quantile_test
+from scipy.stats import binom, quantile_test
 
 from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
-from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, judge, readable_ratios
+from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import BEST, PAIRS, Sample, _places, best_choice, epochs, times
 from bench.store.evidence import COLUMNS, store_tables
@@ -554,3 +554,26 @@ def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
 def test_bad_input_is_one_line_and_exit_code_2(args, words, refused, runs, tmp_path):
     (tmp_path / "RUN").symlink_to(runs / "a")
     assert words in refused("compare", *args)
+
+
+def test_the_interval_of_epochs_is_that_of_the_sign_test():
+    ratios = np.arange(1, 11)
+    row = epochs(reaching([7] * 10), reaching((7 * ratios).tolist())).iloc[0]
+    # Of ten, the second and the ninth: below the second there is at most one with a probability under 2.5 %.
+    assert binom.cdf(1, 10, 0.5) <= 0.025 < binom.cdf(2, 10, 0.5)
+    assert (row["low"], row["ratio"], row["high"]) == (2, 5.5, 9)
+
+
+def test_the_verdict_counts_and_names_the_rows():
+    table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
+    assert describe_verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
+        "1 of 2 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
+        "1 row without an interval could not be held against a gate."
+    )
+    assert describe_verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
+        "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
+    )
+    assert describe_verdict(judge(table, [1.5, 1.5, 1.5, None])) == (
+        "None of 3 rows is slower than the gate 1.5 beyond chance."
+    )
+    assert describe_verdict(judge(table, [None] * 4)) == "No gate was set."

@@ -531,3 +531,11 @@ def test_what_the_command_refuses(sgdbench, write, rows, options, message):
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_text_file_with_semicolons_and_decimal_commas(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("x;y\n" + "".join(f"{k},5;-{k},25\n" for k in range(200)))
+    table = open_table(path, "x", "y")
+    np.testing.assert_array_equal(table.x[:, 0], np.arange(200) + 0.5)
+    np.testing.assert_array_equal(table.y, -np.arange(200) - 0.25)

@@ -1,5 +1,7 @@
 """SGDCurveClassifier: scikit-learn's own checks, its tools, and the numbers of its classifiers and of its log_loss."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,10 +24,11 @@ def classifier(*args, **settings):
 
 # As scikit-learn expects of its SGDClassifier: two steps are not one of twice the length.
 NOT_EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "a weight of 2 is not two samples"}
+CHECKED = [classifier(epochs=5, lr=0.05), classifier(epochs=5, lr=0.05, loss="hinge")]
 
 
 @pytest.mark.filterwarnings("default")  # what scikit-learn warns of in its own checks is its own affair
-@parametrize_with_checks([classifier(epochs=5, lr=0.05)], expected_failed_checks=lambda _: NOT_EXPECTED)
+@parametrize_with_checks(CHECKED, expected_failed_checks=lambda _: NOT_EXPECTED)
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
@@ -119,6 +122,15 @@ def test_it_ends_where_logistic_regression_does(iris, loss, weighted):
     np.testing.assert_allclose(ours.coef_ - shift, theirs.coef_, rtol=1e-4, atol=1e-5)
 
 
+def test_full_batches_with_weights_are_repeated_samples(iris):
+    x, y = iris
+    counts = np.arange(150) % 3 + 1
+    settings = {"batch_size": "full", "optimizer": "sgd", "epochs": 20}
+    weighted = classifier(lr=0.1, **settings).fit(x, y, sample_weight=counts)
+    repeated = classifier(lr=0.1 * counts.sum() / 150, **settings).fit(x.repeat(counts, axis=0), y.repeat(counts))
+    np.testing.assert_allclose(weighted.params_, repeated.params_, rtol=1e-11, atol=1e-14)
+
+
 def test_scores_of_two_classes_with_softmax_are_their_difference(cancer):
     x, y = cancer
     ours = classifier(loss="softmax", epochs=3).fit(x, y)
@@ -204,6 +216,14 @@ def test_warm_starts_go_on_with_the_same_classes(iris):
     assert ours.classes_.tolist() == [0, 1, 2]  # a failure leaves it as it was
 
 
+def test_a_fitted_one_is_pickled(iris):
+    x, y = iris
+    ours = classifier(epochs=1).fit(x, y)
+    again = pickle.loads(pickle.dumps(ours))
+    np.testing.assert_array_equal(again.predict_proba(x), ours.predict_proba(x))
+    np.testing.assert_array_equal(again.partial_fit(x, y).params_, ours.partial_fit(x, y).params_)
+
+
 X, Y = np.random.default_rng(0).standard_normal((6, 2)), [0, 1, 2, 0, 1, 2]
 MANY = Model("w @ x", ("x1", "x2"), classes=4)
 
@@ -216,6 +236,7 @@ MANY = Model("w @ x", ("x1", "x2"), classes=4)
             Y,
             "Only binary classification is supported by loss='logistic': y must hold two classes",
         ),
+        ({"loss": "hinge"}, Y, r"holds 3 values: 0, 1, 2; of more than two the loss is softmax"),
         (
             {"loss": "squared"},
             Y,
@@ -223,6 +244,8 @@ MANY = Model("w @ x", ("x1", "x2"), classes=4)
         ),
         ({"loss": np.zeros(2)}, Y, "loss must be text of the form name or name"),
         ({}, [1] * 6, "y must hold two classes or more, and holds one class, 1"),
+        ({}, ["a", None, "b", "a", "b", "a"], r"y must have a label for each sample, and has none in row 1 "),
+        ({}, np.array([1, "a"] * 3, dtype=object), "y must hold labels of one kind, not numbers beside texts"),
         ({}, [0.5, 1.5, 2.5, 0.25, 1, 2], "Unknown label type: continuous"),
         ({"model": MANY}, Y, "model has scores of 4 classes, and y holds 3"),
         ({"model": MANY}, [0, 1] * 3, "loss must be softmax for a model of 4 classes, not 'logistic'"),

@@ -163,6 +163,16 @@ def test_weights_multiply_gradients(samples, batch_size, loss):
     np.testing.assert_allclose((init - ours.params_) / 0.1, gradient, rtol=1e-8, atol=1e-8)
 
 
+def test_full_batches_with_weights_go_to_the_weighted_least_squares(samples):
+    """Where it is not stochastic and has arrived, a weight of 2 is what two samples are."""
+    x, y, _ = samples
+    counts = np.arange(40) % 4
+    settings = {"batch_size": "full", "optimizer": "sgd", "lr": 0.4, "epochs": 300}
+    weighted = regressor(**settings).fit(x, y, sample_weight=counts)
+    repeated = regressor(**settings).fit(x.repeat(counts, axis=0), y.repeat(counts))
+    np.testing.assert_allclose(weighted.params_, repeated.params_, rtol=1e-9)
+
+
 def test_the_numbers_of_fit(samples):
     x, y, _ = samples
     settings = {"lr": 0.05, "optimizer": "adam", "epochs": 6, "batch_size": 9, "kernel": "reference"}
@@ -360,9 +370,13 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
     [
         ("w @ x + a*hp + c*x2", 2, ["hp", "mpg"], "either by name, as hp, or by number, as x2, and not both"),
         ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2; a transformer keeps the names"),
+        ("a*hp + b*mgp", 2, ["hp", "mpg"], "uses 'mgp', which is no column: did you mean 'mpg'"),
+        ("w @ x + a*MPG", 2, ["hp", "mpg"], "uses 'MPG', which is no column: did you mean 'mpg'"),
         ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is none of the columns x1 to x2"),
+        ("w @ x + a*x3", 2, None, "uses 'x3', which is none of the columns x1 to x2"),
         ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
         (3, 1, None, "model must be text or a kernels.Model, not 3"),
+        ("quadratc", 2, ["hp", "mpg"], r"model 'quadratc' is not known \(did you mean 'quadratic'\?\)"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
         (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has x1"),
     ],
@@ -385,11 +399,13 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
             None,
             "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier",
         ),
+        ({"validation": np.inf}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
+        ({"validation": np.nan}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
         ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
         ({}, np.zeros(40), "sample_weight must be positive for a sample, and is zero for all"),
-        ({}, 2.0, r"sample_weight must have shape \(40,\), one for each sample, not \(1,\)"),
         ({}, np.ones(3), r"sample_weight must have shape \(40,\), one for each sample, not \(3,\)"),
+        ({}, 2.0, r"sample_weight must have shape \(40,\), one for each sample, not \(1,\)"),
         ({}, np.full(40, np.nan), "sample_weight contains NaN"),
     ],
 )

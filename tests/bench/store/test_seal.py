@@ -187,7 +187,7 @@ class TestPlan:
 
 
 class TestEvidence:
-    @pytest.mark.parametrize("damage", ["flip", "other columns", "another run", "pipe"])
+    @pytest.mark.parametrize("damage", ["flip", "other columns", "another run", "link", "pipe", "folder"])
     def test_what_is_damaged_is_named_and_left_out(self, folder, tmp_path, damage):
         path = folder / "evidence" / "rounds.parquet"
         if damage == "flip":
@@ -198,8 +198,12 @@ class TestEvidence:
             TABLE.rename(columns={"ns": "us"}).to_parquet(path)
         if damage == "another run":
             shutil.copy(another_run(tmp_path / "other") / "evidence" / "rounds.parquet", path)
+        if damage == "link":
+            path.symlink_to("/dev/zero")
         if damage == "pipe":
             os.mkfifo(path)
+        if damage == "folder":
+            path.mkdir()
         with pytest.warns(RuntimeWarning, match=r"rounds.parquet .*: it is left out") as told:
             tables = read_tables(folder)
         assert len(told) == 1

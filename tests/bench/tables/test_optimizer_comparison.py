@@ -146,3 +146,10 @@ def test_where_each_is_beaten_by_another_the_first_remains():
     assert [compare_with(costs, row)["verdict"].tolist().count("better") for row in range(3)] == [1, 1, 1]
     assert find_best(costs) == 0
     assert find_best(np.vstack([np.full(120, inf), costs])) == 1
+
+
+def test_fewer_than_five_pairs_give_no_interval_and_no_verdict():
+    costs = costs_of(np.random.default_rng(8), [100, 1000, 105], 4, spread=0.02)
+    table = compare_optimizers(optimizers(costs)).set_index("optimizer")
+    assert table[["ratio_low", "ratio_high"]].isna().all(axis=None)
+    assert table.loc["adam", "verdict"] == "no interval"

@@ -270,3 +270,22 @@ def test_at_most_five_short_sentences():
 
 def test_one_run_is_not_all():
     assert [format_share(*share) for share in ((1, 1), (2, 2), (3, 3), (0, 1))] == ["1 of 1", "both", "all 3", "0 of 1"]
+
+
+def test_optimizers_between_which_there_is_no_difference():
+    runs = [runs_of(100 + np.arange(6), optimizer=name) for name in ("sgd", "adam")]
+    assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
+        "Compared with sgd, on 6 fresh seeds: adam needs as many samples (statistically indistinguishable)."
+    )
+
+
+def test_without_a_target_and_where_all_diverged():
+    assert "final loss 1" in say_short(APART, target=None)["Best choice"]
+    assert say_short(lost())["Best choice"].startswith("None: every run diverged.")
+
+
+def test_losses_at_the_end_do_not_depend_on_how_often_they_are_evaluated():
+    frame = joined(runs_of([None] * SEEDS, lr=0.1), runs_of([None] * SEEDS, lr=0.2))
+    said = headline(confirm(ranking(frame), frame), None, finer=True)["Confirmed"]
+    assert said.startswith("On fresh seeds, ")
+    assert "; in the sweep " in said

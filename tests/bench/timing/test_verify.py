@@ -8,7 +8,7 @@ from numba import njit
 
 from bench.timing.problem import FailedError, Trained, UnavailableError, classic, many
 from bench.timing.variants import BY_NAME, Variant, kernel
-from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
+from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, _train_distinct_runs, no_compilation, verify
 
 ONE = classic(3)
 
@@ -175,3 +175,18 @@ def test_compiling_while_the_clock_runs_is_noticed():
 
     with pytest.raises(RuntimeError, match="compiled while the clock was running"), no_compilation():
         fresh(1.0)
+
+
+def test_runs_that_are_the_same_are_trained_once_and_all_of_them_are_given():
+    once = many(runs=3, epochs=2)
+    batch = replace(once, inits=np.tile(once.inits, (2, 1)), rates=np.tile(once.rates, 2))
+    sizes = []
+
+    def prepare(problem):
+        sizes.append(problem.runs)
+        return BY_NAME["fused"].ready(problem)
+
+    found = _train_distinct_runs(variant(prepare), batch)
+    assert sizes == [3]
+    for part, wanted in zip(found, BY_NAME["fused"].ready(batch)(), strict=True):
+        np.testing.assert_array_equal(part, wanted)
