@@ -96,8 +96,14 @@ class TuneData(RunData):
         grid = self.tuning.grid
         if grid is None or len(grid.frame) < grid.planned or grid.frame.empty:
             return None
-        runs = add_excess(grid.frame, grid.yardstick, self.floor)
-        return choice_values(runs, self.target, self.floor, nonnegative=self.criterion.nonnegative)
+        return choice_values(self._grid_runs, self.target, self.floor, nonnegative=self.criterion.nonnegative)
+
+    @cached_property
+    def _grid_runs(self) -> pd.DataFrame:
+        """The runs of the grid, which there is, with the columns by which they are compared."""
+        grid = self.tuning.grid
+        assert grid is not None  # noqa: S101 (whoever asks has looked)
+        return add_excess(grid.frame, grid.yardstick, self.floor)
 
     @cached_property
     def leaders(self) -> pd.DataFrame:
@@ -107,9 +113,8 @@ class TuneData(RunData):
         """
         best = leaders(self.ranked, "family")
         found = best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]]
-        if self.grid_values is not None and self.tuning.grid is not None:
-            runs = add_excess(self.tuning.grid.frame, self.tuning.grid.yardstick, self.floor)
-            row = recommended_choice(ranking(runs, floor=self.floor))
+        if self.grid_values is not None:
+            row = recommended_choice(ranking(self._grid_runs, floor=self.floor))
             found = pd.concat([found.astype(object), row.to_frame().T.assign(rival=GRID)[["rival", *CHOICES]]])
         return found.reset_index(drop=True)
 

@@ -12,6 +12,11 @@ NEGLIGIBLE = 0.01
 """Losses that differ by less than this share of the improvement over a constant, and of the lowest loss, are equal."""
 
 
+def compared_loss(frame: pd.DataFrame) -> str:
+    """Return the column of the losses by which runs are compared that have no target: on held-out samples, if any."""
+    return next(name for name in (RESOLVED, "validation_loss", "final_loss") if name in frame)
+
+
 def add_excess(frame: pd.DataFrame, yardstick: Yardstick | None, floor: float) -> pd.DataFrame:
     """Add `excess_loss`, the final loss less the lowest, and `resolved_validation_loss`, where a yardstick has these.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.excess import RESOLVED
+from bench.tables.excess import compared_loss
 from bench.tables.formatting import label, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns
@@ -49,8 +49,7 @@ def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:
     samples = frame["samples_to_target"].to_numpy(float, na_value=np.nan)
     if np.isfinite(samples).any():
         return np.where(np.isfinite(samples), np.maximum(samples, 1.0), PENALTY * float(frame["samples_seen"].max()))
-    known = next(name for name in (RESOLVED, "validation_loss", "final_loss") if name in frame)
-    losses = frame[known].to_numpy(float)
+    losses = frame[compared_loss(frame)].to_numpy(float)
     ended = np.isfinite(losses)
     if not ended.any():
         return np.empty(0)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.excess import RESOLVED
+from bench.tables.excess import compared_loss
 from bench.tables.phrases import format_count
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES, find_choices
@@ -58,8 +58,7 @@ def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, no
     run diverged, and the `samples` that its runs have seen together.
     """
     rows = []
-    held_out = [name for name in (RESOLVED, "validation_loss") if target is None and name in frame]
-    losses = [*held_out, "final_loss"][0]
+    losses = compared_loss(frame) if target is None else "final_loss"
     for key, runs in frame.groupby(CHOICES, observed=True, sort=False):
         samples, ended = runs["samples_seen"].to_numpy(), runs[losses].to_numpy(float)
         converged, value = (runs["status"] == "converged").to_numpy(), math.inf

@@ -101,9 +101,8 @@ def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str) -> pd.DataFram
     """Recommend the best of the best choices of the rivals, and tie with it those that do not differ from it."""
     again, names = ranked.index.intersection(fresh.rows.index), ranked[rivals]
     tops = leaders(ranked, rivals).index.intersection(again, sort=False)
-    ranked["leading"] = False
     if tops.empty or not ranked["recommended"][tops[0]]:
-        return ranked
+        return ranked.assign(leading=False)
     leading = tops[:0]
     for top in tops:
         leading = leading.append(fresh.best_of(again[names[again] == names[top]].drop(top).insert(0, top)))
