@@ -82,7 +82,7 @@ def advise(
         if result.criterion.is_squared
         else None
     )
-    noisy = not diverged and result.model.is_linear and batch_size != "full"
+    noisy = not diverged and result.model.is_linear and batch_size != "full" and not _is_endless(quality)
     noisy = noisy and (not strays if edge is None else lr <= edge) and _is_noise(result, quality, lr, edge)
     quiet = np.inf if batch_size == "full" else _quiet_share(quality)
     if edge is not None:
@@ -104,7 +104,7 @@ def advise(
     if noisy:
         sentences.append(_advise_settling(result, batch_size))
     elif not strays:
-        sentences.append(_advise_patience(result, batch_size))
+        sentences.append(_advise_patience(result, quality, batch_size))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -162,7 +162,12 @@ def _is_noise(result: FitResult, quality: TableQuality, lr: float, edge: float |
     if edge is None or lr >= edge / LOW:
         return not _drifts(result)
     lowest = quality.yardstick.loss
-    return bool(result.kept.loss - lowest <= NOISE * lowest * lr / edge)
+    return not _falls(result) and bool(result.kept.loss - lowest <= NOISE * lowest * lr / edge)
+
+
+def _is_endless(quality: TableQuality) -> bool:
+    """Return whether the loss has no minimum: it falls for as long as the parameters grow."""
+    return quality.yardstick.params is None and bool(np.isfinite(quality.yardstick.loss))
 
 
 def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> float | None:
@@ -178,10 +183,12 @@ def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> fl
     return min((min(edges) for edges in found if edges is not None), default=None)
 
 
-def _advise_patience(result: FitResult, batch_size: int | str) -> str:
+def _advise_patience(result: FitResult, quality: TableQuality, batch_size: int | str) -> str:
+    if _is_endless(quality):
+        return "The loss has no minimum and falls as the parameters grow: more --epochs would help."
     # In a model linear in its parameters there is one minimum, and any start leads there.
     if _falls(result) or (result.model.is_linear and _drifts(result)):
-        return "The loss was still falling: more --epochs would help too."
+        return "The loss was still falling: more --epochs would help."
     if result.model.is_linear:
         return _advise_settling(result, batch_size)
     return "The loss stands still: try another start (--init, --seed) or --lr."

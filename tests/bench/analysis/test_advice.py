@@ -97,4 +97,20 @@ def test_losses_with_kinks_have_no_largest_stable_rate():
 
 def test_full_batches_have_no_noise():
     sentences, _ = advised(WIDE, "w @ x + b", lr=0.2, batch_size="full", epochs=5)
-    assert sentences == ["The loss was still falling: more --epochs would help too."]
+    assert sentences == ["The loss was still falling: more --epochs would help."]
+
+
+@pytest.mark.parametrize(
+    ("table", "expression", "settings", "reason"),
+    [
+        # A column far from 0: the slow direction is on its way, at a rate at which noise is said to be as large.
+        (replace(WEAK, x=5.0 + 3.0 * WEAK.x), "a*x1 + b", {"lr": 2.5e-4}, "was still falling"),
+        (replace(CLASSES, y=(CLASSES.x[:, 0] > 0).astype(float)), "w @ x + b", {"loss": "logistic"}, "has no minimum"),
+    ],
+)
+def test_a_run_that_noise_does_not_hold_up_is_told_to_go_on(table, expression, settings, reason):
+    (*_, sentence), left = advised(table, expression, **settings)
+    assert reason in sentence
+    assert sentence.endswith("more --epochs would help.")
+    _, better = advised(table, expression, **settings | {"epochs": 400})
+    assert better < left / 2
