@@ -202,6 +202,14 @@ def test_a_run_is_played_by_a_key_and_stops_at_its_end(fresh):
     assert run(fresh, "player.step") == seen[-1] - 1
 
 
+def test_a_path_that_leaves_its_optimum_and_returns_is_seen_whole(page):
+    b = [0, -0.1, -0.08, -0.12, -0.09, -0.02]  # as that of a constant, which is 0 where columns are standardized
+    path = {"losses": [1, 0.5, 0.3, 0.2, 0.1, 0], "params": [[k / 5, value] for k, value in enumerate(b)]}
+    low, high = run(page, "planeOf(arguments[0]).sides[1].range", path)
+    assert low < min(b)
+    assert high > max(b)
+
+
 def test_a_run_of_one_mark_and_one_that_is_left_out_are_no_obstacle(fresh):
     shown = "redraw('bend', 'fall', 'path'), tellStep(), startPlaying(), player.timer"
     first = "['marks', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"

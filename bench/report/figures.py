@@ -175,9 +175,9 @@ def _contours(run_data: RunData) -> Drawn:
     surface = loss_surface(model, run_data.criterion, data)
     figure = contours(surface, paths, names=model.params, standardized=run_data.is_standardized)
     which = (
-        "a typical run from each start, which needs the median number of samples to the target"
+        "from each start the run with the median number of samples to the target, of all settings"
         if run_data.target is not None
-        else "the run with the lowest final loss from each start"
+        else "from each start the run with the lowest final loss, of all settings"
     )
     units = " Units are those of the standardized data." if run_data.scaling else ""
     return f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}", figure

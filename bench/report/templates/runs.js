@@ -61,8 +61,8 @@ const lossAt = (theta) => {
   return value ? meanLoss((residual) => value(residual, play.options), given, play.y) : meanSquare(given);
 };
 
-// The two parameters that move most on a path, and how far the picture of it goes. A run that diverges is shown as long
-// as its loss is not a thousand times that of its start.
+// The two parameters that move most on a path, and how far the picture of it goes: over the path, cut off far beyond its
+// start and most of it. A run that diverges is shown as long as its loss is not a thousand times that of its start.
 function planeOf(one) {
   const seen = one.losses.findIndex((loss) => loss > 1000 * one.losses[0]);
   const path = one.params.slice(0, seen < 0 ? undefined : Math.max(2, seen));
@@ -71,8 +71,10 @@ function planeOf(one) {
   const sides = home.map((_, k) => {
     const values = path.map((theta) => theta[k]);
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    const far = Math.max(...values.map((value) => Math.abs(value - home[k])));
-    const reach = 3 * (Math.abs(values[0] - home[k]) || far || Math.abs(home[k]) || 1);
+    const distances = values.map((value) => Math.abs(value - home[k]));
+    const sorted = [...distances].sort((one, other) => one - other);
+    const usual = Math.max(distances[0], sorted[Math.floor(0.8 * (sorted.length - 1))] / 2);
+    const reach = 3 * (usual || sorted.at(-1) || Math.abs(home[k]) || 1);
     const [from, to] = [Math.max(low, home[k] - reach), Math.min(high, home[k] + reach)];
     const margin = 0.15 * (to - from) || reach / 3;
     return { moved: high - low, range: [from - margin, to + margin] };
