@@ -97,8 +97,8 @@ class Yardstick:
         return f"{found}; the run ends {format_share(remaining)} of the improvement away"
 
     def lowered(self, loss: float, params: Floats, method: str) -> "Yardstick":
-        """Return the same with a lower loss that was found elsewhere; itself where it is none."""
-        if not loss < self.loss:
+        """Return the same with a loss found elsewhere that is lower by more than rounding; itself where none is."""
+        if not loss < self.loss - ROUNDING * abs(self.loss):
             return self
         return replace(self, loss=loss, params=params, method=method)
 

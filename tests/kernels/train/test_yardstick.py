@@ -278,7 +278,8 @@ def test_a_model_that_is_no_better_than_a_constant_has_no_target():
 
 def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
     found = Yardstick(1.0, 2.0, np.zeros(1), "L-BFGS")
-    assert found.lowered(1.5, np.ones(1), "this run") is found
+    for loss in (1.5, np.nextafter(1.0, 0.0)):
+        assert found.lowered(loss, np.ones(1), "this run") is found
     assert found.lowered(0.5, np.ones(1), "this run").loss == 0.5
 
 
