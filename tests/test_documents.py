@@ -273,8 +273,7 @@ def test_every_block_is_run_or_has_a_reason():
 
 @pytest.mark.parametrize(("file", "section"), sections_with("python"))
 def test_python_runs_and_gives_what_it_says(file, section, own_folder, monkeypatch):
-    if section != "Training in Python":  # whose networks take 80,000 updates each
-        train_by_reference(monkeypatch, networks_alone=True)
+    train_by_reference(monkeypatch, networks_alone=True)
     for load in (load_breast_cancer, load_digits):
         monkeypatch.setattr(datasets, load.__name__, partial(few_rows, load))
     names = {}

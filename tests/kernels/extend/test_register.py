@@ -14,6 +14,7 @@ from bench import Grid, load_run, sweep
 from bench.cli import app
 from bench.report.markdown import render_markdown
 from bench.report.page import render_page
+from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
 from bench.study.config_id import config_ids
 from bench.study.load import load_study
@@ -495,6 +496,9 @@ def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
         "optimizer = ['sgd', 'heavy']\nschedule = 'sawtooth(3)'\n[run]\nloss = 'fair(0.5)'\n"
     )
     run(folder, study=study, loss="fair(0.5)")
+    with pytest.warns(RuntimeWarning, match="The data are no longer those of the run"):
+        known = reproduction(read_run_data(folder))["python"][0]
+    assert "data, scaling = standardize(builtin('quadratic'))\n" in known
     forget()
     run_data = read_run_data(folder)
     assert (run_data.data, run_data.criterion.text) == (None, "fair(scale=0.5)")

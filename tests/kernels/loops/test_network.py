@@ -29,14 +29,15 @@ def test_any_order(batch):
 
 
 # A kernel takes seconds to compile, so features cross: gradients are taken elsewhere, in batches of gathered samples
-# whose norm and loss are needed, and by sample in float32, with a decay and an option of the loss.
+# whose norm and loss are needed, and by sample in float32, with a decay and an option of the loss. One run and runs
+# side by side share what is written for these features; in pure Python, below, both are compared.
 @pytest.mark.parametrize(
     ("batch", "given"),
     [
         (9, {"model": "(u @ x)*(v @ x) + a*x1**2", "loss": "hinge", "optimizer": "averaged(polyak)", "by_run": True,
-             "shuffle": BLOCKS}),
+             "shuffle": BLOCKS, "kernels": ("lanes",)}),
         *((batch, {"model": "mlp(3, relu)", "loss": "huber(0.5)", "dtype": "float32", "shuffle": True,
-                   "optimizer": "schedule_free_sgd(weight_decay=0.1)"}) for batch in (1, 9)),
+                   "optimizer": "schedule_free_sgd(weight_decay=0.1)", "kernels": ("fused",)}) for batch in (1, 9)),
     ],
     ids=["dots", "layers", "layers in batches"],
 )  # fmt: skip
