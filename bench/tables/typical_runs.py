@@ -22,8 +22,10 @@ def lowest_run(frame: pd.DataFrame) -> pd.Series | None:
 
 
 def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each of the five best starts, the run that reached the target first, or else has the lowest loss."""
-    return _rank_runs(frame).drop_duplicates("init").head(MAX_STARTS).sort_values("init")
+    """Return, for each of the five best starts, the run that ended with the lowest loss: see `lowest_run`."""
+    ended = frame[np.isfinite(frame["final_loss"])]
+    ranked: pd.DataFrame = ended.sort_values(judged_loss(ended), kind="stable")
+    return ranked.drop_duplicates("init").head(MAX_STARTS).sort_values("init")
 
 
 def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
@@ -32,15 +34,11 @@ def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
     The fastest run has hardly a path to show. Where no run of a start reached the target, it is the one with the lowest
     loss.
     """
+    ended = frame[np.isfinite(frame["final_loss"])]
+    ranked = ended.sort_values(["samples_to_target", judged_loss(frame)], kind="stable")
     chosen = []
-    for _, runs in _rank_runs(frame).groupby("init", observed=True):
+    for _, runs in ranked.groupby("init", observed=True):
         converged = runs[runs["status"] == "converged"]
         chosen.append(converged.iloc[[len(converged) // 2]] if len(converged) else runs.head(1))
     return pd.concat(chosen[:MAX_STARTS]) if chosen else frame.head(0)
 
-
-def _rank_runs(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs with a finite loss, the one that reached the target first in front."""
-    ended = frame[np.isfinite(frame["final_loss"])]
-    ranked: pd.DataFrame = ended.sort_values(["samples_to_target", judged_loss(frame)], kind="stable")
-    return ranked

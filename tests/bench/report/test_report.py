@@ -284,14 +284,14 @@ def frame_of(*parts):
 
 def test_the_best_and_the_typical_run_of_each_start():
     frame = frame_of(
-        runs_of("near", [1, 9, 3, None, 2], final_loss=[1e-6] * 3 + [0.1] + [1e-6]),
+        runs_of("near", [1, 9, 3, None, 2], final_loss=[1e-6, 1e-7, 1e-6, 0.1, 1e-6]),
         runs_of("far", [None, None], final_loss=[7.0, 5.0]),
         runs_of("lost", [None], final_loss=[np.nan]),
     )
-    assert best_runs(frame).index.tolist() == [0, 6]
+    assert best_runs(frame).index.tolist() == [1, 6]  # the parameters of which the verdict gives
     assert typical_runs(frame).index.tolist() == [2, 6]
     assert typical_runs(frame.tail(1)).empty
-    assert lowest_run(frame).name == 0
+    assert lowest_run(frame).name == 1
     assert lowest_run(frame.tail(1)) is None
 
 
