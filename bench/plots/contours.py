@@ -90,7 +90,7 @@ def _panel_grid(path: Floats) -> Floats:
     """Return the grid along one parameter: the range of the path, cut off far beyond its start and most of it."""
     end = path[-1]
     distances = np.abs(path - end)
-    usual = max(distances[0], np.quantile(distances, 0.8, method="lower") / 2)
+    usual = max(distances[0], np.quantile(distances, 0.8, method="lower"))
     reach = 3 * (usual or distances.max() or abs(end) or 1.0)
     low, high = max(path.min(), end - reach), min(path.max(), end + reach)
     margin = 0.15 * (high - low) or reach / 3

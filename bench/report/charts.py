@@ -29,8 +29,8 @@ def loss_caption(run_data: RunData) -> str:
     """Return the caption of the loss curves."""
     held_out = " Dashed: medians on the held-out samples." if "held_out" in run_data.loss_bands else ""
     return (
-        "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs, which end "
-        f"where the line's own losses end.{held_out}"
+        "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs. A band is "
+        f"drawn no higher and no lower than its line goes.{held_out}"
     )
 
 

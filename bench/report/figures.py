@@ -35,6 +35,7 @@ from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
+from bench.tables.run_costs import COST_NAMES
 
 MAX_PATHS = 3  # one row of panels
 # Of the variance of y. Runs without a target may end at 1e-30 or at 1e-20 of it, which is as good to everyone.
@@ -174,11 +175,8 @@ def _contours(run_data: RunData) -> Drawn:
     paths = {str(name): typical.loc[typical["init"] == name, columns].to_numpy() for name in few}
     surface = loss_surface(model, run_data.criterion, data)
     figure = contours(surface, paths, names=model.params, standardized=run_data.is_standardized)
-    which = (
-        "from each start the run with the median number of samples to the target, of all settings"
-        if run_data.target is not None
-        else "from each start the run with the lowest final loss, of all settings"
-    )
+    extent = "median number of" if run_data.cost == COST_NAMES["samples"] else "lowest"
+    which = f"from each start the run with the {extent} {run_data.cost}, of all settings"
     units = " Units are those of the standardized data." if run_data.scaling else ""
     return f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}", figure
 

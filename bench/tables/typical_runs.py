@@ -41,4 +41,3 @@ def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
         converged = runs[runs["status"] == "converged"]
         chosen.append(converged.iloc[[len(converged) // 2]] if len(converged) else runs.head(1))
     return pd.concat(chosen[:MAX_STARTS]) if chosen else frame.head(0)
-

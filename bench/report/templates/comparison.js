@@ -13,7 +13,7 @@ function paint(plot, figure) {
   toggles(figure, entries, hidden, ["loss"]);
   return (
     "Median and 10–90 % over all starts and seeds of the best choice. " +
-    "A band ends where its curve's own losses end. " +
+    "A band is drawn no higher and no lower than its line goes. " +
     "Losses of standardized data are in standardized units."
   );
 }

@@ -73,7 +73,7 @@ function planeOf(one) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const distances = values.map((value) => Math.abs(value - home[k]));
     const sorted = [...distances].sort((one, other) => one - other);
-    const usual = Math.max(distances[0], sorted[Math.floor(0.8 * (sorted.length - 1))] / 2);
+    const usual = Math.max(distances[0], sorted[Math.floor(0.8 * (sorted.length - 1))]);
     const reach = 3 * (usual || sorted.at(-1) || Math.abs(home[k]) || 1);
     const [from, to] = [Math.max(low, home[k] - reach), Math.min(high, home[k] + reach)];
     const margin = 0.15 * (to - from) || reach / 3;

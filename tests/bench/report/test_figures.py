@@ -84,7 +84,9 @@ def test_random_starts_share_a_panel_and_a_path(rich):
     shown = by_name(rich, "loss_by_optimizer", "contours")
     panels = [axis.get_title("left") for axis in shown["loss_by_optimizer"][1].axes]
     assert panels == ["start far", "start near", "start random"]
-    assert [axis.get_title("left") for axis in shown["contours"][1].axes] == ["far", "near", "random[0]"]
+    caption, figure = shown["contours"]
+    assert [axis.get_title("left") for axis in figure.axes] == ["far", "near", "random[0]"]
+    assert "from each start the run with the median number of samples to the target, of all settings." in caption
 
 
 def test_the_map_has_the_edge_that_theory_predicts(rich):
@@ -160,6 +162,7 @@ def test_a_single_choice_has_no_comparisons_and_several_inputs_no_curve_to_bend(
     material = material_of(tmp_path, models.plane, x=x, kernel="reference", lr=0.1, init=[0.0, 0.0, 0.0], target=None)
     shown = by_name(material)
     assert list(shown) == ["loss_by_optimizer", "fitted_curve", "contours"]
+    assert "the run with the lowest final loss, of all settings." in shown["contours"][0]
     assert shown["fitted_curve"][1].axes[0].get_ylabel() == "y, predicted"
 
 
