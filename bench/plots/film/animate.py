@@ -23,6 +23,7 @@ from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.style import STYLE
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
+from bench.tables.phrases import format_count
 from kernels import FitResult
 
 COLORS = 128  # of the palette that all frames share: three hues and their shades
@@ -141,9 +142,10 @@ def film_caption(film: Film) -> str:
             f"The curve {result.model.expression} moves away from the data; the loss grows from {first} to {last} "
             f"and is no longer finite in epoch {text(result.epochs)}."
         )
+    where = "from its start onto the data" if film.loss[-1] < film.loss[0] else "away from the data"
     return (
-        f"The curve {result.model.expression} moves from its start onto the data; the loss goes from {first} to {last} "
-        f"in {text(result.epochs)} epochs."
+        f"The curve {result.model.expression} moves {where}; the loss goes from {first} to {last} "
+        f"in {format_count(result.epochs, 'epoch')}."
     )
 
 

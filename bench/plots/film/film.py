@@ -203,7 +203,9 @@ def _default_view(grid: Floats, y: Floats, curves: Floats) -> View:
     """Return a view that holds the data and the curves, but at most the height of the data above and below them."""
     low, high = pad_range(y, 1)
     visible = np.concatenate([y, curves[np.isfinite(curves)].clip(low, high)])
-    return View(_value_range(grid), pad_range(visible, 0.06), _value_range(grid))
+    # With room for the whole of the outermost points.
+    across = pad_range(grid, 0.03 if np.ptp(grid) else 0.5)
+    return View(across, pad_range(visible, 0.06), _value_range(grid))
 
 
 def _value_range(values: Floats) -> Range:

@@ -189,6 +189,9 @@ def test_the_last_frame_says_how_it_ended(classic):
         renderer.draw(0)
         assert said not in head(figure)[0]
     assert "moves away from the data" in film_caption(film)
+    risen = fit(models.quadratic, *classic, init=[2, -4, 4], lr=3, batch_size="full", epochs=1, kernel="reference")
+    assert film_caption(fit_film(risen, *classic)).endswith(" in 1 epoch.")
+    assert "moves away from the data" in film_caption(fit_film(risen, *classic))
 
 
 def test_many_parameters_are_cut_and_long_names_shortened(classic):

@@ -177,7 +177,7 @@ def test_a_model_that_is_no_parabola_is_seen_where_the_data_are(classic):
     x, y = classic
     result = fit("sine", x, y, init=[1, 1, 1, 1], epochs=1, batch_size="full", lr=1e-99, kernel="reference")
     view = fit_film(result, x, y).view
-    assert view.xlim == (x.min(), x.max())
+    assert 0.02 < (x.min() - view.xlim[0]) / np.ptp(x) < 0.1  # the first point is seen whole
     assert view.target is None
 
 
@@ -235,7 +235,7 @@ def test_a_single_sample_has_room_around_it(x):
     model = models.linear if np.ndim(x) == 1 else models.plane
     view = fit_film(fit(model, x, [5.0], epochs=3, lr=0.01, kernel="reference"), x, [5.0]).view
     assert view.ylim[0] < view.ylim[1]
-    assert view.xlim == ((2.5, 3.5) if np.ndim(x) == 1 else (4.5, 5.5))
+    assert view.xlim[0] + 0.4 < (3.0 if np.ndim(x) == 1 else 5.0) < view.xlim[1] - 0.4
 
 
 def test_a_start_that_is_good_enough_has_no_rate(classic):
