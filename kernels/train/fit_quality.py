@@ -41,7 +41,7 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     """Return the standard errors and correlations of parameters, by the QR factor of the Jacobian there."""
     size, n = params.size, samples[1].size
     if n <= size:
-        return unknown(size, f"{n} samples leave no freedom for {size} parameters")
+        return unknown(size, f"there are no more samples than parameters, {n} for {size}")
     # With the residual as a last column, whose length is then that of the last column of the factor.
     rows = (_jacobian_and_residual(model, params, x, y) for x, y in cut(samples))
     factor = triangle_of_pieces(rows)
