@@ -115,7 +115,7 @@ def resolve_paths(table: Mapping[str, Any], path: Path) -> None:
     """Make the paths of data in the tables of a study, which are relative to its file, absolute in place."""
     data = table.get("data")
     for key in ("path", "validation_path", "test_path", "cache_dir"):
-        if isinstance(data, dict) and isinstance(data.get(key), str):
+        if isinstance(data, dict) and isinstance(data.get(key), str) and data[key]:
             data[key] = str(path.absolute().parent / data[key])
 
 

@@ -88,6 +88,14 @@ class DataTable(Table):
         check_inputs(x)
         return x
 
+    @field_validator("path", "validation_path", "test_path", "cache_dir")
+    @classmethod
+    def _check_path(cls, path: str, info: ValidationInfo) -> str:
+        """Refuse an empty path, which would be the folder of the study."""
+        if path == "":
+            raise ValueError(f"{info.field_name} must be a path, not ''")
+        return path
+
     @field_validator("builtin", "center")
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:
@@ -224,6 +232,7 @@ class RunTable(Table):
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a value that a fit would refuse, in a study and as an argument of `bench.sweep` and `bench.tune`."""
+        from bench.study.grid import LIMIT  # noqa: PLC0415
         from kernels.base.checks import check_bool, check_integer, check_target  # noqa: PLC0415
         from kernels.compile.kinds import check_kernel  # noqa: PLC0415
         from kernels.data.marks import check_record  # noqa: PLC0415
@@ -234,7 +243,9 @@ class RunTable(Table):
                 pass
             case "epochs" | "patience":
                 value = check_integer(name, value)
-            case "confirm" | "refine":
+            case "confirm":
+                value = check_integer(name, value, 0, LIMIT)
+            case "refine":
                 value = check_integer(name, value, 0)
             case "drop_last":
                 value = check_bool(name, value)
@@ -243,7 +254,7 @@ class RunTable(Table):
             case "record":
                 value = check_record(value)
                 value = value if isinstance(value, str) else int(value)
-            case "loss" if not is_recorded(info):
+            case "loss" | "target_loss" if not is_recorded(info):
                 make_loss(value)
             case "target":
                 trained = info.data.get("loss", "objective")  # any target will do where the loss is refused

@@ -136,7 +136,10 @@ def make_templates(kind: str, given: Any) -> tuple[Template, ...]:
 
 
 def make_template(kind: str, text: str) -> Template:
-    """Return the template of an optimizer or a schedule, after a check that both ends of its ranges are accepted."""
+    """Return the template of an optimizer or a schedule, after a check that the ends of its ranges are accepted.
+
+    A number between them is tried too: both may be whole where only whole numbers are accepted.
+    """
     if not isinstance(text, str):
         raise ValueError(f"{kind} must be text, not {describe(text)}")
     ranges = tuple(parse_range(f"{kind} {text!r}: an option", match[0]) for match in _RANGE.finditer(text))
@@ -147,6 +150,7 @@ def make_template(kind: str, text: str) -> Template:
         after = _options(kind, text, [*lows[:place], high, *lows[place + 1 :]])
         names.append(next((name for name in after if after[name] != before.get(name)), f"option {place + 1}"))
     _options(kind, text, highs)
+    _options(kind, text, [own.low if "int" in own.kind else own.low + 0.61 * (own.high - own.low) for own in ranges])
     return Template(text, ranges, tuple(names))
 
 

@@ -74,6 +74,11 @@ def test_a_range_has_the_name_of_its_own_option_where_another_has_the_same_value
     assert [family.names for family in families] == [("beta2",), ("beta2", "beta1")]
 
 
+def test_a_range_between_whole_ends_is_refused_where_only_whole_numbers_are_accepted():
+    with pytest.raises(ValueError, match=r"^schedule 'halve\(lin:5:50\)': period must be a whole number"):
+        Space(schedule="halve(lin:5:50)")
+
+
 def test_what_is_no_range_stays_and_is_not_asked_for():
     settings, asked = proposed(Space(lr=0.5, batch_size=16, optimizer="momentum(0.9)", schedule="halve(10)"), high=True)
     assert settings == {
