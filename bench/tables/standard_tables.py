@@ -8,7 +8,7 @@ from bench.tables.formatting import label, text
 from bench.tables.ranking import ranking, varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns
 
-MEDIANS = ["samples", "updates", "seconds", "final_loss"]
+MEDIANS = ["samples", "updates", "seconds", "validation_loss", "final_loss"]
 
 
 def best_choices(
@@ -46,17 +46,18 @@ def setting_effects(
 
     There is one row per value of each setting, and of the start, that varies: `setting` and `value` as text, how many
     of all its `runs` `converged` and `diverged`, and the medians over its best choice of everything else:
-    `best_samples`, `best_updates` and `best_seconds` to the target, and `best_final_loss`. Values come in their own
-    order.
+    `best_samples`, `best_updates` and `best_seconds` to the target, `best_validation_loss` where samples are held out,
+    and `best_final_loss`. Values come in their own order.
     """
     ended = {status: frame["status"].eq(status) for status in ("converged", "diverged")}
     counted = frame.assign(runs=1, **ended)
+    medians = [name for name in MEDIANS if name != "validation_loss" or name in frame]
     parts = []
     for name in [*choice_columns(frame), "init"]:
         if varies(frame, name):
             part = counted.groupby(name, observed=True)[["runs", *ended]].sum().reset_index()
-            at_best = best_choices(frame, [name], floor=floor, ranked=ranked)[[name, *MEDIANS]]
-            at_best = at_best.rename(columns={median: f"best_{median}" for median in MEDIANS})
+            best = best_choices(frame, [name], floor=floor, ranked=ranked)
+            at_best = best[[name, *medians]].rename(columns={median: f"best_{median}" for median in medians})
             part = part.merge(at_best, on=name).sort_values(name)
             part.insert(0, "setting", label(name))
             parts.append(part.rename(columns={name: "value"}).assign(value=part[name].map(text)))

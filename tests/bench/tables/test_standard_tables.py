@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from bench.tables.loss_quantiles import loss_quantiles
+from bench.tables.readable import readable_table, text_table
 from bench.tables.standard_tables import best_choices, setting_effects, standard_tables
 from tests.support.frames import make_curves, make_frame
 
@@ -73,6 +74,13 @@ def test_effects(study):
     assert row["diverged"] == (adam["status"] == "diverged").sum()
     for name in ("samples", "updates", "final_loss"):
         assert row[f"best_{name}"] == best_choices(adam)[name].iloc[0]
+
+
+def test_effects_on_held_out_samples_show_what_chooses():
+    frame = make_frame(2, lr=[0.1, 0.5], final_loss=[0.39, 0.37], validation_loss=[0.38, 0.41])
+    table = setting_effects(frame)
+    assert table["best_validation_loss"].tolist() == [0.38, 0.41]
+    assert "best held-out loss" in text_table(readable_table("effects", table)).columns[4].title
 
 
 @pytest.mark.parametrize("runs", [0, 1])
