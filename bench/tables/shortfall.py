@@ -11,7 +11,8 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.train.yardstick import ARRIVED, Yardstick, format_share
 
-# More epochs help where, over the last half of them, the excess of most runs falls, and by this share or more.
+# More epochs help where, over the last half of them, most runs gain: by this share or more of their excess or, as at a
+# rate that is far too low, of what the first half gained.
 FALLING, MOST = 0.05, 0.75
 # Ends of runs from different starts that differ by more than this factor are ends in different places.
 APART = 3.0
@@ -159,13 +160,14 @@ def _rises(curves: pd.DataFrame) -> bool:
 
 
 def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:
-    """Return whether the median run gained on the lowest loss over the last half of its samples."""
+    """Return whether the median run gained on the lowest loss, or as it had before, in the last half of its samples."""
     gains = []
     for _, run in curves[curves["config_id"].isin(own["config_id"])].groupby("config_id", observed=True, sort=False):
         losses = run["loss"].to_numpy(float)
         middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
         if np.isfinite(losses[[middle, -1]]).all() and losses[middle] > lowest:
-            gains.append(1 - (losses[-1] - lowest) / (losses[middle] - lowest))
+            before, left = losses[0] - losses[middle], losses[middle] - lowest
+            gains.append((losses[middle] - losses[-1]) / (min(before, left) if before > 0 else left))
     return bool(gains) and bool(np.median(gains) > FALLING and np.mean(np.array(gains) > 0) >= MOST)
 
 
