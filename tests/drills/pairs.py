@@ -27,10 +27,10 @@ from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.study.load import load_study, study_of_table, to_toml
 from bench.tables.ranking import recommended_choice, runs_of
-from kernels import Model
 from kernels.base.plugins import load_plugin
 from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
 from kernels.losses import make_loss
+from kernels.model.models import make_model
 from kernels.train.yardstick import find_yardstick
 from tests.support.consistency import contradictions
 
@@ -39,12 +39,15 @@ MODELS = {
     "line": ("a*u + b", ("u",)),
     "plane": ("a*u + b*v + c", ("u", "v")),
     "decay": ("a*exp(b*u) + c", ("u",)),
+    "vector": ("w @ x + b", ("u", "v")),
+    "matrix": ("W @ x + b", ("u", "v")),
+    "network": ("mlp(2)", ("u", "v")),
     "objective": ("(1 - p)**2 + 2*(q - p)**2 - 1", ()),
 }
-TARGETS = {"logistic": "label", "hinge": "label", "poisson": "count"}
+TARGETS = {"logistic": "label", "hinge": "label", "softmax": "kind", "poisson": "count"}
 FACTORS = {
     "model": list(MODELS),
-    "loss": ["squared", "huber(0.5)", "absolute", "own_loss", "logistic", "hinge", "poisson", "objective"],
+    "loss": ["squared", "huber(0.5)", "absolute", "own_loss", "logistic", "hinge", "softmax", "poisson", "objective"],
     "optimizer": ["sgd", "momentum(0.9)", "adam", "polyak", "averaged(sgd)", "own_step"],
     "dtype": ["float64", "float32", "float64,float32"],
     "kernel": ["reference", "fused", "lanes", "lanes-fma"],
@@ -82,10 +85,14 @@ def is_possible(case):
         or clash(scaling=["none"])
     ):
         return False
+    if case.get("model") == "matrix" and clash(loss=["softmax"]):
+        return False
+    if case.get("loss") == "softmax" and clash(model=["matrix", "network"]):
+        return False
     if "float32" in case.get("dtype", ""):
         losses = [name for name in FACTORS["loss"] if name.partition("(")[0] in FLOAT32_LOSSES]
         optimizers = [name for name in FACTORS["optimizer"] if name.partition("(")[0] in FLOAT32_OPTIMIZERS]
-        exact = [name for name in MODELS if name != "decay"]
+        exact = [name for name in MODELS if name not in ("decay", "network")]
         others = {"loss": losses, "optimizer": optimizers, "model": exact, "kernel": ["reference", "fused", "lanes"]}
         return not any(clash(**{name: values}) for name, values in others.items())
     return True
@@ -133,6 +140,7 @@ def write_table(path):
     u, v = rng.uniform(0, 2, (2, ROWS)).round(3)
     y = (3 * np.exp(-u) + 0.5 * v + 0.2 * rng.normal(size=ROWS)).round(3)
     columns = {"u": u, "v": v, "number": y, "label": np.where(y > 1.5, "high", "low"), "count": rng.poisson(y.clip(0))}
+    columns["kind"] = np.select([y > 2, y > 1], ["high", "middle"], "low")
     rows = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
     path.write_text("\n".join([",".join(columns), *rows]) + "\n", "utf-8")
 
@@ -159,7 +167,8 @@ def study_of(case, folder, target):
         data |= {"standardize": True, "center": "none" if case["scaling"] == "none of them" else case["scaling"]}
     data |= {"validation": 0.25} if case["held_out"] != "nothing" else {}
     data |= {"test": 0.2} if case["test"] else {}
-    size = len(Model(expression, inputs).params)
+    model = make_model(expression, inputs)
+    size = len((model.with_classes(3) if case["loss"] == "softmax" else model).params)
     near, far = {"near": [0.1] * size}, {"far": [0.3] * size}
     grid = {
         "lr": [0.01, 0.05, 0.2],

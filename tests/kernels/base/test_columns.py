@@ -82,8 +82,8 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     grid, space = Grid(lr=[0.1], init=[0, 0, 0]), Space(lr="log:0.1:0.2", init=[0, 0, 0])
     swept = sweep("w @ x + b", numbers, "y", grid, epochs=2, kernel="reference", confirm=0)
     tuned = tune("w @ x + b", numbers, "y", space, trials=2, epochs=2, kernel="reference", confirm=0)
-    assert swept.best().refit(numbers, "y").loss[-1] == expected.loss[-1]
-    assert tuned.best().refit(numbers, "y").model.params == expected.model.params
+    assert swept.best().refit(numbers, "y", kernel="reference").loss[-1] == expected.loss[-1]
+    assert tuned.best().refit(numbers, "y", kernel="reference").model.params == expected.model.params
     for x, about in (
         (numbers, r"'z', where x is a table of the columns \['weight', 'y', 'power'\]"),
         (WEIGHT, "'z', .*array"),

@@ -157,11 +157,11 @@ def test_starts():
 
 
 def test_inputs_of_a_text_are_all_columns():
-    x = np.arange(12.0).reshape(4, 3)
-    assert fit("w @ x + b", x, x[:, 0], epochs=1, lr=1e-3).model.inputs == ("x1", "x2", "x3")
-    assert fit("w @ x + b", {"p": x[:, 0], "q": x[:, 1]}, x[:, 2], epochs=1, lr=1e-3).model.inputs == ("p", "q")
-    assert fit("w @ x + b", x[:, 0], x[:, 1], epochs=1, lr=1e-3).model.inputs == ("x",)
-    headings = fit("w @ x + b", pd.DataFrame({"Engine power": x[:, 0], "hp": x[:, 1]}), x[:, 2], epochs=1, lr=1e-3)
+    x, given = np.arange(12.0).reshape(4, 3), {"epochs": 1, "lr": 1e-3, "kernel": "reference"}
+    assert fit("w @ x + b", x, x[:, 0], **given).model.inputs == ("x1", "x2", "x3")
+    assert fit("w @ x + b", {"p": x[:, 0], "q": x[:, 1]}, x[:, 2], **given).model.inputs == ("p", "q")
+    assert fit("w @ x + b", x[:, 0], x[:, 1], **given).model.inputs == ("x",)
+    headings = fit("w @ x + b", pd.DataFrame({"Engine power": x[:, 0], "hp": x[:, 1]}), x[:, 2], **given)
     assert headings.param_names == ("w[Engine power]", "w[hp]", "b")
     assert headings.coef("w").index.tolist() == ["Engine power", "hp"]
     again = headings.model.vector({"w": headings.coef("w")[::-1], "b": headings.coef("b")})  # by name, in any order
