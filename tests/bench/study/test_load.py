@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.study.grid import Grid
-from bench.study.load import describe_builtin, load_study, to_toml, with_settings
+from bench.study.load import describe_builtin, load_study, study_of_table, to_toml, with_settings
 from kernels import fit
 from kernels.model.models import make_model_for_columns
 from tests.support.studies import train_study
@@ -262,6 +262,26 @@ def test_what_is_no_study_is_told_with_what_may_be_meant(tmp_path, monkeypatch, 
     Path("suite.toml").write_text("name = 'two'\n[[problem]]\nname = 'one'\n")
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         load_study(name)
+
+
+def test_how_many_parameters_a_start_of_classes_needs_is_known_with_the_targets(tmp_path):
+    (tmp_path / "t.csv").write_text("u,kind\n1,low\n2,middle\n3,high\n")
+    weights = [[0.1], [0.2], [0.3]]
+    table = {
+        "name": "classes",
+        "data": {"path": str(tmp_path / "t.csv"), "x": ["u"], "y": "kind"},
+        "model": {"expression": "W @ x + b"},
+        "grid": {"init": {"flat": [1, 2, 3, 4, 5, 6], "named": {"W": weights, "b": [4, 5, 6]}}},
+        "run": {"loss": "softmax"},
+    }
+    study = study_of_table(table)
+    model = study.make_model(study.dataset()[0])
+    np.testing.assert_array_equal(study.make_grid().starts(model)[:, 0], [[1, 2, 3, 4, 5, 6], [0.1, 0.2, 0.3, 4, 5, 6]])
+    table["grid"]["init"] = {"short": [1, 2]}
+    with pytest.raises(
+        ValueError, match=r"^init 'short': params must be 6 numbers for W\[0,u\], W\[1,u\], W\[2,u\], b"
+    ):
+        study_of_table(table).make_grid().starts(model)
 
 
 def test_settings_take_the_place_of_those_of_a_study(write):
