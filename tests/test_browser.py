@@ -210,6 +210,12 @@ def test_a_path_that_leaves_its_optimum_and_returns_is_seen_whole(page):
     assert high > max(b)
 
 
+def test_the_shades_of_contours_are_named_in_both_themes(fresh):
+    for theme, shade in (("dark", "Brighter"), ("light", "Darker")):
+        run(fresh, f"(root.dataset.theme = '{theme}', redraw('path'))")
+        assert f"{shade} is lower; each line is four times" in caption(fresh, "path")
+
+
 def test_a_run_of_one_mark_and_one_that_is_left_out_are_no_obstacle(fresh):
     shown = "redraw('bend', 'fall', 'path'), tellStep(), startPlaying(), player.timer"
     first = "['marks', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"

@@ -197,7 +197,8 @@ function paintPath(plot) {
   const where = others.length ? `, at ${others.join(", ")}` : "";
   return (
     `The path over the contours of the loss${where}. ` +
-    "Darker is lower; each line is four times as far above the lowest loss as the next."
+    `${isDark() ? "Brighter" : "Darker"} is lower; ` +
+    "each line is four times as far above the lowest loss as the next."
   );
 }
 
