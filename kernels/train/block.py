@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernels.base.run import (
+    DIVERGED,
     MAX_EPOCHS,
     Block,
     Data,
@@ -26,6 +27,7 @@ from kernels.data.marks import with_marks
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
+from kernels.train.lost_targets import lost_since
 from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
@@ -140,7 +142,19 @@ def train_runs(
     for _ in steps:
         if stopped():
             return None
+    _end_where_targets_are_lost(model, loss, data, runs, first)
     return runs._replace(seconds=time.perf_counter() - started)
+
+
+def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
+    """Let runs whose loss of 0 is none diverge at the first mark of it, in place."""
+    ends = runs.marks - first
+    for run in np.flatnonzero(runs.losses[ends, np.arange(ends.size)] == 0):
+        lost = lost_since(model, loss, runs.params[run], data.x, data.y, runs.losses[: ends[run] + 1, run])
+        if lost is not None:
+            runs.status[run], runs.marks[run] = DIVERGED, first + lost
+            runs.losses[lost:, run] = runs.validation_losses[lost:, run] = np.inf
+            runs.lowest[run, 0] = runs.lowest[run, 2:3] = np.inf
 
 
 def _train_in_turn(

@@ -15,6 +15,7 @@ from kernels.base.checks import check_bool, check_integer, check_seed, check_tar
 from kernels.base.columns import Inputs, check_row_order, take_targets
 from kernels.base.run import (
     CONVERGED,
+    DIVERGED,
     MAX_EPOCHS,
     NO_LOWEST,
     STATUS,
@@ -40,6 +41,7 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.fit_result import FitResult, whole_or_fraction
+from kernels.train.lost_targets import lost_since
 from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.train.trainer import make_trainer
 
@@ -229,6 +231,13 @@ def fit(
     seconds = 0.0
     for status, done, spent in steps:
         seconds += spent
+        lost = lost_since(
+            model, loss, trajectory[min(done, len(trajectory) - 1)], data.x, data.y, recorded.losses[: done + 1]
+        )
+        if lost is not None:
+            status, done = DIVERGED, lost  # noqa: PLW2901
+            recorded.losses[done] = recorded.validation_losses[done : done + 1] = np.inf
+            recorded.lowest[1] = marks[done]
         result = FitResult(
             model=model,
             criterion=loss,
@@ -246,6 +255,8 @@ def fit(
         )
         if callback is not None:
             callback(result)
+        if lost is not None:
+            break
     return result
 
 

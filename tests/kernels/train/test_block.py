@@ -115,6 +115,21 @@ def test_a_run_is_what_fit_makes_of_it():
         np.testing.assert_array_equal(runs.losses[: alone.epochs + 1, run], alone.loss)
 
 
+def test_a_loss_of_0_in_which_the_targets_are_lost_is_none():
+    """(a*x - y) + b*x is 0 where y is lost beside a*x, and the gradient too: such a run would be the best of all."""
+    model, x = Model("a*x + b*x"), np.linspace(1, 2, 6)
+    y, rule, rates = 2e7 * x, make_optimizer("sgd"), np.full((EPOCHS, 2), 0.1)
+    plan = Hyperparameters(rates, option_values(SQUARED, rule), 1, False, False, 0, TARGET)
+    starts, data = np.array([[1e30, -1e30], [1e7, 1e7]]), allocate_data((x,), y, shuffle=False)
+    runs = train_runs("reference", model, SQUARED, rule, data, plan, starts, rule.initial_memory(starts))
+    assert runs.status.tolist() == [DIVERGED, CONVERGED]
+    assert runs.losses[0].tolist() == [np.inf, 0]
+    for start, status, loss in zip(starts, runs.status, runs.losses[0], strict=True):
+        for held_out in ({}, {"validation": (x, y), "patience": 2}):
+            alone = fit(model, x, y, init=start, lr=0.1, epochs=EPOCHS, target=TARGET, kernel="reference", **held_out)
+            assert (alone.status, alone.kept.loss, alone.epochs) == (STATUS[status], loss, 0)
+
+
 @pytest.mark.parametrize("kernel", ["fused", "lanes"])
 def test_parameters_at_marks_are_those_of_shorter_runs(kernel, slicing):
     """A run that is over stays there, while others beside it go on."""

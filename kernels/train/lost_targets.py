@@ -1,0 +1,40 @@
+"""Losses of 0 that rounding makes where parameters have grown so far that targets are lost beside them."""
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+
+# Parameters below this leave the targets what they are.
+LARGE = 1e6
+# Samples that are looked at.
+MOST = 1000
+
+
+def lost_since(
+    model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats, losses: Floats
+) -> int | None:
+    """Return the first of the marks at which a run has a loss of 0 that is none; None where its last one is right.
+
+    The terms of a model may grow until y is lost in (c - y) + a*sin(x - p), and then cancel: so does a run with a rate
+    that is too high. All residuals and gradients are 0 from there on, and the predictions are off by the targets.
+
+    Parameters
+    ----------
+    params : array, shape (P,)
+        At the end.
+    x : tuple of array, shape (n,)
+        For models whose inputs lie side by side one array, shape (n, inputs).
+    losses : array, shape (marks reached + 1,)
+    """
+    if losses[-1] != 0 or not loss.of_residual or not np.abs(params).max() > LARGE:
+        return None
+    columns = tuple(x[0][:MOST].T) if model.by_row and x[0].ndim == 2 else tuple(column[:MOST] for column in x)
+    y = y[:MOST]
+    with np.errstate(all="ignore"):
+        residuals = model.predict_columns(params, columns) - y, -y
+        found, nothing = (np.mean(loss.recorded(loss.arguments(residual, y))) for residual in residuals)
+    if found <= nothing / 2:
+        return None
+    return int(np.append(-1, np.flatnonzero(losses))[-1]) + 1
