@@ -15,10 +15,12 @@ import sys
 import tempfile
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache, partial
 from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from bench import Grid, load_run, sweep
 from bench.cli import main as main_of_commands
@@ -63,8 +65,11 @@ FACTORS = {
     "extension": ["none", "epochs", "seeds"],
     "starts": ["one", "two", "random"],
     "scaling": ["none", "both", "x", "none of them"],
+    "drop_last": [True, False],
+    "table": ["table.csv", "table.parquet", "table.arrow"],
     "by": ["Python", "the command line"],
 }
+TAKEN = ("loss", "kernel", "record", "confirm", "refine", "drop_last")
 RULES = Path(__file__).parent / "pair_rules.py"
 
 
@@ -98,6 +103,7 @@ def is_possible(case):
     return True
 
 
+@cache
 def make_cases(seed=0):
     """The features of each run, so that every pair of them that goes together is in one: greedily, at random."""
     rng = np.random.default_rng(seed)
@@ -141,8 +147,9 @@ def write_table(path):
     y = (3 * np.exp(-u) + 0.5 * v + 0.2 * rng.normal(size=ROWS)).round(3)
     columns = {"u": u, "v": v, "number": y, "label": np.where(y > 1.5, "high", "low"), "count": rng.poisson(y.clip(0))}
     columns["kind"] = np.select([y > 2, y > 1], ["high", "middle"], "low")
-    rows = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
-    path.write_text("\n".join([",".join(columns), *rows]) + "\n", "utf-8")
+    table = pd.DataFrame(columns)
+    write = {".csv": partial(table.to_csv, index=False), ".parquet": table.to_parquet}
+    write.get(path.suffix, partial(table.to_feather, compression="uncompressed"))(path)
 
 
 def find_target(case, model, x, y):
@@ -162,7 +169,7 @@ def study_of(case, folder, target):
     expression, inputs = MODELS[case["model"]]
     data = {"builtin": "none"}
     if inputs:
-        data = {"path": str(folder / "table.csv"), "x": list(inputs), "y": TARGETS.get(case["loss"], "number")}
+        data = {"path": str(folder / case["table"]), "x": list(inputs), "y": TARGETS.get(case["loss"], "number")}
     if case["scaling"] != "none":
         data |= {"standardize": True, "center": "none" if case["scaling"] == "none of them" else case["scaling"]}
     data |= {"validation": 0.25} if case["held_out"] != "nothing" else {}
@@ -180,7 +187,7 @@ def study_of(case, folder, target):
         "dtype": case["dtype"].split(","),
         "init": {"one": near, "two": near | far, "random": {"drawn": "normal:0.3:2"}}[case["starts"]],
     }
-    run = {"epochs": EPOCHS} | {name: case[name] for name in ("loss", "kernel", "record", "confirm", "refine")}
+    run = {"epochs": EPOCHS} | {name: case[name] for name in TAKEN}
     run |= {} if target is None else {"target": target}
     run |= {"patience": 1} if case["held_out"] == "patience" else {}
     table = {"name": "pair", "data": data, "model": {"expression": expression}, "grid": grid, "run": run}
@@ -275,7 +282,7 @@ def _load(case, folder):
 
 def conduct(case, folder):
     """Run a case in a folder; return what goes wrong, a sentence for each."""
-    write_table(folder / "table.csv")
+    write_table(folder / case["table"])
     load_plugin(RULES)
     try:
         study = study_of(case, folder, None)
