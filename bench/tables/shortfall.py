@@ -53,8 +53,11 @@ def _describe_end(best: pd.Series, yardstick: Yardstick, lowest: str) -> str:
 
 
 def describe_no_gain(loss: float, constant: float, rows: str) -> str:
-    """Return a sentence on a loss on rows that were not trained on, if a constant could reach one as low; else ""."""
-    if not constant <= loss < np.inf:
+    """Return a sentence on a loss on rows that were not trained on, if a constant could reach one as low; else "".
+
+    Of targets that are all alike, as that of a single row, a constant is exact: they say nothing about a gain.
+    """
+    if constant == 0 or not constant <= loss < np.inf:
         return ""
     return (
         f"On the {rows} the best choice ends at {_four_digits(loss)}, and the best constant for these rows at "

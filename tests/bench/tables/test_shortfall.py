@@ -14,6 +14,7 @@ from bench.study.load import load_study
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
+from bench.tables.shortfall import describe_no_gain
 from kernels import Model
 from kernels.train.yardstick import Yardstick, unknown_yardstick
 
@@ -192,3 +193,8 @@ def test_without_an_improvement_there_is_no_target_and_it_is_said(sgdbench, monk
     assert "Target: none: the lowest loss, " in out
     assert "is no improvement over that of the best constant." in out
     assert seen[0].target is None
+
+
+def test_rows_that_do_not_vary_say_nothing_about_a_gain():
+    assert describe_no_gain(5.0, 0.0, "test rows") == ""  # as a single one
+    assert "no better than a constant" in describe_no_gain(5.0, 4.0, "test rows")
