@@ -27,7 +27,7 @@ from kernels.data.marks import with_marks
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
-from kernels.train.lost_targets import lost_since
+from kernels.train.lost_targets import LARGE, lost_since
 from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
@@ -149,7 +149,8 @@ def train_runs(
 def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
     """Let runs whose loss of 0 is none diverge at the first mark of it, in place."""
     ends = runs.marks - first
-    for run in np.flatnonzero(runs.losses[ends, np.arange(ends.size)] == 0):
+    at_zero = runs.losses[ends, np.arange(ends.size)] == 0
+    for run in np.flatnonzero(at_zero & (np.abs(runs.params).max(axis=1) > LARGE)):
         lost = lost_since(model, loss, runs.params[run], data.x, data.y, runs.losses[: ends[run] + 1, run])
         if lost is not None:
             runs.status[run], runs.marks[run] = DIVERGED, first + lost
