@@ -119,6 +119,9 @@ class Options:
     """The options of a rule: their defaults and their bounds, checked."""
 
     def __init__(self, about: Candidate, defaults: Mapping[str, float], bounds: Bounds) -> None:
+        for what, given in (("options", defaults), ("bounds", bounds)):
+            if not isinstance(given, Mapping):
+                raise about.error(f"{what} must be a mapping of names, not {describe(given)}")
         self.bounds, kind = dict(bounds), inspect.Parameter.POSITIONAL_OR_KEYWORD
         for name, pair in bounds.items():
             if name not in defaults:

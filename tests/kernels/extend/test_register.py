@@ -267,6 +267,7 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
         (lambda: register_optimizer("plain"), "register_optimizer takes a function, not 'plain'"),
         (lambda: register_optimizer(plain, bounds={"beta": (0, 1)}), r".*bounds are for options, and beta is none"),
         (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (0, 1)}), r".*the default of b must be a"),
+        (lambda: register_optimizer(plain, options=["beta"]), r".*: options must be a mapping of names, not \['beta"),
         (lambda: register_schedule(lambda epoch, epochs, p: 1.0, name="s"), r".*its option p needs a default"),
         (lambda: register_schedule(lambda epoch, epochs: [1.0, 2.0, 3.0], name="s"), r".*a factor for each of 1 "),
         (lambda: register_schedule(lambda epoch, epochs: 1.0 - epoch, name="s"), r".*not -1 in epoch 2 of 10"),
