@@ -248,7 +248,8 @@ def question_if_large(size: int) -> str | None:
 
 def as_list(name: str, values: Any) -> list[Any]:
     """Return the values of a setting as a list; anything but a sequence is a single value."""
-    values = values.tolist() if hasattr(values, "tolist") else values  # NumPy's and pandas' arrays and scalars
+    if hasattr(values, "tolist") and not isinstance(values, type):  # NumPy's and pandas' arrays and scalars
+        values = values.tolist()
     if not isinstance(values, list | tuple | range):
         return [values]
     if not values:

@@ -91,6 +91,7 @@ def test_arrays_of_other_kinds():
     )
     assert (grid.batch_size, grid.seed, grid.shuffle, grid.optimizer) == ((1, 8), (0, 1), (True, False), ("sgd",))
     assert Grid(lr=np.float32(0.5), batch_size=np.int32(3), shuffle=np.True_).size == 1
+    assert Grid(dtype=np.float32).dtype == ("float32",)
 
 
 @given(st.sampled_from(["log", "lin"]), st.floats(1e-6, 1e6), st.floats(1.01, 1e6), st.integers(2, 50), st.booleans())
