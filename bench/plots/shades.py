@@ -81,7 +81,7 @@ def _shades_of(limits: list[float]) -> Shades:
     return Shades(limits, list(colormaps["Blues_r"](np.linspace(0, 0.75, len(limits)))))
 
 
-def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100)) -> Shades:
+def make_shades(values: ArrayLike) -> Shades:
     """Return shades for positive numbers, limited by powers of the smallest base that needs at most eight of them.
 
     Values that are not finite do not count; values that are not positive are in the first class.
@@ -90,7 +90,7 @@ def make_shades(values: ArrayLike, bases: tuple[float, ...] = (2, 4, 10, 100, 1e
     positive = numbers[np.isfinite(numbers) & (numbers > 0)].clip(1e-300, 1e300)
     if not positive.size:
         positive = np.ones(1)
-    for base in bases:
+    for base in (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100):
         low, high = (ceil(np.log(value) / np.log(base) - 1e-9) for value in (positive.min(), positive.max()))
         if high - low < MAX_SHADES:
             break

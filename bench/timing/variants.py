@@ -180,8 +180,8 @@ class Variant(NamedTuple):
         return 0.0 if exact else max(self.tolerance, TOLERANCE)
 
 
-def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
-    """Return a call that trains with one of our kernels, in one thread: run by run, or `together` as a sweep does."""
+def kernel(name: str, problem: Problem) -> Call:
+    """Return a call that trains with one of our kernels, in one thread: run by run, or in lanes as a sweep does."""
     loss, optimizer = make_loss(problem.loss), make_optimizer(problem.optimizer)
     data = allocate_data(
         problem.x,
@@ -194,7 +194,7 @@ def kernel(name: str, problem: Problem, *, together: bool = False) -> Call:
     options = option_values(loss, optimizer)
     plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
     memories = optimizer.initial_memory(problem.inits)
-    if together or KERNELS[name].width > 1:
+    if KERNELS[name].width > 1:
 
         def side_by_side() -> Trained:
             trained = train_runs(name, problem.model, loss, optimizer, data, plan, problem.inits, memories)

@@ -160,7 +160,7 @@ def reads_rows(expression: str, columns: Sequence[str], inputs: Given | None, lo
         return True  # the error is raised where the model is made
 
 
-def check_scores(model: Model, loss: Loss, y: Floats, what: str = "y") -> None:
+def check_scores(model: Model, loss: Loss, y: Floats) -> None:
     """Refuse a model without the scores that a loss takes, and targets that the loss or the model has no place for.
 
     Parameters
@@ -169,15 +169,13 @@ def check_scores(model: Model, loss: Loss, y: Floats, what: str = "y") -> None:
     loss : Loss
     y : array, shape (n,)
         Numbers; classes are 0, 1, ...
-    what : str
-        Their name in error messages.
 
     Raises
     ------
     ValueError
         Naming the first row that is not accepted.
     """
-    loss.check_targets(y, what)
+    loss.check_targets(y)
     if not loss.by_class and model.classes > 1:
         raise ValueError(f"loss must be softmax for a model of {model.classes} classes, not {loss.name!r}")
     if not loss.by_class:
@@ -190,7 +188,7 @@ def check_scores(model: Model, loss: Loss, y: Floats, what: str = "y") -> None:
     if beyond.any():
         row = int(np.argmax(beyond))
         raise ValueError(
-            f"{what} must be a class from 0 to {model.classes - 1} for a model of {model.classes} classes, and is "
+            f"y must be a class from 0 to {model.classes - 1} for a model of {model.classes} classes, and is "
             f"{y[row]:g} in {describe_row(row)}"
         )
 

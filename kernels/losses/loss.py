@@ -162,21 +162,8 @@ class Loss:
             found[self.metric.name] = self.metric.value(prediction, target)
         return found
 
-    def check_targets(
-        self, y: Floats, what: str = "y", first: int = 0, describe_row: Callable[[int], str] = describe_row
-    ) -> None:
-        """Refuse targets that the loss is not defined for; the error names the first of them and its row.
-
-        Parameters
-        ----------
-        y : array, shape (n,)
-        what : str
-            Their name in error messages.
-        first : int
-            The row of the first of them.
-        describe_row : callable, optional
-            From a row to its name in error messages.
-        """
+    def check_targets(self, y: Floats) -> None:
+        """Refuse targets, shape (n,), that the loss is not defined for; the error names the first and its row."""
         if self.targets is None:
             return
         # In pieces, for memory maps of any size.
@@ -185,6 +172,6 @@ class Loss:
             if not good.all():
                 row = begin + int(np.argmin(good))
                 raise ValueError(
-                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in "
-                    f"{describe_row(first + row)}"
+                    f"y must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in "
+                    f"{describe_row(row)}"
                 )

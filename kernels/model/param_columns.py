@@ -34,9 +34,9 @@ def param_columns(model: Model, prefix: str = PARAM) -> list[str]:
     return [prefix + name for name, _, _ in _parts(model)]
 
 
-def array_columns(model: Model, prefix: str = PARAM) -> list[str]:
+def array_columns(model: Model) -> list[str]:
     """Return the names of the columns that hold arrays."""
-    return [prefix + name for name, _, size in _parts(model) if size]
+    return [PARAM + name for name, _, size in _parts(model) if size]
 
 
 def params_to_columns(model: Model, params: Floats, prefix: str = PARAM) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def params_from_columns(model: Model, columns: Any, prefix: str = PARAM) -> Floa
     return found
 
 
-def params_of_row(model: Model, row: Any, prefix: str = PARAM) -> Floats:
+def params_of_row(model: Model, row: Any) -> Floats:
     """Return the parameters of a row of a data frame, shape (P,)."""
-    values = [np.atleast_1d(np.asarray(row[name], float)) for name in param_columns(model, prefix)]
+    values = [np.atleast_1d(np.asarray(row[name], float)) for name in param_columns(model)]
     return np.concatenate(values)
