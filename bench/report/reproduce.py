@@ -56,6 +56,12 @@ def held_out_shares(run_data: RunData) -> dict[str, float]:
     return {name: share for name, share in known.items() if np.isfinite(share)}
 
 
+def _has_unknown_validation(run_data: RunData) -> bool:
+    """Return whether a sweep in Python was given samples for validation besides its own, which are not stored."""
+    given = run_data.study is None and run_data.result.run.identity["validation"] != "none"
+    return given and "validation" not in held_out_shares(run_data)
+
+
 def _python_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
     imports: list[str] = []
@@ -84,10 +90,9 @@ def _python_parts(run_data: RunData) -> list[str]:
         given = {"validation": table.validation or table.validation_path, "test": table.test or table.test_path}
         tail += [f"    {name}=data.{name},\n" for name in HELD_OUT if given[name]]
     else:
-        shares = held_out_shares(run_data)
-        if run_data.result.run.identity["validation"] != "none" and "validation" not in shares:
+        if _has_unknown_validation(run_data):
             tail.append("    validation=...,  # your held-out data\n")
-        tail += [f"    {name}={share!r},\n" for name, share in shares.items()]
+        tail += [f"    {name}={share!r},\n" for name, share in held_out_shares(run_data).items()]
     if run_data.data and run_data.data.classes:
         end += "labels = data.classes.decode(result.predict_class(data.x))\n"
     if run_data.study and run_data.study.data.standardize:
@@ -139,9 +144,10 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
 
 def _toml_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
+    data = PLACEHOLDER_TABLE | ({"x": list(model.headings)} if model.headings else {}) | held_out_shares(run_data)
     tables: dict[str, Any] = {
         "name": "one",
-        "data": PLACEHOLDER_TABLE | ({"x": list(model.headings)} if model.headings else {}) | held_out_shares(run_data),
+        "data": data | ({"validation_path": "your-held-out-data.csv"} if _has_unknown_validation(run_data) else {}),
         "model": _model_table(model),
         "run": {name: value for name, value in common_settings(run_data).items() if value is not None},
     }

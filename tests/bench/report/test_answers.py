@@ -85,6 +85,15 @@ def test_the_study_of_a_choice_has_columns_for_all_inputs():
     assert tomllib.loads(one.to_study())["data"]["x"] == ["x1", "x2"]
 
 
+def test_the_study_of_a_choice_has_a_file_for_samples_that_were_held_out_besides(tmp_path):
+    """Without it, patience was refused, or the final loss chose."""
+    settings = {"validation": (X[:5], Y[:5]), "patience": 2, "epochs": 2, "kernel": "reference", "confirm": 0}
+    (tmp_path / "one.toml").write_text(sweep(models.quadratic, X, Y, Grid(lr=0.1), **settings).best().to_study())
+    study = load_study(tmp_path / "one.toml")
+    assert study.run.patience == 2
+    assert study.data.validation_path == str(tmp_path / "your-held-out-data.csv")
+
+
 def test_seconds_are_not_made_up(result):
     with pytest.raises(ValueError, match=r"^cost must not be 'seconds' where updates are not timed, as `run` does: "):
         result.ranking("seconds")
