@@ -1,6 +1,5 @@
 """The command `sgdbench run`: train a study, verify it and say its verdict; `measure` has what comes after."""
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -33,7 +32,7 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
-from bench.study.schema import Study
+from bench.study.schema import Study, folder_name
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES
@@ -222,8 +221,3 @@ def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
         f"{format_count(len(frame), 'configuration')} of {run_data.result.model.expression}{run_data.source}{units}, "
         f"up to {format_count(settings.epochs, 'epoch')}{target}; {text(checked)} checked against the reference."
     )
-
-
-def folder_name(name: str) -> str:
-    """Return a study's name as the name of a folder: letters, digits, dots and dashes."""
-    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "study"

@@ -13,7 +13,6 @@ from bench.commands.options import RunOptions
 from bench.commands.run import (
     UNVERIFIED,
     decide,
-    folder_name,
     refuse_large_grid,
     refuse_report,
     train_study,
@@ -24,7 +23,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
 from bench.study.load import check_misfits
-from bench.study.schema import Study
+from bench.study.schema import Study, folder_name
 from bench.study.suite import Suite
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file

@@ -6,14 +6,14 @@ from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_place, print_sentence, progress
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
-from bench.commands.run import UNVERIFIED, folder_name, refuse_report, verify_runs
+from bench.commands.run import UNVERIFIED, refuse_report, verify_runs
 from bench.commands.trained import Trained
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.tuning import load_tuning
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
-from bench.study.schema import Study
+from bench.study.schema import Study, folder_name
 from bench.study.space import SearchSettings
 
 

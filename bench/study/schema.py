@@ -4,6 +4,7 @@ Values are checked by the functions that use them, so that a study file, a comma
 with the same sentence. These are imported where they are needed: this module alone loads neither numba nor pandas.
 """
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -312,6 +313,18 @@ class TuneTable(Table):
         return self.model_dump(exclude=_OF_THE_SEARCH, exclude_none=True)
 
 
+def check_name(name: str) -> str:
+    """Refuse the name of a study or a suite that is empty, long or not printable."""
+    if not name.strip() or not name.isprintable() or len(name) > 100:
+        raise ValueError(f"name must be one line of 1 to 100 visible characters, not {name[:100]!r}")
+    return name
+
+
+def folder_name(name: str) -> str:
+    """Return the name of a study or a suite as that of a folder: letters, digits, dots and dashes."""
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "study"
+
+
 class Study(Table):
     """A study: the tables of its file.
 
@@ -340,10 +353,7 @@ class Study(Table):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        """Refuse a name that is empty, long or not printable."""
-        if not name.strip() or not name.isprintable() or len(name) > 100:
-            raise ValueError(f"name must be one line of 1 to 100 visible characters, not {name[:100]!r}")
-        return name
+        return check_name(name)
 
     def dataset(self, **mapping: Unpack["MapOptions"]) -> "tuple[Dataset, Scaling | None]":
         """Load the data and hold out a part of them; standardize them if the study says so, and return the scaling.

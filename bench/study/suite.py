@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.study.load import builtin_paths, read_study_table, resolve_paths, study_of_table
-from bench.study.schema import Study
+from bench.study.schema import Study, check_name, folder_name
 
 SHARED = ("grid", "run")
 FIELDS = ("name", "title", "description", "problem", *SHARED)
@@ -44,12 +44,16 @@ def load_suite(name: str) -> Suite | None:
         (key for key in ("name", "title", "description") if not isinstance(table.get(key, ""), str)), None
     ):
         raise ValueError(f"{path}: {wrong} must be text, not {table[wrong]!r}")
+    try:
+        check_name(table["name"])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(problems, list) or not all(isinstance(problem, dict) for problem in problems) or not problems:
         raise ValueError(f"{path}: problem must be one or more tables [[problem]]")
     made = tuple(_make_study(table, problem, path) for problem in problems)
-    names = [study.name for study in made]
-    if twice := next((one for one in names if names.count(one) > 1), None):
-        raise ValueError(f"{path}: each problem must have a name of its own, and {twice!r} is there twice")
+    folders = [folder_name(study.name) for study in made]
+    if twice := next((one for one in folders if folders.count(one) > 1), None):
+        raise ValueError(f"{path}: each problem must have a name of its own, and two would have the folder {twice!r}")
     return Suite(table["name"], table.get("title") or table["name"], table.get("description", ""), made)
 
 

@@ -18,6 +18,7 @@ from typer.main import get_command
 import bench.commands.run
 from bench.cli import app
 from bench.data.table import builtin
+from bench.study.schema import folder_name
 from bench.system.atomic import replace_atomically
 from tests.support.constants import HANG, ROOT
 from tests.support.documents import parse_command
@@ -408,7 +409,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     [("mine", "mine"), ("../../x <b>|$z`", "x-b-z"), ("...", "study"), ("a b/c", "a-b-c"), ("π.2", "π.2")],
 )
 def test_a_studys_name_is_a_safe_folder_name(name, folder):
-    assert bench.commands.run.folder_name(name) == folder
+    assert folder_name(name) == folder
 
 
 def test_studies_and_info(sgdbench):
