@@ -24,7 +24,7 @@ from bench.tables.readable import readable_table
 from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
 from bench.tables.typical_runs import lowest_run
 from bench.tables.verdict import describe_solution, describe_units, headline, verdict
-from bench.tables.winners import is_confirmed
+from bench.tables.winners import are_same, is_confirmed
 from kernels.losses import make_loss
 from kernels.train.yardstick import constant_loss
 
@@ -69,6 +69,7 @@ class RunData(RankedRun):
             compared,
             self.compared_on,
             finer=finer,
+            same=self.fresh is not None and are_same(runs_of(self.fresh, recommended_choice(self.ranked))),
             samples=self.samples,
             named=self.named,
             beyond=self.beyond,

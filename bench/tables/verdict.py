@@ -41,6 +41,7 @@ def headline(
     compared_on: str = "",
     *,
     finer: bool = False,
+    same: bool = False,
     samples: int | None = None,
     named: Collection[str] = (),
     beyond: str = "--refine 2",
@@ -48,7 +49,8 @@ def headline(
     """Return short sentences on the best choice, its ties, its figures on fresh seeds, the edge of the grid, rivals.
 
     `ranked` is a ranking, or what `bench.tables.winners.confirm` made of it. `compared` are the optimizers on the fresh
-    seeds `compared_on`; the fresh runs are `finer` where they were recorded at more marks than those of the sweep.
+    seeds `compared_on`; the fresh runs are `finer` where they were recorded at more marks than those of the sweep, and
+    the `same` for every seed where nothing in runs of the best choice is drawn.
     A batch of all `samples` is called full. Choices have the settings in which they differ, and those that are `named`.
     Rates `beyond` those that were tried come from the option or the argument of this name.
     """
@@ -58,7 +60,7 @@ def headline(
     sentences = {
         "Best choice": f"{_name_differences(best, ranked, samples, named)}: {describe_success(best, target)}.",
         "Ties": _describe_ties(ranked, best, samples, named),
-        "Confirmed": _describe_confirmation(best, target, finer=finer) if is_confirmed(best) else "",
+        "Confirmed": _describe_confirmation(best, target, finer=finer, same=same) if is_confirmed(best) else "",
         "Edge of the grid": _describe_edge(ranked, best, beyond),
         "Optimizers": "" if compared is None else _describe_optimizers(compared, compared_on),
     }
@@ -154,7 +156,7 @@ def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None, n
     return f"{tied} statistically indistinguishable from it: {listed}{more}."
 
 
-def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool) -> str:
+def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool, same: bool) -> str:
     cost = success_cost(best, target, "confirmed_")
     before = text(best[cost])
     # Losses at fewer marks find the target later, never sooner, and losses at the end are the same.
@@ -163,7 +165,8 @@ def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool
         few = np.isinf(best["samples"])
         before = f"{format_share(best['converged'], best['runs'])} did" if few else f"after {before}"
     sweep = "the sweep, which evaluated losses less often," if finer else "the sweep"
-    return f"On fresh seeds, {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
+    on = "Nothing in its runs is drawn, so all seeds give the same:" if same else "On fresh seeds,"
+    return f"{on} {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
 
 
 def _describe_edge(ranked: pd.DataFrame, best: pd.Series, beyond: str) -> str:

@@ -121,3 +121,10 @@ def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str) -> pd.DataFram
 def is_confirmed(choice: pd.Series) -> bool:
     """Return whether a row of a ranking was trained again on fresh seeds."""
     return "confirmed_runs" in choice and bool(pd.notna(choice["confirmed_runs"]))
+
+
+def are_same(runs: pd.DataFrame) -> bool:
+    """Return whether the runs of a choice are the same for each of several seeds: nothing in them is drawn."""
+    starts = runs.groupby("init", observed=True)
+    one_end = (starts["final_loss"].nunique(dropna=False) == 1) & (starts["seed"].nunique() > 1)
+    return bool(len(runs)) and not runs["shuffle"].any() and bool(one_end.all())

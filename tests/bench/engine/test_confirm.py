@@ -45,6 +45,19 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
     assert fresh_seeds([2**64 - 1], 2) == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("drawn", "begins"),
+    [
+        ({"init": [1, 1, 1]}, "Nothing in its runs is drawn, so all seeds give the same: all 3 runs reached"),
+        ({"init": "normal:1:1"}, "On fresh seeds, all 3 runs reached"),
+        ({"init": [1, 1, 1], "shuffle": True}, "On fresh seeds, all 3 runs reached"),
+    ],
+)
+def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
+    given = {"epochs": 9, "target": 1e-2, "kernel": "reference", "confirm": 3}
+    assert sweep(models.quadratic, X, Y, Grid(lr=0.5, **drawn), **given).verdict()["Confirmed"].startswith(begins)
+
+
 def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirmed):
     fresh = confirmed.confirmation.frame
     assert set(fresh["seed"]) == {1, 3, 4, 5, 6, 7}
