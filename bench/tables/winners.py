@@ -125,6 +125,6 @@ def is_confirmed(choice: pd.Series) -> bool:
 
 def are_same(runs: pd.DataFrame) -> bool:
     """Return whether the runs of a choice are the same for each of several seeds: nothing in them is drawn."""
-    starts = runs.groupby("init", observed=True)
-    one_end = (starts["final_loss"].nunique(dropna=False) == 1) & (starts["seed"].nunique() > 1)
+    distinct = runs.groupby("init", observed=True)[["seed", "final_loss"]].nunique(dropna=False)
+    one_end = distinct["seed"].gt(1) & distinct["final_loss"].eq(1)
     return bool(len(runs)) and not runs["shuffle"].any() and bool(one_end.all())
