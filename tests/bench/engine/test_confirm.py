@@ -231,7 +231,7 @@ def test_refining_finds_a_better_rate_than_a_grid_that_misses_it(tmp_path):
     assert own.min() < best.settings["lr"] < own.max()
 
 
-@pytest.mark.parametrize("name", ["confirm", "refine"])
-def test_bad_numbers_are_refused(name):
-    with pytest.raises(ValueError, match=f"^{name} must be a whole number of at least 0, not -1$"):
+@pytest.mark.parametrize(("name", "accepted"), [("confirm", "from 0 to 1000000"), ("refine", "of at least 0")])
+def test_bad_numbers_are_refused(name, accepted):
+    with pytest.raises(ValueError, match=f"^{name} must be a whole number {accepted}, not -1$"):
         sweep(models.quadratic, X, Y, GRID, **{name: -1})
