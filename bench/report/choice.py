@@ -26,7 +26,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     row = recommended_choice(ranked)
     if optimizer is not None:
         rivals = ranked[run_data.rivals].astype(str).replace(run_data.names)
-        own = ranked[(ranked["optimizer"].astype(str) == optimizer) | (rivals == optimizer)]
+        own = ranked[(ranked["optimizer"].astype(str) == str(optimizer)) | (rivals == str(optimizer))]
         if own.empty:
             tried = ", ".join(map(repr, rivals.unique()))
             raise ValueError(f"optimizer must be one of those that were tried, {tried}, not {describe(optimizer)}")

@@ -49,6 +49,8 @@ def test_each_optimizer_has_a_best_choice(result):
     assert adam.row["samples"] == ranked[ranked["optimizer"] == "adam"]["samples"].iloc[0]
     with pytest.raises(ValueError, match=r"^optimizer must be one of those that were tried, 'sgd', 'adam', not 'adm'$"):
         result.best(optimizer="adm")
+    with pytest.raises(ValueError, match=r"^optimizer must be one of those that were tried, .*, not \['adam'\]$"):
+        result.best(optimizer=["adam"])
 
 
 @pytest.mark.parametrize("target", [0.02, None])
