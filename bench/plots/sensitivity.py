@@ -35,7 +35,9 @@ def sensitivity(
     shown: LossAxis = PLAIN,
     outcomes: pd.DataFrame | None = None,
 ) -> Figure:
-    """Draw samples to the target, or final losses where no run reached one, against the learning rate.
+    """Draw samples to the target against the learning rate, or where no run reached one losses at the end.
+
+    These are losses on held-out samples where there are any, as choices are ranked by them.
 
     There is one line per optimizer, which has the best of its other settings at each rate. It is the median over starts
     and seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need not be tuned. Where
@@ -46,7 +48,10 @@ def sensitivity(
     """
     outcomes = choice_outcomes(frame) if outcomes is None else outcomes
     outcomes = outcomes[outcomes["optimizer"].isin(frame["optimizer"].unique())]
-    measure = "samples" if frame["samples_to_target"].notna().any() else "final_loss"
+    measure, prefix = ("samples" if frame["samples_to_target"].notna().any() else "final_loss"), "final "
+    if measure == "final_loss" and "validation_loss" in frame:
+        measure, prefix = "validation_loss", ""
+        shown = shown._replace(lowest=0.0, called=f"{shown.called} on held-out samples")
     bands = rate_bands(outcomes, measure, shown)
     if not np.isfinite(bands["low"]).any():
         return empty_figure(f"No final loss to show: none of {len(frame):,} runs ended with a finite one.")
@@ -67,7 +72,7 @@ def sensitivity(
         width = widths[optimizer]
         axis.plot(rates, median, color=colors[optimizer], linewidth=width, marker="o", markersize=2.5 + width)
     _mark_failures(axis, bands, colors)
-    axis.set(xlabel="learning rate", ylabel="samples to the target" if measure == "samples" else shown.name("final "))
+    axis.set(xlabel="learning rate", ylabel="samples to the target" if measure == "samples" else shown.name(prefix))
     names = in_grid_order(colors, frame["optimizer"])
     add_legend(figure, [shorten(name) for name in names], [colors[name] for name in names], "optimizer")
     few, many = bands["runs"].min(), bands["runs"].max()
