@@ -317,7 +317,7 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
-    if result.status == "diverged":
+    if not np.isfinite(result.kept.loss):
         raise ValueError("--plot: there is no curve to be drawn, as the run diverged")
     shown = thin_rows(table)
     with _explain_failure("--plot", path):

@@ -268,6 +268,14 @@ def test_a_fit_that_diverged_has_no_curve(sgdbench, rate):
     assert "diverged" in out
 
 
+def test_a_fit_that_diverged_has_the_curve_of_the_parameters_that_it_keeps(sgdbench, tmp_path):
+    held_out = ["--validation", "0.25", "--patience", "300", "--plot", tmp_path / "fit.png"]
+    code, out, _ = sgdbench(*QUADRATIC, "--lr", "2", "--kernel", "reference", *held_out)
+    assert code == 0
+    assert "diverged" in out
+    assert (tmp_path / "fit.png").exists()
+
+
 def test_a_plot_is_drawn(ran, cars):
     out = ran("fit", cars, *CARS, "--plot", "deep/fit.svg")
     assert out.endswith("\nPlot: deep/fit.svg\n")
