@@ -30,7 +30,7 @@ ROW_NUMBERS = ("id", "index", "unnamed: 0", "__index_level_0__")
 class Inputs(NamedTuple):
     """The inputs of a table, their names in the expression as from `find_inputs`, and the expression.
 
-    `left_out` has the reason, in a few words, for each column that is left out by default.
+    `left_out` has the reason, in a few words, for each column that is left out by default, or called like a parameter.
     """
 
     columns: list[str]
@@ -47,10 +47,11 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
     """
     left_out: dict[str, str] = {}
     names: Given | None = None
+    words = _words_of(model)
     if x:
         columns, names = find_inputs(path, x, y)
+        left_out = _find_namesakes(Path(path), words.difference(names or column_names(columns)), {*columns, y})
     else:
-        words = _words_of(model)
         columns, left_out = numeric_columns(Path(path), y, words)
         if words:
             _check_all_used(str(model), words, columns, left_out)
@@ -70,6 +71,13 @@ def _words_of(model: str | None) -> set[str]:
         return set(names_in(parse(model, products=True))) if model else set()
     except ValueError:
         return set()
+
+
+def _find_namesakes(path: Path, params: Collection[str], used: Collection[str]) -> dict[str, str]:
+    """Return why columns that are called like parameters of an expression are no inputs."""
+    headings = column_headings(table_files(path)[0]) if params else []
+    others = [heading for heading in headings if heading not in used]
+    return {heading: "not named by --x: it is a parameter" for heading in others if column_name(heading) in params}
 
 
 def _check_all_used(model: str, words: set[str], columns: Sequence[str], left_out: Mapping[str, str]) -> None:
