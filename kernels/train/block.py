@@ -148,10 +148,9 @@ def train_runs(
 
 def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
     """Let runs whose loss of 0 is none diverge at the first mark of it, in place."""
-    ends = runs.marks - first
-    at_zero = runs.losses[ends, np.arange(ends.size)] == 0
-    for run in np.flatnonzero(at_zero & (np.abs(runs.params).max(axis=1) > LARGE)):
-        lost = lost_since(model, loss, runs.params[run], data.x, data.y, runs.losses[: ends[run] + 1, run])
+    for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):  # all at once: few are
+        losses = runs.losses[: runs.marks[run] - first + 1, run]
+        lost = lost_since(model, loss, runs.params[run], data.x, data.y, losses)
         if lost is not None:
             runs.status[run], runs.marks[run] = DIVERGED, first + lost
             runs.losses[lost:, run] = runs.validation_losses[lost:, run] = np.inf
