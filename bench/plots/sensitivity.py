@@ -24,6 +24,7 @@ from bench.plots.style import (
 )
 from bench.tables.formatting import shorten
 from bench.tables.outcomes import SPREAD, choice_outcomes
+from bench.tables.run_costs import COST_NAMES, settle_cost
 
 SHIFT = 0.012  # decades between the optimizers at one learning rate
 
@@ -48,9 +49,9 @@ def sensitivity(
     """
     outcomes = choice_outcomes(frame) if outcomes is None else outcomes
     outcomes = outcomes[outcomes["optimizer"].isin(frame["optimizer"].unique())]
-    measure, prefix = ("samples" if frame["samples_to_target"].notna().any() else "final_loss"), "final "
-    if measure == "final_loss" and "validation_loss" in frame:
-        measure, prefix = "validation_loss", ""
+    reached = bool(frame["samples_to_target"].notna().any())
+    measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
+    if measure == "validation_loss":
         shown = shown._replace(lowest=0.0, called=f"{shown.called} on held-out samples")
     bands = rate_bands(outcomes, measure, shown)
     if not np.isfinite(bands["low"]).any():
@@ -72,7 +73,8 @@ def sensitivity(
         width = widths[optimizer]
         axis.plot(rates, median, color=colors[optimizer], linewidth=width, marker="o", markersize=2.5 + width)
     _mark_failures(axis, bands, colors)
-    axis.set(xlabel="learning rate", ylabel="samples to the target" if measure == "samples" else shown.name(prefix))
+    loss = shown.name("final " if measure == "final_loss" else "")
+    axis.set(xlabel="learning rate", ylabel=COST_NAMES[measure] if measure == "samples" else loss)
     names = in_grid_order(colors, frame["optimizer"])
     add_legend(figure, [shorten(name) for name in names], [colors[name] for name in names], "optimizer")
     few, many = bands["runs"].min(), bands["runs"].max()

@@ -185,11 +185,9 @@ def _sensitivity(run_data: RunData) -> Drawn:
     frame = run_data.frame
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    cost = "Loss on held-out samples" if "validation_loss" in frame else "Final loss"
-    cost = "Samples to the target" if frame["samples_to_target"].notna().any() else cost
     few = frame["optimizer"].isin(best_optimizers(run_data.ranked))
     figure = sensitivity(frame[few], outcomes=run_data.outcomes, shown=run_data.loss_axis)
-    return f"{cost} {RATE_CAPTION}", figure
+    return f"{run_data.cost.capitalize()} {RATE_CAPTION}", figure
 
 
 def _basin(run_data: RunData) -> Drawn:
