@@ -11,7 +11,7 @@ from bench.analysis.default_study import default_study
 from bench.commands.console import mapping_display, print_choices, print_sentence
 from bench.commands.options import TableColumns
 from bench.data.batches import MAPPED
-from bench.data.columns import ask_for_target
+from bench.data.columns import ask_for_target, describe_left_out, find_inputs, find_namesakes
 from bench.study.load import load_study, with_settings, with_target
 from bench.study.schema import Study
 from bench.study.suite import Suite, load_suite
@@ -33,6 +33,8 @@ def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], 
     _refuse_columns(name, columns)
     if "name" in settings:
         raise ValueError(f"--set name is for a single study, and {name} is a suite")
+    for study in suite.studies:
+        _print_namesakes(study)
     return replace(suite, studies=tuple(apply_settings(study, settings, target) for study in suite.studies))
 
 
@@ -46,6 +48,7 @@ def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str,
     else:
         _refuse_columns(name, columns)
         study = load_study(name)
+        _print_namesakes(study)
     return apply_settings(study, settings, target)
 
 
@@ -61,6 +64,15 @@ def _refuse_columns(name: str, columns: TableColumns) -> None:
             f"--{wrong.replace('_', '-')} is for a {', '.join(MAPPED)} file; the study {name} says what its data and "
             "model are"
         )
+
+
+def _print_namesakes(study: Study) -> None:
+    """Print which columns a study does not name as inputs, though its expression has parameters that are called so."""
+    path, x, y = study.data.path, study.data.x, study.data.y
+    if path is not None and x is not None and y is not None:
+        columns, _ = find_inputs(path, x, y)
+        if namesakes := find_namesakes(path, columns, y, study.model.expression, study.model.inputs):
+            print_sentence("Left out", f"{describe_left_out(namesakes)}.")
 
 
 def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any]) -> Study:

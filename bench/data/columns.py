@@ -50,7 +50,7 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
     words = _words_of(model)
     if x:
         columns, names = find_inputs(path, x, y)
-        left_out = _find_namesakes(Path(path), words.difference(names or column_names(columns)), {*columns, y})
+        left_out = find_namesakes(path, columns, y, model, names)
     else:
         columns, left_out = numeric_columns(Path(path), y, words)
         if words:
@@ -73,11 +73,17 @@ def _words_of(model: str | None) -> set[str]:
         return set()
 
 
-def _find_namesakes(path: Path, params: Collection[str], used: Collection[str]) -> dict[str, str]:
-    """Return why columns that are called like parameters of an expression are no inputs."""
-    headings = column_headings(table_files(path)[0]) if params else []
-    others = [heading for heading in headings if heading not in used]
-    return {heading: "not named by --x: it is a parameter" for heading in others if column_name(heading) in params}
+def find_namesakes(
+    path: str | Path, columns: Sequence[str], y: str, model: str | None, names: Given | None
+) -> dict[str, str]:
+    """Return why columns of a table that are called like parameters of a model are no inputs.
+
+    The inputs are `columns`, which the model calls by `names`, or by their own where there are none.
+    """
+    params = _words_of(model).difference(names or column_names(columns))
+    headings = column_headings(table_files(Path(path))[0]) if params else []
+    others = [heading for heading in headings if heading not in {*columns, y}]
+    return {heading: "not named as an input: it is a parameter" for heading in others if column_name(heading) in params}
 
 
 def _check_all_used(model: str, words: set[str], columns: Sequence[str], left_out: Mapping[str, str]) -> None:

@@ -156,7 +156,7 @@ def test_a_fit_takes_the_columns_and_the_model_that_a_run_takes(sgdbench, ran, c
     assert short["left_out"] == {"name": "no numbers: 'x' in line 2"}
     assert "left_out" not in full
     said = ran("fit", "cars.csv", *given, "--x", "hp", "--model", "a*hp + b + name")
-    assert said.startswith("Left out: name (not named by --x: it is a parameter).\n")
+    assert said.startswith("Left out: name (not named as an input: it is a parameter).\n")
     assert ran("fit", "cars.csv", *given, "--x", "name=hp", "--model", "a*name + b").startswith("mpg = a*name + b\n")
     assert sgdbench("fit", "auto-mpg", "--epochs", "1", "--kernel", "reference")[1].startswith("mpg = a*hp + b\n")
 

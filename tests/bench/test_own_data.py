@@ -12,6 +12,8 @@ import pytest
 import bench.commands.run
 from bench.analysis.advice import predicted_edge
 from bench.analysis.default_study import default_study
+from bench.commands.options import TableColumns
+from bench.commands.problem import load_problem
 from bench.data import builtin, load_table
 from bench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, numeric_columns
 from bench.data.scaling import standardize
@@ -220,6 +222,22 @@ def test_losses_of_standardized_residuals_say_so(sgdbench, cars):
     assert f"\nLoss: {units}\n" in sgdbench("fit", *trained, "--standardize")[1]
     assert json.loads(sgdbench("fit", *trained, "--standardize", "--json")[1])["loss_units"] == units
     assert "loss_units" not in json.loads(sgdbench("fit", *trained, "--json")[1])
+
+
+def test_a_study_whose_parameters_are_called_like_columns_says_so(tmp_path, capsys):
+    (tmp_path / "cars.csv").write_text("hp,name,mpg\n1,2,3\n", encoding="utf-8")
+    problem = """
+        name = "{0}"
+        data = {{ path = "cars.csv", x = ["h*"], y = "mpg" }}
+        model.expression = "a*hp + b*{0}"
+        """
+    study, suite = tmp_path / "study.toml", tmp_path / "suite.toml"
+    study.write_text(problem.format("name"), encoding="utf-8")
+    problems = "".join("[[problem]]" + problem.format(parameter) for parameter in ("name", "c"))
+    suite.write_text('name = "both"\n' + problems, encoding="utf-8")
+    for path in (study, suite):
+        load_problem(str(path), TableColumns(None, None, None, False), {}, None)
+        assert capsys.readouterr().out == "Left out: name (not named as an input: it is a parameter).\n"
 
 
 @pytest.mark.parametrize("options", [[], ["--x", "z=Engine Power (PS)", "--model", "a*exp(b*z)"]])
