@@ -165,6 +165,12 @@ def _is_noise(result: FitResult, quality: TableQuality, lr: float, edge: float |
     return not _falls(result) and bool(result.kept.loss - lowest <= NOISE * lowest * lr / edge)
 
 
+def _ends_past_best(result: FitResult) -> bool:
+    """Return whether the loss on held-out rows was lowest before the last quarter of the epochs, or ended the run."""
+    ended = result.status == "stopped" or result.best.epoch < 3 / 4 * result.epochs
+    return result.validation_loss is not None and ended
+
+
 def _is_endless(quality: TableQuality) -> bool:
     """Return whether the loss has no minimum: it falls for as long as the parameters grow."""
     return quality.yardstick.params is None and bool(np.isfinite(quality.yardstick.loss))
@@ -184,12 +190,15 @@ def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> fl
 
 
 def _advise_patience(result: FitResult, quality: TableQuality, batch_size: int | str) -> str:
-    if _is_endless(quality):
-        return "The loss has no minimum and falls as the parameters grow: more --epochs would help."
+    falls, endless = _falls(result), _is_endless(quality)
+    lowered = _rate_was_lowered(result) and not falls
     # In a model linear in its parameters there is one minimum, and any start leads there.
-    if _falls(result) or (result.model.is_linear and _drifts(result)):
-        return "The loss was still falling: more --epochs would help."
-    if result.model.is_linear:
+    if falls or (endless and not lowered) or (result.model.is_linear and _drifts(result)):
+        if _ends_past_best(result):
+            return "The loss on held-out rows no longer falls: more --epochs would not lower it."
+        reason = "has no minimum and falls as the parameters grow" if endless else "was still falling"
+        return f"The loss {reason}: more --epochs would help."
+    if result.model.is_linear or (endless and lowered):
         return _advise_settling(result, batch_size)
     return "The loss stands still: try another start (--init, --seed) or --lr."
 

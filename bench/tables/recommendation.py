@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.run_costs import COST_NAMES
+from bench.tables.run_costs import COST_NAMES, LOSSES
 from kernels.base.run import Floats
 
 # Updates that differ by a smaller factor count as equally many.
@@ -57,9 +57,11 @@ def recommend(
     elif fewest.size == 1:
         reason = f"{among} it takes the fewest updates."
     elif factors.max() > factors.min():
+        # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
+        failing, outcome = ("diverging", "do not diverge either") if cost in LOSSES else ("failing", "succeed as well")
         reason = (
-            f"{among} its learning rate is farthest from failing: "
-            f"rates up to {factors.max():.3g} times higher and lower succeed as well."
+            f"{among} its learning rate is farthest from {failing}: "
+            f"rates up to {factors.max():.3g} times higher and lower {outcome}."
         )
     else:
         reason = f"{among} it is listed first; they are otherwise equivalent."

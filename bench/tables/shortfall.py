@@ -112,9 +112,9 @@ def describe_shortfall(
         leaves = format_share(yardstick.remaining(target))
         advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
     else:
-        risen = _rises(curves)
+        risen, decays = _rises(curves), _decays(str(best["optimizer"]))
         advice += _advise_rates(best, ranked, how, risen=risen)
-        if not risen and _decays(str(best["optimizer"])):
+        if not risen and decays:
             advice.append("less weight decay, which keeps the parameters from the lowest loss")
         if not risen and _still_falls(own, curves, yardstick.loss):
             advice.append("more epochs, as the loss was still falling")
@@ -122,11 +122,15 @@ def describe_shortfall(
             advice.append(
                 "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"
             )
+        elif not risen and is_linear and not decays and best["schedule"] != "constant":
+            advice.append("a schedule that lowers the rate more slowly, as the loss no longer falls")
         if not is_linear and _starts_differ(own):
             advice.append("other starts, as they lead to different places")
         if sizes_differ:
             advice.append("standardized inputs, which are of different sizes")
-    suggestions = "; ".join(advice) or "other rates, optimizers or starts"
+    suggestions = "; ".join(advice) or (
+        "other rates or optimizers" if is_linear else "other rates, optimizers or starts"
+    )
     lowest = _four_digits(yardstick.loss)
     return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}."
 

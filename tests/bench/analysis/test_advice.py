@@ -88,6 +88,18 @@ def test_a_schedule_that_ends_too_early_is_said():
     assert sentence.startswith("The loss no longer falls, as the schedule has lowered the rate: try a slower one")
 
 
+def test_where_a_schedule_or_held_out_rows_ended_the_gain_more_epochs_are_not_advised():
+    separable = replace(CLASSES, y=(CLASSES.x[:, 0] > 0).astype(float))
+    sentences, _ = advised(separable, "w @ x + b", lr=0.1, loss="logistic", schedule="halve(2)")
+    assert sentences == [
+        "The loss no longer falls, as the schedule has lowered the rate: try a slower one, or a higher --lr."
+    ]
+    few = replace(WIDE, x=WIDE.x[:60], y=(WIDE.y[:60] > 0).astype(float))
+    for patience in (None, 3):
+        sentences, _ = advised(few, "w @ x + b", lr=0.01, loss="logistic", validation=0.3, patience=patience)
+        assert sentences == ["The loss on held-out rows no longer falls: more --epochs would not lower it."]
+
+
 def test_losses_with_kinks_have_no_largest_stable_rate():
     sentences, _ = advised(WEAK, "a*x1 + b", lr=3.0, loss="absolute")
     assert sentences == ["A lower learning rate would help, such as --lr 0.3."]

@@ -62,6 +62,8 @@ def test_then_the_one_farthest_from_rates_that_fail():
         "Of the choices tied in the sweep, its learning rate is farthest from failing: "
         "rates up to 2 times higher and lower succeed as well."
     )
+    _, of_losses = advice(table, reliable=good, cost="final_loss")
+    assert of_losses.endswith("farthest from diverging: rates up to 2 times higher and lower do not diverge either.")
     # Not a neighbour that fails.
     assert advice(table, reliable=[True, True, True, False, False])[0] == 2
 
