@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
+from typing import IO
 
 import numpy as np
 
@@ -29,6 +30,16 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
+def map_new_file(file: IO[bytes], size: int) -> Floats:
+    """Return as many numbers as a memory map of an empty file, an OSError where the disk has no room for them.
+
+    The room is taken at once: a write to a map that finds the disk full ends the process.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS and Windows do not have it
+        os.posix_fallocate(file.fileno(), 0, 8 * size)
+    return np.memmap(file, np.float64, "w+", shape=(size,))
+
+
 def split_numbers(numbers: Floats, rows: int, *, by_row: bool) -> tuple[Floats, Floats]:
     """Return the inputs, shape (n, inputs), one column or one row after the other, and behind them the targets."""
     inputs, targets = numbers[:-rows], numbers[-rows:]
@@ -47,7 +58,7 @@ def write_samples(
     size = rows * (like.shape[1] + 1)
     check_room(place, 8 * size)
     with TemporaryFile(dir=place) as file:
-        numbers = np.memmap(file, np.float64, "w+", shape=(size,))
+        numbers = map_new_file(file, size)
     inputs, targets = split_numbers(numbers, rows, by_row=like.flags.c_contiguous)
     begin = 0
     for x, y in pieces:

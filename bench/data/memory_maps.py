@@ -26,12 +26,13 @@ from bench.data.batches import (
     read_batches,
     table_files,
 )
-from bench.data.column_file import ELSEWHERE, check_room, split_numbers
+from bench.data.column_file import ELSEWHERE, check_room, map_new_file, split_numbers
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, check_number_columns, encode_target, read_table
 from bench.data.table_errors import NoNumbersError, check_names, explain_failures
 from bench.system.atomic import replace_atomically
 from bench.system.files import TABLES
+from bench.system.lock import lock_folder
 from kernels.base.checks import describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
 from kernels.base.run import Floats
@@ -266,22 +267,27 @@ def _map_converted(
     of = [[file for file, *_ in versions], list(names), *["by row"] * by_row]
     name = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
-    known = _read_note(target, about, sources)
-    if known is None or (known.get("labels") and not labels):
+    known = _read_note(target, about, sources, labels=labels)
+    if known is None:
         rows, numbers = _count(files, names, labels=labels)
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
-        size = 8 * rows * len(names)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"{folder} cannot be made: {error.strerror}; {ELSEWHERE}") from None
-        check_room(folder, size)
-        announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
-        _convert(files, names, numbers, target, rows, progress, by_row=by_row)
-        known = {"rows": rows, "sha256": _file_digest(target), "labels": numbers and numbers.labels}
-        with replace_atomically(about) as temporary:
-            temporary.write_bytes(add_checksum(json.dumps(known, default=float).encode() + LAST_LINE, owner=sources))
+        with lock_folder(folder, f".{name}.lock", announce=announce):
+            known = _read_note(target, about, sources, labels=labels)  # of a process that held the lock
+            if known is None:
+                for leftover in folder.glob(f".{name}.*.partial"):  # of a process that was killed
+                    leftover.unlink()
+                check_room(folder, size := 8 * rows * len(names))
+                announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
+                _convert(files, names, numbers, target, rows, progress, by_row=by_row)
+                known = {"rows": rows, "sha256": _file_digest(target), "labels": numbers and numbers.labels}
+                with replace_atomically(about) as temporary:
+                    note = json.dumps(known, default=float).encode()
+                    temporary.write_bytes(add_checksum(note + LAST_LINE, owner=sources))
     rows = known["rows"]
     columns = np.memmap(target, np.float64, "r", shape=(rows * len(names),))
     return *split_numbers(columns, rows, by_row=by_row), known.get("labels")
@@ -298,14 +304,15 @@ def _count(files: Sequence[Path], names: Sequence[str], *, labels: bool) -> tupl
     return sum(count_rows(file, names, numbers) for file in files), numbers
 
 
-def _read_note(target: Path, about: Path, sources: bytes) -> dict[str, Any] | None:
-    """Return what is known of a file of columns; None if it is missing, damaged, or of other sources."""
+def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> dict[str, Any] | None:
+    """Return what is known of a file of columns; None if it is missing, damaged, of other sources or of labels."""
     try:
         note = about.read_bytes()
         if find_flaw(note, owner=sources):
             return None
         known: dict[str, Any] = json.loads(note.splitlines()[0])
-        return known if _file_digest(target) == known["sha256"] else None
+        usable = (labels or not known.get("labels")) and _file_digest(target) == known["sha256"]
+        return known if usable else None
     except OSError:
         return None
 
@@ -329,7 +336,8 @@ def _convert(
     """Write the columns of files to one file."""
     end = 0
     with replace_atomically(target) as temporary, progress("rows", rows) as advance:
-        numbers = np.memmap(temporary, np.float64, "w+", shape=(rows * len(names),))
+        with temporary.open("wb+") as file:
+            numbers = map_new_file(file, rows * len(names))
         inputs, targets = split_numbers(numbers, rows, by_row=by_row)
         columns = [*inputs.T, targets]
         for file in files:

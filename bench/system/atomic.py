@@ -22,6 +22,9 @@ DISK_ERRORS = (
 )
 
 
+# Characters of a file's name that its temporary file has too; a file system takes 255 bytes.
+LEADING = 16
+
 _survives_power_failure = ContextVar("survives_power_failure", default=True)
 
 
@@ -46,7 +49,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid4().hex}.partial")
+    temporary = path.with_name(f".{path.name[:LEADING]}.{uuid4().hex}.partial")
     try:
         yield temporary
         if _survives_power_failure.get():

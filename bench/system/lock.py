@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -11,24 +11,28 @@ NAME = ".lock"
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which is made if it is missing.
+def lock_folder(folder: Path, name: str = NAME, *, announce: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a lock of a folder, which is made if it is missing.
 
     The operating system releases the lock when the process ends, however it ends. The file stays: were it removed, two
     processes could hold locks on two files of the same name. Its text describes the holder to people alone.
 
     Where another process holds the lock, or another place in this one, a ValueError names the process, its host and
-    since when. An OSError names a folder that cannot be written, or whose file system has no locks.
+    since when; with `announce`, that is given a sentence with these, and the lock is waited for. An OSError names a
+    folder that cannot be written, or whose file system has no locks.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 (reading a run needs no lock)
 
-    path = folder / NAME
+    path = folder / name
     lock = FileLock(path, blocking=False, thread_local=False, preserve_lock_file=True, on_acquired=_write_holder)
     try:
         held = lock.acquire()
     except Timeout:
         holder = path.read_text(encoding="utf-8").strip() or "another process"
-        raise ValueError(f"{folder} is in use by {holder}: wait for it to end, or choose another folder") from None
+        if announce is None:
+            raise ValueError(f"{folder} is in use by {holder}: wait for it to end, or choose another folder") from None
+        announce(f"{folder} is in use by {holder}, which is waited for.")
+        held = lock.acquire(blocking=True)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     with held:

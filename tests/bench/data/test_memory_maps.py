@@ -1,8 +1,11 @@
 """Tables that are mapped into memory: the fits of the same table in memory, and faults with their file and row."""
 
+import errno
 import json
 import os
+import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -14,9 +17,10 @@ import pyarrow.parquet
 import pytest
 
 from bench import Grid, sweep
-from bench.data import hold_out_share, load_table, memory_maps, open_table, standardize
+from bench.data import column_file, hold_out_share, load_table, memory_maps, open_table, standardize
 from bench.data import table as tables
 from bench.study.load import load_study
+from bench.system.lock import lock_folder
 from kernels import fit
 from kernels.data import order
 from tests.support.parabola import MODEL, START, samples
@@ -77,7 +81,7 @@ def test_an_uncompressed_arrow_file_is_mapped_itself(tmp_path):
         assert found.flags.c_contiguous
         np.testing.assert_array_equal(found, columns[name])
     # Three columns at distances that differ cannot be one array.
-    assert {path.suffix for path in tmp_path.rglob("*")} == {".arrow", ".columns", ".float64", ".json"}
+    assert {path.suffix for path in tmp_path.rglob("*")} == {".arrow", ".columns", ".float64", ".json", ".lock"}
 
 
 def test_numbers_of_all_kinds(tmp_path):
@@ -159,9 +163,43 @@ def test_a_disk_without_room_is_said_beforehand(rows, write, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
     with pytest.raises(ValueError, match=refused):
         open_table(path, "x", "y")
-    assert not list(path.with_name("rows.parquet.columns").iterdir())
+    assert not list(path.with_name("rows.parquet.columns").glob("[!.]*"))
     with pytest.raises(ValueError, match=refused):
         standardize(arrow)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system does not have it")
+def test_a_disk_that_others_fill_meanwhile_does_not_end_the_process(rows, write, monkeypatch):
+    path, arrow = write(rows, "parquet"), open_table(write(rows, "arrow"), "x", "y")
+    monkeypatch.setattr(memory_maps, "check_room", lambda folder, needed: None)
+    monkeypatch.setattr(column_file, "check_room", lambda folder, needed: None)
+
+    def fill(handle, offset, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", fill)
+    with pytest.raises(OSError, match=r"No space left on device: '.*columns/\w+\.float64'$"):
+        open_table(path, "x", "y")
+    assert not list(path.with_name("rows.parquet.columns").glob("[!.]*"))
+    with pytest.raises(OSError, match="No space left on device"):
+        standardize(arrow)
+
+
+def test_processes_convert_a_file_one_at_a_time_and_clear_up_after_one_that_was_killed(rows, write):
+    path, said = write(rows, "parquet"), []
+    open_table(path, "x", "y")
+    (lock,) = path.with_name("rows.parquet.columns").glob(".*.lock")
+    leftover = lock.with_suffix(".0123.partial")
+    leftover.touch()
+    os.utime(path, ns=(0, 0))  # it has changed
+    with ThreadPoolExecutor() as pool:
+        with lock_folder(lock.parent, lock.name):
+            opened = [pool.submit(open_table, path, "x", "y", announce=said.append) for _ in range(2)]
+            while len(said) < 2:
+                time.sleep(0.01)
+        assert all(table.result().y.size == 1003 for table in opened)
+    assert [sentence.split(" ", 2)[2][:2] for sentence in said] == ["in", "in", "of"]  # waited for, twice, and written
+    assert not leftover.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_refused_with_a_remedy(rows, write):
