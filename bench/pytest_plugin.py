@@ -38,7 +38,7 @@ def variant_benchmark(benchmark: Any) -> Measure:
         try:
             call, errors = verify(known, problem)
         except (FailedError, NotVerifiedError) as reason:
-            pytest.fail(f"{known.name}: {reason}")
+            pytest.fail(f"{known.name}: {reason}", pytrace=False)
         except UnavailableError as reason:
             pytest.skip(f"{known.name}: {reason}")
         with no_compilation():

@@ -94,6 +94,22 @@ def test_a_variant_has_its_row_and_its_bar():
         verify(BY_NAME["wrong"], PROBLEM)
 
 
+def test_what_a_variant_writes_to_the_problem_changes_no_other():
+    def prepare(problem):
+        def train():
+            trained = right(problem)()
+            for array in (*problem.x, problem.y, problem.inits, problem.rates):
+                np.add(array, 1, out=array)
+            return trained
+
+        return train
+
+    register_variant("mine", prepare)
+    with pytest.raises(NotVerifiedError, match="the second call is off"):
+        verify(BY_NAME["mine"], PROBLEM)
+    assert verify(REFERENCE, PROBLEM)[1].largest == 0
+
+
 @pytest.mark.parametrize(
     ("call", "reason"),
     [
@@ -124,5 +140,5 @@ def test_another_project_times_it(tmp_path, pytester_run):
     )
     out = pytester_run(tmp_path)
     assert "1 failed, 1 passed" in out
-    assert "wrong: not verified: the first call is off by" in out
+    assert "\nwrong: not verified: the first call is off by" in out  # and no traceback of ours
     assert "test_matrices" in out
