@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
-def map_new_file(file: IO[bytes], size: int) -> Floats:
+def map_new_file(file: IO[bytes], size: int) -> "np.memmap[Any, np.dtype[np.float64]]":
     """Return as many numbers as a memory map of an empty file, an OSError where the disk has no room for them.
 
     The room is taken at once: a write to a map that finds the disk full ends the process.

@@ -336,8 +336,8 @@ def _convert(
     """Write the columns of files to one file."""
     end = 0
     with replace_atomically(target) as temporary, progress("rows", rows) as advance:
-        with temporary.open("wb+") as file:
-            numbers = map_new_file(file, rows * len(names))
+        with temporary.open("wb+") as empty:
+            numbers = map_new_file(empty, rows * len(names))
         inputs, targets = split_numbers(numbers, rows, by_row=by_row)
         columns = [*inputs.T, targets]
         for file in files:

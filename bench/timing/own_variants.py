@@ -92,8 +92,8 @@ def _checked(prepare: Prepare) -> Callable[[Problem], Call]:
 
     def prepared(problem: Problem) -> Call:
         # A copy: what a variant writes to it would count as errors of those after it.
-        own = {name: np.copy(getattr(problem, name)) for name in ("y", "inits", "rates")}
-        call = prepare(replace(problem, x=tuple(map(np.copy, problem.x)), **own))
+        x, y = tuple(column.copy() for column in problem.x), problem.y.copy()
+        call = prepare(replace(problem, x=x, y=y, inits=problem.inits.copy(), rates=problem.rates.copy()))
 
         def train() -> Trained:
             params, losses = (np.asarray(part, np.float64) for part in call())
