@@ -14,6 +14,8 @@ from kernels.model.program import Program
 
 TIMES, SETTLED = 8, 1e-7
 """L-BFGS begins again where it ended until that lowers the loss by less than this share."""
+MOST_AT_KINKS = 30_000
+"""Evaluations of the simplex method, as many as L-BFGS may take; with a hundred parameters it would go on for hours."""
 UNBOUNDED = -1e12
 """A loss below this falls without end."""
 MANY = 20_000
@@ -119,14 +121,18 @@ def descend(
 
 
 def settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats]:
-    """Return the loss and the place at which Nelder and Mead's simplex method, which needs no derivatives, settles."""
+    """Return the loss and the place at which Nelder and Mead's simplex method, which needs no derivatives, settles.
+
+    It ends earlier after `MOST_AT_KINKS` evaluations.
+    """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
-    value, where = objective(start)[0], start
+    value, where, left = objective(start)[0], start, MOST_AT_KINKS
     options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400 * start.size, "adaptive": True}
-    for _ in range(TIMES):
-        end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=options)
+    while left > 0:
+        given = options | {"maxfev": left}
+        end = minimize(lambda theta: objective(theta)[0], where, method="Nelder-Mead", options=given)
         if not end.fun < value * (1 - SETTLED):
             break
-        value, where = float(end.fun), np.asarray(end.x)
+        value, where, left = float(end.fun), np.asarray(end.x), left - end.nfev
     return value, where

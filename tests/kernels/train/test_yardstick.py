@@ -13,6 +13,7 @@ from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinb
 from kernels import Model, fit
 from kernels.losses import LOSSES, make_loss
 from kernels.model.models import make_model, mlp
+from kernels.train import local_search
 from kernels.train.local_search import mean_and_gradient
 from kernels.train.lowest_of_linear import lowest_of_linear
 from kernels.train.lowest_of_nonlinear import solve_linear_params
@@ -76,6 +77,14 @@ def test_another_unit_of_the_targets_changes_the_unit_of_the_lowest_loss(loss, d
     )
     assert other.params / unit == pytest.approx(found.params, rel=1e-3)
     assert other.note == found.note
+
+
+def test_a_search_at_kinks_comes_to_its_end_with_many_parameters(monkeypatch):
+    monkeypatch.setattr(local_search, "MOST_AT_KINKS", 2000)
+    calls = []
+    ends = local_search.settle_at_kinks(lambda theta: (calls.append(0) or np.abs(theta - 1).sum(), theta), np.zeros(60))
+    assert len(calls) <= 2002
+    assert ends[0] < 60
 
 
 def test_the_hinge_loss_is_lower_than_what_sgd_reaches_and_that_of_the_formula():
