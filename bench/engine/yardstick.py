@@ -6,6 +6,7 @@ from pathlib import Path
 from bench.engine.problem import Problem
 from bench.store.evidence import read_table_of
 from bench.store.run_folder import explain_os_errors
+from bench.store.seal import DamagedError
 from bench.store.yardstick import NAME, store_yardstick
 from bench.tables.excess import NEGLIGIBLE
 from kernels.base.run import Floats
@@ -25,8 +26,12 @@ def held_out_floor(problem: Problem) -> float:
 
 
 def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
-    """Find the lowest loss, also from the starts of runs, and store it in a run's folder that does not hold it yet."""
-    if read_table_of(folder, NAME).empty:
+    """Find the lowest loss, also from the starts of runs, and store it in a run's folder that does not hold it whole."""
+    try:
+        missing = read_table_of(folder, NAME).empty
+    except DamagedError:
+        missing = True
+    if missing:
         found = find_yardstick(problem.model, problem.loss, (problem.columns, problem.y), starts)
         # Other losses of classes approach 0 as parameters grow, at a speed that tells them apart.
         ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size

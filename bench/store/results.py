@@ -178,7 +178,10 @@ class SweepResult(Ranked):
     @cached_property
     def yardstick(self) -> Yardstick:
         """The lowest loss that the model can reach on the samples, or a run's that is lower; and that of a constant."""
-        found = yardstick_of(read_table_of(self.run.folder, NAME))
+        try:
+            found = yardstick_of(read_table_of(self.run.folder, NAME))
+        except DamagedError as error:
+            raise ValueError(f"{error}: `{_resume_command(self.run)}` finds it anew") from None
         return lowered_by(found, self.frame, self.model)
 
     @cached_property
@@ -280,9 +283,12 @@ def _read_plan(run: Run) -> pd.DataFrame:
     try:
         return read_table(path, name_owner(run.identity))
     except DamagedError as error:
-        whole = run.folder.parent if run.folder.name == CONFIRMATION else run.folder
-        remedy = f"sgdbench run STUDY --out {shlex.quote(str(whole))} --resume"
-        raise ValueError(f"{error}: `{remedy}` writes it anew, and trains nothing again") from None
+        raise ValueError(f"{error}: `{_resume_command(run)}` writes it anew, and trains nothing again") from None
+
+
+def _resume_command(run: Run) -> str:
+    whole = run.folder.parent if run.folder.name == CONFIRMATION else run.folder
+    return f"sgdbench run STUDY --out {shlex.quote(str(whole))} --resume"
 
 
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:

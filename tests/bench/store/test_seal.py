@@ -219,6 +219,14 @@ class TestEvidence:
         with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*left out"):
             assert "costs" not in read_tables(folder)
 
+    def test_a_damaged_yardstick_is_refused_with_a_remedy(self, made, folder):
+        known = load_run(folder).yardstick
+        flip_a_bit(folder / "evidence" / "yardstick.parquet")
+        with pytest.raises(ValueError, match=rf"stick.parquet is damaged .*: `.* --out {folder} --resume` finds it anew$"):
+            _ = load_run(folder).yardstick
+        train_study(load_study(made / "study.toml"), folder)
+        assert load_run(folder).yardstick.loss == known.loss
+
     def test_a_file_in_the_place_of_the_folder(self, folder):
         shutil.rmtree(folder / "evidence")
         (folder / "evidence").touch()
