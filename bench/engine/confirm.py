@@ -16,7 +16,7 @@ import pandas as pd
 from bench.engine.problem import Problem
 from bench.engine.recording import record_settings, settle_record
 from bench.engine.train import Trainer
-from bench.store.results import CONFIRMATION
+from bench.store.run_folder import CONFIRMATION
 from bench.study.grid import Grid
 from bench.tables.run_costs import choice_columns
 from bench.tables.winners import winners

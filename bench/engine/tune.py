@@ -215,7 +215,16 @@ class _Tuning:
         self.rounds = 1 + trials[-1]["round"] if trials else 0
         if trials:
             self.plan = self._make_plan(_distinct(trials)[0])
+            run.record_plan(self.plan)  # in the place of one that is damaged
+            self._train_lost(run, [facts for facts in trials if facts["state"] == "complete"])
         return searches
+
+    def _train_lost(self, run: OpenRun, complete: list[dict[str, Any]]) -> None:
+        """Train the runs of trials again that were trained to their end, where a part that held them is damaged."""
+        if complete:
+            plan = self._make_plan(_distinct(complete)[0])
+            Round(run, self.problem, plan, self.known, self.executor).train(self.epochs[-1])
+            self.known |= set(plan["config_id"])
 
     def _train_round(self, run: OpenRun, search: Search, asked: "list[Trial]") -> None:
         """Train trials of one optimizer together, each to its end, and tell the search their values."""

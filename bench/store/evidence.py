@@ -5,7 +5,7 @@ from warnings import warn
 
 import pandas as pd
 
-from bench.store.run_folder import EVIDENCE, read_identity, visible_files
+from bench.store.run_folder import EVIDENCE, read_identity, resume_command, visible_files
 from bench.store.seal import DamagedError, name_owner, read_table, write_table
 
 
@@ -71,6 +71,9 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def read_table_of(folder: Path, name: str) -> pd.DataFrame:
-    """Return one of the tables stored in a run's folder, or an empty one; raises a DamagedError."""
+    """Return one of the tables stored in a run's folder, or an empty one; a DamagedError says what makes it anew."""
     path = folder / EVIDENCE / f"{name}.parquet"
-    return read_table(path, name_owner(read_identity(folder))) if path.exists() else pd.DataFrame()
+    try:
+        return read_table(path, name_owner(read_identity(folder))) if path.exists() else pd.DataFrame()
+    except DamagedError as error:
+        raise DamagedError(f"{error}: `{resume_command(folder)}` makes it anew") from None

@@ -119,7 +119,11 @@ def _read_sound(folder: Path) -> bytes:
         content = read_regular_file(path)
     except OSError as error:
         raise _damaged(path, error.strerror or "it cannot be read") from error
-    for size, digest in read_table_of(folder, _SEAL).itertuples(index=False):
+    try:
+        seals = read_table_of(folder, _SEAL)
+    except DamagedError:
+        raise _damaged(path.with_name(f"{_SEAL}.parquet"), "its content has changed") from None
+    for size, digest in seals.itertuples(index=False):
         if hashlib.sha256(content[:size]).hexdigest() != digest:
             raise _damaged(path, "its content has changed")
     return content

@@ -1,7 +1,6 @@
 """The result of a sweep, read from its folder."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ import pyarrow as pa
 from bench.store.choice import Choice
 from bench.store.clock import Clock
 from bench.store.evidence import read_table_of
-from bench.store.run_folder import ABOUT, PLAN, Run, holds_search, read_run
+from bench.store.run_folder import ABOUT, CONFIRMATION, PLAN, Run, holds_search, read_run, resume_command
 from bench.store.seal import DamagedError, name_owner, read_table
 from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
@@ -30,7 +29,6 @@ from kernels.train.yardstick import Yardstick
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CONFIRMATION = "confirmation"
 # Columns of a plan besides the starts.
 _SETTINGS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
 # Columns of the results besides the parameters.
@@ -178,10 +176,7 @@ class SweepResult(Ranked):
     @cached_property
     def yardstick(self) -> Yardstick:
         """The lowest loss that the model can reach on the samples, or a run's that is lower; and that of a constant."""
-        try:
-            found = yardstick_of(read_table_of(self.run.folder, NAME))
-        except DamagedError as error:
-            raise ValueError(f"{error}: `{_resume_command(self.run)}` finds it anew") from None
+        found = yardstick_of(read_table_of(self.run.folder, NAME))
         return lowered_by(found, self.frame, self.model)
 
     @cached_property
@@ -283,12 +278,8 @@ def _read_plan(run: Run) -> pd.DataFrame:
     try:
         return read_table(path, name_owner(run.identity))
     except DamagedError as error:
-        raise ValueError(f"{error}: `{_resume_command(run)}` writes it anew, and trains nothing again") from None
-
-
-def _resume_command(run: Run) -> str:
-    whole = run.folder.parent if run.folder.name == CONFIRMATION else run.folder
-    return f"sgdbench run STUDY --out {shlex.quote(str(whole))} --resume"
+        command = resume_command(run.folder)
+        raise ValueError(f"{error}: `{command}` writes it anew, and trains nothing again") from None
 
 
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:

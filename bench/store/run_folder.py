@@ -21,6 +21,7 @@ owner of a file is the run's identity; the first file, which holds that identity
 
 import json
 import os
+import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,7 +57,7 @@ from kernels.base.checksum import find_flaw
 FORMAT = 4
 # What errors advise, on the command line and in Python.
 ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--resume (resume=True in Python)"
-ABOUT, PLAN, EVIDENCE = "sgdbench.json", "plan.parquet", "evidence"
+ABOUT, PLAN, EVIDENCE, CONFIRMATION = "sgdbench.json", "plan.parquet", "evidence", "confirmation"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 # Facts of an identity that are hashes, which tell a person nothing.
 _HASHES = ("data", "validation")
@@ -194,6 +195,13 @@ class OpenRun(Run):
         self._number += 1
         with explain_os_errors(self.folder):
             self._parts.append(parts.write_part(self.folder / _PARTS, self._number, table, self._owner))
+
+
+def resume_command(folder: Path) -> str:
+    """Return the command that makes anew what is damaged in a run's folder, or in that of its runs on fresh seeds."""
+    whole = folder.parent if folder.name == CONFIRMATION else folder
+    command = "tune" if holds_search(read_identity(whole)) else "run"
+    return f"sgdbench {command} STUDY --out {shlex.quote(str(whole))} --resume"
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:

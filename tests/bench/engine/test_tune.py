@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import optuna
@@ -312,6 +312,28 @@ def test_a_search_whose_results_are_lost_begins_anew(data, tmp_path):
     again = search(data, tmp_path, **SMALL)
     pd.testing.assert_frame_equal(again.trials, before.trials)
     assert again.result.curves.equals(curves)
+
+
+def test_what_is_damaged_is_made_anew(data, tmp_path):
+    """Runs of trials that are ranked too: there were fewer choices then, and nothing said so."""
+    about = {"confirm": 0, "trials": 2 * ROUND, "space": {"optimizer": "sgd"}}
+    before = search(data, tmp_path, **about, record="epoch")
+    (part, *_), remedy = sorted((tmp_path / "parts").iterdir()), rf"`sgdbench tune .* {tmp_path} --resume` "
+    for path, message in (
+        (part, None),
+        (tmp_path / "plan.parquet", f"plan.parquet is damaged .*: {remedy}writes it anew"),
+        (tmp_path / "evidence" / "importance.parquet", f"importance.parquet is damaged .*: {remedy}makes it anew"),
+    ):
+        os.truncate(path, 100)
+        with pytest.raises(ValueError, match=message) if message else pytest.warns(RuntimeWarning, match="not done"):
+            assert len(load_tuning(tmp_path).result.frame) < len(before.result.frame)
+        with nullcontext() if message else pytest.warns(RuntimeWarning, match="set aside"):
+            again = search(data, tmp_path, **about, record="epoch")
+        pd.testing.assert_frame_equal(again.trials, before.trials)
+        pd.testing.assert_frame_equal(again.result.frame, before.result.frame)
+    os.truncate(tmp_path / "evidence" / "journal.parquet", 100)
+    with pytest.raises(DamagedError, match=r"^\S*journal.parquet is damaged \(.*\): search again [^\n]*$"):
+        load_tuning(tmp_path)
 
 
 class Planted:

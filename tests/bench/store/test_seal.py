@@ -222,7 +222,9 @@ class TestEvidence:
     def test_a_damaged_yardstick_is_refused_with_a_remedy(self, made, folder):
         known = load_run(folder).yardstick
         flip_a_bit(folder / "evidence" / "yardstick.parquet")
-        with pytest.raises(ValueError, match=rf"stick.parquet is damaged .*: `.* --out {folder} --resume` finds it anew$"):
+        with pytest.raises(
+            ValueError, match=rf"stick.parquet is damaged .*: `sgdbench run .* {folder} --resume` makes it anew$"
+        ):
             _ = load_run(folder).yardstick
         train_study(load_study(made / "study.toml"), folder)
         assert load_run(folder).yardstick.loss == known.loss
