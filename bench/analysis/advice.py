@@ -54,7 +54,7 @@ def predicted_edge(
     size = n if batch_size == "full" else min(int(batch_size), n)
     if len(model.params) > (MOST_PARAMS if size < n else MOST_OF_FULL):
         return None
-    orders = sample_orders(n, [seed], 16) if shuffle else None
+    orders = sample_orders(n, [seed], 16, shuffle) if shuffle else None
     edge = largest_stable_rate(model.design_matrix(x), size, optimizer=optimizer, orders=orders)
     return edge if 0 < edge < np.inf else None
 

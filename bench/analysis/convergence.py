@@ -86,7 +86,7 @@ def theory_tables(
         frame["grew"] = _has_grown(frame, losses, len(derivatives), settings)
         target = np.asarray(y, float) - model.predict(np.zeros(len(model.params)), x)
         solution = _find_solution(derivatives, target) if np.isfinite(target).all() else None
-        for choice, runs, orders in _group_runs(derivatives, frame):
+        for choice, runs, orders in _group_runs(derivatives, frame, settings):
             optimizer, batch_size, _ = choice
             about: dict[str, Any] = {"optimizer": optimizer, "drop_last": settings.drop_last, "orders": orders}
             edge = largest_stable_rate(derivatives, batch_size, **about)
@@ -155,7 +155,7 @@ def _design_matrix(model: Model, x: ArrayLike, frame: pd.DataFrame, loss: str) -
 
 
 def _group_runs(
-    derivatives: Floats, frame: pd.DataFrame
+    derivatives: Floats, frame: pd.DataFrame, settings: RunTable
 ) -> Iterator[tuple[tuple[str, int, bool], pd.DataFrame, NDArray[np.int64] | None]]:
     """Yield the runs of each optimizer with a linear map, batch size and order, and the orders if they are drawn."""
     n, params = derivatives.shape
@@ -167,7 +167,7 @@ def _group_runs(
         drawn = shuffle and batch_size < n
         if drawn and orders is None:
             seeds = frame["seed"][frame["shuffle"]].unique().tolist()
-            orders = sample_orders(n, seeds, max(1, int(frame["epochs"].max())))
+            orders = sample_orders(n, seeds, max(1, int(frame["epochs"].max())), settings.order(shuffle=True))
         batches = n // batch_size * (len(orders) if drawn and orders is not None else 1)
         if batches * params**2 <= MAX_NUMBERS:
             yield (optimizer, batch_size, shuffle), runs, orders if drawn else None

@@ -11,13 +11,14 @@ from bench.analysis.curvature import edges_at
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
-from bench.data.memory_maps import MapOptions, load_table
+from bench.data.memory_maps import MapOptions, is_mapped, load_table
 from bench.data.scaling import Scaling, find_scaling, standardize
 from bench.data.table import Dataset
 from bench.data.units import describe_residual_units, original_units
 from bench.study.load import study_of_table
 from bench.study.schema import Study
 from kernels import Model
+from kernels.data.order import BUFFER
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, model_for_classes, reads_rows
 from kernels.losses.loss import Loss
@@ -112,6 +113,7 @@ def default_study(
             **_start(made),
         },
         "run": {"epochs": _epochs(data.y.size)}
+        | ({"shuffling": "blocks"} if is_mapped(path) and data.y.size > BUFFER else {})
         | ({} if criterion.is_squared else {"loss": criterion.text})
         | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bench.analysis.epoch_matrix import AFFINE, batch_curvatures, epoch_matrices
 from kernels.base.checks import describe
 from kernels.base.run import Floats, samples_per_epoch
-from kernels.data.order import permutation
+from kernels.data.order import allocate_order, make_shuffle, visiting_order
 from kernels.data.samples import check_batch_size
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -37,11 +37,15 @@ PRECISION = 1e-5
 UNSTABLE = 1 + 1e-9
 
 
-def sample_orders(n: int, seeds: Iterable[int], epochs: int) -> NDArray[np.int64]:
-    """Return the first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n)."""
+def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str = True) -> NDArray[np.int64]:
+    """Return the first orders in which runs with these seeds visit n samples, at most `ORDERS`; shape (orders, n).
+
+    They are shuffled as for `kernels.fit`.
+    """
+    blocks = allocate_order(n, make_shuffle(shuffle))
     most = max(1, min(ORDERS, ORDERED_SAMPLES // n))
     first = islice(product(range(epochs), seeds), most)
-    return np.stack([permutation(n, seed, epoch) for epoch, seed in first])
+    return np.stack([visiting_order(n, blocks, seed, epoch) for epoch, seed in first])
 
 
 def eigenvalue_moduli(

@@ -37,7 +37,7 @@ from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES
 from bench.tables.seconds import KERNEL
-from kernels.data.order import is_gathered
+from kernels.data.order import is_gathered, make_shuffle
 from kernels.data.validation import check_held_out
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
@@ -109,7 +109,7 @@ def _timed_kernels(study: Study, data: Dataset) -> Iterator[Wanted]:
     """Yield the kernels whose updates are timed after the verdict, besides those that train."""
     model, grid, loss = study.make_model(data), study.make_grid(), make_loss(study.run.loss)
     for optimizer, dtype, shuffle in product(grid.optimizer, grid.dtype or ["float64"], grid.shuffle):
-        gathers = is_gathered(len(data.y), shuffle)
+        gathers = is_gathered(len(data.y), make_shuffle(study.run.order(shuffle)))
         yield Wanted(KERNEL, model, loss, make_optimizer(optimizer), dtype=dtype, gathers=gathers)
 
 
@@ -216,8 +216,10 @@ def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
     frame, settings = run_data.frame, study.run
     target = "" if run_data.target is None else f", target {run_data.criterion.label} {text(run_data.target)}"
     units = ", standardized" if run_data.scaling else ""
+    blocks = "" if settings.shuffling == "all" else f", shuffled in {settings.shuffling}"
     checked = len(run_data.evidence["check"])
     return (
         f"{format_count(len(frame), 'configuration')} of {run_data.result.model.expression}{run_data.source}{units}, "
-        f"up to {format_count(settings.epochs, 'epoch')}{target}; {text(checked)} checked against the reference."
+        f"up to {format_count(settings.epochs, 'epoch')}{blocks}{target}; "
+        f"{text(checked)} checked against the reference."
     )

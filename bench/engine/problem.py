@@ -20,6 +20,7 @@ from kernels.base.columns import Inputs, check_row_order
 from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
+from kernels.data.order import BlockShuffle, make_shuffle
 from kernels.data.samples import Samples, allocate_data, check_samples
 from kernels.data.validation import check_patience, hold_out
 from kernels.losses import make_loss
@@ -92,14 +93,17 @@ class Problem:
         """The column of the loss by which runs without a target are compared: that on held-out samples, if any."""
         return "validation_loss" if self.held_out is not None and self.settings.target is None else "final_loss"
 
+    def order(self, shuffle: bool) -> bool | BlockShuffle:
+        """Return the order in which runs visit the samples that are shuffled, or are not."""
+        return make_shuffle(self.settings.order(shuffle))
+
     def train(self, job: Job, stopped: Callable[[], bool]) -> Runs | None:
         """Train a job; None if it is stopped before its end."""
-        shuffle = job.hyperparameters.shuffle
         size = job.hyperparameters.batch_size
         data = allocate_data(
             self.columns,
             self.y,
-            shuffle=shuffle,
+            shuffle=self.order(job.hyperparameters.shuffle),
             batch_size=size,
             validation=self.held_out,
             dtype=job.dtype,
@@ -134,6 +138,7 @@ class Problem:
             data_fingerprint=self.fingerprint,
             loss=self.settings.loss,
             drop_last=self.settings.drop_last,
+            shuffling=self.settings.shuffling,
             epochs=self.settings.epochs,
             kernel=self.settings.kernel,
         )

@@ -66,7 +66,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
                     job.optimizer,
                     options_per_run=hyperparameters.settings.ndim == 2,
                     dtype=job.dtype,
-                    gathers=is_gathered(made.y.size, hyperparameters.shuffle),
+                    gathers=is_gathered(made.y.size, made.order(hyperparameters.shuffle)),
                 )
         runs = made.train(job, is_cancelled)
         if runs is None:

@@ -26,6 +26,7 @@ class RunSettings(TypedDict, total=False):
     target: float | None
     loss: str | Loss
     drop_last: bool
+    shuffling: str
     kernel: str
     record: str | int
     confirm: int

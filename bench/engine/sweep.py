@@ -85,6 +85,9 @@ def sweep(
         them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
         and `SweepResult.best` are about.
 
+        `shuffling` ("all"): how runs are shuffled whose `shuffle` in the grid is true, all samples together or in
+        ``"blocks"``, which `kernels.fit` takes as `shuffle`.
+
         `test` (None): as for `kernels.fit`. These samples decide nothing: the best choice is judged by them in the
         end, and the verdict begins with that.
 

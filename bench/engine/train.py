@@ -130,6 +130,7 @@ def identity_of(problem: Problem) -> dict[str, str]:
         "loss": settings.loss,
         "target": "none" if settings.target is None else repr(settings.target),
         **problem.clock.identity(),
+        **({} if settings.shuffling == "all" else {"shuffling": settings.shuffling}),
         "validation": "none" if held_out is None else hash_columns(*held_out[0], held_out[1]),
         "patience": "none" if settings.patience is None else str(settings.patience),
         "kernel": "any exact one" if is_exact(model, settings.kernel, settings.loss) else settings.kernel,
@@ -171,7 +172,7 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels)
     """Compile the kernels before the threads need them: numba compiles one at a time in a process."""
     if problem.settings.kernel != "reference":
         made_of = problem.settings.kernel, problem.model, problem.loss
-        gathers = {is_gathered(problem.y.size, bool(shuffle)) for shuffle in plan["shuffle"].unique()}
+        gathers = {is_gathered(problem.y.size, problem.order(shuffle)) for shuffle in plan["shuffle"].unique()}
         wanted = [
             Wanted(*made_of, shared.optimizers[code], bool(shared.per_run[code]), dtype, gathered)
             for dtype, gathered in product(sorted(set(dtypes_of(plan))), sorted(gathers))

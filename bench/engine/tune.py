@@ -87,8 +87,8 @@ def tune(
         with a search that `out` holds. `sampler`: ``"tpe"``, the default, ``"cmaes"``, ``"random"`` or ``"qmc"``.
         `pruner`: ``"asha"``, the default, or ``"hyperband"``, which compare trials after
         `bench.engine.search.halving_epochs`, or ``"none"``. `sampler_seed`, 0 by default. [run] and [data]: `epochs`,
-        `target`, `loss`, `drop_last`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`, as for
-        `bench.sweep`.
+        `target`, `loss`, `drop_last`, `shuffling`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`,
+        as for `bench.sweep`.
 
     Raises
     ------

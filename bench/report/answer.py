@@ -62,7 +62,7 @@ def find_answer(run_data: RunData) -> Answer:
         ("learning rate", text(best["lr"])),
         ("batch size", describe_batch_size(best["batch_size"], run_data.samples)),
         ("schedule", str(best["schedule"])),
-        ("order", describe_order(best["shuffle"])),
+        ("order", describe_order(choice.settings["shuffle"])),
         *([("precision", str(best["dtype"]))] if "dtype" in best else []),
     ]
     heading = run_data.heading

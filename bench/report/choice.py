@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction
+from bench.report.reproduce import HELD_OUT, common_settings, held_out_shares, reproduction, run_table
 from bench.report.run_data import RunData
 from bench.report.start_text import SEED, start_texts
 from bench.store.choice import Choice
@@ -43,7 +43,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
     return Choice(
         run_data.result.model,
-        choice_settings(row),
+        choice_settings(row) | {"shuffle": run_table(run_data).order(row["shuffle"])},
         common_settings(run_data) | _held_out(run_data),
         start,
         int(handed_out["seed"]),

@@ -21,7 +21,7 @@ from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
 from bench.report.measurements import Measurement, measurements_of, titles_of
 from bench.report.page_data import page_data
-from bench.report.reproduce import reproduction
+from bench.report.reproduce import reproduction, run_table
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
@@ -76,7 +76,8 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         return assemble_page("page.html.j2", EMPTY_PAGE_SCRIPTS, nothing, answer=None, sections=[], **facts)
     answer, titles = find_answer(run_data), titles_of(run_data)
     measurements = [_to_section(part) for part in measurements_of(run_data)]
-    chart_data = page_data(run_data) | {"recipe": reproduction(run_data)}
+    shuffled = repr(run_table(run_data).order(shuffle=True))
+    chart_data = page_data(run_data) | {"recipe": reproduction(run_data), "shuffled": shuffled}
     data = to_script_data(chart_data)
     room = MAX_PAGE_BYTES - len(charting_library()) - len(data)
     figures = embed_figures(result.run.folder / "figures", captions, room)

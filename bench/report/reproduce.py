@@ -30,21 +30,25 @@ def reproduction(run_data: RunData) -> dict[str, list[str]]:
 
 def common_settings(run_data: RunData) -> dict[str, Any]:
     """Return the settings that all configurations share, as arguments of `fit`."""
-    clock = run_data.result.clock
+    return shared_settings(run_table(run_data), run_data.result.clock)
+
+
+def run_table(run_data: RunData) -> RunTable:
+    """Return the settings that all configurations share; of a sweep in Python those that its folder tells."""
     if run_data.study:
-        return shared_settings(run_data.study.run, clock)
+        return run_data.study.run
     about, recorded = run_data.result.run.identity, run_data.evidence.get("settings")
     # Without them, those of the longest run: a schedule that looks ahead would be another one.
     epochs = run_data.frame["epochs"] if recorded is None or recorded.empty else recorded["epochs"]
     # Not checked again: a loss of the user's own may be unknown by now.
-    shared = RunTable.model_construct(
+    return RunTable.model_construct(
         epochs=max(int(epochs.max()) if len(epochs) else 1, 1),
         target=run_data.target,
         loss=about["loss"],
-        drop_last=clock.drop_last,
+        drop_last=run_data.result.clock.drop_last,
+        shuffling=about.get("shuffling", "all"),
         patience=None if about["patience"] == "none" else int(about["patience"]),
     )
-    return shared_settings(shared, clock)
 
 
 def held_out_shares(run_data: RunData) -> dict[str, float]:
@@ -143,13 +147,14 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
 
 
 def _toml_parts(run_data: RunData) -> list[str]:
-    model = run_data.result.model
+    model, common, shuffling = run_data.result.model, common_settings(run_data), run_table(run_data).shuffling
+    blocks = {} if shuffling == "all" else {"shuffling": shuffling}
     data = PLACEHOLDER_TABLE | ({"x": list(model.headings)} if model.headings else {}) | held_out_shares(run_data)
     tables: dict[str, Any] = {
         "name": "one",
         "data": data | ({"validation_path": "your-held-out-data.csv"} if _has_unknown_validation(run_data) else {}),
         "model": _model_table(model),
-        "run": {name: value for name, value in common_settings(run_data).items() if value is not None},
+        "run": {name: value for name, value in (common | blocks).items() if value is not None},
     }
     if run_data.study:
         tables |= to_table(run_data.study)

@@ -104,5 +104,7 @@ class Choice:
     def to_study(self) -> str:
         """Return a study, a TOML text, of this choice alone with all its `starts` and `seeds`."""
         head, tail = self.recipe["toml"]
-        grid = {**self.settings, "seed": self.seeds} | ({} if self.starts is None else {"init": self.starts})
+        # How samples are shuffled is a setting that all runs share, and is among those of `recipe`.
+        grid = {**self.settings, "shuffle": bool(self.settings["shuffle"]), "seed": self.seeds}
+        grid |= {} if self.starts is None else {"init": self.starts}
         return head + tomli_w.dumps({"grid": grid}) + tail

@@ -27,14 +27,15 @@ def config_ids(
     loss: str,
     drop_last: bool,
     epochs: int,
+    shuffling: str = "all",
     kernel: str = "",
 ) -> NDArray[np.str_]:
     """Return a stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
 
-    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, and the columns of
-    the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean ("momentum" is
-    "momentum(0.9)"), rules of the user's own by all that they compute. A setting counts even where it happens to have
-    no effect, such as the seed of a run that draws nothing.
+    That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, `shuffling`, and
+    the columns of the row: rates, seeds and starts to the last bit, optimizers and schedules by what they mean
+    ("momentum" is "momentum(0.9)"), rules of the user's own by all that they compute. A setting counts even where it
+    happens to have no effect, such as the seed of a run that draws nothing.
 
     The place in the grid, the name of a start and a `dtype` of float64 do not count. Nor do the target and the number
     of epochs: they say how far a run is followed, so that a longer run keeps its id and continues the shorter one. The
@@ -47,6 +48,7 @@ def config_ids(
     trained = make_loss(loss)
     common = [model.expression, model.inputs, model.params, data_fingerprint, trained.text, bool(drop_last)]
     common += [rule.digest for rule in registered_in(trained, "loss")]
+    common += [] if shuffling == "all" else [shuffling]
     prefix = _digest(json.dumps(common))
 
     def hash_column(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:

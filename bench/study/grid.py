@@ -95,7 +95,7 @@ class Grid:
         if isinstance(seed, str):
             raise ValueError(f"seed must be a whole number or a list such as [0, 1, 2, 3, 4], not {describe(seed)}")
         self.seed = _parse_values("seed", seed, check_seed)
-        self.shuffle = _parse_values("shuffle", shuffle, partial(check_bool, "shuffle"))
+        self.shuffle = _parse_values("shuffle", shuffle, _check_shuffle)
         self.dtype = () if dtype is None else _parse_values("dtype", dtype, check_dtype_name)
 
     def __repr__(self) -> str:
@@ -199,6 +199,13 @@ class Grid:
     def _repeat_texts(self, texts: Sequence[str], axis: int) -> pd.Categorical[str]:
         """Return a categorical column of the frame."""
         return pd.Categorical.from_codes(self._repeat(np.arange(len(texts)), axis), categories=pd.Index(texts))
+
+
+def _check_shuffle(shuffle: Any) -> bool:
+    if isinstance(shuffle, str) and shuffle.startswith("blocks"):
+        about = f"shuffling = {shuffle!r} of the run, for all configurations"
+        raise ValueError(f"shuffle must be True or False, not {shuffle!r}; blocks are {about}")
+    return check_bool("shuffle", shuffle)
 
 
 def _in_cells(values: Any, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -10,6 +10,7 @@ from bench.store.clock import Clock
 from bench.study.schema import RunTable
 from kernels import Model
 from kernels.base.run import Floats, Hyperparameters, Marks, samples_per_epoch
+from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.data.validation import Split
 from kernels.losses import make_loss
@@ -32,7 +33,8 @@ def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
 
     The start, the kernel and samples that are held out are not among them.
     """
-    return choice_settings(row) | {"seed": int(row["seed"])} | shared_settings(shared, clock)
+    own = {"seed": int(row["seed"]), "shuffle": shared.order(row["shuffle"])}
+    return choice_settings(row) | own | shared_settings(shared, clock)
 
 
 def shared_settings(shared: RunTable, clock: Clock) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def train_again(
     optimizer, size = make_optimizer(first["optimizer"]), int(first["batch_size"])
     data = allocate_data(
         *samples.train,
-        shuffle=bool(first["shuffle"]),
+        shuffle=make_shuffle(shared.order(first["shuffle"])),
         batch_size=size,
         validation=samples.validation,
         dtype=first.get("dtype", "float64"),

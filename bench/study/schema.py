@@ -219,6 +219,10 @@ class RunTable(Table):
     )
     kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma".')
     drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
+    shuffling: str = Field(
+        default="all",
+        description='How samples are shuffled: "all" together, or large data in "blocks(buffer=1000000)".',
+    )
     record: str | int = Field(
         default="log", description='When the loss is looked at: "log", "log:10", "epoch", or a number of updates.'
     )
@@ -237,6 +241,7 @@ class RunTable(Table):
         from kernels.base.checks import check_bool, check_integer, check_target  # noqa: PLC0415
         from kernels.compile.kinds import check_kernel  # noqa: PLC0415
         from kernels.data.marks import check_record  # noqa: PLC0415
+        from kernels.data.order import canonical_shuffling  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
 
         match name := info.field_name:
@@ -252,6 +257,8 @@ class RunTable(Table):
                 value = check_bool(name, value)
             case "kernel":
                 check_kernel(value)
+            case "shuffling":
+                value = canonical_shuffling(value)
             case "record":
                 value = check_record(value)
                 value = value if isinstance(value, str) else int(value)
@@ -261,6 +268,10 @@ class RunTable(Table):
                 trained = info.data.get("loss", "objective")  # any target will do where the loss is refused
                 value = check_target(value, nonnegative=not is_recorded(info) and make_loss(trained).nonnegative)
         return value
+
+    def order(self, shuffle: bool) -> bool | str:
+        """Return the `shuffle` of `kernels.fit` for runs that are shuffled, or are not."""
+        return self.shuffling if shuffle and self.shuffling != "all" else bool(shuffle)
 
     def of_sweep(self) -> dict[str, Any]:
         """Return the settings as arguments of `bench.sweep`."""

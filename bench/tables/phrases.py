@@ -60,8 +60,10 @@ def name_settings(row: "pd.Series | Mapping[Any, Any]", samples: int | None = No
     return {name: describe(row[name]) for name, describe in as_words.items() if name in row}
 
 
-def describe_order(shuffled: bool) -> str:
+def describe_order(shuffled: bool | str) -> str:
     """Return the order of the samples in a word."""
+    if isinstance(shuffled, str):
+        return f"shuffled in {shuffled}"
     return "shuffled" if shuffled else "not shuffled"
 
 

@@ -31,8 +31,8 @@ class Problem:
         The learning rate of each run in each epoch.
     batch_size : int
         Samples per update; an incomplete batch at the end of an epoch is dropped.
-    shuffle : bool
-        Visit the samples in the order that `kernels.loops.order` draws from (seed, epoch).
+    shuffle : bool or str
+        The order of the samples, as for `kernels.fit`.
     seed : int
     optimizer : str
     loss : str
@@ -46,7 +46,7 @@ class Problem:
     inits: Floats
     rates: Floats
     batch_size: int = 1
-    shuffle: bool = False
+    shuffle: bool | str = False
     seed: int = 0
     optimizer: str = "sgd"
     loss: str = "squared"

@@ -18,7 +18,7 @@ from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from kernels.base.run import Floats
 from kernels.compile.kinds import lane_width
-from kernels.data.order import is_gathered
+from kernels.data.order import is_gathered, make_shuffle
 from kernels.data.samples import check_samples
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -109,7 +109,8 @@ def _make_problems(
         width = lane_width("lanes", row.get("dtype", "float64"), result.model.program, make_loss(loss))
         rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], width)
         starts = np.tile(result.starts[place], (width, 1))
-        settings = row["batch_size"], row["shuffle"], row["seed"], row["optimizer"], loss, row.get("dtype", "float64")
+        shuffle = row["shuffle"] and result.run.identity.get("shuffling", True)
+        settings = row["batch_size"], shuffle, row["seed"], row["optimizer"], loss, row.get("dtype", "float64")
         batch = _affordable_part(Problem(result.model, columns, y, starts, rates, *settings))
         few = SLOW_SAMPLES // min(MOST_SLOWDOWN, reference_cost(result.model))
         short = batch.part(runs=1, epochs=1, samples=max(few, batch.batch_size))
@@ -131,7 +132,7 @@ def _kernels_of(problems: Mapping[str, Problem]) -> Iterator[Wanted]:
     for name, problem in problems.items():
         if name != "reference":
             made_of = name, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)
-            gathers = is_gathered(problem.y.size, problem.shuffle)
+            gathers = is_gathered(problem.y.size, make_shuffle(problem.shuffle))
             yield Wanted(*made_of, dtype=problem.dtype, gathers=gathers)
 
 

@@ -18,6 +18,7 @@ from kernels import Model
 from kernels.base.run import Hyperparameters, Record
 from kernels.compile.kinds import DTYPES, KERNELS, is_exact
 from kernels.data.marks import with_marks
+from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.models import quadratic
@@ -186,13 +187,14 @@ def kernel(name: str, problem: Problem) -> Call:
     data = allocate_data(
         problem.x,
         problem.y,
-        shuffle=problem.shuffle,
+        shuffle=make_shuffle(problem.shuffle),
         batch_size=problem.batch_size,
         dtype=problem.dtype,
         by_row=problem.model.by_row,
     )
     options = option_values(loss, optimizer)
-    plan = Hyperparameters(problem.rates, options, problem.batch_size, True, problem.shuffle, problem.seed, -np.inf)
+    shuffled = bool(problem.shuffle)
+    plan = Hyperparameters(problem.rates, options, problem.batch_size, True, shuffled, problem.seed, -np.inf)
     memories = optimizer.initial_memory(problem.inits)
     if KERNELS[name].width > 1:
 

@@ -9,7 +9,7 @@ shuffle, SIGMOD 2022.
 The kernels draw the same orders by `kernels.loops.order`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +48,9 @@ class BlockShuffle(NamedTuple):
     size: int = BLOCK
     buffer: int = BUFFER
 
+    def __str__(self) -> str:
+        return f"blocks(size={self.size}, buffer={self.buffer})"
+
 
 def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
     """Return the shuffle of a setting: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``.
@@ -60,6 +63,18 @@ def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
     if isinstance(shuffle, str):
         return make_from_spec(shuffle, {"blocks": _blocks}, "shuffle")
     return check_bool("shuffle", shuffle)
+
+
+def canonical_shuffling(text: str) -> str:
+    """Return how runs are shuffled, ``"all"`` samples or blocks as for `make_shuffle`, with every option by name.
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+    """
+    known: dict[str, Callable[..., object]] = {"all": lambda: "all", "blocks": _blocks}
+    return str(make_from_spec(text, known, "shuffling"))
 
 
 def _blocks(size: int = BLOCK, buffer: int = BUFFER) -> BlockShuffle:

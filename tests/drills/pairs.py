@@ -55,6 +55,7 @@ FACTORS = {
     "kernel": ["reference", "fused", "lanes", "lanes-fma"],
     "batch": [1, 7, "full"],
     "shuffle": [False, True],
+    "shuffling": ["all", "blocks(size=8, buffer=16)"],
     "schedule": ["constant", "halve(2)", "own_fall"],
     "record": ["log", "epoch", 1],
     "target": ["none", "met by the start", "easy", "out of reach"],
@@ -69,7 +70,7 @@ FACTORS = {
     "table": ["table.csv", "table.parquet", "table.arrow"],
     "by": ["Python", "the command line"],
 }
-TAKEN = ("loss", "kernel", "record", "confirm", "refine", "drop_last")
+TAKEN = ("loss", "kernel", "record", "confirm", "refine", "drop_last", "shuffling")
 RULES = Path(__file__).parent / "pair_rules.py"
 
 

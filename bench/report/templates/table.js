@@ -92,7 +92,7 @@ function asCode(row, language) {
   const shuffled = settings.shuffle.values[settings.shuffle.codes[row]];
   if (language === "python") {
     const init = rule ? rule.python.replace("{seed}", given.seed) : `[${start.join(", ")}]`;
-    const lines = { ...(init ? { init } : {}), ...given, shuffle: shuffled ? "True" : "False" };
+    const lines = { ...(init ? { init } : {}), ...given, shuffle: shuffled ? run.shuffled : "False" };
     return (
       head +
       Object.entries(lines)

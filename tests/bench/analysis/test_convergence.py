@@ -152,6 +152,9 @@ def test_orders_are_multiplied_as_if_visited_in_turn_for_ever(derivatives):
     orders = sample_orders(800, [3, 5], 2)
     expected = [permutation(800, seed, epoch) for epoch, seed in ((0, 3), (0, 5), (1, 3), (1, 5))]
     assert orders.tolist() == [order.tolist() for order in expected]
+    blocks = sample_orders(800, [3], 1, "blocks(size=100, buffer=100)")
+    assert (np.diff(np.unique(blocks // 100, return_index=True)[1] % 100) == 0).all()
+    assert sorted(blocks[0].tolist()) == list(range(800))
     for lr in (0.1, 1.5):
         product = reduce(lambda done, order: plain_map(derivatives[order], lr, 16) @ done, orders, np.eye(3))
         found = spectral_radius(derivatives, lr, 16, orders=orders)

@@ -37,8 +37,9 @@ TABLE = {
 LINEAR = {"y": "mpg", "model": "a*hp + b"}
 # More numbers than are written out as a start, and a column that does not vary.
 MANY = LINEAR | {"model": "w @ x + b", "x": [name for name in TABLE if name.startswith(("hp", "u"))]}
+IN_BLOCKS = 'shuffling = "blocks(size=8, buffer=16)"'
 KINDS = {
-    "robust": LINEAR | {"data": "validation = 0.25\ntest = 0.2", "run": 'loss = "huber(0.5)"'},
+    "robust": LINEAR | {"data": "validation = 0.25\ntest = 0.2", "run": f'loss = "huber(0.5)"\n{IN_BLOCKS}'},
     "classes": LINEAR | {"y": "good", "data": "validation = 0.25", "run": 'loss = "logistic"\npatience = 2'},
     "objective": {"builtin": "none", "model": "(1 - u)**2 + 2*(v - u)**2 - 1", "run": 'loss = "objective"'},
     "nonlinear": LINEAR | {"y": "speed", "model": "V*hp/(K + hp)", "data": 'center = "none"'},

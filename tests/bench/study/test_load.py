@@ -109,7 +109,7 @@ def test_a_study_is_what_its_file_says(write):
 
 
 # What a single run does not have.
-OF_A_SWEEP = {"confirm", "refine", "target_loss"}
+OF_A_SWEEP = {"shuffling", "confirm", "refine", "target_loss"}
 
 
 def test_what_a_file_leaves_out_is_as_in_a_python_call(write):

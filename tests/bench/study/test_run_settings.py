@@ -36,3 +36,26 @@ def test_settings_of_a_choice_are_values_of_python(swept):
     settings = choice_settings(swept[0].frame.iloc[0])
     types = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool}
     assert {name: type(value) for name, value in settings.items()} == types
+
+
+def test_runs_that_are_shuffled_in_blocks_are_others_than_those_that_are_shuffled_together(tmp_path):
+    grid = Grid(lr=[0.1, 0.3], shuffle=[True, False], seed=[1, 2])
+    given = {"epochs": 3, "kernel": "reference", "confirm": 0, "shuffling": "blocks(8, 16)"}
+    in_blocks = sweep(models.quadratic, X, Y, grid, **given, out=tmp_path / "blocks")
+    together = sweep(models.quadratic, X, Y, grid, **given | {"shuffling": "all"})
+    assert not set(in_blocks.frame["config_id"]) & set(together.frame["config_id"])
+    same = in_blocks.frame["final_loss"].to_numpy() == together.frame["final_loss"].to_numpy()
+    assert same.tolist() == (~in_blocks.frame["shuffle"]).tolist()
+    best, name = in_blocks.best(), "blocks(size=8, buffer=16)"
+    assert best.settings["shuffle"] in (False, name)
+    assert best.refit(X, Y).loss[-1] in in_blocks.frame["final_loss"].to_numpy()
+    # Spelt otherwise, the blocks are the same.
+    sweep(models.quadratic, X, Y, grid, **given | {"shuffling": "blocks(buffer=16, size=8)"}, out=tmp_path / "blocks")
+    with pytest.raises(
+        ValueError, match=r"holds another run \(shuffling: blocks\(size=8, buffer=16\) there, none here"
+    ):
+        sweep(models.quadratic, X, Y, grid, **given | {"shuffling": "all"}, out=tmp_path / "blocks")
+    with pytest.raises(ValueError, match=r"not 'blocks\(8\)'; blocks are shuffling = 'blocks\(8\)' of the run"):
+        Grid(shuffle="blocks(8)")
+    with pytest.raises(ValueError, match="shuffling 'rows' is not known; known are all, blocks"):
+        sweep(models.quadratic, X, Y, grid, shuffling="rows")

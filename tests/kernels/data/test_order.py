@@ -118,13 +118,15 @@ def test_marks_held_out_samples_and_float32_work_in_blocks():
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
-def test_lanes_gather_as_single_runs_do(monkeypatch):
+@pytest.mark.parametrize("shuffling", ["all", "blocks(size=50, buffer=120)"])
+def test_lanes_gather_as_single_runs_do(shuffling, monkeypatch):
     monkeypatch.setattr(orders, "SWAPPED", 100)
     x, y = samples(1500)
     grid = Grid(lr=[0.01, 0.05], batch_size=[1, 7], init={"start": START["init"]}, shuffle=True, seed=[2])
-    found = sweep(MODEL, x, y, grid, epochs=2, confirm=0, record="epoch").frame
+    found = sweep(MODEL, x, y, grid, epochs=2, confirm=0, record="epoch", shuffling=shuffling).frame
+    shuffle = True if shuffling == "all" else shuffling
     for row in found.itertuples():
-        asked = {"lr": row.lr, "batch_size": row.batch_size, "shuffle": True, "seed": 2, "epochs": 2}
+        asked = {"lr": row.lr, "batch_size": row.batch_size, "shuffle": shuffle, "seed": 2, "epochs": 2}
         alone = fit(MODEL, x, y, init=START["init"], **asked)
         assert [row.param_a, row.param_b, row.param_c] == alone.params.tolist()
         assert row.final_loss == alone.loss[-1]
