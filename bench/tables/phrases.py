@@ -63,7 +63,7 @@ def name_settings(row: "pd.Series | Mapping[Any, Any]", samples: int | None = No
 def describe_order(shuffled: bool | str) -> str:
     """Return the order of the samples in a word."""
     if isinstance(shuffled, str):
-        return f"shuffled in {shuffled}"
+        return "shuffled in blocks"
     return "shuffled" if shuffled else "not shuffled"
 
 

@@ -152,6 +152,7 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
     study = write_study_file(tmp_path, **KINDS[kind])
     run_data = run_data_of(train_study(study, tmp_path / "run"))
     said, texts = announced(run_data), copied(render_page(run_data, {}))
+    assert ("order", "shuffled in blocks" if kind == "robust" else "shuffled") in said[0]
     check_python(texts["answer-python"], run_data)
     assert announced_by_copy(texts, tmp_path) == said
     command, *words = shlex.split(texts["answer-command"])
