@@ -69,7 +69,8 @@ class RunData(RankedRun):
             compared,
             self.compared_on,
             finer=finer,
-            same=self.fresh is not None and are_same(runs_of(self.fresh, recommended_choice(self.ranked))),
+            same=self.fresh is not None
+            and are_same(runs_of(self.fresh, recommended_choice(self.ranked)), self.samples),
             samples=self.samples,
             named=self.named,
             beyond=self.beyond,

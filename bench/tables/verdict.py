@@ -165,7 +165,7 @@ def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool
         few = np.isinf(best["samples"])
         before = f"{format_share(best['converged'], best['runs'])} did" if few else f"after {before}"
     sweep = "the sweep, which evaluated losses less often," if finer else "the sweep"
-    on = "Nothing in its runs is drawn, so all seeds give the same:" if same else "On fresh seeds,"
+    on = "Nothing that its runs depend on is drawn, so all seeds give the same:" if same else "On fresh seeds,"
     return f"{on} {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
 
 

@@ -48,13 +48,17 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
 @pytest.mark.parametrize(
     ("drawn", "begins"),
     [
-        ({"init": [1, 1, 1]}, "Nothing in its runs is drawn, so all seeds give the same: all 3 runs reached"),
+        (
+            {"init": [1, 1, 1]},
+            "Nothing that its runs depend on is drawn, so all seeds give the same: all 3 runs reached",
+        ),
+        ({"init": [1, 1, 1], "shuffle": True, "batch_size": "full"}, "Nothing that its runs depend on is drawn"),
         ({"init": "normal:1:1"}, "On fresh seeds, all 3 runs reached"),
         ({"init": [1, 1, 1], "shuffle": True}, "On fresh seeds, all 3 runs reached"),
     ],
 )
 def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
-    given = {"epochs": 9, "target": 1e-2, "kernel": "reference", "confirm": 3}
+    given = {"epochs": 90, "target": 1e-2, "kernel": "reference", "confirm": 3}
     assert sweep(models.quadratic, X, Y, Grid(lr=0.5, **drawn), **given).verdict()["Confirmed"].startswith(begins)
 
 
