@@ -13,6 +13,7 @@ from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.problem import make_problem
 from bench.engine.refine import new_rates
 from bench.engine.train import Trainer
+from bench.report.answer import find_answer
 from bench.report.run_data import run_data_of
 from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
@@ -45,6 +46,10 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
     assert fresh_seeds([2**64 - 1], 2) == [0, 1]
 
 
+def notes_of(result):
+    return find_answer(run_data_of(result)).notes
+
+
 @pytest.mark.parametrize(
     ("drawn", "begins"),
     [
@@ -59,7 +64,10 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
 )
 def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
     given = {"epochs": 90, "target": 1e-2, "kernel": "reference", "confirm": 3}
-    assert sweep(models.quadratic, X, Y, Grid(lr=0.5, **drawn), **given).verdict()["Confirmed"].startswith(begins)
+    found = sweep(models.quadratic, X, Y, Grid(lr=0.5, **drawn), **given)
+    assert found.verdict()["Confirmed"].startswith(begins)
+    over = "nothing in its runs is drawn, so all seeds give the same" if begins[0] == "N" else "3 fresh seeds"
+    assert any(f"over 1 start{';' if begins[0] == 'N' else ' and'} {over}." in note for note in notes_of(found))
 
 
 def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirmed):
