@@ -122,8 +122,8 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     confirmed = is_confirmed(best)
     runs = run_data.fresh if confirmed and run_data.fresh is not None else run_data.frame
     starts = format_count(runs["init"].nunique(), "start")
-    if are_same(runs_of(runs, best)):
-        return f"{starts}; nothing in its runs is drawn, so all seeds give the same"
+    if are_same(runs_of(runs, best), run_data.samples):
+        return f"{starts}; nothing that its runs depend on is drawn, so all seeds give the same"
     seeds = format_count(runs["seed"].nunique(), "fresh seed" if confirmed else "seed")
     return f"{starts} and {seeds}"
 

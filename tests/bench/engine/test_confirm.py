@@ -66,7 +66,9 @@ def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
     given = {"epochs": 90, "target": 1e-2, "kernel": "reference", "confirm": 3}
     found = sweep(models.quadratic, X, Y, Grid(lr=0.5, **drawn), **given)
     assert found.verdict()["Confirmed"].startswith(begins)
-    over = "nothing in its runs is drawn, so all seeds give the same" if begins[0] == "N" else "3 fresh seeds"
+    over = (
+        "nothing that its runs depend on is drawn, so all seeds give the same" if begins[0] == "N" else "3 fresh seeds"
+    )
     assert any(f"over 1 start{';' if begins[0] == 'N' else ' and'} {over}." in note for note in notes_of(found))
 
 
