@@ -216,7 +216,8 @@ def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
     frame, settings = run_data.frame, study.run
     target = "" if run_data.target is None else f", target {run_data.criterion.label} {text(run_data.target)}"
     units = ", standardized" if run_data.scaling else ""
-    blocks = "" if settings.shuffling == "all" else f", shuffled in {settings.shuffling}"
+    in_blocks = settings.shuffling != "all" and bool(frame["shuffle"].any())
+    blocks = f", shuffled in {settings.shuffling}" if in_blocks else ""
     checked = len(run_data.evidence["check"])
     return (
         f"{format_count(len(frame), 'configuration')} of {run_data.result.model.expression}{run_data.source}{units}, "

@@ -203,8 +203,8 @@ class Grid:
 
 def _check_shuffle(shuffle: Any) -> bool:
     if isinstance(shuffle, str) and shuffle.startswith("blocks"):
-        about = f"shuffling = {shuffle!r} of the run, for all configurations"
-        raise ValueError(f"shuffle must be True or False, not {shuffle!r}; blocks are {about}")
+        how = f"turn it on, and give shuffling={shuffle!r} to sweep or tune, or under [run] of a study"
+        raise ValueError(f"shuffle must be True or False, not {shuffle!r}: {how}")
     return check_bool("shuffle", shuffle)
 
 
