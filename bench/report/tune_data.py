@@ -13,7 +13,7 @@ from bench.tables.excess import add_excess
 from bench.tables.formatting import label, text
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_order, describe_rival, format_count
-from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, summarize
+from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.trial_value import choice_values, rank_trials
 from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
@@ -148,8 +148,8 @@ class TuneData(RunData):
     def heading(self) -> str:
         """The name of the best choice, which is not the one to take where that of the grid is better."""
         rivals = self.on_fresh_seeds
-        lost = rivals is not None and rivals["rival"].eq(GRID).to_numpy() & rivals["verdict"].eq("better").to_numpy()
-        return "The best choice of the search; that of the grid is better" if np.any(lost) else "The best choice"
+        lost = rivals is not None and any(_is_better_grid(row) for _, row in rivals.iterrows())
+        return "The best choice of the search; that of the grid is better" if lost else "The best choice"
 
     @cached_property
     def sentences(self) -> dict[str, str]:
@@ -185,13 +185,18 @@ def read_tune_data(tuning: TuneResult) -> TuneData:
     return TuneData(**{part.name: getattr(found, part.name) for part in fields(found)}, tuning=tuning)
 
 
+def _is_better_grid(row: pd.Series) -> bool:
+    """Return whether a rival is the grid, and better by as much as decides between choices, beyond chance."""
+    return bool(row["rival"] == GRID and row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1)
+
+
 def _describe_rivals(rivals: pd.DataFrame, samples: int | None) -> dict[str, str]:
     """Return sentences on the gain over the grid on fresh seeds, and on the optimizers, each tuned."""
     cost, sentences = cost_of(rivals, "samples"), {}
     first, *others = [row for _, row in rivals.iterrows()]
     for row in others:
         if row["rival"] == GRID:
-            better = " It is the one to take." if row["verdict"] == "better" else ""
+            better = " It is the one to take." if _is_better_grid(row) else ""
             said = f"On fresh seeds the best choice of the grid {describe_rival(row, cost, several=False)}"
             sentences["Against the grid"] = f"{said}: {describe_choice(row, samples)}.{better}"
     parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]

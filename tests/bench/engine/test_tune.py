@@ -3,6 +3,7 @@
 import os
 import pickle
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -460,6 +461,12 @@ def test_leaders_are_compared_with_the_choice_that_is_printed(tuned):
     assert said["Optimizers, each tuned"].startswith(f"Compared with {rivals.loc[0, 'rival']}, ")
     assert said["Against the grid"].startswith("On fresh seeds the best choice of the grid ")
     assert found.heading == "The best choice"
+    for ratio, taken in ((0.96, False), (0.9, True)):  # less than 5 % decide nothing
+        grid_is_better = rivals.assign(verdict="better", ratio=ratio, ratio_low=ratio, ratio_high=ratio)
+        judged = replace(found)
+        vars(judged)["on_fresh_seeds"] = grid_is_better
+        assert judged.heading.endswith("that of the grid is better") == taken
+        assert judged.sentences["Against the grid"].endswith("It is the one to take.") == taken
     assert "Edge of the grid" not in said
     assert str(tuned).splitlines()[0].endswith("80 trials")
 
