@@ -84,7 +84,7 @@ def run_speed(
         measured = speed(variants, problem, batch, seconds=seconds, roofs=True, progress=advance)
     tables = {"speed": measured.table}
     if conclusion := describe_fastest(measured.table):
-        print_sentence("Fastest", conclusion)
+        print_sentence("Fastest kernel", conclusion)
         print()
     work = f"{problem.model.expression}, {_describe_problem(problem)}"
     print_speed(measured, work)

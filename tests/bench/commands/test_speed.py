@@ -74,7 +74,7 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert "| ✓ bit for bit |" in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
     said = capsys.readouterr().out
     first, blank, problem = said.splitlines()[:3]
-    assert (first.partition(":")[0], blank) == ("Fastest", "")
+    assert (first.partition(":")[0], blank) == ("Fastest kernel", "")
     assert problem == "a*x**2 + b*x + c, 800 samples, sgd, sample by sample, in sequence"
     assert "Noise: fused against itself differs by " in said
     assert " share of the roof " in said
