@@ -69,12 +69,16 @@ class RunData(RankedRun):
             compared,
             self.compared_on,
             finer=finer,
-            same=self.fresh is not None
-            and are_same(runs_of(self.fresh, recommended_choice(self.ranked)), self.samples),
+            same=self._seeds_are_same,
             samples=self.samples,
             named=self.named,
             beyond=self.beyond,
         )
+
+    @cached_property
+    def _seeds_are_same(self) -> bool:
+        """Whether the best choice gives the same with all fresh seeds."""
+        return self.fresh is not None and are_same(runs_of(self.fresh, recommended_choice(self.ranked)), self.samples)
 
     @cached_property
     def shortfall(self) -> str:
@@ -145,7 +149,8 @@ class RunData(RankedRun):
         """The sentence on the rows for the test, by its subject; empty if there are none."""
         if self.judged is None:
             return {}
-        runs = "of the best choice" + (" on fresh seeds" if is_confirmed(recommended_choice(self.ranked)) else "")
+        fresh = is_confirmed(recommended_choice(self.ranked)) and not self._seeds_are_same
+        runs = "of the best choice" + (" on fresh seeds" if fresh else "")
         scale, units = (1.0, " in standardized units" if self.has_standardized_losses else "")
         if self.scaling is not None and self.has_standardized_losses:
             scale, units = self.scaling.y_scale, " in the table's units"

@@ -63,9 +63,10 @@ def notes_of(result):
     ],
 )
 def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
-    given = {"epochs": 90, "target": 1e-2, "kernel": "reference", "confirm": 3}
+    given = {"epochs": 90, "target": 1e-2, "kernel": "reference", "confirm": 3, "test": 0.1}
     found = sweep(models.quadratic, X, Y, Grid(lr=0.5, **drawn), **given)
     assert found.verdict()["Confirmed"].startswith(begins)
+    assert ("3 runs of the best choice on fresh seeds," in found.verdict()["On test rows"]) == (begins[0] == "O")
     over = (
         "nothing that its runs depend on is drawn, so all seeds give the same" if begins[0] == "N" else "3 fresh seeds"
     )
