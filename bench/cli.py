@@ -41,7 +41,7 @@ class Command(TyperCommand):
     """A command that refuses a list that is given twice, of which the last one would count."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Return what is left of the arguments."""
+        """Return the arguments that are left."""
         if not ctx.resilient_parsing:  # which is completion in a shell
             *_, given = self.make_parser(ctx).parse_args(args=list(args))
             refuse_repeated_lists(given)

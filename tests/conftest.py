@@ -102,7 +102,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Spare the garbage collector what stays anyway: numba makes so many objects that it runs all the time."""
+    """Spare the garbage collector what stays anyway: numba makes objects at a rate that keeps it running."""
     gc.collect()
     gc.freeze()
 

@@ -24,7 +24,7 @@ for what in ("--benchmark-only", "tests/benchmarks"):
     print(f"collected for {{what}}")
     assert not pytest.main([*sys.argv[1:], "--collect-only", "-q", what])
 """
-# All benchmarks together may write 3 MB, and there are fewer than so many of them.
+# All benchmarks together may write 3 MB, and there are fewer of them than this.
 MOST_BYTES = 3_000_000 / 160
 
 

@@ -80,7 +80,7 @@ def test_a_fit_shows_its_numbers_and_its_loss(result):
 
 def test_names_are_shown_as_they_are(result):
     class Named:
-        """A model whose names nobody has checked."""
+        """A model whose names are not checked."""
 
         expression, params = HOSTILE, (HOSTILE, "b", "c")
 

@@ -60,7 +60,7 @@ def _verdict(found: History, steps: pd.DataFrame, gates: Gates) -> str:
 
 
 def _by_machine(table: pd.DataFrame, title: str) -> dict[str, pd.DataFrame]:
-    """Return what is shown of a table, for each machine, by title."""
+    """Return the rows of a table that are shown, for each machine, by title."""
     machines = table.groupby("machine", sort=False)
     alone = len(machines) == 1
     return {title if alone else f"{title}, on {machine}": _readable(part) for machine, part in machines}

@@ -133,7 +133,7 @@ def _epochs(row: str, base: Floats, new: Floats, pairs: Pairs) -> dict[str, Any]
 
 
 def _explain_no_interval(pairs: int, reached: int, independent: int) -> str:
-    """Return why there is no interval for so many pairs, some of which reached the target; empty where there is one."""
+    """Return why there is no interval for this number of pairs and of those that reached the target; else empty."""
     if independent >= PAIRS:
         return ""
     if reached >= PAIRS:

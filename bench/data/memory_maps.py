@@ -305,7 +305,7 @@ def _count(files: Sequence[Path], names: Sequence[str], *, labels: bool) -> tupl
 
 
 def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> dict[str, Any] | None:
-    """Return what is known of a file of columns; None if it is missing, damaged, of other sources or of labels."""
+    """Return the note on a file of columns; None if it is missing, damaged, of other sources or of labels."""
     try:
         note = about.read_bytes()
         if find_flaw(note, owner=sources):

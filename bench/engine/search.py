@@ -24,7 +24,7 @@ from kernels.train.block import WIDTH
 ROUND = WIDTH
 """Trials of a round: the width of a lane, which is then full even with one run for each trial."""
 ALIKE = ROUND // 4
-"""So many trials have a batch size in common where a lane takes a whole round, of which all would have the same."""
+"""How many trials share a batch size where a lane takes a whole round, all of which would else have the same."""
 REDUCTION = 3
 """About one in this many of the trials that reach an epoch of `halving_epochs` goes on."""
 # Parameters that trials side by side have in common.

@@ -173,7 +173,7 @@ class _Tuning:
         last = self.problem.clock.last_mark(self.least_batch, self.epochs[-1])
         every = loss_stride(self.searched.trials * self.space.pairs, last)
         identity = identity_of(self.problem) | self.space.identity() | self.searched.identity()
-        # A trial is worth what it does in so many epochs: those of another number are no rivals.
+        # A trial is judged after this number of epochs: trials of another number are no rivals.
         identity["epochs"] = str(self.problem.settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
             run.record_study(study)

@@ -174,7 +174,7 @@ def to_script_data(data: Any) -> Markup:
 
 
 def _notices(run_data: RunData) -> list[str]:
-    """Return what a reader has to know before the rest: that the run is unfinished, or that its data are missing."""
+    """Return the notices at the top of the page: that the run is unfinished, or that its data are missing."""
     progress = describe_progress(len(run_data.frame), run_data.result.planned)
     missing = run_data.missing_data if run_data.study else None
     return [notice for notice in (progress, missing) if notice]

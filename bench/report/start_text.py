@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bench.report.run_data import RunData
 from bench.study.grid import RandomStarts
 
-# So many numbers are written out.
+# The most numbers that are written out.
 MOST_NUMBERS = 30
 SEED = "{seed}"
 DRAWN = "np.random.default_rng"

@@ -99,7 +99,7 @@ class Run:
         return self._read(_RULES, read_json, {}, "the source of the user's own rules is left out")
 
     def _read(self, name: str, read: Callable[[Path, bytes], T], instead: T, lost: str) -> T:
-        """Return the content of a file; where it is damaged, warn and return what takes its place."""
+        """Return the content of a file; where it is damaged, warn and return its substitute."""
         try:
             return read(self.folder / name, self._owner)
         except DamagedError as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kernels.base.run import Floats
 
 # The design effect of few seeds is not well known: it is averaged with the largest one, or with that of other choices,
-# as if of so many more seeds.
+# as if there were this many more seeds.
 MORE_SEEDS = 2
 
 
@@ -62,7 +62,7 @@ def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_]
 
 
 def count_independent(counts: Floats | NDArray[np.intp] | int, effects: Floats | float) -> NDArray[np.int64]:
-    """Return as how many independent runs so many count, by their design effects: whole numbers, rounded down."""
+    """Return the number of independent runs that runs count as, by their design effects, rounded down."""
     return np.asarray(np.floor(counts / effects + 1e-9), dtype=np.int64)
 
 

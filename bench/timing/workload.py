@@ -20,7 +20,7 @@ BASELINE = "fused"
 UPDATES = 80_000
 BATCH_UPDATES = 32_000_000
 BATCH_RUNS = 1024
-# Fewer runs of models with so many parameters that all starts would be more numbers.
+# There are fewer runs where the starts of all would be more numbers, as of models with many parameters.
 MOST_NUMBERS, LEAST_RUNS = 10_000_000, 64
 # Samples of an epoch, and sample-updates of a call, that a slow variant is given.
 SLOW_SAMPLES = 10_000

@@ -80,7 +80,7 @@ def _replace_functions(function: FunctionType, compiled: dict[FunctionType, Any]
 
 
 def _compile_once(function: FunctionType, digest: str, options: dict[str, Any]) -> Any:
-    """Return what numba makes of a function, or of the same one inside another kernel; it is compiled when called."""
+    """Return numba's dispatcher of a function, or of the same one inside another kernel; it is compiled when called."""
     name = f"{function.__name__}_{digest_of_code(digest, options)[:16]}"
     if name not in _compiled:
         function.__module__, function.__qualname__ = __name__, name

@@ -120,7 +120,7 @@ def _move_by_gradient(made_of: Ingredients, layers: list[Places]) -> str:
 
 
 def _known(made_of: Ingredients) -> list[str]:
-    """Return what the rule is given besides the gradient: the clock, the loss and the norm."""
+    """Return the arguments of the rule besides the gradient: the clock, the loss and the norm."""
     batch = ["known = clock"]
     if made_of.needs_loss:
         batch = [f"known = clock + (part * get(room.partials, room.layout[{PARAMS}]),)"]

@@ -171,7 +171,7 @@ def _head(made_of: Ingredients, layers: list[Places], kind: str, several: bool, 
 
 
 def _registers(layer: Places) -> list[str]:
-    """Return what the only unit of a network keeps in registers, from the room and to it."""
+    """Return the functions by which the only unit of a network keeps numbers in registers, from the room and to it."""
     dots = [f"get(room.dots, {layer.dot(place)})" for place in range(len(layer.dots)) if layer.by_itself]
     puts = [f"put(terms[{j}], room.terms, {layer.term(j)})" for j in range(layer.symbols) if layer.by_itself]
     begin = [*bases([layer]), "k = 0"]

@@ -151,7 +151,7 @@ def start_generator(seed, epoch):
 
 
 def swap_down(columns, begin, left, until, state):
-    """Swap the last of the first `left` elements from `begin` on with one of them, and so on, until so many are left.
+    """Swap the last of the first `left` elements from `begin` on with one of them, and so on, down to `until`.
 
     Returns how many are left, of which there may be one less, and the state of the generator. Counts are unsigned, so
     that no index is tested for its sign, which takes longer than a swap.

@@ -287,7 +287,7 @@ def values_of(symbol: Symbol, units: int, theta: Floats, x: Floats, values: list
 
 
 def _source(symbol: Symbol, x: Floats, values: list[Floats]) -> Floats:
-    """Return what a dot is taken of, shape (size, n)."""
+    """Return the vector that a dot is taken of, shape (size, n)."""
     return values[0] if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]
 
 

@@ -80,7 +80,7 @@ def descend(
 
     It ends earlier where the loss is low enough, or where the steps that are left would not take it below another one,
     if each is as long as the last. Parameters are counted in the sizes at the place where it begins. It begins `times`
-    times, each time for so many evaluations, `steps`.
+    times, each time for `steps` evaluations at most.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 

@@ -22,7 +22,7 @@ RANDOM_STARTS = 24
 POLISHED = 4
 """Of the minima of squares, or of those found on a part of many samples, the number that is refined."""
 FEW_STEPS, MOST_STEPS, LEADING = 50, 400, 8
-"""Evaluations of the residual from each start, and then from the lowest places, of which there are so many."""
+"""Evaluations of the residual from each start, and from each of the lowest places, and their number."""
 STAGES = ((None, 1, 100), (8, 1, 1000), (3, 4, 2000))
 """Of other losses: the lowest places from which a search goes on, how many times, and the evaluations each time."""
 NEGLIGIBLE = 1e-7

@@ -493,12 +493,12 @@ def shell(tmp_path):
 FEW_RUNS = f"brief run quadratic --out a {' '.join(SMALL)}"
 
 
-def test_a_run_ends_with_its_report_though_nobody_reads_any_more(shell, tmp_path):
+def test_a_run_ends_with_its_report_though_its_output_is_read_no_more(shell, tmp_path):
     assert shell(f"{FEW_RUNS} | head -1", PYTHONIOENCODING="ascii") == (0, "")
     assert (tmp_path / "a" / "report.html").exists()
 
 
-def test_a_fit_has_its_plot_though_nobody_ever_read(shell, tmp_path):
+def test_a_fit_has_its_plot_though_its_output_is_never_read(shell, tmp_path):
     fit = "sgdbench fit quadratic --model quadratic --epochs 9 --kernel reference --plot a.png"
     assert shell(f"{fit} <&- >&- 2>&-") == (0, "")
     assert (tmp_path / "a.png").exists()

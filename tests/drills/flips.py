@@ -141,7 +141,7 @@ def truncate(path, rng):
 
 
 def drill(folder, earlier, damage, times, seed):
-    """Damage each file of a folder so many times, alone; yield the file, the outcome and its words."""
+    """Damage each file of a folder, alone, this many times; yield the file, the outcome and its words."""
     rng = np.random.default_rng(seed)
     expected = what_is_read(folder)
     for name in files_of(folder):

@@ -198,7 +198,7 @@ def study_of(case, folder, target):
 
 
 def train(case, folder, target, *, extended=False):
-    """Train the runs of a case, or more of them; return what the command line said that it should not."""
+    """Train the runs of a case, or more of them; return the words of the command line where it failed."""
     epochs = 2 * EPOCHS if extended and case["extension"] == "epochs" else EPOCHS
     seeds = 4 if extended and case["extension"] == "seeds" else 2
     study = study_of(case, folder, target)
@@ -282,7 +282,7 @@ def _load(case, folder):
 
 
 def conduct(case, folder):
-    """Run a case in a folder; return what goes wrong, a sentence for each."""
+    """Run a case in a folder; return its faults, a sentence for each."""
     write_table(folder / case["table"])
     load_plugin(RULES)
     try:

@@ -111,7 +111,7 @@ def in_a_fork(work, seconds=None):
             traceback.print_exc()
             os._exit(1)
     os.close(there)
-    select.select([here], [], [], seconds)  # readable when nobody can write any more
+    select.select([here], [], [], seconds)  # readable when no process can write any more
     os.close(here)
     os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]

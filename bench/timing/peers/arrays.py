@@ -109,7 +109,7 @@ def run_layers(
 
 
 def _source(symbol: Symbol, x: Any, hidden: Any) -> Any:
-    """Return what the dot of a symbol is taken of, or None."""
+    """Return the array that the dot of a symbol is taken of, or None."""
     if symbol.source == SCALAR:
         return None
     return hidden if symbol.source == HIDDEN else x[symbol.source : symbol.source + symbol.size]

@@ -82,7 +82,7 @@ def test_without_enough_rounds_there_is_a_ratio_and_no_interval(new, note):
 
 
 def reaching(epochs_to_target, **columns):
-    """Runs of one choice that differ in their seed and start, and reached the target after so many epochs or never."""
+    """Runs of one choice that differ in their seed and start, and reached the target after these epochs or never."""
     reached = pd.array(epochs_to_target, dtype="Int64")
     status = np.where(reached.isna(), "max_epochs", "converged")
     seeds = list(range(len(reached)))
@@ -181,12 +181,12 @@ def test_a_gate_below_1_asks_for_an_improvement():
 
 
 def test_the_first_pattern_counts_and_brackets_are_brackets():
-    gates = Gates(1.5, {"t.py::up[[]*": 9.0, "t.py::up[1]": 1.1, "t.py::*": 1.2, "nobody?": 2.0})
+    gates = Gates(1.5, {"t.py::up[[]*": 9.0, "t.py::up[1]": 1.1, "t.py::*": 1.2, "unknown?": 2.0})
     assert gates.of("t.py::up[1]") == 1.1
     assert gates.of("t.py::up[2]") == 1.2
     assert gates.of("other") == 1.5
     assert gates.named("other") is None
-    assert gates.unused(["t.py::up[1]", "other"]) == ["t.py::up[[]*", "nobody?"]
+    assert gates.unused(["t.py::up[1]", "other"]) == ["t.py::up[[]*", "unknown?"]
 
 
 def test_gates_are_read_and_an_option_takes_the_place_of_the_default(tmp_path):

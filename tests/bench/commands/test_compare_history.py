@@ -77,10 +77,10 @@ def test_steps_are_told_with_their_commits_and_intervals_and_the_last_decides_th
 
 @pytest.mark.usefixtures("folder")
 def test_a_slowdown_that_was_meant_has_a_gate_of_its_own(sgdbench, tmp_path):
-    (tmp_path / "gates.toml").write_text('[gates]\ndefault = 1.05\n"t.py::slower[1]" = 1.25\n"nobody" = 2.0\n')
+    (tmp_path / "gates.toml").write_text('[gates]\ndefault = 1.05\n"t.py::slower[1]" = 1.25\n"unknown" = 2.0\n')
     code, found = told(sgdbench, "h", "--tolerances", "gates.toml")
     assert code == 0
-    assert {"about": "Tolerances", "says": "no benchmark is called nobody."} in found["notes"]
+    assert {"about": "Tolerances", "says": "no benchmark is called unknown."} in found["notes"]
     assert found["verdict"] == "None of 3 last steps is slower than their gates beyond chance."
 
 

@@ -361,7 +361,7 @@ def test_without_distributed_it_says_what_to_install(refused, monkeypatch):
 
 
 def test_where_no_scheduler_answers_it_ends_in_time(sgdbench, monkeypatch):
-    """Nobody is there, or somebody who says nothing, or something else."""
+    """No server is there, or one that says nothing, or one of another kind."""
     monkeypatch.setattr(command, "CONNECT_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"

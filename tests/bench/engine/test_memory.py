@@ -90,7 +90,7 @@ def test_what_cannot_fit_is_refused_with_the_figure_and_leaves_no_trace(tmp_path
     assert not (tmp_path / "run").exists()
 
 
-def test_nobody_is_refused_where_nobody_says_how_much_there_is(monkeypatch):
+def test_no_run_is_refused_where_the_size_of_memory_is_unknown(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     assert len(swept().frame) == 16
 
@@ -111,7 +111,7 @@ def test_of_one_run_no_more_losses_are_kept_than_anything_can_show(epochs, every
 def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):
     found = available_memory()
     if found is None:
-        pytest.skip("nobody says")
+        pytest.skip("the size of memory is unknown here")
     with open("/proc/meminfo") as file:
         assert found <= 1024 * int(re.search(r"MemTotal:\s*(\d+)", file.read())[1])
     limit = tmp_path / "memory.max"

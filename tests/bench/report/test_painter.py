@@ -58,7 +58,7 @@ def begin(told):
 
 
 def is_gone(pid):
-    """Whether a process has ended, also if nobody has asked for its exit code."""
+    """Whether a process has ended, also if its exit code was never asked for."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
     except FileNotFoundError:
@@ -185,7 +185,7 @@ def interrupted_at_once():
 
 
 def test_a_stopped_painter_dies_with_the_process_it_draws_for():
-    """Even where that one is killed, and can wake nobody."""
+    """Even where that one is killed, and cannot wake the others."""
     code = """
 import os, signal
 from bench.report.painter import painting

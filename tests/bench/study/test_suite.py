@@ -159,7 +159,7 @@ EXPECTED = pd.DataFrame(
 
 
 def test_ratios_are_those_to_the_best_of_each_instance():
-    """An instance that nobody solves says nothing; a worse choice of an optimizer does not count."""
+    """An instance that no optimizer solves says nothing; a worse choice of an optimizer does not count."""
     runs = frame(FRESH | {("a", 0.9): [1, 1, 1, 1]})
     found = cost_ratios(ranked([("a", 0.1), ("b", 0.3), ("a", 0.9), ("c", 0.1)]), runs)
     np.testing.assert_array_equal(found, EXPECTED)

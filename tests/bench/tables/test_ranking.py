@@ -246,7 +246,7 @@ def test_a_choice_that_converges_and_has_no_time_cannot_be_ranked_by_seconds():
 
 @pytest.mark.parametrize("pairs", [3, 30])
 def test_the_recommended_choice_is_as_good_as_the_best_in_95_of_100_studies(pairs):
-    """As good: it is as reliable, and costs at most 5 % more, or too little more to be noticed with so many pairs.
+    """As good: it is as reliable, and costs at most 5 % more, or too little more to be noticed with these pairs.
 
     A test of two choices at 95 % notices a difference of 2.8 standard errors in 80 of 100 cases.
     """

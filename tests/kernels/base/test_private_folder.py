@@ -12,7 +12,7 @@ from kernels.base import cache
 from kernels.base.private_folder import HAS_MODES, open_folder
 
 pytestmark = pytest.mark.skipif(not HAS_MODES, reason="Windows has no such modes")
-NOBODY = 65534
+UNPRIVILEGED = 65534
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def somebody():
         pytest.skip("only root can act as another user")
 
     def run(*command):
-        subprocess.run([*map(str, command)], user=NOBODY, group=NOBODY, extra_groups=[], check=True)
+        subprocess.run([*map(str, command)], user=UNPRIVILEGED, group=UNPRIVILEGED, extra_groups=[], check=True)
 
     return run
 
@@ -115,7 +115,7 @@ def test_a_folder_below_one_of_somebody_else_is_refused(shared, somebody, use):
     parent = shared / "theirs"
     parent.mkdir()
     use(parent / "cache")
-    os.chown(parent, NOBODY, NOBODY)
+    os.chown(parent, UNPRIVILEGED, UNPRIVILEGED)
     somebody("mv", parent / "cache", parent / "gone")
     somebody("mkdir", parent / "cache")
     with refused(parent):

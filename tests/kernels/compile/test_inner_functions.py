@@ -15,7 +15,7 @@ Y = 2 * X**2 - 4 * X + 3
 
 @pytest.fixture
 def train(tmp_path, monkeypatch, short_kernels):
-    """Train by a kernel, in a process that has compiled nothing and an empty cache folder; return what it compiled."""
+    """Train by a kernel, where neither process nor cache folder has any; return the functions that it compiled."""
     monkeypatch.setattr(cache, "folder", lambda: tmp_path)
     monkeypatch.setattr(inner_functions, "_compiled", {})
     monkeypatch.setattr(specialize, "_bind", specialize._bind.__wrapped__)
