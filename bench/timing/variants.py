@@ -169,7 +169,7 @@ class Variant(NamedTuple):
             yield
         except (UnavailableError, Warning):  # where warnings are errors, that is meant
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self.ours:
                 raise
             raise FailedError(shorten(f"{type(error).__name__}: {error}", LONGEST_REASON)) from error

@@ -27,7 +27,7 @@ def load_installed() -> None:
         _loaded.add(point.value)  # first: its rules may be looked up while it is imported
         try:
             point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             package = point.dist.name if point.dist else point.module
             reason = f"{type(error).__name__}: {error}"
             warnings.warn(f"the plug-in {point.name} of {package} is left out: {reason}", RuntimeWarning, stacklevel=2)

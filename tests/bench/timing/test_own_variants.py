@@ -1,6 +1,7 @@
 """Variants of the user's own: verified and timed as the built-in ones, by name everywhere."""
 
 import re
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -80,13 +81,15 @@ def test_a_variant_has_its_row_and_its_bar():
     register_variant("wrong", lambda problem: lambda: (problem.inits, np.zeros((problem.epochs + 1, 1))))
     register_variant("broken", lambda problem: lambda: 1 / 0)
     register_variant("odd", lambda problem: lambda: ([1.0], [2.0]))
-    names = ["mine", "wrong", "broken", "odd"]
+    register_variant("leaves", lambda problem: lambda: sys.exit(3))
+    names = ["mine", "wrong", "broken", "odd", "leaves"]
     table = speed([REFERENCE, *(BY_NAME[name] for name in names)], PROBLEM, PROBLEM, seconds=0.1).table
     rows = table.set_index("variant")
     assert rows.loc["mine", "verified"]
     assert rows.loc["mine", "ns"] > 0
     assert rows.loc["wrong", "verified"] == False  # noqa: E712 (None is another answer)
     assert rows.loc["broken", "note"] == "not measured: ZeroDivisionError: division by zero"
+    assert rows.loc["leaves", "note"] == "not measured: SystemExit: 3"
     assert "parameters and losses of the shapes (1, 3) and (3, 1), not (1,) and (1,)" in rows.loc["odd", "note"]
     labels = {label.get_text() for axis in speed_bars(table).axes for label in axis.get_yticklabels()}
     assert any("mine" in label for label in labels)

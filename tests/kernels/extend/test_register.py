@@ -589,12 +589,14 @@ def test_installed_plugins_are_loaded_for_a_name_that_is_not_known(installed, un
     assert asked == ["good"]
 
 
-def test_a_broken_installed_plugin_is_a_warning(installed, unchecked):
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_broken_installed_plugin_is_a_warning(installed, unchecked, error):
     def broken():
-        raise RuntimeError("out of order")
+        raise error("out of order")
 
     installed(Point("broken", broken), Point("good", lambda: register_optimizer(plain)))
-    with pytest.warns(RuntimeWarning, match="the plug-in broken of broken is left out: RuntimeError: out of order"):
+    message = f"the plug-in broken of broken is left out: {error.__name__}: out of order"
+    with pytest.warns(RuntimeWarning, match=message):
         make_optimizer("plain")
 
 
