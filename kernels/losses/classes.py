@@ -90,7 +90,7 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
         given = np.asarray(y)
     except ValueError:
         return None  # a ragged list, which is refused where numbers are checked
-    if given.ndim > 1 and given.dtype.kind in "bU":
+    if given.ndim > 1 and given.dtype.kind in "bUTO":
         raise ValueError(f"{what} must have shape ({len(given)},), one label for each sample, not {given.shape}")
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iufbOUT":
         return None

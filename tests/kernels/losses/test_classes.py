@@ -84,6 +84,7 @@ HOLDS = r"^y must hold two classes for the loss 'logistic', such as 0 and 1, and
             "logistic",
             r"^y must have shape \(4,\), one label for each sample, not \(4, 1\)$",
         ),
+        (pd.DataFrame({"y": ["a", "b"] * 2}), "logistic", r"^y must have shape \(4,\), one label for each sample, not"),
         ([True, "a", True, "a"], "logistic", None),
         (np.array([1, "a", 1, "a"], object), "logistic", "^y must hold labels of one kind, not numbers beside texts$"),
         (["a", "b"] * 2, "squared", r"not labels such as 'a': classes are for the losses logistic, hinge and softmax$"),
