@@ -41,6 +41,9 @@ def lowest_of_nonlinear(
     some = tuple(column[part] for column in x), y[part]
     begin = [np.asarray(start, float) for start in starts]
     begin += [_random_start(len(model.params), some[0], rng) for _ in range(RANDOM_STARTS)]
+    if model.network is not None:
+        # In hidden units of many inputs, draws of size 1 add up to sums at which tanh is flat.
+        begin += [model.draw_start(seed) for seed in range(RANDOM_STARTS)]
     with np.errstate(all="ignore"):
         if loss.of_residual:
             begin = [solve_linear_params(model.program, start, *some) for start in begin]

@@ -197,6 +197,15 @@ def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
     assert found.note == "it is not searched for in nonlinear models with more than 100 parameters"
 
 
+def test_that_of_a_hidden_unit_of_many_inputs_is_no_higher_than_without_it():
+    """A hidden unit is nearly linear where its weights are small."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(200, 30))
+    y, names = x.mean(axis=1) + 0.1 * rng.normal(size=200), [f"x{k}" for k in range(30)]
+    straight = yardstick(Model("w @ x + b", names), x, y)
+    assert yardstick(mlp(1, inputs=names), x, y).loss < straight.loss
+
+
 def test_separable_classes_are_said_to_have_no_minimum():
     x = np.linspace(-1, 1, 40)
     found = yardstick("a*x + b", x, x > 0.1, "logistic")
