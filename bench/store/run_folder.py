@@ -59,6 +59,8 @@ FORMAT = 4
 ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--resume (resume=True in Python)"
 ABOUT, PLAN, EVIDENCE, CONFIRMATION = "sgdbench.json", "plan.parquet", "evidence", "confirmation"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
+# Values of facts that an identity does not hold, and that are not "none".
+_WITHOUT = {"shuffling": "all"}
 # Facts of an identity that are hashes, which tell a person nothing.
 _HASHES = ("data", "validation")
 # Columns that every part must have.
@@ -305,7 +307,8 @@ def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places
     """Return the facts in which two identities differ: "epochs: 20 there, 30 here"; of hashes only that they differ."""
     differences = []
     for name in dict.fromkeys([*new, *base]):
-        values = (base.get(name, "none"), new.get(name, "none"))
+        missing = _WITHOUT.get(name, "none")
+        values = (base.get(name, missing), new.get(name, missing))
         shown = ["samples" if name in _HASHES and value != "none" else value for value in values]
         if shown[0] != shown[1]:
             differences.append(f"{name}: {shown[0]} {places[0]}, {shown[1]} {places[1]}")

@@ -51,9 +51,7 @@ def test_runs_that_are_shuffled_in_blocks_are_others_than_those_that_are_shuffle
     assert best.refit(X, Y).loss[-1] in in_blocks.frame["final_loss"].to_numpy()
     # Spelt otherwise, the blocks are the same.
     sweep(models.quadratic, X, Y, grid, **given | {"shuffling": "blocks(buffer=16, size=8)"}, out=tmp_path / "blocks")
-    with pytest.raises(
-        ValueError, match=r"holds another run \(shuffling: blocks\(size=8, buffer=16\) there, none here"
-    ):
+    with pytest.raises(ValueError, match=r"holds another run \(shuffling: blocks\(size=8, buffer=16\) there, all here"):
         sweep(models.quadratic, X, Y, grid, **given | {"shuffling": "all"}, out=tmp_path / "blocks")
     with pytest.raises(ValueError, match=r"not 'blocks\(8\)': turn it on, and give shuffling='blocks\(8\)' to"):
         Grid(shuffle="blocks(8)")
