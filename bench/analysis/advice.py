@@ -134,11 +134,15 @@ def _drifts(result: FitResult) -> bool:
 
 
 def _is_slow(result: FitResult, quality: TableQuality) -> bool:
-    """Return whether the loss falls by so little that it would take many times the epochs to arrive."""
+    """Return whether the loss falls too slowly to arrive, at a rate that no schedule has lowered."""
+    return _is_far(result, quality) and _drifts(result) and not _rate_was_lowered(result)
+
+
+def _is_far(result: FitResult, quality: TableQuality) -> bool:
+    """Return whether it would take many times the epochs to arrive, as the loss falls now."""
     before, last = _late_losses(result)
     fell, left = np.median(before) - np.median(last), result.kept.loss - quality.yardstick.loss
-    slow = not _falls(result) if np.isnan(left) else left > SLOW * fell
-    return bool(slow) and _drifts(result) and not _rate_was_lowered(result)
+    return not _falls(result) if np.isnan(left) else bool(left > SLOW * fell)
 
 
 def _rate_was_lowered(result: FitResult) -> bool:
@@ -190,15 +194,15 @@ def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> fl
 
 
 def _advise_patience(result: FitResult, quality: TableQuality, batch_size: int | str) -> str:
-    falls, endless = _falls(result), _is_endless(quality)
-    lowered = _rate_was_lowered(result) and not falls
+    endless, linear = _is_endless(quality), result.model.is_linear
     # In a model linear in its parameters there is one minimum, and any start leads there.
-    if falls or (endless and not lowered) or (result.model.is_linear and _drifts(result)):
-        if _ends_past_best(result):
-            return "The loss on held-out rows no longer falls: more --epochs would not lower it."
+    on_its_way = endless or _falls(result) or (linear and _drifts(result))
+    if on_its_way and _ends_past_best(result):
+        return "The loss on held-out rows no longer falls: more --epochs would not lower it."
+    if on_its_way and not (_rate_was_lowered(result) and _is_far(result, quality)):
         reason = "has no minimum and falls as the parameters grow" if endless else "was still falling"
         return f"The loss {reason}: more --epochs would help."
-    if result.model.is_linear or (endless and lowered):
+    if linear or on_its_way:
         return _advise_settling(result, batch_size)
     return "The loss stands still: try another start (--init, --seed) or --lr."
 
