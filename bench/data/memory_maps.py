@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -272,11 +272,12 @@ def _map_converted(
         rows, numbers = _count(files, names, labels=labels)
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"{folder} cannot be made: {error.strerror}; {ELSEWHERE}") from None
-        with lock_folder(folder, f".{name}.lock", announce=announce):
+        with ExitStack() as held:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(lock_folder(folder, f".{name}.lock", announce=announce))
+            except OSError as error:
+                raise ValueError(f"{folder} cannot be made or written: {error.strerror}; {ELSEWHERE}") from None
             known = _read_note(target, about, sources, labels=labels)  # of a process that held the lock
             if known is None:
                 for leftover in folder.glob(f".{name}.*.partial"):  # of a process that was killed

@@ -202,10 +202,18 @@ def test_processes_convert_a_file_one_at_a_time_and_clear_up_after_one_that_was_
     assert not leftover.exists()
 
 
-def test_a_folder_that_cannot_be_made_is_refused_with_a_remedy(rows, write):
+@pytest.mark.parametrize("made", [False, True])
+def test_a_folder_that_cannot_be_made_or_written_is_refused_with_a_remedy(rows, write, monkeypatch, made):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
     path = write(rows, "parquet")
-    path.with_name("rows.parquet.columns").touch()  # as on a disk that is read-only
-    with pytest.raises(ValueError, match=r"columns cannot be made: File exists; name another place with --cache-dir"):
+    if made:  # on a file system without locks
+        monkeypatch.setattr("fcntl.flock", refuse)
+    else:
+        path.with_name("rows.parquet.columns").touch()  # as on a disk that is read-only
+    refused = r"columns cannot be made or written: (No locks available|File exists); name another place with"
+    with pytest.raises(ValueError, match=refused):
         open_table(path, "x", "y")
 
 
