@@ -96,8 +96,10 @@ def advise(
         else:
             sentences = [_advise_higher_rate(lr, bound, quiet, where)] if slow else []
     if fitted.scaling is None and sizes_differ(fitted.rows):
-        # A rate that is advised suits the columns as they are.
-        start = "Or --standardize, without that --lr: it" if any(sentences) else "--standardize"
+        # The rate that was given, and one that is advised, suit the columns as they are.
+        start = (
+            "Or --standardize, without that --lr: it" if any(sentences) else "--standardize, perhaps with another --lr,"
+        )
         sentences.append(f"{start} gives all columns the same size, so that one learning rate suits them all.")
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")

@@ -73,6 +73,8 @@ def test_a_rate_for_columns_as_they_are_is_none_for_standardized_ones():
     sentences, _ = advised(replace(WEAK, x=1000 * WEAK.x), "a*x1 + b", epochs=2)
     assert "Try --lr " in sentences[0]
     assert sentences[1].startswith("Or --standardize, without that --lr: it gives all columns the same size")
+    sentences, _ = advised(replace(WEAK, x=1000 * WEAK.x), "a*x1 + b", epochs=2, lr=1e-7)
+    assert sentences[0].startswith("--standardize, perhaps with another --lr, gives all columns the same size")
 
 
 def test_where_a_model_explains_next_to_nothing_the_rate_still_trains():
