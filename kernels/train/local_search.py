@@ -12,10 +12,12 @@ from kernels.losses.loss import Loss
 from kernels.model.network import Network, run_network
 from kernels.model.program import Program
 
-TIMES, SETTLED = 8, 1e-7
-"""L-BFGS begins again where it ended until that lowers the loss by less than this share."""
+TIMES, SETTLED, MOST_EVALUATIONS = 8, 1e-7, 2000
+"""L-BFGS begins again where it ended until that lowers the loss by less than this share; evaluations each time."""
 MOST_AT_KINKS = 30_000
 """Evaluations of the simplex method, as many as L-BFGS may take; with a hundred parameters it would go on for hours."""
+WORK, LEAST = 3_000_000_000, 10
+"""Multiplications of all searches of a stage, some seconds, and the evaluations that each has nevertheless."""
 UNBOUNDED = -1e12
 """A loss below this falls without end."""
 MANY = 20_000
@@ -33,6 +35,29 @@ class Found(NamedTuple):
 
 
 Objective = Callable[[Floats], tuple[float, Floats]]
+
+
+def afford(each: int, searches: int, most: int) -> int:
+    """Return the evaluations, of `each` multiplications, that each of some searches has, `most` at most.
+
+    Of many samples and many parameters searches to their ends would take hours.
+    """
+    return max(LEAST, min(most, WORK // (each * searches)))
+
+
+def afford_searches(each: int, most: int) -> int:
+    """Return the number of searches, `most` at most, that can have the least evaluations of `each` multiplications."""
+    return max(1, min(most, WORK // (LEAST * each)))
+
+
+def cost_of_gradient(samples: int, params: int) -> int:
+    """Return about how many multiplications a mean loss with its gradient takes."""
+    return 10 * samples * params
+
+
+def cost_of_step(samples: int, params: int) -> int:
+    """Return about how many multiplications a step of Levenberg and Marquardt's method takes: a QR factorization."""
+    return samples * params * (params + 20)
 
 
 def mean_and_gradient(program: Program | Network, loss: Loss, x: tuple[Floats, ...], y: Floats) -> Objective:
@@ -74,7 +99,7 @@ def descend(
     sizes_at: Callable[[Floats], Floats] = np.ones_like,
     *,
     times: int = TIMES,
-    steps: int = 2000,
+    steps: int = MOST_EVALUATIONS,
 ) -> tuple[float, Floats, bool]:
     """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there.
 
@@ -120,14 +145,14 @@ def descend(
     return value, where, False
 
 
-def settle_at_kinks(objective: Objective, start: Floats) -> tuple[float, Floats]:
+def settle_at_kinks(objective: Objective, start: Floats, most: int) -> tuple[float, Floats]:
     """Return the loss and the place at which Nelder and Mead's simplex method, which needs no derivatives, settles.
 
-    It ends earlier after `MOST_AT_KINKS` evaluations.
+    It ends earlier after `most` evaluations.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 
-    value, where, left = objective(start)[0], start, MOST_AT_KINKS
+    value, where, left = objective(start)[0], start, most
     options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 400 * start.size, "adaptive": True}
     while left > 0:
         given = options | {"maxfev": left}

@@ -14,9 +14,26 @@ from kernels.model.evaluate import evaluate
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.model.program import Program
-from kernels.train.local_search import MANY, UNBOUNDED, Found, Objective, descend, mean_and_gradient, settle_at_kinks
+from kernels.train.local_search import (
+    MANY,
+    MOST_AT_KINKS,
+    MOST_EVALUATIONS,
+    TIMES,
+    UNBOUNDED,
+    Found,
+    Objective,
+    afford,
+    afford_searches,
+    cost_of_gradient,
+    cost_of_step,
+    descend,
+    mean_and_gradient,
+    settle_at_kinks,
+)
 from kernels.train.lowest_of_linear import MULTIPLE, PIECES
 
+LEAST_SAMPLES, SHORT_STEPS = 10, 500
+"""A part that is searched first has this many samples for each parameter, and more as far as such steps are cheap."""
 RANDOM_STARTS = 24
 """Starts besides those of the study."""
 POLISHED = 4
@@ -36,11 +53,13 @@ def lowest_of_nonlinear(
 
     Of many samples a part is searched first.
     """
-    rng = np.random.default_rng(0)
-    part = np.sort(rng.choice(y.size, MANY, replace=False)) if y.size > MANY else slice(None)
+    rng, params = np.random.default_rng(0), len(model.params)
+    cost = cost_of_step if loss.of_residual else cost_of_gradient
+    many = max(LEAST_SAMPLES * params, afford(cost(1, params), SHORT_STEPS, MANY))
+    part = np.sort(rng.choice(y.size, many, replace=False)) if y.size > many else slice(None)
     some = tuple(column[part] for column in x), y[part]
     begin = [np.asarray(start, float) for start in starts]
-    begin += [_random_start(len(model.params), some[0], rng) for _ in range(RANDOM_STARTS)]
+    begin += [_random_start(params, some[0], rng) for _ in range(RANDOM_STARTS)]
     if model.network is not None:
         # In hidden units of many inputs, draws of size 1 add up to sums at which tanh is flat.
         begin += [model.draw_start(seed) for seed in range(RANDOM_STARTS)]
@@ -48,40 +67,47 @@ def lowest_of_nonlinear(
         if loss.of_residual:
             begin = [solve_linear_params(model.program, start, *some) for start in begin]
             # Most of the time is that of starts from which parameters grow without end.
-            ends = sorted((_fit_squares(model, start, *some, FEW_STEPS) for start in begin), key=lambda end: end[0])
-            ends[:LEADING] = [_fit_squares(model, end[1], *some, MOST_STEPS) for end in ends[:LEADING]]
+            each = cost_of_step(some[1].size, params)
+            few, most = afford(each, len(begin), FEW_STEPS), afford(each, LEADING, MOST_STEPS)
+            ends = sorted((_fit_squares(model, start, *some, few) for start in begin), key=lambda end: end[0])
+            ends[:LEADING] = [_fit_squares(model, end[1], *some, most) for end in ends[:LEADING]]
             ends.sort(key=lambda end: end[0])
             if not loss.is_squared:
                 near = [start for _, start in ends[:POLISHED]] + begin[: len(starts)]
                 ends = _polish_all(model, loss, near, *some)
         else:
-            ends = _search_in_stages(mean_and_gradient(model.program, loss, *some), begin)
+            each = cost_of_gradient(some[1].size, params)
+            ends = _search_in_stages(mean_and_gradient(model.program, loss, *some), begin, each)
         ends = sorted((end for end in ends if np.isfinite(end[0]) or end[0] == -np.inf), key=lambda end: end[0])
         if not ends:
             return None
         if ends[0][0] < UNBOUNDED:
             return Found(-np.inf, None, "", "")
-        if y.size > MANY:
+        if y.size > many:
             ends = _polish_all(model, loss, [end[1] for end in ends[:POLISHED]], x, y)
             ends.sort(key=lambda end: end[0])
     objective = mean_and_gradient(model.program, loss, x, y)
-    value, params = ends[0]
+    value, lowest = ends[0]
     if loss.name in PIECES:
-        value, params = settle_at_kinks(objective, params)
+        value, lowest = settle_at_kinks(objective, lowest, afford(cost_of_gradient(y.size, params), 1, MOST_AT_KINKS))
     # The sums of SciPy may differ from those that runs record in the last digits.
-    value = min(value, objective(params)[0])
+    value = min(value, objective(lowest)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
-    return Found(value, params, method, MULTIPLE.format(len(begin)))
+    return Found(value, lowest, method, MULTIPLE.format(len(begin)))
 
 
-def _search_in_stages(objective: Objective, starts: Sequence[Floats]) -> list[tuple[float, Floats]]:
+def _search_in_stages(objective: Objective, starts: Sequence[Floats], each: int) -> list[tuple[float, Floats]]:
     """Return the losses and places at which local searches end: short ones from all starts, long ones from the best.
+
+    An evaluation takes `each` multiplications.
 
     In flat valleys a search to its end takes thousands of evaluations, and a hundred tell most of what it comes to.
     """
     ends = [(math.inf, start) for start in starts]
     for count, times, steps in STAGES:
-        ends = _descend_all(objective, [place for _, place in ends[:count]], times=times, steps=steps)
+        places = [place for _, place in ends[:count]]
+        affordable = afford(each, times * len(places), steps)
+        ends = _descend_all(objective, places, times=times, steps=affordable)
         ends.sort(key=lambda end: end[0])
     return ends
 
@@ -151,14 +177,18 @@ def _polish_all(
     model: Model, loss: Loss, starts: Sequence[Floats], x: tuple[Floats, ...], y: Floats
 ) -> list[tuple[float, Floats]]:
     """Return the loss and the parameters at which a local search from each start ends."""
+    params = len(model.params)
     if loss.is_squared:
-        return [_fit_squares(model, start, x, y, MOST_STEPS) for start in starts]
+        each = cost_of_step(y.size, params)
+        starts = starts[: afford_searches(each, len(starts))]
+        return [_fit_squares(model, start, x, y, afford(each, len(starts), MOST_STEPS)) for start in starts]
     objective = mean_and_gradient(model.program, loss, x, y)
-    settings: dict[str, Any] = {}
+    steps = afford(cost_of_gradient(y.size, params), TIMES * len(starts), MOST_EVALUATIONS)
+    settings: dict[str, Any] = {"steps": steps}
     if loss.of_residual:
         spread = np.mean(loss.recorded((y - np.mean(y), tuple(loss.options.values()))))
         enough = NEGLIGIBLE * float(spread) if loss.nonnegative else -np.inf
-        settings = {"enough": enough, "sizes_at": partial(_sizes, model, x, y)}
+        settings |= {"enough": enough, "sizes_at": partial(_sizes, model, x, y)}
     return _descend_all(objective, starts, **settings)
 
 
