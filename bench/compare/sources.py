@@ -12,7 +12,7 @@ from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import PAIRED, TIMES, Sample, epochs, times
 from bench.store.evidence import read_tables
 from bench.store.results import load_run
-from bench.store.run_folder import describe_differences
+from bench.store.run_folder import WITHOUT, describe_differences
 from bench.store.tuning import TuneResult, is_tuning_folder, load_tuning
 from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
@@ -192,7 +192,7 @@ def _read_folder(folder: Path) -> _Stored:
         frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
         if len(frame) and result.run.identity["target"] != "none":
             best = runs_of(frame, recommended_choice(found.ranking()))
-        evidence, identity, environment = read_tables(folder), result.run.identity, result.run.environment
+        evidence, identity, environment = read_tables(folder), WITHOUT | result.run.identity, result.run.environment
     else:
         evidence = {path.stem: _read_table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
         about = folder / ENVIRONMENT

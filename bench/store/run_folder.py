@@ -60,7 +60,7 @@ ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--res
 ABOUT, PLAN, EVIDENCE, CONFIRMATION = "sgdbench.json", "plan.parquet", "evidence", "confirmation"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 # Values of facts that an identity does not hold, and that are not "none".
-_WITHOUT = {"shuffling": "all"}
+WITHOUT = {"shuffling": "all"}
 # Facts of an identity that are hashes, which tell a person nothing.
 _HASHES = ("data", "validation")
 # Columns that every part must have.
@@ -307,7 +307,7 @@ def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places
     """Return the facts in which two identities differ: "epochs: 20 there, 30 here"; of hashes only that they differ."""
     differences = []
     for name in dict.fromkeys([*new, *base]):
-        missing = _WITHOUT.get(name, "none")
+        missing = WITHOUT.get(name, "none")
         values = (base.get(name, missing), new.get(name, missing))
         shown = ["samples" if name in _HASHES and value != "none" else value for value in values]
         if shown[0] != shown[1]:

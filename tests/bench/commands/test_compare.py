@@ -411,12 +411,15 @@ def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
     """After fresh seeds, and with a batch of all samples called full."""
     x = np.linspace(-1, 1, 8)
     grid = Grid(lr=[0.5], batch_size="full", init="normal:1:6")
-    for name in "ab":
-        found = sweep("a*x + b", x, x, grid, epochs=30, target=0.1, kernel="reference", out=tmp_path / name)
+    for name, shuffling in (("a", "all"), ("b", "blocks(4)")):
+        given = {"epochs": 30, "target": 0.1, "kernel": "reference", "shuffling": shuffling}
+        found = sweep("a*x + b", x, x, grid, **given, out=tmp_path / name)
     told = json.loads(sgdbench("compare", tmp_path / "a", tmp_path / "b", "--json")[1])
     best = next(note["says"] for note in told["notes"] if note["about"] == "Best of B")
     assert found.verdict()["Best choice"].startswith(best.removesuffix("."))
     assert "batch size full" in best
+    different = next(note["says"] for note in told["notes"] if note["about"] == "Different")
+    assert different == "shuffling: all in A, blocks(size=4, buffer=262144) in B."
     code, _, err = sgdbench("compare", tmp_path / "a", tmp_path / "a")
     assert (code, err) == (2, f"sgdbench: A and B are both {tmp_path / 'a'}: they must be two\n")
 
