@@ -390,7 +390,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     options += ["--schedule", "constant,multistep([3, 5], 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9"]
     options += ["--target", "0.5", "--loss", "logcosh", "--set", "run.kernel = lanes-fma", "--record", "25"]
     options += ["--confirm", "7", "--refine", "3", "--validation", "0.25", "--patience", "4"]
-    options += ["--dtype", "float64,float32"]
+    options += ["--dtype", "float64,float32", "--set", "run.shuffling=blocks(4)"]
     assert sgdbench("run", "quadratic", *options, "--test", "0.2")[0] == 0
     assert (seen[0].data.validation, seen[0].data.test) == (0.25, 0.2)
     assert seen[0].grid.model_dump() == {
@@ -406,6 +406,7 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     assert seen[0].run.model_dump() == {
         "epochs": 9,
         "drop_last": False,
+        "shuffling": "blocks(size=4, buffer=262144)",
         "target": 0.5,
         "kernel": "lanes-fma",
         "loss": "logcosh",
