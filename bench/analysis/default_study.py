@@ -74,7 +74,8 @@ def default_study(
     Without `x` all other columns of numbers are inputs, as for `bench.data.columns.find_inputs`; without `model` it is
     a weighted sum of the inputs and a constant, without `loss` one for the values of y
     (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like the file. The shares
-    `validation` and `test` of the rows are held out: rates and the target are made without them. `mapping` is for a
+    `validation` and `test` of the rows are held out: rates and the target are made without them. Maps of many rows are
+    shuffled in blocks. `mapping` is for a
     table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is not as it should be is
     refused with a ValueError.
     """

@@ -38,9 +38,7 @@ def measure_and_report(
     """
     result, study, data, _ = trained
     with stages.stage("updates, timed"):
-        costs = update_seconds(
-            result, data.x, data.y, study.run.loss, seconds=UPDATE_SECONDS, undisturbed=painter.paused
-        )
+        costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=painter.paused)
         times = times_to_target(result.frame, costs)
         trained.store(costs=costs, times=times)
         _warn_about_costs(costs)

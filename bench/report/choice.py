@@ -43,7 +43,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
     return Choice(
         run_data.result.model,
-        choice_settings(row) | {"shuffle": run_table(run_data).order(row["shuffle"])},
+        choice_settings(row, run_table(run_data)),
         common_settings(run_data) | _held_out(run_data),
         start,
         int(handed_out["seed"]),

@@ -9,6 +9,7 @@ import tomli_w
 from bench.data.memory_maps import is_mapped
 from bench.report.run_data import RunData
 from bench.report.start_text import DRAWN, start_texts
+from bench.store.run_folder import WITHOUT
 from bench.study.load import to_table
 from bench.study.run_settings import shared_settings
 from bench.study.schema import RunTable, Study
@@ -37,7 +38,7 @@ def run_table(run_data: RunData) -> RunTable:
     """Return the settings that all configurations share; of a sweep in Python those that its folder tells."""
     if run_data.study:
         return run_data.study.run
-    about, recorded = run_data.result.run.identity, run_data.evidence.get("settings")
+    about, recorded = WITHOUT | run_data.result.run.identity, run_data.evidence.get("settings")
     # Without them, those of the longest run: a schedule that looks ahead would be another one.
     epochs = run_data.frame["epochs"] if recorded is None or recorded.empty else recorded["epochs"]
     # Not checked again: a loss of the user's own may be unknown by now.
@@ -46,7 +47,7 @@ def run_table(run_data: RunData) -> RunTable:
         target=run_data.target,
         loss=about["loss"],
         drop_last=run_data.result.clock.drop_last,
-        shuffling=about.get("shuffling", "all"),
+        shuffling=about["shuffling"],
         patience=None if about["patience"] == "none" else int(about["patience"]),
     )
 

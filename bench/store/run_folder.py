@@ -59,7 +59,7 @@ FORMAT = 4
 ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--resume (resume=True in Python)"
 ABOUT, PLAN, EVIDENCE, CONFIRMATION = "sgdbench.json", "plan.parquet", "evidence", "confirmation"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
-# Values of facts that an identity does not hold, and that are not "none".
+# Facts that an identity holds only where they are not these.
 WITHOUT = {"shuffling": "all"}
 # Facts of an identity that are hashes, which tell a person nothing.
 _HASHES = ("data", "validation")
@@ -277,7 +277,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
         leftover.unlink()
     before = read_identity(folder) if (folder / ABOUT).exists() else None
     if before is not None and any(visible_files(folder / name) for name in (_PARTS, _DAMAGED)):
-        if differences := describe_differences(before, identity, ("there", "here")):
+        if differences := describe_differences(WITHOUT | before, WITHOUT | dict(identity), ("there", "here")):
             other = f"another run ({differences})"
             if holds_search(before) != holds_search(identity):
                 other = "a search for settings" if holds_search(before) else "a sweep"
@@ -307,8 +307,7 @@ def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places
     """Return the facts in which two identities differ: "epochs: 20 there, 30 here"; of hashes only that they differ."""
     differences = []
     for name in dict.fromkeys([*new, *base]):
-        missing = WITHOUT.get(name, "none")
-        values = (base.get(name, missing), new.get(name, missing))
+        values = (base.get(name, "none"), new.get(name, "none"))
         shown = ["samples" if name in _HASHES and value != "none" else value for value in values]
         if shown[0] != shown[1]:
             differences.append(f"{name}: {shown[0]} {places[0]}, {shown[1]} {places[1]}")

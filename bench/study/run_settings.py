@@ -23,9 +23,10 @@ Row = Mapping[Any, Any] | pd.Series
 _TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool, "dtype": str}
 
 
-def choice_settings(row: Row) -> dict[str, Any]:
+def choice_settings(row: Row, shared: RunTable) -> dict[str, Any]:
     """Return the settings of a choice by the names of `kernels.fit`; `dtype` only where the row has one."""
-    return {name: kind(row[name]) for name, kind in _TYPES.items() if name in row}
+    own = {name: kind(row[name]) for name, kind in _TYPES.items() if name in row}
+    return own | {"shuffle": shared.order(own["shuffle"])}
 
 
 def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
@@ -33,8 +34,7 @@ def fit_settings(row: Row, shared: RunTable, clock: Clock) -> dict[str, Any]:
 
     The start, the kernel and samples that are held out are not among them.
     """
-    own = {"seed": int(row["seed"]), "shuffle": shared.order(row["shuffle"])}
-    return choice_settings(row) | own | shared_settings(shared, clock)
+    return choice_settings(row, shared) | {"seed": int(row["seed"])} | shared_settings(shared, clock)
 
 
 def shared_settings(shared: RunTable, clock: Clock) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def is_confirmed(choice: pd.Series) -> bool:
     return "confirmed_runs" in choice and bool(pd.notna(choice["confirmed_runs"]))
 
 
-def are_same(runs: pd.DataFrame, samples: int | None = None) -> bool:
+def are_same(runs: pd.DataFrame, samples: int) -> bool:
     """Return whether the runs of a choice are the same for each of several seeds: nothing that matters is drawn.
 
     The order within a batch of all `samples` changes rounding alone.

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.store.results import SweepResult
+from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.tables.intervals import CONFIDENCE, median_interval
 from bench.tables.run_costs import cost_columns
@@ -44,7 +45,7 @@ def update_seconds(
     result: SweepResult,
     x: Floats,
     y: Floats,
-    loss: str,
+    shared: RunTable,
     *,
     seconds: float,
     undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
@@ -66,7 +67,7 @@ def update_seconds(
     rows: list[dict[str, Any]] = []
     calls: dict[str, Call] = {}
     updates: dict[str, int] = {}
-    settings = list(_make_problems(result, columns, y, loss))
+    settings = list(_make_problems(result, columns, y, shared))
     compile_together([wanted for _, problems in settings for wanted in _kernels_of(problems)], processors())
     for about, problems in settings:
         verified, notes = _prepare_verified(problems)
@@ -98,10 +99,10 @@ def _time_calls(calls: Mapping[str, Call], rounds: int, seconds: float) -> dict[
 
 
 def _make_problems(
-    result: SweepResult, columns: tuple[Floats, ...], y: Floats, loss: str
+    result: SweepResult, columns: tuple[Floats, ...], y: Floats, shared: RunTable
 ) -> Iterator[tuple[dict[str, Any], dict[str, Problem]]]:
     """Yield the settings that decide how long an epoch takes, and the problem that each kernel is given for them."""
-    frame = result.frame.reset_index(drop=True)
+    frame, loss = result.frame.reset_index(drop=True), shared.loss
     frame = frame[frame["status"] != "diverged"]
     # A run that blows up is over early; the smallest rate is the one that is least likely to.
     chosen = frame.sort_values("lr").drop_duplicates(cost_columns(frame)).sort_index()
@@ -109,7 +110,7 @@ def _make_problems(
         width = lane_width("lanes", row.get("dtype", "float64"), result.model.program, make_loss(loss))
         rates = np.tile(learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis], width)
         starts = np.tile(result.starts[place], (width, 1))
-        shuffle = row["shuffle"] and result.run.identity.get("shuffling", True)
+        shuffle = shared.order(row["shuffle"])
         settings = row["batch_size"], shuffle, row["seed"], row["optimizer"], loss, row.get("dtype", "float64")
         batch = _affordable_part(Problem(result.model, columns, y, starts, rates, *settings))
         few = SLOW_SAMPLES // min(MOST_SLOWDOWN, reference_cost(result.model))

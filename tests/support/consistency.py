@@ -106,9 +106,10 @@ def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) 
     if any(first[name] != best[name] for name in by):
         found.append(f"the best choice is {describe_choice(best)}, and the first optimizer has {first[by].to_dict()}")
     if is_confirmed(best):
-        # Where none reached the target, the samples to it are infinite or missing, as other choices reached it or not.
-        names = ["runs", "converged", "final_loss", *(["samples"] if first["converged"] else [])]
-        pairs = [(first[name], best[f"confirmed_{name}"]) for name in names]
+        pairs = [(first[name], best[f"confirmed_{name}"]) for name in ("runs", "converged", "samples", "final_loss")]
+        if not first["converged"]:
+            # The samples to the target are infinite or missing, as runs of other choices reached it or not.
+            pairs[2] = tuple(np.isfinite(samples) for samples in pairs[2])
         if not all(one == other or (pd.isna(one) and pd.isna(other)) for one, other in pairs):
             found.append(f"the first optimizer and the confirmed figures differ: {pairs}")
     tied = ranked.set_index(by)["tied"]

@@ -17,6 +17,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.report.start_text import StartText, start_texts
 from bench.study.load import load_study
+from bench.study.schema import RunTable
 from bench.timing.update import update_seconds
 from kernels import fit
 from tests.support.figures import texts
@@ -132,7 +133,7 @@ def test_starts_of_a_sweep_in_python_are_known_by_their_numbers(tmp_path):
 
 def test_updates_of_networks_are_timed():
     result = sweep("w @ x + b", X, NUMBERS, Grid(lr=0.01), epochs=1, kernel="reference", confirm=0)
-    costs = update_seconds(result, X, NUMBERS, "squared", seconds=0.01)
+    costs = update_seconds(result, X, NUMBERS, RunTable(), seconds=0.01)
     assert costs["note"].tolist() == [""] * 3
     assert (costs["seconds_per_update"] > 0).all()
 

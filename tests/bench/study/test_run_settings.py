@@ -33,7 +33,8 @@ def test_rows_of_one_order_are_trained_once_more_to_the_same_bits(swept):
 
 
 def test_settings_of_a_choice_are_values_of_python(swept):
-    settings = choice_settings(swept[0].frame.iloc[0])
+    result, shared = swept
+    settings = choice_settings(result.frame.iloc[0], shared)
     types = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool}
     assert {name: type(value) for name, value in settings.items()} == types
 

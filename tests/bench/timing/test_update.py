@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from bench import Grid, sweep
+from bench.study.schema import RunTable
 from bench.tables.run_costs import COST_SETTINGS
 from bench.tables.seconds import PER_UPDATE, add_seconds, times_to_target
 from bench.timing import update as times
@@ -90,7 +91,7 @@ def test_an_update_is_timed_for_all_that_decides_how_long_it_takes(result, class
 
     The reference takes turns with itself alone.
     """
-    table = update_seconds(result, *classic, "squared", seconds=0.02)
+    table = update_seconds(result, *classic, RunTable(), seconds=0.02)
     assert table[[*COST_SETTINGS, "variant"]].to_numpy().tolist() == [
         ["sgd", size, True, variant] for size in (1, 16) for variant in ("reference", "fused", "lanes")
     ]
@@ -110,7 +111,7 @@ def test_an_interval_is_never_narrower_than_what_lies_between_two_runs(result, c
         return Timings((*calls, "again"), np.full((9, len(calls) + 1), 1.0), (1,) * (len(calls) + 1))
 
     monkeypatch.setattr(times, "take_turns", take_turns)
-    table = update_seconds(result, *classic, "squared", seconds=0.02)
+    table = update_seconds(result, *classic, RunTable(), seconds=0.02)
     np.testing.assert_allclose(table["seconds_per_update_low"], 0.95 * table["seconds_per_update"])
     np.testing.assert_allclose(table["seconds_per_update_high"], 1.05 * table["seconds_per_update"])
 
@@ -129,7 +130,7 @@ def off_by(change, monkeypatch, name):
 @pytest.mark.parametrize("name", ["fused", "lanes"])
 def test_what_is_not_what_the_reference_gives_is_not_timed(result, classic, timed, monkeypatch, name):
     off_by(lambda problem: 0.25, monkeypatch, name)
-    table = update_seconds(result, *classic, "squared", seconds=0.02)
+    table = update_seconds(result, *classic, RunTable(), seconds=0.02)
     wrong = table["variant"] == name
     assert table["seconds_per_update"].isna().equals(wrong)
     assert table["note"][wrong].str.fullmatch(r"not verified: the first call is off by 0\.\d+, and may be by 0").all()
@@ -139,7 +140,7 @@ def test_what_is_not_what_the_reference_gives_is_not_timed(result, classic, time
 
 def test_all_that_is_timed_is_the_same_for_one_run_and_for_many(result, classic, timed, wrong_fused):
     """This `fused` is wrong only after the first epoch, of which the reference trains a part."""
-    table = update_seconds(result, *classic, "squared", seconds=0.02).set_index("variant")
+    table = update_seconds(result, *classic, RunTable(), seconds=0.02).set_index("variant")
     assert table["note"]["reference"].tolist() == ["", ""]
     for name in ("fused", "lanes"):
         assert table["note"][name].str.fullmatch(r"not verified: fused and lanes differ by 0\.\d+").all()
@@ -151,7 +152,7 @@ def test_a_rate_that_only_its_schedule_keeps_from_diverging_is_timed(classic):
     grid = Grid(lr=1e60, batch_size="full", init={"zero": [0, 0, 0]}, schedule="exponential(1e-60)")
     saved = sweep(models.quadratic, *classic, grid, epochs=2)
     assert set(saved.frame["status"]) == {"max_epochs"}
-    table = update_seconds(saved, *classic, "squared", seconds=0.02)
+    table = update_seconds(saved, *classic, RunTable(), seconds=0.02)
     assert (table["note"] == "").all()
 
 
@@ -160,4 +161,4 @@ def test_what_diverges_from_every_rate_is_not_timed(classic):
     grid = Grid(lr=[5.0], batch_size=[1, 800], init={"zero": [0, 0, 0]})
     diverged = sweep(models.quadratic, x, y, grid, epochs=400)
     assert set(diverged.frame["status"]) == {"diverged"}
-    assert update_seconds(diverged, x, y, "squared", seconds=0.02).empty
+    assert update_seconds(diverged, x, y, RunTable(), seconds=0.02).empty

@@ -82,7 +82,11 @@ def test_another_unit_of_the_targets_changes_the_unit_of_the_lowest_loss(loss, d
 
 def test_a_search_at_kinks_comes_to_its_end_with_many_parameters():
     calls = []
-    mean = lambda theta: (calls.append(0) or np.abs(theta - 1).sum(), theta)  # noqa: E731
+
+    def mean(theta):
+        calls.append(theta)
+        return np.abs(theta - 1).sum(), theta
+
     ends = local_search.settle_at_kinks(mean, np.zeros(60), 2000)
     assert len(calls) <= 2002
     assert ends[0] < 60
