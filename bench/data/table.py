@@ -25,6 +25,7 @@ from bench.data.table_errors import (
 from bench.data.text_table import text_columns
 from bench.system.files import TABLES
 from bench.system.memory import available_memory
+from kernels.base.checks import describe_row
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
@@ -152,28 +153,45 @@ def read_table(
         raise ValueError(
             f"{path} has no complete row: in each of {dropped} a value is missing or infinite, most often in {worst}"
         )
+    kept = np.flatnonzero(complete)
     if dropped:
         values = values[complete]
-    targets, classes = encode_target(f"{path}: column {names[-1]!r}", values[:, -1].copy(), labels, loss, like)
+    y = values[:, -1].copy()
+    what = f"{path}: column {names[-1]!r}"
+
+    def locate_target(row: int) -> str:
+        return locate_row(int(kept[row]))
+
+    targets, classes = encode_target(what, y, labels, loss, like, locate_target)
+    loss.check_targets(targets, what, locate_target)
     inputs = np.ascontiguousarray(values[:, :-1])
     return Dataset(inputs, targets, names[:-1], names[-1], source=str(path), dropped=dropped, classes=classes)
 
 
 def encode_target(
-    what: str, y: Floats, labels: list[Any] | None, loss: Loss, like: Dataset | None
+    what: str,
+    y: Floats,
+    labels: list[Any] | None,
+    loss: Loss,
+    like: Dataset | None,
+    locate: Callable[[int], str] = describe_row,
 ) -> tuple[Floats, Classes | None]:
     """Return a target column as classes, and their labels, where it holds labels; else as it is."""
-    present = y if labels is None else np.array([labels[int(code)] for code in np.unique(y)], dtype=object)
+    if labels is None:
+        present = y
+    else:  # in the order of the rows that hold them first
+        codes, first = np.unique(y.astype(np.int64), return_index=True)
+        present = np.array([labels[code] for code in codes], dtype=object)
     classes = like.classes if like else find_classes(loss, present, what)
     if like and loss.by_class and classes is None:
         classes = Classes(tuple(range(count_classes(loss, None, like.y))))
     if classes is None:
         return y, None
     if labels is None:
-        return classes.encode(y, what), classes
-    codes = np.full(len(labels), np.nan)
-    codes[np.unique(y).astype(np.int64)] = classes.encode(present, what)
-    return codes[y.astype(np.int64)], classes
+        return classes.encode(y, what, locate), classes
+    encoded = np.full(len(labels), np.nan)
+    encoded[codes] = classes.encode(present, what, lambda place: locate(int(first[place])))
+    return encoded[y.astype(np.int64)], classes
 
 
 def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_row: Callable[[int], str]) -> None:

@@ -4,7 +4,7 @@ Labels are sorted, as in `sklearn.preprocessing.LabelEncoder`: of two the greate
 beside -1, True beside False. Targets of 0 and 1, or of all whole numbers from 0 on, are classes already.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,8 @@ class Classes:
             return f"{one!r} is class 1, and {zero!r} is class 0"
         return f"{_listed(self.labels)}, as the classes 0 to {len(self.labels) - 1}"
 
-    def encode(self, y: ArrayLike, what: str = "y") -> Floats:
-        """Return labels as classes, shape (n,); other labels are refused with the row of the first."""
+    def encode(self, y: ArrayLike, what: str = "y", locate: Callable[[int], str] = describe_row) -> Floats:
+        """Return labels as classes, shape (n,); other labels are refused with the place of the first."""
         given = np.asarray(y)
         found = np.full(given.shape, np.nan)
         for number, label in enumerate(self.labels):
@@ -48,7 +48,7 @@ class Classes:
             row = int(np.argmax(np.isnan(found)))
             wanted = " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_listed(self.labels)}"
             value = _plain(given.ravel()[row])
-            raise ValueError(f"{what} must be {wanted}, and is {value!r} in {describe_row(row)}")
+            raise ValueError(f"{what} must be {wanted}, and is {value!r} in {locate(row)}")
         return found
 
     def decode(self, classes: NDArray[np.int64]) -> NDArray[Any]:

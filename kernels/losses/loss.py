@@ -162,8 +162,8 @@ class Loss:
             found[self.metric.name] = self.metric.value(prediction, target)
         return found
 
-    def check_targets(self, y: Floats) -> None:
-        """Refuse targets, shape (n,), that the loss is not defined for; the error names the first and its row."""
+    def check_targets(self, y: Floats, what: str = "y", locate: Callable[[int], str] = describe_row) -> None:
+        """Refuse targets, shape (n,), that the loss is not defined for; the error names the first and its place."""
         if self.targets is None:
             return
         # In pieces, for memory maps of any size.
@@ -172,6 +172,6 @@ class Loss:
             if not good.all():
                 row = begin + int(np.argmin(good))
                 raise ValueError(
-                    f"y must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in "
-                    f"{describe_row(row)}"
+                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in "
+                    f"{locate(row)}"
                 )

@@ -331,6 +331,21 @@ def test_missing_and_infinite_values_are_refused_with_their_place(write):
     assert refusal(infinite, ["a"], "b").startswith(": line 2, column 'b' is infinite (1 of 1 rows ")
 
 
+def test_targets_that_a_loss_refuses_are_named_with_their_line(write):
+    """Of labels of text, of numbers and of counts, in held-out files too, with rows left out before."""
+    known = load_table(write("a,b\n1,no\n2,yes\n", "known.csv"), "a", "b", loss="logistic")
+    text = write("a,b\n1,no\n\n,no\n2,no\n3,maybe\n4,perhaps\n")
+    told = ": column 'b' must be 'no' or 'yes', and is 'maybe' in line 6"
+    assert refusal(text, "a", "b", loss="logistic", drop_missing=True, like=known) == told
+    counts = write("a,b\n1,0\n,1\n2,-1\n")
+    told = ": column 'b' must be 0 or more for the loss 'poisson', and is -1 in line 4"
+    assert refusal(counts, "a", "b", loss="poisson", drop_missing=True) == told
+    table = pa.table({"a": [1.0, 2.0, 3.0], "b": [0, 1, 2]})
+    known = load_table(write("a,b\n1,0\n2,1\n"), "a", "b", loss="logistic")
+    told = ": column 'b' must be 0 or 1 for the loss 'logistic', and is 2 in row 3"
+    assert refusal(write(table, "cars.parquet"), "a", "b", loss="logistic", like=known) == told
+
+
 def test_drop_missing(write):
     for path in incomplete_files(write):
         data = load_table(path, ["a"], "b", drop_missing=True)
