@@ -49,10 +49,9 @@ function paintTime(plot, figure) {
   optimizerLegend(figure, "dot");
   const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
   const beyond = outside && timeLook.y ? `, ${text(outside)} of them outside the view` : "";
-  return (
-    `Drawn are the ${text(drawn)} of ${count(run.count, "configuration")} with a finite loss above ${run.lowest ? "the lowest" : "zero"}${beyond}. ` +
-    TIME_OF_A_RUN
-  );
+  const all = count(run.count, "configuration");
+  const some = `Of ${all} the chart shows ${text(drawn)}: those with a finite loss above ${run.lowest ? "the lowest" : "zero"}`;
+  return `${drawn === run.count ? `The chart shows all ${all}` : some}${beyond}. ${TIME_OF_A_RUN}`;
 }
 
 function offerTime() {
