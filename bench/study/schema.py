@@ -133,6 +133,15 @@ class DataTable(Table):
             )
         return self
 
+    @field_validator("validation", "test", mode="before")
+    @classmethod
+    def _tell_from_path(cls, share: Any, info: ValidationInfo) -> Any:
+        """Refuse the path of a file."""
+        if isinstance(share, str):
+            name = info.field_name
+            raise ValueError(f"{name} must be a share of the rows, not {share!r}: a file is named by {name}_path")
+        return share
+
     @field_validator("validation", "test")
     @classmethod
     def _check_share(cls, share: float | None, info: ValidationInfo) -> float | None:

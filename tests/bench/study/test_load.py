@@ -202,6 +202,11 @@ def test_text_files_of_other_systems(write):
         ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),
         ("drop_missing = true", "test = true", ", line 9: data.test must be a number, not true"),
         ("drop_missing = true", "validation_path = ''", ", line 9: data.validation_path must be a path, not ''"),
+        (
+            "drop_missing = true",
+            "test = 'other.csv'",
+            ", line 9: data.test must be a share of the rows, not 'other.csv': a file is named by test_path",
+        ),
         ("epochs = 20", "confirm = 10000000", ", line 28: run.confirm must be a whole number from 0 to 1000000, not"),
         ("target = 1\n", "target_loss = 'squard'\n", ", line 29: run.target_loss: loss 'squard' is not known (did"),
         ('"adam"', '"adam(lin:0:0.9)"', ", line 18: grid.optimizer 'adam(lin:0:0.9)': a grid has values, and ranges"),
