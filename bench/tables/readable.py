@@ -40,7 +40,7 @@ class TextTable(NamedTuple):
 TITLES = {
     "best": "The best choices, over all starts and seeds",
     "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
-    "effects": "Effect of each setting",
+    "effects": "Effect of each setting: how runs end, and the medians of the best choice with each value",
     "speed": "Speed of the variants",
     "times": "Time to target",
     "theory": "Largest stable learning rate, predicted and measured",

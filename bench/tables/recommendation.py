@@ -48,6 +48,8 @@ def recommend(
     among = "Of the choices tied in the sweep,"  # of which fresh seeds may leave fewer
     if candidates.size < tied:
         among += f" {candidates.size} cost nearly the same; of these"
+    if 1 < fewest.size < candidates.size:
+        among += f" {fewest.size} take the fewest updates; of these"
     if len(table) == 1:
         reason = "It is the only choice."
     elif tied == 1:
@@ -64,7 +66,7 @@ def recommend(
             f"rates up to {factors.max():.3g} times higher and lower {outcome}."
         )
     else:
-        reason = f"{among} it is listed first; they are otherwise equivalent."
+        reason = f"{among} it ranks first."
     return chosen, reason
 
 

@@ -42,9 +42,11 @@ def test_the_fewest_updates_where_updates_differ():
     assert advice(table, updates=bounds) == (1, "Of the choices tied in the sweep, it takes the fewest updates.")
     # By rank where their intervals overlap, and where choices were ranked by updates or by the time that they take.
     overlapping = [8.0, 0.9, 4.0, 1.0], [10.0, 1.1, 6.0, 1.8]
-    assert advice(table, updates=overlapping) == (
-        *(1, "Of the choices tied in the sweep, it is listed first; they are otherwise equivalent."),
-    )
+    few = "Of the choices tied in the sweep, 2 take the fewest updates; of these"
+    assert advice(table, updates=overlapping) == (1, f"{few} it ranks first.")
+    # The first is farthest from failing, and takes more updates.
+    middle = choices([0.2, 0.4, 0.1, 0.05], updates=table["updates"])
+    assert advice(middle, updates=overlapping) == (1, f"{few} it ranks first.")
     assert advice(table, updates=bounds, cost="updates")[0] == 0
     assert advice(table, updates=bounds, cost="seconds")[0] == 0
     row, reason = advice(table, updates=bounds, cheap=[True, False, True, False])
