@@ -221,10 +221,11 @@ def _reason_incomparable(a: _Stored, b: _Stored) -> str | None:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
     if a.facts["data"] != b.facts["data"]:
         return "not compared: the data are not the same."
-    targets = a.facts["target"], b.facts["target"]
-    if targets[0] != targets[1]:
-        return f"not compared: the target is {targets[0]} in A and {targets[1]} in B."
-    return "not compared: there is no target to be reached." if targets[0] == "none" else None
+    # A run reaches the target at one of its marks: with others it stops sooner or later.
+    for name in ("loss", "target", "record"):
+        if a.facts[name] != b.facts[name]:
+            return f"not compared: the {name} is {a.facts[name]} in A and {b.facts[name]} in B."
+    return "not compared: there is no target to be reached." if a.facts["target"] == "none" else None
 
 
 def _describe_other_work(a: _Stored, b: _Stored) -> str:

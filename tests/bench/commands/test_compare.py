@@ -439,6 +439,17 @@ def test_epochs_to_other_targets_are_not_compared(refused, runs):
     assert "the target is 0.1 in A and 0.2 in B" in err
 
 
+def test_epochs_at_other_marks_and_of_other_losses_are_not_compared(refused):
+    """The same runs reached their target in fewer epochs where their losses were recorded more often."""
+    x = np.linspace(-1, 1, 8)
+    others = {"a": {}, "b": {"record": 1}, "c": {"loss": "absolute"}}
+    for name, other in others.items():
+        given = {"record": "epoch", "epochs": 9, "target": 0.1, "kernel": "reference", "confirm": 0, "out": name}
+        sweep("a*x", x, x, Grid(lr=[0.5], init=[0], seed=range(6)), **given | other)
+    assert "Epochs: not compared: the record is epoch in A and 1 in B" in refused("compare", "a", "b")
+    assert "Epochs: not compared: the loss is squared in A and absolute in B" in refused("compare", "a", "c")
+
+
 def test_what_sgdbench_speed_writes_can_be_compared(sgdbench, tmp_path):
     for name, factor in (("before", 1), ("after", 2)):
         (tmp_path / name).mkdir()
