@@ -1,7 +1,7 @@
 """The figures of a report, from the contents of a run's folder, drawn and written to it."""
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,20 +44,8 @@ NEGLIGIBLE = 1e-12
 Drawn = tuple[str, Figure] | None
 
 
-class ReportFigure(NamedTuple):
-    """A figure with the name of its file and its caption."""
-
-    name: str
-    caption: str
-    figure: Figure
-
-
 def write_figures(
-    run_data: RunData,
-    names: Collection[str],
-    *,
-    svg: bool,
-    progress: Callable[[float], None] = lambda share: None,
+    run_data: RunData, names: Collection[str], *, svg: bool, progress: Callable[[float], None]
 ) -> dict[str, str]:
     """Write figures of a run by their names, as PNG and, where it is asked for or there already, as SVG.
 
@@ -87,24 +75,18 @@ def write_figure(run_data: RunData, name: str, *, svg: bool) -> str | None:
     return caption
 
 
-def report_figures(run_data: RunData, names: Collection[str] | None = None) -> Iterator[ReportFigure]:
-    """Yield the figures in the order of the report: first the best choices, then the reasons, last the costs.
+def report_figures(run_data: RunData, names: Collection[str] = tuple(FIGURES)) -> Iterator[tuple[str, str, Figure]]:
+    """Yield names, captions and figures in the order of the report: best choices first, then reasons, last costs.
 
     Figures that would be empty are left out, and so are those that fail: standard error then says which and why.
-
-    Parameters
-    ----------
-    run_data : RunData
-    names : collection of str, optional
-        The figures to draw, of `FIGURES`.
     """
     for name, draw in DRAWN.items():
-        if names is None or name in names:
+        if name in names:
             drawn: Drawn = None
             with skip_failed_figure(f"the figure {name}"):
                 drawn = draw(run_data)
             if drawn:
-                yield ReportFigure(name, *drawn)
+                yield name, *drawn
 
 
 def _rate_map(run_data: RunData) -> Drawn:

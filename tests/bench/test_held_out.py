@@ -484,9 +484,9 @@ def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
 
 def test_loss_curves_show_both_losses(tmp_path):
     result = jumping(tmp_path)
-    (figure,) = report_figures(read_run_data(tmp_path), ["loss_by_optimizer"])
-    assert figure.caption.endswith("Dashed: medians on the held-out samples.")
-    axes = {axis.get_title("left").removeprefix("start "): axis for axis in figure.figure.axes}
+    ((_, caption, figure),) = report_figures(read_run_data(tmp_path), ["loss_by_optimizer"])
+    assert caption.endswith("Dashed: medians on the held-out samples.")
+    axes = {axis.get_title("left").removeprefix("start "): axis for axis in figure.axes}
     assert set(axes) == set(result.frame["init"])
     for start, axis in axes.items():
         # All runs from a start have the same losses there.

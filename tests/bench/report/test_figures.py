@@ -10,7 +10,7 @@ from bench import Grid, sweep
 from bench.analysis.basin import basin
 from bench.analysis.paths import typical_paths
 from bench.data.table import Dataset
-from bench.report.figures import report_figures
+from bench.report.figures import FIGURES, report_figures
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
@@ -55,7 +55,7 @@ def rich(tmp_path_factory):
 
 def by_name(material, *wanted):
     """The figures of a report, or those of them that are wanted: to draw all takes a second."""
-    return {name: (caption, figure) for name, caption, figure in report_figures(material, wanted or None)}
+    return {name: (caption, figure) for name, caption, figure in report_figures(material, wanted or FIGURES)}
 
 
 def with_evidence(material, **tables):
