@@ -1,4 +1,4 @@
-"""The runs, the optimizers and the values that a chart shows where there are too many of them."""
+"""The optimizers and the values that a chart shows where there are too many of them."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
@@ -7,17 +7,10 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.ranking import leaders
-from bench.tables.run_costs import choice_columns
 
 T = TypeVar("T")
 
 MAX_OPTIMIZERS = 7  # more have no colors that can be told apart
-
-
-def select_best_runs(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of each optimizer at its best choice; `ranked` is `ranking(frame)`."""
-    chosen, settings = leaders(ranked, "optimizer"), choice_columns(frame)
-    return frame.merge(chosen[settings], on=settings)
 
 
 def best_optimizers(ranked: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str]:

@@ -12,7 +12,6 @@ import pandas as pd
 from bench.data.fit_table import thin_rows
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
-from bench.plots.choices import select_best_runs
 from bench.plots.loss_axis import LossAxis
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
@@ -179,7 +178,8 @@ class RankedRun:
     @cached_property
     def best_runs(self) -> pd.DataFrame:
         """The runs of each optimizer at its best choice."""
-        return select_best_runs(self.frame, self.ranked)
+        settings = choice_columns(self.frame)
+        return self.frame.merge(leaders(self.ranked)[settings], on=settings)
 
     @cached_property
     def own_runs(self) -> pd.DataFrame:
