@@ -16,15 +16,13 @@ from bench.tables.run_costs import LOSS_FLOOR, RunCosts, check_columns, choice_c
 MOST = 20
 
 
-def winners(ranked: pd.DataFrame, *, most: int = MOST) -> pd.DataFrame:
+def winners(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return the choices to be trained again on fresh seeds, rows of `ranked` in its order.
 
-    These are the recommended one, the first `most` of those that are tied with the best, and the best of each optimizer
+    These are the recommended one, the first `MOST` of those that are tied with the best, and the best of each optimizer
     and of each batch size, even if it is not good, because these are compared.
     """
-    if most < 1:
-        raise ValueError(f"most must be at least 1, not {most}")
-    chosen = ranked["recommended"] | (ranked["tied"] & (ranked["tied"].cumsum() <= most))
+    chosen = ranked["recommended"] | (ranked["tied"] & (ranked["tied"].cumsum() <= MOST))
     for name in ("optimizer", "batch_size"):
         if name in ranked:
             chosen |= ~ranked[name].duplicated()
