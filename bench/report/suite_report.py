@@ -20,7 +20,6 @@ from bench.tables.performance_profile import (
     performance_profile,
     problem_ratios,
     profile_summary,
-    ranked_by_samples,
 )
 from bench.tables.phrases import format_count
 
@@ -38,7 +37,8 @@ class SuiteData:
     @cached_property
     def compared(self) -> dict[str, RunData]:
         """The problems of which some run reached the target, and which have been tried on fresh seeds."""
-        return {name: run for name, run in self.runs.items() if run.fresh is not None and ranked_by_samples(run.ranked)}
+        fresh = {name: run for name, run in self.runs.items() if run.fresh is not None}
+        return {name: run for name, run in fresh.items() if run.ranked["converged"].any()}
 
     @cached_property
     def ratios(self) -> dict[str, pd.DataFrame]:

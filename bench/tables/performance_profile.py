@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.tables.dependence import Pairs, design_effects
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
-from bench.tables.ranking import cost_of, leaders
+from bench.tables.ranking import leaders
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
 from kernels.base.run import Floats
 
@@ -118,11 +118,6 @@ def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.D
 def problem_ratios(ratios: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the median ratio of each optimizer, a column for each problem; infinite where it mostly fails."""
     return pd.DataFrame({name: pd.Series(row_medians(table.to_numpy()), table.index) for name, table in ratios.items()})
-
-
-def ranked_by_samples(ranked: pd.DataFrame) -> bool:
-    """Return whether any run of a ranking reached its target, so that there are costs to compare."""
-    return cost_of(ranked, "samples") == "samples"
 
 
 def _share_within(ratios: Floats, taus: Floats) -> Floats:
