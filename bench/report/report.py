@@ -13,7 +13,6 @@ from bench.system.atomic import replace_atomically, unsynced_files, write_text
 from bench.tables.formatting import write_csv, write_tables
 from kernels.model.param_columns import array_columns
 
-CONFIGURATIONS = "configurations"
 CONFUSION_FILES = ("confusion", "confusion_held_out")
 # The share of the time of a report that drawing takes.
 FIGURES_SHARE = 0.7
@@ -87,7 +86,6 @@ def _write_figures(
     """Write the figures that the painter does not draw; return the captions of all, in the order of the report."""
 
     def draw(names: list[str]) -> dict[str, str]:
-        """Draw figures in this process."""
         if not names:
             return {}
         from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
@@ -102,24 +100,15 @@ def _write_figures(
 
 
 def _write_run_tables(run_data: RunData) -> None:
-    """Write the tables of a run."""
-    if run_data.frame.empty:
+    frame = run_data.frame
+    if frame.empty:
         return
     folder, titles = run_data.result.run.folder / "tables", titles_of(run_data)
     tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in titles}
     write_tables(tables, folder, run_data.readable)
-    confusions = dict(zip(CONFUSION_FILES, run_data.confusions.values(), strict=False))
-    write_tables(confusions, folder)
-    _write_configurations(run_data, folder)
-
-
-def _write_configurations(run_data: RunData, folder: Path) -> None:
-    """Write all rows as CSV and Parquet only: there may be too many of them for a table to read.
-
-    Columns of arrays are in the Parquet file alone.
-    """
-    frame = run_data.frame
-    with replace_atomically(folder / f"{CONFIGURATIONS}.csv") as path:
+    write_tables(dict(zip(CONFUSION_FILES, run_data.confusions.values(), strict=False)), folder)
+    # All rows: there may be too many of them for a table to read, and columns of arrays are in the Parquet file alone.
+    with replace_atomically(folder / "configurations.csv") as path:
         write_csv(frame.drop(columns=array_columns(run_data.result.model)), path)
-    with replace_atomically(folder / f"{CONFIGURATIONS}.parquet") as path:
+    with replace_atomically(folder / "configurations.parquet") as path:
         frame.to_parquet(path, index=False)
