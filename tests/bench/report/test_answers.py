@@ -84,7 +84,8 @@ def test_the_study_of_a_choice_has_the_starts_of_each_seed(tmp_path, init):
 def test_the_study_of_a_choice_has_columns_for_all_inputs():
     grid = Grid(lr=0.1)
     one = sweep("plane", np.stack([X, X**2], axis=1), Y, grid, epochs=2, kernel="reference", confirm=0).best()
-    assert tomllib.loads(one.to_study())["data"]["x"] == ["x1", "x2"]
+    assert tomllib.loads(one.to_study())["data"] == {"path": "your-data.csv", "x": ["x1", "x2"], "y": "y"}
+    assert "x, y = ..., ...  # your data" in one.code()
 
 
 def test_the_study_of_a_choice_has_a_file_for_samples_that_were_held_out_besides(tmp_path):

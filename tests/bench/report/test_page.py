@@ -17,7 +17,6 @@ from bench import Grid, sweep
 from bench.report import page_data as payload
 from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_script_data
 from bench.report.report import write_report
-from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.tables.formatting import MISSING
@@ -47,13 +46,17 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
         if tag in ("script", "style"):
-            self.scripts.append([dict(attrs).get("type"), ""])
+            self.scripts.append([tag, dict(attrs).get("type"), ""])
 
     def handle_data(self, data):
         if self.cdata_elem:
-            self.scripts[-1][1] += data
+            self.scripts[-1][2] += data
         else:
             self.texts.append(data)
+
+    @property
+    def data(self):
+        return json.loads(next(source for _, kind, source in self.scripts if kind == "application/json"))
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +74,9 @@ def test_only_the_scripts_of_the_page_may_run(reader):
     assert rules.pop("default-src") == "'none'"
     assert rules["img-src"] == "data: blob:"
     assert not any("http" in rule or "*" in rule for rule in rules.values())
-    scripts = [
-        source
-        for (kind, source), tag in zip(reader.scripts, scripts_and_styles(reader), strict=True)
-        if tag == "script" and kind is None
-    ]
+    scripts = [source for tag, kind, source in reader.scripts if tag == "script" and kind is None]
     hashes = [f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in scripts]
     assert rules["script-src"].split() == hashes
-
-
-def scripts_and_styles(reader):
-    return [tag for tag, _ in reader.tags if tag in ("script", "style")]
 
 
 def test_nothing_is_fetched_and_no_element_has_a_handler(reader):
@@ -99,8 +94,7 @@ def test_names_make_no_elements(reader):
 
 
 def test_the_rows_travel_bit_for_bit(folder, reader):
-    data = json.loads(next(source for kind, source in reader.scripts if kind == "application/json"))
-    frame = read_run_data(folder).frame
+    data, frame = reader.data, read_run_data(folder).frame
     assert data["count"] == data["total"] == len(frame)
     for name in ("samples_seen", "updates", "final_loss", "seconds", "param_a", "param_c"):
         np.testing.assert_array_equal(unpacked(data["numbers"][name]), frame[name])
@@ -221,8 +215,7 @@ def test_a_large_run_stays_below_six_megabytes(tmp_path, monkeypatch):
     page = write_report(tmp_path / "run")
     assert page.stat().st_size < 6_000_000
     assert 'id="time"' not in page.read_text(encoding="utf-8")
-    told = Reader(page.read_text(encoding="utf-8"))
-    data = json.loads(next(source for kind, source in told.scripts if kind == "application/json"))
+    data = Reader(page.read_text(encoding="utf-8")).data
     assert data["count"] == 5000
     (marks,) = data["curves"]["marks"]
     assert unpacked(data["curves"]["counts"]).min() == len(marks["samples"]) > 90
@@ -243,15 +236,6 @@ def test_half_a_character_pair_is_no_obstacle():
 def test_not_a_number_is_refused_rather_than_written():
     with pytest.raises(ValueError, match="JSON"):
         to_script_data([np.nan])
-
-
-def test_a_recipe_without_a_study_asks_for_the_data(tmp_path):
-    x = np.linspace(-1, 1, 40)
-    sweep("a*x**2 + b*x + c", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
-    python, toml = (reproduction(read_run_data(tmp_path / "run"))[language] for language in ("python", "toml"))
-    assert "x, y = ..., ...  # your data" in python[0]
-    assert "epochs=3" in python[1]
-    assert "your-data.csv" in toml[0]
 
 
 SPEED = TABLE.replace({"variant": {"wrong": "<b>wrong</b>"}})
@@ -283,8 +267,7 @@ def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
     theory = pd.DataFrame(choice | edges)
     store_tables(copy, speed=SPEED, theory=theory)
     page = write_report(copy).read_text(encoding="utf-8")
-    told = Reader(page)
-    texts = [text.strip() for text in told.texts]
+    texts = [text.strip() for text in Reader(page).texts]
     for expected in ("Speed of the variants", "✓ bit for bit", "predicted edge", "0.75"):
         assert expected in texts
     assert "&lt;b&gt;wrong&lt;/b&gt; was not timed: off by 0.12345." in page
