@@ -226,35 +226,31 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
     }
 
 
-def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, tmp_path):
+def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, ran, tmp_path):
     (tmp_path / "gaps.csv").write_text("u,v\n0,1\n1,\n2,5\n")
     fit = ["fit", "gaps.csv", "--x", "u", "--y", "v", "--model", "a*x + b", "--kernel", "reference"]
     assert sgdbench(*fit)[0] == 2
-    code, out, _ = sgdbench(*fit, "--drop-missing")
-    assert code == 0
+    out = ran(*fit, "--drop-missing")
     assert out.split("rows dropped")[1].split()[0] == "1"
 
 
-def test_every_prints_lines_and_then_the_table(sgdbench, cars):
-    code, out, _ = sgdbench(*QUADRATIC, "--lr", "0.5", "--epochs", "25", "--every", "10")
+def test_every_prints_lines_and_then_the_table(sgdbench, ran, cars):
+    out = ran(*QUADRATIC, "--lr", "0.5", "--epochs", "25", "--every", "10")
     lines = out.splitlines()
-    assert code == 0
     assert [line.split()[0] for line in lines[:5]] == ["epoch", "0", "10", "20", "25"]
     assert lines[5] == f"y = {PARABOLA}"
     assert sgdbench("fit", cars, *CARS, "--every", "50")[1].startswith("In standardized units:\n")
 
 
-def test_a_model_without_a_way_back_is_honest(sgdbench, cars):
+def test_a_model_without_a_way_back_is_honest(ran, cars):
     fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--standardize", "--kernel", "reference"]
-    code, out, _ = sgdbench(*fit, "--model", "a/(9 + hp)", "--init", "a=1", "--epochs", "1", "--lr", "1e-3")
-    assert code == 0
+    out = ran(*fit, "--model", "a/(9 + hp)", "--init", "a=1", "--epochs", "1", "--lr", "1e-3")
     assert "Note: The parameters are in standardized units. No parameters of a/(9 + hp)" in out
 
 
-def test_a_fit_centers_no_columns_for_which_a_model_has_no_shift(sgdbench, cars):
+def test_a_fit_centers_no_columns_for_which_a_model_has_no_shift(ran, cars):
     fit = ["fit", cars, "--x", "hp", "--y", "mpg", "--model", "a/(b + hp)", "--standardize", "--kernel", "reference"]
-    code, out, _ = sgdbench(*fit, "--init", "a=1,b=1", "--epochs", "20", "--shuffle")
-    assert code == 0
+    out = ran(*fit, "--init", "a=1,b=1", "--epochs", "20", "--shuffle")
     assert out.startswith("Scaling: y is scaled and not centered: the model has no parameters for a shift of it.\n")
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
     data = builtin("auto-mpg")
@@ -271,11 +267,9 @@ def test_a_fit_that_diverged_has_no_curve(sgdbench, rate):
     assert "diverged" in out
 
 
-def test_a_fit_that_diverged_has_the_curve_of_the_parameters_that_it_keeps(sgdbench, tmp_path):
+def test_a_fit_that_diverged_has_the_curve_of_the_parameters_that_it_keeps(ran, tmp_path):
     held_out = ["--validation", "0.25", "--patience", "300", "--plot", tmp_path / "fit.png"]
-    code, out, _ = sgdbench(*QUADRATIC, "--lr", "2", "--kernel", "reference", *held_out)
-    assert code == 0
-    assert "diverged" in out
+    assert "diverged" in ran(*QUADRATIC, "--lr", "2", "--kernel", "reference", *held_out)
     assert (tmp_path / "fit.png").exists()
 
 
@@ -372,14 +366,12 @@ def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(ran, monkeypatch
 
 
 @pytest.mark.usefixtures("no_report")
-def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdbench, refused):
+def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdbench, ran, refused):
     sgdbench("run", *SMALL)
     assert "holds results already: go on with --resume" in refused("run", *SMALL)
     err = refused("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
     assert "results/quadratic holds another run (model: " in err
-    code, out, _ = sgdbench("run", *SMALL, "--epochs", "3", "--resume")
-    assert code == 0
-    assert "Report: " in out
+    assert "Report: " in ran("run", *SMALL, "--epochs", "3", "--resume")
 
 
 def test_every_override_reaches_the_study(sgdbench, monkeypatch):
@@ -426,9 +418,8 @@ def test_a_studys_name_is_a_safe_folder_name(name, folder):
     assert folder_name(name) == folder
 
 
-def test_studies_and_info(sgdbench):
-    code, out, _ = sgdbench("studies")
-    assert code == 0
+def test_studies_and_info(ran):
+    out = ran("studies")
     assert {line.split()[0] for line in out.splitlines()} == {
         "auto-mpg",
         "diabetes",
@@ -437,9 +428,8 @@ def test_studies_and_info(sgdbench):
         "quadratic",
         "optimizers",
     }
-    code, out, _ = sgdbench("info")
+    out = ran("info")
     facts = dict(line.split(maxsplit=1) for line in out.splitlines())
-    assert code == 0
     assert facts["numpy"] == np.__version__
     assert f"kernel cache         {os.environ['SGDBENCH_CACHE_DIR']}" in out
 

@@ -263,27 +263,23 @@ def test_rows_are_matched_by_name_and_the_gate_decides_the_exit_code(sgdbench, f
     assert "\nVerdict: 1 of 3 rows is slower than the gate 1.05: t.py::up[1] (1.2, interval 1." in out
 
 
-def test_without_a_gate_it_only_reports(sgdbench, files):
-    code, out, _ = sgdbench("compare", "a.json", "b.json")
-    assert code == 0
+def test_without_a_gate_it_only_reports(ran, files):
+    out = ran("compare", "a.json", "b.json")
     assert out.startswith("Result: Times of B against A: 1 slower, 1 faster, 1 without a difference.\n\n")
     assert out.endswith("Verdict: No gate was set.\n")
 
 
-def test_tolerances_are_for_rows(sgdbench, files, tmp_path):
+def test_tolerances_are_for_rows(ran, files, tmp_path):
     (tmp_path / "gates.toml").write_text('[gates]\n"t.py::up[1]" = 1.5\ndefault = 1.05\n"lanes*" = 1.0\n')
-    code, out, _ = sgdbench("compare", "a.json", "b.json", "--tolerances", "gates.toml")
-    assert code == 0
+    out = ran("compare", "a.json", "b.json", "--tolerances", "gates.toml")
     assert "Tolerances: no row is called lanes*.\n" in out
     assert "Verdict: None of 3 rows is slower than their gates beyond chance.\n" in out
 
 
-def test_a_gate_that_could_never_fail_is_refused(sgdbench, refused, tmp_path):
+def test_a_gate_that_could_never_fail_is_refused(ran, refused, tmp_path):
     for name in ("a", "b"):
         benchmark_file(tmp_path / f"{name}.json", {"row": WOBBLE}, raw=False)
-    code, out, _ = sgdbench("compare", "a.json", "b.json")
-    assert code == 0
-    assert "no rounds saved: --benchmark-save-data" in out
+    assert "no rounds saved: --benchmark-save-data" in ran("compare", "a.json", "b.json")
     err = refused("compare", "a.json", "b.json", "--gate", "1.05")
     assert "none could ever fail: no rounds saved: --benchmark-save-data" in err
     (tmp_path / "gates.toml").write_text('[gates]\n"rwo" = 1.5\n')
@@ -332,12 +328,11 @@ def test_markdown_begins_with_the_verdict(sgdbench, files):
     assert "- **Only in A:** t.py::gone." in lines
 
 
-def test_json_has_every_row_and_null_for_what_is_missing(sgdbench, tmp_path):
+def test_json_has_every_row_and_null_for_what_is_missing(ran, tmp_path):
     benchmark_file(tmp_path / "a.json", {"row": WOBBLE, "short": [1.0]})
     benchmark_file(tmp_path / "b.json", {"row": WOBBLE, "short": [2.0]})
-    code, out, _ = sgdbench("compare", "a.json", "b.json", "--gate", "1.05", "--json")
+    out = ran("compare", "a.json", "b.json", "--gate", "1.05", "--json")
     told = json.loads(out)
-    assert code == 0
     assert [row["row"] for row in told["times"]] == ["row", "short"]
     assert (told["times"][1]["ratio"], told["times"][1]["low"], told["times"][1]["verdict"]) == (2, None, UNSURE)
     assert told["verdict"].startswith("1 row is not slower than the gate 1.05")

@@ -141,7 +141,7 @@ def _without_figures(monkeypatch):
 
 @pytest.mark.usefixtures("rules_forgotten")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypatch):
+def test_a_study_hands_out_what_it_announces(kind, tmp_path, ran, monkeypatch):
     if kind == "plug-in":
         (tmp_path / "rules.py").write_text(PLUGIN, "utf-8")
         from kernels.base.plugins import load_plugin
@@ -168,8 +168,7 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, sgdbench, monkeypat
         return True
 
     monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
-    code, _, err = sgdbench(*words)
-    assert (code, err) == (0, "")
+    ran(*words)
     assert announced(run_data_of(load_run(words[-1]))) == said
 
 

@@ -271,8 +271,7 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     assert sgdbench("run", small, "--out", tmp_path / "out", "--resume")[0] == 0
     assert (tmp_path / "out" / "report.html").read_text("utf-8") == page
     (tmp_path / "out" / "suite.toml").write_text("title = 3")
-    err = refused("report", tmp_path / "out")
-    assert "suite.toml is not as it was written: 'problems'; run the suite again" in err
+    assert "suite.toml is not as it was written: 'problems'; run the suite again" in refused("report", tmp_path / "out")
 
 
 def test_a_problem_has_one_short_sentence():

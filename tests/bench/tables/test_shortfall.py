@@ -153,11 +153,10 @@ def test_objectives_are_compared_where_they_are_negative():
     assert result.yardstick.loss == pytest.approx(-0.25)
 
 
-def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, monkeypatch):
+def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, ran, monkeypatch):
     seen = []
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study.run) or True)
-    code, out, _ = sgdbench("run", "auto-mpg", "--loss", "absolute")
-    assert code == 0
+    out = ran("run", "auto-mpg", "--loss", "absolute")
     (run,) = seen
     assert out == f"Target: {run.target:.4g} for the loss absolute; 0.3127 was made for the loss squared.\n"
     assert (run.loss, run.target_loss) == ("absolute", "absolute")
@@ -184,12 +183,11 @@ def test_columns_that_are_standardized_otherwise_get_another_target(sgdbench, mo
     assert sgdbench("run", "auto-mpg", "--set", "data.center=both")[1] == ""
 
 
-def test_without_an_improvement_there_is_no_target_and_it_is_said(sgdbench, monkeypatch, tmp_path):
+def test_without_an_improvement_there_is_no_target_and_it_is_said(ran, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study.run) or True)
     (tmp_path / "flat.csv").write_text("u,y\n1,5\n2,5.1\n3,4.9\n4,5\n", "utf-8")
-    code, out, _ = sgdbench("run", "flat.csv", "--y", "y", "--model", "a*u**3")
-    assert code == 0
+    out = ran("run", "flat.csv", "--y", "y", "--model", "a*u**3")
     assert "Scaling: Columns are scaled and not centered: the model has no parameters for a shift of them.\n" in out
     assert "Target: none: the lowest loss, " in out
     assert "is no improvement over that of the best constant." in out

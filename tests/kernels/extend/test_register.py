@@ -133,17 +133,15 @@ def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
         load_study(study)
 
 
-def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, sgdbench):
+def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, ran, refused):
     rules()
     forget()
     settings = ["--optimizer", "heavy", "--loss", "fair", "--kernel", "reference", "--epochs", "1", "--json"]
     given = ["fit", "quadratic", "--model", "tilted", *settings]
-    code, out, err = sgdbench(*given, "--plugin", tmp_path / "my_rules.py", "--plugin", tmp_path / "my_rules.py")
-    assert (code, err) == (0, "")
+    out = ran(*given, "--plugin", tmp_path / "my_rules.py", "--plugin", tmp_path / "my_rules.py")
     assert '"status": "max_epochs"' in out
     forget()
-    code, _, err = sgdbench(*given)
-    assert code == 2
+    err = refused(*given)
     assert re.search(r"loss 'fair' is not known; .*; your own come with --plugin FILE or kernels.register_loss\n$", err)
 
 
@@ -532,11 +530,9 @@ def test_errors_of_a_plugin_are_one_line(tmp_path, sgdbench, text, reason):
     assert not [name for name in sys.modules if name.startswith(PREFIX)]
 
 
-def test_a_plugin_is_a_file_of_python(tmp_path, sgdbench):
+def test_a_plugin_is_a_file_of_python(tmp_path, refused):
     for name, reason in (("none.py", "is no file"), ("", "does not end in .py")):
-        code, _, err = sgdbench("info", "--plugin", tmp_path / name)
-        assert code == 2
-        assert reason in err
+        assert reason in refused("info", "--plugin", tmp_path / name)
 
 
 def test_a_plugin_imports_what_lies_beside_it_and_leaves_nothing(tmp_path, monkeypatch):

@@ -199,22 +199,19 @@ def test_standardizing_leaves_classes_as_they_are(samples):
     assert fitted.loss == fitted.result.loss[-1]
 
 
-def test_the_command_line_says_which_loss_and_how_many_are_right(sgdbench, samples, tmp_path):
+def test_the_command_line_says_which_loss_and_how_many_are_right(ran, refused, samples, tmp_path):
     x, y, _ = samples
     pd.DataFrame({"u": x[:, 0], "v": x[:, 1], "class": y}).to_csv(tmp_path / "t.csv", index=False)
     given = ["fit", "t.csv", "--model", "w @ x + b", "--x", "u", "--x", "v", "--y", "class", "--loss", "logistic"]
     given += ["--standardize", "--kernel", "reference", "--epochs", 5, "--validation", 0.25]
-    code, out, _ = sgdbench(*given)
-    assert code == 0
+    out = ran(*given)
     assert "class = w @ x + b" in out
     for words in ("log loss", "accuracy", "log loss on held-out rows"):
         assert words in out
     for words in ("RMSE", "R²", "Least squares"):
         assert words not in out
-    code, out, _ = sgdbench(*given, "--json")
-    said = json.loads(out)
+    said = json.loads(ran(*given, "--json"))
     assert said["records"] == "log loss"
     assert 0.5 < said["metrics"]["accuracy"] <= 1
-    code, _, err = sgdbench("fit", "t.csv", "--model", "w @ x", "--x", "class", "--y", "v", "--loss", "hinge")
-    assert code == 2
+    err = refused("fit", "t.csv", "--model", "w @ x", "--x", "class", "--y", "v", "--loss", "hinge")
     assert "column 'v' must hold two classes for the loss 'hinge', such as 0 and 1, and holds " in err

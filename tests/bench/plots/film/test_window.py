@@ -132,9 +132,8 @@ def test_a_window_that_is_closed_shows_nothing_more(seen, monkeypatch):
     assert len(seen) == 2
 
 
-def test_a_fit_is_watched_and_its_result_printed(seen, sgdbench):
-    code, out, _ = sgdbench(*QUADRATIC, "--watch", "--every", "1")
-    assert code == 0
+def test_a_fit_is_watched_and_its_result_printed(seen, ran):
+    out = ran(*QUADRATIC, "--watch", "--every", "1")
     assert [line.split()[0] for line in out.splitlines()[:5]] == ["epoch", "0", "1", "2", "3"]
     assert "How good it is" in out
     assert epochs(seen)[-1] == 3
