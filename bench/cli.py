@@ -100,7 +100,6 @@ def _run_command(interruption: Interruption) -> int | None:
 
 
 def _describe_error(error: Exception) -> str:
-    """Return the message of an error of the input or of the machine."""
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}"
     if isinstance(error, OSError):

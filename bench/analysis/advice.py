@@ -148,7 +148,6 @@ def _is_far(result: FitResult, quality: TableQuality) -> bool:
 
 
 def _rate_was_lowered(result: FitResult) -> bool:
-    """Return whether a schedule has brought the rate down by far."""
     return bool(result.rates[-1] < result.rates[0] / LOW)
 
 

@@ -118,7 +118,6 @@ def _choose_parameters(model: Model, end: Floats, starts: Floats, columns: tuple
     distance = np.median(np.abs(starts - end), axis=0)
 
     def derivatives(theta: Floats) -> Sequence[Floats]:
-        """Return the derivatives of the model at some samples."""
         with np.errstate(all="ignore"):
             return evaluate(model.program, theta, stack_columns(few, few[0].size if few else 1), np.zeros(()))[1]
 

@@ -149,7 +149,6 @@ def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Marks, exact: b
 
 
 def _to_frame(result: SweepResult, ids: Any, samples: Marks | Floats, loss: Floats, params: Floats) -> pd.DataFrame:
-    """Return the columns of a table of paths."""
     numbers = {"loss": _to_float32(loss)}
     if not result.model.vectors:
         numbers |= {f"param_{name}": _to_float32(params[:, k]) for k, name in enumerate(result.model.params)}

@@ -26,7 +26,6 @@ def loss_surface(model: Model, loss: Loss, data: Dataset) -> Callable[[Floats], 
     step = max(1, CHUNK // y.size)
 
     def losses(params: Floats) -> Floats:
-        """Return the loss of each row of parameters."""
         found = np.empty(len(params))
         for first in range(0, len(params), step):
             theta = params[first : first + step].T[:, :, np.newaxis]

@@ -65,7 +65,6 @@ def _start_workers(count: int) -> "Iterator[Client]":
 
 @contextmanager
 def _connect(address: str) -> "Iterator[Client]":
-    """Connect to a scheduler."""
     from distributed import Client  # noqa: PLC0415
 
     try:

@@ -208,7 +208,6 @@ def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_r
 
 
 def _read_text(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
-    """Return columns of a text file, of which the last may hold labels."""
     file = text_columns(path, names)
     if not file.first_line:
         return _Columns(np.empty((0, len(names))), str)
@@ -227,7 +226,6 @@ def _read_text(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
 
 
 def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
-    """Return columns of a Parquet file, of which the last may hold labels."""
     *inputs, target = names
     with pa.parquet.ParquetFile(path) as file:
         schema = file.schema_arrow

@@ -214,7 +214,6 @@ def _check_header(path: Path, header: Sequence[str]) -> list[str]:
 
 
 def _header(path: Path, separator: str) -> list[str]:
-    """Return the names in the header, by a separator."""
     _, header = next(_read_rows(path, separator), (0, []))
     return [name.strip() for name in header]
 

@@ -140,7 +140,6 @@ class _BothSides:
         return v, right
 
     def _add_variable(self) -> sympy.Symbol:
-        """Return a new variable for a function of x."""
         self.variables.append(sympy.Dummy(real=True))
         return self.variables[-1]
 
@@ -282,7 +281,6 @@ def _roots(equation: sympy.Expr, u: sympy.Symbol) -> list[sympy.Expr]:
 
 
 def _is_real(number: sympy.Expr) -> bool:
-    """Return whether a number is real and finite."""
     return bool(number.is_real and number.is_finite)
 
 

@@ -121,7 +121,6 @@ def curve_in_table_units(model: Model, loss: Loss, scaling: Scaling | None) -> C
         return lambda params, x: loss.mean_of(model.predict(params, x))
 
     def predict(params: Floats, x: Floats) -> Floats:
-        """Return the curve at x."""
         standardized = loss.mean_of(model.predict(params, (x - scaling.x_mean) / scaling.x_scale))
         return scaling.y_mean + scaling.y_scale * standardized
 

@@ -124,7 +124,6 @@ class _Flight:
                 yield job, runs, processor
 
     def cancel(self) -> None:
-        """Cancel the tasks that have not ended."""
         waiting, self.tasks = list(self.tasks), {}
         if waiting and self.client.status == "running":
             with suppress(OSError, CancelledError, RuntimeError):  # the scheduler has gone
@@ -172,7 +171,6 @@ class _Flight:
         self.room = TASKS_PER_THREAD * max(threads, 1)
 
     def _check_connection(self) -> None:
-        """Raise an error without a scheduler."""
         if self.client.status != "running":
             raise ConnectionError(f"the scheduler has gone: {KEPT}")
 
@@ -219,7 +217,6 @@ def _without_repetition(job: Job) -> tuple[Job, np.ndarray]:
 
 
 def _describe(jobs: list[Job]) -> str:
-    """Describe a task in words."""
     job, count = jobs[0], sum(job.rows.size for job in jobs)
     return (
         f"a task of {count:,} configuration{'s' * (count != 1)} ({job.optimizer.text}, batches of "

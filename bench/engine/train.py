@@ -51,7 +51,6 @@ def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Gene
     """Train jobs in threads of this process, one for each processor, short runs in one: an `Executor`."""
 
     def train(job: Job) -> tuple[Job, Runs | None]:
-        """Train a job in a thread."""
         return job, problem.train(job, stop.is_set)
 
     is_short = problem.y.size * problem.settings.epochs * len(problem.model.params) < SHORT_RUN

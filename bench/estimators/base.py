@@ -210,7 +210,6 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         return WeightedSamples(model, places, loss, labels, x, y, weights)
 
     def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:
-        """Return all features and the targets."""
         check_unmasked("X", X)
         check_unmasked("y", y)
         x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=is_regressor(self))
@@ -252,7 +251,6 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         return int(generator.randint(np.iinfo(np.int32).max))
 
     def _settings(self, samples: WeightedSamples, seed: int) -> dict[str, Any]:
-        """Return the settings of an epoch of the samples."""
         n, size = samples.y.size, self.batch_size
         if isinstance(size, Integral) and not isinstance(size, bool):
             share = self.validation  # another number than a share is refused by `kernels.fit`

@@ -87,7 +87,6 @@ def basin_map(
 
 
 def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Shades) -> Extent:
-    """Draw the cells of a plane, and return their extent."""
     shape = (y.size, x.size)
     lost = plane["lost"].to_numpy().reshape(shape)
     colors = shade.of(plane["value"].to_numpy(float).reshape(shape))

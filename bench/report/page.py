@@ -197,7 +197,6 @@ def _explain_missing_theory(run_data: RunData) -> str:
 
 
 def _fit_title(run_data: RunData) -> str:
-    """Return the heading of the section on data and fits."""
     if run_data.class_labels:
         return "Observed and predicted classes"
     several = len(run_data.result.model.inputs) > 1 or run_data.result.model.vectors

@@ -49,7 +49,6 @@ class _Backend(JournalFileBackend):
         self._path = path
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append a line for each of the logs."""
         with self._path.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(log) + "\n" for log in logs)
 

@@ -259,7 +259,6 @@ def read_result(run: Run) -> SweepResult:
 
 
 def _read_common(run: Run) -> tuple[Model, Clock]:
-    """Return the model and the clock of all configurations."""
     about = run.identity
     try:
         model = model_of_identity(about)
@@ -271,7 +270,6 @@ def _read_common(run: Run) -> tuple[Model, Clock]:
 
 
 def _read_plan(run: Run) -> pd.DataFrame:
-    """Return the plan of a run, after a check of its checksum."""
     path = run.folder / PLAN
     if not path.exists():
         raise ValueError(f"{run.folder} holds no sweep: it has no {PLAN}")

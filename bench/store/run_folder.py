@@ -398,13 +398,11 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def _write_study(folder: Path, study: str, owner: bytes) -> None:
-    """Write the study and the environment it is run in."""
     _write_if_changed(folder / _STUDY, seal_text(study, owner))
     _write_if_changed(folder / ENVIRONMENT, seal_json(environment(), owner))
 
 
 def _write_if_changed(path: Path, content: bytes) -> None:
-    """Write a file, unless it holds this content already."""
     with suppress(OSError):
         if read_regular_file(path) == content:
             return
@@ -413,7 +411,6 @@ def _write_if_changed(path: Path, content: bytes) -> None:
 
 
 def _describe_schema(schema: pa.Schema) -> str:
-    """Return the columns and their types in words."""
     return ", ".join(f"{field.name}: {field.type}" for field in schema if field.name not in parts.OF_THE_CURVE)
 
 

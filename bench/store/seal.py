@@ -77,7 +77,6 @@ def read_table(path: Path, owner: bytes) -> pd.DataFrame:
 
 
 def _read_sealed(path: Path, owner: bytes) -> bytes:
-    """Return the content of a file that is as it was written."""
     try:
         content = read_regular_file(path)
     except OSError as error:

@@ -197,7 +197,6 @@ class Grid:
         return np.broadcast_to(np.reshape(values, extent), self.shape).flatten()
 
     def _repeat_texts(self, texts: Sequence[str], axis: int) -> pd.Categorical[str]:
-        """Return a categorical column of the frame."""
         return pd.Categorical.from_codes(self._repeat(np.arange(len(texts)), axis), categories=pd.Index(texts))
 
 
@@ -356,7 +355,6 @@ def _name_starts(init: Any) -> dict[str, Any]:
 
 
 def _parse_random_starts(name: str, text: str) -> RandomStarts:
-    """Return the random starts that a text stands for."""
     if text == ZERO:
         return RandomStarts(ZERO, (), 1)
     parts = _split_range(text, {"normal": 1, "uniform": 2})
@@ -375,7 +373,6 @@ def _parse_random_starts(name: str, text: str) -> RandomStarts:
 
 
 def _start_names(name: str, start: Any) -> list[str]:
-    """Return the names of the starts that an entry of `init` stands for."""
     if isinstance(start, RandomStarts) and start.kind not in (ZERO, DEFAULT):
         return [f"{name}[{k}]" for k in range(start.count)]
     return [name]
@@ -393,6 +390,5 @@ def _split_range(text: str, kinds: Mapping[str, int]) -> tuple[str, list[float],
 
 
 def _check_count(where: str, count: int, least: int) -> None:
-    """Refuse a count that is too small or too large."""
     if not least <= count <= LIMIT:
         raise ValueError(f"{where}: the count must be from {least} to {LIMIT:,}, not {count}")

@@ -64,7 +64,6 @@ def load_study(study: str | Path, *, recorded: bool = False) -> Study:
 
 
 def _find_study(study: str | Path) -> Path:
-    """Return the file of a study that is named."""
     return builtin_paths("studies").get(study, Path(study)) if isinstance(study, str) else study
 
 
@@ -176,7 +175,6 @@ def builtin_paths(folder: str) -> dict[str, Path]:
 
 
 def _read_text(path: Path) -> str:
-    """Return the text of a study file."""
     try:
         return read_regular_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:

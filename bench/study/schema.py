@@ -77,7 +77,6 @@ class DataTable(Table):
     @field_validator("x", mode="before")
     @classmethod
     def _wrap_single_column(cls, x: Any) -> Any:
-        """Accept one column that is not in a list."""
         return [x] if isinstance(x, str) else x
 
     @field_validator("x")
@@ -145,7 +144,6 @@ class DataTable(Table):
     @field_validator("validation", "test")
     @classmethod
     def _check_share(cls, share: float | None, info: ValidationInfo) -> float | None:
-        """Refuse anything but a share."""
         if share is not None and not 0 < share < 1:
             raise ValueError(f"{info.field_name} must be a share of the rows between 0 and 1, not {share}")
         return share

@@ -44,7 +44,6 @@ def lock_folder(folder: Path, name: str = NAME, *, announce: Callable[[str], Non
 
 
 def _write_holder(descriptor: int) -> None:
-    """Write the process that holds the lock into its file."""
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()} since {since}\n".encode())

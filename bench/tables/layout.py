@@ -80,7 +80,6 @@ def _key_columns(cells: pd.DataFrame) -> list[int]:
 
 
 def _column_width(cells: pd.DataFrame, k: int, one_line_header: bool, whole_sentences: bool) -> int:
-    """Return the width that a column needs."""
     heading = str(cells.columns[k])
     column = cells.iloc[:, k].tolist()
     widest = max(map(cell_len, column), default=0)

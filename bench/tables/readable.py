@@ -184,7 +184,6 @@ def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summarize_importance(effects: pd.DataFrame) -> pd.DataFrame:
-    """Return the main effects as text."""
     shares = [percentage(share) for share in effects["share"]]
     factors = [f"{text(float(f'{factor:.2g}'))} times" for factor in effects["factor"]]
     named = effects[["setting"]].assign(explains=shares, best=effects["best"], worst=effects["worst"])

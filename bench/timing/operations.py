@@ -261,7 +261,6 @@ def _terms(problem: Problem, theta: Sequence[Any]) -> list[Any]:
 
 
 def _evaluate(problem: Problem, theta: Sequence[Any]) -> Evaluated:
-    """Return the loss and the gradient of one sample."""
     loss, tape, program = make_loss(problem.loss), theta[0].tape, problem.model.program
     if isinstance(program, Network):
         return _evaluate_layers(problem, program, theta)

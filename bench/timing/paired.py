@@ -299,7 +299,6 @@ def _calls_per_sample(name: str, call: Callable[[], object], least: float, clock
 
 
 def _sample(call: Callable[[], object], loops: int, clock: Callable[[], float]) -> float:
-    """Seconds of that many calls."""
     if loops > 1:
         call()
     collecting = gc.isenabled()

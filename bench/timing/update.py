@@ -129,7 +129,6 @@ def _affordable_part(problem: Problem) -> Problem:
 
 
 def _kernels_of(problems: Mapping[str, Problem]) -> Iterator[Wanted]:
-    """Yield the kernels that train the problems."""
     for name, problem in problems.items():
         if name != "reference":
             made_of = name, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)

@@ -63,7 +63,6 @@ def load_plugin(path: str | Path) -> ModuleType:
 
 
 def _describe_failure(path: Path, error: BaseException) -> str:
-    """Return the failure of a plug-in and its place in one line."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"the plug-in {error.filename}, line {error.lineno}: {error.msg}"
     if isinstance(error, ValueError) and str(path) in str(error):

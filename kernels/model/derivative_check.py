@@ -170,7 +170,6 @@ def _from_tree(model: Model, tree: Node, theta: Floats, x: Floats, move: Callabl
 
 
 def _functions(node: Node) -> set[str]:
-    """Return the names of the functions in a tree."""
     return {node.function}.union(*map(_functions, node.operands)) if isinstance(node, Call) else set()
 
 

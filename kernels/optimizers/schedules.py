@@ -194,7 +194,6 @@ def _check_parameters(schedule: Callable[[int], float]) -> None:
 
 
 def _call_schedule(schedule: Callable[[int], float], epoch: int) -> float:
-    """Return the factor that a function gives for an epoch."""
     factor = schedule(epoch)
     try:
         return float(factor)

@@ -122,7 +122,6 @@ def library(text: str) -> ctypes.CDLL:
 
 
 def _compile(source: Path, target: Path) -> None:
-    """Compile a file to a shared library."""
     command = compiler()
     try:
         done = subprocess.run(  # noqa: S603 (the user's compiler)
