@@ -1,13 +1,16 @@
-"""The bands of the loss curves of each optimizer, over all starts and from each."""
+"""The loss curves of each optimizer, reduced to their median and the range from 10 to 90 %."""
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.tables.loss_quantiles import loss_quantiles
 from bench.tables.outcomes import starts_and_runs
+from kernels.base.run import Floats
 from kernels.data.marks import thin_marks
 
 # More marks of a line cannot be told apart in a chart, and would make an SVG of several megabytes.
 MAX_MARKS = 200
+_DIVERGED_LOSS = 1e300
 
 
 def loss_bands(frame: pd.DataFrame, curves: pd.DataFrame, *, held_out: bool = False) -> pd.DataFrame:
@@ -19,10 +22,71 @@ def loss_bands(frame: pd.DataFrame, curves: pd.DataFrame, *, held_out: bool = Fa
     """
     parts = []
     for start, runs in starts_and_runs(frame).items():
-        bands = loss_quantiles(runs, curves, ["optimizer"]).assign(start=start)
+        bands = loss_quantiles(runs, curves).assign(start=start)
         if held_out:  # at the same marks
-            on_them = loss_quantiles(runs, curves.assign(loss=curves["validation_loss"]), ["optimizer"])
+            on_them = loss_quantiles(runs, curves.assign(loss=curves["validation_loss"]))
             bands["held_out"] = on_them["median"]
         for _, line in bands.groupby("optimizer", observed=True):
             parts.append(line.iloc[thin_marks(line["samples"].to_numpy(), MAX_MARKS)])
     return pd.concat(parts, ignore_index=True) if parts else bands
+
+
+def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Reduce the loss curves of each optimizer to three: 10 %, median and 90 % of its runs at each mark.
+
+    A run that stopped early keeps its last loss; one that diverged has an infinite loss from there on. An optimizer
+    ends with its longest run. Between its own marks a run has the loss of the last one.
+
+    Curves of configurations that are not in `frame` are ignored. The result has one row per optimizer and mark:
+    `optimizer`, `epoch`, `samples`, `updates`, `runs`, `low`, `median` and `high`. Where the batch sizes of its runs
+    differ, epochs and updates are those of one of them.
+    """
+    ids = pd.Categorical(curves["config_id"])  # as it stands where it is categorical
+    runs = frame.set_index("config_id")
+    group_of_run = runs.groupby("optimizer", observed=True).ngroup()
+    # Categories are looked up, which are thousands where there are hundreds of thousands of marks.
+    group_of_id = group_of_run.reindex(ids.categories, fill_value=-1).to_numpy()
+    diverged = runs["status"].eq("diverged").reindex(ids.categories, fill_value=False).to_numpy(dtype=bool)
+    groups = group_of_id[ids.codes]
+    columns = [curves[name].to_numpy() for name in ("samples", "epoch", "updates", "loss")]
+    order = np.argsort(groups, kind="stable")
+    order = order[np.searchsorted(groups[order], 0) :]
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if order.size else []
+    bands = []
+    for part in parts:
+        one = np.argmax(group_of_run.to_numpy() == groups[part[0]])
+        band = _quantiles(ids.codes[part], diverged, *(column[part] for column in columns))
+        bands.append(pd.DataFrame({"optimizer": runs["optimizer"].iloc[one]} | band))
+    if not bands:
+        names = ["optimizer", "epoch", "samples", "updates", "runs", "low", "median", "high"]
+        return pd.DataFrame(columns=names, dtype=float)
+    return pd.concat(bands, ignore_index=True)
+
+
+def _quantiles(
+    codes: NDArray[np.integer],
+    diverged: NDArray[np.bool_],
+    samples: NDArray[np.integer],
+    epoch: Floats,
+    updates: NDArray[np.integer],
+    loss: Floats,
+) -> dict[str, object]:
+    """Return the columns of `loss_quantiles` for one optimizer; `diverged` is by code, the others are by mark."""
+    ids, row = np.unique(codes, return_inverse=True)
+    marks, first, column = np.unique(samples, return_index=True, return_inverse=True)
+    place = np.full((len(ids), len(marks)), -1)
+    place[row, column] = np.arange(len(loss))
+    if np.count_nonzero(place >= 0) < len(loss):
+        raise ValueError("the losses of a configuration have duplicate marks")
+    last = np.maximum.accumulate(np.where(place >= 0, np.arange(len(marks)), -1), axis=1)
+    # Before its first mark a run has no loss.
+    losses = np.where(
+        last >= 0, np.where(np.isnan(loss), np.inf, loss)[np.take_along_axis(place, last, axis=1)], np.nan
+    )
+    ended = np.arange(len(marks)) > last[:, -1:]
+    losses[ended & diverged[ids][:, np.newaxis]] = np.inf
+    # Quantiles are interpolated, which infinity does not survive.
+    quantiles = np.quantile(losses.clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
+    low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
+    clock = {"epoch": epoch[first], "samples": marks, "updates": updates[first]}
+    return clock | {"runs": len(ids), "low": low, "median": median, "high": high}

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import LossAxis
 from bench.plots.style import save
-from bench.tables.loss_quantiles import loss_quantiles
+from bench.tables.loss_bands import loss_quantiles
 from tests.support.figures import legend, lines, texts, visible_pixels
 from tests.support.frames import make_curves, make_frame
 from tests.support.gallery import decay, loss_curves
@@ -18,7 +18,7 @@ def test_lines_are_medians_and_bands_their_quantiles():
     curves = make_curves(decay([0.1, 0.2, 0.4, 1, 2, 4]))
     figure = loss_curves(frame, curves)
     (axis,) = figure.axes
-    bands = loss_quantiles(frame, curves, ["optimizer"])
+    bands = loss_quantiles(frame, curves)
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
     assert figure.get_supxlabel() == "samples seen"
     for name, line, fill in zip(("adam", "sgd"), axis.lines, axis.collections, strict=True):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.loss_quantiles import loss_quantiles
+from bench.tables.loss_bands import loss_quantiles
 from bench.tables.readable import readable_table, text_table
 from bench.tables.standard_tables import best_choices, setting_effects, standard_tables
 from tests.support.frames import make_curves, make_frame
@@ -93,7 +93,7 @@ def test_tables_of_almost_nothing(runs):
 def test_quantiles_are_those_of_numpy():
     losses = np.random.default_rng(0).lognormal(sigma=3, size=(7, 4))
     frame = make_frame(7)
-    bands = loss_quantiles(frame, make_curves(dict(zip(frame["config_id"], losses, strict=True))), ["lr"])
+    bands = loss_quantiles(frame, make_curves(dict(zip(frame["config_id"], losses, strict=True))))
     assert bands["epoch"].tolist() == [0, 1, 2, 3]
     assert set(bands["runs"]) == {7}
     np.testing.assert_allclose(
@@ -102,13 +102,13 @@ def test_quantiles_are_those_of_numpy():
 
 
 def test_each_group_has_its_own_curves():
-    frame = make_frame(3, lr=[0.1, 0.2, 0.1])
-    bands = loss_quantiles(frame, make_curves({"run0": [4, 1], "run1": [4, 2], "run2": [4, 3]}), ["optimizer", "lr"])
-    assert bands[["optimizer", "lr", "epoch", "median"]].to_numpy().tolist() == [
-        ["sgd", 0.1, 0, 4.0],
-        ["sgd", 0.1, 1, 2.0],
-        ["sgd", 0.2, 0, 4.0],
-        ["sgd", 0.2, 1, 2.0],
+    frame = make_frame(3, optimizer=["adam", "sgd", "adam"])
+    bands = loss_quantiles(frame, make_curves({"run0": [4, 1], "run1": [4, 2], "run2": [4, 3]}))
+    assert bands[["optimizer", "epoch", "median"]].to_numpy().tolist() == [
+        ["adam", 0, 4.0],
+        ["adam", 1, 2.0],
+        ["sgd", 0, 4.0],
+        ["sgd", 1, 2.0],
     ]
 
 
@@ -116,43 +116,43 @@ def test_runs_with_marks_of_their_own_have_the_loss_of_the_last_one_between_them
     """As runs with batches of another size do."""
     curves = make_curves({"run0": [8, 4, 2], "run1": [6, 3, 1]})
     curves["samples"] = [0, 10, 40, 0, 16, 32]
-    bands = loss_quantiles(make_frame(2), curves, ["optimizer"])
+    bands = loss_quantiles(make_frame(2), curves)
     assert bands["samples"].tolist() == [0, 10, 16, 32, 40]
     assert bands["median"].tolist() == [7, 5, 3.5, 2.5, 1.5]
 
 
 def test_a_run_that_stopped_keeps_its_loss():
     frame = make_frame(2, status=["converged", "max_epochs"])
-    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}), ["lr"])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}))
     assert bands["median"].tolist() == [8, 4, 3]
 
 
 @pytest.mark.parametrize("last", [[], [np.inf], [np.nan]])
 def test_a_run_that_diverged_is_infinite(last):
     frame = make_frame(3, status=["diverged", "max_epochs", "max_epochs"])
-    bands = loss_quantiles(frame, make_curves({"run0": [8, 9, *last], "run1": [8, 4, 2, 1], "run2": [8] * 4}), ["lr"])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 9, *last], "run1": [8, 4, 2, 1], "run2": [8] * 4}))
     assert bands["median"].tolist() == [8, 8, 8, 8]
     assert bands["high"].tolist()[2:] == [np.inf, np.inf]
 
 
 def test_a_group_ends_with_its_longest_run():
-    frame = make_frame(2, lr=[0.1, 0.2])
-    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}), ["lr"])
-    assert bands.groupby("lr")["epoch"].max().to_dict() == {0.1: 1, 0.2: 2}
+    frame = make_frame(2, optimizer=["adam", "sgd"])
+    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}))
+    assert bands.groupby("optimizer")["epoch"].max().to_dict() == {"adam": 1, "sgd": 2}
 
 
 def test_curves_of_other_runs_are_ignored():
-    bands = loss_quantiles(make_frame(1), make_curves({"other": [0, 0, 0], "run0": [5]}), ["lr"])
+    bands = loss_quantiles(make_frame(1), make_curves({"other": [0, 0, 0], "run0": [5]}))
     assert bands["median"].tolist() == [5]
 
 
 @pytest.mark.parametrize("runs", [0, 2])
 def test_no_curves_at_all(runs):
-    bands = loss_quantiles(make_frame(runs), make_curves({"other": [1]}), ["lr"])
-    assert list(bands.columns) == ["lr", "epoch", "samples", "updates", "runs", "low", "median", "high"]
+    bands = loss_quantiles(make_frame(runs), make_curves({"other": [1]}))
+    assert list(bands.columns) == ["optimizer", "epoch", "samples", "updates", "runs", "low", "median", "high"]
     assert bands.empty
 
 
 def test_a_curve_that_is_there_twice_is_refused():
     with pytest.raises(ValueError, match="duplicate"):
-        loss_quantiles(make_frame(1), make_curves({"run0": [1, 2]}).iloc[[0, 1, 1]], ["lr"])
+        loss_quantiles(make_frame(1), make_curves({"run0": [1, 2]}).iloc[[0, 1, 1]])
