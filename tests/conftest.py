@@ -316,13 +316,11 @@ def pytester_run():
 @pytest.fixture
 def rules_forgotten():
     """What a test registers is not there for the next ones."""
-    from kernels.base.plugins import PREFIX
     from kernels.base.registry import REGISTERED
+    from tests.support.rules import forget_rules
 
     before = {kind: dict(known) for kind, known in REGISTERED.items()}
     yield
-    for kind, known in REGISTERED.items():
-        known.clear()
-        known.update(before[kind])
-    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
-        del sys.modules[name]
+    forget_rules()
+    for kind, known in before.items():
+        REGISTERED[kind].update(known)

@@ -1,9 +1,13 @@
-"""Update rules compiled by themselves, and one text for each rule that there is."""
+"""Update rules compiled by themselves, one text for each rule that there is, and how to forget those of one's own."""
+
+import sys
 
 import numpy as np
 from numba import njit
 
 from kernels.base.numba_internals import PlainInnerCompiler
+from kernels.base.plugins import PREFIX
+from kernels.base.registry import REGISTERED
 from kernels.compile.binding import Binder
 from kernels.compile.inner_functions import compile_bound
 from kernels.simd.lanes import as_float32, as_float64, read_lane, write_lane
@@ -24,6 +28,14 @@ polyak(0.2, eps=0.1); averaged(clipped(momentum(0.5), 0.1));
 lookahead(clipped(inverse_scaled(adam(0.8, weight_decay=0.1), 0.7), 0.1), 3, 0.8)
 """
 FORMS = [" ".join(text.split()) for text in FORMS.split(";")]
+
+
+def forget_rules():
+    """Forget all rules and plug-ins, as a new process has none."""
+    for known in REGISTERED.values():
+        known.clear()
+    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
+        del sys.modules[name]
 
 
 def names_of(optimizer):

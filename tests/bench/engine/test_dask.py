@@ -62,7 +62,7 @@ def heavy():
 
 
 @pytest.fixture
-def rules():
+def rules(rules_forgotten):
     @register_optimizer(clock=advanced, clock_start=(0.0,))
     def fading(theta, slots, gradient, lr, clock, options):
         return theta - lr / np.sqrt(clock[0]) * gradient / TABLE[1], ()
@@ -86,11 +86,6 @@ def rules():
     def fair(residual, options):
         size = np.abs(residual) / options[0]
         return options[0] ** 2 * (size - np.log1p(size)), residual / (1.0 + size)
-
-    yield
-    for name in ("fading", "shorter", "doubled"):
-        del REGISTERED["optimizer"][name]
-    del REGISTERED["loss"]["fair"]
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import learning_rates
 from kernels.optimizers.wrappers import SGD
 from tests.support.constants import ROOT
+from tests.support.rules import forget_rules
 
 X = np.linspace(-1, 1, 24)
 Y = 2 * X + 1
@@ -67,19 +68,9 @@ def tilted(power=2):
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch):
+def clean(monkeypatch, rules_forgotten):
     """Nothing that a test registers or imports is known to the next."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    yield
-    forget()
-
-
-def forget():
-    """Forget all rules and plug-ins, as a new process has none."""
-    for known in REGISTERED.values():
-        known.clear()
-    for name in [name for name in sys.modules if name.startswith(PREFIX)]:
-        del sys.modules[name]
 
 
 @pytest.fixture
@@ -94,7 +85,7 @@ def rules(tmp_path, unchecked):
 
     def load(old="", new="", name="my_rules.py"):
         assert old in RULES
-        forget()
+        forget_rules()
         path = tmp_path / name
         path.write_text(RULES.replace(old, new), encoding="utf-8")
         return load_plugin(path)
@@ -135,12 +126,12 @@ def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
 
 def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, ran, refused):
     rules()
-    forget()
+    forget_rules()
     settings = ["--optimizer", "heavy", "--loss", "fair", "--kernel", "reference", "--epochs", "1", "--json"]
     given = ["fit", "quadratic", "--model", "tilted", *settings]
     out = ran(*given, "--plugin", tmp_path / "my_rules.py", "--plugin", tmp_path / "my_rules.py")
     assert '"status": "max_epochs"' in out
-    forget()
+    forget_rules()
     err = refused(*given)
     assert re.search(r"loss 'fair' is not known; .*; your own come with --plugin FILE or kernels.register_loss\n$", err)
 
@@ -498,7 +489,7 @@ def test_a_report_names_rules_that_are_not_there(rules, tmp_path):
     with pytest.warns(RuntimeWarning, match="The data are no longer those of the run"):
         known = reproduction(read_run_data(folder))["python"][0]
     assert "data, scaling = standardize(builtin('quadratic'))\n" in known
-    forget()
+    forget_rules()
     run_data = read_run_data(folder)
     assert (run_data.data, run_data.criterion.text) == (None, "fair(scale=0.5)")
     assert run_data.missing_data.startswith("The data can no longer be read: loss 'fair' is not known")
