@@ -26,7 +26,9 @@ def compare_history(folder: Path, measurement: Measurement, gates: Gates, *, out
     """
     measurement.refuse(f"what {folder} has was timed before")
     found = trace_history(read_runs(folder))
-    steps = judge(found.steps, _gates_of(found.steps, gates))
+    # Earlier steps have no gate, nor has what was not measured at the newest commit.
+    own = [gates.of(row) if gated else None for row, gated in found.steps[["row", "gated"]].itertuples(index=False)]
+    steps = judge(found.steps, own)
     notes = list(found.notes)
     if unused := gates.unused(found.benchmarks["row"]):
         notes.append(("Tolerances", f"no benchmark is called {join_names(unused)}."))
@@ -40,11 +42,6 @@ def compare_history(folder: Path, measurement: Measurement, gates: Gates, *, out
         if style == "text":
             print_place("Tables and figure", out)
     return not steps["verdict"].eq(PAST).any()
-
-
-def _gates_of(steps: pd.DataFrame, gates: Gates) -> list[float | None]:
-    """Return the gates of steps: earlier ones have none, nor has what was not measured at the newest commit."""
-    return [gates.of(row) if gated else None for row, gated in steps[["row", "gated"]].itertuples(index=False)]
 
 
 def _verdict(found: History, steps: pd.DataFrame, gates: Gates) -> str:

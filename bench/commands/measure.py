@@ -61,14 +61,9 @@ def measure_and_report(
             print()
             _print_tables(run_data, measured, times)
         print_place("Report", page)
-    # Where the same bits are not promised, training may make a rounding error large.
-    return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
-
-
-def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
-    """Return whether one of our kernels was found wrong when it was to be timed."""
     wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
-    return bool(wrong or (costs["note"] != "").any())
+    # Where the same bits are not promised, training may make a rounding error large.
+    return not (is_exact(result.model, "fused", study.run.loss) and (wrong or (costs["note"] != "").any()))
 
 
 def replay_runs(trained: Trained) -> None:

@@ -93,12 +93,6 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     return made.study
 
 
-def _drop_made_target(study: Study) -> Study:
-    """Return a study without the target that `sgdbench new` made: it is one of the rows that are trained on."""
-    print_sentence("Target", "none: settings are chosen by the loss on the held-out rows; --target gives one.")
-    return with_settings(study, {"run.target": None, "run.target_loss": None})
-
-
 def apply_settings(study: Study, settings: Mapping[str, Any], target: float | None) -> Study:
     """Return the study with these settings, and a new target if they change the loss or its units.
 
@@ -114,7 +108,8 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
         changed = with_target(changed, target, **mapping_display())
         return with_settings(changed, {"run.target_loss": changed.run.loss}) if study.run.target_loss else changed
     if study.run.target_loss and "run.target" not in settings and not settings.keys().isdisjoint(HELD_OUT):
-        return _drop_made_target(changed)
+        print_sentence("Target", "none: settings are chosen by the loss on the held-out rows; --target gives one.")
+        return with_settings(changed, {"run.target": None, "run.target_loss": None})
     loss = make_loss(changed.run.loss)
     same = make_loss(made_for).text == loss.text
     scales = [(one.data.standardize, one.data.center) for one in (study, changed)]

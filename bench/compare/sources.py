@@ -1,7 +1,7 @@
 """Sources that can be compared: two variants, timed in turns; the folders of two runs; two pytest-benchmark files."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -174,7 +174,10 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
             for name, own in (("A", a), ("B", b)):
                 said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
                 notes.append((f"Best of {name}", f"{said}."))
-    notes += _note_differences(a.facts | a.environment, b.facts | b.environment)
+    ours, theirs = a.facts | a.environment, b.facts | b.environment
+    ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))
+    if differences := describe_differences(ours, theirs, ("in A", "in B")):
+        notes.append(("Different", f"{differences}."))
     return Comparison(timed, reached, notes)
 
 
@@ -247,12 +250,6 @@ def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[s
         "Only in B": [name for name in new if name not in base],
     }
     return [(about, f"{join_names(names)}.") for about, names in alone.items() if names]
-
-
-def _note_differences(base: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
-    a, b = ({name: facts[name] for name in base if name in new} for facts in (base, new))
-    differences = describe_differences(a, b, ("in A", "in B"))
-    return [("Different", f"{differences}.")] if differences else []
 
 
 def join_names(names: list[str]) -> str:

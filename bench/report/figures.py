@@ -134,10 +134,6 @@ def _fitted_curve(run_data: RunData) -> Drawn:
     return chart and (fit_caption(run_data), fitted_curve(chart, differences=run_data.criterion.has_mean))
 
 
-def _confusion(run_data: RunData) -> Drawn:
-    return (CONFUSION_CAPTION, confusion_maps(run_data.confusions)) if run_data.confusions else None
-
-
 def _weights(run_data: RunData) -> Drawn:
     model, params = run_data.result.model, run_data.best_params
     if params is None or not has_weights(model):
@@ -222,7 +218,7 @@ DRAWN: dict[str, Callable[[RunData], Drawn]] = {
     "optimizer_ratios": _optimizer_ratios,
     "setting_importance": _setting_importance,
     "fitted_curve": _fitted_curve,
-    "confusion": _confusion,
+    "confusion": lambda run: (CONFUSION_CAPTION, confusion_maps(run.confusions)) if run.confusions else None,
     "weights": _weights,
     "contours": _contours,
     "sensitivity": _sensitivity,

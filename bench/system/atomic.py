@@ -60,15 +60,12 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         # Libraries that write by a handle, such as pyarrow and Pillow, name no file.
         if error.filename not in (None, str(temporary)):
             raise
-        raise OSError(error.errno, _reason(error), str(path)) from error
+        # The system's message: pyarrow's own are about its internals.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, reason, str(path)) from error
     finally:
         with suppress(OSError):  # an error here would hide the one that matters
             temporary.unlink(missing_ok=True)
-
-
-def _reason(error: OSError) -> str:
-    """Return the system's message for an error, where it has one; pyarrow's own are about its internals."""
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

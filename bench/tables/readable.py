@@ -104,10 +104,6 @@ def _summarize_effects(effects: pd.DataFrame) -> pd.DataFrame:
     return effects.drop(columns=["converged", "best_samples", "best_updates", "best_seconds"])
 
 
-def _summarize_check(check: pd.DataFrame) -> pd.DataFrame:
-    return _drop_constant(check.assign(verified=check["verified"].map({True: "✓ yes", False: "✗ no"})))
-
-
 _CAPTIONS = {
     "best": (
         "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. Tied choices are "
@@ -213,5 +209,5 @@ _SUMMARIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "importance": _summarize_importance,
     "effects": _summarize_effects,
     "times": lambda times: _drop_constant(fastest_choices(times)),
-    "check": _summarize_check,
+    "check": lambda check: _drop_constant(check.assign(verified=check["verified"].map({True: "✓ yes", False: "✗ no"}))),
 }

@@ -112,7 +112,8 @@ def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> I
         message = str(error)
         if message.startswith(about.subject):
             raise
-        line = _line_in_traceback(error, about.files)
+        frames = reversed(traceback.extract_tb(error.__traceback__))
+        line = next((frame.lineno for frame in frames if frame.filename in about.files), None)
         fault = message if type(error) is ValueError else f"{type(error).__name__}: {message}"
         if isinstance(error, numba.NumbaError):
             line, fault = _line_of_numba(message, about.files), _name_fault(message)
@@ -122,11 +123,6 @@ def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> I
             fault = message + given
         place = f"in line {line}: " if line else ""
         raise about.error(f"{place}{' '.join(fault.split())}") from None
-
-
-def _line_in_traceback(error: Exception, files: set[str]) -> int | None:
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename in files), None)
 
 
 def _line_of_numba(message: str, files: set[str]) -> int | None:

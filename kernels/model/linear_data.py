@@ -1,7 +1,6 @@
 """The design of a model that is linear in its parameters, and the QR decomposition of many rows."""
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -41,7 +40,7 @@ def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
     # longer than to factor it.
     np.empty(2**21)
     factor: Floats = np.empty((0, 0))
-    for rows in chain.from_iterable(map(_cut, pieces)):
+    for rows in (piece[first : first + CHUNK] for piece in pieces for first in range(0, len(piece), CHUNK)):
         stacked = np.concatenate([factor, rows]) if factor.size else rows
         size = rows.shape[1]
         if not np.isfinite(stacked).all():
@@ -50,7 +49,3 @@ def triangle_of_pieces(pieces: Iterable[Floats]) -> Floats:
         factor = np.zeros((size, size))
         factor[: len(part)] = part
     return factor
-
-
-def _cut(rows: Floats) -> Iterator[Floats]:
-    return (rows[first : first + CHUNK] for first in range(0, len(rows), CHUNK))

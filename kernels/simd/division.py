@@ -55,7 +55,8 @@ def sqrt(context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
         return Vector(builder, x).call("llvm.sqrt").value
     if allows_fma(context):
         return concatenate(builder, [_close_root(part).value for part in _registers(builder, x)])
-    return Vector(builder, x).call("llvm.sqrt").value if _is_of_amd(context) else _exact_roots(builder, x)
+    is_of_amd = "+sse4a" in features_of(context)
+    return Vector(builder, x).call("llvm.sqrt").value if is_of_amd else _exact_roots(builder, x)
 
 
 def wait_for(context: Any, builder: Any, lane: ir.Value, earlier: ir.Value) -> ir.Value:
@@ -76,10 +77,6 @@ def _has_estimates(context: Any, kind: ir.Type) -> bool:
     """Return whether there are estimates for lanes of this type."""
     fits = isinstance(kind, ir.VectorType) and kind.element == ir.DoubleType() and kind.count % REGISTER == 0
     return fits and "+avx512f" in features_of(context)
-
-
-def _is_of_amd(context: Any) -> bool:
-    return "+sse4a" in features_of(context)
 
 
 def _registers(builder: Any, lane: ir.Value) -> list[Vector]:

@@ -53,7 +53,9 @@ class Window:
         shown, names = thin_rows(data), (data.x_names[0], data.y_name)
         film = build_film(result, recorded_moments(result), predict_expected(result), shown.x, shown.y, names=names)
         FrameRenderer(self._figure, film).draw(-1)
-        self._wait(EVENT_SECONDS)
+        # Not plt.pause, which also raises the window above all others each time.
+        self._figure.canvas.draw_idle()
+        self._figure.canvas.start_event_loop(EVENT_SECONDS)
         self._drawn = time.monotonic()
 
     @rc_context(STYLE)
@@ -63,11 +65,6 @@ class Window:
             self._animation = FrameRenderer(self._figure, film).animation()
             self._figure.canvas.draw()  # which starts it, so that a window that is closed at once is no error
             plt.show()
-
-    def _wait(self, seconds: float) -> None:
-        # Not plt.pause, which also raises the window above all others each time.
-        self._figure.canvas.draw_idle()
-        self._figure.canvas.start_event_loop(seconds)
 
 
 def _open_figure(title: str) -> Figure:

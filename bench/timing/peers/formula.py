@@ -81,7 +81,10 @@ def in_c(model: Model, *, tree: bool) -> str:
     """
     formula = _program_formula(model) if tree else _written_formula(model)
     count, columns = len(model.params), len(model.inputs) + 1
-    alone, all_, descent = (_lines(part) for part in (formula.alone, formula.all, formula.descent))
+    alone, all_, descent = (
+        "".join(f"    double {statement};\n" for statement in part)
+        for part in (formula.alone, formula.all, formula.descent)
+    )
 
     def vector(form: str) -> str:
         """Return the form for each parameter, with its number {k}, its derivative {d} and its step {s}."""
@@ -186,7 +189,3 @@ def _operation(function: str, terms: Sequence[str]) -> str:
     if function in INFIX:
         return f" {INFIX[function]} ".join(terms)
     return f"{'-' if function == 'negative' else FUNCTIONS.get(function, function)}({', '.join(terms)})"
-
-
-def _lines(statements: Sequence[str]) -> str:
-    return "".join(f"    double {statement};\n" for statement in statements)
