@@ -8,10 +8,7 @@ from kernels.simd.compiled_functions import COMPILED
 from kernels.simd.lanes import read_lane, write_lane
 
 EPS = np.finfo(float).eps
-
-
 LARGEST, SMALLEST_NORMAL, SMALLEST = np.finfo(float).max, np.finfo(float).tiny, np.finfo(float).smallest_subnormal
-
 
 # Bounds in units in the last place of the true value: ours as `lane_exp` states them, and 4 as glibc does.
 FUNCTIONS = {
@@ -31,54 +28,21 @@ FUNCTIONS = {
     "cosh": (mpmath.cosh, 4),
     "erf": (mpmath.erf, 4),
 }
+EXACT = {"add": "p + q", "subtract": "p - q", "multiply": "p * q", "divide": "p / q", "negative": "-p"}
+EXACT |= {name: f"np.{name}(p)" for name in ("sqrt", "absolute", "sign")}
+EXACT |= {name: f"np.{name}(p, q)" for name in ("minimum", "maximum")}
+EXACT |= {f"our {name}": f"{name}(p, q)" for name in ("less", "less_equal", "minimum", "maximum")}
+EXACT |= {"our where": "where(q, p, q)"}
 
 
-EXACT = ["add", "subtract", "multiply", "divide", "negative", "sqrt", "absolute", "sign", "minimum", "maximum"]
-
-
-EXACT += ["our less", "our less_equal", "our minimum", "our maximum", "our where"]
-
-
-less, less_equal, minimum, maximum, where, erf = (
-    COMPILED[name] for name in ("less", "less_equal", "minimum", "maximum", "where", "erf")
-)
-
-
-@njit(error_model="numpy")
-def all_on_lanes(u, v, out):
-    """Each function of FUNCTIONS, then of EXACT, in a row of `out`."""
-    for i in range(0, u.size, 16):
-        p, q = read_lane(u, i, 16), read_lane(v, i, 16)
-        write_lane(np.exp(p), out[0], i)
-        write_lane(np.tanh(p), out[1], i)
-        write_lane(np.log(p), out[2], i)
-        write_lane(np.sin(p), out[3], i)
-        write_lane(np.cos(p), out[4], i)
-        write_lane(np.tan(p), out[5], i)
-        write_lane(np.arcsin(p), out[6], i)
-        write_lane(np.arccos(p), out[7], i)
-        write_lane(np.arctan(p), out[8], i)
-        write_lane(np.power(p, q), out[9], i)
-        write_lane(np.log1p(p), out[10], i)
-        write_lane(np.expm1(p), out[11], i)
-        write_lane(np.sinh(p), out[12], i)
-        write_lane(np.cosh(p), out[13], i)
-        write_lane(erf(p), out[14], i)
-        write_lane(p + q, out[15], i)
-        write_lane(p - q, out[16], i)
-        write_lane(p * q, out[17], i)
-        write_lane(p / q, out[18], i)
-        write_lane(-p, out[19], i)
-        write_lane(np.sqrt(p), out[20], i)
-        write_lane(np.absolute(p), out[21], i)
-        write_lane(np.sign(p), out[22], i)
-        write_lane(np.minimum(p, q), out[23], i)
-        write_lane(np.maximum(p, q), out[24], i)
-        write_lane(less(p, q), out[25], i)
-        write_lane(less_equal(p, q), out[26], i)
-        write_lane(minimum(p, q), out[27], i)
-        write_lane(maximum(p, q), out[28], i)
-        write_lane(where(q, p, q), out[29], i)
+def compile_all():
+    """A function that writes each function of FUNCTIONS, then of EXACT, in a row of `out`."""
+    texts = {name: f"np.{name}(p)" for name in FUNCTIONS} | {"power": "np.power(p, q)", "erf": "erf(p)"} | EXACT
+    lines = ["for i in range(0, u.size, 16):", "    p, q = read_lane(u, i, 16), read_lane(v, i, 16)"]
+    lines += [f"    write_lane({text}, out[{row}], i)" for row, text in enumerate(texts.values())]
+    scope = {"np": np, "read_lane": read_lane, "write_lane": write_lane, **COMPILED}
+    exec("def all_on_lanes(u, v, out):\n    " + "\n    ".join(lines), scope)
+    return njit(error_model="numpy")(scope["all_on_lanes"])
 
 
 def arguments():
@@ -104,5 +68,5 @@ def results():
     u, v = arguments()
     out = np.empty((len(FUNCTIONS) + len(EXACT), u.size))
     with np.errstate(all="ignore"):
-        all_on_lanes(u, v, out)
+        compile_all()(u, v, out)
     return out
