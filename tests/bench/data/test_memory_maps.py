@@ -23,6 +23,7 @@ from bench.study.load import load_study
 from bench.system.lock import lock_folder
 from kernels import fit
 from kernels.data import order
+from tests.support.bits import flip_a_bit
 from tests.support.parabola import MODEL, START, samples
 
 COMMAND = ["--x", "x", "--y", "y", "--model", MODEL, "--init", "a=1,b=-2,c=0.5", "--lr", "0.02", "--epochs", "2"]
@@ -135,9 +136,7 @@ def test_columns_that_have_changed_are_written_anew(rows, write, suffix):
     path, said = write(rows, "parquet"), []
     open_table(path, "x", "y")
     (file,) = path.with_name("rows.parquet.columns").glob(f"*{suffix}")
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    flip_a_bit(file)
     np.testing.assert_array_equal(open_table(path, "x", "y", announce=said.append).y, rows["y"])
     assert len(said) == 1
 

@@ -21,6 +21,7 @@ from kernels import Model, fit, models
 from kernels.base.run import STATUS
 from kernels.data.marks import make_marks
 from kernels.train.block import train_runs
+from tests.support.bits import flip_a_bit
 from tests.support.sweeps import STARTS, X, Y, assert_same, exactly, kill_grid, some_grid, swept
 
 COLUMNS = ["config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle"]
@@ -218,16 +219,10 @@ class TestFolder:
         swept(tmp_path, epochs=5)
         swept(tmp_path)
         for part in sorted((tmp_path / "parts").iterdir())[::5]:
-            flip_a_byte(part)
+            flip_a_bit(part)
         with pytest.warns(RuntimeWarning, match="is damaged"):
             again = swept(tmp_path)
         assert_same(again, undisturbed)
-
-
-def flip_a_byte(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 class TestRecording:

@@ -22,6 +22,7 @@ from bench.store.seal import name_owner, read_json, seal_json
 from bench.study.load import load_study, with_settings
 from kernels import models
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
+from tests.support.bits import flip_a_bit
 from tests.support.studies import train_study
 
 X = np.linspace(-1, 1, 40)
@@ -61,12 +62,6 @@ def silence():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
-
-
-def flip_a_bit(path, place=0.5):
-    content = bytearray(path.read_bytes())
-    content[int(place * len(content))] ^= 1
-    path.write_bytes(content)
 
 
 def another_run(place, **changed):

@@ -15,6 +15,7 @@ from kernels.compile.unrolled import Ingredients
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from tests.support import short_kernel
+from tests.support.bits import flip_a_bit
 from tests.support.constants import ROOT
 
 X = np.linspace(-1, 1, 50)
@@ -210,17 +211,11 @@ def test_what_compiling_took_is_remembered(stored, tmp_path, monkeypatch):
     assert np.isnan(build(copy)[0].cold_seconds)
 
 
-def flipped(file):
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-
-
 def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path):
     folder, build = stored
     copy = copy_of(folder, tmp_path)
     (file,) = copy.glob("*.nbc")
-    flipped(file)
+    flip_a_bit(file)
     kernel, compiled = build(copy)
     assert compiled > 0
     assert kernel.source == build(folder)[0].source
