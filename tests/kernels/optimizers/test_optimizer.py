@@ -434,10 +434,3 @@ def test_errors(text, reason):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         make_optimizer(text)
     assert str(caught.value) == f"optimizer {text!r}: {reason}"
-
-
-def test_error_of_an_unknown_name():
-    with pytest.raises(
-        ValueError, match=r"^optimizer 'adamm' is not known \(did you mean 'adam'\?\); known are sgd, momentum, "
-    ):
-        make_optimizer("adamm(0.9)")
