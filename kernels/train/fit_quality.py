@@ -6,7 +6,6 @@ and Its Applications (1988), chapter 2. It holds where a run has arrived at a mi
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -77,15 +76,8 @@ def unknown(params: int, reason: str) -> Uncertainty:
     return Uncertainty(np.full(params, np.nan), np.full((params, params), np.nan), reason)
 
 
-class LeastSquares(NamedTuple):
-    """The parameters of the least squares, shape (P,), and their mean squared residual."""
-
-    params: Floats
-    loss: float
-
-
-def least_squares(model: Model, samples: Samples) -> LeastSquares:
-    """Return the best parameters of a linear model, and the loss there; a pass over the samples.
+def least_squares(model: Model, samples: Samples) -> tuple[Floats, float]:
+    """Return the best parameters of a linear model, and their mean squared residual; a pass over the samples.
 
     All are nan where the model is not finite at a sample, such as `a*log(x)` at 0.
     """
@@ -94,8 +86,8 @@ def least_squares(model: Model, samples: Samples) -> LeastSquares:
     factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in cut(samples))
     rcond = np.finfo(float).eps * max(samples[1].size, params)
     if not np.isfinite(factor).all():
-        return LeastSquares(np.full(params, np.nan), np.nan)
+        return np.full(params, np.nan), np.nan
     design, targets = factor[:, :-1], factor[:, -1]
     found, *_ = np.linalg.lstsq(design, targets, rcond=rcond)
     residual = design @ found - targets
-    return LeastSquares(found.astype(np.float64, copy=False), float(residual @ residual / samples[1].size))
+    return found.astype(np.float64, copy=False), float(residual @ residual / samples[1].size)

@@ -122,10 +122,10 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: ArrayLike
     if reason := _too_large(model, loss, samples[1].size):
         return unknown_yardstick(reason)
     if loss.is_squared and model.is_linear:
-        best = least_squares(model, samples)
-        if not np.isfinite(best.loss):
+        params, lowest = least_squares(model, samples)
+        if not np.isfinite(lowest):
             return unknown_yardstick("the model is not finite at a sample")
-        return Yardstick(best.loss, variance(samples[1]), best.params, "least squares")
+        return Yardstick(lowest, variance(samples[1]), params, "least squares")
     x, y = samples
     name = "objective" if loss.name == "objective" else "loss"
     if model.is_linear and loss.by_class:
