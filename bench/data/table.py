@@ -146,7 +146,13 @@ def read_table(
     complete = finite.all(axis=1)
     dropped = len(values) - int(complete.sum())
     if dropped and not drop_missing:
-        _raise_incomplete(path, names, values, locate_row)
+        row = int(complete.argmin())
+        column = int(finite[row].argmin())
+        found = missing_or_infinite(values[row, column])
+        raise ValueError(
+            f"{path}: {locate_row(row)}, column {names[column]!r} is {found} ({dropped} of {len(values)} rows are "
+            "incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
+        )
     if dropped == len(values):
         known = finite.sum(axis=0)
         worst = f"column {names[int(known.argmin())]!r}, in {dropped - int(known.min())} rows"
@@ -192,19 +198,6 @@ def encode_target(
     encoded = np.full(len(labels), np.nan)
     encoded[codes] = classes.encode(present, what, lambda place: locate(int(first[place])))
     return encoded[y.astype(np.int64)], classes
-
-
-def _raise_incomplete(path: Path, names: Sequence[str], values: Floats, locate_row: Callable[[int], str]) -> None:
-    """Raise a ValueError for the first value that is missing or infinite."""
-    finite = np.isfinite(values)
-    complete = finite.all(axis=1)
-    row = int(complete.argmin())
-    column = int(finite[row].argmin())
-    found = missing_or_infinite(values[row, column])
-    raise ValueError(
-        f"{path}: {locate_row(row)}, column {names[column]!r} is {found} ({int((~complete).sum())} of {len(values)} "
-        "rows are incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
-    )
 
 
 def _read_text(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
