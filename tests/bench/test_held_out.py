@@ -470,7 +470,7 @@ def test_a_class_of_rows_for_the_test_alone_has_a_score(labels, folder, ran):
     assert "accuracy" in found.verdict()["On test rows"]
     (folder / "more.csv").write_text(f"x,y\n0,{common[0]}\n1,{'e' if other.isalpha() else 4}\n", "utf-8")
     study = with_settings(study, {"data.test": None, "data.test_path": str(folder / "more.csv")})
-    with pytest.raises(ValueError, match=r"more.csv: column 'y' must be one of .*, and is ('e'|4) in row 1"):
+    with pytest.raises(ValueError, match=r"more.csv: column 'y' must be one of .*, and is ('e'|4) in line 3"):
         study.dataset()
 
 
