@@ -408,14 +408,16 @@ def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
 @pytest.mark.usefixtures("no_own_pages")
 def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
     x = np.linspace(-1, 1, 40)
-    for name, loss in (("one", "squared"), ("other", "logistic"), ("same", "squared")):
+    for name, loss, record in (("one", "squared", 9), ("other", "logistic", "epoch"), ("same", "squared", 9)):
         y = (x > 0).astype(float)
-        sweep("a*x + b", x, y, Grid(lr=[0.1]), epochs=3, kernel="reference", loss=loss, out=tmp_path / name)
+        given = {"epochs": 3, "kernel": "reference", "record": record, "out": tmp_path / name}
+        sweep("a*x + b", x, y, Grid(lr=[0.1]), loss=loss, **given)
     *_, page = write_reports([tmp_path / "one", tmp_path / "other"], tmp_path / "both.html")
     assert re.search(r"<td>loss</td>\s*<td>squared</td>\s*<td>logistic</td>", page.read_text("utf-8"))
     assert "loss, another one for each run" in page.read_text("utf-8")
+    assert re.search(r"<td>losses recorded</td>\s*<td>9</td>\s*<td>epoch</td>", page.read_text("utf-8"))
     *_, page = write_reports([tmp_path / "one", tmp_path / "same"], tmp_path / "both.html")
-    assert "<td>loss</td>" not in page.read_text("utf-8")
+    assert not re.search("<td>(loss|losses recorded)</td>", page.read_text("utf-8"))
     assert "<td>converged</td>" not in page.read_text("utf-8")
     assert "another one for each run" not in page.read_text("utf-8")
 
