@@ -66,6 +66,7 @@ def advise(
     lr: float,
     optimizer: str,
     batch_size: int | str,
+    epochs: int,
     shuffle: bool | str,
     seed: int,
 ) -> list[str]:
@@ -104,9 +105,9 @@ def advise(
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
     if noisy:
-        sentences.append(_advise_settling(result, batch_size))
+        sentences.append(_advise_settling(result, batch_size, epochs))
     elif not strays:
-        sentences.append(_advise_patience(result, quality, batch_size))
+        sentences.append(_advise_patience(result, quality, batch_size, epochs))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -194,7 +195,7 @@ def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> fl
     return min((min(edges) for edges in found if edges is not None), default=None)
 
 
-def _advise_patience(result: FitResult, quality: TableQuality, batch_size: int | str) -> str:
+def _advise_patience(result: FitResult, quality: TableQuality, batch_size: int | str, epochs: int) -> str:
     endless, linear = _is_endless(quality), result.model.is_linear
     # In a model linear in its parameters there is one minimum, and any start leads there.
     on_its_way = endless or _falls(result) or (linear and _drifts(result))
@@ -204,18 +205,21 @@ def _advise_patience(result: FitResult, quality: TableQuality, batch_size: int |
         reason = "has no minimum and falls as the parameters grow" if endless else "was still falling"
         return f"The loss {reason}: more --epochs would help."
     if linear or on_its_way:
-        return _advise_settling(result, batch_size)
+        return _advise_settling(result, batch_size, epochs)
     return "The loss stands still: try another start (--init, --seed) or --lr."
 
 
-def _advise_settling(result: FitResult, batch_size: int | str) -> str:
-    """Return a sentence on a loss that noise holds up, or steps of full batches that are too long."""
+def _advise_settling(result: FitResult, batch_size: int | str, epochs: int) -> str:
+    """Return a sentence on a loss that noise holds up, or steps of full batches that are too long.
+
+    `epochs` are those that were asked for: a run may be stopped sooner.
+    """
     if _rate_was_lowered(result):
         return "The loss no longer falls, as the schedule has lowered the rate: try a slower one, or a higher --lr."
     if batch_size == "full":
         return "The loss no longer falls: a schedule that lowers the rate lets it settle, and so does a lower --lr."
     what = "single samples" if batch_size == 1 else "small batches"
-    period = max(1, result.rates.size // HALVINGS)
+    period = max(1, epochs // HALVINGS)
     return (
         f"The loss no longer falls: the noise of {what} keeps the parameters on the move. "
         f'--schedule "halve({period})" lets them settle, and so does a lower --lr.'

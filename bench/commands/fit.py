@@ -227,7 +227,7 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
     for about, sentence in _describe_quality(fitted, quality):
         print_sentence(about, sentence)
-    shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "shuffle", "seed")}
+    shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "epochs", "shuffle", "seed")}
     # Without R² there is nothing to go by.
     known = not math.isnan(quality.r2) or not result.criterion.of_residual or fitted.status == "diverged"
     sentences = [] if fitted.interrupted or not known else advise(fitted, quality, **shared)

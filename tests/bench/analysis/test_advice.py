@@ -15,8 +15,8 @@ from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes
 
 RNG = np.random.default_rng(5)
-SETTINGS = {"lr": 0.1, "optimizer": "sgd", "batch_size": 1, "shuffle": True, "seed": 0}
-SHARED = ("lr", "optimizer", "batch_size", "shuffle", "seed")
+SETTINGS = {"lr": 0.1, "optimizer": "sgd", "batch_size": 1, "epochs": 40, "shuffle": True, "seed": 0}
+SHARED = tuple(SETTINGS)
 
 
 def made(inputs, target):
@@ -34,7 +34,7 @@ THREE = made(2, lambda x: np.argmax(x @ [[1.0, 0, -1], [0, 1, -1]] + RNG.gumbel(
 
 def advised(table, expression, **settings):
     """Return the advice on a fit and the share of the improvement that it leaves."""
-    settings = SETTINGS | {"epochs": 40, "kernel": "reference", "loss": "squared"} | settings
+    settings = SETTINGS | {"kernel": "reference", "loss": "squared"} | settings
     model = model_for_classes(Model(expression, table.x_names), make_loss(settings["loss"]), None, table.y)
     fitted = fit_table(model, table, **settings)
     quality = table_quality(fitted, table)
@@ -98,6 +98,9 @@ def test_where_a_schedule_or_held_out_rows_ended_the_gain_more_epochs_are_not_ad
             "The loss no longer falls, as the schedule has lowered the rate: try a slower one, or a higher --lr."
         ]
     few = replace(WIDE, x=WIDE.x[:60], y=(WIDE.y[:60] > 0).astype(float))
+    # A schedule for the epochs that were asked for, not for those that were trained.
+    sentences, _ = advised(CLASSES, "a*x1 + b*x2 + c", lr=0.5, loss="logistic", validation=0.3, patience=3)
+    assert '--schedule "halve(4)"' in sentences[0]
     for patience in (None, 3):
         sentences, _ = advised(few, "w @ x + b", lr=0.01, loss="logistic", validation=0.3, patience=patience)
         assert sentences == ["The loss on held-out rows no longer falls: more --epochs would not lower it."]
