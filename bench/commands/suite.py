@@ -54,7 +54,7 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     except UNVERIFIED as error:
         return refuse_report(error)
     data = SuiteData(suite.title, suite.description, runs)
-    for about, sentence in describe_suite(data).items() if data.ratios else ():
+    for about, sentence in describe_suite(data).items():
         print_sentence(about, sentence)
     print_place("Report", write_suite_report(data, folder, svg=asked.svg))
     return True

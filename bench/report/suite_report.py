@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
@@ -63,10 +64,8 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
     frames: dict[str, pd.DataFrame] = {}
     tables: dict[str, pd.DataFrame] = {}
     figures: Figures = {}
-    sentences = {"Over all": "No run reached its target yet: there is nothing to compare."}
     if data.ratios:
         summary, by_problem = data.summary, problem_ratios(data.ratios).loc[data.summary["optimizer"]]
-        sentences = describe_suite(data)
         profile = performance_profile(data.ratios)
         frames = {
             "optimizers": summary,
@@ -99,7 +98,7 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
         folder,
         "suite.html.j2",
         data.title,
-        sentences,
+        describe_suite(data),
         frames=frames,
         tables=tables,
         figures=figures,
@@ -112,6 +111,8 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
 
 def describe_suite(data: SuiteData) -> dict[str, str]:
     """Return the conclusions by subject: the best optimizer over all, on each problem, and by its range of rates."""
+    if not data.ratios:
+        return {"Over all": "There is nothing to compare."} | _describe_left_out(data)
     summary = data.summary
     first = summary.iloc[0]
     instances = sum(table.shape[1] for table in data.ratios.values())
@@ -126,14 +127,27 @@ def describe_suite(data: SuiteData) -> dict[str, str]:
         )
     }
     for name, table in data.ratios.items():
-        sentences[f"Fewest samples: {name}"] = _name_cheapest(problem_ratios({name: table})[name])
-    return sentences | {"Widest good rates": describe_rate_ranges(summary)}
+        sentences[f"Fewest samples: {name}"] = _name_cheapest(table)
+    return sentences | {"Widest good rates": describe_rate_ranges(summary)} | _describe_left_out(data)
 
 
-def _name_cheapest(ratios: pd.Series) -> str:
+def _describe_left_out(data: SuiteData) -> dict[str, str]:
+    """Return a sentence on the problems on which nothing is compared, with the reasons; empty if there are none."""
+    others = {name: run for name, run in data.runs.items() if name not in data.ratios}
+    unsolved = [name for name, run in others.items() if not run.frame["status"].eq("converged").any()]
+    reasons = {
+        "where no run reached the target": unsolved,
+        "where no run was made on fresh seeds": [name for name in others if name not in unsolved],
+    }
+    parts = [f"{', '.join(names)}, {reason}" for reason, names in reasons.items() if names]
+    return {"Left out": f"{'; '.join(parts)}."} if parts else {}
+
+
+def _name_cheapest(ratios: pd.DataFrame) -> str:
     """Return the optimizers whose median ratio on a problem is within 5 % of the lowest one."""
-    medians = ratios.sort_values(kind="stable")
-    if not medians.iloc[0] < float("inf"):
+    medians = problem_ratios({"": ratios})[""].sort_values(kind="stable")
+    # Also in instances that no optimizer solves, which have no ratio.
+    if not (np.isfinite(ratios).mean(axis=1) > 1 / 2).any():
         return "No optimizer reaches the target in most of its runs on fresh seeds."
     close = [str(other) for other, ratio in medians.items() if ratio <= 1.05 * medians.iloc[0]]
     more = f", and {format_count(len(close) - 3, 'other')}" if len(close) > 3 else ""
