@@ -335,7 +335,7 @@ def test_a_sweep_without_a_study_has_a_report(tmp_path):
     assert "made by a sweep in Python" in write_report(tmp_path / "run").read_text(encoding="utf-8")
     told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
-    assert "Not checked yet" in told
+    assert "Not checked: `sgdbench run` trains some configurations again" in told
 
 
 @pytest.mark.usefixtures("one_figure")
