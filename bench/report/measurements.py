@@ -40,7 +40,7 @@ def describe_check(run_data: RunData) -> str:
     """Return a sentence on how closely the kernels agree with the reference."""
     checked = run_data.evidence.get("check")
     if checked is None and run_data.result.run.study == "":
-        return "Not checked: `sgdbench run` trains some configurations again with the reference, a sweep in Python none."
+        return "Not checked: `sgdbench run` trains some runs again with the reference, and a sweep in Python does not."
     if checked is None:
         return "Not checked yet: the check follows when all configurations are trained."
     exact = checked["bound"].max() == 0

@@ -10,12 +10,12 @@ import pandas as pd
 
 from bench.analysis.advice import sizes_differ
 from bench.data.table import Dataset
+from bench.data.units import describe_residual_units
 from bench.engine.fingerprint import fingerprint
 from bench.report.ranked_run import RankedRun
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
-from bench.study.schema import Study
 from bench.tables.dependence import Pairs
 from bench.tables.formatting import text
 from bench.tables.on_test_rows import describe_judged, summarize_judged
@@ -46,8 +46,10 @@ class RunData(RankedRun):
         found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
         if run is not None:
             found["Solution"] = describe_solution(run, self.result.model, self.scaling, criterion)
-        if self.scaling:
-            found["Units"] = describe_units(self.scaling, criterion, self.data.y_name if self.data else "y")
+        if self.study and self.study.data.standardize:
+            residuals = describe_residual_units(criterion, self.scaling, self.data.y_name if self.data else "y")
+            losses = self.has_standardized_losses
+            found["Units"] = describe_units(self.study.data.center, losses=losses, residuals=residuals)
         found["Lowest loss"] = describe_distance(best, self.yardstick)
         return self.on_test_rows | self.no_gain | shortfall | found | self._describe_loss() | self._describe_metric()
 
@@ -256,11 +258,11 @@ def run_data_of(result: SweepResult) -> RunData:
         data, scaling = study.dataset()
         same = _are_data_of(result, data)
     except (OSError, ValueError) as error:
-        return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.{_units(study)}")
+        return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.")
     if not same:
         changed = f"The data are no longer those of the run: {Path(data.source).name} has changed since."
         warn(f"{result.run.folder}: {changed}", RuntimeWarning, stacklevel=2)
-        return RunData(result, evidence, study, None, None, changed + _units(study))
+        return RunData(result, evidence, study, None, None, changed)
     return RunData(result, evidence, study, data, scaling, None)
 
 
@@ -275,8 +277,3 @@ def place_without_folder(place: str) -> str:
     """Return the line and the name of a file, without the folders of the machine on which it was."""
     line, _, file = place.partition(" of ")
     return f"{line} of {Path(file).name}"
-
-
-def _units(study: Study) -> str:
-    """Return a sentence on the units in which the results are, where without the data there are no others."""
-    return " Parameters are in standardized units, as are mean squared residuals." if study.data.standardize else ""

@@ -116,15 +116,20 @@ def _six_digits(value: float) -> str:
     return shorten_exponent(f"{value:.6g}")
 
 
-def describe_units(scaling: Scaling, criterion: Loss, y_name: str) -> str:
-    """Return sentences on the units of a study whose data were standardized."""
-    whole = (scaling.y_mean, scaling.y_scale) != (0.0, 1.0)
-    columns, numbers = ("data", "starts, losses and") if whole else ("inputs", "starts and")
+def describe_units(center: str, *, losses: bool, residuals: str) -> str:
+    """Return sentences on the units of a study whose data were standardized.
+
+    `center` says which columns were centered, `losses` whether targets were scaled too, and the sentence `residuals` in
+    which units a loss is that has no counterpart in the table's.
+    """
+    columns, numbers = ("data", "starts, losses and") if losses else ("inputs", "starts and")
+    sizes = {"both": "mean 0 and standard deviation 1", "none": "a root mean square of 1"}
+    size = sizes.get(center, "standard deviation 1 or, where they are not centered, a root mean square of 1")
     about = (
-        f"The {columns} were standardized. Learning rates, {numbers} parameters refer to columns with mean 0 and "
-        "standard deviation 1 unless stated otherwise."
+        f"The {columns} were standardized. Learning rates, {numbers} parameters refer to columns with {size} unless "
+        "stated otherwise."
     )
-    return f"{about} {describe_residual_units(criterion, scaling, y_name)}".rstrip()
+    return f"{about} {residuals}".rstrip()
 
 
 def _name_differences(row: pd.Series, ranked: pd.DataFrame, samples: int | None, named: Collection[str]) -> str:

@@ -326,6 +326,8 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     told = (moved / "report.md").read_text(encoding="utf-8")
     assert "loss_by_optimizer.png" in told
     assert "fitted_curve.png" not in told
+    assert "own units" not in told
+    assert "- **Units.** The data were standardized. " in told
 
 
 @pytest.mark.usefixtures("one_figure")
@@ -335,7 +337,7 @@ def test_a_sweep_without_a_study_has_a_report(tmp_path):
     assert "made by a sweep in Python" in write_report(tmp_path / "run").read_text(encoding="utf-8")
     told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
-    assert "Not checked: `sgdbench run` trains some configurations again" in told
+    assert "Not checked: `sgdbench run` trains some runs again" in told
 
 
 @pytest.mark.usefixtures("one_figure")

@@ -147,7 +147,8 @@ class TestData:
         finally:
             table.to_csv(made / "table.csv", index=False)
         page = (study.parent / "report.html").read_text(encoding="utf-8")
-        assert f"{told} Parameters are in standardized units, as are mean squared residuals." in page
+        assert told in page
+        assert "Learning rates, starts, losses and parameters refer to columns with mean 0" in page
         assert "in the table&#39;s own units" not in page
         assert "own units" not in (study.parent / "report.md").read_text(encoding="utf-8")
 

@@ -11,7 +11,7 @@ from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import describe_rival, format_share
 from bench.tables.ranking import ranking, varies
 from bench.tables.safe_rates import describe_divergence, safe_rates
-from bench.tables.verdict import headline, verdict
+from bench.tables.verdict import describe_units, headline, verdict
 from bench.tables.winners import confirm
 from tests.support.frames import make_frame
 
@@ -289,3 +289,11 @@ def test_losses_at_the_end_do_not_depend_on_how_often_they_are_evaluated():
     said = headline(confirm(ranking(frame), frame), None, finer=True)["Confirmed"]
     assert said.startswith("On fresh seeds, ")
     assert "; in the sweep " in said
+
+
+def test_columns_that_are_not_centered_have_no_mean_of_0():
+    said = {center: describe_units(center, losses=True, residuals="") for center in ("both", "none", "x")}
+    assert all(sentence.startswith("The data were standardized. Learning rates, starts,") for sentence in said.values())
+    assert " columns with mean 0 and standard deviation 1 unless " in said["both"]
+    assert " columns with a root mean square of 1 unless " in said["none"]
+    assert " standard deviation 1 or, where they are not centered, a root mean square of 1 unless " in said["x"]
