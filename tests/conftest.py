@@ -292,28 +292,6 @@ def few_variants(monkeypatch):
 
 
 @pytest.fixture
-def pytester_run():
-    """Run the benchmarks of a folder, measured, in another process; returns what is printed."""
-
-    def run(folder):
-        options = ["-q", "-p", "no:cacheprovider", "--benchmark-only", "--benchmark-max-time=0.05"]
-        # Those of pytest and its plug-ins say that this process is a worker.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *options, folder],
-            env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=HANG,
-            check=False,
-        )
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture
 def rules_forgotten():
     """What a test registers is not there for the next ones."""
     from kernels.base.registry import REGISTERED

@@ -1,20 +1,17 @@
 """What `pytest --benchmark-only` collects, shows and writes; the suite runs all of it untimed."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.timing.paired import FEWEST
 from bench.timing.variants import VARIANTS
-from tests.support.constants import BENCHMARKS, HANG, ROOT
+from tests.support.benchmark_files import run_pytest
+from tests.support.constants import BENCHMARKS, ROOT
 
 PEERS = sorted({variant.module or variant.package for variant in VARIANTS if variant.package})
-PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 # What is collected to be measured and to run untimed, without the peers: blocked, as if they were not installed.
 COLLECT = f"""
 import sys
@@ -28,24 +25,8 @@ for what in ("--benchmark-only", "tests/benchmarks"):
 MOST_BYTES = 3_000_000 / 160
 
 
-def run(*arguments, code=PYTEST):
-    """Return the output of pytest in a process of its own, which is to succeed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "-p", "no:cacheprovider", *map(str, arguments)],
-        env=environment | {"PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 def test_what_is_measured_without_peers_is_what_runs_untimed():
-    _, measured, untimed = run(code=COLLECT).split("collected for ")
+    _, measured, untimed = run_pytest(code=COLLECT).split("collected for ")
     names = {text: re.findall("^tests/benchmarks/.*", text, re.MULTILINE) for text in (measured, untimed)}
     assert set(names[untimed]) < set(names[measured])
     functions = [{name.partition("[")[0] for name in found} for found in names.values()]
@@ -60,7 +41,7 @@ def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(tmp_path):
     path = tmp_path / "times.json"
     chosen = "(scalars or lesson) and not batches"
     options = ["-k", chosen, "--benchmark-only", f"--benchmark-json={path}"]
-    told = run(BENCHMARKS / "test_variants.py", *options)
+    told = run_pytest(BENCHMARKS / "test_variants.py", *options)
     rows = json.loads(path.read_text())["benchmarks"]
     assert [row["param"] for row in rows] == ["NumPy scalars, sample by sample", "lesson, sample by sample"]
     assert max(map(len, told.partition("[100%]")[2].splitlines())) <= 120

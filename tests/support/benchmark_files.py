@@ -1,11 +1,17 @@
-"""Files as pytest-benchmark writes them."""
+"""Files as pytest-benchmark writes them, and pytest in a process of its own."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
 import numpy as np
 
+from tests.support.constants import HANG, ROOT
+
+PYTEST = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
 # A slow clock of one per cent, in no order that has a trend.
 WOBBLE = 1 + 0.01 * np.sin(np.arange(40) ** 2)
 
@@ -45,3 +51,20 @@ def saved_run(path, medians, *, day=0, node="here", python="3.11.7", cpu="fast",
 def commit_id(day):
     """Forty digits of a commit."""
     return sha1(str(day).encode(), usedforsecurity=False).hexdigest()
+
+
+def run_pytest(*arguments, folder=ROOT, code=PYTEST, exit_code=0):
+    """The output of pytest in a folder, in a process of its own."""
+    # Those of pytest and its plug-ins say that this process is a worker.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "-p", "no:cacheprovider", *map(str, arguments)],
+        env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        check=False,
+    )
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    return done.stdout

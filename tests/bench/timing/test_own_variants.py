@@ -17,6 +17,7 @@ from bench.timing.problem import Trained, classic
 from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, VARIANTS
 from bench.timing.verify import NotVerifiedError, verify
+from tests.support.benchmark_files import run_pytest
 from tests.support.constants import ROOT
 
 PROBLEM = classic(2, n=40)
@@ -130,7 +131,7 @@ def test_refusals(call, reason):
         call()
 
 
-def test_another_project_times_it(tmp_path, pytester_run):
+def test_another_project_times_it(tmp_path):
     """The fixture alone, as somebody else would use it: it fails where the result is wrong."""
     variant, test = documented()
     (tmp_path / "my_variant.py").write_text(variant)
@@ -141,7 +142,8 @@ def test_another_project_times_it(tmp_path, pytester_run):
         + "    register_variant('wrong', lambda problem: lambda: (problem.inits, np.zeros((problem.epochs + 1, 1))))\n"
         + "    variant_benchmark('wrong', classic(epochs=1, n=40))\n"
     )
-    out = pytester_run(tmp_path)
+    options = ["-q", "--benchmark-only", "--benchmark-max-time=0.05"]
+    out = run_pytest(*options, tmp_path, folder=tmp_path, exit_code=1)
     assert "1 failed, 1 passed" in out
     assert "\nwrong: not verified: the first call is off by" in out  # and no traceback of ours
     assert "test_matrices" in out
