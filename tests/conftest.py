@@ -147,9 +147,9 @@ def noisy():
 def python():
     """Run code in another process, where warnings are errors too; returns what it printed."""
 
-    def run(code, cwd=ROOT, **environment):
+    def run(code, *arguments, cwd=ROOT, **environment):
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", code],
+            [sys.executable, "-W", "error", "-c", code, *arguments],
             env=os.environ | environment,
             cwd=cwd,
             capture_output=True,

@@ -1,9 +1,7 @@
 """What results show in a notebook, and the notebooks that are shipped."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from base64 import b64decode
 from dataclasses import replace
@@ -20,7 +18,7 @@ from bench.tables.formatting import text
 from bench.tables.standard_tables import best_choices
 from kernels import FitResult, Model, fit, models
 from kernels.base.views import PLACES, find_view
-from tests.support.constants import HANG, ROOT
+from tests.support.constants import ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of
 
 EXAMPLES = Path(bench.__file__).parent / "examples"
@@ -212,21 +210,14 @@ def test_a_notebook_is_shipped_without_outputs(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path):
+def test_a_notebook_runs(path, python, tmp_path):
     for needed in ("nbclient", "ipykernel", *NEEDED.get(path.stem, ())):
         pytest.importorskip(needed, reason=f"{needed} is not installed")
-    done = subprocess.run(
-        [sys.executable, "-c", EXECUTE, path, tmp_path, CHECKS.get(path.stem, "")],
-        env=os.environ | {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_CONFIG_DIR": str(tmp_path / "jupyter")},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    folders = {"IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_CONFIG_DIR": str(tmp_path / "jupyter")}
+    out = python(EXECUTE, path, tmp_path, CHECKS.get(path.stem, ""), **folders)
     for shown in SHOWN[path.stem]:
-        assert shown in done.stdout
-    assert len(done.stdout) < LARGEST_OUTPUT[path.stem]
+        assert shown in out
+    assert len(out) < LARGEST_OUTPUT[path.stem]
 
 
 EXECUTE = """

@@ -1,9 +1,7 @@
 """The speed of benchmarks over time: what is read, which steps are told, and what a gate does."""
 
 import json
-import os
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -12,7 +10,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from bench.compare.history import read_runs, trace_history
-from tests.support.benchmark_files import WOBBLE, benchmark_file, commit_id, saved_run, saved_runs
+from tests.support.benchmark_files import WOBBLE, benchmark_file, commit_id, run_pytest, saved_run, saved_runs
 from tests.support.documents import BLOCKS
 
 SLOWER = np.where(np.arange(40) < 30, WOBBLE, 1.2 * WOBBLE)
@@ -268,15 +266,11 @@ def test_what_pytest_benchmark_really_saves(sgdbench, tmp_path):
     (hook,) = [block.text for block in BLOCKS if "def pytest_benchmark_update_machine_info" in block.text]
     (tmp_path / "conftest.py").write_text(hook)
     git = ["git", "-c", "user.name=n", "-c", "user.email=e@e", "-c", "init.defaultBranch=main"]
-    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-max-time=0.01"]
-    # A worker of pytest-xdist measures nothing, and this process may be one.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     subprocess.run([*git, "init", "-q"], cwd=tmp_path, check=True)
     subprocess.run([*git, "add", "test_it.py"], cwd=tmp_path, check=True)
     for message in ("one", "two"):
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", message], cwd=tmp_path, check=True)
-        command = [*pytest_run, "--benchmark-autosave", "test_it.py"]
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, env=environment)
+        run_pytest("-q", "--benchmark-max-time=0.01", "--benchmark-autosave", "test_it.py", folder=tmp_path)
     said = subprocess.run(
         [*git, "log", "--reverse", "--format=%H"], cwd=tmp_path, check=True, capture_output=True, text=True
     )

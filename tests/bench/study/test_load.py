@@ -1,8 +1,6 @@
 """Study files: what they mean, and one line that helps where they are wrong."""
 
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -391,9 +389,9 @@ def test_the_target_of_auto_mpg_is_a_thousandth_above_least_squares():
     assert study.run.target == pytest.approx(1.001 * least, rel=1e-4)
 
 
-def test_to_list_the_studies_loads_nothing_heavy():
+def test_to_list_the_studies_loads_nothing_heavy(python):
     code = (
         "import sys; from bench.study.load import describe_builtin; describe_builtin('studies'); "
         "print([name for name in ('numba', 'pandas', 'sympy', 'matplotlib', 'pyarrow') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+    assert python(code) == "[]\n"
