@@ -10,6 +10,7 @@ from bench.study.config_id import config_ids
 from bench.tables.precision import describe_precision
 from bench.tables.ranking import ranking
 from kernels import fit, models
+from tests.support.frames import make_frame
 
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}
 BOTH = ["float64", "float32"]
@@ -138,21 +139,13 @@ def runs(single, double):
     """Five runs of one choice in each precision: their samples to the target, infinite where it was not reached."""
     samples = np.array([*single, *double], float)
     reached = np.isfinite(samples)
-    return pd.DataFrame(
-        {
-            "optimizer": "sgd",
-            "lr": 0.1,
-            "schedule": "constant",
-            "batch_size": 1,
-            "shuffle": True,
-            "dtype": ["float32"] * 5 + ["float64"] * 5,
-            "init": "near",
-            "seed": [*range(5)] * 2,
-            "status": np.where(reached, "converged", "max_epochs"),
-            "samples_to_target": pd.array(np.where(reached, samples, 0), dtype="Int64"),
-            "updates_to_target": pd.array(np.where(reached, samples, 0), dtype="Int64"),
-            "final_loss": np.where(reached, 1e-6, 1e-2),
-        }
+    return make_frame(
+        10,
+        dtype=["float32"] * 5 + ["float64"] * 5,
+        seed=[*range(5)] * 2,
+        status=np.where(reached, "converged", "max_epochs"),
+        samples_to_target=np.where(reached, samples, 0),
+        final_loss=np.where(reached, 1e-6, 1e-2),
     )
 
 
