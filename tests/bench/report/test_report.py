@@ -317,8 +317,7 @@ def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch)
 
 @pytest.mark.usefixtures("unsaved")
 def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
-    moved = tmp_path / "moved"
-    shutil.copytree(folder, moved)
+    moved = shutil.copytree(folder, tmp_path / "moved")
     study = moved / "run.toml"
     owner = name_owner(read_identity(moved))
     study.write_bytes(seal_text(read_text(study, owner).replace("table.csv", "gone.csv"), owner))
@@ -367,8 +366,7 @@ def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_pa
 
 
 def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
-    begun = tmp_path / "begun"
-    shutil.copytree(folder, begun)
+    begun = shutil.copytree(folder, tmp_path / "begun")
     shutil.rmtree(begun / "evidence")
     for part in (begun / "parts").iterdir():
         part.unlink()
@@ -380,8 +378,7 @@ def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
 
 @pytest.mark.usefixtures("one_figure")
 def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
-    going = tmp_path / "going"
-    shutil.copytree(folder, going)
+    going = shutil.copytree(folder, tmp_path / "going")
     plan = pd.read_parquet(going / "plan.parquet")
     more = plan.assign(seed=plan["seed"] + 2, config_id=[f"{number:016x}" for number in range(len(plan))])
     owner = name_owner(read_identity(going))
