@@ -35,7 +35,6 @@ from kernels.losses.classes import Classes
 PATIENCE = 1.0  # seconds before a progress bar is shown
 SHORTEST_BAR = 4  # characters
 
-
 Advance = Callable[[int], None]
 """Called with the amount that is done so far."""
 

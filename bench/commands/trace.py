@@ -10,7 +10,6 @@ from kernels.train.local_search import mean_and_gradient
 
 _WIDTH = len("-1.2346e-09")
 
-
 # Parameters that have columns of their own; of more there is the length of the gradient.
 SHOWN = 12
 

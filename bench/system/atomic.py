@@ -21,7 +21,6 @@ DISK_ERRORS = (
     errno.EISDIR,
 )
 
-
 # Characters of a file's name that its temporary file has too; a file system takes 255 bytes.
 LEADING = 16
 

@@ -36,7 +36,6 @@ sine = Model("a*sin(w*x + p) + c")
 michaelis_menten = Model("V*x/(K + x)")
 plane = Model("a*x1 + b*x2 + c", inputs=("x1", "x2"))
 
-
 rosenbrock = Model("(1 - x)**2 + 100*(y - x**2)**2", inputs=())
 beale = Model("(1.5 - x + x*y)**2 + (2.25 - x + x*y**2)**2 + (2.625 - x + x*y**3)**2", inputs=())
 himmelblau = Model("(x**2 + y - 11)**2 + (x + y**2 - 7)**2", inputs=())

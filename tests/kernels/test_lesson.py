@@ -14,7 +14,6 @@ EXPERIMENTS = {
     "batches of 16, shuffled": {"batch_size": 16, "shuffle": True},
 }
 
-
 LESSON = {"lr": 0.5, "schedule": "halve(10)", "epochs": 100}
 
 

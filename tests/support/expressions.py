@@ -30,19 +30,11 @@ MORE = [
     "where(a*x >= b**2, where(x <= 1, a, b*x), max(a, x - c))*sqrt(x)",
 ]
 
-
 OF_X = sorted(name for name, build in MODELS.items() if name not in ("polynomial", "mlp") and build().inputs == ("x",))
-
-
 TEXTS = [*(m.expression for m in map(models.make_model, OF_X)), *MORE]
-
-
 TEXTS += [models.polynomial(5).expression]
 
-
 UFUNCS = "exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan abs"
-
-
 # Of complex numbers, too.
 ONE_ARGUMENT = {name: getattr(np, name) for name in UFUNCS.split()} | {
     "erf": special.erf,
@@ -50,8 +42,6 @@ ONE_ARGUMENT = {name: getattr(np, name) for name in UFUNCS.split()} | {
     "softplus": lambda u: np.log(1 + np.exp(u)),
     "relu": lambda u: np.where(np.real(u) > 0, u, 0),
 }
-
-
 COMPARISONS = st.sampled_from(["<", "<=", ">", ">="])
 
 

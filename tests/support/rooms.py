@@ -2,7 +2,6 @@
 
 KERNELS = ("extend", "train", "compile", "loops", "simd", "reference", "data", "optimizers", "losses", "model", "base")
 
-
 # The command above, the mathematics and the system below; rooms on one line do not import each other.
 LINES = [
     {"cli", "pytest_plugin"},
@@ -14,6 +13,5 @@ LINES = [
     {"system"},
     *({f"kernels.{room}"} for room in KERNELS),
 ]
-
 
 HEIGHT = {room: -line for line, rooms in enumerate(LINES) for room in rooms}

@@ -16,14 +16,8 @@ from bench.study.schema import RunTable
 from kernels import models
 
 RNG = np.random.default_rng(0)
-
-
 X = RNG.uniform(-1, 1, 61)
-
-
 Y = 2 * X**2 - 4 * X + 3
-
-
 STARTS = {"near": [-1, 10, 26], "solution": [2, -4, 3], "drawn": "normal:1:2"}
 
 

@@ -52,7 +52,6 @@ CARRIED = {
     "a*sigmoid(k*(x - m)) + c": ("x",),
 }
 
-
 GROUPS = {"x": ["x1", "x2", "x3"], "age": "x4", "z": ["x5"]}
 NETWORKS = [
     Model("w @ x + b", [f"x{k}" for k in range(40)]),

@@ -17,7 +17,6 @@ WRONG = Variant("wrong", "computes nothing", lambda problem: BY_NAME["fused"].re
 ABSENT = Variant("absent", "is not there", None, 0.0, package="no-such-package")
 VARIANTS = [*(BY_NAME[name] for name in NAMES), WRONG, ABSENT]
 
-
 # The ns of a sample-update, and the sample-updates of a call: a slow variant is given an epoch.
 NS = {"reference": 10_000.0, "NumPy scalars": 9_000.0, "fused": 5.0, "lanes": 0.5, "C": 10.0}
 UPDATES = {"reference": 800, "NumPy scalars": 800, "fused": 3 * 800, "lanes": 33 * 2 * 800, "C": 3 * 800}

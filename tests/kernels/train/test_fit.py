@@ -73,7 +73,6 @@ TORCH_LOSSES = {
     "logcosh": lambda torch, r: torch.log(torch.cosh(r)),
 }
 
-
 TORCH_MODELS = {
     "quadratic": ([2, -4, 3], lambda torch, x, a, b, c: a * x**2 + b * x + c),
     "gaussian_peak": ([2, 0.5, 0.3, 0.1], lambda torch, x, a, m, s, c: a * torch.exp(-((x - m) ** 2) / (2 * s**2)) + c),
