@@ -60,11 +60,10 @@ def kill_grid(seeds=4):
     return some_grid(lr=[0.05, 0.2], batch_size=[1, 16], seed=range(seeds), optimizer=["sgd", "adam"])
 
 
-def kill_at_random_moments(folder, beforehand, kills=12):
-    """Sweep in processes that are killed until one comes to its end, in folder after folder.
+def kill_at_random_moments(folder, kills):
+    """Extend sweeps in processes that are killed until one comes to its end, in folder after folder: these.
 
-    Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once. Returns
-    for each folder how many parts there were after each kill.
+    Runs in a process of its own, which has imported and compiled everything: those that it forks begin at once.
     """
     import pyarrow.dataset  # noqa: F401
     import scipy.stats  # noqa: F401
@@ -77,20 +76,18 @@ def kill_at_random_moments(folder, beforehand, kills=12):
     assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
     seconds = time.monotonic() - started
     rng = np.random.default_rng(3)
-    killed, moments = {}, []
+    folders, moments = [], []
     # Enough, and not all of them before the first part or after the last.
-    while len(moments) < kills or len(set(moments)) < min(6, kills):
-        run = folder / str(len(killed))
-        killed[str(run)] = []
-        if beforehand:
-            assert in_a_fork(lambda run=run: swept(run, kill_grid(2), epochs=5))
+    while len(set(moments)) < kills:
+        run, before = folder / str(len(folders)), len(moments)
+        folders.append(str(run))
+        assert in_a_fork(lambda run=run: swept(run, kill_grid(2), epochs=5))
         # Where the machine has become busier, a run would be killed again and again before its end.
         while not in_a_fork(
-            lambda run=run: swept(run, kill_grid()), seconds * rng.random() if len(killed[str(run)]) < 5 else None
+            lambda run=run: swept(run, kill_grid()), seconds * rng.random() if len(moments) < before + 5 else None
         ):
             moments.append(len(list(run.glob("parts/*.parquet"))))
-            killed[str(run)].append(moments[-1])
-    return killed
+    return folders
 
 
 def in_a_fork(work, seconds=None):

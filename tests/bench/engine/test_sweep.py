@@ -399,7 +399,7 @@ def test_a_run_killed_at_random_moments_while_it_is_extended_loses_nothing(tmp_p
 import json
 from pathlib import Path
 from tests.support.sweeps import kill_at_random_moments
-print(json.dumps(list(kill_at_random_moments(Path({str(tmp_path)!r}), beforehand=True, kills=3))))
+print(json.dumps(kill_at_random_moments(Path({str(tmp_path)!r}), kills=3)))
 """
     expected = swept(grid=kill_grid())
     for folder in json.loads(python(code, OPENBLAS_NUM_THREADS="1")):
