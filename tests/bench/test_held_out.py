@@ -22,6 +22,7 @@ from bench.study.schema import RunTable
 from bench.tables.formatting import text
 from kernels import fit, models
 from tests.support.browsing import chromium, complaints, opened
+from tests.support.refusals import refusal_of
 from tests.support.studies import train_study
 
 RNG = np.random.default_rng(3)
@@ -199,10 +200,9 @@ def test_a_study_may_hold_out_another_file(folder):
 )
 def test_bad_shares_name_their_key(folder, line, message):
     (folder / "study.toml").write_text(f"{STUDY}{line}\n")
-    with pytest.raises(ValueError, match=r"^.*study\.toml.*: .*") as error:
-        load_study(folder / "study.toml")
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
+    error = refusal_of(load_study, folder / "study.toml")
+    assert "study.toml" in error
+    assert message in error
 
 
 def test_patience_needs_held_out_samples(folder, sgdbench):

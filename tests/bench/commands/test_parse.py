@@ -1,6 +1,7 @@
 import pytest
 
 from bench.commands import parse
+from tests.support.refusals import refusal_of
 
 
 @pytest.mark.parametrize(
@@ -20,9 +21,7 @@ def test_commas_in_parentheses_do_not_split(text, parts):
 
 @pytest.mark.parametrize("text", ["sgd,adam(0.9, 0.99", "f(1),g)2(", "]"])
 def test_unbalanced_brackets_are_refused(text):
-    with pytest.raises(ValueError) as refused:  # noqa: PT011 (the whole text is compared)
-        parse.split_list(text)
-    assert str(refused.value) == f"brackets must be balanced, and in {text!r} they are not"
+    assert refusal_of(parse.split_list, text) == f"brackets must be balanced, and in {text!r} they are not"
 
 
 def test_figures_are_asked_for_by_their_format(ran, refused, monkeypatch):
@@ -84,16 +83,13 @@ def test_settings_are_values_of_toml_or_texts(text, value):
     ],
 )
 def test_settings_that_are_none_are_refused(assignments, words):
-    with pytest.raises(ValueError) as refused:  # noqa: PT011
-        parse.parse_settings(assignments, run={"epochs": 3})
-    assert str(refused.value) == words
+    assert refusal_of(parse.parse_settings, assignments, run={"epochs": 3}) == words
 
 
 @pytest.mark.parametrize("text", ["a=one", "1,2", "=1", "a=1,a=2", "a", ""])
 def test_starts_that_are_none_are_refused(text):
-    with pytest.raises(ValueError) as refused:  # noqa: PT011
-        parse.parse_start(text)
-    assert str(refused.value) == f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}'
+    wanted = 'init must be distinct names with their values, such as "a=1,b=2"'
+    assert refusal_of(parse.parse_start, text) == f"{wanted}, not {text!r}"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from kernels import fit
 from kernels.data import order
 from tests.support.bits import flip_a_bit
 from tests.support.parabola import MODEL, START, samples
+from tests.support.refusals import refusal_of
 
 COMMAND = ["--x", "x", "--y", "y", "--model", MODEL, "--init", "a=1,b=-2,c=0.5", "--lr", "0.02", "--epochs", "2"]
 
@@ -435,9 +437,7 @@ def test_files_that_cannot_be_read(tmp_path, rows, name, content, asked, message
         pa.parquet.write_table(rows, path)
     else:
         pa.feather.write_feather(rows, path)
-    with pytest.raises(ValueError, match=f"^{path}.*{message}") as caught:
-        open_table(path, *asked)
-    assert "\n" not in str(caught.value)
+    assert re.match(f"{path}.*{message}", refusal_of(open_table, path, *asked))
 
 
 def test_paths_that_hold_no_rows(tmp_path, rows):

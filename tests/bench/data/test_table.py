@@ -1,5 +1,4 @@
 import os
-import re
 import tempfile
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from bench.data import builtin, load_table
 from bench.data.columns import numeric_columns
+from tests.support.refusals import refusal_of
 
 CLASSES = "; classes are for the losses logistic, hinge and softmax"
 NO_HEADER = " has no header line: its first line holds numbers only, {}; write the names of the columns above it"
@@ -36,10 +36,7 @@ def write(tmp_path):
 
 def refusal(path, *args, **options):
     """Return the error of load_table about `path`, without the path itself; always one line."""
-    with pytest.raises(ValueError, match=re.escape(path.name)) as caught:
-        load_table(path, *args, **options)
-    text = str(caught.value)
-    assert "\n" not in text
+    text = refusal_of(load_table, path, *args, **options)
     assert text.startswith(str(path))
     return text.removeprefix(str(path))
 
