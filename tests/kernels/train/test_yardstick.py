@@ -152,16 +152,6 @@ def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
         assert found.constant_loss <= np.mean(criterion.recorded((*given, tuple(criterion.options.values())))) + 1e-9
 
 
-def test_classes_have_the_lowest_loss_of_scikit_learn_and_the_entropy_of_their_shares():
-    rng = np.random.default_rng(2)
-    x, y = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
-    found = yardstick(Model("W @ x + b", ["x1", "x2", "x3"], classes=4), x, y, "softmax")
-    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x, y)
-    assert found.loss == pytest.approx(log_loss(y, theirs.predict_proba(x)), rel=1e-9)
-    shares = np.bincount(y) / 200
-    assert found.constant_loss == pytest.approx(-np.sum(shares * np.log(shares)), rel=1e-14)
-
-
 def test_targets_resolve_a_small_improvement():
     found = Yardstick(0.99512345, 1.0, None, "least squares")
     assert found.loss < found.target < found.loss + 0.02 * found.improvement
