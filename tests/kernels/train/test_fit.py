@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
-from sklearn.linear_model import SGDRegressor
 
 from kernels import fit, models
 from kernels.compile.kinds import SINGLE
@@ -29,33 +28,6 @@ def quadratic(**settings):
 
 
 # Against others
-
-
-@pytest.mark.parametrize("shuffle", [False, True], ids=["sequential", "shuffled"])
-@pytest.mark.parametrize(
-    ("loss", "theirs"),
-    [
-        ("squared", {}),
-        ("huber(0.3)", {"loss": "huber", "epsilon": 0.3}),
-        ("epsilon_insensitive(0.3)", {"loss": "epsilon_insensitive", "epsilon": 0.3}),
-    ],
-    ids=["squared", "huber", "epsilon_insensitive"],
-)
-def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
-    rng = np.random.default_rng(1)
-    u = rng.uniform(-2, 2, 200)
-    x = np.stack([u**2, u], axis=1)  # the derivatives of a quadratic
-    y = x @ [3, -1] + 0.5 + rng.standard_normal(200)
-    epochs = 5
-    kernel = "reference" if loss.startswith("epsilon") else "fused"  # which has the same bits, and costs a compilation
-    ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3,
-               kernel=kernel)  # fmt: skip
-    # It keeps no state but the parameters, so one pass over all our epochs, one after the other, is the same training.
-    order = np.concatenate([permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
-    options = {"penalty": None, "learning_rate": "constant", "eta0": 0.01, "shuffle": False, "max_iter": 1, "tol": None}
-    regressor = SGDRegressor(**options, **theirs)
-    regressor.fit(x[order], y[order], coef_init=[0.1, 0.2], intercept_init=0.3)
-    np.testing.assert_allclose(ours.params, [*regressor.coef_, *regressor.intercept_], rtol=1e-12)
 
 
 TORCH = {"sgd": "SGD", "adam": "Adam"}
