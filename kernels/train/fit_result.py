@@ -46,6 +46,7 @@ class Snapshot:
     epoch : float
         An int at the end of one, else a fraction.
     params : array, shape (P,)
+        nan where they are not recorded: see `record_params` of `kernels.fit`.
     loss : float
     validation_loss : float or None
         None without held-out samples.
