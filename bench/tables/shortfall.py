@@ -107,7 +107,8 @@ def describe_shortfall(
     if not left > ARRIVED:
         return describe_impossible_target(target, yardstick, standardized=standardized)
     advice = []
-    if target is not None and best["converged"] and yardstick.remaining(target) > ARRIVED:
+    mostly_reached = bool(np.isfinite(best["confirmed_samples" if is_confirmed(best) else "samples"]))
+    if target is not None and mostly_reached and yardstick.remaining(target) > ARRIVED:
         wanted = f", such as {_name_target(yardstick.target, standardized)}" if yardstick.target else ""
         leaves = format_share(yardstick.remaining(target))
         advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
@@ -167,9 +168,13 @@ def _rises(curves: pd.DataFrame) -> bool:
 
 
 def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:
-    """Return whether the median run gained on the lowest loss, or as it had before, in the last half of its samples."""
-    gains = []
-    for _, run in curves[curves["config_id"].isin(own["config_id"])].groupby("config_id", observed=True, sort=False):
+    """Return whether the median run gained on the lowest loss, or as it had before, in the last half of its samples.
+
+    Runs that stopped at their target do not count beside others.
+    """
+    gains, missed = [], own[own["status"] != "converged"]
+    ids = (missed if len(missed) else own)["config_id"]
+    for _, run in curves[curves["config_id"].isin(ids)].groupby("config_id", observed=True, sort=False):
         losses = run["loss"].to_numpy(float)
         middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
         if np.isfinite(losses[[middle, -1]]).all() and losses[middle] > lowest:

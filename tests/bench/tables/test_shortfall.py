@@ -23,6 +23,7 @@ RNG = np.random.default_rng(2)
 X = RNG.normal(size=200)
 Y = 2 * X + RNG.normal(size=200)
 NEAR = {"init": [0.0, 0.0], "seed": range(4), "shuffle": True}
+FAR = {"there": [1.5, 0.0], "far": [-9.0, 0.0], "farther": [19.0, 0.0]}
 
 
 def swept(**changes):
@@ -53,6 +54,8 @@ def test_a_choice_that_has_arrived_has_no_such_line():
             "Try less weight decay, ",
         ),
         ({"lr": [0.05], "schedule": "halve(3)", "target": 3.0}, "a lower target, such as "),
+        # From one start in three, runs stop there.
+        ({"lr": [1e-3], "epochs": 2, "target": 3.0, "init": FAR}, "Try more epochs, as the loss was still falling."),
     ],
 )
 def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
