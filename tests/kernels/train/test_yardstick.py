@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.optimize import curve_fit, linprog
+from scipy.optimize import approx_fprime, curve_fit, linprog
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, QuantileRegressor
 from sklearn.metrics import hinge_loss, log_loss, mean_absolute_error, mean_pinball_loss, mean_poisson_deviance
@@ -336,6 +336,21 @@ def test_the_best_constant_of_skewed_targets_is_found():
 )
 def test_shares_in_words(share, words):
     assert format_share(share) == words
+
+
+@pytest.mark.parametrize(
+    ("model", "classes", "loss"),
+    [("mlp(3)", 1, "squared"), ("mlp(3)", 1, "huber"), ("mlp(2)", 3, "softmax"), ("a*tanh(b*x0 + c*x1)", 1, "squared")],
+)
+def test_the_gradient_of_the_mean_loss_is_that_of_differences(model, classes, loss):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 2)), rng.integers(0, 3, 20).astype(float)
+    model = make_model(model, ("x0", "x1"))
+    model = model.with_classes(classes) if classes > 1 else model
+    objective = mean_and_gradient(model.program, make_loss(loss), model.columns(x), y)
+    theta = rng.normal(size=len(model.params))
+    differences = approx_fprime(theta, lambda theta: objective(theta)[0], 1e-7)
+    np.testing.assert_allclose(objective(theta)[1], differences, rtol=1e-4, atol=1e-6)
 
 
 def test_searches_go_on_from_the_best_of_short_ones(monkeypatch):
