@@ -272,12 +272,15 @@ assert "no clear difference" not in tuned.verdict()["Against the grid"]
 trials = tuned.trials[tuned.trials["state"] == "complete"]
 assert (trials[list(mine)] == pd.Series(mine)).all(axis=1).any()
 first, rival = again.iloc[0], again[again["optimizer"] == "sgd"].iloc[0]
-assert (again["recommended"].sum(), first["recommended"], first["optimizer"][:13]) == (1, True, "momentum(0.59")
+assert (again["recommended"].sum(), first["recommended"], first["optimizer"][:13]) == (1, True, "momentum(0.83")
 assert first["confirmed_samples"] > first["samples"]
-assert rival["confirmed_samples"] < first["confirmed_samples"]
+assert rival["confirmed_samples"] > first["confirmed_samples"] > again["confirmed_samples"].min()
 assert "statistically indistinguishable" in tuned.verdict()["Optimizers, each tuned"]
-assert (again["tied"] & (again["confirmed_samples"] > 2 * first["confirmed_samples"])).any()
-assert (mine["batch_size"], mine["schedule"], round(mine["lr"], 2)) == (9, "halve(15)", 0.06)
+tied = again[again["tied"]]
+differ = [tied[name].max() / tied[name].min() for name in ("samples", "confirmed_samples")]
+assert differ[0] > 4
+assert differ[1] < 2
+assert (mine["batch_size"], mine["schedule"], round(mine["lr"], 2)) == (7, "halve(2)", 0.03)
 
 # What is refitted is the least squares of all rows, in the table's units.
 exact, covariance = np.polyfit(whole.x[:, 0], whole.y, 2, cov=True)

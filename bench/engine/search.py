@@ -1,7 +1,7 @@
 """The search for good settings of one optimizer: Optuna proposes trials, and gives some up early.
 
 Trials are proposed and trained in rounds, so that lanes are full. Runs side by side visit the same batches, so as many
-trials as fill a lane have the batch size and the order of samples in common; fewer where these were all of a round.
+trials as fill a lane have the batch size and the order of samples in common; fewer where these were most of a round.
 """
 
 from functools import cached_property
@@ -21,10 +21,9 @@ from bench.study.space import SearchSettings, Space, Template
 from bench.tables.trial_value import HOPELESS
 from kernels.train.block import WIDTH
 
-ROUND = WIDTH
-"""Trials of a round: the width of a lane, which is then full even with one run for each trial."""
-ALIKE = ROUND // 4
-"""How many trials share a batch size where a lane takes a whole round, all of which would else have the same."""
+ROUND, SMALL_ROUND, ROUNDS = WIDTH, 8, 8
+"""Trials of a round: the width of a lane, which is then full even with one run for each trial. The trials of a round do
+not know of each other, so a search of few has smaller rounds: an eighth of its trials, but not of fewer than 8."""
 REDUCTION = 3
 """About one in this many of the trials that reach an epoch of `halving_epochs` goes on."""
 # Parameters that trials side by side have in common.
@@ -83,6 +82,7 @@ class Search:
     ) -> None:
         self.space, self.family, self.n_samples, self.settings = space, family, n_samples, settings
         self.journal = journal
+        self.round_size = min(ROUND, max(SMALL_ROUND, settings.trials // len(space.families) // ROUNDS))
         with quiet():
             self.study = optuna.create_study(study_name=family.text, pruner=_make_pruner(settings.pruner, epochs))
         self.study.add_trials([_without_notes(trial) for trial in ended_trials(journal)])
@@ -103,7 +103,8 @@ class Search:
         """
         done, asked = len(self.trials), list[optuna.Trial]()
         together = self.space.trials_of_a_lane(WIDTH)
-        together = ALIKE if together >= ROUND else together
+        if together > self.round_size // 2:  # nearly all of a round would have the same batch size
+            together = self.round_size // 4
         for place in range(count):
             fixed = {}
             if self._stopped:
@@ -114,7 +115,7 @@ class Search:
             if fixed:
                 self.study.enqueue_trial(fixed)
             with quiet():
-                self.study.sampler = self._make_sampler(len(self.trials))
+                self.study.sampler = self._make_sampler(done + place)
                 asked.append(self.study.ask())
                 settings = self.space.propose(asked[-1], self.family, self.n_samples)
             for name, value in settings.items():
@@ -143,7 +144,7 @@ class Search:
         return _CmaEs(
             source_trials=self._sources,
             seed=seed,
-            popsize=ROUND,
+            popsize=self.round_size,
             independent_sampler=tpe,
             warn_independent_sampling=False,
             # The last values of pruned trials are on the scale of the others: `bench.tables.trial_value`.

@@ -187,10 +187,11 @@ class _Tuning:
                     break
                 place = int(np.argmin(np.where(done < budgets, done, np.inf)))
                 # Rounds begin at multiples: one that was cut short by the number of trials is completed first.
-                count = min(ROUND - done[place] % ROUND, budgets[place] - done[place])
-                self._train_round(run, searches[place], searches[place].ask(count))
+                search = searches[place]
+                count = min(search.round_size - done[place] % search.round_size, budgets[place] - done[place])
+                self._train_round(run, search, search.ask(count))
                 with explain_os_errors(folder):
-                    searches[place].write()
+                    search.write()
                     seal_journal(folder)
         importance = [
             {"family": search.family.text, "parameter": name, "importance": share}
