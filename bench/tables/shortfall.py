@@ -104,8 +104,9 @@ def describe_shortfall(
     and losses are `standardized` where those of the table are.
     """
     left = yardstick.remaining(final_loss_of(best))
+    impossible = describe_impossible_target(target, yardstick, standardized=standardized)
     if not left > ARRIVED:
-        return describe_impossible_target(target, yardstick, standardized=standardized)
+        return impossible
     advice = []
     mostly_reached = bool(np.isfinite(best["confirmed_samples" if is_confirmed(best) else "samples"]))
     if target is not None and mostly_reached and yardstick.remaining(target) > ARRIVED:
@@ -133,7 +134,7 @@ def describe_shortfall(
         "other rates or optimizers" if is_linear else "other rates, optimizers or starts"
     )
     lowest = _four_digits(yardstick.loss)
-    return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}."
+    return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}. {impossible}".rstrip()
 
 
 def _advise_rates(best: pd.Series, ranked: pd.DataFrame, how: str, *, risen: bool) -> list[str]:
@@ -184,13 +185,16 @@ def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool
 
 
 def falls_on_held_out(curves: pd.DataFrame) -> bool:
-    """Return whether the last half of its samples brought the median run much of its gain on held-out samples."""
+    """Return whether, in the last half of its samples, the loss of the median run on held-out samples fell by much.
+
+    That is by much of what the run gained or, as from a start that is far away, of what was left halfway.
+    """
     falls = []
     for _, run in curves.groupby("config_id", observed=True, sort=False):
         losses = run["validation_loss"].to_numpy(float)
         middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
-        gained = losses[0] - losses[-1]
-        falls.append((losses[middle] - losses[-1]) / gained if gained > 0 else 0.0)
+        much = min(losses[0] - losses[-1], abs(losses[middle]))
+        falls.append((losses[middle] - losses[-1]) / much if much > 0 else 0.0)
     return bool(np.median(falls) > FALLING)
 
 

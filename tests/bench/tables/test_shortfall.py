@@ -14,7 +14,7 @@ from bench.study.load import load_study
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
-from bench.tables.shortfall import describe_no_gain
+from bench.tables.shortfall import describe_no_gain, falls_on_held_out
 from kernels import Model
 from kernels.train.yardstick import Yardstick, unknown_yardstick
 
@@ -94,6 +94,14 @@ def test_where_held_out_samples_choose_a_run_has_arrived_when_their_loss_no_long
     assert ("Not arrived" not in run_data.headline) == arrives
 
 
+def test_from_a_start_that_is_far_away_the_loss_on_held_out_samples_falls_for_long():
+    losses = {"loss": 1.0, "validation_loss": [18_000.0, 1_700.0, 160.0, 15.0], "samples": [0, 75, 150, 225]}
+    curves = pd.DataFrame({"config_id": "a"} | losses)
+    assert falls_on_held_out(curves)
+    assert not falls_on_held_out(curves.assign(validation_loss=[18_000.0, 15.1, 15.1, 15.0]))
+    assert not falls_on_held_out(curves.assign(validation_loss=[16.0, 15.1, 15.0, 15.0]))
+
+
 def test_a_batch_of_all_samples_is_called_full_in_sentences():
     run_data = swept(lr=[0.05, 5.0], batch_size=[16, "full"], epochs=600)
     assert "; batch size full, shuffled)" in run_data.verdict["Divergence"]
@@ -105,6 +113,9 @@ def test_a_target_below_the_lowest_loss_is_said_to_be_out_of_reach():
     said = run_data.headline["Not arrived"]
     assert said.startswith("The target 0.1 is below the lowest loss that was found, ")
     assert said.endswith(" leaves 1 % of the improvement.")
+    # Also where the best choice has not arrived.
+    said = swept(lr=[1e-6], epochs=2, target=0.1).headline["Not arrived"]
+    assert " as the loss was still falling. The target 0.1 is below the lowest loss that was found, " in said
 
 
 def test_patience_ends_runs_before_the_lowest_loss_on_purpose():
