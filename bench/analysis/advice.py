@@ -8,6 +8,7 @@ from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
+from bench.tables.phrases import settling_schedule
 from kernels import FitResult, Model
 from kernels.base.run import Floats
 from kernels.optimizers import make_optimizer
@@ -27,8 +28,6 @@ LOW = 10.0
 QUIETEST = 0.01
 # A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
 NOISE = 5.0
-# How often the advised schedule halves the rate.
-HALVINGS = 10
 # Columns whose sizes differ by more than this are worth standardizing.
 SIZES = 10.0
 
@@ -219,10 +218,9 @@ def _advise_settling(result: FitResult, batch_size: int | str, epochs: int) -> s
     if batch_size == "full":
         return "The loss no longer falls: a schedule that lowers the rate lets it settle, and so does a lower --lr."
     what = "single samples" if batch_size == 1 else "small batches"
-    period = max(1, epochs // HALVINGS)
     return (
         f"The loss no longer falls: the noise of {what} keeps the parameters on the move. "
-        f'--schedule "halve({period})" lets them settle, and so does a lower --lr.'
+        f'--schedule "{settling_schedule(epochs)}" lets them settle, and so does a lower --lr.'
     )
 
 

@@ -80,6 +80,11 @@ def format_share(part: int, total: int) -> str:
     return f"{text(int(part))} of {text(int(total))}"
 
 
+def settling_schedule(epochs: int) -> str:
+    """Return the schedule that is advised where noise keeps runs of this length from settling: ten halvings."""
+    return f"halve({max(1, epochs // 10)})"
+
+
 def describe_range(low: float, high: float) -> str:
     """Return a range as text: "0.1 to 2", or "0.1" for a single value."""
     return text(low) if low == high else f"{text(low)} to {text(high)}"

@@ -5,6 +5,7 @@ import pandas as pd
 
 from bench.tables.excess import EXCESS
 from bench.tables.formatting import text
+from bench.tables.phrases import settling_schedule
 from bench.tables.ranking import edge_of_rates
 from bench.tables.winners import is_confirmed
 from kernels.optimizers import make_optimizer
@@ -121,8 +122,9 @@ def describe_shortfall(
         if not risen and _still_falls(own, curves, yardstick.loss):
             advice.append("more epochs, as the loss was still falling")
         elif not risen and best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
+            schedule = settling_schedule(int(own["epochs"].max()))
             advice.append(
-                "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"
+                f"a schedule that lowers the rate, such as {schedule}, or larger batches, as it no longer falls"
             )
         elif not risen and is_linear and not decays and best["schedule"] != "constant":
             advice.append("a schedule that lowers the rate more slowly, as the loss no longer falls")

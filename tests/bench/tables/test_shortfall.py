@@ -47,7 +47,7 @@ def test_a_choice_that_has_arrived_has_no_such_line():
     [
         ({"lr": [1e-4, 3e-4], "epochs": 2}, "higher learning rates than the highest of 2, with refine=2; more"),
         ({"lr": [1e-6], "epochs": 2}, "Try more epochs, as the loss was still falling."),
-        ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(10), or larger batches, as it no longer falls"),
+        ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(2), or larger batches, as it no longer falls"),
         ({"lr": [0.003], "schedule": "halve(1)"}, "a schedule that lowers the rate more slowly, as the loss no longer"),
         (
             {"lr": [0.1], "batch_size": "full", "optimizer": "sgd(0.9)", "kernel": "reference"},
