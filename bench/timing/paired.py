@@ -14,6 +14,7 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from kernels.base.run import Floats
 
@@ -344,7 +345,7 @@ def _spread(samples: Floats) -> Floats:
     from scipy import special  # noqa: PLC0415 (heavy)
 
     n = samples.size
-    ranks = _rank(samples) - (n + 1) / 2
+    ranks = pd.Series(samples).rank().to_numpy() - (n + 1) / 2
     power = ranks @ ranks
     r = ranks[1:] @ ranks[:-1] / power if power else 0.0
     r = min(max(r, 0.0), (n - 1) / (n + 1))  # however alike, they count for one
@@ -353,13 +354,6 @@ def _spread(samples: Floats) -> Floats:
     middle = _median(samples)
     spread: Floats = middle + factor * (samples - middle)
     return spread
-
-
-def _rank(samples: Floats) -> Floats:
-    """Return the ranks of samples, from 1 on; those that are equal have the mean of theirs."""
-    _, place, count = np.unique(samples, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(count) - 0.5 * (count - 1))[place]
-    return ranks
 
 
 def _median(samples: Floats) -> Floats:

@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 from scipy.signal import lfilter
-from scipy.stats import bootstrap, chisquare, mstats, rankdata
+from scipy.stats import bootstrap, chisquare, mstats
 
 from bench.timing import paired as timing
 from bench.timing.paired import AGAIN, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
@@ -388,8 +388,3 @@ def test_intervals_are_those_of_scipy(size):
             rng=np.random.default_rng(0),
         ).confidence_interval
         assert timing._interval(*samples) == pytest.approx((expected.low, expected.high), rel=1e-12)
-
-
-def test_ranks_are_those_of_scipy():
-    samples = np.random.default_rng(1).integers(0, 20, 50).astype(float)
-    np.testing.assert_array_equal(timing._rank(samples), rankdata(samples))
