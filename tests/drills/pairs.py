@@ -259,7 +259,7 @@ def _faults_of_code(case, run_data):
         return []  # every run diverged
     code = copies[0].content
     if run_data.study is None:
-        data, _ = _load(case, run_data.result.run.folder.parent)
+        data, _ = load_study(run_data.result.run.folder.parent / "pair.toml").dataset()
         code = code.replace("x, y = ..., ...  # your data", "").replace("...,  # your held-out data", "None,\n")
         scope = {"x": data.x, "y": data.y}
         code = "\n".join(line for line in code.splitlines() if not line.strip().startswith(("validation=", "test=")))
@@ -275,10 +275,6 @@ def _faults_of_code(case, run_data):
     alike = (own == params) if exact else np.isclose(own, params, rtol=1e-5, atol=1e-8)
     alike |= np.isnan(own) & np.isnan(params)
     return [] if alike.all(axis=1).any() else [f"the code ends at {params}, and the runs at {own.tolist()}"]
-
-
-def _load(case, folder):
-    return load_study(folder / "pair.toml").dataset()
 
 
 def conduct(case, folder):

@@ -352,16 +352,6 @@ def test_no_rate_is_stable_where_a_derivative_is_not_finite(derivatives, batch_s
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_model_that_is_not_finite_at_a_sample_has_no_theory(capfd):
-    x = np.linspace(0, 1, 40)
-    grid = Grid(lr=[0.1, 0.2], batch_size=[1, "full"])
-    found = sweep("a*log(x) + b", x, x, grid, epochs=3, confirm=0, kernel="reference")
-    assert set(found.frame["status"]) == {"diverged"}
-    settings = RunTable(epochs=3)
-    assert rates_table(found.model, x, x, found.frame, found.curves, settings).empty
-    assert capfd.readouterr() == ("", "")
-
-
 @pytest.mark.parametrize(
     ("model", "changed", "loss"),
     [

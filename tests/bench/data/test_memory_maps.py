@@ -433,8 +433,6 @@ def test_files_that_cannot_be_read(tmp_path, rows, name, content, asked, message
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    elif path.suffix == ".parquet":
-        pa.parquet.write_table(rows, path)
     else:
         pa.feather.write_feather(rows, path)
     assert re.match(f"{path}.*{message}", refusal_of(open_table, path, *asked))
@@ -572,11 +570,3 @@ def test_what_the_command_refuses(sgdbench, write, rows, options, message):
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
-
-
-def test_a_text_file_with_semicolons_and_decimal_commas(tmp_path):
-    path = tmp_path / "rows.csv"
-    path.write_text("x;y\n" + "".join(f"{k},5;-{k},25\n" for k in range(200)))
-    table = open_table(path, "x", "y")
-    np.testing.assert_array_equal(table.x[:, 0], np.arange(200) + 0.5)
-    np.testing.assert_array_equal(table.y, -np.arange(200) - 0.25)

@@ -278,21 +278,6 @@ def test_five_thousand_choices_do_not_overflow_anything():
     assert 1 <= table["tied"].sum() < 1000
 
 
-def test_what_always_succeeds_comes_before_what_is_cheaper_and_fails():
-    table = ranking(runs_of([[50] * 3 + [inf] * 3, [100] * 6, [70] * 6], lr=[1, 2, 3]))
-    assert table["lr"].tolist() == [3, 2, 1]
-    assert table["recommended"].tolist() == [True, False, False]
-
-
-def test_where_all_runs_diverged_nothing_is_tied_and_nothing_recommended():
-    table = ranking(with_losses(np.full((3, 5), nan)))
-    assert table["success"].tolist() == [0, 0, 0]
-    assert table["final_loss"].tolist() == [inf] * 3
-    assert not table["tied"].any()
-    assert not table["recommended"].any()
-    assert table["reason"].tolist() == [""] * 3
-
-
 def test_single_runs_tell_nothing_but_success():
     table = ranking(runs_of([[100], [102], [300], [inf]], lr=[0.1, 0.2, 0.4, 0.8]))
     assert table["tied"].tolist() == [True, True, True, False]
