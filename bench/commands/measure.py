@@ -41,7 +41,10 @@ def measure_and_report(
         costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=painter.paused)
         times = times_to_target(result.frame, costs)
         trained.store(costs=costs, times=times)
-        _warn_about_costs(costs)
+        for row in costs[costs["note"] != ""].to_dict("records"):
+            order = "shuffled" if row["shuffle"] else "in sequence"
+            about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
+            print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
     with stages.stage("variants, timed"):
         measured = _measure_speed(trained, painter)
     painter.draw("speed")
@@ -84,14 +87,6 @@ def _measure_speed(trained: Trained, painter: Painter) -> Speed | None:
     measured = speed(variants, *problems, seconds=SPEED_SECONDS, undisturbed=painter.paused)
     trained.store(speed=measured.table, speed_rounds=measured.rounds)
     return measured
-
-
-def _warn_about_costs(costs: pd.DataFrame) -> None:
-    """Print the kernels whose updates were not timed, with the reasons."""
-    for row in costs[costs["note"] != ""].to_dict("records"):
-        order = "shuffled" if row["shuffle"] else "in sequence"
-        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
-        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
 
 
 def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:

@@ -24,7 +24,6 @@ from bench.tables.speed_tables import (
 )
 from bench.timing.budget import TARGETS, targets_table
 from bench.timing.own_variants import HINT, all_variants, find_variant
-from bench.timing.problem import Problem
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
@@ -86,7 +85,9 @@ def run_speed(
     if conclusion := describe_fastest(measured.table):
         print_sentence("Fastest kernel", conclusion)
         print()
-    work = f"{problem.model.expression}, {_describe_problem(problem)}"
+    order = "a fresh order each epoch" if problem.shuffle else "in sequence"
+    size = "sample by sample" if problem.batch_size == 1 else f"batches of {problem.batch_size:,}"
+    work = f"{problem.model.expression}, {problem.y.size:,} samples, {problem.optimizer}, {size}, {order}"
     print_speed(measured, work)
     if targets:
         with progress("targets", len(TARGETS)) as advance:
@@ -127,9 +128,3 @@ def print_speed(measured: Speed, title: str) -> None:
         print_sentence("Noise", describe_noise(measured.baseline, measured.noise))
     if measured.warning:
         print_sentence("Careful", measured.warning)
-
-
-def _describe_problem(problem: Problem) -> str:
-    order = "a fresh order each epoch" if problem.shuffle else "in sequence"
-    batch = "sample by sample" if problem.batch_size == 1 else f"batches of {problem.batch_size:,}"
-    return f"{problem.y.size:,} samples, {problem.optimizer}, {batch}, {order}"

@@ -188,9 +188,9 @@ def _trace(row: str, machine: str, part: pd.DataFrame, tests: int, needed: int, 
         low, middle, high = ratio_of(seconds[cut:last], seconds[first:cut], paired=False)
         step = {"place": after["place"], "step": f"{before['commit']}..{after['commit']}", "date": after["date"]}
         ratio = {"ratio": middle, "low": low, "high": high, "gated": current and cut == cuts[-1]}
-        steps.append(
-            {"row": row, "machine": machine} | step | ratio | {"note": _differences(before["facts"], after["facts"])}
-        )
+        facts, later = before["facts"], after["facts"]
+        changed = [f"{name} {fact} to {later[name]}" for name, fact in facts.items() if later.get(name, fact) != fact]
+        steps.append({"row": row, "machine": machine} | step | ratio | {"note": join_names(changed)})
     points = part.assign(relative=seconds / levels[0], level=levels / levels[0])
     return _Traced(points, benchmark, steps, drift)
 
@@ -204,14 +204,6 @@ def _note(part: pd.DataFrame, drift: Drift | None, needed: int, *, current: bool
     if not current:
         notes.append(f"not measured since {part['commit'].iloc[-1]}")
     return "; ".join(notes)
-
-
-def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Return the facts about the machine that changed with a step, as text."""
-    changed = [
-        f"{name} {before[name]} to {after[name]}" for name in before if before[name] != after.get(name, before[name])
-    ]
-    return join_names(changed)
 
 
 def _summarize(benchmarks: pd.DataFrame, steps: pd.DataFrame, drifts: int, needed: int, commits: int) -> str:

@@ -46,7 +46,9 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
-    _draw_baselines(axis, measured)
+    for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
+        axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
+        axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     _write_shares(axis, measured)
     handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
     if measured["verified"].fillna(False).ne(True).any():
@@ -90,13 +92,6 @@ def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
 
 def _round_to_three_digits(value: float) -> str:
     return text(float(f"{value:.3g}"))
-
-
-def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
-    """Draw a line to the top from the end of each bar that others are compared with."""
-    for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
-        axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
-        axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
 
 
 def _write_shares(axis: Axes, measured: pd.DataFrame) -> None:

@@ -1,7 +1,6 @@
 """The display of results in a notebook: a table with a small figure, and the same figure in full size."""
 
 from base64 import b64encode
-from collections.abc import Mapping
 from html import escape
 from io import BytesIO
 
@@ -137,7 +136,11 @@ def fit_html(result: FitResult) -> str:
         "epochs to target": text(result.epochs_to_target),
     }
     about = f"Loss of {result.model.expression} against epochs, from {text(result.loss[0])} to {text(result.loss[-1])}"
-    return _side_by_side(result.model.expression, _facts_table(rows), _image_tag(plot_fit(result), about, width=400))
+    body = "".join(
+        f'<tr><th scope="row">{escape(text(name))}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()
+    )
+    table, image = f"<table>{body}</table>", _image_tag(plot_fit(result), about, width=400)
+    return _side_by_side(result.model.expression, table, image)
 
 
 def _describe_params(result: FitResult) -> dict[str, str]:
@@ -163,13 +166,6 @@ def sweep_html(result: SweepResult) -> str:
         table = display(ranked).to_html(index=False, border=0, escape=True)
     summary = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"
     return _side_by_side(result.model.expression, summary + table, _image_tag(*_main_figure(result), width=560))
-
-
-def _facts_table(rows: Mapping[str, str]) -> str:
-    body = "".join(
-        f'<tr><th scope="row">{escape(text(name))}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()
-    )
-    return f"<table>{body}</table>"
 
 
 def _side_by_side(title: str, table: str, image: str) -> str:

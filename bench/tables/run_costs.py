@@ -163,7 +163,10 @@ def describe(row: pd.Series) -> str:
 def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     """Return the costs of the runs of a frame by choice and pair; a choice that has a run twice raises a ValueError."""
     row, column = (_codes(frame, names) for names in (list(by), PAIR))
-    _check_distinct(frame, row, column, [*by, *PAIR])
+    twice = pd.Series(row * (column.max(initial=0) + 1) + column).duplicated().to_numpy()
+    if twice.any():
+        run = describe(frame[[*by, *PAIR]].iloc[int(np.argmax(twice))])
+        raise ValueError(f"frame must have every run once, and it has this one twice: {run}")
     firsts = np.unique(row, return_index=True)[1]
     shape = firsts.size, column.max(initial=-1) + 1
 
@@ -216,10 +219,3 @@ def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
 
 def _numbers(column: pd.Series) -> Floats:
     return column.to_numpy(float, na_value=np.nan)
-
-
-def _check_distinct(frame: pd.DataFrame, row: NDArray[np.intp], column: NDArray[np.intp], names: list[str]) -> None:
-    twice = pd.Series(row * (column.max(initial=0) + 1) + column).duplicated().to_numpy()
-    if twice.any():
-        run = describe(frame[names].iloc[int(np.argmax(twice))])
-        raise ValueError(f"frame must have every run once, and it has this one twice: {run}")

@@ -115,7 +115,8 @@ def describe_shortfall(
         leaves = format_share(yardstick.remaining(target))
         advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
     else:
-        risen, decays = _rises(curves), _decays(str(best["optimizer"]))
+        ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
+        risen, decays = bool((ends["last"] > ends["first"]).mean() > 1 / 2), _decays(str(best["optimizer"]))
         advice += _advise_rates(best, ranked, how, risen=risen)
         if not risen and decays:
             advice.append("less weight decay, which keeps the parameters from the lowest loss")
@@ -162,12 +163,6 @@ def _decays(text: str) -> bool:
             return True
         made = made.inner
     return False
-
-
-def _rises(curves: pd.DataFrame) -> bool:
-    """Return whether most runs end above the loss at which they started."""
-    ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
-    return bool((ends["last"] > ends["first"]).mean() > 1 / 2)
 
 
 def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:
