@@ -52,29 +52,7 @@ LONGEST = [
     "bench/report/test_reproduce",
     "kernels/simd/test_lanes",
     "kernels/base/test_cache",
-    "bench/report/test_wide_pages",
-    "bench/engine/test_sweep",
-    "kernels/optimizers/test_optimizer",
-    "kernels/model/test_program",
-    "test_browser",
-    "kernels/train/test_block",
-    "kernels/test_float32",
-    "bench/tables/test_optimizer_comparison",
-    "kernels/compile/test_inner_functions",
-    "bench/test_held_out",
-    "test_assembly",
-    "bench/study/test_suite",
-    "bench/engine/test_tune",
-    "kernels/data/test_validation",
-    "kernels/train/test_yardstick",
-    "bench/estimators/test_regressor",
-    "kernels/train/test_fit_result",
 ]
-
-
-def says_how_to_benchmark(config):
-    """Whether the command line has anything to say about benchmarks."""
-    return any(argument.startswith("--benchmark") for argument in config.invocation_params.args)
 
 
 def pytest_configure(config):
@@ -84,7 +62,7 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    if not says_how_to_benchmark(config):
+    if not any(argument.startswith("--benchmark") for argument in config.invocation_params.args):
         config.option.benchmark_disable = True
 
 
