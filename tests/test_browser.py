@@ -426,11 +426,7 @@ def test_the_best_row_can_be_copied(page, folder):
     WebDriverWait(page, 5).until(lambda driver: run(driver, "document.getElementById('toast').textContent") == "Copied")
     run(page, "document.body.append(Object.assign(document.createElement('textarea'), {id: 'paste'}))")
     press(page, Keys.CONTROL, "v", on="#paste")
-    assert run(page, "document.getElementById('paste').value") == code_of(page, "python", first_row(page))
-
-
-def first_row(driver):
-    return run(driver, "view.rows[0]")
+    assert run(page, "document.getElementById('paste').value") == code_of(page, "python", run(page, "view.rows[0]"))
 
 
 def code_of(driver, language, row):

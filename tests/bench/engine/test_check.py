@@ -76,10 +76,6 @@ def test_thinned_curves_are_compared_where_there_is_something_to_compare(monkeyp
     assert checked(result)["verified"].all()
 
 
-def off_by_one_bit(array, where):
-    array[where] = np.nextafter(array[where], np.inf)
-
-
 @pytest.mark.parametrize("field", ["params", "losses"])
 def test_a_kernel_that_is_off_by_one_bit_is_caught(monkeypatch, field):
     """In one number of one run, in its last epoch."""
@@ -88,7 +84,7 @@ def test_a_kernel_that_is_off_by_one_bit_is_caught(monkeypatch, field):
         runs = train_runs(*args, **rest)
         for run in np.flatnonzero(runs.status == 0):
             array, place = (runs.params, (run, 1)) if field == "params" else (runs.losses, (-1, run))
-            off_by_one_bit(array, place)
+            array[place] = np.nextafter(array[place], np.inf)
         return runs
 
     monkeypatch.setattr(problem, "train_runs", faulty)

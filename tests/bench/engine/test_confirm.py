@@ -46,10 +46,6 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
     assert fresh_seeds([2**64 - 1], 2) == [0, 1]
 
 
-def notes_of(result):
-    return find_answer(run_data_of(result)).notes
-
-
 @pytest.mark.parametrize(
     ("drawn", "begins"),
     [
@@ -70,7 +66,8 @@ def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
     over = (
         "nothing that its runs depend on is drawn, so all seeds give the same" if begins[0] == "N" else "3 fresh seeds"
     )
-    assert any(f"over 1 start{';' if begins[0] == 'N' else ' and'} {over}." in note for note in notes_of(found))
+    notes = find_answer(run_data_of(found)).notes
+    assert any(f"over 1 start{';' if begins[0] == 'N' else ' and'} {over}." in note for note in notes)
 
 
 def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirmed):

@@ -24,10 +24,6 @@ PROCESSORS = {
 }
 
 
-def differing(steps):
-    return [result for step in steps for result in step.results() if result.found != result.published]
-
-
 def test_the_reference_gives_the_published_bits_of_every_optimizer():
     runs = {case.name: case.digest("reference") for case in digests.all_cases()}
     assert runs | sweep_digests("reference") == published()
@@ -40,7 +36,7 @@ def test_kernels_give_the_published_bits(kernel):
     """Those of single runs, of every lane, and of a sweep."""
     steps = [step for step in verification() if step.kernel == kernel and step.case in [*CROSSED, None]]
     assert len(steps) == len(CROSSED) + (kernel == "lanes")
-    assert differing(steps) == []
+    assert [result for step in steps for result in step.results() if result.found != result.published] == []
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")

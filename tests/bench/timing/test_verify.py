@@ -67,11 +67,7 @@ def broken(problem):
     raise OSError("libcuda.so is\n not there")
 
 
-def broken_when_called(problem):
-    return lambda: broken(problem)
-
-
-@pytest.mark.parametrize("prepare", [broken, broken_when_called])
+@pytest.mark.parametrize("prepare", [broken, lambda problem: lambda: broken(problem)], ids=["at once", "when called"])
 def test_a_peer_that_fails_is_unavailable_and_a_kernel_of_ours_is_an_error(prepare):
     with pytest.raises(FailedError, match=r"^OSError: libcuda\.so is not there$"):
         verify(variant(prepare), ONE)
