@@ -29,7 +29,6 @@ from tests.support.hostile import STARTS, TITLE, hostile_run, make_costs
 from tests.support.studies import train_study
 
 CHARTS = ["bend", "fall", "path", "map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
-WIDTHS = [390, 1440]
 # Those of the other run, whose kernels are compiled already.
 MODEL, OPTIMIZERS = "a*x**2 + b*x + c", ["sgd", "momentum(0.9)"]
 
@@ -568,7 +567,7 @@ BAD_BOXES = """(() => {
 })()"""
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_is_cut_off_or_covered_at_any_width(browser, folder, width):
     with at_width(browser, folder / "report.html", width) as page:
         assert run(page, "document.documentElement.scrollWidth") == width

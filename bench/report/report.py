@@ -13,7 +13,6 @@ from bench.system.atomic import replace_atomically, unsynced_files, write_text
 from bench.tables.formatting import write_csv, write_tables
 from kernels.model.param_columns import array_columns
 
-CONFUSION_FILES = ("confusion", "confusion_held_out")
 # The share of the time of a report that drawing takes.
 FIGURES_SHARE = 0.7
 
@@ -106,7 +105,7 @@ def _write_run_tables(run_data: RunData) -> None:
     folder, titles = run_data.result.run.folder / "tables", titles_of(run_data)
     tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in titles}
     write_tables(tables, folder, run_data.readable)
-    write_tables(dict(zip(CONFUSION_FILES, run_data.confusions.values(), strict=False)), folder)
+    write_tables(dict(zip(("confusion", "confusion_held_out"), run_data.confusions.values(), strict=False)), folder)
     # All rows: there may be too many of them for a table to read, and columns of arrays are in the Parquet file alone.
     with replace_atomically(folder / "configurations.csv") as path:
         write_csv(frame.drop(columns=array_columns(run_data.result.model)), path)

@@ -9,7 +9,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-GROUP = "sgdbench.plugins"
 PREFIX = "sgdbench_plugin_"
 """The beginning of the module name of a file."""
 
@@ -21,7 +20,7 @@ def load_installed() -> None:
 
     A plug-in that cannot be imported is left out with a warning: it may not be needed.
     """
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group="sgdbench.plugins"):
         if point.value in _loaded:
             continue
         _loaded.add(point.value)  # first: its rules may be looked up while it is imported

@@ -481,11 +481,8 @@ def shell(tmp_path):
     return run
 
 
-FEW_RUNS = f"brief run quadratic --out a {' '.join(SMALL)}"
-
-
 def test_a_run_ends_with_its_report_though_its_output_is_read_no_more(shell, tmp_path):
-    assert shell(f"{FEW_RUNS} | head -1", PYTHONIOENCODING="ascii") == (0, "")
+    assert shell(f"brief run quadratic --out a {' '.join(SMALL)} | head -1", PYTHONIOENCODING="ascii") == (0, "")
     assert (tmp_path / "a" / "report.html").exists()
 
 

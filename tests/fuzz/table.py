@@ -9,7 +9,6 @@ from bench.data import load_table
 from bench.data.batches import column_headings
 from tests.fuzz.harness import Target, refusal
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
 TEXTS = [
     "x,y\n1,2\n3.5e-3,-4\n",
     "Engine Power (PS);mpg\n1,5;2,25\n3;4\n",
@@ -38,7 +37,7 @@ def make_target(place):
     ]
     corpus = [bytes([text.count("\t") > 1]) + text.encode() for text in TEXTS]
     corpus += [b"\2" + parquet(frame) for frame in frames]
-    paths = [place / f"table{suffix}" for suffix in SUFFIXES]
+    paths = [place / f"table{suffix}" for suffix in (".csv", ".tsv", ".parquet")]
 
     def examine(data):
         path = paths[data[0] % 3 if data else 0]

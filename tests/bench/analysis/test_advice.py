@@ -16,7 +16,6 @@ from kernels.losses.classes import model_for_classes
 
 RNG = np.random.default_rng(5)
 SETTINGS = {"lr": 0.1, "optimizer": "sgd", "batch_size": 1, "epochs": 40, "shuffle": True, "seed": 0}
-SHARED = tuple(SETTINGS)
 
 
 def made(inputs, target):
@@ -38,7 +37,7 @@ def advised(table, expression, **settings):
     model = model_for_classes(Model(expression, table.x_names), make_loss(settings["loss"]), None, table.y)
     fitted = fit_table(model, table, **settings)
     quality = table_quality(fitted, table)
-    sentences = advise(fitted, quality, **{name: settings[name] for name in SHARED})
+    sentences = advise(fitted, quality, **{name: settings[name] for name in SETTINGS})
     return sentences, quality.yardstick.remaining(fitted.loss)
 
 

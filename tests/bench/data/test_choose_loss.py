@@ -7,14 +7,12 @@ import pytest
 from bench.data import choose_loss as module
 from bench.data.choose_loss import choose_loss
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize(
     ("values", "loss", "words"),
     [
-        (RNG.normal(size=9), "squared", ""),
+        (np.random.default_rng(0).normal(size=9), "squared", ""),
         ([0.5, 1.5, 0.5], "logistic", "two values, 0.5 and 1.5; --loss squared fits them as numbers."),
         ([0, 1, 0], "logistic", "two values, 0 and 1"),
         ([1, -1, np.nan], "logistic", "two values, -1 and 1"),

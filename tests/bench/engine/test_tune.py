@@ -155,9 +155,6 @@ def test_lanes_are_full(data, tmp_path):
     assert all(len(job.rows) % KERNELS["lanes"].width == 0 for job in executor.jobs if job.first == 0)
 
 
-HELD = {"target": None, "validation": 0.25}
-
-
 def stop_at(trials):
     """Return a callback that interrupts a search between rounds."""
 
@@ -189,7 +186,7 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
     assert stopped.begun + rest.begun == (distinct - len(before)) * 4
 
 
-@pytest.mark.parametrize("judged", [{}, HELD | {"patience": 3}])
+@pytest.mark.parametrize("judged", [{}, {"target": None, "validation": 0.25, "patience": 3}])
 def test_a_stop_changes_no_value(data, tmp_path, judged):
     """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
 

@@ -12,8 +12,7 @@ from kernels import Model, fit, models
 from tests.support.refusals import refusal_of
 
 N = 40
-RNG = np.random.default_rng(6)
-POWER, WEIGHT = RNG.standard_normal((2, N))
+POWER, WEIGHT = np.random.default_rng(6).standard_normal((2, N))
 MODEL = Model("a*power + b*weight + c", inputs=("power", "weight"))
 Y = 3 * POWER - WEIGHT + 0.5
 IN_ORDER = np.stack([POWER, WEIGHT], axis=1)

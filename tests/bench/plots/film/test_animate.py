@@ -23,7 +23,6 @@ from kernels import Model, fit, models
 
 SETTINGS = {"batch_size": 16, "shuffle": True, "kernel": "reference"}
 LESSON_FIT = {"init": [-11 / 6, -395 / 3, -2400], "lr": 0.5, "schedule": "halve(10)", "epochs": 30} | SETTINGS
-FFMPEG = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 BLUE = (0, 114, 178)
 
 
@@ -132,7 +131,7 @@ def test_a_page_needs_nothing_but_itself(short, classic, tmp_path):
     assert len({picture.tobytes() for picture in pictures}) == len(pictures)
 
 
-@FFMPEG
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 def test_a_film_that_players_read(short, classic, tmp_path):
     path = animate(short, *classic, tmp_path / "bend.mp4")
     decoded = subprocess.run(
