@@ -102,14 +102,6 @@ class TestResult:
             found.frame.drop(columns="init"), undisturbed.frame[of_them].drop(columns="init").reset_index(drop=True)
         )
 
-    def test_drop_last_and_loss_are_those_of_fit(self):
-        grid = Grid(lr=[0.1, 0.2], batch_size=16, init=[[0, 0, 0]])
-        settings = {"epochs": 3, "loss": "huber(0.5)", "kernel": "reference"}
-        result = sweep("a*x**2 + b*x + c", X, Y, grid, **settings)
-        for row in result.frame.itertuples():
-            alone = fit(models.quadratic, X, Y, init=[0, 0, 0], lr=row.lr, batch_size=16, **settings)
-            assert row.final_loss == alone.loss[-1]
-
     def test_models_of_one_parameter_and_of_two_inputs(self, tmp_path):
         for model, x in ((Model("a*x"), X), (models.plane, np.stack([X, X**2], axis=1))):
             grid = Grid(lr=[0.1, 0.2], seed=range(3))

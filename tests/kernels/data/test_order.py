@@ -73,14 +73,6 @@ def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch)
     assert found.loss[0] == fit(MODEL, x, y, **START, epochs=1).loss[0]
 
 
-def test_gathered_samples_are_those_that_are_swapped(monkeypatch):
-    x, y = samples(3000)
-    asked = START | {"epochs": 2, "shuffle": True, "seed": 1, "record": "log"}
-    swapped = fit(MODEL, x, y, **asked)
-    monkeypatch.setattr(orders, "SWAPPED", 100)
-    np.testing.assert_array_equal(fit(MODEL, x, y, **asked).trajectory, swapped.trajectory)
-
-
 @pytest.mark.parametrize("batch_size", [1, 16, 200])
 @pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "when it begins"])
 def test_an_order_that_is_drawn_ahead_is_used_by_its_own_run_alone(batch_size, ahead, monkeypatch):

@@ -42,17 +42,8 @@ def test_short_orders_never_change(compiled):
     assert compiled(10, 2**64 - 1, 99).tolist() == [4, 2, 7, 9, 5, 8, 0, 6, 1, 3]
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 10, 800, 4097])
-@pytest.mark.parametrize("seed", [0, 2**63, 2**64 - 1])
-@pytest.mark.parametrize("epoch", [0, 99, 2**40])
-def test_it_is_the_order_of_the_reference(compiled, n, seed, epoch):
-    places = compiled(n, seed, epoch)
-    np.testing.assert_array_equal(places, permutation(n, seed, epoch))
-    np.testing.assert_array_equal(np.sort(places), np.arange(n))
-
-
 @given(st.integers(1, 300), st.integers(0, 2**64 - 1), st.integers(0, 2**53))
-def test_it_is_the_order_of_the_reference_everywhere(compiled, n, seed, epoch):
+def test_it_is_the_order_of_the_reference(compiled, n, seed, epoch):
     np.testing.assert_array_equal(compiled(n, seed, epoch), permutation(n, seed, epoch))
 
 

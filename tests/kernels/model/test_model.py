@@ -208,11 +208,6 @@ def test_what_make_model_refuses(text, inputs, message):
         make_model(text, inputs)
 
 
-def test_a_model_with_an_option_too_many_ends_in_one_line(refused):
-    err = refused("fit", "quadratic", "--model", "quadratic(2)")
-    assert err == "sgdbench: model 'quadratic(2)': too many positional arguments; quadratic takes no options\n"
-
-
 def test_the_largest_polynomial():
     model = models.polynomial(28)
     assert len(model.params) == 29

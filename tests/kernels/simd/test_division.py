@@ -11,11 +11,7 @@ from tests.support.bits import bits
 from tests.support.divided import arguments, quotients_and_roots
 
 HAS_ESTIMATES = bool(llvm.get_host_cpu_features().get("avx512f")) and not config.DISABLE_JIT
-
-
-@once
-def pairs():
-    return arguments()
+pairs = once(arguments)
 
 
 def expected():

@@ -104,17 +104,6 @@ def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
         np.testing.assert_array_equal(np.signbit(runs.memory), np.signbit(expected.memory))
 
 
-def test_a_run_is_what_fit_makes_of_it():
-    starts, rates = some_runs(5)
-    runs = train("lanes", "adam", starts, rates, batch_size=9, shuffle=True)
-    for run, start in enumerate(starts):
-        alone = fit(quadratic, X, Y, init=start, lr=1, schedule=rates[:, run], batch_size=9, epochs=EPOCHS,
-                    shuffle=True, seed=2**63, optimizer="adam", target=TARGET)  # fmt: skip
-        assert (STATUS[runs.status[run]], runs.marks[run]) == (alone.status, alone.epochs)
-        np.testing.assert_array_equal(runs.params[run], alone.params)
-        np.testing.assert_array_equal(runs.losses[: alone.epochs + 1, run], alone.loss)
-
-
 def test_a_loss_of_0_in_which_the_targets_are_lost_is_none():
     """(a*x - y) + b*x is 0 where y is lost beside a*x, and the gradient too: such a run would be the best of all."""
     model, x = Model("a*x + b*x"), np.linspace(1, 2, 6)
