@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
-from scipy.stats import binom, quantile_test
+from scipy.stats import quantile_test
 
 from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
@@ -563,14 +563,6 @@ def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
 def test_bad_input_is_one_line_and_exit_code_2(args, words, refused, runs, tmp_path):
     (tmp_path / "RUN").symlink_to(runs / "a")
     assert words in refused("compare", *args)
-
-
-def test_the_interval_of_epochs_is_that_of_the_sign_test():
-    ratios = np.arange(1, 11)
-    row = epochs(reaching([7] * 10), reaching((7 * ratios).tolist())).iloc[0]
-    # Of ten, the second and the ninth: below the second there is at most one with a probability under 2.5 %.
-    assert binom.cdf(1, 10, 0.5) <= 0.025 < binom.cdf(2, 10, 0.5)
-    assert (row["low"], row["ratio"], row["high"]) == (2, 5.5, 9)
 
 
 def test_the_verdict_counts_and_names_the_rows():
