@@ -130,39 +130,3 @@ def test_bad_input_is_one_line(sgdbench, wine, options, words):
     assert code == 2
     assert words in err
     assert err.count("\n") == 1
-
-
-def test_labels_of_one_kind_are_no_classes(refused, tmp_path):
-    pd.DataFrame({"x": [1.0, 2, 3], "y": ["a"] * 3}).to_csv(tmp_path / "t.csv", index=False)
-    err = refused("fit", "t.csv", "--y", "y", *FEW)
-    assert "must hold two classes for the loss 'logistic', such as 0 and 1, and holds only 'a'" in err
-
-
-def test_a_table_that_is_mapped_is_fitted_as_one_in_memory(sgdbench, wine):
-    command = ["fit", "t.csv", "--y", "kind", "--loss", "squared", "--validation", "0.2", "--json", *FEW]
-    numbers = [json.loads(sgdbench(*command, *more)[1]) for more in ([], ["--stream"])]
-    assert numbers[0]["params"] == numbers[1]["params"]
-    assert numbers[0]["validation_loss"] == numbers[1]["validation_loss"]
-
-
-def test_labels_of_a_mapped_table_may_be_any_numbers(sgdbench, tmp_path):
-    x, kind = load_wine(return_X_y=True)
-    frame = pd.DataFrame(x, columns=[f"c{k}" for k in range(13)]).assign(kind=10 * kind + 10)
-    frame.to_csv(tmp_path / "t.csv", index=False)
-    command = [
-        "fit",
-        "t.csv",
-        "--y",
-        "kind",
-        "--loss",
-        "softmax",
-        "--standardize",
-        "--validation",
-        "0.2",
-        "--json",
-        *FEW,
-    ]
-    numbers, mapped = (json.loads(sgdbench(*command, *more)[1]) for more in ([], ["--stream"]))
-    assert mapped["classes"] == numbers["classes"] == [10, 20, 30]
-    assert mapped["metrics"] == numbers["metrics"]
-    assert mapped["loss"] == pytest.approx(numbers["loss"], rel=1e-9)
