@@ -88,7 +88,8 @@ def advise(
     if edge is not None:
         sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, falls=_drifts(result) and not noisy)]
     else:
-        slow = not strays and result.model.is_linear and _is_slow(result, quality)
+        slow = not strays and result.model.is_linear and _is_far(result, quality)
+        slow = slow and _drifts(result) and not _rate_was_lowered(result)
         bound = _stable_bound(fitted, quality, optimizer) if strays or slow else None
         where = "" if result.criterion.is_squared else " near the lowest loss"
         if strays:
@@ -133,11 +134,6 @@ def _drifts(result: FitResult) -> bool:
     before, last = _late_losses(result)
     fell = np.median(before) - np.median(last)
     return bool(fell > 0 and fell >= np.ptp(last) / 2)
-
-
-def _is_slow(result: FitResult, quality: TableQuality) -> bool:
-    """Return whether the loss falls too slowly to arrive, at a rate that no schedule has lowered."""
-    return _is_far(result, quality) and _drifts(result) and not _rate_was_lowered(result)
 
 
 def _is_far(result: FitResult, quality: TableQuality) -> bool:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,11 @@ def choose_loss(path: str | Path, y: str) -> ChosenLoss:
         labels = read_labels(Path(path), y)
         # Numbers beside texts are numbers with a flaw, which loading the table names.
         flawed = len(labels) > MAX_CLASSES or any(map(_stands_for_number, labels))
-        return ChosenLoss("squared") if flawed else _loss_of_labels(y, labels)
+        if flawed:
+            return ChosenLoss("squared")
+        if len(labels) > 2:
+            return ChosenLoss("softmax", f"softmax, for the {len(labels):,} labels of {y}.")
+        return ChosenLoss("logistic", f"logistic, for the labels of {y}.")
     return ChosenLoss("squared") if values is None else _loss_of_numbers(y, values)
 
 
@@ -56,12 +60,6 @@ def _distinct_values(path: Path, y: str) -> Floats | None:
         if rows >= LOOKED_AT:
             break
     return values
-
-
-def _loss_of_labels(y: str, labels: list[Any]) -> ChosenLoss:
-    if len(labels) > 2:
-        return ChosenLoss("softmax", f"softmax, for the {len(labels):,} labels of {y}.")
-    return ChosenLoss("logistic", f"logistic, for the labels of {y}.")
 
 
 def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:

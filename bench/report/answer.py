@@ -73,20 +73,14 @@ def find_answer(run_data: RunData) -> Answer:
     has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
     medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
     notes = [run_data.verdict.get("Not arrived", ""), medians, run_data.verdict.get("Ties", ""), str(best["reason"])]
-    return Answer(
-        heading,
-        settings,
-        [*_test_tile(run_data), *_make_tiles(best, target, run_data)],
-        [note for note in notes if note],
-        _copies(choice, run_data.plugins, path_from_here(run_data.result.run.folder)),
-    )
-
-
-def _test_tile(run_data: RunData) -> list[Tile]:
-    """Return the tile of the loss on the rows for the test, which stands first; an empty list if there are none."""
-    if run_data.judged is None:
-        return []
-    return [_estimate_tile(run_data.judged, "loss", text, f"median {run_data.criterion.label} on test rows")]
+    tiles = _make_tiles(best, target, run_data)
+    if run_data.judged is not None:
+        meaning = f"median {run_data.criterion.label} on test rows"
+        tiles = [_estimate_tile(run_data.judged, "loss", text, meaning), *tiles]
+    folder, here = run_data.result.run.folder.absolute(), Path.cwd()
+    folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    copies = _copies(choice, run_data.plugins, folder)
+    return Answer(heading, settings, tiles, [note for note in notes if note], copies)
 
 
 def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> list[Tile]:
@@ -126,12 +120,6 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
         return f"{starts}; nothing that its runs depend on is drawn, so all seeds give the same"
     seeds = format_count(runs["seed"].nunique(), "fresh seed" if confirmed else "seed")
     return f"{starts} and {seeds}"
-
-
-def path_from_here(folder: Path) -> Path:
-    """Return a folder as it is named from the working directory, or in full where it lies elsewhere."""
-    full, here = folder.absolute(), Path.cwd()
-    return full.relative_to(here) if full.is_relative_to(here) else full
 
 
 def _copies(choice: Choice, files: Sequence[str], folder: Path) -> list[Copy]:

@@ -59,11 +59,12 @@ class EmbeddedFigure(NamedTuple):
 def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     """Return the page of a run, HTML that needs no other file; `captions` are those of figures/, by name."""
     result, frame = run_data.result, run_data.frame
+    notices = [describe_progress(len(frame), result.planned), run_data.missing_data if run_data.study else None]
     facts: dict[str, Any] = {
         "title": text(run_data.title),
         "expression": result.model.expression,
         "source": f"{run_data.source}, {format_count(len(frame), 'configuration')}",
-        "notices": _notices(run_data),
+        "notices": [notice for notice in notices if notice],
         "environment": [(name, text(value)) for name, value in result.run.environment.items()],
         "reproduction": _reproduction_facts(run_data),
         "study": result.run.study,
@@ -171,13 +172,6 @@ def to_script_data(data: Any) -> Markup:
         written = written.replace(sign, f"\\u{ord(sign):04x}")
     # A lone surrogate cannot be written as UTF-8.
     return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
-
-
-def _notices(run_data: RunData) -> list[str]:
-    """Return the notices at the top of the page: that the run is unfinished, or that its data are missing."""
-    progress = describe_progress(len(run_data.frame), run_data.result.planned)
-    missing = run_data.missing_data if run_data.study else None
-    return [notice for notice in (progress, missing) if notice]
 
 
 def _has_several_rates(run_data: RunData) -> bool:
