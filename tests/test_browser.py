@@ -14,7 +14,7 @@ from bench import Grid, sweep
 from bench.analysis.surface import loss_surface
 from bench.data.units import curve_in_table_units
 from bench.report.play_data import PLAYED, encode_program
-from bench.report.report import write_report, write_reports
+from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.store.results import load_run
@@ -732,7 +732,7 @@ def test_without_a_target_nothing_speaks_of_targets(browser, one_figure_here, tm
     result = sweep(MODEL, x, 2 * x, grid, epochs=30, kernel="fused", out=tmp_path / "run")
     costs = make_costs(result.frame)
     store_tables(tmp_path / "run", costs=costs, times=times_to_target(result.frame, costs))
-    page = opened(browser, write_report(tmp_path / "run"))
+    page = opened(browser, write_run_report(read_run_data(tmp_path / "run")))
     run(page, "document.querySelectorAll('details').forEach((one) => (one.open = true))")
     written = run(page, "document.querySelector('main').innerText")
     drawn = "[...document.querySelectorAll('main svg text, main option')].map((one) => one.textContent).join(' ')"
@@ -769,7 +769,7 @@ def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_p
     begun = shutil.copytree(folder, tmp_path / "begun")
     for part in (begun / "parts").iterdir():
         part.unlink()
-    browser.get(write_report(begun).as_uri())
+    browser.get(write_run_report(read_run_data(begun)).as_uri())
     assert "Nothing has been trained yet." in run(browser, "document.querySelector('main').textContent")
     before = run(browser, "getComputedStyle(document.body).backgroundColor")
     click(browser, "#theme")
@@ -788,7 +788,7 @@ def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_f
         '[run]\nepochs = 2\nkernel = "reference"\nconfirm = 0\n'
     )
     result = train_study(load_study(tmp_path / "wide.toml"), tmp_path / "run")
-    opened(browser, write_report(tmp_path / "run"))
+    opened(browser, write_run_report(read_run_data(tmp_path / "run")))
     assert complaints(browser) == []
     for row in range(len(result.frame)):
         made, code = {}, code_of(browser, "python", row).rstrip().removesuffix(")")

@@ -17,15 +17,6 @@ from kernels.model.param_columns import array_columns
 FIGURES_SHARE = 0.7
 
 
-def write_report(folder: str | Path, *, svg: bool = False) -> Path:
-    """Write report.html, report.md, tables/ and figures/ from the contents of a run's folder, without training.
-
-    Figures are written as SVG too where `svg` asks for it, or where they are there as SVG. Return the page. What is no
-    run folder, or one of another version, raises a ValueError.
-    """
-    return write_run_report(read_run_data(folder), svg=svg)
-
-
 def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool = False) -> list[Path]:
     """Write the report of each run and, for several runs, a page that compares them; return the pages.
 
@@ -64,7 +55,8 @@ def write_run_report(
 ) -> Path:
     """Write the report of a run to its folder, and return the page.
 
-    Without `figures` the page has those alone that it draws itself. Figures that a `painter` draws are waited for.
+    Without `figures` the page has those alone that it draws itself. Figures that a `painter` draws are waited for. They
+    are written as SVG too where `svg` asks for it, or where they are there as SVG.
     `progress` is told the share that is done.
     """
     folder, frame = run_data.result.run.folder, run_data.frame

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bench import Grid, sweep
-from bench.report.report import write_report
+from bench.report.report import write_run_report
+from bench.report.run_data import read_run_data
 from bench.timing.problem import classic
 from kernels.model.models import quadratic
 from tests.support.browsing import chromium, opened
@@ -32,14 +33,14 @@ def folder(tmp_path_factory, pytestconfig):
 
 @pytest.mark.benchmark(group="report")
 def test_building(folder, benchmark):
-    page = benchmark.pedantic(write_report, [folder], rounds=2, warmup_rounds=1)
+    page = benchmark.pedantic(lambda: write_run_report(read_run_data(folder)), rounds=2, warmup_rounds=1)
     benchmark.extra_info["bytes"] = page.stat().st_size
     assert page.stat().st_size < 8_000_000
 
 
 @pytest.mark.benchmark(group="report")
 def test_until_interactive(folder, benchmark):
-    page = write_report(folder)
+    page = write_run_report(read_run_data(folder))
     seconds = []
 
     def open_it():

@@ -7,7 +7,8 @@ import pandas as pd
 
 from bench.analysis.paths import recorded_paths, typical_paths
 from bench.engine.check import check
-from bench.report.report import write_report
+from bench.report.report import write_run_report
+from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.study.load import load_study
 from bench.tables.run_costs import COST_SETTINGS
@@ -63,7 +64,7 @@ def hostile_run(place):
         "paths": recorded_paths(result, study.run, data),
     }
     store_tables(folder, check=checked, costs=make_costs(result.frame), **replayed)
-    write_report(folder)
+    write_run_report(read_run_data(folder))
     return folder
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bench import Grid, sweep
 from bench.report import page_data as payload
 from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_script_data
-from bench.report.report import write_report
+from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.tables.formatting import MISSING
@@ -212,7 +212,7 @@ def test_a_large_run_stays_below_six_megabytes(tmp_path, monkeypatch):
     x = np.linspace(-1, 1, 16)
     grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
     sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")
-    page = write_report(tmp_path / "run")
+    page = write_run_report(read_run_data(tmp_path / "run"))
     assert page.stat().st_size < 6_000_000
     assert 'id="time"' not in page.read_text(encoding="utf-8")
     data = Reader(page.read_text(encoding="utf-8")).data
@@ -266,7 +266,7 @@ def test_what_was_measured_around_the_sweep_is_on_the_page(folder, tmp_path):
     edges = {"predicted_edge": [0.75], "stable_up_to": [0.2], "diverges_from": [5.0], "agrees": [True]}
     theory = pd.DataFrame(choice | edges)
     store_tables(copy, speed=SPEED, theory=theory)
-    page = write_report(copy).read_text(encoding="utf-8")
+    page = write_run_report(read_run_data(copy)).read_text(encoding="utf-8")
     texts = [text.strip() for text in Reader(page).texts]
     for expected in ("Speed of the variants", "✓ bit for bit", "predicted edge", "0.75"):
         assert expected in texts

@@ -15,7 +15,7 @@ from bench.analysis.paths import ReplayError
 from bench.cli import main
 from bench.commands.options import RunOptions
 from bench.commands.run import run_study
-from bench.report.report import write_report, write_reports
+from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import COLUMNS
 from bench.store.results import load_run
@@ -310,7 +310,7 @@ def test_a_report_is_made_again_from_what_is_stored(folder, report, monkeypatch)
     page = (folder / "report.html").read_bytes()
     monkeypatch.setattr("bench.analysis.paths.train_again", refuse)
     monkeypatch.setattr("bench.engine.check.fit", refuse)
-    assert write_report(folder) == folder / "report.html"
+    assert write_run_report(read_run_data(folder)) == folder / "report.html"
     assert (folder / "report.md").read_text(encoding="utf-8") == report
     assert (folder / "report.html").read_bytes() == page
 
@@ -321,7 +321,7 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     study = moved / "run.toml"
     owner = name_owner(read_identity(moved))
     study.write_bytes(seal_text(read_text(study, owner).replace("table.csv", "gone.csv"), owner))
-    assert "The data can no longer be read: " in write_report(moved).read_text(encoding="utf-8")
+    assert "The data can no longer be read: " in write_run_report(read_run_data(moved)).read_text(encoding="utf-8")
     told = (moved / "report.md").read_text(encoding="utf-8")
     assert "loss_by_optimizer.png" in told
     assert "fitted_curve.png" not in told
@@ -333,7 +333,7 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
 def test_a_sweep_without_a_study_has_a_report(tmp_path):
     x = np.linspace(-1, 1, 40)
     sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
-    assert "made by a sweep in Python" in write_report(tmp_path / "run").read_text(encoding="utf-8")
+    assert "made by a sweep in Python" in write_run_report(read_run_data(tmp_path / "run")).read_text(encoding="utf-8")
     told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
     assert "Not checked: `sgdbench run` trains some runs again" in told
@@ -346,7 +346,7 @@ def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monke
 
     monkeypatch.setattr("bench.report.figures.save", fails)
     copy = shutil.copytree(folder, tmp_path / "copy")
-    assert "figures/" not in write_report(copy).with_name("report.md").read_text(encoding="utf-8")
+    assert "figures/" not in write_run_report(read_run_data(copy)).with_name("report.md").read_text(encoding="utf-8")
     assert capsys.readouterr().err == (
         "sgdbench: the figure rate_map is left out, because it cannot be drawn: RuntimeError: no glyph\n"
     )
@@ -357,7 +357,7 @@ def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_pa
     x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
     grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
     sweep("a*x + b", x, -2 * x, grid, epochs=3, kernel="fused", out=tmp_path / "run")
-    write_report(tmp_path / "run")
+    write_run_report(read_run_data(tmp_path / "run"))
     for path in (tmp_path / "run" / "tables").glob("*.csv"):
         assert not re.search(r"(^|,)[=+@]", path.read_text(encoding="utf-8"), re.MULTILINE)
     table = pd.read_csv(tmp_path / "run" / "tables" / "configurations.csv")
@@ -371,7 +371,7 @@ def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
     for part in (begun / "parts").iterdir():
         part.unlink()
     for name in ("report.html", "report.md"):
-        told = (write_report(begun).parent / name).read_text(encoding="utf-8")
+        told = (write_run_report(read_run_data(begun)).parent / name).read_text(encoding="utf-8")
         assert "0 of 72 configurations are trained so far." in told
         assert "0 configurations" in told
 
@@ -383,7 +383,7 @@ def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
     more = plan.assign(seed=plan["seed"] + 2, config_id=[f"{number:016x}" for number in range(len(plan))])
     owner = name_owner(read_identity(going))
     write_table(going / "plan.parquet", pd.concat([plan, more], ignore_index=True), owner)
-    page = write_report(going).read_text(encoding="utf-8")
+    page = write_run_report(read_run_data(going)).read_text(encoding="utf-8")
     assert "72 of 144 configurations are trained so far." in page
     assert "72 of 144 configurations are trained so far." in (going / "report.md").read_text(encoding="utf-8")
 
