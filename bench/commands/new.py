@@ -42,6 +42,7 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
     table = to_table(made.study)
     data, grid, run = (dict(table[section]) for section in ("data", "grid", "run"))
     data |= paths
+    in_blocks = run["shuffling"] != "all"
     lines = [
         "# A study for sgdbench; `sgdbench schema` lists all keys. Start it with `sgdbench run` and this file.",
         *_keys(table, "name"),
@@ -83,7 +84,8 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
         *_keys(run, *(["loss"] if run["loss"] != "squared" else [])),
         *_comment_on_target(made),
         *_keys(run, "target", "target_loss"),
-        *_shuffling(run),
+        *_comment(in_blocks and 'Blocks of rows are read as they lie in the file; "all" jumps about in it.'),
+        *_keys(run, *(["shuffling"] if in_blocks else [])),
         "",
     ]
     return "\n".join(lines)
@@ -95,13 +97,6 @@ def _starts(init: dict[str, Any] | None) -> list[str]:
     if init is None:
         return [about, "# [grid.init]", '# random = "normal:0.1:3"']
     return ["[grid.init]", about, *_keys(init, *init)]
-
-
-def _shuffling(run: dict[str, Any]) -> list[str]:
-    """Return the lines on how many rows of a map are shuffled; none where all are shuffled together."""
-    if run["shuffling"] == "all":
-        return []
-    return ['# Blocks of rows are read as they lie in the file; "all" jumps about in it.', *_keys(run, "shuffling")]
 
 
 def _comment(sentence: object) -> list[str]:

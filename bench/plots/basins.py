@@ -76,7 +76,12 @@ def basin_map(
     figure.supxlabel(called[0])
     figure.supylabel(called[1])
     missed = reached and (np.isinf(values) & ~lost).any()
-    _label_marks(axes[0], diverged=lost.any(), missed=missed, end=end is not None)
+    if lost.any():
+        axes[0].plot([], [], **DIVERGED_MARK, label="diverged")
+    if missed:
+        axes[0].plot([], [], **MISSED_MARK, label="target missed")
+    if end is not None:
+        axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
     add_legend(figure, shade.names, shade.colors, label(measure))
     fixed = ", ".join(
         f"{shorten(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across
@@ -106,16 +111,6 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
     round_ticks(axis.yaxis, 6)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     return extent
-
-
-def _label_marks(axis: Axes, *, diverged: bool | np.bool, missed: bool | np.bool, end: bool) -> None:
-    """Add labels for the legend, of the marks that are drawn."""
-    if diverged:
-        axis.plot([], [], **DIVERGED_MARK, label="diverged")
-    if missed:
-        axis.plot([], [], **MISSED_MARK, label="target missed")
-    if end:
-        axis.plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
 
 
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int, columns: int) -> None:

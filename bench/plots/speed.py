@@ -49,7 +49,12 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
         axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
         axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
-    _write_shares(axis, measured)
+    shares = measured["share"].dropna() if "share" in measured else pd.Series(dtype=float)
+    look: Any = {"xytext": (8, 0), "textcoords": "offset points", "fontsize": 9}
+    for at, share in shares.items():
+        axis.annotate(f"{share:.2f}", (1, at), xycoords=("axes fraction", "data"), va="center", **look)
+    if len(shares):
+        axis.annotate("of the\nroof", (1, 1), xycoords="axes fraction", va="bottom", **look)
     handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
     if measured["verified"].fillna(False).ne(True).any():
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="results not verified"))
@@ -92,16 +97,6 @@ def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
 
 def _round_to_three_digits(value: float) -> str:
     return text(float(f"{value:.3g}"))
-
-
-def _write_shares(axis: Axes, measured: pd.DataFrame) -> None:
-    """Write the shares of the roof to the right of the axis, where roofs were measured."""
-    shares = measured["share"].dropna() if "share" in measured else pd.Series(dtype=float)
-    look: Any = {"xytext": (8, 0), "textcoords": "offset points", "fontsize": 9}
-    for place, share in shares.items():
-        axis.annotate(f"{share:.2f}", (1, place), xycoords=("axes fraction", "data"), va="center", **look)
-    if len(shares):
-        axis.annotate("of the\nroof", (1, 1), xycoords="axes fraction", va="bottom", **look)
 
 
 def _describe_missing(missing: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """From the expression of a model with scalar products to its layers: ``v @ tanh(W @ x + c) + b`` has two."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
@@ -59,7 +59,8 @@ def plan_network(expression: str, inputs: Inputs, classes: int, hidden: int | No
             else f"the expression {expression!r} has no hidden layer, and hidden must be left out"
         )
     vectors, first = {}, 0
-    for name in _parameters(code, drafts):
+    found = [name for name in names(parse(code, products=True)) if any(_has(draft, name) for draft in drafts)]
+    for name in found:
         layer = next(number for number, draft in enumerate(drafts) if _has(draft, name))
         units = [classes, hidden or 0][layer]
         shape: tuple[int, ...] = (units,) if units > 1 or layer == 1 else ()
@@ -167,11 +168,6 @@ def _draft(code: str, inputs: Inputs) -> Draft:
 
 def _has(draft: Draft, name: str) -> bool:
     return name in draft.scalars or any(piece.weights == name for piece in draft.products.values())
-
-
-def _parameters(code: str, drafts: Sequence[Draft]) -> list[str]:
-    """Return the names of all parameters in order of appearance."""
-    return [name for name in names(parse(code, products=True)) if any(_has(draft, name) for draft in drafts)]
 
 
 def _symbols(draft: Draft) -> list[str]:
