@@ -66,7 +66,7 @@ def find_answer(run_data: RunData) -> Answer:
         *([("precision", str(best["dtype"]))] if "dtype" in best else []),
     ]
     heading = run_data.heading
-    if target is not None and not best["converged"]:
+    if target is not None and not best["converged"] and not (is_confirmed(best) and best["confirmed_converged"]):
         heading = f"The best choice; no run reached the target loss {text(target)}"
     elif run_data.shortfall:
         heading = "The best choice so far: it has not arrived"

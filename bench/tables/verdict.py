@@ -62,7 +62,9 @@ def headline(
         "Ties": _describe_ties(ranked, best, samples, named),
         "Confirmed": _describe_confirmation(best, target, finer=finer, same=same) if is_confirmed(best) else "",
         "Edge of the grid": _describe_edge(ranked, best, beyond),
-        "Optimizers": "" if compared is None else _describe_optimizers(compared, compared_on),
+        "Optimizers": ""
+        if compared is None
+        else _describe_optimizers(compared, compared_on, cost_of(ranked, "samples")),
     }
     return {about: sentence for about, sentence in sentences.items() if sentence}
 
@@ -165,10 +167,10 @@ def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool
     cost = success_cost(best, target, "confirmed_")
     before = text(best[cost])
     # Losses at fewer marks find the target later, never sooner, and losses at the end are the same.
-    finer = finer and cost == "samples" and bool(best["samples"] > best["confirmed_samples"])
-    if cost == "samples":
-        few = np.isinf(best["samples"])
-        before = f"{format_share(best['converged'], best['runs'])} did" if few else f"after {before}"
+    finer = finer and cost == "samples" and not best["samples"] <= best["confirmed_samples"]
+    if cost == "samples" or best["converged"]:
+        counted = cost != "samples" or not np.isfinite(best["samples"])
+        before = f"{format_share(best['converged'], best['runs'])} did" if counted else f"after {before}"
     sweep = "the sweep, which evaluated losses less often," if finer else "the sweep"
     on = "Nothing that its runs depend on is drawn, so all seeds give the same:" if same else "On fresh seeds,"
     return f"{on} {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
@@ -182,10 +184,10 @@ def _describe_edge(ranked: pd.DataFrame, best: pd.Series, beyond: str) -> str:
     return f"{text(best['lr'])} is the {end} of {tried} learning rates; {beyond} goes beyond it."
 
 
-def _describe_optimizers(compared: pd.DataFrame, seeds: str) -> str:
-    """Return how the optimizers compare with that of the best choice, each at its own best choice."""
+def _describe_optimizers(compared: pd.DataFrame, seeds: str, cost: str) -> str:
+    """Return how the optimizers compare with that of the best choice by a cost, each at its own best choice."""
     first, *others = [row for _, row in compared.iterrows()]
-    cost, tried = cost_of(compared, "samples"), compared["tried"].unique().tolist()
+    tried = compared["tried"].unique().tolist()
     counts = f"the best of its {text(tried[0])} choices" if len(tried) == 1 else "its own best choice"
     parts = [f"{row['optimizer']} {describe_rival(row, cost)}" for row in others[:MAX_OPTIMIZERS]]
     more = f"; {text(len(others) - MAX_OPTIMIZERS)} more" if len(others) > MAX_OPTIMIZERS else ""

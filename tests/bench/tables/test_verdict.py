@@ -98,6 +98,22 @@ def test_a_median_that_is_infinite_is_said_in_words():
     assert "∞" not in "".join(told.values())
 
 
+def test_a_target_that_the_sweep_or_fresh_seeds_alone_reach():
+    """Optimizers are compared as choices were ranked."""
+    missed, reached = (
+        joined(*(runs_of(costs, optimizer=name, final_loss=loss) for name, loss in (("sgd", 1.0), ("adam", 3.0))))
+        for costs in ([None] * 6, [90] * 6)
+    )
+    told = say(missed, fresh=reached)
+    assert told["Confirmed"] == (
+        "On fresh seeds, all 6 runs reached the target, after 90 samples; in the sweep 0 of 6 did."
+    )
+    assert told["Optimizers"].endswith(" adam ends at 3 times the loss.")
+    told = say(reached, fresh=missed)
+    assert told["Confirmed"] == "On fresh seeds, no run reached the target; final loss 1; in the sweep all 6 did."
+    assert told["Optimizers"].endswith("reaches the target in 0 of 6 runs.")
+
+
 def test_fresh_seeds_without_a_target():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
     fresh = make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0])
