@@ -136,7 +136,7 @@ def _describe_left_out(data: SuiteData) -> dict[str, str]:
     others = {name: run for name, run in data.runs.items() if name not in data.ratios}
     unsolved = [name for name, run in others.items() if not run.frame["status"].eq("converged").any()]
     reasons = {
-        "where no run reached the target": unsolved,
+        "where no run of the grid reached the target": unsolved,
         "where no run was made on fresh seeds": [name for name in others if name not in unsolved],
     }
     parts = [f"{', '.join(names)}, {reason}" for reason, names in reasons.items() if names]

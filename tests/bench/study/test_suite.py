@@ -283,7 +283,7 @@ def test_a_problem_has_one_short_sentence():
 
 @pytest.mark.parametrize(
     ("target", "confirm", "reason"),
-    [(1e-300, 5, "no run reached the target"), (0.3, 0, "no run was made on fresh seeds")],
+    [(1e-300, 5, "no run of the grid reached the target"), (0.3, 0, "no run was made on fresh seeds")],
 )
 def test_without_a_target_that_is_reached_or_fresh_seeds_there_is_nothing_to_compare(tmp_path, target, confirm, reason):
     settings = {"epochs": 20, "target": target, "confirm": confirm, "kernel": "reference"}
