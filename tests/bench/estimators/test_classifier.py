@@ -122,6 +122,15 @@ def test_it_ends_where_logistic_regression_does(iris, loss, weighted):
     np.testing.assert_allclose(ours.coef_ - shift, theirs.coef_, rtol=1e-4, atol=1e-5)
 
 
+def test_full_batches_with_weights_are_repeated_samples(iris):
+    x, y = iris
+    counts = np.arange(150) % 3 + 1
+    settings = {"batch_size": "full", "optimizer": "sgd", "epochs": 20}
+    weighted = classifier(lr=0.1, **settings).fit(x, y, sample_weight=counts)
+    repeated = classifier(lr=0.1 * counts.sum() / 150, **settings).fit(x.repeat(counts, axis=0), y.repeat(counts))
+    np.testing.assert_allclose(weighted.params_, repeated.params_, rtol=1e-11, atol=1e-14)
+
+
 def test_scores_of_two_classes_with_softmax_are_their_difference(cancer):
     x, y = cancer
     ours = classifier(loss="softmax", epochs=3).fit(x, y)

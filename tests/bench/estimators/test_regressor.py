@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.feature_selection import RFE
-from sklearn.linear_model import SGDRegressor
+from sklearn.linear_model import PoissonRegressor, SGDRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -163,6 +163,16 @@ def test_weights_multiply_gradients(samples, batch_size, loss):
     np.testing.assert_allclose((init - ours.params_) / 0.1, gradient, rtol=1e-8, atol=1e-8)
 
 
+def test_full_batches_with_weights_go_to_the_weighted_least_squares(samples):
+    """Where it is not stochastic and has arrived, a weight of 2 is what two samples are."""
+    x, y, _ = samples
+    counts = np.arange(40) % 4
+    settings = {"batch_size": "full", "optimizer": "sgd", "lr": 0.4, "epochs": 300}
+    weighted = regressor(**settings).fit(x, y, sample_weight=counts)
+    repeated = regressor(**settings).fit(x.repeat(counts, axis=0), y.repeat(counts))
+    np.testing.assert_allclose(weighted.params_, repeated.params_, rtol=1e-9)
+
+
 def test_the_numbers_of_fit(samples):
     x, y, _ = samples
     settings = {"lr": 0.05, "optimizer": "adam", "epochs": 6, "batch_size": 9, "kernel": "reference"}
@@ -176,6 +186,19 @@ def test_the_numbers_of_fit(samples):
     np.testing.assert_array_equal(ours.loss_curve_, result.loss)
     np.testing.assert_array_equal(ours.validation_loss_curve_, result.validation_loss)
     np.testing.assert_array_equal(ours.predict(x), result.predict(x[:, [0, 2]]))
+
+
+def test_counts_against_scikit_learns_poisson_regressor(samples):
+    x, _, weights = samples
+    y = np.random.default_rng(1).poisson(np.exp(x @ [0.3, -0.5, 0.1]))
+    theirs = PoissonRegressor(alpha=0, tol=1e-10).fit(x, y, sample_weight=weights)
+    ours = regressor(loss="poisson", optimizer="sgd", batch_size="full", lr=0.3, epochs=600)
+    ours.fit(x, y, sample_weight=weights)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-6)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-5)
+    for method in (ours.fit, ours.partial_fit):
+        with pytest.raises(ValueError, match="y must be 0 or more for the loss 'poisson', and is -1 in row 2"):
+            method(x[:4], [0, 1, -1, 2])
 
 
 def test_held_out_samples_of_ones_own_have_columns_as_x(samples):

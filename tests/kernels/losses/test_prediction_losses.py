@@ -1,4 +1,4 @@
-"""Losses of prediction and target: by hand, against scikit-learn and differences; what is recorded and refused."""
+"""Losses of prediction and target: against scikit-learn, PyTorch and differences; what is recorded and refused."""
 
 import itertools
 import json
@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import hinge_loss, log_loss, mean_poisson_deviance
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import accuracy_score, hinge_loss, log_loss, mean_poisson_deviance
 
 from bench import Grid, sweep
 from bench.data.fit_table import fit_table
@@ -15,6 +16,7 @@ from bench.data.table import Dataset
 from kernels import Model, fit
 from kernels.losses import make_loss
 
+PREDICTIONS = np.array([-40.0, -1.0, -0.3, 0.0, 0.2, 1.0, 2.5, 40.0])
 NAMES = ["logistic", "hinge", "poisson", "objective"]
 
 
@@ -72,6 +74,33 @@ def test_log_loss_keeps_its_digits_where_a_sample_is_all_but_certain():
     found, slope = values("logistic", 40.0, 1.0)
     assert found == pytest.approx(np.exp(-40.0), rel=1e-14)
     assert slope == pytest.approx(-np.exp(-40.0), rel=1e-14)
+
+
+def test_gradients_of_torch():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    functional = torch.nn.functional
+    for name, target, theirs in (
+        ("logistic", 1.0, functional.binary_cross_entropy_with_logits),
+        ("logistic", 0.0, functional.binary_cross_entropy_with_logits),
+        ("poisson", 3.0, functional.poisson_nll_loss),
+    ):
+        f = torch.tensor(PREDICTIONS, requires_grad=True)
+        theirs(f, torch.full_like(f, target), reduction="sum").backward()
+        np.testing.assert_allclose(values(name, PREDICTIONS, target)[1], f.grad, rtol=1e-13, atol=1e-17)
+
+
+@pytest.mark.parametrize(("name", "theirs"), [("logistic", "log_loss"), ("hinge", "hinge")])
+def test_the_path_of_scikit_learns_classifier(samples, name, theirs):
+    """Sample by sample, in order, at a constant rate: the same coefficients after five epochs."""
+    x, y, _ = samples
+    other = SGDClassifier(
+        loss=theirs, penalty=None, learning_rate="constant", eta0=0.1, shuffle=False, max_iter=5, tol=None
+    )
+    other.fit(x, y, coef_init=np.array([[0.5, -0.5]]), intercept_init=np.array([0.25]))
+    model, start = Model("w @ x + b", ("x1", "x2")), [0.5, -0.5, 0.25]
+    ours = fit(model, x, y, init=start, lr=0.1, epochs=5, loss=name, kernel="reference")
+    np.testing.assert_allclose(ours.params, [*other.coef_[0], *other.intercept_], rtol=1e-12)
+    assert ours.metrics["accuracy"] == pytest.approx(accuracy_score(y, other.predict(x)), rel=1e-15)
 
 
 def test_what_is_recorded_is_the_mean_of_the_loss(samples):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
+from sklearn.linear_model import SGDRegressor
 
 from kernels import fit, models
 from kernels.compile.kinds import SINGLE
@@ -30,7 +31,42 @@ def quadratic(**settings):
 # Against others
 
 
-TORCH = {"sgd": "SGD", "adam": "Adam"}
+@pytest.mark.parametrize("shuffle", [False, True], ids=["sequential", "shuffled"])
+@pytest.mark.parametrize(
+    ("loss", "theirs"),
+    [
+        ("squared", {}),
+        ("huber(0.3)", {"loss": "huber", "epsilon": 0.3}),
+        ("epsilon_insensitive(0.3)", {"loss": "epsilon_insensitive", "epsilon": 0.3}),
+    ],
+    ids=["squared", "huber", "epsilon_insensitive"],
+)
+def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
+    rng = np.random.default_rng(1)
+    u = rng.uniform(-2, 2, 200)
+    x = np.stack([u**2, u], axis=1)  # the derivatives of a quadratic
+    y = x @ [3, -1] + 0.5 + rng.standard_normal(200)
+    epochs = 5
+    kernel = "reference" if loss.startswith("epsilon") else "fused"  # which has the same bits, and costs a compilation
+    ours = fit(models.quadratic, u, y, init=[0.1, 0.2, 0.3], lr=0.01, epochs=epochs, loss=loss, shuffle=shuffle, seed=3,
+               kernel=kernel)  # fmt: skip
+    # It keeps no state but the parameters, so one pass over all our epochs, one after the other, is the same training.
+    order = np.concatenate([permutation(200, 3, e) if shuffle else np.arange(200) for e in range(epochs)])
+    options = {"penalty": None, "learning_rate": "constant", "eta0": 0.01, "shuffle": False, "max_iter": 1, "tol": None}
+    regressor = SGDRegressor(**options, **theirs)
+    regressor.fit(x[order], y[order], coef_init=[0.1, 0.2], intercept_init=0.3)
+    np.testing.assert_allclose(ours.params, [*regressor.coef_, *regressor.intercept_], rtol=1e-12)
+
+
+TORCH = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
+    "adam": ("Adam", {}),
+    "adamw": ("AdamW", {}),
+}
 TORCH_LOSSES = {
     "squared": lambda torch, r: r**2 / 2,
     "huber(0.5)": lambda torch, r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), delta=0.5, reduction="none"),
@@ -60,12 +96,14 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     model = getattr(models, name)
     y = model.predict(true, x) + 0.1 * rng.standard_normal(50)
     # The reference has the same bits, and costs no compilation of a kernel that no other test has.
-    kernel = "fused" if name == "quadratic" and loss != "logcosh" else "reference"
+    shared = name == "quadratic" and optimizer in {"sgd", "adam"} and loss != "logcosh"
+    kernel = "fused" if shared else "reference"
     ours = fit(model, x, y, init=start, lr=0.02, schedule="halve(3)", batch_size=batch_size, epochs=4, shuffle=True,
                seed=5, drop_last=False, optimizer=optimizer, loss=loss, kernel=kernel)  # fmt: skip
 
     theta = torch.tensor(start, requires_grad=True)
-    stepper = getattr(torch.optim, TORCH[optimizer])([theta], lr=1.0, foreach=False)
+    theirs, options = TORCH[optimizer]
+    stepper = getattr(torch.optim, theirs)([theta], lr=1.0, foreach=False, **options)
     for epoch, rate in enumerate([0.02, 0.02, 0.01, 0.01]):
         stepper.param_groups[0]["lr"] = rate
         for batch in np.split(permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
