@@ -13,10 +13,10 @@ from bench.report.run_data import RunData
 from bench.store.choice import Choice
 from bench.tables.formatting import duration, percentage, text
 from bench.tables.phrases import describe_batch_size, describe_order, format_count, format_share
-from bench.tables.ranking import cost_of, runs_of
+from bench.tables.ranking import cost_of
 from bench.tables.seconds import KERNEL
 from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
-from bench.tables.winners import are_same, is_confirmed
+from bench.tables.winners import is_confirmed
 
 # The sentences of the verdict that the answer says in its own way.
 SAID_BY_ANSWER = ("Not arrived", "Best choice", "Ties")
@@ -116,7 +116,7 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     confirmed = is_confirmed(best)
     runs = run_data.fresh if confirmed and run_data.fresh is not None else run_data.frame
     starts = format_count(runs["init"].nunique(), "start")
-    if are_same(runs_of(runs, best), run_data.samples):
+    if run_data.seeds_are_same(best):
         return f"{starts}; nothing that its runs depend on is drawn, so all seeds give the same"
     seeds = format_count(runs["seed"].nunique(), "fresh seed" if confirmed else "seed")
     return f"{starts} and {seeds}"

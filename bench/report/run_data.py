@@ -71,16 +71,19 @@ class RunData(RankedRun):
             compared,
             self.compared_on,
             finer=finer,
-            same=self._seeds_are_same,
+            same=self.seeds_are_same(recommended_choice(self.ranked)),
             samples=self.samples,
             named=self.named,
             beyond=self.beyond,
         )
 
-    @cached_property
-    def _seeds_are_same(self) -> bool:
-        """Whether the best choice gives the same with all fresh seeds."""
-        return self.fresh is not None and are_same(runs_of(self.fresh, recommended_choice(self.ranked)), self.samples)
+    def seeds_are_same(self, best: pd.Series) -> bool:
+        """Return whether a choice gives the same with all seeds, fresh ones where it was trained on these."""
+        frame = self.fresh if is_confirmed(best) and self.fresh is not None else self.frame
+        result = self.result if frame is self.frame else self.result.confirmation
+        assert result  # noqa: S101 (whose frame the fresh one is)
+        own = runs_of(frame, best)
+        return are_same(own, result.starts[frame.index.get_indexer(own.index)], self.samples)
 
     @cached_property
     def shortfall(self) -> str:
@@ -151,7 +154,8 @@ class RunData(RankedRun):
         """The sentence on the rows for the test, by its subject; empty if there are none."""
         if self.judged is None:
             return {}
-        fresh = is_confirmed(recommended_choice(self.ranked)) and not self._seeds_are_same
+        best = recommended_choice(self.ranked)
+        fresh = is_confirmed(best) and not self.seeds_are_same(best)
         runs = "of the best choice" + (" on fresh seeds" if fresh else "")
         scale, units = (1.0, " in standardized units" if self.has_standardized_losses else "")
         if self.scaling is not None and self.has_standardized_losses:

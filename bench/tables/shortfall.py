@@ -8,6 +8,7 @@ from bench.tables.formatting import text
 from bench.tables.phrases import settling_schedule
 from bench.tables.ranking import edge_of_rates
 from bench.tables.winners import is_confirmed
+from kernels.base.run import Floats
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.train.yardstick import ARRIVED, Yardstick, format_share
@@ -174,11 +175,16 @@ def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool
     ids = (missed if len(missed) else own)["config_id"]
     for _, run in curves[curves["config_id"].isin(ids)].groupby("config_id", observed=True, sort=False):
         losses = run["loss"].to_numpy(float)
-        middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
+        middle = _halfway(run["samples"].to_numpy(float))
         if np.isfinite(losses[[middle, -1]]).all() and losses[middle] > lowest:
             before, left = losses[0] - losses[middle], losses[middle] - lowest
             gains.append((losses[middle] - losses[-1]) / (min(before, left) if before > 0 else left))
     return bool(gains) and bool(np.median(gains) > FALLING and np.mean(np.array(gains) > 0) >= MOST)
+
+
+def _halfway(samples: Floats) -> int:
+    """Return the first mark of a run in its last half, or the last one before its end."""
+    return min(int(np.searchsorted(samples, samples[-1] / 2)), max(samples.size - 2, 0))
 
 
 def falls_on_held_out(curves: pd.DataFrame) -> bool:
@@ -189,7 +195,7 @@ def falls_on_held_out(curves: pd.DataFrame) -> bool:
     falls = []
     for _, run in curves.groupby("config_id", observed=True, sort=False):
         losses = run["validation_loss"].to_numpy(float)
-        middle = int(np.searchsorted(run["samples"].to_numpy(float), run["samples"].iloc[-1] / 2))
+        middle = _halfway(run["samples"].to_numpy(float))
         much = min(losses[0] - losses[-1], abs(losses[middle]))
         falls.append((losses[middle] - losses[-1]) / much if much > 0 else 0.0)
     return bool(np.median(falls) > FALLING)

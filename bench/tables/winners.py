@@ -11,6 +11,7 @@ from bench.tables.optimizer_comparison import compare_with, find_best
 from bench.tables.phrases import describe_choice
 from bench.tables.ranking import cost_of, leaders, recommended_choice, summarize
 from bench.tables.run_costs import LOSS_FLOOR, RunCosts, check_columns, choice_columns, find_choices, run_costs
+from kernels.base.run import Floats
 
 # The most tied choices that are run again.
 MOST = 20
@@ -121,13 +122,15 @@ def is_confirmed(choice: pd.Series) -> bool:
     return "confirmed_runs" in choice and bool(pd.notna(choice["confirmed_runs"]))
 
 
-def are_same(runs: pd.DataFrame, samples: int) -> bool:
+def are_same(runs: pd.DataFrame, starts: Floats, samples: int) -> bool:
     """Return whether the runs of a choice are the same for each of several seeds: nothing that matters is drawn.
 
-    The order within a batch of all `samples` changes rounding alone.
+    They begin at `starts`, shape (runs, P). The order within a batch of all `samples` changes rounding alone.
     """
     ordered = ~runs["shuffle"].astype(bool) | (runs["batch_size"] == samples)
-    ends = runs.assign(final_loss=[f"{loss:.9g}" for loss in runs["final_loss"]])
-    distinct = ends.groupby("init", observed=True)[["seed", "final_loss"]].nunique()
-    one_end = distinct["seed"].gt(1) & distinct["final_loss"].eq(1)
+    ends = runs.assign(
+        final_loss=[f"{loss:.9g}" for loss in runs["final_loss"]], start=[start.tobytes() for start in starts]
+    )
+    distinct = ends.groupby("init", observed=True)[["seed", "start", "final_loss"]].nunique()
+    one_end = distinct["seed"].gt(1) & distinct["start"].eq(1) & distinct["final_loss"].eq(1)
     return bool(len(runs)) and bool(ordered.all()) and bool(one_end.all())

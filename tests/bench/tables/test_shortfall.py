@@ -47,6 +47,8 @@ def test_a_choice_that_has_arrived_has_no_such_line():
     [
         ({"lr": [1e-4, 3e-4], "epochs": 2}, "higher learning rates than the highest of 2, with refine=2; more"),
         ({"lr": [1e-6], "epochs": 2}, "Try more epochs, as the loss was still falling."),
+        # Between the start and the end there may be no mark.
+        ({"lr": [1e-3], "epochs": 1, "record": "epoch"}, "Try more epochs, as the loss was still falling."),
         ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(2), or larger batches, as it no longer falls"),
         ({"lr": [0.003], "schedule": "halve(1)"}, "a schedule that lowers the rate more slowly, as the loss no longer"),
         (

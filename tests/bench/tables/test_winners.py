@@ -7,7 +7,8 @@ from numpy import inf, nan
 
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.ranking import ranking, recommended_choice
-from bench.tables.winners import confirm, winners
+from bench.tables.winners import are_same, confirm, winners
+from tests.support.frames import make_frame
 from tests.support.simulated import costs_of, runs_of
 
 
@@ -112,3 +113,10 @@ def test_what_came_first_was_lucky_and_fresh_seeds_are_not():
     assert abs(np.mean(confirmed)) < 0.03
     assert np.mean(held, axis=0)[0] < 0.9
     assert np.mean(held, axis=0)[1] >= 0.93
+
+
+def test_runs_from_starts_that_are_drawn_are_not_the_same_although_they_end_alike():
+    """In one order, linear models forget where they began."""
+    runs = make_frame(2, seed=[0, 1], shuffle=False)
+    assert are_same(runs, np.ones((2, 3)), 800)
+    assert not are_same(runs, np.arange(6.0).reshape(2, 3), 800)
