@@ -101,6 +101,8 @@ def test_the_hinge_loss_is_lower_than_what_sgd_reaches_and_that_of_the_formula()
     assert found.loss <= run.loss[-1] <= 1.05 * found.loss
     prediction = linear_model(6).predict(found.params, scaled)
     assert found.loss == pytest.approx(hinge_loss(2 * y - 1, prediction), rel=1e-9)
+    apart = np.random.default_rng(0).normal(size=(60, 4))
+    assert yardstick(linear_model(4), apart, apart @ [1, -2, 3, 0.5] > 0.2, "hinge").loss == 0
 
 
 def test_poisson_regression_is_that_of_scikit_learn():
