@@ -40,8 +40,18 @@ class _CmaEs(CmaEsSampler):
     """CMA-ES without `COMMON`: it would take their equal values for convergence."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        space = super().infer_relative_search_space(study, trial)
-        return {name: distribution for name, distribution in space.items() if name not in COMMON}
+        return _without_common(super().infer_relative_search_space(study, trial))
+
+
+class _Sobol(QMCSampler):
+    """Sobol's sequence without `COMMON`: of every eighth point, a coordinate may lie in an eighth of its range."""
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return _without_common(super().infer_relative_search_space(study, trial))
+
+
+def _without_common(space: dict[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    return {name: distribution for name, distribution in space.items() if name not in COMMON}
 
 
 def halving_epochs(epochs: int) -> list[int]:
@@ -130,10 +140,10 @@ class Search:
             return RandomSampler(seed)
         if name == "qmc":
             common = (self.settings.sampler_seed + self._scrambling) % 2**32
-            return QMCSampler(
+            return _Sobol(
                 scramble=True,
                 seed=common,
-                independent_sampler=RandomSampler(common),
+                independent_sampler=RandomSampler(seed),
                 warn_independent_sampling=False,
                 warn_asynchronous_seeding=False,
             )

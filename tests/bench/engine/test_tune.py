@@ -13,10 +13,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from bench import Grid, Space, load_tuning, tune
-from bench.engine.search import ROUND, ROUNDS, halving_epochs
+from bench.engine.search import ROUND, ROUNDS, Search, halving_epochs
 from bench.engine.train import train_in_threads
 from bench.store.journal import JOURNAL
 from bench.store.seal import DamagedError
+from bench.study.space import SearchSettings
 from bench.tables.run_costs import CHOICES
 from bench.tables.trial_value import choice_values
 from kernels import fit
@@ -184,6 +185,17 @@ def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, samp
     assert distinct > 2.8 * ROUND
     assert len(after.result.run.configurations(["config_id"])) == distinct * 4
     assert stopped.begun + rest.begun == (distinct - len(before)) * 4
+
+
+def test_the_quasi_random_sequence_fills_the_range_of_what_trials_have_in_common_and_of_periods():
+    """Of every eighth point the batch sizes were all in one eighth of their range; a period was always the same."""
+    space = Space(batch_size="logint:1:64", schedule=["constant", "halve(int:1:20)", "step(int:1:20)"], shuffle=True)
+    one = Search(space, space.families[0], 64, 20, SearchSettings(sampler="qmc"), optuna.create_study())
+    params = pd.DataFrame([trial.params for _ in range(8) for trial in one.ask(ROUND)])
+    for name, high in {"batch_size": 64, "halve period": 20, "step period": 20}.items():
+        drawn = params[name].dropna() / high
+        assert drawn.min() < 0.1 < 0.9 < drawn.max()
+        assert drawn.value_counts(normalize=True).max() < 0.5
 
 
 @pytest.mark.parametrize("judged", [{}, {"target": None, "validation": 0.25, "patience": 3}])
