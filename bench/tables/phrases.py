@@ -170,7 +170,7 @@ def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:
         same, verb, what = "as many samples", "needs", "times the samples"
     remark = _REMARKS[row["verdict"]]
     if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
-        remark = " (but needs more than another)" if several else ""
+        remark = f" (but {'ends higher' if is_loss else 'needs more'} than another)" if several else ""
     ratio = describe_ratio(row)
     if ratio == "1":
         return f"{verb} {same}{remark}"

@@ -120,8 +120,8 @@ _CAPTIONS = {
     ),
     "theory": (
         "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
-        "columns after it are observed in the first epochs of the runs; both agree where they are at most a step of "
-        "the grid apart."
+        "columns after it are observed in the first epochs of the runs, of which those that reach their target count "
+        "as stable; both agree where they are at most a step of the grid apart."
     ),
     "rates": (
         "The factor by which an epoch multiplies the distance to the solution, predicted from the matrix of one epoch "

@@ -175,6 +175,9 @@ def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, b
     assert describe_rival(row, cost) == f"{words}, at a ratio of 1 [0.9, 1.2] (too few runs for an interval)"
     row["ratio"] = 1.04
     assert " 1.04 [0.9, 1.2] times " in describe_rival(row, cost)
+    row[["verdict", "ratio"]] = "better", 0.5
+    than = "needs more than another" if cost == "samples" else "ends higher than another"
+    assert describe_rival(row, cost).endswith(f" (but {than})")
 
 
 def test_without_a_target_nothing_speaks_of_reaching_one():
