@@ -34,8 +34,8 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
         return "No gate was set."
     different = set(gated["gate"])
     one = len(different) == 1
-    gate = f"the gate {text(max(different))}" if one else "their gates"
     past = gated[gated["verdict"] == PAST]
+    gate = f"the gate {text(max(different))}" if one else "its gate" if len(past) == 1 else "their gates"
     unsure = int(gated["verdict"].eq(UNSURE).sum())
     held = len(gated) - unsure
     unheld = f" {count(unsure, what)} without an interval could not be held against a gate." if unsure else ""

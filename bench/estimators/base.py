@@ -148,8 +148,9 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, labels: Labels | None = None
     ) -> None:
         """Train one more epoch; the first one starts a run."""
-        if self.validation is not None:
-            raise ValueError("validation must be None for partial_fit: each call has other samples")
+        for name in ("validation", "patience"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} must be None for partial_fit: each call has other samples")
         first = not hasattr(self, "params_")
         samples = self._read_samples(X, y, sample_weight, first=first, labels=labels)
         if first:

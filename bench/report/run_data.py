@@ -34,6 +34,8 @@ class RunData(RankedRun):
 
     # The settings that conclusions name although they do not vary.
     named: ClassVar[tuple[str, ...]] = ()
+    # What ranked the choices, as conclusions call it.
+    chosen_in: ClassVar[str] = "the sweep"
 
     @cached_property
     def verdict(self) -> dict[str, str]:
@@ -75,6 +77,7 @@ class RunData(RankedRun):
             samples=self.samples,
             named=self.named,
             beyond=self.beyond,
+            chosen_in=self.chosen_in,
         )
 
     def seeds_are_same(self, best: pd.Series) -> bool:

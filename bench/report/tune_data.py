@@ -30,6 +30,7 @@ class TuneData(RunData):
     rivals: ClassVar[str] = "family"
     # Found by the search, also where few trials have one batch size.
     named: ClassVar[tuple[str, ...]] = ("lr", "batch_size")
+    chosen_in: ClassVar[str] = "the search"
 
     @cached_property
     def verdict(self) -> dict[str, str]:

@@ -45,6 +45,7 @@ def headline(
     samples: int | None = None,
     named: Collection[str] = (),
     beyond: str = "--refine 2",
+    chosen_in: str = "the sweep",
 ) -> dict[str, str]:
     """Return short sentences on the best choice, its ties, its figures on fresh seeds, the edge of the grid, rivals.
 
@@ -52,7 +53,8 @@ def headline(
     seeds `compared_on`; the fresh runs are `finer` where they were recorded at more marks than those of the sweep, and
     the `same` for every seed where nothing in runs of the best choice is drawn.
     A batch of all `samples` is called full. Choices have the settings in which they differ, and those that are `named`.
-    Rates `beyond` those that were tried come from the option or the argument of this name.
+    Rates `beyond` those that were tried come from the option or the argument of this name. `chosen_in` is what ranked
+    the choices.
     """
     best = recommended_choice(ranked)
     if (ranked["diverged"] == ranked["runs"]).all():
@@ -60,7 +62,9 @@ def headline(
     sentences = {
         "Best choice": f"{_name_differences(best, ranked, samples, named)}: {describe_success(best, target)}.",
         "Ties": _describe_ties(ranked, best, samples, named),
-        "Confirmed": _describe_confirmation(best, target, finer=finer, same=same) if is_confirmed(best) else "",
+        "Confirmed": _describe_confirmation(best, target, chosen_in, finer=finer, same=same)
+        if is_confirmed(best)
+        else "",
         "Edge of the grid": _describe_edge(ranked, best, beyond),
         "Optimizers": ""
         if compared is None
@@ -163,7 +167,7 @@ def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None, n
     return f"{tied} statistically indistinguishable from it: {listed}{more}."
 
 
-def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool, same: bool) -> str:
+def _describe_confirmation(best: pd.Series, target: float | None, chosen_in: str, *, finer: bool, same: bool) -> str:
     cost = success_cost(best, target, "confirmed_")
     before = text(best[cost])
     # Losses at fewer marks find the target later, never sooner, and losses at the end are the same.
@@ -171,9 +175,9 @@ def _describe_confirmation(best: pd.Series, target: float | None, *, finer: bool
     if cost == "samples" or best["converged"]:
         counted = cost != "samples" or not np.isfinite(best["samples"])
         before = f"{format_share(best['converged'], best['runs'])} did" if counted else f"after {before}"
-    sweep = "the sweep, which evaluated losses less often," if finer else "the sweep"
+    less_often = ", which evaluated losses less often," if finer else ""
     on = "Nothing that its runs depend on is drawn, so all seeds give the same:" if same else "On fresh seeds,"
-    return f"{on} {describe_success(best, target, 'confirmed_')}; in {sweep} {before}."
+    return f"{on} {describe_success(best, target, 'confirmed_')}; in {chosen_in}{less_often} {before}."
 
 
 def _describe_edge(ranked: pd.DataFrame, best: pd.Series, beyond: str) -> str:

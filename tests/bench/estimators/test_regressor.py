@@ -433,6 +433,8 @@ def test_errors_of_partial_fit(samples):
     x, y, _ = samples
     with pytest.raises(ValueError, match="validation must be None for partial_fit"):
         regressor(validation=0.1).partial_fit(x, y)
+    with pytest.raises(ValueError, match="patience must be None for partial_fit"):
+        regressor(patience=2).partial_fit(x, y)
     with pytest.raises(ValueError, match=r"lr=1e\+200 makes the run diverge in epoch 0"):
         regressor(optimizer="sgd", lr=1e200).partial_fit(x, y)
     ours = regressor(optimizer="sgd").partial_fit(x, y)

@@ -143,6 +143,7 @@ def test_a_search_answers_as_a_sweep_does(tmp_path):
     assert first == "Search for settings of a*x**2 + b*x + c: 4 trials"
     assert others == [f"  {about}: {sentence}" for about, sentence in found.verdict().items()]
     assert {"Best choice", "Confirmed", "Against the grid", "Search"} <= set(found.verdict())
+    assert "; in the search" in found.verdict()["Confirmed"]
     assert load_tuning(tmp_path).verdict() == found.verdict()
     with pytest.raises(ValueError, match=r"holds a search for settings: bench.load_tuning reads it$"):
         load_run(tmp_path)
