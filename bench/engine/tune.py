@@ -31,10 +31,10 @@ from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
 from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.excess import add_excess
-from bench.tables.ranking import ranking, recommended_choice
+from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES, loss_floor
 from bench.tables.trial_value import rank_trials, trial_value
-from bench.tables.winners import MOST
+from bench.tables.winners import MOST, winners
 from kernels import Model
 from kernels.base.checks import describe
 from kernels.base.columns import Inputs, take_targets
@@ -133,7 +133,8 @@ def tune(
 def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
     """Return the choices that are trained again with fresh seeds; none where no trial was trained to its end.
 
-    They are the first of those that are tied, the first of each optimizer, and the one that the grid recommends.
+    They are the first of those that are tied, the first of each optimizer, and those of the grid that a sweep of it
+    would train again.
     """
     if result.result.frame.empty:
         return pd.DataFrame(columns=CHOICES)
@@ -142,7 +143,7 @@ def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
     chosen = [ranked[leading | ~ranked["family"].duplicated()][CHOICES]]
     if result.grid is not None and len(result.grid.frame):
         runs = add_excess(result.grid.frame, result.grid.yardstick, floor)
-        chosen.append(recommended_choice(ranking(runs, floor=floor))[CHOICES].to_frame().T)
+        chosen.append(winners(ranking(runs, floor=floor))[CHOICES])
     joined = pd.concat([part.astype({"optimizer": object, "schedule": object}) for part in chosen])
     return joined.drop_duplicates().reset_index(drop=True)
 

@@ -17,6 +17,7 @@ from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, recommend
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.trial_value import choice_values, rank_trials
 from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
+from bench.tables.winners import confirm
 
 GRID = "the grid"
 
@@ -108,14 +109,17 @@ class TuneData(RunData):
 
     @cached_property
     def leaders(self) -> pd.DataFrame:
-        """The best choice, the best ones of the other optimizers, and the choice that the grid recommends.
+        """The best choice, the best ones of the other optimizers, and the best of the grid, with the fresh seeds' say.
 
         `rival`, its name, and the settings; the best choice first, the grid last.
         """
         best = leaders(self.ranked, "family")
         found = best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]]
         if self.grid_values is not None:
-            row = recommended_choice(ranking(self._grid_runs, floor=self.floor))
+            ranked = ranking(self._grid_runs, floor=self.floor)
+            if self.fresh is not None:
+                ranked = confirm(ranked, self.fresh, floor=self.floor)
+            row = recommended_choice(ranked)
             found = pd.concat([found.astype(object), row.to_frame().T.assign(rival=GRID)[["rival", *CHOICES]]])
         return found.reset_index(drop=True)
 

@@ -574,7 +574,9 @@ def test_the_verdict_counts_and_names_the_rows():
     assert describe_verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
         "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
     )
-    assert describe_verdict(judge(table, [1.05, 1.1, None, 1.1])).startswith("1 of 2 rows is slower than its gate: row0")
+    assert describe_verdict(judge(table, [1.05, 1.1, None, 1.1])).startswith(
+        "1 of 2 rows is slower than its gate: row0"
+    )
     assert describe_verdict(judge(table, [1.5, 1.5, 1.5, None])) == (
         "None of 3 rows is slower than the gate 1.5 beyond chance."
     )
