@@ -12,7 +12,7 @@ from bench.tables.run_costs import choice_columns, find_choices
 def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
     """Return a sentence or two on whether precision matters, for the best choice and for all; empty if it is one.
 
-    It does not matter for the best choice if the same settings in the other precision are tied with it.
+    No difference is shown for the best choice if the same settings in the other precision are tied with it.
     """
     if "dtype" not in ranked or not varies(ranked, "dtype"):
         return ""
@@ -23,8 +23,8 @@ def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
         return all_pairs
     rival = ranked[alike].iloc[0]
     ends = [f"with {row['dtype']}, {describe_success(row, target)}" for row in (best, rival)]
-    matters = "does not matter" if rival["tied"] else "matters"
-    return f"Precision {matters} for the best choice: {'; '.join(ends)}. {all_pairs}".rstrip()
+    matters = "These runs show no effect of precision on" if rival["tied"] else "Precision matters for"
+    return f"{matters} the best choice: {'; '.join(ends)}. {all_pairs}".rstrip()
 
 
 def _describe_pairs(ranked: pd.DataFrame, others: list[str]) -> str:
@@ -40,5 +40,5 @@ def _describe_pairs(ranked: pd.DataFrame, others: list[str]) -> str:
     fewer, more = int((difference < 0).sum()), int((difference > 0).sum())
     whole = format_count(int(paired.sum()), "choice")
     if not fewer + more:
-        return f"Each of {whole} has as many successful runs in both."
+        return f"{f'Each of {whole}' if paired.sum() > 1 else 'The choice'} has as many successful runs in both."
     return f"In {text(fewer)} of {whole} fewer runs succeed in float32 than in float64, and in {text(more)} more."

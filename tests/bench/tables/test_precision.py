@@ -13,6 +13,7 @@ from kernels import fit, models
 from tests.support.frames import make_frame
 
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}
+NO_EFFECT = "These runs show no effect of precision on the best choice"
 BOTH = ["float64", "float32"]
 RUN = {"epochs": 3, "target": 0.05, "confirm": 2, "kernel": "fused"}
 
@@ -103,7 +104,7 @@ def test_both_are_ranked_refined_and_confirmed_side_by_side(swept):
     tied = ranked[ranked["tied"]]
     assert set(tied["dtype"]) == set(BOTH)
     assert (tied["confirmed_runs"] == 2).all()
-    assert after.verdict()["Precision"].startswith("Precision does not matter for the best choice: with float")
+    assert after.verdict()["Precision"].startswith(f"{NO_EFFECT}: with float")
     assert after.best().settings["dtype"] in BOTH
     assert f"dtype={after.best().settings['dtype']!r}" in after.best().code()
     again = load_run(after.run.folder)
@@ -151,8 +152,8 @@ def runs(single, double):
 
 def test_the_sentence_says_whether_it_matters():
     same = describe_precision(ranking(runs([100] * 5, [100] * 5)), 1e-5)
-    assert same.startswith("Precision does not matter for the best choice: with float32, all 5 runs reached the target")
-    assert same.endswith("Each of 1 choice has as many successful runs in both.")
+    assert same.startswith(f"{NO_EFFECT}: with float32, all 5 runs reached the target")
+    assert same.endswith("The choice has as many successful runs in both.")
     other = describe_precision(ranking(runs([np.inf] * 5, [100] * 5)), 1e-5)
     assert other.startswith(
         "Precision matters for the best choice: with float64, all 5 runs reached the target, after 100"
