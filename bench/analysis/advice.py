@@ -84,9 +84,12 @@ def advise(
     )
     noisy = not diverged and result.model.is_linear and batch_size != "full" and not _is_endless(quality)
     noisy = noisy and (not strays if edge is None else lr <= edge) and _is_noise(result, quality, lr, edge)
+    # In a random order a stable run falls to where noise keeps it, also where its moves up and down hide that.
+    hidden = edge is not None and shuffle is True and batch_size != "full" and not _rate_was_lowered(result)
+    falls = not noisy and (_drifts(result) or (hidden and not strays))
     quiet = np.inf if batch_size == "full" else _quiet_share(quality)
     if edge is not None:
-        sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, falls=_drifts(result) and not noisy)]
+        sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, falls=falls)]
     else:
         slow = not strays and result.model.is_linear and _is_far(result, quality)
         slow = slow and _drifts(result) and not _rate_was_lowered(result)
@@ -107,7 +110,7 @@ def advise(
     if noisy:
         sentences.append(_advise_settling(result, batch_size, epochs))
     elif not strays:
-        sentences.append(_advise_patience(result, quality, batch_size, epochs))
+        sentences.append(_advise_patience(result, quality, batch_size, epochs, falls=falls))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -157,13 +160,13 @@ def _late_losses(result: FitResult) -> tuple[Floats, Floats]:
 def _is_noise(result: FitResult, quality: TableQuality, lr: float, edge: float | None) -> bool:
     """Return whether a run is as far from the lowest loss as the noise of its batches keeps it.
 
-    At a constant rate lr the loss exceeds the lowest one by the share lr / edge, or little more. Where theory knows no
-    edge, or the rate is near it, a loss that no longer falls is taken for one that only noise holds up.
+    At a constant rate lr the loss exceeds the lowest one by the share lr / (edge - lr), or little more. Where theory
+    knows no edge, a loss that no longer falls is taken for one that only noise holds up.
     """
-    if edge is None or lr >= edge / LOW:
+    if edge is None:
         return not _drifts(result)
-    lowest = quality.yardstick.loss
-    return not _falls(result) and bool(result.kept.loss - lowest <= NOISE * lowest * lr / edge)
+    lowest, moves = quality.yardstick.loss, _drifts(result) if lr >= edge / LOW else _falls(result)
+    return not moves and bool((result.kept.loss - lowest) * (edge - lr) <= NOISE * lowest * lr)
 
 
 def _ends_past_best(result: FitResult) -> bool:
@@ -190,10 +193,12 @@ def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> fl
     return min((min(edges) for edges in found if edges is not None), default=None)
 
 
-def _advise_patience(result: FitResult, quality: TableQuality, batch_size: int | str, epochs: int) -> str:
+def _advise_patience(
+    result: FitResult, quality: TableQuality, batch_size: int | str, epochs: int, *, falls: bool
+) -> str:
     endless, linear = _is_endless(quality), result.model.is_linear
     # In a model linear in its parameters there is one minimum, and any start leads there.
-    on_its_way = endless or _falls(result) or (linear and _drifts(result))
+    on_its_way = endless or _falls(result) or (linear and falls)
     if on_its_way and _ends_past_best(result):
         return "The loss on held-out rows no longer falls: more --epochs would not lower it."
     if on_its_way and not (_rate_was_lowered(result) and _is_far(result, quality)):
