@@ -15,6 +15,7 @@ from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_order, describe_rival, format_count
 from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, recommended_choice, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
+from bench.tables.search_history import search_history
 from bench.tables.trial_value import choice_values, rank_trials
 from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
 from bench.tables.winners import confirm
@@ -178,7 +179,7 @@ class TuneData(RunData):
         given_up = "".join(
             f", {text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)
         )
-        spent = text(float(f"{trials['samples'].sum():.3g}"))
+        spent = text(float(f"{search_history(trials)['spent'].iloc[-1]:.3g}"))
         return (
             f"{format_count(len(trials), 'trial')} by {facts['sampler']}{given_up}; trained on {spent} samples in all."
         )

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from bench.tables.run_costs import CHOICES
+
 # The quantiles over random orders of the grid.
 SHARES = (0.1, 0.5, 0.9)
 
@@ -10,11 +12,13 @@ SHARES = (0.1, 0.5, 0.9)
 def search_history(trials: pd.DataFrame) -> pd.DataFrame:
     """Return `TuneResult.trials` with the best value so far.
 
-    `spent` are the samples that all runs up to a trial have seen, and `best` is the lowest value of the complete trials
-    so far, infinite before the first of them.
+    `spent` are the samples that all runs up to a trial have seen, those of trials with the same settings once, and
+    `best` is the lowest value of the complete trials so far, infinite before the first of them.
     """
+    seen = trials.groupby(CHOICES)["samples"].cummax()
+    new = seen - seen.groupby([trials[name] for name in CHOICES]).shift(fill_value=0)
     values = np.where(trials["state"] == "complete", trials["value"].to_numpy(float), np.inf)
-    return trials.assign(spent=trials["samples"].cumsum(), best=np.minimum.accumulate(values))
+    return trials.assign(spent=new.cumsum(), best=np.minimum.accumulate(values))
 
 
 def grid_in_random_order(choices: pd.DataFrame) -> pd.DataFrame:

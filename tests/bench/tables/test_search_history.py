@@ -56,17 +56,18 @@ def test_choices_of_a_sweep_are_worth_what_trials_are():
 
 
 def test_the_best_so_far_is_that_of_trials_that_were_trained_to_their_end():
-    trials = pd.DataFrame(
-        {
+    trials = runs(
+        **{
+            "lr": [0.1, 0.2, 0.3, 0.2, 0.1],  # those with the same settings are the same runs
             "family": "sgd",
-            "state": ["pruned", "complete", "complete", "diverged", "complete"],
-            "value": [1.0, 4.0, 5.0, np.inf, 3.0],
-            "samples": [10, 20, 30, 40, 50],
+            "state": ["pruned", "complete", "complete", "complete", "complete"],
+            "value": [1.0, 4.0, 5.0, 4.0, 3.0],
+            "samples": [10, 20, 30, 20, 50],
         }
     )
     found = search_history(trials)
     assert found["best"].tolist() == [np.inf, 4, 4, 4, 3]
-    assert found["spent"].tolist() == [10, 30, 60, 100, 150]
+    assert found["spent"].tolist() == [10, 30, 60, 60, 100]
 
 
 def test_a_grid_in_a_random_order_against_all_orders():
