@@ -108,11 +108,13 @@ def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str) -> pd.DataFram
     best = fresh.best_of(leading)
     different = names[fresh.compared(leading, best, "worse", "better", "fails")]
     alike, worse = fresh.compared(leading, best, "no difference found"), fresh.compared(again, best, "worse", "fails")
-    ties = ranked["tied"] & ~names.isin(different) & ~ranked.index.isin(worse)
+    # Ruled out among fewer choices, of which fewer pairs tell more.
+    ruled_out = tops.difference(leading).append(leading[:1].difference(best))
+    ties = ranked["tied"] & ~names.isin(different) & ~ranked.index.isin(worse.append(ruled_out))
     recommended = ranked.index.isin(best)
     return ranked.assign(
         recommended=recommended,
-        tied=recommended | ties | ranked.index.isin(alike),
+        tied=recommended | ties | ranked.index.isin(alike.difference(ruled_out)),
         leading=ranked.index.isin(leading),
     )
 

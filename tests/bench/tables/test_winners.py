@@ -92,6 +92,16 @@ def test_each_optimizer_stands_by_the_choice_that_fresh_seeds_show_to_be_its_bes
     assert compared["ratio"][1] == pytest.approx(4 / 3, rel=0.05)
 
 
+def test_a_choice_that_fresh_seeds_rule_out_is_not_tied():
+    """Of six pairs, two choices of an optimizer can be told apart, and four choices together cannot."""
+    settings = {"optimizer": ["sgd", "sgd", "adam", "adam"], "lr": [0.1, 0.2, 0.3, 0.4]}
+    ranked = ranking(runs_of(np.array([[100.0] * 5, [101] * 5, [102] * 5, [103] * 5]), **settings))
+    fresh = runs_of(np.array([[200.0] * 6, [100] * 6, [105] * 6, [104] * 6]), seeds=10, **settings)
+    confirmed = confirm(ranked, fresh)
+    assert "ruled out" in recommended_choice(confirmed)["reason"]
+    assert confirmed.loc[confirmed["tied"], "lr"].tolist() == [0.2]
+
+
 def test_what_came_first_was_lucky_and_fresh_seeds_are_not():
     """The winner's curse: of 40 equal choices, the one that came first seems to cost 15 % less than it does."""
     rng = np.random.default_rng(3)
