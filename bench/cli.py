@@ -411,7 +411,9 @@ def compare(
     ] = None,
     optimizer: Annotated[str | None, option("NAME", 'For variants: such as "adam"; without it, "sgd".')] = None,
     shuffle: Annotated[bool, flag("For variants: visit the samples in a new order each epoch.", "--shuffle")] = False,
-    seconds: Annotated[float, option("SECONDS", "For variants: about how long to measure.", least=0.1)] = 10.0,
+    seconds: Annotated[
+        float | None, option("SECONDS", "For variants: about how long to measure; without it, 10.", least=0.1)
+    ] = None,
     out: Annotated[
         Path | None, option("FOLDER", "For a history: where tables (CSV) and a figure go; without it, nowhere.")
     ] = None,
@@ -432,7 +434,8 @@ def compare(
 
     if markdown and as_json:
         raise ValueError("--markdown and --json are two ways to print: give one of them")
-    gates, measurement = load_gates(gate, tolerances), Measurement(study, optimizer, batch_size, shuffle or None)
+    gates = load_gates(gate, tolerances)
+    measurement = Measurement(study, optimizer, batch_size, shuffle or None, seconds)
     style: Any = "markdown" if markdown else "json" if as_json else "text"
     if history is not None:
         if base is not None:
@@ -443,7 +446,7 @@ def compare(
     elif out is not None:
         raise ValueError("--out is for --history: the comparison of A and B is only printed")
     else:
-        held = run_compare(base, new, gates, measurement=measurement, seconds=seconds, style=style)
+        held = run_compare(base, new, gates, measurement=measurement, style=style)
     if not held:
         raise typer.Exit(FAILED)
 

@@ -20,13 +20,13 @@ RATIO = (
 COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
 
 
-def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, seconds: float, style: Style) -> bool:
+def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, style: Style) -> bool:
     """Compare two sources, hold the ratios against gates, and print them as "text", "markdown" or "json".
 
     Return whether the variants that were timed are verified, and no row is past its gate.
     """
     try:
-        found = compare_sources(base, new, measurement, seconds=seconds)
+        found = compare_sources(base, new, measurement)
     except NotVerifiedError as reason:
         print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
         return False

@@ -37,6 +37,8 @@ def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]
     """Return the variants of these names in the registry's order; without names all, with or without peers."""
     if only is None:
         return [variant for variant in all_variants() if peers or not variant.package]
+    if peers:
+        raise ValueError("--peers adds to all variants: with --only, name the peers there")
     names = {*_match_names(only), BASELINE}
     return [variant for variant in all_variants() if variant.name in names]
 

@@ -31,6 +31,7 @@ from kernels.base.checks import describe, did_you_mean
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
 NO_RUNS = pd.DataFrame()
+SECONDS = 10.0
 # The most names that are listed one by one.
 MAX_NAMES = 10
 DIFFERENT_TIMES = (
@@ -51,12 +52,13 @@ class Comparison(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """The work on which two variants are timed; None stands for the default of `sgdbench speed`."""
+    """The work on which two variants are timed, and for how long; None stands for the default."""
 
     study: str | None = None
     optimizer: str | None = None
     batch_size: int | str | None = None
     shuffle: bool | None = None
+    seconds: float | None = None
 
     def refuse(self, reason: str) -> None:
         """Raise a ValueError with the reason if there is a setting."""
@@ -64,18 +66,17 @@ class Measurement(NamedTuple):
             raise ValueError(f"{given[0]} is for two variants, which are timed now; {reason}")
 
 
-def compare_sources(base: str, new: str, measurement: Measurement, *, seconds: float) -> Comparison:
+def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison:
     """Compare two variants, two folders of runs, or two .json files of pytest-benchmark, by their names.
 
-    Variants are timed for about `seconds` on the work of `measurement`, and one that does not compute what the
-    reference computes raises NotVerifiedError. Sources of two kinds, damaged ones and those that have nothing in common
-    raise a ValueError.
+    Variants are timed on the work of `measurement`, and one that does not compute what the reference computes raises
+    NotVerifiedError. Sources of two kinds, damaged ones and those that have nothing in common raise a ValueError.
     """
     kinds = kind_of_source(base), kind_of_source(new)
     if kinds[0] != kinds[1]:
         raise ValueError(f"A, {base}, is {kinds[0]} and B, {new}, is {kinds[1]}: both must be of the same kind")
     if kinds[0] == VARIANT:
-        return _compare_variants(base, new, measurement, seconds)
+        return _compare_variants(base, new, measurement)
     if Path(base).resolve() == Path(new).resolve():
         raise ValueError(f"A and B are both {base}: they must be two")
     measurement.refuse(f"{base} and {new} were timed before")
@@ -104,11 +105,11 @@ def kind_of_source(name: str) -> str:
     )
 
 
-def _compare_variants(base: str, new: str, measurement: Measurement, seconds: float) -> Comparison:
+def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparison:
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")
     settings = {name: value for name, value in measurement._asdict().items() if value is not None}
-    study = load_study(settings.pop("study", "quadratic"))
+    study, seconds = load_study(settings.pop("study", "quadratic")), settings.pop("seconds", SECONDS)
     problem, batch = study_problems(study, study.dataset()[0], **settings)
     problems = {name: problem_for(BY_NAME[name], problem, batch) for name in (base, new)}
     calls = {name: _prepare_verified(name, own) for name, own in problems.items()}

@@ -62,6 +62,8 @@ def test_variants_by_name_come_with_the_baseline():
         select_variants(["warp"], peers=False)
     with pytest.raises(ValueError, match=r"not 'fusedd' \(did you mean 'fused'\?\); your own come"):
         select_variants(["fusedd"], peers=False)
+    with pytest.raises(ValueError, match="--peers adds to all variants: with --only, name the peers there"):
+        select_variants(["fused"], peers=True)
 
 
 def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
