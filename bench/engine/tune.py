@@ -159,7 +159,9 @@ class _Tuning:
 
     def __init__(self, problem: Problem, space: Space, searched: SearchSettings, executor: Executor) -> None:
         self.problem, self.space, self.searched, self.executor = problem, space, searched, executor
-        settings, n = problem.settings, problem.y.size
+        settings, n, families = problem.settings, problem.y.size, len(space.families)
+        if searched.trials < families:
+            raise ValueError(f"trials must be at least {families}, one for each optimizer, not {searched.trials}")
         self.epochs, self.floor = [*halving_epochs(settings.epochs), settings.epochs], loss_floor(problem.y)
         if problem.counted_loss == "validation_loss":
             self.floor = max(self.floor, held_out_floor(problem))
