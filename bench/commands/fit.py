@@ -33,6 +33,7 @@ from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss
 from bench.tables.formatting import duration, text
+from bench.tables.shortfall import describe_impossible_target
 from kernels import FitResult, Model
 from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows
@@ -225,7 +226,7 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
         print_sentence("Parameters", f"{len(fitted.params) - SHOWN:,} more, which --json prints.")
         print()
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
-    for about, sentence in _describe_quality(fitted, quality):
+    for about, sentence in _describe_quality(fitted, quality, settings["target"]):
         print_sentence(about, sentence)
     shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "epochs", "shuffle", "seed")}
     # Without R² there is nothing to go by.
@@ -256,8 +257,8 @@ def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
     return columns
 
 
-def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple[str, str]]:
-    """Yield sentences about the fit, each after its subject."""
+def _describe_quality(fitted: TableFit, quality: TableQuality, target: float | None) -> Iterator[tuple[str, str]]:
+    """Yield sentences about the fit, each after its subject; the target is in the table's units."""
     if fitted.note:
         yield "Note", fitted.note
     if fitted.loss_units:
@@ -270,6 +271,8 @@ def _describe_quality(fitted: TableFit, quality: TableQuality) -> Iterator[tuple
     lowest, constant = original_loss([yardstick.loss, yardstick.constant_loss], scaling, fitted.result.criterion)
     shown = replace(yardstick, loss=float(lowest), constant_loss=float(constant))
     yield "Lowest loss", f"{shown.describe(fitted.loss)}.{_describe_errors(fitted, quality)}"
+    if impossible := describe_impossible_target(target, shown):
+        yield "Target", impossible
 
 
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:

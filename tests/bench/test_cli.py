@@ -108,6 +108,10 @@ def test_a_standardized_fit_tells_its_quality_in_the_tables_units(sgdbench, cars
     assert float(rows["RMSE"][0]) == pytest.approx(root, rel=1e-3)
     assert f"\nLowest loss: {root**2:.6g} by least squares; the run ends " in out
     assert out.rstrip().endswith("Every parameter is within one standard error of its optimum.")
+    # In these units too: a target that no run can reach is named, and none that some can.
+    for target, impossible in ((18, True), (20, False)):
+        _, out, _ = sgdbench("fit", cars, *CARS, "--target", str(target))
+        assert (f"\nTarget: The target {target} is below the lowest loss that was found, " in out) is impossible
 
 
 @pytest.mark.parametrize(
