@@ -75,9 +75,8 @@ def default_study(
     a weighted sum of the inputs and a constant, without `loss` one for the values of y
     (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like the file. The shares
     `validation` and `test` of the rows are held out: rates and the target are made without them. Maps of many rows are
-    shuffled in blocks. `mapping` is for a
-    table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is not as it should be is
-    refused with a ValueError.
+    shuffled in blocks. `mapping` is for a table that is mapped, as in `bench.data.open_table`. A table, a model or a
+    loss that is not as it should be is refused with a ValueError.
     """
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)
@@ -86,7 +85,6 @@ def default_study(
     table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, **mapping)
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names)
-    criterion.check_targets(table.y)
     made = model_for_classes(made, criterion, table.classes, *table.all_targets)
     center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
     data = table

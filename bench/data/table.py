@@ -169,7 +169,6 @@ def read_table(
         return locate_row(int(kept[row]))
 
     targets, classes = encode_target(what, y, labels, loss, like, locate_target)
-    loss.check_targets(targets, what, locate_target)
     inputs = np.ascontiguousarray(values[:, :-1])
     return Dataset(inputs, targets, names[:-1], names[-1], source=str(path), dropped=dropped, classes=classes)
 
@@ -192,6 +191,7 @@ def encode_target(
     if like and loss.by_class and classes is None:
         classes = Classes(tuple(range(count_classes(loss, None, like.y))))
     if classes is None:
+        loss.check_targets(y, what, locate)
         return y, None
     if labels is None:
         return classes.encode(y, what, locate), classes
