@@ -41,10 +41,7 @@ def measure_and_report(
         costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=painter.paused)
         times = times_to_target(result.frame, costs)
         trained.store(costs=costs, times=times)
-        for row in costs[costs["note"] != ""].to_dict("records"):
-            order = "shuffled" if row["shuffle"] else "in sequence"
-            about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
-            print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
+        _warn_about_costs(costs)
     with stages.stage("variants, timed"):
         measured = _measure_speed(trained, painter)
     painter.draw("speed")
@@ -64,9 +61,14 @@ def measure_and_report(
             print()
             _print_tables(run_data, measured, times)
         print_place("Report", page)
-    wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
     # Where the same bits are not promised, training may make a rounding error large.
-    return not (is_exact(result.model, "fused", study.run.loss) and (wrong or (costs["note"] != "").any()))
+    return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
+
+
+def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
+    """Return whether one of our kernels was found wrong when it was to be timed."""
+    wrong = measured is not None and (measured.table["ours"] & measured.table["verified"].eq(False)).any()
+    return bool(wrong or (costs["note"] != "").any())
 
 
 def replay_runs(trained: Trained) -> None:
@@ -87,6 +89,14 @@ def _measure_speed(trained: Trained, painter: Painter) -> Speed | None:
     measured = speed(variants, *problems, seconds=SPEED_SECONDS, undisturbed=painter.paused)
     trained.store(speed=measured.table, speed_rounds=measured.rounds)
     return measured
+
+
+def _warn_about_costs(costs: pd.DataFrame) -> None:
+    """Print the kernels whose updates were not timed, with the reasons."""
+    for row in costs[costs["note"] != ""].to_dict("records"):
+        order = "shuffled" if row["shuffle"] else "in sequence"
+        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
+        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
 
 
 def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.analysis.paths import ReplayError
 from bench.commands.cluster import open_cluster
@@ -28,6 +29,7 @@ from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.report.painter import painting
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables
+from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
 from bench.study.schema import Study, folder_name
@@ -184,6 +186,14 @@ def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -
     return run_data
 
 
+def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
+    """Return the rows of the configurations that are trained again."""
+    size = len(result.frame)
+    epoch = len(data.y) * reference_cost(result.model)
+    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // epoch)))
+    return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+
+
 def verify_runs(trained: Trained) -> None:
     """Check the derivatives of the model, and train some configurations, drawn at random, again with the reference.
 
@@ -191,9 +201,7 @@ def verify_runs(trained: Trained) -> None:
     WrongRunsError if the reference gives another result than the kernel.
     """
     result, study, data, _ = trained
-    size, epoch = len(result.frame), len(data.y) * reference_cost(result.model)
-    count = min(size, max(1, min(CHECKED_RUNS, CHECKED_RUNS * SAMPLES // epoch)))
-    rows = np.sort(np.random.default_rng(0).choice(size, count, replace=False))
+    rows = _choose_checked(result, data)
     check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
     chosen = replace(result, frame=result.frame.iloc[rows], starts=result.starts[rows])
     table = check(chosen, study.run, data.x, data.y, data.validation)

@@ -124,10 +124,7 @@ def sweep(
         with unsynced_files() if out is None else nullcontext():
             problem = make_problem(model, x, y, shared, folder, **held_out)
             if "float32" in grid.dtype:
-                for text in grid.optimizer:
-                    check_dtype("float32", problem.settings.kernel, problem.model, problem.loss, make_optimizer(text))
-                allocate_data(problem.columns, problem.y, shuffle=False, validation=problem.held_out, dtype="float32")
-                to_dtype("init", grid.starts(problem.model).ravel(), "float32")
+                _check_float32(problem, grid)
             trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
             trainer.train(plan, resume=resume, progress=progress)
             record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=grid.drawn)
@@ -164,6 +161,14 @@ def find_executor(executor: object) -> Executor:
     if callable(executor):
         return executor
     raise ValueError(f'executor must be "threads" or a dask.distributed.Client, not {describe(executor)}')
+
+
+def _check_float32(problem: Problem, grid: Grid) -> None:
+    """Refuse optimizers without float32, and samples and starts beyond its range."""
+    for text in grid.optimizer:
+        check_dtype("float32", problem.settings.kernel, problem.model, problem.loss, make_optimizer(text))
+    allocate_data(problem.columns, problem.y, shuffle=False, validation=problem.held_out, dtype="float32")
+    to_dtype("init", grid.starts(problem.model).ravel(), "float32")
 
 
 def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:

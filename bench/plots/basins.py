@@ -60,10 +60,7 @@ def basin_map(
     for axis, (_, plane) in zip(axes, chosen, strict=True):
         extent = _draw_cells(axis, plane, x, y, shade)
         if end is not None:
-            # The end of the best run is a plus with a white edge.
-            point = np.asarray(end, dtype=float)[place]
-            axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4)
-            axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2)
+            _draw_end(axis, np.asarray(end, dtype=float)[place])
         points = {name: np.asarray(start, dtype=float)[place] for name, start in (starts or {}).items()}
         letters = 0 if axis is not axes[0] else 16 if len(axes) == 1 else 10
         _draw_starts(axis, points, extent, letters=letters, columns=1 if len(axes) == 1 else 3)
@@ -76,12 +73,7 @@ def basin_map(
     figure.supxlabel(called[0])
     figure.supylabel(called[1])
     missed = reached and (np.isinf(values) & ~lost).any()
-    if lost.any():
-        axes[0].plot([], [], **DIVERGED_MARK, label="diverged")
-    if missed:
-        axes[0].plot([], [], **MISSED_MARK, label="target missed")
-    if end is not None:
-        axes[0].plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
+    _label_marks(axes[0], diverged=lost.any(), missed=missed, end=end is not None)
     add_legend(figure, shade.names, shade.colors, label(measure))
     fixed = ", ".join(
         f"{shorten(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across
@@ -95,6 +87,7 @@ def basin_map(
 
 
 def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Shades) -> Extent:
+    """Draw the cells of a plane, and return their extent."""
     shape = (y.size, x.size)
     lost = plane["lost"].to_numpy().reshape(shape)
     colors = shade.of(plane["value"].to_numpy(float).reshape(shape))
@@ -111,6 +104,22 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
     round_ticks(axis.yaxis, 6)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     return extent
+
+
+def _label_marks(axis: Axes, *, diverged: bool | np.bool, missed: bool | np.bool, end: bool) -> None:
+    """Add labels for the legend, of the marks that are drawn."""
+    if diverged:
+        axis.plot([], [], **DIVERGED_MARK, label="diverged")
+    if missed:
+        axis.plot([], [], **MISSED_MARK, label="target missed")
+    if end:
+        axis.plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
+
+
+def _draw_end(axis: Axes, point: Floats) -> None:
+    """Draw the end of the best run as a plus with a white edge."""
+    axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4)
+    axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2)
 
 
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int, columns: int) -> None:

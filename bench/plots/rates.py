@@ -87,11 +87,7 @@ def rate_map(
     _draw_cells(axis, maps, origins, shade, digits=int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, fontsize=size)
     if edges is not None:
         stairs = [_edge_line(edges, leading[leading["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
-        gap = np.full((1, 2), np.nan)
-        moved = [np.concatenate([stairs[k // len(columns)] + origin, gap]) for k, origin in enumerate(origins)]
-        line = np.concatenate(moved)
-        if np.isfinite(line[:, 0]).any():
-            axis.plot(*line.T, color=EDGE, linewidth=2.5, solid_capstyle="butt", label="edge of stability")
+        _draw_edges(axis, [stairs[number // len(columns)] for number in range(len(maps))], origins)
     room = int(wide * len(rates) / LETTER_WIDTH)
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
         title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
@@ -174,6 +170,13 @@ def _edge_line(edges: pd.DataFrame, leading: pd.DataFrame, rates: Floats, sizes:
     places = np.interp(np.log(edge), np.log(rates), np.arange(len(rates)), left=np.nan, right=np.nan)
     rows = np.arange(len(sizes))
     return np.column_stack([np.repeat(places, 2), np.column_stack([rows - 0.5, rows + 0.5]).ravel()])
+
+
+def _draw_edges(axis: Axes, stairs: list[Floats], origins: list[tuple[float, float]]) -> None:
+    gap = np.full((1, 2), np.nan)
+    line = np.concatenate([np.concatenate([edge + origin, gap]) for edge, origin in zip(stairs, origins, strict=True)])
+    if np.isfinite(line[:, 0]).any():
+        axis.plot(*line.T, color=EDGE, linewidth=2.5, solid_capstyle="butt", label="edge of stability")
 
 
 def _label_axes(

@@ -46,15 +46,8 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
-    for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
-        axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
-        axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
-    shares = measured["share"].dropna() if "share" in measured else pd.Series(dtype=float)
-    look: Any = {"xytext": (8, 0), "textcoords": "offset points", "fontsize": 9}
-    for at, share in shares.items():
-        axis.annotate(f"{share:.2f}", (1, at), xycoords=("axes fraction", "data"), va="center", **look)
-    if len(shares):
-        axis.annotate("of the\nroof", (1, 1), xycoords="axes fraction", va="bottom", **look)
+    _draw_baselines(axis, measured)
+    _write_shares(axis, measured)
     handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
     if measured["verified"].fillna(False).ne(True).any():
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="results not verified"))
@@ -97,6 +90,23 @@ def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
 
 def _round_to_three_digits(value: float) -> str:
     return text(float(f"{value:.3g}"))
+
+
+def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
+    """Draw a line to the top from the end of each bar that others are compared with."""
+    for name, ns in measured.loc[measured["variant"].isin(BASELINES), ["variant", "ns"]].to_numpy():
+        axis.axvline(ns, color=INK, linewidth=1, linestyle=DASHES, zorder=0.5)
+        axis.annotate(name, (ns, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
+
+
+def _write_shares(axis: Axes, measured: pd.DataFrame) -> None:
+    """Write the shares of the roof to the right of the axis, where roofs were measured."""
+    shares = measured["share"].dropna() if "share" in measured else pd.Series(dtype=float)
+    look: Any = {"xytext": (8, 0), "textcoords": "offset points", "fontsize": 9}
+    for place, share in shares.items():
+        axis.annotate(f"{share:.2f}", (1, place), xycoords=("axes fraction", "data"), va="center", **look)
+    if len(shares):
+        axis.annotate("of the\nroof", (1, 1), xycoords="axes fraction", va="bottom", **look)
 
 
 def _describe_missing(missing: pd.DataFrame) -> str:
