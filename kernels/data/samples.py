@@ -132,7 +132,7 @@ def allocate_data(
 def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64") -> Floats:
     """Return the inputs as one array, of one row after another; without a copy of columns of such an array."""
     base, count = columns[0].base, len(columns)
-    if base is not None and base.flags.c_contiguous and base.dtype == columns[0].dtype:
+    if isinstance(base, np.ndarray) and base.flags.c_contiguous and base.dtype == columns[0].dtype:
         width, size = base.itemsize, count * columns[0].size
         first = (columns[0].ctypes.data - base.ctypes.data) // width
         if first + size <= base.size and all(

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, check_integer, describe, did_you_mean, meant_by
 from kernels.base.columns import Inputs, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
+from kernels.model.column_names import ALL_INPUTS
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
 from kernels.model.inputs import Given, check_names, list_names, read_inputs
@@ -185,8 +186,11 @@ class Model:
         return Model(self.expression, self.given_inputs, classes=classes, hidden=self.hidden)
 
     def with_inputs(self, inputs: Given) -> Model:
-        """Return a model with vectors of other inputs."""
-        return Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
+        """Return a model with vectors of other inputs, which has its parameters also where an input is called alike."""
+        made = Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
+        if isinstance(inputs, Mapping) or made.vectors.keys() == self.vectors.keys():
+            return made
+        return self.with_inputs({ALL_INPUTS: list(inputs)})
 
     @property
     def is_linear(self) -> bool:

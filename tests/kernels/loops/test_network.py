@@ -107,6 +107,9 @@ def test_rows_are_not_copied():
     assert not np.shares_memory(lay_in_rows(tuple(x[:, ::-1].T)), x)
     np.testing.assert_array_equal(lay_in_rows(tuple(x[:, ::-1].T)), x[:, ::-1].ravel())
     np.testing.assert_array_equal(lay_in_rows(tuple(x[1:].T)), x[1:].ravel())
+    # The memory of columns of Polars and PyTorch belongs to objects that are no arrays.
+    columns = tuple(np.frombuffer(column.tobytes()) for column in x.T)
+    np.testing.assert_array_equal(lay_in_rows(columns), x.ravel())
 
 
 @pytest.mark.parametrize(("model", "columns"), [("a*x + b", 1), ("w @ x + b", 9), (IN_LOOPS, 4)])

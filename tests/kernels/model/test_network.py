@@ -103,6 +103,8 @@ def test_a_ready_made_network(text):
     model = make_model(text, PAIR)
     assert len(model.params) == 4 * 2 + 4 + 4 + 1
     assert model.expression.startswith("b + v @ ")
+    alike = make_model(text, ("b", "c"))  # which are columns, and no constants
+    assert [name.replace("b]", "x1]").replace("c]", "x2]") for name in alike.params] == list(model.params)
 
 
 def test_options_of_the_ready_made_network_are_checked():
