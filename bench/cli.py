@@ -217,7 +217,7 @@ def run(
     cache_dir: options.CacheDir = None,
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>.")] = None,
     resume: options.Resume = False,
-    yes: Annotated[bool, flag("Run a very large grid too.", "--yes")] = False,
+    yes: Annotated[bool, flag("Run more than 1,000,000 configurations too.", "--yes")] = False,
     lr: Annotated[Any, option("RATES", 'Such as "0.1,0.5" or "log:0.01:1:20".', read=parse.parse_values)] = None,
     batch_size: Annotated[Any, option("SIZES", 'Such as "1,16,full".', read=parse.parse_values)] = None,
     optimizer: Annotated[Any, option("NAMES", 'Such as "sgd,momentum(0.9),adam".', read=parse.parse_values)] = None,
@@ -249,7 +249,7 @@ def run(
     Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
     its model, and writes tables, figures, report.html and report.md. Options replace settings of the study.
 
-    Exit code 1 if a kernel gives another result than the reference, or a run another one when it is trained once more.
+    Exit code 1 if a kernel gives another result than the reference, or a run that is repeated ends elsewhere.
     """
     from bench.commands.problem import load_problem  # noqa: PLC0415
 
@@ -313,7 +313,7 @@ def tune(
     """Search between the values of a study's grid, and write a report.
 
     Optuna proposes choices of settings, each optimizer has as many as any other, and each choice is trained from all
-    starts with all seeds. The best ones are trained again with fresh seeds, and so is the best of the grid.
+    starts with all seeds. The best ones are trained again with fresh seeds, and so are the best of the grid.
 
     Ranges are "log:low:high", "lin:low:high", "int:low:high" or "logint:low:high" for whole numbers, and
     "log1m:low:high" for numbers whose distance to 1 counts, such as betas. Set those of learning rates and batch sizes
@@ -351,7 +351,7 @@ def speed(
     shuffle: options.Shuffle = False,
     seconds: Annotated[float, option("SECONDS", "About how long to measure.", least=0.1)] = 20.0,
     targets: Annotated[
-        bool, flag("Measure the performance budget too, row by row: a minute more.", "--targets")
+        bool, flag("Measure the performance budget too, row by row: some three minutes more.", "--targets")
     ] = False,
     out: Annotated[Path, option("FOLDER", "Where tables and figure go.")] = Path("results/speed"),
     plugin: options.Plugins = None,

@@ -20,6 +20,7 @@ from bench.data.table import builtin
 from bench.report.figures import FIGURES
 from bench.study.load import load_study
 from bench.study.suite import load_suite
+from bench.tables.readable import TITLES
 from bench.timing.variants import VARIANTS
 from kernels.compile.kinds import KERNELS
 from kernels.compile.specialize import ingredients_of
@@ -400,6 +401,11 @@ def test_the_table_of_the_readme_is_the_reference_run():
             assert result == "bit for bit"
         else:
             assert float(result.removeprefix("within ")) == float(f"{row['error']:.0e}")
+
+
+def test_each_table_is_listed():
+    section = DOCUMENTS["results/README.md"].section("The tables")
+    assert all(f"`{name}`" in section for name in TITLES)
 
 
 def test_each_figure_has_its_paragraph():

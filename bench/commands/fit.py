@@ -39,6 +39,7 @@ from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
+from kernels.train.yardstick import ARRIVED
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
@@ -283,7 +284,9 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
         return ""
     errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
     if errors.max() <= 1:
-        return " Every parameter is within one standard error of its optimum."
+        # The standard errors of a run that has not arrived are too large to say so.
+        short = quality.yardstick.remaining(fitted.result.kept.loss) > ARRIVED
+        return "" if short else " Every parameter is within one standard error of its optimum."
     name = list(fitted.params)[int(np.argmax(errors))]
     distance = f"{errors.max():.2g}"
     unit = "standard error" if distance == "1" else "standard errors"

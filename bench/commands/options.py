@@ -141,7 +141,10 @@ Test = Annotated[
 ]
 Patience = Annotated[
     int | None,
-    option("EPOCHS", "Stop runs when the loss on held-out rows has not improved for this many epochs."),
+    option(
+        "EPOCHS",
+        "Stop runs when the loss on held-out rows has not improved for this many epochs; keep its lowest.",
+    ),
 ]
 Confirm = Annotated[int | None, option("COUNT", "Train the leading choices again on this many fresh seeds.")]
 Settings = Annotated[
@@ -152,5 +155,7 @@ Settings = Annotated[
         "--set",
     ),
 ]
-Resume = Annotated[bool, flag("Continue or extend the run in the folder.", "--resume")]
+Resume = Annotated[
+    bool, flag("Continue or extend the run in the folder; without it, a folder with results is refused.", "--resume")
+]
 Cluster = Annotated[str | None, option("CLUSTER", 'Train on Dask: "local:4" for 4 processes, or "tcp://HOST:PORT".')]

@@ -22,7 +22,7 @@ class Choice:
     settings : dict
         optimizer, lr, schedule, batch_size, shuffle, and dtype where it was asked for: as for `kernels.fit`.
     common : dict
-        The settings that all runs share: epochs, target, loss, drop_last, patience and the held-out samples.
+        The settings that all runs share: epochs, target, loss, drop_last, record, patience and the held-out samples.
     init : array, shape (P,)
         The start of one of its runs: the first that reached the target or, where none did, the first that ended no
         higher than their median.

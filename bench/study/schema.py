@@ -183,12 +183,13 @@ class GridTable(Table):
     """[grid]: the values that are tried, in all combinations; each key has one value or several."""
 
     lr: Setting = Field(
-        default=0.1, description='Learning rates; a range is written "log:0.01:1:20" or "lin:0.1:1:10".'
+        default=0.1, description='Learning rates; "log:0.01:1:20" and "lin:0.1:1:10" have first, last and count.'
     )
     batch_size: Setting = Field(default=1, description='Samples per update, or "full".')
     init: Setting = Field(
         default=None,
-        description='A table of starts, each a list or names with values, or "normal:1:20" or "uniform:-5:5:20".',
+        description='A table of starts, each a list, names with values, "zero", or random ones: "normal:1:20", that is '
+        'scale and count, or "uniform:-5:5:20", low, high and count.',
     )
     optimizer: Setting = Field(default="sgd", description='Such as "momentum(0.9)" or "adam".')
     schedule: Setting = Field(
@@ -234,7 +235,7 @@ class RunTable(Table):
         default="log", description='When the loss is looked at: "log", "log:10", "epoch", or a number of updates.'
     )
     confirm: int = Field(default=20, description="Train the leading choices again on this many fresh seeds.")
-    refine: int = Field(default=0, description="Rounds that add learning rates around and beyond the best.")
+    refine: int = Field(default=0, description="Rounds in which `run` adds learning rates around and beyond the best.")
     patience: int | None = Field(
         default=None,
         description="Stop runs whose loss on held-out rows has not improved for this many epochs; keep its lowest.",

@@ -44,7 +44,7 @@ def _describe_type(annotation: Any) -> str:
         return f"list of {_describe_type(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:
         return f"table of {_describe_type(get_args(annotation)[1])}"
-    return _TYPES.get(annotation, "value, list or range")
+    return _TYPES.get(annotation, "value or list")
 
 
 def _describe_default(field: FieldInfo) -> str:

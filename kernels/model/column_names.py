@@ -21,9 +21,9 @@ def is_name(text: object) -> bool:
 def column_name(column: str) -> str:
     """Return the name of a column in expressions.
 
-    A heading that is a name already, such as ``hp`` or ``MPG``, is kept. In others letters become small, anything else
-    but letters and digits becomes one underscore between them, and ``x_`` is put in front if the first character is no
-    letter: ``Engine Power (PS)`` is engine_power_ps, and ``2nd try`` is x_2nd_try. Letters of all scripts are letters.
+    A heading that is a name already, such as ``hp`` or ``MPG``, is kept. In others letters become small, and anything
+    else but letters and digits becomes one underscore between them; ``x_`` is put in front if that is no name either:
+    ``Engine Power (PS)`` is engine_power_ps, and ``2nd try`` is x_2nd_try. Letters of all scripts are letters.
     """
     if is_name(column):
         return column

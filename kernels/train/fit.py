@@ -145,9 +145,10 @@ def fit(
         is ``"stopped"`` then. However the run ends, `params` are those of the lowest validation loss.
     dtype : str or type
         The numbers to compute with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``,
-        for models of + - * / sqrt, abs, max, min, where and whole powers. Samples, start, rates and all that is
-        computed of them are rounded to float32; options and clocks of optimizers are numbers of double precision that
-        are rounded where they meet the others, as in PyTorch. `params`, `loss` and `trajectory` are arrays of float64.
+        for models of + - * / sqrt, abs, max, min, where, relu and constant powers such as 2 or 0.5. Samples, start,
+        rates and all that is computed of them are rounded to float32; options and clocks of optimizers are numbers of
+        double precision that are rounded where they meet the others, as in PyTorch. `params`, `loss` and `trajectory`
+        are arrays of float64.
     record_params : bool, optional
         Whether `FitResult.trajectory` has the parameters at every mark, and not at the start and the end alone. Without
         it, it has them unless the model has vectors and there is no `patience`.

@@ -91,7 +91,8 @@ class FitResult:
         The learning rate of each epoch that was begun.
     status : str
         ``"converged"`` (the loss reached the target), ``"max_epochs"``, ``"diverged"`` (the loss or a parameter is no
-        longer finite), or ``"stopped"`` (the validation loss had not improved for `patience` epochs).
+        longer finite, or parameters are so large that the targets are lost in rounding), or ``"stopped"`` (the
+        validation loss had not improved for `patience` epochs).
     epochs : int
         Epochs finished.
     epochs_to_target : float or None

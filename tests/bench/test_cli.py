@@ -129,6 +129,13 @@ def test_a_fit_that_does_not_arrive_says_what_would_help(sgdbench, cars, options
     assert ("Advice" in out) == bool(advice)
 
 
+def test_the_standard_errors_of_a_fit_that_does_not_arrive_measure_nothing(ran, tmp_path):
+    """They are as large as its residuals: of a constant, every parameter is within one of its optimum."""
+    (tmp_path / "few.csv").write_text("x,y\n1,2\n4,6\n5,7\n", "utf-8")
+    out = ran("fit", "few.csv", "--y", "y", "--kernel", "reference")
+    assert "the run ends no lower than the best constant, 4.66667.\nStandard errors: they suppose" in out
+
+
 @pytest.mark.parametrize("options", [[], ["--standardize"]])
 def test_a_model_that_is_not_finite_at_a_sample_is_a_fit_that_diverged(sgdbench, ran, tmp_path, options):
     (tmp_path / "zero.csv").write_text("x,y\n0,1\n1,2\n2,4\n3,5\n", "utf-8")
