@@ -310,7 +310,7 @@ def test_toml_is_what_it_is_said_to_be(block, own_folder):
         assert gates.named("fused") is None
     elif "[[problem]]" in block.text:
         suite = load_suite(str(path))
-        assert [study.name for study in suite.studies] == ["engines", "valley"]
+        assert [study.name for study in suite.studies] == ["cars", "valley"]
     elif "[tune]" in block.text:
         study = load_study(path)
         space = study.make_space(len(study.dataset()[0].y))

@@ -93,9 +93,9 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
 
 def _starts(init: dict[str, Any] | None) -> list[str]:
     """Return the lines of the starts; those of a network, which has draws of its own, are a comment."""
-    about = '# Where to start: values of all parameters by name, or random ones such as "normal:1:3".'
+    about = '# Where to start: values of all parameters, also by name, "zero", or random ones such as "normal:1:3".'
     if init is None:
-        return [about, "# [grid.init]", '# random = "normal:0.1:3"']
+        return [about, "# Without it, each seed draws a start.", "# [grid.init]", '# random = "normal:0.1:3"']
     return ["[grid.init]", about, *_keys(init, *init)]
 
 
@@ -134,7 +134,7 @@ def _comment_on_rates(made: DefaultStudy) -> list[str]:
     return [
         f"# By theory sgd is stable near the lowest loss up to about {single} with single samples,",
         f"# and up to {full} with full batches.",
-        "# The range begins at a thirtieth of the one and ends at the other.",
+        "# The range is from a thirtieth of the one to the other, rounded to a wider one.",
     ]
 
 

@@ -91,6 +91,8 @@ class Yardstick:
         found = f"{self.loss:.6g} by {self.method}" + (f" ({self.note})" if self.note else "")
         if math.isnan(self.improvement):
             return f"{found}, which is no improvement over {self.baseline}"
+        if not math.isfinite(loss):
+            return found
         remaining = self.remaining(loss)
         if remaining >= 1:
             return f"{found}; the run ends no lower than {self.baseline}, {self.constant_loss:.6g}"
@@ -105,8 +107,6 @@ class Yardstick:
 
 def format_share(share: float) -> str:
     """Return a share in percent with two digits: "0.4 %", "less than 0.01 %"."""
-    if not math.isfinite(share):
-        return "an unknown share"
     percent = 100 * share
     whole = 99.5 <= percent < 1e6
     return "less than 0.01 %" if percent < 0.01 else f"{percent:,.0f} %" if whole else f"{percent:.2g} %"

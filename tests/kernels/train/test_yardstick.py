@@ -287,6 +287,7 @@ def test_a_model_that_is_no_better_than_a_constant_has_no_target():
 
 def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
     found = Yardstick(1.0, 2.0, np.zeros(1), "L-BFGS")
+    assert found.describe(math.nan) == "1 by L-BFGS"  # of a run that diverged
     for loss in (1.5, np.nextafter(1.0, 0.0)):
         assert found.lowered(loss, np.ones(1), "this run") is found
     assert found.lowered(0.5, np.ones(1), "this run").loss == 0.5
@@ -328,7 +329,7 @@ def test_the_best_constant_of_skewed_targets_is_found():
 
 @pytest.mark.parametrize(
     ("share", "words"),
-    [(0.004, "0.4 %"), (1e-6, "less than 0.01 %"), (0.37, "37 %"), (1.77, "177 %"), (math.nan, "an unknown share")],
+    [(0.004, "0.4 %"), (1e-6, "less than 0.01 %"), (0.37, "37 %"), (1.77, "177 %")],
 )
 def test_shares_in_words(share, words):
     assert format_share(share) == words
