@@ -132,7 +132,9 @@ Record = Annotated[
 Validation = Annotated[
     float | None,
     option(
-        "SHARE", "Hold out this share of the rows; the loss on them is recorded, and `run` and `tune` choose by it."
+        "SHARE",
+        "Hold out this share of the rows; the loss on them is recorded, and without a target `run` and `tune` choose "
+        "by it.",
     ),
 ]
 Test = Annotated[

@@ -72,7 +72,7 @@ class Dataset:
     test : tuple or None
         Samples held out likewise, which decide nothing.
     classes : Classes or None
-        The labels that `y` has as 0 and 1, where the column holds labels.
+        The labels that `y` has as 0, 1, ..., where the column holds labels.
     mapped_in : Path or None
         The folder for files made of memory maps, such as standardized columns.
     """

@@ -45,7 +45,8 @@ class DataTable(Table):
     y: str | None = Field(default=None, description="The column to be fitted.")
     builtin: str | None = Field(
         default=None,
-        description='Built-in data in place of a file, such as "quadratic"; "none" for models without inputs.',
+        description='Built-in data in place of a file: "quadratic", "noisy-quadratic", "exponential", "polynomial", '
+        '"auto-mpg", "diabetes" or "digits"; "none" for models without inputs.',
     )
     standardize: bool = Field(
         default=False,
@@ -57,7 +58,8 @@ class DataTable(Table):
     )
     drop_missing: bool = Field(default=False, description="Skip rows with missing values, which are refused otherwise.")
     validation: float | None = Field(
-        default=None, description="Hold out this share of the rows, and choose settings by the loss on them."
+        default=None,
+        description="Hold out this share of the rows, and without a target choose settings by the loss on them.",
     )
     validation_path: str | None = Field(
         default=None, description="A file of the same columns whose rows are held out, in place of a share."
