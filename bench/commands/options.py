@@ -124,7 +124,11 @@ Loss = Annotated[
 ]
 Target = Annotated[
     float | None,
-    option("LOSS", "Stop when the loss, in the table's units also where columns are standardized, is this low."),
+    option(
+        "LOSS",
+        "Stop when the loss is this low, in the table's units also where columns are standardized, but for losses such "
+        'as "huber(1.0)".',
+    ),
 ]
 Record = Annotated[
     Any, option("MARKS", 'Record the loss: "epoch", "log", "log:10", or a number of updates.', read=parse.parse_value)
