@@ -236,7 +236,8 @@ def radam(
     """Rectified Adam: steps without the mean square while it holds few gradients, and scaled-down steps after that.
 
     With rho = 2 / (1 - beta2) - 1 and rho_t = rho - 2 t beta2**t / (1 - beta2**t), steps are those of momentum while
-    rho_t <= 5, then those of adam times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)).
+    rho_t <= 5, then those of adam times sqrt((rho_t - 4) (rho_t - 2) rho / ((rho - 4) (rho - 2) rho_t)), with eps added
+    to sqrt(v).
     L. Liu et al., On the variance of the adaptive learning rate and beyond (ICLR 2020). As ``torch.optim.RAdam``.
     """
     options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
