@@ -86,9 +86,9 @@ def tune(
         Those of a study's tables. [tune]: `trials`, their number in all, 1,000 by default; a larger number goes on
         with a search that `out` holds. `sampler`: ``"tpe"``, the default, ``"cmaes"``, ``"random"`` or ``"qmc"``.
         `pruner`: ``"asha"``, the default, or ``"hyperband"``, which compare trials after
-        `bench.engine.search.halving_epochs`, or ``"none"``. `sampler_seed`, 0 by default. [run] and [data]: `epochs`,
-        `target`, `loss`, `drop_last`, `shuffling`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`,
-        as for `bench.sweep`.
+        `bench.engine.search.halving_epochs`, or ``"none"``. [run] and [data]: `epochs`, `target`, `loss`, `drop_last`,
+        `shuffling`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`, as for `bench.sweep`. And
+        `sampler_seed`, 0 by default, which studies do not have.
 
     Raises
     ------
