@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from bench.tables.ranking import ranking
+from bench.tables.ranking import leaders_first, ranking
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
 from kernels.base.run import Floats
 
@@ -29,15 +29,14 @@ def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame | None = None) -> 
     """Return the outcome of each choice of settings, the best choice first, over all starts and from each of them.
 
     The first row of a start with certain settings is therefore the best choice that has them. `ranked` is
-    `ranking(frame)` where that is known.
+    `ranking(frame)` where that is known, or what `bench.tables.winners.confirm` made of it.
 
     Columns are `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many
     of them `converged` and `diverged`; and the quantiles `SPREAD` of each cost, such as `samples_low`, `samples_median`
     and `samples_high`. A run that failed costs infinitely much.
     """
     by = choice_columns(frame)
-    order = ranking(frame) if ranked is None else ranked
-    order = order.sort_values("recommended", ascending=False, kind="stable")
+    order = leaders_first(ranking(frame) if ranked is None else ranked)
     parts = []
     for start, runs in starts_and_runs(frame).items():
         costs = run_costs(runs, by)

@@ -179,8 +179,13 @@ def leaders(ranked: pd.DataFrame, by: str | list[str] = "optimizer") -> pd.DataF
     The recommended choice comes first and stands for its own; of each other it is the one that ranks first, or that
     leads by fresh seeds (`bench.tables.winners.confirm`).
     """
+    return leaders_first(ranked).drop_duplicates(by)
+
+
+def leaders_first(ranked: pd.DataFrame) -> pd.DataFrame:
+    """Return a ranking that begins with the recommended choice, and with those that lead by fresh seeds."""
     first = [name for name in ("recommended", "leading") if name in ranked]
-    return ranked.sort_values(first, ascending=False, kind="stable").drop_duplicates(by)
+    return ranked.sort_values(first, ascending=False, kind="stable")
 
 
 def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:
