@@ -476,7 +476,7 @@ def report(
 )
 def new(
     data: Annotated[Path, argument("FILE", "A CSV, TSV, Parquet or Arrow file, or a folder of such files.")],
-    y: Annotated[str, option("COLUMN", "What is to be fitted.")],
+    y: Annotated[str, option("COLUMN", "The column of the table that is to be fitted.")],
     x: options.Inputs = None,
     model: options.Model = None,
     out: Annotated[Path | None, option("FILE", "The study; without it, FILE's name with .toml, here.")] = None,

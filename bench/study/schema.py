@@ -159,8 +159,8 @@ class ModelTable(Table):
     )
     inputs: list[str] | dict[str, str | list[str]] | None = Field(
         default=None,
-        description="What the expression calls the columns of `x`, in their order, in place of their names; or a table "
-        "of names with the columns, and the groups of columns for `@`, that they stand for.",
+        description="Names for the columns of `x` in the expression, in their order; or a table of names with the "
+        "columns, and the groups of columns for `@`, that they stand for.",
     )
 
     @field_validator("inputs", mode="before")
@@ -305,10 +305,11 @@ class TuneTable(Table):
         default=None, description="How many choices are tried, over all optimizers; 1,000 without it."
     )
     sampler: str | None = Field(
-        default=None, description='What proposes them: "tpe", as without it, "cmaes", "random" or "qmc".'
+        default=None, description='The sampler that proposes them: "tpe", as without it, "cmaes", "random" or "qmc".'
     )
     pruner: str | None = Field(
-        default=None, description='What gives up those that fall behind: "asha", as without it, "hyperband" or "none".'
+        default=None,
+        description='The pruner that gives up those that fall behind: "asha", as without it, "hyperband" or "none".',
     )
 
     @field_validator("*", mode="before")
@@ -364,7 +365,7 @@ class Study(Table):
 
     name: str = Field(description="One line; it names the folder of the results.")
     title: str | None = Field(default=None, description="A heading for the report.")
-    description: str | None = Field(default=None, description="What is to be seen.")
+    description: str | None = Field(default=None, description="The point of the study, for the report.")
     data: DataTable
     model: ModelTable
     grid: GridTable = Field(default_factory=GridTable)
