@@ -90,7 +90,10 @@ def make_from_spec(
         return inner(option) if inner and isinstance(option, str) else option
 
     signature = inspect.signature(table[name])
-    takes = ", ".join(signature.parameters) or "no options"
+    options = signature.parameters.values()
+    takes = (
+        ", ".join(f"{one.name}=..." if one.kind is one.KEYWORD_ONLY else one.name for one in options) or "no options"
+    )
     for option in kwargs:
         if option not in signature.parameters:
             close = did_you_mean(option, signature.parameters)

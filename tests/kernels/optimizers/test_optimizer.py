@@ -419,7 +419,7 @@ def test_canonical_text(spec, text):
     [
         (
             "adam(beta3=1)",
-            "adam has no option beta3 (did you mean 'beta2'?); it takes beta1, beta2, eps, weight_decay, amsgrad",
+            "adam has no option beta3 (did you mean 'beta2'?); it takes beta1, beta2, eps, weight_decay, amsgrad=...",
         ),
         ("momentum(1)", "momentum must be a number in [0, 1), not 1.0"),
         ("nesterov(-0.1)", "momentum must be a number in [0, 1), not -0.1"),
