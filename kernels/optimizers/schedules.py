@@ -218,8 +218,9 @@ def _check_factors(schedule: ArrayLike, epochs: int) -> Floats:
 
 def _powers(gamma: float, exponents: NDArray[Any]) -> Floats:
     """Return gamma**exponents by C's pow, exact where gamma is 0.5; np.power on arrays need not be."""
+    distinct, places = np.unique(exponents, return_inverse=True)
     with np.errstate(over="ignore"):
-        return np.array([np.float64(gamma) ** exponent for exponent in exponents.tolist()])
+        return np.array([np.float64(gamma) ** exponent for exponent in distinct.tolist()])[places]
 
 
 def _half_cosine(progress: Floats, start: float, end: float) -> Floats:
