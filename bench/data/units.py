@@ -37,9 +37,10 @@ def describe_residual_units(criterion: Loss, scaling: Scaling | None, y_name: st
     """Return a sentence on a loss of standardized residuals that has no counterpart in original units; else ""."""
     if scaling is None or not criterion.scales_targets or criterion.degree is not None:
         return ""
+    unit = f"{float(f'{scaling.y_scale:.4g}'):,.15g}"
     return (
-        f"{criterion.text} acts on standardized residuals: 1 of these is {scaling.y_scale:.4g} in the units of "
-        f"{y_name}. Losses are in these units too."
+        f"{criterion.text} acts on standardized residuals: 1 of these is {unit} in the units of {y_name}. "
+        "Losses are in these units too."
     )
 
 

@@ -260,6 +260,7 @@ def test_original_loss_is_the_mean_squared_error_there():
     assert_array_equal(original_loss(loss, scaling, huber), loss)  # its delta is in units of training
     assert [bool(describe_residual_units(one, scaling)) for one in (squared, absolute, huber)] == [False, False, True]
     assert describe_residual_units(make_loss("poisson"), scaling) == describe_residual_units(huber, None) == ""
+    assert ": 1 of these is 93,050 in the units of y. " in describe_residual_units(huber, Scaling([], [], 0, 93052.6))
 
 
 @pytest.mark.parametrize("center", ["x", "y", "none"])
