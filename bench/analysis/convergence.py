@@ -44,7 +44,8 @@ class TheoryTables(NamedTuple):
     `edges` has `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's seeds;
     `diverges_from`, the smallest rate at which some run diverges, and `stable_up_to`, the rate of the grid before it
     (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are no
-    further apart than a step of the grid, missing where the grid does not reach the edge.
+    further apart than a step of the grid, missing where the grid does not reach the edge, and where all runs between
+    the two reached their target before growth could be seen, within two epochs.
 
     `rates`, by `lr` of epoch 0 too, has `predicted_rate` and `measured_rate`, the factor on the distance to the
     solution per epoch, the measured one as the median over those `runs` in which it could be measured. There is no row
@@ -83,7 +84,9 @@ def theory_tables(
     if derivatives is not None:
         frame = _add_first_rate(frame.reset_index(drop=True))
         losses = _losses_by_epoch(frame, curves)
-        frame["grew"] = _has_grown(frame, losses, len(derivatives), settings)
+        per_epoch = samples_per_epoch(len(derivatives), frame["batch_size"].to_numpy(), settings.drop_last)
+        frame["grew"] = _has_grown(frame, losses, per_epoch)
+        frame["brief"] = frame["status"].eq("converged") & (frame["samples_seen"] < 2 * per_epoch)
         target = np.asarray(y, float) - model.predict(np.zeros(len(model.params)), x)
         solution = _find_solution(derivatives, target) if np.isfinite(target).all() else None
         for choice, runs, orders in _group_runs(derivatives, frame, settings):
@@ -132,9 +135,14 @@ def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, b
     grew = np.isin(rates, runs["rate"][runs["grew"]])
     stable = int(np.argmax([*grew, True]))
     expected = int(np.searchsorted(rates, predicted, side="right"))
-    reached = rates.size > 1 and not stable == expected in (0, rates.size)
+    within_a_step = abs(stable - expected) <= 1
+    if within_a_step:
+        measured = rates.size > 1 and not stable == expected in (0, rates.size)
+    else:
+        above = rates[expected + 1 : stable]
+        measured = expected > stable or bool(np.isin(above, runs["rate"][~runs["brief"]]).any())
     around = [np.nan, *rates.tolist(), np.nan]
-    return around[stable], around[stable + 1], abs(stable - expected) <= 1 if reached else None
+    return around[stable], around[stable + 1], within_a_step if measured else None
 
 
 def has_many_weights(model: Model) -> bool:
@@ -195,14 +203,13 @@ def _losses_by_epoch(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     return losses
 
 
-def _has_grown(frame: pd.DataFrame, losses: Floats, n: int, settings: RunTable) -> NDArray[np.bool_]:
+def _has_grown(frame: pd.DataFrame, losses: Floats, per_epoch: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return whether each run blew up in the first stretch, or its loss grew."""
     rows = np.arange(len(frame))
     last = losses.shape[1] - 1 - np.argmax(~np.isnan(losses)[:, ::-1], axis=1)
     # The last loss that a thinned curve stores in the first half.
     halfway = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(losses.shape[1])), axis=1)[rows, last // 2]
     start, middle, end = losses[:, 0], losses[rows, halfway], losses[rows, last]
-    per_epoch = samples_per_epoch(n, frame["batch_size"].to_numpy(), settings.drop_last)
     blown_up = frame["status"].eq("diverged") & (frame["samples_seen"] <= frame["stretch"] * per_epoch)
     grown: NDArray[np.bool_] = (end > start) & (end > GROWTH * middle) | blown_up.to_numpy(np.bool_)
     return grown

@@ -266,7 +266,7 @@ def test_short_waves_and_what_has_not_settled_have_no_measured_rate(classic):
 def edge_frame(**changed):
     """Runs of gradient descent on two samples of a*x, x = 1, whose edge is 2; the starts have a loss of 1."""
     lr = changed.pop("lr", [0.5, 1.0, 1.5, 2.5, 3.0])
-    seen = 2 * np.array(changed.get("epochs", 10))
+    seen = changed.pop("samples_seen", 2 * np.array(changed.get("epochs", 10)))
     return make_frame(len(lr), lr=lr, batch_size=2, samples_seen=seen, **changed)
 
 
@@ -291,6 +291,14 @@ def test_a_grid_that_does_not_reach_the_edge_says_nothing():
     assert (predicted, stable) == (2, 0.2)
     assert np.isnan(diverges)
     assert agrees is pd.NA
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(2, pd.NA), (4, False)])
+def test_runs_that_reach_their_target_before_growth_could_be_seen_say_nothing_of_the_edge(seen, expected):
+    ends = ["max_epochs", "max_epochs", "converged", "converged", "diverged"]
+    frame = edge_frame(lr=[0.5, 1.5, 2.5, 3.0, 3.5], status=ends, samples_seen=[20, 20, seen, seen, 20])
+    losses = {run: [1, 3 if run == "run4" else 0.5] for run in frame["config_id"]}
+    assert of_edge(frame, losses)[0][-1] is expected
 
 
 def test_the_edge_is_measured_while_the_rate_is_that_of_epoch_0():
