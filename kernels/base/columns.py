@@ -53,9 +53,17 @@ def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> 
 
 
 def column_names(x: Any) -> list[object] | None:
-    """Return the names of the columns of a table; None for anything else, such as an array or a pandas Series."""
+    """Return the names of the columns of a table; None for anything else, such as an array or a pandas Series.
+
+    Raises
+    ------
+    ValueError
+        For a lazy frame, which is a query and has no columns yet.
+    """
     if isinstance(x, Mapping):
         return list(x)
+    if hasattr(type(x), "collect"):
+        raise ValueError(f"x must be a table in memory, not a {type(x).__name__}: call its collect() first")
     # A Series, which has one dimension, shows the labels of its index as attributes; Arrow's tables have both names.
     if not hasattr(x, "columns") or getattr(x, "ndim", 2) != 2:
         return None

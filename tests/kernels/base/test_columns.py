@@ -120,6 +120,15 @@ def test_a_series_and_an_array_have_no_names():
         np.testing.assert_array_equal(models.linear.columns(x), [POWER])
 
 
+class LazyFrame:
+    """A query of polars in small: it has no columns yet."""
+
+    columns = ("power", "weight")
+
+    def collect(self):
+        return IN_ORDER
+
+
 MISSING = "x must have a column of the name of each input, and {} is not among {}; arrays are taken by position"
 
 
@@ -134,6 +143,7 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
             "x must have one column 'power', not 2: rename the others",
         ),
         ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
+        (LazyFrame(), "x must be a table in memory, not a LazyFrame: call its collect() first"),
         ({"power": 1.0, "weight": 2.0}, "x['power'] must have shape (n,), not ()"),
         ({"power": POWER, "weight": IN_ORDER}, "x['weight'] must have shape (n,), not (40, 2)"),
         ({"power": POWER, "weight": ["1"] * N}, "x['weight'] must hold real numbers, not values of type <U1"),
