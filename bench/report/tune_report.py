@@ -53,6 +53,7 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
         code=next((copy.content for copy in answer.copies if copy.anchor == "answer-python"), None) if answer else None,
         space=data.space,
         facts=data.facts,
+        pruned=bool(trials["state"].eq("pruned").any()),
     )
 
 
