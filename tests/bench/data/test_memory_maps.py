@@ -334,7 +334,8 @@ def test_texts_are_labels_as_in_memory(rows, write, form, by_row):
 def test_labels_may_be_any_texts_of_arrow(tmp_path):
     for kind in (pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())):
         path = tmp_path / "texts.arrow"
-        pa.feather.write_feather(pa.table({"x": [1.0, 2.0, 3.0], "y": pa.array(["b", "a", "b"]).cast(kind)}), path)
+        table = pa.table({"x": [1.0, 2.0, 3.0], "y": pa.array(["b", "a", "b"]).cast(kind)})
+        pa.feather.write_feather(table, path, compression="uncompressed")  # views crash compression before pyarrow 25
         assert load_table(path, "x", "y", loss="logistic").y.tolist() == [1, 0, 1]
 
 

@@ -132,7 +132,7 @@ def test_decimals_become_the_nearest_float(write, kind):
 
 
 def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_path):
-    table = pa.table({"a": [Decimal("1.5"), Decimal(2)], "b": pa.array([2.0, 3.0], pa.float16())})
+    table = pa.table({"a": [Decimal("1.5"), Decimal(2)], "b": pa.array(np.array([2, 3], np.float16))})
     data = load_table(write(table, "t.parquet"), ["a"], "b")
     np.testing.assert_array_equal(np.column_stack([data.x, data.y]), [[1.5, 2], [2, 3]])
     path = tmp_path / "indexed.parquet"
@@ -207,8 +207,8 @@ def test_a_line_that_is_too_long_is_not_called_damaged(write, monkeypatch):
         ({"a": [1], "b": [True]}, ": column 'b' must hold real numbers, not bool" + CLASSES),
         ({"a": ["130"], "b": [2]}, ": column 'a' must hold real numbers, not string"),
         (
-            {"a": [{"real": 1.0, "imag": 2.0}], "b": [2]},
-            ": column 'a' must hold real numbers, not struct<real: double, imag: double>",
+            {"a": [{"imag": 2.0, "real": 1.0}], "b": [2]},
+            ": column 'a' must hold real numbers, not struct<imag: double, real: double>",
         ),
     ],
 )
