@@ -21,13 +21,12 @@ core: $(VENV)/installed-$(EXTRAS)
 	$(PYTEST) -k "$(CORE)" tests/kernels/train/test_fit.py tests/bench/store/test_run_folder.py \
 		tests/bench/engine/test_sweep.py tests/bench/engine/test_digests.py
 
-# Each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python. Old versions warn of what
-# the newest versions of their own dependencies deprecate.
+# The whole suite with each direct dependency at its lower bound, as pyproject.toml has it, on the oldest Python.
 oldest: VENV := .venv-oldest
 oldest:
 	$(MAKE) $(VENV)/made VENV=$(VENV) PYTHON=$(OLDEST)
 	grep -oE '"[A-Za-z0-9-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' | sort -u >$(VENV)/bounds.txt
-	PYTEST_ADDOPTS="-W default::DeprecationWarning" PIP_CONSTRAINT=$(VENV)/bounds.txt $(MAKE) core VENV=$(VENV) EXTRAS=test
+	PIP_CONSTRAINT=$(VENV)/bounds.txt $(MAKE) test VENV=$(VENV) EXTRAS=test
 	$(BIN)/sgdbench run --epochs 20 --optimizer sgd,adam --out $$(mktemp -d)/quadratic
 
 bench: $(VENV)/installed-$(EXTRAS)

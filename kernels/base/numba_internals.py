@@ -36,7 +36,7 @@ from kernels.base import cache
 # Imported from here by others.
 __all__ = ["AbstractTemplate", "Intrinsic", "global_compiler_lock", "infer_global", "make_array"]
 
-TRIED = ("0.62.1", "0.68.1")
+TRIED = ("0.66.0", "0.68.1")
 """Versions of numba."""
 LOCKS = (global_compiler_lock, llvm._lock)
 """The locks of a compilation, in the order in which it takes them."""
