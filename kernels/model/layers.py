@@ -1,12 +1,13 @@
 """From the expression of a model with scalar products to its layers: ``v @ tanh(W @ x + c) + b`` has two."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 from typing import NamedTuple
 
 from kernels.base.checks import did_you_mean
-from kernels.model.expression import Piece, find_products, names, parse
+from kernels.model.column_names import is_numbered
+from kernels.model.expression import Call, Name, Node, Piece, find_products, names, parse
 from kernels.model.inputs import Inputs
 from kernels.model.network import HIDDEN, SCALAR, Layer, Network, Symbol
 from kernels.model.program_cache import compile_program
@@ -163,7 +164,25 @@ def _draft(code: str, inputs: Inputs) -> Draft:
         if name in inputs.groups and name not in inputs.single:
             raise ValueError(f"{name!r} is a group of inputs, which stands on the right of @, as in w @ {name}")
     single = tuple(name for name in others if name in inputs.single)
+    # Where all columns are x, they may stand by themselves too. One that is only added has a weight already.
+    all_are_x = any(size == len(inputs.columns) for _, size in inputs.groups.values())
+    added = [name for name in _added(parse(written)) if name in single and not is_numbered(name)]
+    if all_are_x and added:
+        name = added[0]
+        raise ValueError(
+            f"{name!r} in {code!r} is a column, which x holds too; a constant needs a name that no column has, such as "
+            f"{name}1"
+        )
     return Draft(written, found, tuple(name for name in others if name not in single), single)
+
+
+def _added(node: Node) -> Iterator[str]:
+    """Yield the names that are terms of sums."""
+    if isinstance(node, Call):
+        for operand in node.operands:
+            if isinstance(operand, Name) and node.function in {"add", "subtract"}:
+                yield operand.name
+            yield from _added(operand)
 
 
 def _has(draft: Draft, name: str) -> bool:

@@ -187,10 +187,10 @@ class Model:
 
     def with_inputs(self, inputs: Given) -> Model:
         """Return a model with vectors of other inputs, which has its parameters also where an input is called alike."""
-        made = Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
-        if isinstance(inputs, Mapping) or made.vectors.keys() == self.vectors.keys():
-            return made
-        return self.with_inputs({ALL_INPUTS: list(inputs)})
+        scalars = {name for draft in self._plan.drafts for name in draft.scalars} if self._plan else set()
+        if not isinstance(inputs, Mapping) and scalars & set(inputs):
+            inputs = {ALL_INPUTS: list(inputs)}
+        return Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
 
     @property
     def is_linear(self) -> bool:

@@ -216,6 +216,16 @@ def test_a_parameter_may_have_the_name_of_a_column_with_a_number():
     assert fit("h*(x - x0)**2", POWER, Y, kernel="reference", epochs=1).model.params == ("h", "x0")
 
 
+@pytest.mark.parametrize("expression", ["w @ x + b", "a - b + w @ x", "a*exp(w @ x + b)", "w @ x - (b + x1)"])
+def test_a_column_that_is_called_like_the_constant_is_no_constant(expression):
+    table = {"b": POWER, "x1": WEIGHT}
+    with pytest.raises(ValueError, match=r"^'b' in '.*' is a column, which x holds too; a constant needs a name that"):
+        fit(expression, table, Y)
+    assert "b1" in Model(expression.replace("b", "b1"), inputs=("b", "x1")).params
+    assert "b" not in Model(expression, inputs={"x": ["x1"], "b": "b"}).params  # which is asked for
+    assert Model("w @ x + a*b", inputs=("b", "x1")).params == ("w[b]", "w[x1]", "a")
+
+
 def test_rows_of_pandas_in_another_order_are_refused():
     frame, y = pd.DataFrame(COLUMNS), pd.Series(Y)
     for x, mixed in ((frame, y[::-1]), (frame["power"], y.sample(frac=1, random_state=0)), (frame[::-1], y)):
