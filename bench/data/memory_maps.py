@@ -15,6 +15,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
+from rich import filesize
 
 from bench.data.batches import (
     ARROW,
@@ -283,7 +284,7 @@ def _map_converted(
                 for leftover in folder.glob(f".{name}.*.partial"):  # of a process that was killed
                     leftover.unlink()
                 check_room(folder, size := 8 * rows * len(names))
-                announce(f"{rows:,} rows of {path} are written to {folder}, once: {size / 1e9:,.2f} GB.")
+                announce(f"{rows:,} rows of {path} are written to {folder}, once: {filesize.decimal(size)}.")
                 _convert(files, names, numbers, target, rows, progress, by_row=by_row)
                 known = {"rows": rows, "sha256": _file_digest(target), "labels": numbers and numbers.labels}
                 with replace_atomically(about) as temporary:

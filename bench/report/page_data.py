@@ -223,6 +223,7 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
     best, colors = best_runs(run_data.own_runs), colors_of(chart.curves)
     # The parameters that a run keeps are those after these samples.
     seen = best["best_samples" if run_data.result.run.identity["patience"] != "none" else "samples_seen"]
+    units = " (standardized)" if run_data.has_standardized_losses else ""
     return {
         "several": chart.several,
         "titles": [text(title) for title in chart.titles],
@@ -232,7 +233,7 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
         **{name: pack(to_float32(values)) for name, values in (("x", chart.x), ("y", chart.y), ("at", chart.across))},
         "runs": [
             {
-                "name": f"{text(name)}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}",
+                "name": f"{text(name)}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}{units}",
                 "color": to_hex(colors[name]),
                 "curve": pack(to_float32(curve)),
             }

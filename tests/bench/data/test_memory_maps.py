@@ -126,7 +126,7 @@ def test_what_is_converted_is_said_and_done_once(rows, write):
         return open_table(path, "x", "y", announce=said.append, progress=Bar)
 
     first = opened()
-    assert said == [f"1,003 rows of {path} are written to {path}.columns, once: 0.00 GB."]
+    assert said == [f"1,003 rows of {path} are written to {path}.columns, once: 16.0 kB."]
     assert seen[0] == ("rows", 1003)
     assert seen[-1] == 1003
     np.testing.assert_array_equal(opened().y, first.y)
@@ -533,7 +533,7 @@ def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(ran, write, 
         monkeypatch.setattr(f"bench.commands.{name}", lambda study, *_, **__: studies.append(study) or True)
     about = ["--x", "x", "--y", "y", "--cache-dir", "elsewhere"]
     out = ran(command, path, *about, *(["--out", "a/rows.toml"] if command == "new" else []))
-    assert out.startswith(f"Columns: 1,003 rows of {path} are written to elsewhere, once: 0.00 GB.\n")
+    assert out.startswith(f"Columns: 1,003 rows of {path} are written to elsewhere, once: 16.0 kB.\n")
     assert counted == [("rows", 1003)]
     assert not path.with_name("rows.columns").exists()
     study = load_study(tmp_path / "a" / "rows.toml") if command == "new" else studies[0]

@@ -15,6 +15,7 @@ from bench.analysis.paths import ReplayError
 from bench.cli import main
 from bench.commands.options import RunOptions
 from bench.commands.run import run_study
+from bench.report.page_data import page_data
 from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import COLUMNS
@@ -81,6 +82,11 @@ def test_the_report_opens_with_a_verdict(report):
     assert " at 5 (1 of 3 rates; " in said["Divergence"]
     assert "in the table's own units" in said["Solution"]
     assert said["Units"].startswith("The data were standardized. ")
+
+
+def test_losses_beside_curves_in_the_units_of_the_table_say_that_theirs_are_others(folder):
+    runs = page_data(read_run_data(folder))["fit"]["runs"]
+    assert all(run["name"].endswith(" (standardized)") for run in runs)
 
 
 def test_the_parameters_it_gives_fit_the_table(folder, report):
