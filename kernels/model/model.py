@@ -188,7 +188,9 @@ class Model:
     def with_inputs(self, inputs: Given) -> Model:
         """Return a model with vectors of other inputs, which has its parameters also where an input is called alike."""
         scalars = {name for draft in self._plan.drafts for name in draft.scalars} if self._plan else set()
-        if not isinstance(inputs, Mapping) and scalars & set(inputs):
+        if taken := scalars & set(inputs):
+            if isinstance(inputs, Mapping):
+                raise ValueError(f"inputs must have other names than {min(taken)!r}, a constant in {self.expression!r}")
             inputs = {ALL_INPUTS: list(inputs)}
         return Model(self.expression, inputs, classes=self.classes, hidden=self.hidden)
 

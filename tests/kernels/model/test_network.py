@@ -105,6 +105,8 @@ def test_a_ready_made_network(text):
     assert model.expression.startswith("b + v @ ")
     alike = make_model(text, ("b", "c"))  # which are columns, and no constants
     assert [name.replace("b]", "x1]").replace("c]", "x2]") for name in alike.params] == list(model.params)
+    with pytest.raises(ValueError, match=r"^inputs must have other names than 'c', a constant in 'b \+ v @ "):
+        make_model(text, {"x": PAIR, "c": "c"})
 
 
 def test_options_of_the_ready_made_network_are_checked():
