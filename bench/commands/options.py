@@ -139,11 +139,16 @@ Validation = Annotated[
         "SHARE",
         "Hold out this share of the rows; the loss on them is recorded, and without a target `run` and `tune` choose "
         "by it.",
+        read=parse.parse_share,
     ),
 ]
 Test = Annotated[
     float | None,
-    option("SHARE", "Hold out this share of the rows too: they decide nothing, and the result is judged by them."),
+    option(
+        "SHARE",
+        "Hold out this share of the rows too: they decide nothing, and the result is judged by them.",
+        read=parse.parse_share,
+    ),
 ]
 Patience = Annotated[
     int | None,

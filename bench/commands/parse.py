@@ -61,6 +61,17 @@ def _parse_seed_range(part: str) -> Sequence[Any]:
     return range(first, last + 1)
 
 
+def parse_share(text: str) -> float:
+    """Return the share of the rows that is held out."""
+    with suppress(ValueError):
+        if 0 < (share := float(text)) < 1:
+            return share
+    raise ValueError(
+        f"a share of the rows must be a number between 0 and 1, such as 0.2, not {text!r}; a file of rows is the key "
+        "validation_path or test_path of a study"
+    )
+
+
 def parse_start(text: str) -> dict[str, float]:
     """Return the values of parameters by name, such as "a=1,b=-2.5"."""
     pairs = [[side.strip() for side in part.split("=", 1)] for part in split_list(text)]
