@@ -20,7 +20,7 @@ from bench.engine.sweep import sweep
 from bench.study.grid import Grid
 from bench.system.atomic import replace_atomically
 from kernels import Model
-from kernels.base.run import STATUS, Hyperparameters
+from kernels.base.run import STATUS, Floats, Hyperparameters
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
 from kernels.data.marks import make_marks
 from kernels.data.order import make_shuffle
@@ -36,10 +36,8 @@ PUBLISHED = Path(__file__).with_name("digests.json")
 # Powers come from the C library, whose last bits differ between machines. To the power of 1 they are exact.
 POWERS = {"nadam": "nadam(momentum_decay=1)", "asgd": "asgd(alpha=1)", "inverse_scaled": "inverse_scaled(sgd, 1)"}
 ORDERS: dict[str, bool | str] = {"in order": False, "shuffled": True, "in blocks": "blocks(size=16, buffer=48)"}
-# More than 128 samples, of which NumPy adds up halves.
-SAMPLES, EPOCHS, BATCH_SIZES, TARGET = 150, 2, (1, 16, 150), 0.02
-X = np.arange(SAMPLES) / 75 - 1
-Y = 2 * X * X - 4 * X + 3 + (np.arange(SAMPLES) * 37 % 41 - 20) / 100
+# More than 128 samples, of which NumPy adds up halves; and more than the 8,192 that NumPy before 2.3 added at a time.
+SAMPLES, MANY, EPOCHS, BATCH_SIZES, TARGET = 150, 10_001, 2, (1, 16), 0.02
 # Two runs that go on to the end, one that diverges, and one that starts at the target.
 STARTS = np.array([[-1.0, 10.0, 26.0], [1.0, -2.0, 0.5], [0.5, 1.0, 0.25], [2.0, -4.0, 3.0]])
 RATES = np.array([[0.0625, 0.25, 1e6, 0.01]])
@@ -58,18 +56,27 @@ GRID: dict[str, Any] = {
 }
 
 
+def make_samples(count: int) -> tuple[Floats, Floats]:
+    """Return the inputs and the targets."""
+    place = np.arange(count)
+    x = place / (count / 2) - 1
+    return x, 2 * x * x - 4 * x + 3 + (place * 37 % 41 - 20) / 100
+
+
 class Case(NamedTuple):
-    """Some runs of an optimizer, in one order and one precision."""
+    """Some runs of an optimizer, in one order and one precision; of many samples in full batches alone."""
 
     optimizer: str
     dtype: str
     order: str
     kinks: bool = False
+    samples: int = SAMPLES
 
     @property
     def name(self) -> str:
         """The name by which their digest is published."""
-        return f"{self.optimizer}{' with kinks' * self.kinks}, {self.dtype}, {self.order}"
+        many = f", {self.samples} samples" if self.samples != SAMPLES else ""
+        return f"{self.optimizer}{' with kinks' * self.kinks}, {self.dtype}, {self.order}{many}"
 
     def digest(self, kernel: str) -> str:
         """Train the runs with a kernel, and return the digest of all that comes out of it."""
@@ -78,10 +85,10 @@ class Case(NamedTuple):
         repeats = REPEATS if KERNELS[kernel].width > 1 else 1
         starts, rates = np.tile(STARTS, (repeats, 1)), np.tile(RATES, (EPOCHS, repeats))
         options, memory = option_values(loss, optimizer), optimizer.initial_memory(starts)
-        found: list[Any] = []
-        for size in BATCH_SIZES:
-            data = allocate_data((X,), Y, shuffle=shuffle, batch_size=size, dtype=self.dtype)
-            marks = make_marks(8, SAMPLES, size, EPOCHS, drop_last=False)
+        (x, y), found = make_samples(self.samples), list[Any]()
+        for size in (*(BATCH_SIZES if self.samples == SAMPLES else ()), self.samples):
+            data = allocate_data((x,), y, shuffle=shuffle, batch_size=size, dtype=self.dtype)
+            marks = make_marks(8, self.samples, size, EPOCHS, drop_last=False)
             hyper = Hyperparameters(rates, options, size, False, bool(shuffle), 7, TARGET, marks)
             at = np.arange(marks.size)
             runs = train_runs(kernel, model, loss, optimizer, data, hyper, starts, memory, at=at)
@@ -125,19 +132,28 @@ def all_cases() -> list[Case]:
         for name, dtype, order in product(OPTIMIZERS, ("float64", "float32"), ORDERS)
         if dtype == "float64" or name in FLOAT32_OPTIMIZERS
     ]
-    return found + [
-        Case("momentum", dtype, order, kinks=True) for dtype, order in product(("float64", "float32"), ORDERS)
-    ]
+    found += [Case("momentum", dtype, order, kinks=True) for dtype, order in product(("float64", "float32"), ORDERS)]
+    return found + [Case("adam", dtype, "in order", samples=MANY) for dtype in ("float64", "float32")]
 
 
 # The compiled kernels of these take half a minute to compile, those of all cases ten minutes.
 QUICK = [Case("sgd", "float64", order) for order in ORDERS]
 QUICK += [Case("adam", dtype, order) for dtype, order in product(("float64", "float32"), ("in order", "shuffled"))]
+QUICK += all_cases()[-2:]
 
 
 def sweep_digests(kernel: str) -> dict[str, str]:
     """Return the digests of a sweep's ids, runs, losses and ranking."""
-    result = sweep(quadratic, X, Y, Grid(**GRID), epochs=2 * EPOCHS, target=0.1, kernel=kernel, record=8, confirm=0)
+    result = sweep(
+        quadratic,
+        *make_samples(SAMPLES),
+        Grid(**GRID),
+        epochs=2 * EPOCHS,
+        target=0.1,
+        kernel=kernel,
+        record=8,
+        confirm=0,
+    )
     frame, ranks = result.frame, result.ranking()
     status = frame["status"].astype(str).map(STATUS.index)
     counts = frame[["samples_seen", "updates", "samples_to_target"]].to_numpy(float)

@@ -81,11 +81,18 @@ class TestDigest:
         assert digest([values.astype(">f8")]) == digest([values.astype("f4")]) == digest([values])
         assert digest([np.array([1, 2], "i4")]) == digest([np.array([1, 2], "u8")])
 
-    @pytest.mark.parametrize("name", ["STARTS", "RATES", "X", "Y"])
+    @pytest.mark.parametrize("name", ["STARTS", "RATES", 0, 1])
     def test_that_of_runs_depends_on_each_number_they_are_made_of(self, monkeypatch, name):
-        changed = getattr(digests, name).copy()
+        """Starts, rates, inputs and targets."""
+        parts = {"STARTS": digests.STARTS, "RATES": digests.RATES} | dict(
+            enumerate(digests.make_samples(digests.SAMPLES))
+        )
+        changed = parts[name].copy()
         changed.flat[1] = np.nextafter(changed.flat[1], np.inf)
-        monkeypatch.setattr(digests, name, changed)
+        parts[name] = changed
+        for place in ("STARTS", "RATES"):
+            monkeypatch.setattr(digests, place, parts[place])
+        monkeypatch.setattr(digests, "make_samples", lambda _: (parts[0], parts[1]))
         assert CASE.digest("reference") != published()[CASE.name]
 
     @pytest.mark.parametrize("kept", ["params", "memory", "losses", "path"])
