@@ -256,8 +256,8 @@ def run(
     grid = {"lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule, "seed": seed}
     grid |= {"shuffle": shuffle, "dtype": dtype}
     shared = {"epochs": epochs, "loss": loss, "record": record, "confirm": confirm, "refine": refine}
-    held_out = {"validation": validation, "test": test, "cache_dir": cache_dir and str(cache_dir)}
-    given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=held_out)
+    data = options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)}
+    given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
     problem = load_problem(study, options.TableColumns(x, y, model, drop_missing), given, target)
     from bench.study.load import key_locator  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
@@ -329,7 +329,7 @@ def tune(
         settings,
         tune={"trials": trials, "sampler": sampler, "pruner": pruner, "optimizer": optimizer},
         run={"epochs": epochs, "loss": loss, "confirm": confirm},
-        data={"validation": validation, "test": test, "cache_dir": cache_dir and str(cache_dir)},
+        data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
     chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing), given, target)
     asked = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))

@@ -66,7 +66,9 @@ def default_study(
     loss: str | None = None,
     name: str | None = None,
     validation: float | None = None,
+    validation_path: str | None = None,
     test: float | None = None,
+    test_path: str | None = None,
     **mapping: Unpack[MapOptions],
 ) -> DefaultStudy:
     """Return a study for a table.
@@ -74,9 +76,10 @@ def default_study(
     Without `x` all other columns of numbers are inputs, as for `bench.data.columns.find_inputs`; without `model` it is
     a weighted sum of the inputs and a constant, without `loss` one for the values of y
     (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like the file. The shares
-    `validation` and `test` of the rows are held out: rates and the target are made without them. Maps of many rows are
-    shuffled in blocks. `mapping` is for a table that is mapped, as in `bench.data.open_table`. A table, a model or a
-    loss that is not as it should be is refused with a ValueError.
+    `validation` and `test` of the rows are held out: rates and the target are made without them. So they are without
+    the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in blocks. `mapping` is
+    for a table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is not as it should be is
+    refused with a ValueError.
     """
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)
@@ -94,8 +97,9 @@ def default_study(
         chosen = chosen._replace(reason=chosen.reason or describe_residual_units(criterion, scaling, y))
     yardstick = find_yardstick(made, criterion, (made.columns(data.x), data.y))
     edges = _edges(made, criterion, data, yardstick)
-    cache_dir = mapping.get("cache_dir")
-    optional = {"validation": validation, "test": test, "cache_dir": None if cache_dir is None else str(cache_dir)}
+    places = {"validation_path": validation_path, "test_path": test_path, "cache_dir": mapping.get("cache_dir")}
+    optional: dict[str, Any] = {"validation": validation, "test": test}
+    optional |= {key: None if place is None else str(Path(place).absolute()) for key, place in places.items()}
     sections: dict[str, Any] = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
         "data": {"path": str(path), "x": columns, "y": y, "standardize": center is not None}

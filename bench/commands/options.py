@@ -57,6 +57,14 @@ class RunOptions(NamedTuple):
     locate: "Locate" = lambda key: ""
 
 
+def held_out(validation: float | Path | None, test: float | Path | None) -> dict[str, Any]:
+    """Return the settings of [data] by key: a share, or the path of a file."""
+    return {
+        f"{name}_path" if isinstance(given, Path) else name: str(given) if isinstance(given, Path) else given
+        for name, given in (("validation", validation), ("test", test))
+    }
+
+
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
     """Import the files that the command names, before it looks at anything else."""
     if files and not context.resilient_parsing:  # which is completion in a shell
@@ -134,20 +142,21 @@ Record = Annotated[
     Any, option("MARKS", 'Record the loss: "epoch", "log", "log:10", or a number of updates.', read=parse.parse_value)
 ]
 Validation = Annotated[
-    float | None,
+    Any,
     option(
-        "SHARE",
-        "Hold out this share of the rows; the loss on them is recorded, and without a target `run` and `tune` choose "
-        "by it.",
-        read=parse.parse_share,
+        "SHARE|FILE",
+        "Hold out this share of the rows, or those of a file; the loss on them is recorded, and without a target `run` "
+        "and `tune` choose by it.",
+        read=parse.parse_held_out,
     ),
 ]
 Test = Annotated[
-    float | None,
+    Any,
     option(
-        "SHARE",
-        "Hold out this share of the rows too: they decide nothing, and the result is judged by them.",
-        read=parse.parse_share,
+        "SHARE|FILE",
+        "Hold out this share of the rows too, or those of a file: they decide nothing, and the result is judged by "
+        "them.",
+        read=parse.parse_held_out,
     ),
 ]
 Patience = Annotated[

@@ -20,7 +20,7 @@ from kernels.losses import make_loss
 from kernels.train.yardstick import Yardstick, find_yardstick
 
 # Of [data] and [model], whose other keys are chosen for a table.
-GIVEN_WITH_TABLES = ("data.validation", "data.test", "data.cache_dir")
+GIVEN_WITH_TABLES = ("data.validation", "data.validation_path", "data.test", "data.test_path", "data.cache_dir")
 # Rows on which nothing is trained; settings are chosen by them where there is no target.
 HELD_OUT = ("data.validation", "data.validation_path")
 
@@ -102,7 +102,12 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
     """
     if target is not None and "run.target" in settings:
         raise ValueError("run.target must be given once, by --set or by its own option")
-    changed = with_settings(study, settings)
+    # A share takes the place of a file, and a file that of a share.
+    pairs = [(name, f"{name}_path") for name in ("data.validation", "data.test")]
+    replaced = {
+        old: None for pair in pairs for new, old in (pair, pair[::-1]) if new in settings and old not in settings
+    }
+    changed = with_settings(study, replaced | dict(settings))
     made_for = study.run.target_loss or study.run.loss
     if target is not None:
         changed = with_target(changed, target, **mapping_display())

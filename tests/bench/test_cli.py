@@ -311,13 +311,11 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--epochs", "1e3"], "sgdbench: --epochs must be a whole number"),
         ([*FIT_CARS, "--lr", "fast"], "sgdbench: --lr must be a number"),
         (
-            [*FIT_CARS, "--validation", "other.csv"],
-            "such as 0.2, not 'other.csv'; a file of rows is the key validation_p",
+            [*FIT_CARS, "--validation", "0,2"],
+            "sgdbench: held-out rows must be a share between 0 and 1, such as 0.2, or",
         ),
-        (
-            [*FIT_CARS, "--test", "nan"],
-            "sgdbench: a share of the rows must be a number between 0 and 1, such as 0.2, no",
-        ),
+        ([*FIT_CARS, "--test", "nan"], ", or a .csv, .tsv, .parquet, .arrow, .feather, .ipc file, not 'nan'"),
+        ([*FIT_CARS, "--test", "none.csv"], "sgdbench: none.csv cannot be read: No such file or directory"),
         ([*FIT_CARS, "--every", "0"], "sgdbench: --every must be greater than or equal to 1"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "wide.toml"], 'wide.toml, line 6: grid.batch_size must be "full" or a whole number from 1 to the'),
