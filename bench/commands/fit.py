@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +28,7 @@ from bench.commands.trace import Trace
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression
 from bench.data.fit_table import TableFit, fit_table, thin_rows
-from bench.data.held_out import add_held_out, hold_out_share
+from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
@@ -57,8 +58,8 @@ class FitTable(NamedTuple):
 
     path: Path
     columns: TableColumns
-    validation: float | Path | None
-    test: float | Path | None
+    validation: float | str | None
+    test: float | str | None
     stream: bool
     cache_dir: Path | None
     buffer: int | None
@@ -164,11 +165,11 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
     """Load a table or built-in data with the rows that are held out, and choose the inputs."""
     path, (x, y, model, drop_missing) = asked.path, asked.columns
     held = held_out(asked.validation, asked.test)
-    files = {name: held.get(f"{name}_path") for name in ("validation", "test")}
+    files = held.get("validation_path"), held.get("test_path")
     if str(path) in BUILTIN and not x and y is None:
         if asked.stream or asked.cache_dir is not None:
             raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
-        if file := files["validation"] or files["test"]:
+        if file := files[0] or files[1]:
             raise ValueError(f"of the built-in data {path} a share is held out, and not the file {file}")
         table = builtin(str(path))
         inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss, table.y_name), {})
@@ -178,13 +179,12 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         inputs = choose_inputs(path, x, y, model, loss)
         how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
         how["by_row"] = reads_rows(inputs.expression, inputs.columns, inputs.names, loss)
-        how |= {"drop_missing": drop_missing, "loss": loss}
-        table = load_table(path, inputs.columns, y, **how)
-        others = {
-            name: None if file is None else load_table(file, inputs.columns, y, like=table, **how)
-            for name, file in files.items()
-        }
-        table = add_held_out(table, others["validation"], test=others["test"])
+
+        def read(place: str | Path, like: Dataset | None = None) -> Dataset:
+            return load_table(place, inputs.columns, y, drop_missing=drop_missing, loss=loss, like=like, **how)
+
+        table = read(path)
+        table = read_held_out(table, partial(read, like=table), *files)
     return hold_out_share(table, held.get("validation"), test=held.get("test")), inputs
 
 

@@ -57,12 +57,10 @@ class RunOptions(NamedTuple):
     locate: "Locate" = lambda key: ""
 
 
-def held_out(validation: float | Path | None, test: float | Path | None) -> dict[str, Any]:
+def held_out(validation: float | str | None, test: float | str | None) -> dict[str, Any]:
     """Return the settings of [data] by key: a share, or the path of a file."""
-    return {
-        f"{name}_path" if isinstance(given, Path) else name: str(given) if isinstance(given, Path) else given
-        for name, given in (("validation", validation), ("test", test))
-    }
+    given = {"validation": validation, "test": test}
+    return {f"{name}_path" if isinstance(value, str) else name: value for name, value in given.items()}
 
 
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:

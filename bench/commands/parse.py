@@ -62,16 +62,15 @@ def _parse_seed_range(part: str) -> Sequence[Any]:
     return range(first, last + 1)
 
 
-def parse_held_out(text: str) -> float | Path:
-    """Return the share of the rows that is held out, or the file or folder with such rows."""
-    from bench.data.batches import MAPPED  # noqa: PLC0415 (a quarter of the start-up time of this module)
+def parse_held_out(text: str) -> float | str:
+    """Return the share of the rows that is held out, or the path of a file or a folder with such rows."""
+    from bench.data.batches import MAPPED  # noqa: PLC0415 (pyarrow)
 
     with suppress(ValueError):
         if 0 < (share := float(text)) < 1:
             return share
-    path = Path(text)
-    if path.suffix.lower() in MAPPED or path.is_dir():
-        return path
+    if Path(text).suffix.lower() in MAPPED or Path(text).is_dir():
+        return text
     raise ValueError(
         f"held-out rows must be a share between 0 and 1, such as 0.2, or a {', '.join(MAPPED)} file, not {text!r}"
     )

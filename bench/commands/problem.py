@@ -102,12 +102,7 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
     """
     if target is not None and "run.target" in settings:
         raise ValueError("run.target must be given once, by --set or by its own option")
-    # A share takes the place of a file, and a file that of a share.
-    pairs = [(name, f"{name}_path") for name in ("data.validation", "data.test")]
-    replaced = {
-        old: None for pair in pairs for new, old in (pair, pair[::-1]) if new in settings and old not in settings
-    }
-    changed = with_settings(study, replaced | dict(settings))
+    changed = with_settings(study, settings)
     made_for = study.run.target_loss or study.run.loss
     if target is not None:
         changed = with_target(changed, target, **mapping_display())

@@ -1,5 +1,6 @@
 """Held-out samples of a data set: some decide which settings are best, others only tell how good these are."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,12 @@ def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
         return data.x[chosen], data.y[chosen]
     pieces = ((data.x[rows][chosen[rows]], data.y[rows][chosen[rows]]) for rows in row_slices(data.y.size))
     return write_samples(pieces, int(np.count_nonzero(chosen)), data.x, data.mapped_in)
+
+
+def read_held_out(data: Dataset, read: Callable[[str], Dataset], validation: str | None, test: str | None) -> Dataset:
+    """Return the data with the samples of other files, which `read` reads, as its `validation` and its `test`."""
+    other, for_test = (None if path is None else read(path) for path in (validation, test))
+    return add_held_out(data, other, test=for_test)
 
 
 def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset | None = None) -> Dataset:

@@ -122,11 +122,16 @@ def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
     """Return the study with other values of some keys, such as ``"run.refine"`` or ``"grid.init.near"``.
 
     Values are such as a study file could have; None takes a key out, and `standardize = false` the study's `center`
-    too. Paths of data are relative to the working directory. Errors are those of `load_study`, without the file.
+    too. A share of held-out rows takes the place of the study's file, and a file that of its share. Paths of data are
+    relative to the working directory. Errors are those of `load_study`, without the file.
     """
     table = to_table(study)
     if settings.get("data.standardize") is False:
         settings = {"data.center": None, **settings}
+    for pair in (("data.validation", "data.validation_path"), ("data.test", "data.test_path")):
+        for given, other in (pair, pair[::-1]):
+            if settings.get(given) is not None:
+                settings = {other: None, **settings}
     for key, value in settings.items():
         *tables, name = key.split(".")
         home = table

@@ -415,7 +415,7 @@ class Study(Table):
 
     def _read_data(self, **mapping: Unpack["MapOptions"]) -> "Dataset":
         """Load the data as they are, and hold out a part of them."""
-        from bench.data.held_out import add_held_out, hold_out_share  # noqa: PLC0415
+        from bench.data.held_out import hold_out_share, read_held_out  # noqa: PLC0415
         from bench.data.memory_maps import load_table  # noqa: PLC0415
         from bench.data.table import builtin  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
@@ -427,9 +427,7 @@ class Study(Table):
             by_row = reads_rows(self.model.expression, table.x, self.model.inputs, make_loss(self.run.loss))
             load = partial(load, by_row=by_row, cache_dir=table.cache_dir, **mapping)
             data = load(table.path)
-            paths = (table.validation_path, table.test_path)
-            validation, test = (None if path is None else load(path, like=data) for path in paths)
-            data = add_held_out(data, validation, test=test)
+            data = read_held_out(data, partial(load, like=data), table.validation_path, table.test_path)
         else:
             data = builtin(str(table.builtin))
         return hold_out_share(data, table.validation, test=table.test)

@@ -156,8 +156,8 @@ def _draft(code: str, inputs: Inputs) -> Draft:
             found[pieces[key]] = piece
     for piece in reversed(spans):
         written = f"{written[: piece.start]}{pieces[piece.weights, piece.operand]}{written[piece.stop :]}"
-    weights = {piece.weights for piece in spans}
-    others = [name for name in names(parse(written)) if name not in found]
+    weights, tree = {piece.weights for piece in spans}, parse(written)
+    others = [name for name in names(tree) if name not in found]
     for name in others:
         if name in weights:
             raise ValueError(f"{name!r} is a vector in {name} @ ... and a number elsewhere; give one another name")
@@ -166,12 +166,11 @@ def _draft(code: str, inputs: Inputs) -> Draft:
     single = tuple(name for name in others if name in inputs.single)
     # Where all columns are x, they may stand by themselves too. One that is only added has a weight already.
     all_are_x = any(size == len(inputs.columns) for _, size in inputs.groups.values())
-    added = [name for name in _added(parse(written)) if name in single and not is_numbered(name)]
+    added = next((name for name in _added(tree) if name in single and not is_numbered(name)), None)
     if all_are_x and added:
-        name = added[0]
         raise ValueError(
-            f"{name!r} in {code!r} is a column, which x holds too; a constant needs a name that no column has, such as "
-            f"{name}1"
+            f"{added!r} in {code!r} is a column, which x holds too; a constant needs a name that no column has, such "
+            f"as {added}1"
         )
     return Draft(written, found, tuple(name for name in others if name not in single), single)
 

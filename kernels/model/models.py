@@ -96,7 +96,8 @@ def mlp(units: int, activation: str = "tanh", inputs: Given = ("x",), *, classes
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {describe(activation)}")
-    return Model(f"b + v @ {activation}(W @ x + c)", classes=classes, hidden=units).with_inputs(inputs)
+    made = Model(f"b + v @ {activation}(W @ x + c)", classes=classes, hidden=units)
+    return made if inputs == (ALL_INPUTS,) else made.with_inputs(inputs)
 
 
 # Each builder takes the options that the text form may give, and no others.
