@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.data.batches import column_headings, count_rows, read_batches, table_files
 from bench.data.table_errors import NoNumbersError, find_columns, join_names
-from bench.data.wildcards import has_wildcard, match_columns
+from bench.data.wildcards import match_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.column_names import ALL_INPUTS, column_name, column_names, is_name, is_numbered
@@ -115,7 +115,7 @@ def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], 
     Parameters
     ----------
     path : str or Path
-        The table, whose headings are read where a text has wildcards.
+        The table, whose headings tell what a text names: a heading may have wildcards and an equals sign of its own.
     x : sequence of str
         Columns, such as ``"hp"``; columns with names, such as ``"x=Engine Power (PS)"``; wildcards, such as
         ``"pixel_*"``; and wildcards with the name of a group, such as ``"x=pixel_*"``.
@@ -129,14 +129,11 @@ def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], 
         The names, in the order of the columns; by name a column or the group's columns, where there is a group; None
         where nothing is given a name: then there are several ways to call them.
     """
-    headings: list[str] = []
-    if any(map(has_wildcard, x)):
-        headings = [heading for heading in column_headings(table_files(Path(path))[0]) if heading != y]
+    headings = [heading for heading in column_headings(table_files(Path(path))[0]) if heading != y]
     columns: list[str] = []
     called: list[tuple[str, list[str] | str]] = []
     named = False
     for text in x:
-        # A heading may have an equals sign too.
         name, column = (None, text) if text in headings else _split_rename(text)
         found = match_columns(column, headings, str(path))
         named |= name is not None

@@ -217,7 +217,8 @@ def load_table(
             "values, in place of --drop-missing (drop_missing=True)"
         )
     table, labels = _map_table(path, x, y, labels=takes_classes(criterion), **mapping)
-    targets, classes = encode_target(f"{path}: column {y!r}", table.y, labels, criterion, like)
+    what = f"{path}: column {y!r}"
+    targets, classes = encode_target(what, table.y, labels, criterion, like, lambda row: f"row {row + 1}")
     return replace(table, y=targets, classes=classes)
 
 

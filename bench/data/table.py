@@ -25,7 +25,6 @@ from bench.data.table_errors import (
 from bench.data.text_table import text_columns
 from bench.system.files import TABLES
 from bench.system.memory import available_memory
-from kernels.base.checks import describe_row
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
@@ -179,7 +178,7 @@ def encode_target(
     labels: list[Any] | None,
     loss: Loss,
     like: Dataset | None,
-    locate: Callable[[int], str] = describe_row,
+    locate: Callable[[int], str],
 ) -> tuple[Floats, Classes | None]:
     """Return a target column as classes, and their labels, where it holds labels; else as it is."""
     if labels is None:

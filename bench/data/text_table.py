@@ -30,6 +30,8 @@ _FALSE = ("False", " False", "FALSE", " FALSE", "false", " false")
 _TRUE = ("True", " True", "TRUE", " TRUE", "true", " true")
 # The rows in which the first value of a column is looked for, beyond which it is no truth value.
 _ROWS_TO_FIRST_VALUE = 1000
+# A line that no file has, behind the last one: it becomes part of a field whose quotation mark is not closed.
+_END = "\N{END OF TRANSMISSION}"
 # Bytes that are read at a time, in whole lines; files of some megabytes are then read in parallel.
 _LONGEST_LINE = 2**24
 _COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
@@ -63,6 +65,7 @@ class TextColumns:
         for point in self.decimal_points:
             try:
                 table = self._parse(pa.csv.read_csv, point, text_target=text_target)
+                self._check_quotes()
                 return [table.column(str(place)) for place in self.places]
             except pa.ArrowInvalid as error:
                 failures.append(error)
@@ -80,6 +83,7 @@ class TextColumns:
                 for batch in self._parse(pa.csv.open_csv, point, text_target=text_target):
                     yield first, [batch.column(str(place)) for place in self.places]
                     first += batch.num_rows
+                self._check_quotes()
                 return
             except pa.ArrowInvalid as error:
                 failures.append(error)
@@ -110,6 +114,14 @@ class TextColumns:
             ),
         )
 
+    def _check_quotes(self) -> None:
+        """Refuse a quotation mark that is never closed: pyarrow takes all rows after it for a part of the field."""
+        with self.path.open("rb") as file:
+            count = sum(piece.count(b'"') for piece in iter(lambda: file.read(2**20), b""))
+        if count % 2:  # a mark may also be a character within a field
+            for _ in _read_rows(self.path, self.separator):
+                pass
+
     def locate_row(self, row: int) -> str:
         """Return the place of a row, for people."""
         line, _ = next(islice(_read_rows(self.path, self.separator), row + 1, None))
@@ -123,6 +135,11 @@ class TextColumns:
             if len(fields) != self.width:
                 raise ValueError(
                     f"{self.path}: line {line} must have {self.width} fields like the header, not {len(fields)}"
+                )
+            if text_target and "\N{REPLACEMENT CHARACTER}" in (label := fields[self.places[-1]]):
+                raise ValueError(
+                    f"{self.path}: line {line}, column {self.names[-1]!r} must be UTF-8 text, not "
+                    f"{reprlib.repr(label)}; save the file as UTF-8"
                 )
             for name, place in zip(names, self.places, strict=False):
                 field = fields[place]
@@ -224,10 +241,16 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     Bytes that are not UTF-8 are replaced: they do no harm in columns that were not asked for.
     """
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file, delimiter=separator)
+        reader = csv.reader(chain(file, [_END]), delimiter=separator)
         line = 1
         try:
             for fields in reader:
+                if fields == [_END]:
+                    return
+                if fields and fields[-1].endswith(_END):
+                    raise ValueError(
+                        f"{path}: line {line} opens a quotation mark that is never closed; close or remove it"
+                    )
                 if fields:
                     yield line, fields
                 line = reader.line_num + 1  # a quoted field may go over several lines

@@ -95,10 +95,13 @@ def test_headings_that_would_have_one_name_are_refused():
         column_names(["a b", "a-b"])
 
 
-def test_a_column_is_renamed_where_the_left_side_is_a_name():
-    assert find_inputs("t.csv", ["x=Engine Power (PS)", "wt"], "y") == (["Engine Power (PS)", "wt"], ["x", "wt"])
-    assert find_inputs("t.csv", ["1=2", "hp"], "y") == (["1=2", "hp"], None)
-    assert find_inputs("t.csv", ["z=a=b"], "y") == (["a=b"], ["z"])
+def test_a_column_is_renamed_where_the_left_side_is_a_name(tmp_path):
+    (tmp_path / "t.csv").write_text("Engine Power (PS),wt,1=2,hp,a=b,b,y\n")
+    found = partial(find_inputs, tmp_path / "t.csv", y="y")
+    assert found(["x=Engine Power (PS)", "wt"]) == (["Engine Power (PS)", "wt"], ["x", "wt"])
+    assert found(["1=2", "hp"]) == (["1=2", "hp"], None)
+    assert found(["z=a=b"]) == (["a=b"], ["z"])
+    assert found(["a=b"]) == (["a=b"], None)  # a heading, not the column b
 
 
 def test_wildcards_name_columns_and_groups(tmp_path):

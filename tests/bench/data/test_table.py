@@ -71,8 +71,9 @@ def test_a_table_is_shown_in_one_line():
         b'"two\nlines",hp,mpg\n"more\nlines",1,2\nx,3,4\n',
         b"name,hp,mpg\nCitro\xebn,1,2\nSeat,3,4\n",
         b"name,name,mpg,hp\na,b,2,1\nc,d,4,3\n",
+        b'hp,mpg,disk\n1,2,5" floppy\n3,4,none',
     ],
-    ids=["plain", "crlf", "cr", "bom", "blank", "spaces", "signs", "multiline", "latin1", "doubles"],
+    ids=["plain", "crlf", "cr", "bom", "blank", "spaces", "signs", "multiline", "latin1", "doubles", "inches"],
 )
 def test_text_files_in_the_wild(write, text):
     data = load_table(write(text), ["hp"], "mpg")
@@ -177,6 +178,10 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             'a,b\n1,"' + "2\n" * 100_000,
             ": line 2 has a field of more than 131,072 characters; accepted are fields up to that; "
             "is a quotation mark never closed?",
+        ),
+        (
+            'a,b,c\n1,2,x\n3,4,"y\n5,6,z\n',
+            ": line 3 opens a quotation mark that is never closed; close or remove it",
         ),
         ("a,b\n1\xa0,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1\\xa0'"),
         (b"a,b\n1,\xe9\n", ": line 2, column 'b' must be a number such as -1234.5, not '\ufffd'"),
@@ -334,13 +339,17 @@ def test_targets_that_a_loss_refuses_are_named_with_their_line(write):
     text = write("a,b\n1,no\n\n,no\n2,no\n3,maybe\n4,perhaps\n")
     told = ": column 'b' must be 'no' or 'yes', and is 'maybe' in line 6"
     assert refusal(text, "a", "b", loss="logistic", drop_missing=True, like=known) == told
+    latin = write("a,b\n1,no\n2,sí\n".encode("latin-1"))
+    told = ": line 3, column 'b' must be UTF-8 text, not 's\ufffd'; save the file as UTF-8"
+    assert refusal(latin, "a", "b", loss="logistic") == told
     counts = write("a,b\n1,0\n,1\n2,-1\n")
     told = ": column 'b' must be 0 or more for the loss 'poisson', and is -1 in line 4"
     assert refusal(counts, "a", "b", loss="poisson", drop_missing=True) == told
     table = pa.table({"a": [1.0, 2.0, 3.0], "b": [0, 1, 2]})
     known = load_table(write("a,b\n1,0\n2,1\n"), "a", "b", loss="logistic")
     told = ": column 'b' must be 0 or 1 for the loss 'logistic', and is 2 in row 3"
-    assert refusal(write(table, "cars.parquet"), "a", "b", loss="logistic", like=known) == told
+    for mapped in (False, True):
+        assert refusal(write(table, "cars.parquet"), "a", "b", loss="logistic", like=known, mapped=mapped) == told
 
 
 def test_drop_missing(write):
