@@ -187,8 +187,8 @@ def encode_target(
         codes, first = np.unique(y.astype(np.int64), return_index=True)
         present = np.array([labels[code] for code in codes], dtype=object)
     classes = like.classes if like else find_classes(loss, present, what)
-    if like and loss.by_class and classes is None:
-        classes = Classes(tuple(range(count_classes(loss, None, like.y))))
+    if like and classes is None and (loss.by_class or labels is not None):  # numbers there, which labels are not
+        classes = Classes(tuple(range(count_classes(loss, None, like.y) if loss.by_class else 2)))
     if classes is None:
         loss.check_targets(y, what, locate)
         return y, None

@@ -347,6 +347,9 @@ def test_targets_that_a_loss_refuses_are_named_with_their_line(write):
     assert refusal(counts, "a", "b", loss="poisson", drop_missing=True) == told
     table = pa.table({"a": [1.0, 2.0, 3.0], "b": [0, 1, 2]})
     known = load_table(write("a,b\n1,0\n2,1\n"), "a", "b", loss="logistic")
+    words = write("a,b\n1,yes\n2,no\n", "words.csv")
+    told = ": column 'b' must be 0 or 1, and is 'yes' in line 2"
+    assert refusal(words, "a", "b", loss="logistic", like=known) == told
     told = ": column 'b' must be 0 or 1 for the loss 'logistic', and is 2 in row 3"
     for mapped in (False, True):
         assert refusal(write(table, "cars.parquet"), "a", "b", loss="logistic", like=known, mapped=mapped) == told
