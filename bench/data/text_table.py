@@ -34,7 +34,7 @@ _ROWS_TO_FIRST_VALUE = 1000
 _END = "\N{END OF TRANSMISSION}"
 # Bytes that are read at a time, in whole lines; files of some megabytes are then read in parallel.
 _LONGEST_LINE = 2**24
-_COMMA_NUMBER = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
+_DECIMAL_NUMBER = re.compile(r"\s*[-+]?\d+[.,]\d+(?:[eE][-+]?\d+)?\s*", re.ASCII)
 _SEPARATED_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:[,.'\s]\d{3})+(?:[.,]\d+)?\s*")
 
 
@@ -147,9 +147,8 @@ class TextColumns:
                 if place in self.truths:
                     fits, wanted = _is_truth_value, "True or False, as in the rows before"
                 if not (fitting := tuple(point for point in points if fits(field, point))):
-                    hint = self._hint_at_separators(field) or (
-                        _hint_at_classes(field) if name == self.names[-1] else ""
-                    )
+                    hint = "" if place in self.truths else self._hint_at_separators(field)
+                    hint = hint or (_hint_at_classes(field) if name == self.names[-1] else "")
                     share = "no numbers" if line == self.first_line else "not all numbers"
                     raise NoNumbersError(
                         f"{self.path}: line {line}, column {name!r} must be {wanted}, not {reprlib.repr(field)}{hint}",
@@ -164,7 +163,7 @@ class TextColumns:
 
     def _hint_at_separators(self, field: str) -> str:
         """Return the rule for decimal commas or thousands, as the end of a sentence, if the field breaks it."""
-        if _COMMA_NUMBER.fullmatch(field):
+        if _DECIMAL_NUMBER.fullmatch(field):
             if self.separator == ";":
                 return "; a comma stands before the decimals of all columns, or of none"
             return (

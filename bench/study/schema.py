@@ -119,6 +119,8 @@ class DataTable(Table):
         given = [key for key in ("path", "x", "y", "builtin") if getattr(self, key) is not None]
         if given not in (["path", "x", "y"], ["builtin"]):
             raise ValueError(f"data must have path, x and y, or else builtin, not {', '.join(given) or 'none of them'}")
+        if self.x and self.y in self.x:
+            raise ValueError(f"x and y must be different columns, not both {self.y!r}")
         for name in ("validation", "test"):
             share, path = getattr(self, name), getattr(self, f"{name}_path")
             if share is not None and path is not None:

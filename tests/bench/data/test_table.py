@@ -154,6 +154,11 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             "all columns, or of none",
         ),
         (
+            "a;b\n1,234;2.5\n",
+            ": line 2, column 'b' must be a number such as -1234.5, not '2.5'; a comma stands before the decimals of "
+            "all columns, or of none",
+        ),
+        (
             "a\tb\n1,5\t2\n",
             ": line 2, column 'a' must be a number such as -1234.5, not '1,5'; a comma before decimals is read where "
             "semicolons separate the fields, and between thousands nowhere",

@@ -113,6 +113,7 @@ def test_a_study_has_a_score_for_each_class(write, tmp_path):
             r"wide\.toml, line 4: data\.x: .*wide\.csv has no column that matches 'q\*'; its columns are 'age'",
         ),
         ('["p_*", "p_1"]', "", r"line 4: data\.x must name each column once, not 'p_1' 2 times"),
+        ('["p_1", "p_y"]', "", r"wide\.toml, line 2: data: x and y must be different columns, not both 'p_y'"),
         (
             '["p_*"]',
             '[model.inputs]\nx = ["p_1"]\n',
