@@ -62,10 +62,10 @@ def tune(
     """Search a space for the best settings, and return a `bench.TuneResult`.
 
     Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every
-    start with every seed. Its value is the number of samples that all of its runs have seen for each run that reached
-    the target; without a target, the mean logarithm of the final losses, or of those on held-out samples, with the
-    parameters that runs keep. A trial is given up if one of its runs diverges, or if the pruner decides so. The best
-    trials are then trained again with fresh seeds.
+    start with every seed. Its value is the logarithm, to base 10, of the number of samples that all of its runs have
+    seen for each run that reached the target; without a target, the mean logarithm of the final losses, or of those on
+    held-out samples, with the parameters that runs keep. A trial is given up if one of its runs diverges, or if the
+    pruner decides so. The best trials are then trained again with fresh seeds.
 
     The same arguments give the same trials. A search that was stopped goes on from all trials that it had asked for;
     the trials that follow may differ from those of a search that was not stopped.

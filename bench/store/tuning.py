@@ -27,9 +27,10 @@ class TuneResult(Ranked):
     trials : DataFrame
         One row per trial, in the order of the rounds: `family`, the optimizer with its ranges; its `number` among
         those of the family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state`
-        ("complete", "pruned", "diverged"), its `value`, and the `epochs` after which it ended; the `samples` that its
-        runs have seen together, the number of `runs` and of those that `converged`; `diverged_after`, the samples after
-        which the first of them diverged, or -1; `params`, a dictionary of the values that Optuna proposed.
+        ("complete", "pruned", "diverged"), its `value`, a logarithm as `bench.tune` says, and the `epochs` after which
+        it ended; the `samples` that its runs have seen together, the number of `runs` and of those that `converged`;
+        `diverged_after`, the samples after which the first of them diverged, or -1; `params`, a dictionary of the
+        values that Optuna proposed.
     importance : DataFrame
         `family`, `parameter`, `importance`: the share of the differences in value that a parameter explains.
     grid : SweepResult or None

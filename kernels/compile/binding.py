@@ -68,7 +68,7 @@ class Binder:
             raise ValueError(f"{place_of(source)} calls itself; a kernel has no recursion")
         self._active.append(source)
         scope = self.given | given
-        code, cells = source.__code__, [cell.cell_contents for cell in source.__closure__ or ()]
+        code, cells = source.__code__, _cells_of(source)
         names = {name: self._bound(source, name, given, scope) for name in global_names(code)}
         names = {name: value for name, value in names.items() if value is not _BUILTIN}
         cells = [self.bind(value, **given) if python_function(value) else value for value in cells]
@@ -76,7 +76,8 @@ class Binder:
         key = (code, source.__defaults__, *names, *map(id, names.values()), *map(id, cells))
         if key not in self._known:
             closure = tuple(map(CellType, cells))
-            copy = FunctionType(code, names, source.__name__, source.__defaults__, closure)
+            scope_of_copy = names | {"__builtins__": builtins}
+            copy = FunctionType(code, scope_of_copy, source.__name__, source.__defaults__, closure)
             copy.__module__ = source.__module__
             values = names | dict(zip(code.co_freevars, cells, strict=True))
             described = [_describe_code(code), repr(source.__defaults__)]
@@ -121,6 +122,17 @@ class Binder:
                 "numbers, tuples and arrays of them, functions, and the modules numpy and math"
             )
         return text
+
+
+def _cells_of(source: FunctionType) -> list[Any]:
+    """Return the values of the variables that a function has from the one that it is defined in."""
+    values = []
+    for name, cell in zip(source.__code__.co_freevars, source.__closure__ or (), strict=True):
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            raise ValueError(f"{place_of(source)} uses {name!r}, which is not defined") from None
+    return values
 
 
 def source_of(functions: Iterable[FunctionType]) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from kernels.base.checks import check_bool, check_integer, describe
 from kernels.base.registry import REGISTERED, Registered
 from kernels.base.run import Floats
+from kernels.base.spec import make_from_spec
 from kernels.compile.binding import fingerprint, plain_source, source_of, text_of
 from kernels.extend.rule_check import explained, is_rounded_alike, try_calls, try_derivative, try_rule
 from kernels.extend.rule_source import Bounds, Candidate, Options, check_name, digest_of, value_and_derivative
@@ -108,11 +109,16 @@ def register_optimizer(
     ...     velocity = options[0] * velocity + gradient
     ...     return theta - lr * velocity, (velocity,)
     """
+    try:
+        starts = tuple(map(float, clock_start)), tuple(None if one is None else float(one) for one in slots_start)
+    except (TypeError, ValueError):
+        given_starts = f"{describe(clock_start)} and {describe(slots_start)}"
+        raise ValueError(f"clock_start and slots_start must be tuples such as (0.0,), not {given_starts}") from None
     given: dict[str, Any] = {
         "slots": check_integer("slots", slots, 0),
         "clock": clock,
-        "clock_start": tuple(map(float, clock_start)),
-        "slots_start": tuple(None if start is None else float(start) for start in slots_start),
+        "clock_start": starts[0],
+        "slots_start": starts[1],
         "gradient_at": gradient_at,
         "needs_norm": check_bool("needs_norm", needs_norm),
         "needs_loss": check_bool("needs_loss", needs_loss),
@@ -343,6 +349,9 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
     is_exact = True
     with explained(about):
         made, functions = make()
+        if made.call:  # it names the rule in grids, so that it must say all options
+            inner = make_optimizer if kind is Optimizer else None
+            make_from_spec(made.call, {about.name: about.own}, about.kind, inner=inner)
     if isinstance(made, Loss):
         try_derivative(about, made)
         is_exact = try_rule(about, made, make_optimizer("polyak"), functions)  # which needs the value of the loss too
@@ -366,9 +375,10 @@ def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mappi
     bound.apply_defaults()
 
     def text(option: str, value: Any) -> str:
+        value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
         if isinstance(value, bool | Optimizer):
             return value.text if isinstance(value, Optimizer) else str(value).lower()
-        return repr(made.options[option] if made.options.get(option) == value else value)
+        return repr(made.options[option] if made.options.get(option, np.nan) == value else value)
 
     listed = ", ".join(f"{option}={text(option, value)}" for option, value in bound.arguments.items())
     return f"{about.name}({listed})" if listed else about.name

@@ -275,19 +275,23 @@ def try_derivative(about: Candidate, loss: Loss) -> None:
     Raises
     ------
     ValueError
-        If they are not the same.
+        If they are not the same, or one of them is not an array of the shape of the samples.
     """
     at, step = np.array([-2.9, -1.3, -0.37, 0.21, 0.83, 2.6]), 1e-6
     targets = () if loss.of_residual else (np.array([0.0, 1.0, 1.0, 0.0, 0.0, 1.0]),)
-    given = (*targets, tuple(loss.options.values()))
+    given, of = (*targets, tuple(loss.options.values())), "residual" if loss.of_residual else "prediction"
     with explained(about):
-        derivative = np.broadcast_to(loss.derivative(at, *given), at.shape)
+        derivative = loss.derivative(at, *given)
         ahead, behind = loss.value(at + step, *given), loss.value(at - step, *given)
-        slope = np.broadcast_to((ahead - behind) / (2 * step), at.shape)
+        for what, value in (("value", ahead), ("derivative", derivative)):
+            if np.shape(value) != at.shape:
+                advice = f"compute it from the {of}, such as 0.0 * {of} + 1.0 in place of 1.0"
+                raise about.error(f"its {what} is {_form(value)} for {at.size} samples: {advice}")
+        slope = (ahead - behind) / (2 * step)
     wrong = ~(np.abs(derivative - slope) <= 1e-4 * np.maximum(1.0, np.abs(slope)))
     if wrong.any():
         place = int(np.argmax(wrong))
         raise about.error(
-            f"the derivative at the {'residual' if loss.of_residual else 'prediction'} {at[place]:g} is "
-            f"{derivative[place]:.6g}, and the value changes there by {slope[place]:.6g}"
+            f"the derivative at the {of} {at[place]:g} is {derivative[place]:.6g}, and the value changes there by "
+            f"{slope[place]:.6g}"
         )

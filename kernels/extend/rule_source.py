@@ -2,9 +2,11 @@
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache as once
 from keyword import iskeyword
+from numbers import Real
 from types import FunctionType
 from typing import Any
 
@@ -77,7 +79,7 @@ class Candidate:
         plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
         first, others = self.parameters[: len(wanted)], self.parameters[len(wanted) :]
         if len(first) < len(wanted) or (others and not options_follow) or any(p.kind not in plain for p in first):
-            raise self.error(f"it must take ({', '.join(wanted)}), not ({', '.join(map(str, self.parameters))})")
+            raise self.error(f"it must take ({', '.join(wanted)}), not {inspect.signature(self.own)}")
         for option in others:
             if option.default is option.empty:
                 raise self.error(f"its option {option.name} needs a default, with which it can be tried")
@@ -126,7 +128,7 @@ class Options:
         for name, pair in bounds.items():
             if name not in defaults:
                 raise about.error(f"bounds are for options, and {name} is none of {', '.join(defaults)}")
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
+            if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(_is_bound, pair)):
                 raise about.error(f"the bounds of {name} must be a pair such as (0, 1) or (0, None)")
         try:
             parameters = [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
@@ -188,6 +190,10 @@ def check_name(kind: str, name: object, origin: tuple[str, str], file: str) -> N
 def digest_of(*parts: Any) -> str:
     """Return a digest of values that differ in their text."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _is_bound(end: object) -> bool:
+    return end is None or (isinstance(end, Real) and not math.isnan(end))
 
 
 def _explain_binding(message: str, function: FunctionType | None) -> str:

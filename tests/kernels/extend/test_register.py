@@ -101,6 +101,19 @@ def plain(theta, slots, gradient, lr, clock, options):
     return theta - lr * gradient, ()
 
 
+def calls_later():
+    """A rule that uses what is not there yet."""
+
+    def rule(theta, slots, gradient, lr, clock, options):
+        return later(theta), ()
+
+    return rule
+    later = np.sqrt
+
+
+HALF_SQUARE = Loss("", lambda r, options: 0.5 * r * r, lambda r, options: r)
+
+
 def test_a_registered_rule_is_used_by_its_name_everywhere(rules, tmp_path):
     rules()
     assert make_optimizer("heavy(0.5)").text == "heavy(beta=0.5)"
@@ -180,6 +193,8 @@ def test_builders_are_registered_too(unchecked):
     first, second = make_optimizer("mine"), make_optimizer("mine(3)")
     assert (first.text, second.text) == ("mine(factor=2.0)", "mine(factor=3.0)")
     assert first.rule is second.rule  # else each would be compiled anew
+    register_optimizer(lambda times=X[-1] + 1: Optimizer("", plain), name="numpy")
+    assert make_optimizer(make_optimizer("numpy").text).text == "numpy(times=2.0)"
     assert make_loss("half").text == make_loss("half(1.0)").text == "half(scale=1.0)"
 
 
@@ -258,6 +273,16 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
         (lambda: register_optimizer(plain, bounds={"beta": (0, 1)}), r".*bounds are for options, and beta is none"),
         (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (0, 1)}), r".*the default of b must be a"),
         (lambda: register_optimizer(plain, options=["beta"]), r".*: options must be a mapping of names, not \['beta"),
+        (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": ("0", 1)}), ".*the bounds of b must be"),
+        (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (np.nan, 1)}), ".*the bounds of b must be"),
+        (lambda: register_optimizer(plain, slots_start=1.0), r"clock_start and slots_start must .* and 1\.0$"),
+        (lambda: register_optimizer(plain, clock_start="a"), "clock_start and slots_start must .* not 'a' and"),
+        (lambda: register_optimizer(lambda a, *, b: (a, b), name="s"), r".*must take .*, options\), not \(a, \*, b\)$"),
+        (lambda: register_optimizer(lambda times=None: Optimizer("", plain), name="s"), r".*'s\(times=None\)': opti"),
+        (lambda: register_loss(lambda flag=True: HALF_SQUARE, name="s"), r".*'s\(flag=true\)': options must be"),
+        (lambda: register_loss(lambda r, options: (r, 1.0), name="s"), r".*its derivative is 1\.0 for 6 samples"),
+        (lambda: register_loss(lambda p, y, options: (2.0, 0 * p), name="s"), r".*its value is 2\.0 for 6 samples:"),
+        (lambda: register_optimizer(calls_later(), name="s"), r".*uses 'later', which is not defined yet: what a rule"),
         (lambda: register_schedule(lambda epoch, epochs, p: 1.0, name="s"), r".*its option p needs a default"),
         (lambda: register_schedule(lambda epoch, epochs: [1.0, 2.0, 3.0], name="s"), r".*a factor for each of 1 "),
         (lambda: register_schedule(lambda epoch, epochs: 1.0 - epoch, name="s"), r".*not -1 in epoch 2 of 10"),
@@ -303,6 +328,7 @@ def written(tmp_path, body, decorator="@register_optimizer"):
             HEAD + "    size = np.absolute(gradient)\n    return theta - lr * gradient / np.max(size), ()",
             "results differ: after 9 updates of a*x + b, a parameter is",
         ),
+        (HEAD + "    return theta - lr * gradient.mean(), ()", "in line 6: numba cannot compile it: Unknown attri"),
         (HEAD + "    theta -= lr * gradient\n    return theta, ()", "in line 6: changes a number in place, such"),
         (HEAD + "    return theta - np.where(gradient > 0, lr, 0.0), ()", "in line 6: compares numbers: a rule is"),
     ],
