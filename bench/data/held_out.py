@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.data.column_file import row_slices, write_samples
 from bench.data.table import Dataset
+from bench.data.table_errors import join_names
 from kernels.base.run import Floats
 from kernels.data.validation import Places, choose_split
 
@@ -47,9 +48,29 @@ def read_held_out(data: Dataset, read: Callable[[str], Dataset], validation: str
 
 
 def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset | None = None) -> Dataset:
-    """Return the data with the samples of other data sets, of the same columns, as its `validation` and its `test`."""
+    """Return the data with the samples of other data sets as its `validation` and its `test`.
+
+    Raises
+    ------
+    ValueError
+        If they have other columns, or other classes, as without ``load_table(..., like=data)``.
+    """
+    for held_out in (other, test):
+        if held_out is not None:
+            _check_alike(data, held_out)
     if other is not None:
         data = replace(data, dropped=data.dropped + other.dropped, validation=(other.x, other.y))
     if test is not None:
         data = replace(data, dropped=data.dropped + test.dropped, test=(test.x, test.y))
     return data
+
+
+def _check_alike(data: Dataset, other: Dataset) -> None:
+    """Refuse samples of other columns or classes than those of the data."""
+    columns, others = ([*one.x_names, one.y_name] for one in (data, other))
+    if columns != others:
+        raise ValueError(
+            f"{other.source} must have the columns of {data.source}, {join_names(columns)}, not {join_names(others)}"
+        )
+    if data.classes != other.classes:
+        raise ValueError(f"{other.source} must have the classes of {data.source}: give load_table its data as like")

@@ -30,11 +30,11 @@ from bench.data.batches import (
 from bench.data.column_file import ELSEWHERE, check_room, map_new_file, split_numbers
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, check_number_columns, encode_target, read_table
-from bench.data.table_errors import NoNumbersError, check_names, explain_failures
+from bench.data.table_errors import NoNumbersError, explain_failures, join_columns
 from bench.system.atomic import replace_atomically
 from bench.system.files import TABLES
 from bench.system.lock import lock_folder
-from kernels.base.checks import describe
+from kernels.base.checks import check_bool, describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
 from kernels.base.run import Floats
 from kernels.losses import make_loss
@@ -132,11 +132,7 @@ def _map_table(
     progress: ShowProgress = _no_progress,
 ) -> tuple[Dataset, list[Any] | None]:
     """Return a table as `open_table` does, and the labels whose numbers the targets are, where it has `labels`."""
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"path must be a file or a folder, not {describe(path)}")
-    path = Path(path)
-    names = (x, y) if isinstance(x, str) else (*x, y)
-    check_names(names)
+    path, names = _check_path(path), join_columns(x, y)
     files = table_files(path)
     # A path such as "." has no name of its own.
     place = path.absolute()
@@ -150,6 +146,12 @@ def _map_table(
     else:
         inputs, targets = columns[:, :-1], columns[:, -1]
     return Dataset(inputs, targets, names[:-1], y, str(path), mapped_in=folder), found
+
+
+def _check_path(path: str | Path) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"path must be a file or a folder, not {describe(path)}")
+    return Path(path)
 
 
 def is_mapped(path: str | Path) -> bool:
@@ -208,15 +210,17 @@ def load_table(
         unique or do not hold real numbers; missing or infinite values; and files without rows.
     """
     criterion = make_loss(loss)
+    if unknown := mapping.keys() - MapOptions.__annotations__:
+        raise TypeError(f"load_table() got an unexpected keyword argument {min(unknown)!r}")
+    path, names, drop_missing = _check_path(path), join_columns(x, y), check_bool("drop_missing", drop_missing)
     if not (mapped or is_mapped(path)):
-        names = (x, y) if isinstance(x, str) else (*x, y)
-        return read_table(Path(path), names, criterion, drop_missing=drop_missing, like=like)
+        return read_table(path, names, criterion, drop_missing=drop_missing, like=like)
     if drop_missing:
         raise ValueError(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
             "values, in place of --drop-missing (drop_missing=True)"
         )
-    table, labels = _map_table(path, x, y, labels=takes_classes(criterion), **mapping)
+    table, labels = _map_table(path, names[:-1], y, labels=takes_classes(criterion), **mapping)
     what = f"{path}: column {y!r}"
     targets, classes = encode_target(what, table.y, labels, criterion, like, lambda row: f"row {row + 1}")
     return replace(table, y=targets, classes=classes)

@@ -15,7 +15,6 @@ from bench.data.label_numbers import LabelNumbers, is_label
 from bench.data.table_errors import (
     MAP_IT,
     NoNumbersError,
-    check_names,
     either,
     explain_failures,
     find_columns,
@@ -133,7 +132,6 @@ def read_table(
     path: Path, names: tuple[str, ...], loss: Loss, *, drop_missing: bool = False, like: Dataset | None = None
 ) -> Dataset:
     """Read columns of a .csv, .tsv or .parquet file into memory, the target last, as `bench.data.load_table` does."""
-    check_names(names)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path} must be a {either(TABLES)} file{', not a directory' if path.is_dir() else ''}")
     with explain_failures(path):
@@ -186,17 +184,17 @@ def encode_target(
     else:  # in the order of the rows that hold them first
         codes, first = np.unique(y.astype(np.int64), return_index=True)
         present = np.array([labels[code] for code in codes], dtype=object)
-    classes = like.classes if like else find_classes(loss, present, what)
+    own = classes = like.classes if like else find_classes(loss, present, what)
     if like and classes is None and (loss.by_class or labels is not None):  # numbers there, which labels are not
         classes = Classes(tuple(range(count_classes(loss, None, like.y) if loss.by_class else 2)))
     if classes is None:
         loss.check_targets(y, what, locate)
         return y, None
     if labels is None:
-        return classes.encode(y, what, locate), classes
+        return classes.encode(y, what, locate), own
     encoded = np.full(len(labels), np.nan)
     encoded[codes] = classes.encode(present, what, lambda place: locate(int(first[place])))
-    return encoded[y.astype(np.int64)], classes
+    return encoded[y.astype(np.int64)], own
 
 
 def _read_text(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:

@@ -1,7 +1,7 @@
 """Checks of tables, with one wording for every kind of file."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.system.files import TABLES, check_regular_file
-from kernels.base.checks import did_you_mean
+from kernels.base.checks import describe, did_you_mean
 
 MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
 
@@ -43,12 +43,15 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Refuse inputs and a target, the last name, that are not distinct columns."""
-    *inputs, target = names
-    if target in inputs:
-        raise ValueError(f"x and y must be different columns, not both {target!r}")
+def join_columns(x: str | Sequence[str], y: str) -> tuple[str, ...]:
+    """Return the names of inputs and of the target, which must be distinct texts."""
+    inputs = [x] if isinstance(x, str) or not isinstance(x, Iterable) else list(x)
+    if wrong := [name for name in (*inputs, y) if not isinstance(name, str)]:
+        raise ValueError(f"x and y must name columns, by texts such as 'hp', not {describe(wrong[0])}")
+    if y in inputs:
+        raise ValueError(f"x and y must be different columns, not both {y!r}")
     check_inputs(inputs)
+    return (*inputs, y)
 
 
 def check_inputs(inputs: Sequence[str]) -> None:

@@ -18,12 +18,12 @@ def expand_columns(study: Study) -> Study:
         return study
     from bench.data.batches import column_headings, table_files  # noqa: PLC0415
     from bench.data.columns import check_count  # noqa: PLC0415
-    from bench.data.table_errors import check_names  # noqa: PLC0415
+    from bench.data.table_errors import join_columns  # noqa: PLC0415
     from bench.data.wildcards import match_columns  # noqa: PLC0415
 
     headings = [heading for heading in column_headings(table_files(Path(data.path))[0]) if heading != data.y]
     found = [column for text in data.x for column in match_columns(text, headings, data.path) or [text]]
-    check_names((*found, str(data.y)))
+    join_columns(found, str(data.y))
     check_count(data.path, len(found))
     return _with_columns(study, found)
 

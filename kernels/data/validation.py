@@ -105,6 +105,8 @@ def choose_split(n: int, validation: float | None = None, test: float | None = N
     places = np.random.default_rng(SPLIT_SEED).permutation(n)
     parts, taken = [], 0
     for name, share in (("test", test), ("validation", validation)):
+        if share is not None and not (isinstance(share, Real) and 0 < share < 1):
+            raise ValueError(f"{name} must be a share of the samples between 0 and 1, not {describe(share)}")
         count = 0 if share is None else round(share * n)
         taken += count
         if share is not None and not (count and taken < n):

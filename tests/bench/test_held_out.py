@@ -11,7 +11,8 @@ from pyarrow.csv import read_csv
 
 from bench import Grid, load_run, sweep
 from bench.analysis.default_study import default_study
-from bench.data.held_out import hold_out_share
+from bench.data.held_out import add_held_out, hold_out_share
+from bench.data.memory_maps import load_table
 from bench.data.scaling import standardize
 from bench.data.table import builtin
 from bench.engine import check as checking
@@ -154,6 +155,24 @@ def test_what_is_held_out_has_no_part_in_the_scaling():
     np.testing.assert_allclose(scaled.x.std(axis=0), 1)
     assert abs(scaled.validation[0].mean(axis=0)).max() > 1e-3
     np.testing.assert_allclose(scaled.validation[1] * scaling.y_scale + scaling.y_mean, data.validation[1])
+
+
+def test_held_out_rows_must_be_alike_and_a_share_one(tmp_path, monkeypatch):
+    (tmp_path / "rows.csv").write_text("a,b,y\n1,2,x\n2,3,y\n3,1,z\n")
+    (tmp_path / "more.csv").write_text("a,b,y\n1,2,y\n2,3,z\n")
+    monkeypatch.chdir(tmp_path)
+    data = load_table("rows.csv", ["a", "b"], "y", loss="softmax")
+    for x, like, told in (
+        (["b", "a"], data, "must have the columns of rows.csv, 'a', 'b', 'y', not 'b', 'a', 'y'"),
+        (["a", "b"], None, "must have the classes of rows.csv: give load_table its data as like"),
+    ):
+        other = load_table("more.csv", x, "y", loss="softmax", like=like)
+        assert refusal_of(add_held_out, data, other) == f"more.csv {told}"
+        assert refusal_of(add_held_out, data, test=other) == f"more.csv {told}"
+    found = add_held_out(data, load_table("more.csv", ["a", "b"], "y", loss="softmax", like=data))
+    assert found.validation[1].tolist() == [1, 2]
+    told = "validation must be a share of the samples between 0 and 1, not -0.2"
+    assert refusal_of(hold_out_share, data, -0.2) == told
 
 
 STUDY = """

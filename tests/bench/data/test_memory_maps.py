@@ -459,9 +459,10 @@ def test_paths_that_hold_no_rows(tmp_path, rows):
         open_table(tmp_path, "x", "y")
 
 
-def test_a_list_of_files_is_no_path():
+@pytest.mark.parametrize("read", [open_table, load_table])
+def test_a_list_of_files_is_no_path(read):
     with pytest.raises(ValueError, match=r"^path must be a file or a folder, not \['a.parquet', 'b.parquet'\]$"):
-        open_table(["a.parquet", "b.parquet"], "x", "y")
+        read(["a.parquet", "b.parquet"], "x", "y")
 
 
 def test_a_folder_that_is_called_like_a_file(tmp_path, rows):

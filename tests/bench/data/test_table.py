@@ -304,11 +304,18 @@ def test_only_regular_files_are_read(tmp_path, suffix):
         ([], "b", "x must name at least one column"),
         (["a", "b"], "b", "x and y must be different columns, not both 'b'"),
         (["a", "a"], "b", "x must name each column once, not 'a' 2 times"),
+        ([0], "b", "x and y must name columns, by texts such as 'hp', not 0"),
+        (None, "b", "x and y must name columns, by texts such as 'hp', not None"),
     ],
 )
 def test_choice_of_columns(write, x, y, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         load_table(write("a,b\n1,2\n"), x, y)
+
+
+def test_a_misspelt_option_is_refused(write):
+    with pytest.raises(TypeError, match=r"^load_table\(\) got an unexpected keyword argument 'drop_mising'$"):
+        load_table(write("a,b\n1,2\n"), "a", "b", drop_mising=True)
 
 
 def test_a_misspelt_column_gets_a_suggestion_and_a_long_list_is_cut(write):
