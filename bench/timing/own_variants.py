@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.timing.problem import Problem, Trained
 from bench.timing.variants import BY_NAME, TOLERANCE, VARIANTS, Call, Variant
-from kernels.base.checks import describe
+from kernels.base.checks import check_integer, check_not_negative, describe
 from kernels.base.plugins import load_installed
 from kernels.optimizers import make_optimizer
 
@@ -49,7 +49,7 @@ def register_variant(
     Raises
     ------
     ValueError
-        If the name is taken, or a fact is unknown.
+        If the name is taken, a fact is unknown, or the tolerance or the threads are no number.
 
     Examples
     --------
@@ -63,6 +63,8 @@ def register_variant(
     known = set(Variant._fields) - {"name", "about", "prepare", "tolerance", "kernel"}
     if unknown := sorted(set(facts) - known):
         raise ValueError(f"the variant {name!r} has no fact {unknown[0]}; known are {', '.join(sorted(known))}")
+    tolerance = check_not_negative("tolerance", tolerance)
+    facts["threads"] = check_integer("threads", facts.get("threads", 1))
     if not isinstance(optimizers := facts.get("optimizers", {}), Mapping):
         facts["optimizers"] = {optimizer: tuple(make_optimizer(optimizer).options) for optimizer in optimizers}
 
