@@ -1,5 +1,7 @@
 """Runs side by side with options of their own: the bits that each has alone, and jobs that are full."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from kernels.base.run import Hyperparameters
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import (
     initial_memory,
     kernel_key,
@@ -18,6 +21,7 @@ from kernels.optimizers.run_options import (
     stack_options,
     takes_options_per_run,
 )
+from kernels.optimizers.wrappers import averaged
 from kernels.train.block import train_runs
 
 SQUARED = make_loss("squared")
@@ -26,6 +30,33 @@ SQUARED = make_loss("squared")
 def test_the_rules_whose_clocks_branch_are_known():
     without = {name for name in OPTIMIZERS if not takes_options_per_run(make_optimizer(name))}
     assert without == {"radam", "rprop", "adan", "lookahead"}
+
+
+@pytest.mark.parametrize(
+    ("compute", "can"),
+    [
+        (lambda option: np.sqrt(abs(1.0 - option**2)) / np.maximum(option, np.float64(0.1)), True),
+        (lambda option: 2.0 if option > 0.5 else 1.0, False),
+        (lambda option: 2.0 if option else 1.0, False),
+        (lambda option: option % 2.0, False),
+        (lambda option: np.where(option < 0.5, 1.0, 2.0), False),
+        (math.sqrt, False),
+    ],
+)
+def test_rules_of_ones_own_that_lanes_of_options_cannot_compute_are_known(compute, can):
+    """They may branch on an option, which is a number in all other kernels."""
+
+    def step(theta, slots, gradient, lr, clock, options):
+        return theta - lr * compute(options[0]) * gradient, slots
+
+    def plain(theta, slots, gradient, lr, clock, options):
+        return theta - lr * gradient, slots
+
+    of_rule = Optimizer("mine", step, {"option": 0.3}, slots=1)
+    of_point = Optimizer("mine", plain, {"option": 0.3}, gradient_at=lambda theta, slots, options: compute(options[0]))
+    clock = {"clock": lambda clock, options: (compute(options[0]),), "clock_start": (0.0,)}
+    for made in (of_rule, of_point, Optimizer("mine", plain, {"option": 0.3}, **clock), averaged(of_rule)):
+        assert takes_options_per_run(made) == can
 
 
 @pytest.mark.parametrize(("batch_size", "shuffle"), [(1, False), (16, True)])
