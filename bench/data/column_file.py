@@ -8,6 +8,7 @@ from tempfile import TemporaryFile, gettempdir
 from typing import IO, Any
 
 import numpy as np
+from rich import filesize
 
 from kernels.base.run import Floats
 
@@ -25,9 +26,8 @@ def check_room(folder: Path, needed: int) -> None:
     """Refuse columns that the disk has no room for."""
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise ValueError(
-            f"{folder} has room for {free / 1e9:,.1f} GB, and the columns take {needed / 1e9:,.1f} GB; {ELSEWHERE}"
-        )
+        room, size = filesize.decimal(free), filesize.decimal(needed)
+        raise ValueError(f"{folder} has room for {room}, and the columns take {size}; {ELSEWHERE}")
 
 
 def map_new_file(file: IO[bytes], size: int) -> "np.memmap[Any, np.dtype[np.float64]]":

@@ -162,7 +162,7 @@ def test_another_folder_for_the_columns(rows, write, tmp_path):
 
 
 def test_a_disk_without_room_is_said_beforehand(rows, write, monkeypatch):
-    path, refused = write(rows, "parquet"), r"has room for 0\.0 GB, and the columns take 0\.0 GB; .* --cache-dir"
+    path, refused = write(rows, "parquet"), r"has room for 100 bytes, and the columns take 16\.0 kB; .* --cache-dir"
     arrow = open_table(write(rows, "arrow"), "x", "y")
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=100))
     with pytest.raises(ValueError, match=refused):
