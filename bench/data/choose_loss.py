@@ -15,10 +15,11 @@ from kernels.model.layers import MAX_CLASSES
 LOOKED_AT = 1_000_000
 # Whole numbers of so few values may be classes.
 FEW = 20
-# Amounts with a currency, a percent sign or separated thousands, and dates: texts that stand for numbers.
+# Amounts with a currency, a percent sign or separated thousands, dates and times: texts that stand for numbers.
 _AMOUNT = r"[-+]?[$€£¥]?\s?[-+]?(?:\d+|\d{1,3}(?:[,.'\s]\d{3})+)(?:[.,]\d+)?\s?[%$€£¥]?"
 _DATE = r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})(?:[T ][\d:.+]+Z?)?"
-_STANDS_FOR_NUMBER = re.compile(f"{_AMOUNT}|{_DATE}")
+_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
+_STANDS_FOR_NUMBER = re.compile(f"{_AMOUNT}|{_DATE}|{_TIME}")
 
 
 class ChosenLoss(NamedTuple):
@@ -80,7 +81,7 @@ def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
 
 
 def _stands_for_number(label: object) -> bool:
-    """Return whether a text reads as a number, an amount or a date."""
+    """Return whether a text reads as a number, an amount, a date or a time."""
     try:
         float(str(label))
     except ValueError:

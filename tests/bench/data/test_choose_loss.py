@@ -26,6 +26,7 @@ from bench.data.choose_loss import choose_loss
         (["5%", "10 %", "7.5%"], "squared", ""),
         (["2021-03-09", "2021-03-10", "x"], "squared", ""),
         (["9.3.2021", "10.3.2021", "x"], "squared", ""),
+        (["9:30", "12:45:10.5", "x"], "squared", ""),
         (["<=50K", ">50K", "<=50K"], "logistic", "for the labels of y."),
         (["class 1", "3-4", "2nd", "T1"], "softmax", "for the 4 labels of y."),
         ([f"{weight} kg" for weight in range(101)], "squared", ""),
