@@ -251,6 +251,8 @@ def open_run(
         resumed, or if the folder is that of a newer version or no run folder at all.
     """
     folder = Path(folder)
+    if str(folder).startswith("~"):  # of which pyarrow and pandas make the home folder, and Python does not
+        raise ValueError(f"{folder} begins with ~, which no shell has replaced: write the home folder in full")
     if every < 1 or every & (every - 1):
         raise ValueError(f"every must be a power of two, not {every}")
     if not isinstance(study, str):

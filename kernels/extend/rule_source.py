@@ -58,7 +58,7 @@ class Candidate:
             raise ValueError(f'{place_of(own)} has no name: register_{kind}(..., name="...") gives it one')
         self.kind, self.own = kind, own
         self.name = own.__name__ if name is None else name
-        self.origin = own.__module__, own.__qualname__
+        self.origin = str(own.__module__), own.__qualname__  # code that is run as a text may have no module
         check_name(kind, self.name, self.origin, own.__code__.co_filename)
         self.place = f"line {own.__code__.co_firstlineno} of {own.__code__.co_filename}"
         self.subject = f"the {kind} {self.name} ({self.place})"

@@ -531,6 +531,14 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
     assert (tmp_path / "run.toml").read_text() == "mine"
 
 
+def test_a_home_folder_that_no_shell_has_replaced_is_refused(tmp_path, monkeypatch):
+    """As in `--out=~/run`: pyarrow looked for its files in the home folder, where they were not written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="begins with ~, which no shell has replaced"), opened("~/run"):
+        pass
+    assert not [*tmp_path.iterdir()]
+
+
 def test_an_empty_folder_will_do(tmp_path):
     with opened(tmp_path, resume=False) as run:
         run.append(make_rows([0]))

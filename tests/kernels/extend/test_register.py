@@ -633,6 +633,13 @@ def test_a_multi_line_lambda_is_a_rule(unchecked):
     assert make_optimizer("short").rule(1.0, (), 1.0, 0.5, (), ())[0] == 0.5
 
 
+def test_a_rule_of_a_text_that_is_run_has_no_module(unchecked):
+    scope = {}
+    exec("def short(theta, slots, gradient, lr, clock, options): return theta - lr * gradient, ()", scope)
+    register_optimizer(scope["short"])
+    assert REGISTERED["optimizer"]["short"].plugin == ""
+
+
 def test_a_loss_of_the_residual_may_be_negative(rules, unchecked):
     """Then losses have no logarithm, by which a search would compare them."""
     rules()
