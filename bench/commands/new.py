@@ -1,6 +1,7 @@
 """The command `sgdbench new`: write a study for a table, with comments on what may be changed."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bench.data.columns import describe_left_out
 from bench.study.load import to_table
 from bench.system.atomic import write_text
 from bench.tables.formatting import text
+from kernels.base.registry import REGISTERED
 from kernels.losses import make_loss
 
 
@@ -34,7 +36,11 @@ def write_new_study(
     )
     print_choices(made.left_out, made.loss, made.classes)
     print_place("Study", target)
-    print(f"Run it with: sgdbench run {text(str(target))}")
+    rules = [rule for known in REGISTERED.values() for rule in known.values()]
+    plugins = [
+        word for file in dict.fromkeys(rule.plugin for rule in rules if rule.plugin) for word in ("--plugin", file)
+    ]
+    print(f"Run it with: {text(shlex.join(['sgdbench', 'run', str(target), *plugins]))}")
 
 
 def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:

@@ -66,7 +66,8 @@ def check_settings(
     held_out = {name: given.get(name) for name in ("validation", "test")}
     shared = {name: given[name] for name in RunTable.model_fields if name in given}
     loss = make_loss(given.get("loss", "squared"))
-    if make_loss(loss.text) != loss:
+    again = make_loss(loss.text)  # whose targets or metric may be functions that are new each time
+    if (again.value, again.derivative, again.options) != (loss.value, loss.derivative, loss.options):
         raise ValueError(f"loss must be a registered one: {loss!r} is not what the text {loss.text!r} makes")
     shared["loss"] = loss.text
     others = {name: value for name, value in given.items() if name not in shared and name not in held_out}

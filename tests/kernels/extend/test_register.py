@@ -4,6 +4,7 @@ import importlib
 import pickle
 import re
 import sys
+from dataclasses import replace
 from textwrap import dedent
 
 import numpy as np
@@ -27,7 +28,7 @@ from kernels.compile import specialize
 from kernels.compile.kinds import is_exact
 from kernels.extend import register
 from kernels.losses import make_loss
-from kernels.losses.loss import Loss
+from kernels.losses.loss import Loss, Metric
 from kernels.model.models import make_model, make_model_for_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -150,6 +151,15 @@ def test_the_command_knows_the_rules_of_a_plugin(rules, tmp_path, ran, refused):
     assert re.search(r"loss 'fair' is not known; .*; your own come with --plugin FILE or kernels.register_loss\n$", err)
 
 
+def test_the_command_that_new_prints_loads_the_plugins(rules, tmp_path, ran):
+    rules()
+    forget_rules()
+    table, study, plugin = (tmp_path / name for name in ("own.csv", "own study.toml", "my_rules.py"))
+    table.write_text("u,y\n" + "".join(f"{k},{2 * k + k % 3}\n" for k in range(30)))
+    out = ran("new", table, "--y", "y", "--loss", "fair", "--plugin", plugin, "--out", study)
+    assert out.splitlines()[-1] == f"Run it with: sgdbench run '{study}' --plugin {plugin}"
+
+
 def test_the_path_of_a_plugin_may_have_any_name(tmp_path, unchecked):
     folder = tmp_path / "rules of mine (2)"
     folder.mkdir()
@@ -219,6 +229,20 @@ def test_an_option_that_a_rule_has_in_itself_is_no_other_run_of_the_same_name(un
     other = Loss("squared", lambda r, options: abs(r), lambda r, options: np.sign(r), records="size")
     with pytest.raises(ValueError, match="loss must be a registered one: <Loss squared> is not what the text"):
         sweep(MODEL, X, Y, grid, epochs=2, loss=other)
+
+
+def test_a_loss_whose_metric_is_a_new_function_each_time_has_sweeps(unchecked):
+    @register_loss
+    def told(scale=1):
+        functions = {"metric": Metric("size", lambda f, y: float(np.mean(f))), "mean": lambda f: f}
+        return replace(HALF_SQUARE, options={"scale": scale}, records="told", **functions)
+
+    settings = {"epochs": 1, "kernel": "reference", "confirm": 0}
+    for loss in ("told(2)", make_loss("told(2)")):
+        found = sweep(MODEL, X, Y, Grid(init=[[0, 0]]), loss=loss, **settings).frame
+        assert found["final_loss"].tolist() == [
+            fit(MODEL, X, Y, init=[0, 0], loss="told(2)", epochs=1, kernel="reference").loss[-1]
+        ]
 
 
 def test_a_rule_for_single_samples_is_held_against_the_rule(unchecked):
