@@ -232,9 +232,9 @@ def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, s
         try:
             ranges = _find_ranges(files, left)
         except NoNumbersError as error:
-            # Without that column, the others are read once more.
-            reasons[error.column] = error.found
-            left.remove(error.column)
+            # Without these columns, the others are read once more.
+            reasons |= error.faults
+            left = [name for name in left if name not in error.faults]
             continue
         for name, (lowest, highest) in zip(left, ranges.tolist(), strict=True):
             reasons[name] = "no values" if lowest > highest else "" if lowest < highest else f"always {lowest:g}"

@@ -305,7 +305,7 @@ def _count(files: Sequence[Path], names: Sequence[str], *, labels: bool) -> tupl
     try:
         return sum(count_rows(file, names) for file in files), None
     except NoNumbersError as error:
-        if not labels or error.column != names[-1]:
+        if not labels or [*error.faults] != [names[-1]]:
             raise
     numbers = LabelNumbers()
     return sum(count_rows(file, names, numbers) for file in files), numbers

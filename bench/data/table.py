@@ -246,6 +246,7 @@ def check_number_columns(
 
     The last column is the target, unless there is none, and may hold `labels`.
     """
+    faults, told = dict[str, str](), ""
     for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
         may_be_label = has_target and name == names[-1] and is_label(kind)
@@ -253,9 +254,10 @@ def check_number_columns(
             continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if may_be_label else ""
-            raise NoNumbersError(
-                f"{path}: column {name!r} must hold real numbers, not {kind}{hint}", name, f"no numbers: type {kind}"
-            )
+            told = told or f"column {name!r} must hold real numbers, not {kind}{hint}"
+            faults[name] = f"no numbers: type {kind}"
+    if faults:
+        raise NoNumbersError(f"{path}: {told}", faults)
 
 
 def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:

@@ -15,12 +15,11 @@ MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from
 
 
 class NoNumbersError(ValueError):
-    """The column `column` does not hold numbers alone; `found` says so in a few words, with the first fault."""
+    """Some columns do not hold numbers alone; `faults` says of each by name, in a few words, what it holds."""
 
-    def __init__(self, message: str, column: str, found: str) -> None:
+    def __init__(self, message: str, faults: dict[str, str]) -> None:
         super().__init__(message)
-        self.column = column
-        self.found = found
+        self.faults = faults
 
 
 @contextmanager

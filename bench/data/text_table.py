@@ -141,21 +141,24 @@ class TextColumns:
                     f"{self.path}: line {line}, column {self.names[-1]!r} must be UTF-8 text, not "
                     f"{reprlib.repr(label)}; save the file as UTF-8"
                 )
+            faults, told = dict[str, str](), ""
             for name, place in zip(names, self.places, strict=False):
                 field = fields[place]
                 fits, wanted = _is_number, "a number such as -1234.5"
                 if place in self.truths:
                     fits, wanted = _is_truth_value, "True or False, as in the rows before"
-                if not (fitting := tuple(point for point in points if fits(field, point))):
-                    hint = "" if place in self.truths else self._hint_at_separators(field)
-                    hint = hint or (_hint_at_classes(field) if name == self.names[-1] else "")
-                    share = "no numbers" if line == self.first_line else "not all numbers"
-                    raise NoNumbersError(
-                        f"{self.path}: line {line}, column {name!r} must be {wanted}, not {reprlib.repr(field)}{hint}",
-                        name,
-                        f"{share}: {reprlib.repr(field.strip())} in line {line}",
-                    )
-                points = fitting
+                if fitting := tuple(point for point in points if fits(field, point)):
+                    points = fitting
+                    continue
+                if faults and any(fits(field, point) for point in self.decimal_points):
+                    continue  # a number with the other decimal point, which only a column with a fault may rule out
+                hint = "" if place in self.truths else self._hint_at_separators(field)
+                hint = hint or (_hint_at_classes(field) if name == self.names[-1] else "")
+                share = "no numbers" if line == self.first_line else "not all numbers"
+                told = told or f"line {line}, column {name!r} must be {wanted}, not {reprlib.repr(field)}{hint}"
+                faults[name] = f"{share}: {reprlib.repr(field.strip())} in line {line}"
+            if faults:
+                raise NoNumbersError(f"{self.path}: {told}", faults)
         if "block" in str(error):
             longest = f"{_LONGEST_LINE:,} bytes"
             raise ValueError(f"{self.path} has a line of more than {longest}; accepted are lines up to that") from error

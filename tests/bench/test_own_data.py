@@ -15,6 +15,7 @@ from bench.analysis.default_study import default_study
 from bench.commands.options import TableColumns
 from bench.commands.problem import load_problem
 from bench.data import builtin, load_table
+from bench.data.batches import read_batches
 from bench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, numeric_columns
 from bench.data.scaling import standardize
 from bench.data.units import original_units
@@ -88,6 +89,18 @@ def test_a_column_that_numbers_the_rows_is_an_input_where_it_is_named_or_the_onl
     assert numeric_columns(table, "y") == (["Id"], {"index": "it numbers the rows"})
     table.write_text("index,y\n1,2\n2,3\n3,9\n")
     assert numeric_columns(table, "y") == (["index"], {})
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_columns_of_texts_are_found_together(tmp_path, monkeypatch, form):
+    table, passes = tmp_path / f"t.{form}", []
+    frame = pd.DataFrame({f"t{k}": ["a", "b"] for k in range(9)} | {"hp": [1.5, 2.5], "y": [1, 2]})
+    frame.to_csv(table, index=False) if form == "csv" else frame.to_parquet(table)
+    monkeypatch.setattr(
+        "bench.data.columns.read_batches", lambda *of, **how: passes.append(of) or read_batches(*of, **how)
+    )
+    found, left_out = numeric_columns(table, "y")
+    assert (found, len(left_out), len(passes)) == (["hp"], 9, 2)
 
 
 def test_headings_that_would_have_one_name_are_refused():
