@@ -293,7 +293,8 @@ def space_settings(grid: Grid, n_samples: int, epochs: int) -> dict[str, Any]:
 
     Learning rates and batch sizes lie between the lowest and the highest of the grid; a single rate is varied by a
     factor of 10 to both sides. Momentum and the betas of each optimizer are free (`SEARCHED`), and so is the period of
-    ``halve`` and ``step``. All else stays as the grid has it.
+    ``halve`` and ``step``. All else stays as the grid has it, and so do options that a rule of the user's own does not
+    take in that range.
     """
     check_double(grid)
     low, high = float(grid.lr.min()), float(grid.lr.max())
@@ -318,13 +319,18 @@ def _free_options(text: str) -> str:
         for name in optimizer.options
         if name in SEARCHED and (optimizer.name, name) not in NOT_SEARCHED
     }
-    if optimizer.inner or not ranges:
+    if optimizer.inner or optimizer.call or not ranges:
         return text
     usual = make_optimizer(optimizer.name).options
     own = {name: value for name, value in optimizer.options.items() if name in ranges or value != usual.get(name)}
     l2 = {"weight_decay": optimizer.weight_decay} if optimizer.weight_decay else {}
     written = [f"{name}={ranges.get(name, value)}" for name, value in (own | l2).items()]
-    return f"{optimizer.name}({', '.join([*written, *(f'{flag}=true' for flag in optimizer.flags)])})"
+    freed = f"{optimizer.name}({', '.join([*written, *(f'{flag}=true' for flag in optimizer.flags)])})"
+    try:
+        make_template("optimizer", freed)
+    except ValueError:  # a rule of the user's own has other bounds for an option of this name
+        return text
+    return freed
 
 
 def _free_period(text: str, epochs: int) -> str:

@@ -19,6 +19,7 @@ from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data
 from bench.study.config_id import config_ids
 from bench.study.load import load_study
+from bench.study.space import space_settings
 from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
 from kernels.base import plugins
 from kernels.base.numba_internals import record_compilations
@@ -243,6 +244,18 @@ def test_a_loss_whose_metric_is_a_new_function_each_time_has_sweeps(unchecked):
         assert found["final_loss"].tolist() == [
             fit(MODEL, X, Y, init=[0, 0], loss="told(2)", epochs=1, kernel="reference").loss[-1]
         ]
+
+
+def test_a_search_leaves_options_that_a_rule_does_not_take_as_ranges(unchecked):
+    register_optimizer(plain, options={"momentum": 0.3}, bounds={"momentum": (0, 0.5)})
+
+    @register_optimizer
+    def made(momentum=0.9, times=1):
+        return Optimizer("", plain, {"momentum": momentum * times})
+
+    grid = Grid(optimizer=["plain", "made(times=2)", "momentum"])
+    ranged = "momentum(momentum=log1m:0.5:0.995)"
+    assert space_settings(grid, 24, 10)["optimizer"] == ["plain", "made(times=2)", ranged]
 
 
 def test_a_rule_for_single_samples_is_held_against_the_rule(unchecked):
