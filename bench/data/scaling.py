@@ -103,8 +103,9 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
             mean[place], deviation[place] = column[0], 1.0
         elif not 0 < found < np.inf:
             remedy = "; leave it out, or use a vector of weights, as 'w @ x + b' does" if is_constant_input else ""
+            where = " in the rows that are trained on" if dataset.validation or dataset.test else ""
             raise ValueError(
-                f"column {name!r} must vary to be standardized: its standard deviation must be positive and "
+                f"column {name!r} must vary{where} to be standardized: its standard deviation must be positive and "
                 f"finite, not {found:g}{remedy}"
             )
     return (mean, deviation) if targets else (np.append(mean, 0.0), np.append(deviation, 1.0))

@@ -244,6 +244,12 @@ def test_columns_that_cannot_be_standardized(columns, message):
         standardize(Dataset(np.column_stack([u, v]), y, ("u", "v"), "y", "here"))
 
 
+def test_a_column_that_varies_in_held_out_rows_alone_says_so():
+    x, y = np.array([[1.0], [1.0]]), np.array([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"^column 'u' must vary in the rows that are trained on to be standardized"):
+        standardize(Dataset(x, y, ("u",), "y", "here", test=(x + y[:, np.newaxis], y)))
+
+
 def test_original_loss_is_the_mean_squared_error_there():
     data = builtin("auto-mpg")
     standardized, scaling = standardize(data)
