@@ -249,6 +249,7 @@ def check_number_columns(
     faults, told = dict[str, str](), ""
     for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # of a categorical column
         may_be_label = has_target and name == names[-1] and is_label(kind)
         if (labels and may_be_label) or (pa.types.is_boolean(kind) and not may_be_label):
             continue
@@ -265,6 +266,8 @@ def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:
 
     An integer beyond 2**53 becomes the nearest float, as it does in a text file, and so does a decimal number.
     """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.string())  # cast to a float at once, a decimal number is off by a rounding error
     numbers: Floats = np.asarray(column.cast(pa.float64(), safe=False))

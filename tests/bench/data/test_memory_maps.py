@@ -97,6 +97,13 @@ def test_numbers_of_all_kinds(tmp_path):
     found, table = open_table(path, ["u", "v"], "w"), load_table(path, ["u", "v"], "w")
     np.testing.assert_array_equal(found.x, table.x)
     np.testing.assert_array_equal(found.y, table.y)
+    categories = {"u": [3, 1, None], "v": [True, False, True], "w": [0.5, 1.5, 0.5]}
+    encoded = pa.table({name: pa.array(values).dictionary_encode() for name, values in categories.items()})
+    pa.feather.write_feather(encoded, tmp_path / "kinds.feather")
+    found = open_table(tmp_path / "kinds.feather", "v", "w")
+    assert (found.x[:, 0].tolist(), found.y.tolist()) == ([1, 0, 1], [0.5, 1.5, 0.5])
+    with pytest.raises(ValueError, match="row 3, column 'u' is missing"):
+        open_table(tmp_path / "kinds.feather", "u", "w")
 
 
 def test_decimal_commas_may_come_late(tmp_path, monkeypatch):
