@@ -94,6 +94,8 @@ def check_array(name: str, values: ArrayLike, kinds: str = "iuf") -> NDArray[np.
         array = np.asarray(values)
     except ValueError:
         raise ValueError(f"{name} must be an array of numbers, not a ragged list") from None
+    except (TypeError, RuntimeError) as error:  # of a tensor with a gradient, for example
+        raise ValueError(f"{name} must be an array that NumPy can read: {error}") from None
     if array.dtype.kind not in kinds:
         raise ValueError(f"{name} must hold real numbers, not values of type {array.dtype}")
     return array.astype(np.float64, copy=False)

@@ -88,8 +88,8 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
     check_unmasked(what, y)
     try:
         given = np.asarray(y)
-    except ValueError:
-        return None  # a ragged list, which is refused where numbers are checked
+    except (ValueError, TypeError, RuntimeError):
+        return None  # a ragged list, or no array, which is refused where numbers are checked
     if given.ndim > 1 and given.dtype.kind in "bUTO":
         raise ValueError(f"{what} must have shape ({len(given)},), one label for each sample, not {given.shape}")
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iufbOUT":
@@ -137,8 +137,8 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *target
     for y in targets:
         try:
             numbers = np.asarray(y)
-        except ValueError:
-            return model  # a ragged list, which is refused where numbers are checked
+        except (ValueError, TypeError, RuntimeError):
+            return model  # a ragged list, or no array, which is refused where numbers are checked
         if numbers.dtype.kind not in "iuf":
             return model  # which are refused there too
         loss.check_targets(numbers.ravel().astype(np.float64))

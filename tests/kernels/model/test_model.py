@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kernels import Model, models
+from kernels import Model, fit, models
 from kernels.model.models import MODELS, make_model
 from tests.support.refusals import refusal_of
 
@@ -92,6 +92,15 @@ def test_what_is_no_model(arguments, message):
 )
 def test_what_is_no_input(x, message):
     assert refusal_of(models.linear.columns, x) == message
+
+
+def test_a_tensor_that_numpy_cannot_read_is_refused():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    told = " must be an array that NumPy can read: Can't call numpy() on Tensor that requires grad."
+    assert refusal_of(fit, "a*x + b", x, [1, 2]).startswith(f"x{told}")
+    assert refusal_of(fit, "a*x + b", [1, 2], x).startswith(f"y{told}")
+    assert refusal_of(fit, "W @ x + b", [1, 2], x, loss="softmax").startswith(f"y{told}")
 
 
 def test_the_number_of_inputs_is_checked():
