@@ -133,7 +133,7 @@ def _line_of_numba(message: str, files: set[str]) -> int | None:
 
 def _name_fault(message: str) -> str:
     """Return the fault that numba finds, in words."""
-    no_implementation = r"No implementation of function Function\(<[^\n]*?(?:function|ufunc) '?(\w+)"
+    no_implementation = r"No implementation of function Function\((?:<[^\n]*?(?:function|ufunc) '?)?(\w+)"
     unknown = r"unsupported NumPy function '(numpy\.\S+)'|Untyped global name '(\w+)'"
     if found := re.search(unknown, message):
         return f"uses {found[1] or found[2]}, which numba does not know"

@@ -365,6 +365,7 @@ def written(tmp_path, body, decorator="@register_optimizer"):
             HEAD + "    size = np.absolute(gradient)\n    return theta - lr * gradient / np.max(size), ()",
             "results differ: after 9 updates of a*x + b, a parameter is",
         ),
+        (HEAD + "    return theta - np.float64(lr) * gradient, ()", "in line 6: uses float64, which is not known for"),
         (HEAD + "    return theta - lr * gradient.mean(), ()", "in line 6: numba cannot compile it: Unknown attri"),
         (HEAD + "    theta -= lr * gradient\n    return theta, ()", "in line 6: changes a number in place, such"),
         (HEAD + "    return theta - np.where(gradient > 0, lr, 0.0), ()", "in line 6: compares numbers: a rule is"),
