@@ -155,7 +155,7 @@ class OpenRun(Run):
 
         Another rule of the same name is refused: its results are in the folder.
         """
-        before = self.rules
+        before = self.rules if self._parts else {}  # a run may have stopped before its first result
         for name, rule in rules.items():
             if name in before and before[name]["sha256"] != rule["sha256"]:
                 raise ValueError(

@@ -528,6 +528,17 @@ def test_a_run_goes_on_with_the_same_rule_only(rules, tmp_path):
     assert len(run(folder, optimizers=["sgd", "adam"], epochs=3).frame) == 4
 
 
+def test_a_run_that_stopped_before_its_first_result_takes_another_rule(rules, tmp_path):
+    def stop(problem, jobs, stopped):
+        raise KeyboardInterrupt
+
+    rules()
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", executor=stop)
+    rules("SLOWER = 0.5", "SLOWER = 0.25")
+    assert "# SLOWER = 0.25" in run(tmp_path / "run").run.rules["optimizer heavy"]["source"]
+
+
 def test_rules_on_record_are_sealed(rules, tmp_path):
     folder = tmp_path / "run"
     rules()
