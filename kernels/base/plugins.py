@@ -33,12 +33,12 @@ def load_installed() -> None:
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Import a file of the user's own, with the rules that it registers; the same file only once.
+    """Import a file of the user's own, with the rules that it registers; the same file only once, by whatever path.
 
     The file can import modules that lie beside it. Nothing is written beside it. A failure is a ValueError of one line,
     with the file and its line.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]

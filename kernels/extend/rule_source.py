@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache as once
 from keyword import iskeyword
 from numbers import Real
+from os.path import realpath
 from types import FunctionType
 from typing import Any
 
@@ -183,7 +184,9 @@ def check_name(kind: str, name: object, origin: tuple[str, str], file: str) -> N
     if kind == "model" and not is_name(name):
         raise ValueError(f"{name!r} means something in an expression: choose another name for the model")
     before = REGISTERED[kind].get(name)
-    if before is not None and before.origin != origin and (before.file, before.origin[1]) != (file, origin[1]):
+    if before is None or before.origin == origin:
+        return
+    if (realpath(before.file), before.origin[1]) != (realpath(file), origin[1]):
         raise ValueError(f"{kind} {name!r} is registered already, by {before.place}: choose another name")
 
 

@@ -284,7 +284,8 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
     rules()
     (tmp_path / "named.py").write_text("import kernels\nkernels.register_model('a*x', name='line')\n")
     load_plugin(tmp_path / "named.py")
-    sys.path.append(str(tmp_path))
+    (tmp_path / "link").symlink_to(tmp_path)
+    sys.path.append(str(tmp_path / "link"))
     try:
         importlib.import_module("my_rules")
         importlib.import_module("named")
@@ -596,6 +597,13 @@ def test_errors_of_a_plugin_are_one_line(tmp_path, sgdbench, text, reason):
 def test_a_plugin_is_a_file_of_python(tmp_path, refused):
     for name, reason in (("none.py", "is no file"), ("", "does not end in .py")):
         assert reason in refused("info", "--plugin", tmp_path / name)
+
+
+def test_a_plugin_is_one_by_whatever_path_it_is_named(rules, tmp_path):
+    module = rules()
+    (tmp_path / "link.py").symlink_to(tmp_path / "my_rules.py")
+    for name in ("link.py", f"../{tmp_path.name}/my_rules.py"):
+        assert load_plugin(tmp_path / name) is module
 
 
 def test_a_plugin_imports_what_lies_beside_it_and_leaves_nothing(tmp_path, monkeypatch):
