@@ -13,6 +13,8 @@ from kernels.base.checks import describe, did_you_mean
 
 MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
 
+LONGEST_NAME = 100
+
 
 class NoNumbersError(ValueError):
     """Some columns do not hold numbers alone; `faults` says of each by name, in a few words, what it holds."""
@@ -85,6 +87,7 @@ def either(words: Sequence[str]) -> str:
 
 
 def join_names(names: Sequence[str], most: int = 20) -> str:
-    """Return names as a list for an error, cut short if there are many."""
+    """Return names as a list for an error, cut short if there are many, as are long names."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(repr(name) for name in names[:most]) + more
+    listed = [repr(name) for name in names[:most]]
+    return ", ".join(f"{text[:LONGEST_NAME]}..." if len(text) > LONGEST_NAME else text for text in listed) + more
