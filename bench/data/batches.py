@@ -53,13 +53,13 @@ def table_files(path: Path) -> list[Path]:
     return found
 
 
-def column_headings(path: Path) -> list[str]:
-    """Return the names of all columns of a file."""
+def column_headings(path: Path, *known: str) -> list[str]:
+    """Return the names of all columns of a file; those that are `known` tell the separator of a text file."""
     with explain_failures(path, MAPPED):
         if path.suffix.lower() == ".parquet":
             return list(pa.parquet.read_schema(path).names)
         if path.suffix.lower() not in ARROW:
-            return text_headings(path)
+            return text_headings(path, known)
         with open_arrow(path) as source:
             return list(pa.ipc.open_file(source).schema.names)
 

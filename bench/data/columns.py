@@ -81,7 +81,7 @@ def find_namesakes(
     The inputs are `columns`, which the model calls by `names`, or by their own where there are none.
     """
     params = _words_of(model).difference(names or column_names(columns))
-    headings = column_headings(table_files(Path(path))[0]) if params else []
+    headings = column_headings(table_files(Path(path))[0], y) if params else []
     others = [heading for heading in headings if heading not in {*columns, y}]
     return {heading: "not named as an input: it is a parameter" for heading in others if column_name(heading) in params}
 
@@ -129,7 +129,7 @@ def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], 
         The names, in the order of the columns; by name a column or the group's columns, where there is a group; None
         where nothing is given a name: then there are several ways to call them.
     """
-    headings = [heading for heading in column_headings(table_files(Path(path))[0]) if heading != y]
+    headings = [heading for heading in column_headings(table_files(Path(path))[0], y) if heading != y]
     columns: list[str] = []
     called: list[tuple[str, list[str] | str]] = []
     named = False
@@ -204,7 +204,7 @@ def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[li
     So are, beside others, columns that number the rows, unless an expression has their names.
     """
     files = table_files(path)
-    headings = column_headings(files[0])
+    headings = column_headings(files[0], y)
     find_columns(files[0], [y], headings)
     check_count(path, len(headings) - 1)
     others = [name for name in dict.fromkeys(headings) if name != y]

@@ -195,9 +195,9 @@ def text_columns(path: Path, names: Sequence[str], *, has_target: bool = True) -
     return TextColumns(path, names, separator, places, len(header), first[0], truths)
 
 
-def text_headings(path: Path) -> list[str]:
-    """Return the names of all columns of a text file."""
-    return _check_header(path, _header(path, _find_separator(path, ())))
+def text_headings(path: Path, known: Sequence[str]) -> list[str]:
+    """Return the names of all columns of a text file, of which some are `known`."""
+    return _check_header(path, _header(path, _find_separator(path, known)))
 
 
 def _find_separator(path: Path, names: Sequence[str]) -> str:

@@ -21,7 +21,9 @@ def expand_columns(study: Study) -> Study:
     from bench.data.table_errors import join_columns  # noqa: PLC0415
     from bench.data.wildcards import match_columns  # noqa: PLC0415
 
-    headings = [heading for heading in column_headings(table_files(Path(data.path))[0]) if heading != data.y]
+    headings = [
+        heading for heading in column_headings(table_files(Path(data.path))[0], str(data.y)) if heading != data.y
+    ]
     found = [column for text in data.x for column in match_columns(text, headings, data.path) or [text]]
     join_columns(found, str(data.y))
     check_count(data.path, len(found))

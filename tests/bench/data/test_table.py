@@ -247,6 +247,8 @@ def test_a_column_with_an_infinite_value_is_not_constant(write):
 def test_commas_in_headings_between_semicolons(write):
     path = write('"Power (PS)";"Size, cm";mpg\n100,5;1,5;2,25\n90,5;2,5;3,25\n')
     assert numeric_columns(path, "mpg") == (["Power (PS)", "Size, cm"], {})
+    # With as many commas in the rows, the name of the target tells.
+    assert numeric_columns(write("Size, cm;mpg\n1,5;20\n2,5;21\n"), "mpg") == (["Size, cm"], {})
 
 
 def test_truth_values_may_begin_below_missing_ones(write):
