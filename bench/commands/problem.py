@@ -34,7 +34,7 @@ def load_problem(name: str, columns: TableColumns, settings: Mapping[str, Any], 
     if "name" in settings:
         raise ValueError(f"--set name is for a single study, and {name} is a suite")
     for study in suite.studies:
-        _print_namesakes(study)
+        _print_namesakes(with_settings(study, settings))
     return replace(suite, studies=tuple(apply_settings(study, settings, target) for study in suite.studies))
 
 
@@ -48,7 +48,7 @@ def load_study_or_table(name: str, columns: TableColumns, settings: Mapping[str,
     else:
         _refuse_columns(name, columns)
         study = load_study(name)
-        _print_namesakes(study)
+        _print_namesakes(with_settings(study, settings))
     return apply_settings(study, settings, target)
 
 

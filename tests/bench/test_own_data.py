@@ -135,6 +135,14 @@ def test_wildcards_name_columns_and_groups(tmp_path):
         found(["age=p_*", "age"])
 
 
+def test_the_data_of_a_study_may_have_moved(tmp_path):
+    table, study = tmp_path / "t.csv", tmp_path / "t.toml"
+    study.write_text("""name = "t"\ndata = { path = "gone.csv", x = "hp", y = "y" }\nmodel.expression = "a*hp + b" """)
+    table.write_text("hp,y\n1,2\n2,4\n")
+    found = load_problem(str(study), TableColumns(None, None, None, False), {"data.path": str(table)}, None)
+    assert found.dataset()[0].y.tolist() == [2, 4]
+
+
 def test_letters_of_all_scripts_are_trained(ran, tmp_path):
     (tmp_path / "größen.csv").write_text("Größe (cm);π\n1,5;3\n2,5;5\n-1;-2\n", encoding="utf-8")
     fit = ["fit", "größen.csv", "--x", "Größe (cm)", "--y", "π", "--epochs", "2000", "--json"]
