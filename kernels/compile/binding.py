@@ -13,6 +13,7 @@ import inspect
 import linecache
 import math
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
@@ -190,11 +191,28 @@ def constants_and_functions(function: FunctionType) -> tuple[list[Any], bool]:
 def text_of(code: CodeType) -> str | None:
     """Return the source of a code object, if there is one; that of a lambda is the lines on which it stands.
 
-    `inspect.getsource` would first search all modules for the file.
+    There is none either where the file was edited after it was imported. `inspect.getsource` would not see that, and
+    would first search all modules for the file.
     """
     linecache.checkcache(code.co_filename)  # the file may have changed since it was read
-    lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
-    return "".join(inspect.getblock(lines)) or None
+    lines = linecache.getlines(code.co_filename)
+    if (code.co_firstlineno, _describe_code(code)) not in _codes_in("".join(lines)):
+        return None
+    return "".join(inspect.getblock(lines[code.co_firstlineno - 1 :]))
+
+
+def _codes_in(text: str) -> set[tuple[int, str]]:
+    """Return the first line and the description of each code object that a text compiles to."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # which were shown when it was compiled before
+            # Cells of notebooks may await.
+            codes = [compile(text, "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)]
+    except (SyntaxError, ValueError):
+        return set()
+    for code in codes:
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return {(code.co_firstlineno, _describe_code(code)) for code in codes}
 
 
 def plain_source(code: CodeType) -> str:

@@ -460,6 +460,28 @@ def counted(scale=1.0):
     assert REGISTERED["loss"]["counted"].digest == known
 
 
+def test_a_helper_that_was_edited_after_its_import_is_not_the_one_on_disk(tmp_path, monkeypatch, unchecked):
+    """In a notebook, say, which trains with the helper that it imported: a folder would hold it for the edited one."""
+    path = tmp_path / "helper_of_rules.py"
+    path.write_text("def shrink(g):\n    return 0.5 * g\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("helper_of_rules")
+    path.write_text("def shrink(g):\n    return 0.25 * g\n")
+
+    def registered():
+        shrink = module.shrink
+        register_optimizer(lambda theta, slots, g, lr, clock, options: (theta - lr * shrink(g), ()), name="own")
+        return REGISTERED["optimizer"]["own"]
+
+    before = registered()
+    assert "# The source of shrink is not on disk." in before.source
+    importlib.reload(module)
+    after = registered()
+    del sys.modules["helper_of_rules"]
+    assert "return 0.25 * g" in after.source
+    assert after.digest != before.digest
+
+
 def test_comments_and_layout_make_no_other_rule(rules):
     rules()
     known = REGISTERED["optimizer"]["heavy"].digest
