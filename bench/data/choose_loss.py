@@ -66,7 +66,9 @@ def _distinct_values(path: Path, y: str) -> Floats | None:
 def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
     if values.size == 2:
         zero, one = values.tolist()
-        about = f"logistic, because {y} has two values, {zero:g} and {one:g}; --loss squared fits them as numbers."
+        about = (
+            f"logistic, because {y} has two values, {zero:.15g} and {one:.15g}; --loss squared fits them as numbers."
+        )
         return ChosenLoss("logistic", about)
     others = []
     if 2 < values.size <= FEW:
@@ -76,7 +78,7 @@ def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
         others.append("--loss poisson if they are counts")
     if not others:
         return ChosenLoss("squared")
-    about = f"{values.size:,} whole numbers of {y}, {values[0]:g} to {values[-1]:g}"
+    about = f"{values.size:,} whole numbers of {y}, {values[0]:.15g} to {values[-1]:.15g}"
     return ChosenLoss("squared", f"squared, for the {about}; give {', or '.join(others)}.")
 
 

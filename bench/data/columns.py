@@ -237,7 +237,7 @@ def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, s
             left = [name for name in left if name not in error.faults]
             continue
         for name, (lowest, highest) in zip(left, ranges.tolist(), strict=True):
-            reasons[name] = "no values" if lowest > highest else "" if lowest < highest else f"always {lowest:g}"
+            reasons[name] = "no values" if lowest > highest else "" if lowest < highest else f"always {lowest:.15g}"
         break
     return reasons
 

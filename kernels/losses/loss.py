@@ -172,6 +172,6 @@ class Loss:
             if not good.all():
                 row = begin + int(np.argmin(good))
                 raise ValueError(
-                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:g} in "
+                    f"{what} must be {self.targets.described} for the loss {self.name!r}, and is {y[row]:.15g} in "
                     f"{locate(row)}"
                 )

@@ -15,6 +15,7 @@ from bench.data.choose_loss import choose_loss
         (np.random.default_rng(0).normal(size=9), "squared", ""),
         ([0.5, 1.5, 0.5], "logistic", "two values, 0.5 and 1.5; --loss squared fits them as numbers."),
         ([0, 1, 0], "logistic", "two values, 0 and 1"),
+        ([20240101, 20240102], "logistic", "two values, 20240101 and 20240102"),
         ([1, -1, np.nan], "logistic", "two values, -1 and 1"),
         ([True, False, True], "logistic", "for the labels of y."),
         (["yes", "no", "no"], "logistic", "for the labels of y."),
