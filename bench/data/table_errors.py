@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,19 @@ def find_columns(path: Path, names: Sequence[str], existing: Sequence[str]) -> l
     """Return the places of columns in a file; refuse one that is missing, with a suggestion, or is there twice."""
     for name in names:
         if name not in existing:
-            close = did_you_mean(name, existing)
+            close = did_you_mean_columns(name, existing)
             raise ValueError(f"{path} has no column {name!r}{close}; its columns are {join_names(existing)}")
         if existing.count(name) > 1:
             raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}: rename the others")
     return [existing.index(name) for name in names]
+
+
+def did_you_mean_columns(text: str, existing: Sequence[str]) -> str:
+    """Return a suggestion for a text that names no column; it may be several, which go one by one, with commas."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 1 and all(any(fnmatchcase(name, part) for name in existing) for part in parts):
+        return f" (did you mean {join_names(parts)}, each named by itself?)"
+    return did_you_mean(text, existing)
 
 
 def missing_or_infinite(value: float) -> str:

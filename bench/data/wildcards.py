@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from bench.data.table_errors import join_names
-from kernels.base.checks import did_you_mean
+from bench.data.table_errors import did_you_mean_columns, join_names
 
 
 def has_wildcard(text: str) -> bool:
@@ -22,6 +21,6 @@ def match_columns(text: str, headings: Sequence[str], place: str) -> list[str] |
         return None
     found = [heading for heading in headings if heading and fnmatchcase(heading, text)]
     if not found:
-        close = did_you_mean(text, headings)
+        close = did_you_mean_columns(text, headings)
         raise ValueError(f"{place} has no column that matches {text!r}{close}; its columns are {join_names(headings)}")
     return found
