@@ -400,7 +400,7 @@ def compare(
         option(
             "FILE",
             'A TOML file with a table [gates] of lines such as "fused*" = 1.03; "default" is for all other rows of '
-            'times, and rows of epochs have a gate only by name, such as "epochs: *" = 1.1.',
+            'times, and rows of epochs and losses have a gate only by name, such as "epochs: *" = 1.1.',
         ),
     ] = None,
     study: Annotated[

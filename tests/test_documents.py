@@ -216,7 +216,7 @@ def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench, monkeypatch):
             assert (code, err) == (0, ""), line
             compared += [(words, out)] if words[0] == "compare" else []
     (files, first), (_, second) = compared
-    assert "not slower than the gate 1.05" in first
+    assert "not above the gate 1.05" in first
     for row in ("fused", "epochs: best of each"):
         assert f"| {row} |" in second
     benchmark_file(own_folder / "change.json", {"benchmarks/test_a.py::test_b": 1.2 * WOBBLE})

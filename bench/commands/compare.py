@@ -6,15 +6,29 @@ import pandas as pd
 
 from bench.commands.findings import Finding, Findings, Style, print_findings
 from bench.compare.gates import Gates
-from bench.compare.judge import PAST, UNSURE, describe_verdict, judge, readable_ratios, summarize_rows
+from bench.compare.judge import (
+    HIGHER,
+    LOWER,
+    PAST,
+    UNSURE,
+    describe_verdict,
+    judge,
+    readable_ratios,
+    summarize_rows,
+)
 from bench.compare.sources import VARIANT, Measurement, compare_sources, join_names, kind_of_source
 from bench.tables.speed_tables import describe_ratio_of_times
 from bench.timing.verify import NotVerifiedError
 
-TITLES = {"times": "Time of B / time of A", "epochs": "Epochs of B to the target / epochs of A"}
+TITLES = {
+    "times": "Time of B / time of A",
+    "epochs": "Epochs of B to the target / epochs of A",
+    "losses": "Loss of B / loss of A",
+}
 RATIO = (
-    "B divided by A; above 1, B takes longer. A row is past its gate if its whole interval is above the gate: B is "
-    "then slower by more than the gate allows, beyond chance. Of 95 % intervals, one in twenty misses the truth."
+    "B divided by A; above 1, B takes longer, or ends at a higher loss. A row is past its gate if its whole interval "
+    "is above the gate: B is then worse by more than the gate allows, beyond chance. Of 95 % intervals, one in twenty "
+    "misses the truth."
 )
 
 COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
@@ -30,10 +44,11 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     except NotVerifiedError as reason:
         print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
         return False
-    # More epochs may be intended: a row of epochs has a gate only where its name asks for one.
+    # More epochs may be intended: a row of epochs or losses has a gate only where its name asks for one.
     tables = {
         "times": judge(found.times, [gates.of(row) for row in found.times["row"]]),
         "epochs": judge(found.epochs, [gates.named(row) for row in found.epochs["row"]]),
+        "losses": judge(found.losses, [gates.named(row) for row in found.losses["row"]], (HIGHER, LOWER)),
     }
     rows = pd.concat([table[COMMON] for table in tables.values() if len(table)], ignore_index=True)
     _refuse_idle(gates, rows)
@@ -58,13 +73,13 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
 def _summarize(base: str, new: str, tables: dict[str, pd.DataFrame]) -> str:
     """Return the result in a sentence: the speedup for a single ratio, the number of rows that differ for several."""
     times = tables["times"]
-    if len(times) == 1 and tables["epochs"].empty:
+    if len(times) == 1 and tables["epochs"].empty and tables["losses"].empty:
         # Between rows of one name, that of the row says more than the names of two files.
         names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")
         row = times.iloc[0]
         return describe_ratio_of_times(*names, *(float(row[name]) for name in ("ratio", "low", "high")))
     return " ".join(
         f"{what} of B against A: {summarize_rows(tables[name])}."
-        for name, what in (("times", "Times"), ("epochs", "Epochs to the target"))
+        for name, what in (("times", "Times"), ("epochs", "Epochs to the target"), ("losses", "Losses"))
         if len(tables[name])
     )

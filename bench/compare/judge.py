@@ -1,30 +1,33 @@
-"""Verdicts on whether B is slower than A: ratios held against gates, and sentences about them."""
+"""Verdicts on whether B is slower than A, or its losses higher: ratios held against gates, and sentences about them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from bench.compare.ratios import BEST
+from bench.compare.ratios import EPOCHS, LOSSES
 from bench.compare.sources import join_names
 from bench.tables.formatting import text
 
-PAST, SLOWER, FASTER, SAME, UNSURE = "past the gate", "slower", "faster", "no difference", "no interval"
+PAST, SAME, UNSURE = "past the gate", "no difference", "no interval"
+SLOWER, FASTER, HIGHER, LOWER = "slower", "faster", "higher", "lower"
 # The most choices of settings that are shown of those that two runs have in common.
 SHOWN = 10
 
 
-def judge(table: pd.DataFrame, gates: Sequence[float | None]) -> pd.DataFrame:
+def judge(
+    table: pd.DataFrame, gates: Sequence[float | None], words: tuple[str, str] = (SLOWER, FASTER)
+) -> pd.DataFrame:
     """Return a table of ratios with a `gate` for each row and its `verdict`.
 
-    That is "past the gate" where the whole interval is above the gate, else "slower" or "faster" where 1 is not in the
-    interval, "no difference" where it is, and "no interval".
+    That is "past the gate" where the whole interval is above the gate, else one of the `words` where the interval is
+    above or below 1, "no difference" where 1 is in it, and "no interval".
     """
     gate = np.array([np.nan if gate is None else gate for gate in gates], dtype=float)
     low, high = table["low"].to_numpy(dtype=float), table["high"].to_numpy(dtype=float)
     cases = [np.isnan(low), low > gate, low > 1, high < 1]
-    words = np.select(cases, [UNSURE, PAST, SLOWER, FASTER], SAME)
-    return table.assign(gate=gate, verdict=words.astype(object))
+    verdict = np.select(cases, [UNSURE, PAST, *words], SAME)
+    return table.assign(gate=gate, verdict=verdict.astype(object))
 
 
 def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
@@ -41,34 +44,35 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
     unheld = f" {count(unsure, what)} without an interval could not be held against a gate." if unsure else ""
     if past.empty:
         none = f"None of {count(held, what)} is" if held > 1 else f"1 {what} is not" if unsure else f"The {what} is not"
-        return f"{none} slower than {gate} beyond chance.{unheld}" if held else unheld.strip()
+        return f"{none} above {gate} beyond chance.{unheld}" if held else unheld.strip()
     named = []
     for row, *numbers in past[["row", "ratio", "low", "high", "gate"]].itertuples(index=False):
         ratio, low, high, own = map(text, numbers)
         named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {own}'})")
     verb = "is" if len(past) == 1 else "are"
-    return f"{text(len(past))} of {count(held, what)} {verb} slower than {gate}: {join_names(named)}.{unheld}"
+    return f"{text(len(past))} of {count(held, what)} {verb} above {gate}: {join_names(named)}.{unheld}"
 
 
 def summarize_rows(table: pd.DataFrame) -> str:
     """Return the number of rows with each verdict: "2 slower, 1 faster, 5 without a difference"."""
     counts = table["verdict"].value_counts()
-    words = {word: word for word in (PAST, SLOWER, FASTER)}
+    words = {word: word for word in (PAST, SLOWER, FASTER, HIGHER, LOWER)}
     words |= {SAME: "without a difference", UNSURE: "without an interval"}
     return ", ".join(f"{text(int(counts[word]))} {said}" for word, said in words.items() if word in counts)
 
 
 def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows and columns to print: the best choices, those past a gate and those that differ most."""
-    if name == "epochs":
-        first = table["row"].eq(BEST) | table["verdict"].eq(PAST)
+    if name != "times":
+        cost = {"epochs": EPOCHS, "losses": LOSSES}[name]
+        first = table["row"].eq(cost.best) | table["verdict"].eq(PAST)
         with np.errstate(divide="ignore"):
             change = np.log(table["ratio"]).abs()[~first & table["ratio"].ne(1)]
         furthest = change.sort_values(ascending=False, kind="stable").index[: max(0, SHOWN - int(first.sum()))]
         table = table[first | table.index.isin(furthest)]
         of = "/" + table["pairs"].astype(str)
-        reached = {f"{who}_converged": table[f"{who}_converged"].astype(str) + of for who in "AB"}
-        table = table.assign(**reached).drop(columns="pairs")
+        counts = {column: table[column].astype(str) + of for column in cost.columns[2:4]}
+        table = table.assign(**counts).drop(columns="pairs")
     left_out = [name for name, empty in (("gate", table["gate"].isna()), ("note", table["note"].eq(""))) if empty.all()]
     noted = table[[*table.columns.drop("note"), "note"]]  # a sentence comes last
     return noted.drop(columns=left_out)

@@ -1,4 +1,4 @@
-"""Ratios of times, and of epochs to the target, with their intervals: of B, the new one, to A, the base."""
+"""Ratios of times, and of epochs to the target or losses, with their intervals: of B, the new one, to A, the base."""
 
 from collections.abc import Mapping
 from functools import cache as once
@@ -18,13 +18,36 @@ from kernels.base.run import Floats
 
 # With fewer there is no interval for a median at this confidence.
 PAIRS = 6
-# A row of epochs to the target, among those of times.
-EPOCHS = "epochs: "
-BEST = f"{EPOCHS}best of each"
-
 TIMES = ["row", "A_seconds", "B_seconds", "ratio", "low", "high", "note"]
-PAIRED = ["row", "pairs", "A_converged", "B_converged", "A_epochs", "B_epochs", "ratio", "low", "high", "note"]
 _CHOICES, _RUN = [*CHOICES, *MORE_CHOICES], ["init", "seed", "start"]
+
+
+class Cost(NamedTuple):
+    """What runs are compared by.
+
+    `prefix` begins the name of a row, `counted` and `median` end the names of columns, of the runs that have a finite
+    cost and of their median; `few` is the note where they are too few.
+    """
+
+    prefix: str
+    counted: str
+    median: str
+    few: str
+
+    @property
+    def best(self) -> str:
+        """The name of the row of the best choices."""
+        return f"{self.prefix}best of each"
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a table of ratios."""
+        of_each = [f"{who}_{what}" for what in (self.counted, self.median) for who in "AB"]
+        return ["row", "pairs", *of_each, "ratio", "low", "high", "note"]
+
+
+EPOCHS = Cost("epochs: ", "converged", "epochs", "too few reached the target")
+LOSSES = Cost("loss: ", "finite", "loss", "too few ended at a finite loss")
 
 
 class Sample(NamedTuple):
@@ -64,29 +87,34 @@ def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
     return dict(zip(TIMES, (row, base.median, new.median, ratio.ratio, ratio.low, ratio.high, note), strict=True))
 
 
-def epochs(
-    base: pd.DataFrame, new: pd.DataFrame, best: tuple[pd.DataFrame, pd.DataFrame] | None = None
+def compare_runs(
+    cost: Cost, base: pd.DataFrame, new: pd.DataFrame, best: tuple[pd.DataFrame, pd.DataFrame] | None = None
 ) -> pd.DataFrame:
-    """Return the ratios of the epochs that the same choice of settings takes to the target, run by run.
+    """Return the ratios of the costs of the same choice of settings, run by run.
 
-    Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that missed the
-    target counts as one that takes forever; pairs in which both missed it do not count. The ratio is the median over
-    the pairs, and its interval that of the sign test, which assumes nothing about how ratios are distributed but needs
-    six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of a seed from several
-    starts that differ alike count as fewer (`bench.tables.dependence`).
+    `EPOCHS` are those to the target. `LOSSES` are final ones, on held-out samples where both have them, and not
+    negative. Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that
+    missed the target, or diverged, counts as infinitely expensive; pairs in which both did do not count. The ratio is
+    the median over the pairs, and its interval that of the sign test, which assumes nothing about how ratios are
+    distributed but needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of a
+    seed from several starts that differ alike count as fewer (`bench.tables.dependence`).
 
-    There is a row for the best choice of each, and one for each choice that both have, without those that never reached
-    the target: `row`, the number of `pairs`, of these `A_converged` and `B_converged`, the medians `A_epochs` and
-    `B_epochs` (missing where most missed the target), `ratio`, `low`, `high` and `note`. The runs of the best choices
-    are `best`, or else those of `best_choice`.
+    There is a row for the best choice of each, and one for each choice that both have, without those of which no run
+    has a finite cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and
+    `B_finite`), the medians `A_epochs` and `B_epochs` (or `A_loss` and `B_loss`; missing where most are infinite),
+    `ratio`, `low`, `high` and `note`. The runs of the best choices are `best`, or else those of `best_choice`.
     """
-    tops_a, tops_b = map(_without_categories, best or (best_choice(base), best_choice(new)))
+    loss = "validation_loss" if all("validation_loss" in frame for frame in (base, new)) else "final_loss"
+    tops_a, tops_b, base, new = (
+        _comparable(frame, None if cost is EPOCHS else loss)
+        for frame in (*(best or (best_choice(base), best_choice(new))), base, new)
+    )
     tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
-    both = _without_categories(base).merge(_without_categories(new), on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
-    groups = [(BEST, tops), *((_name(pairs.iloc[0]), pairs) for _, pairs in both.groupby(_CHOICES))]
-    rows = [_epochs(row, one["epochs_A"].to_numpy(), one["epochs_B"].to_numpy(), Pairs.of(one)) for row, one in groups]
-    table = pd.DataFrame(rows, columns=PAIRED)
-    return table[table["A_converged"] + table["B_converged"] > 0].reset_index(drop=True)
+    both = base.merge(new, on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
+    named = [(f"{cost.prefix}{_name(pairs.iloc[0])}", pairs) for _, pairs in both.groupby(_CHOICES)]
+    rows = [_compare(cost, row, pairs) for row, pairs in [(cost.best, tops), *named]]
+    table = pd.DataFrame(rows, columns=cost.columns)
+    return table[table[cost.columns[2]] + table[cost.columns[3]] > 0].reset_index(drop=True)
 
 
 def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
@@ -98,47 +126,43 @@ def _name(row: pd.Series) -> str:
     """Return the name of a choice, by which gates name it; it does not depend on the other choices."""
     order = "shuffled" if row["shuffle"] else "unshuffled"
     words = f"lr={text(row['lr'])} batch={text(row['batch_size'])} {row['schedule']} {order}"
-    return f"{EPOCHS}{row['optimizer']} {words}{'' if row['dtype'] == 'float64' else ' ' + row['dtype']}"
+    return f"{row['optimizer']} {words}{'' if row['dtype'] == 'float64' else ' ' + row['dtype']}"
 
 
-def _without_categories(frame: pd.DataFrame) -> pd.DataFrame:
+def _comparable(frame: pd.DataFrame, loss: str | None) -> pd.DataFrame:
     """Return the columns that are compared, with texts in place of categories, which differ from run to run."""
     frame = frame if "dtype" in frame else frame.assign(dtype="float64")
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init", "dtype")}
-    reached = frame["epochs_to_target"].astype("Float64").fillna(np.inf).astype(float)
-    return frame[[*_CHOICES, *_RUN]].assign(**texts, epochs=reached)
+    # With patience a run that diverged keeps earlier parameters, and their loss.
+    lost = frame["status"].eq("diverged")
+    costs = frame["epochs_to_target"].astype("Float64") if loss is None else frame[loss].mask(lost)
+    return frame[[*_CHOICES, *_RUN]].assign(**texts, cost=costs.fillna(np.inf).astype(float))
 
 
-def _epochs(row: str, base: Floats, new: Floats, pairs: Pairs) -> dict[str, Any]:
+def _compare(cost: Cost, row: str, pairs: pd.DataFrame) -> dict[str, Any]:
+    base, new = pairs["cost_A"].to_numpy(), pairs["cost_B"].to_numpy()
     either = np.isfinite(base) | np.isfinite(new)
     with np.errstate(divide="ignore", invalid="ignore"):
         # A run may be at the target from the start.
         ratios = np.where(either, np.where(new == base, 1.0, new / base), np.nan)
-    effect = effects_on_medians(ratios[np.newaxis], pairs)[0] if ratios.size else 1.0
+    effect = effects_on_medians(ratios[np.newaxis], Pairs.of(pairs))[0] if ratios.size else 1.0
     ratios = np.sort(ratios[either])
     independent = int(count_independent(ratios.size, effect))
     low, high = ratios[_places(ratios.size, independent)] if independent >= PAIRS else (np.nan, np.nan)
-    return {
-        "row": row,
-        "pairs": base.size,
-        "A_converged": int(np.isfinite(base).sum()),
-        "B_converged": int(np.isfinite(new).sum()),
-        "A_epochs": _median(base),
-        "B_epochs": _median(new),
-        "ratio": float(np.median(ratios)) if ratios.size else np.nan,
-        "low": float(low),
-        "high": float(high),
-        "note": _explain_no_interval(base.size, ratios.size, independent),
-    }
+    counts = (int(np.isfinite(costs).sum()) for costs in (base, new))
+    note = _explain_no_interval(cost, base.size, ratios.size, independent)
+    middle = float(np.median(ratios)) if ratios.size else np.nan
+    values = row, base.size, *counts, _median(base), _median(new), middle, float(low), float(high), note
+    return dict(zip(cost.columns, values, strict=True))
 
 
-def _explain_no_interval(pairs: int, reached: int, independent: int) -> str:
-    """Return why there is no interval for this number of pairs and of those that reached the target; else empty."""
+def _explain_no_interval(cost: Cost, pairs: int, reached: int, independent: int) -> str:
+    """Return why there is no interval for this number of pairs and of those with a finite cost; else empty."""
     if independent >= PAIRS:
         return ""
     if reached >= PAIRS:
         return f"fewer than {PAIRS} seeds, from whose starts runs differ alike"
-    return f"fewer than {PAIRS} pairs of start and seed" if pairs < PAIRS else "too few reached the target"
+    return f"fewer than {PAIRS} pairs of start and seed" if pairs < PAIRS else cost.few
 
 
 @once
@@ -154,6 +178,6 @@ def _places(count: int, independent: int) -> NDArray[np.intp]:
     return np.array([low, count - 1 - low])
 
 
-def _median(epochs: Floats) -> float:
-    median = float(np.median(epochs)) if epochs.size else np.nan
+def _median(costs: Floats) -> float:
+    median = float(np.median(costs)) if costs.size else np.nan
     return median if np.isfinite(median) else np.nan

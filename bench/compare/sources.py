@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.compare.pytest_benchmark import read_benchmarks
-from bench.compare.ratios import PAIRED, TIMES, Sample, epochs, times
+from bench.compare.ratios import EPOCHS, LOSSES, TIMES, Sample, compare_runs, times
 from bench.store.evidence import read_tables
 from bench.store.results import load_run
 from bench.store.run_folder import WITHOUT, describe_differences
@@ -30,7 +30,7 @@ from kernels.base.checks import describe, did_you_mean
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
-NO_RUNS = pd.DataFrame()
+NO_RUNS, NO_EPOCHS, NO_LOSSES = pd.DataFrame(), *(pd.DataFrame(columns=cost.columns) for cost in (EPOCHS, LOSSES))
 SECONDS = 10.0
 # The most names that are listed one by one.
 MAX_NAMES = 10
@@ -41,14 +41,15 @@ DIFFERENT_TIMES = (
 
 
 class Comparison(NamedTuple):
-    """Ratios of B to A, before they are held against gates, as from `bench.compare.ratios`; one table may be empty.
+    """Ratios of B to A, before they are held against gates, as from `bench.compare.ratios`; tables may be empty.
 
     A note is what a sentence is about, and the sentence.
     """
 
     times: pd.DataFrame
-    epochs: pd.DataFrame
     notes: list[tuple[str, str]]
+    epochs: pd.DataFrame = NO_EPOCHS
+    losses: pd.DataFrame = NO_LOSSES
 
 
 class Measurement(NamedTuple):
@@ -82,7 +83,7 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
     measurement.refuse(f"{base} and {new} were timed before")
     read = _read_file if kinds[0] == FILE else _read_folder
     found = _compare_stored(read(Path(base)), read(Path(new)))
-    if found.times.empty and found.epochs.empty:
+    if found.times.empty and found.epochs.empty and found.losses.empty:
         notes = [note for note in found.notes if note[0] not in ("Times", "Different")]
         reasons = [f"{about}: {sentence.removesuffix('.')}" for about, sentence in notes]
         raise ValueError("; ".join([f"{base} and {new} have nothing in common that could be compared", *reasons]))
@@ -126,7 +127,7 @@ def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparis
     ]
     if warning := noise_warning(timings):
         notes.append(("Careful", warning))
-    return Comparison(pd.DataFrame([row]), pd.DataFrame(columns=PAIRED), notes)
+    return Comparison(pd.DataFrame([row]), notes)
 
 
 def _count(problem: Problem) -> str:
@@ -147,7 +148,7 @@ class _Stored(NamedTuple):
     """Times that were measured before, each of one `unit` of work, and the configurations of a run, if there are any.
 
     `missing` has the reasons why variants were not timed, and `facts` identify the run. `best` are the runs of its best
-    choice, which fresh seeds confirmed, where there is a target.
+    choice, which fresh seeds confirmed.
     """
 
     samples: dict[str, Sample]
@@ -166,12 +167,17 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     for name, own, other in (("A", a, b), ("B", b, a)):
         untimed = {variant: reason for variant, reason in own.missing.items() if variant in other.samples}
         notes += [(f"{variant} was not timed in {name}", f"{reason}.") for variant, reason in untimed.items()]
-    reached = pd.DataFrame(columns=PAIRED)
+    compared = {}
     if a.facts and b.facts:
-        if reason := _reason_incomparable(a, b):
-            notes.append(("Epochs", reason))
+        reached = any(one.frame["epochs_to_target"].notna().any() for one in (a, b) if len(one.frame))
+        name, cost = ("epochs", EPOCHS) if reached else ("losses", LOSSES)
+        if reason := _reason_incomparable(a, b, reached=reached):
+            notes.append((name.capitalize(), reason))
         else:
-            reached = epochs(a.frame, b.frame, (a.best, b.best))
+            compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best))
+            if not reached:
+                of = "held-out" if "validation_loss" in a.frame else "training"
+                notes.append(("Losses", f"at the end of each run, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
                 said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
                 notes.append((f"Best of {name}", f"{said}."))
@@ -179,7 +185,7 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))
     if differences := describe_differences(ours, theirs, ("in A", "in B")):
         notes.append(("Different", f"{differences}."))
-    return Comparison(timed, reached, notes)
+    return Comparison(timed, notes, **compared)
 
 
 def _read_file(path: Path) -> _Stored:
@@ -194,7 +200,7 @@ def _read_folder(folder: Path) -> _Stored:
         found = load_tuning(folder) if is_tuning_folder(folder) else load_run(folder)
         result = found.result if isinstance(found, TuneResult) else found
         frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
-        if len(frame) and result.run.identity["target"] != "none":
+        if len(frame):
             best = runs_of(frame, recommended_choice(found.ranking()))
         evidence, identity, environment = read_tables(folder), WITHOUT | result.run.identity, result.run.environment
     else:
@@ -219,17 +225,20 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} is damaged, or not from sgdbench: {error}") from None
 
 
-def _reason_incomparable(a: _Stored, b: _Stored) -> str | None:
-    """Return a sentence on why epochs to the target cannot be compared, or None."""
+def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None:
+    """Return a sentence on why epochs to the target, or losses where it was never reached, cannot be compared."""
     if a.frame.empty or b.frame.empty:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
-    if a.facts["data"] != b.facts["data"]:
-        return "not compared: the data are not the same."
+    for name, what in (("data", "data"), ("validation", "held-out samples")):
+        if (name == "data" or not reached) and a.facts[name] != b.facts[name]:
+            return f"not compared: the {what} are not the same."
     # A run reaches the target at one of its marks: with others it stops sooner or later.
-    for name in ("loss", "target", "record"):
+    for name in ("loss", "target", "record") if reached else ("loss",):
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {name} is {a.facts[name]} in A and {b.facts[name]} in B."
-    return "not compared: there is no target to be reached." if a.facts["target"] == "none" else None
+    if not reached and any(one.frame.filter(like="_loss").lt(0).any(axis=None) for one in (a, b)):
+        return "not compared: losses below 0 have no ratio."
+    return None
 
 
 def _describe_other_work(a: _Stored, b: _Stored) -> str:

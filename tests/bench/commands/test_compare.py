@@ -12,7 +12,7 @@ from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
 from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_benchmarks
-from bench.compare.ratios import BEST, PAIRS, Sample, _places, best_choice, epochs, times
+from bench.compare.ratios import EPOCHS, LOSSES, PAIRS, Sample, _places, best_choice, compare_runs, times
 from bench.store.evidence import COLUMNS, store_tables
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
@@ -92,14 +92,14 @@ def reaching(epochs_to_target, **columns):
 def test_epochs_are_compared_run_by_run_whatever_their_order():
     before = reaching([10, 20, 30, 40, 50, 60, 70, 80])
     after = reaching([20, 40, 60, 80, 100, 120, 140, 160]).sample(frac=1, random_state=0)
-    table = epochs(before, after)
-    assert table["row"].tolist() == [BEST, "epochs: sgd lr=0.1 batch=1 constant shuffled"]
+    table = compare_runs(EPOCHS, before, after)
+    assert table["row"].tolist() == [EPOCHS.best, "epochs: sgd lr=0.1 batch=1 constant shuffled"]
     assert table[["ratio", "low", "high"]].to_numpy().tolist() == [[2, 2, 2]] * 2
     assert table["A_epochs"].tolist() == [45, 45]
 
 
 def test_a_run_that_missed_the_target_takes_forever_and_is_counted():
-    row = epochs(reaching([5] * 10), reaching([5, 5, 5, *[None] * 7])).iloc[1]
+    row = compare_runs(EPOCHS, reaching([5] * 10), reaching([5, 5, 5, *[None] * 7])).iloc[1]
     assert (row["A_converged"], row["B_converged"], row["pairs"]) == (10, 3, 10)
     assert (row["low"], row["ratio"], row["high"]) == (1, np.inf, np.inf)
     assert np.isnan(row["B_epochs"])
@@ -118,43 +118,48 @@ def test_pairs_of_a_seed_that_differ_alike_from_all_starts_count_once():
         own = {"seed": np.tile(once, starts), "init": np.repeat([f"s{k}" for k in range(starts)], 12)}
         return reaching(np.tile(values, starts).astype(int).tolist()).assign(**own)
 
-    one, three = (epochs(repeat(7 + 0 * once, k), repeat(7 * ratios, k)).iloc[1] for k in (1, 3))
+    one, three = (compare_runs(EPOCHS, repeat(7 + 0 * once, k), repeat(7 * ratios, k)).iloc[1] for k in (1, 3))
     assert three["pairs"] == 36
     assert three[["ratio", "low", "high"]].tolist() == one[["ratio", "low", "high"]].tolist() == [6.5, 3, 10]
-    few = epochs(repeat(7 + 0 * once, 3).query("seed < 5"), repeat(7 * ratios, 3).query("seed < 5")).iloc[1]
+    few = compare_runs(EPOCHS, repeat(7 + 0 * once, 3).query("seed < 5"), repeat(7 * ratios, 3).query("seed < 5")).iloc[
+        1
+    ]
     assert few["note"] == "fewer than 6 seeds, from whose starts runs differ alike"
 
 
 def test_pairs_that_both_missed_the_target_tell_nothing():
-    row = epochs(reaching([4] * 6 + [None] * 20), reaching([8] * 6 + [None] * 20)).iloc[1]
+    row = compare_runs(EPOCHS, reaching([4] * 6 + [None] * 20), reaching([8] * 6 + [None] * 20)).iloc[1]
     assert (row["low"], row["ratio"], row["high"]) == (2, 2, 2)
-    few = epochs(reaching([4] * 5 + [None] * 20), reaching([8] * 5 + [None] * 20)).iloc[1]
+    few = compare_runs(EPOCHS, reaching([4] * 5 + [None] * 20), reaching([8] * 5 + [None] * 20)).iloc[1]
     assert few["ratio"] == 2
     assert np.isnan(few["low"])
     assert few["note"] == "too few reached the target"
-    assert epochs(reaching([4] * 3), reaching([8] * 3)).iloc[1]["note"] == "fewer than 6 pairs of start and seed"
+    assert (
+        compare_runs(EPOCHS, reaching([4] * 3), reaching([8] * 3)).iloc[1]["note"]
+        == "fewer than 6 pairs of start and seed"
+    )
 
 
 def test_runs_that_are_at_the_target_from_the_start_are_equal():
-    row = epochs(reaching([0] * 6), reaching([0] * 6)).iloc[1]
+    row = compare_runs(EPOCHS, reaching([0] * 6), reaching([0] * 6)).iloc[1]
     assert (row["low"], row["ratio"], row["high"]) == (1, 1, 1)
 
 
 def test_a_choice_that_never_reached_the_target_is_no_row():
-    assert epochs(reaching([None] * 6), reaching([None] * 6)).empty
+    assert compare_runs(EPOCHS, reaching([None] * 6), reaching([None] * 6)).empty
 
 
 def test_runs_from_other_places_are_no_pairs_though_they_have_one_name():
     after = reaching([9] * 8)
     after["start"] += 100
-    assert epochs(reaching([9] * 8), after).empty
+    assert compare_runs(EPOCHS, reaching([9] * 8), after).empty
 
 
 def test_the_best_of_each_are_compared_though_they_have_no_setting_in_common():
     before = pd.concat([reaching([9] * 6, optimizer="adam"), reaching([8] * 6, optimizer="sgd")], ignore_index=True)
     after = reaching([2] * 6, optimizer="rmsprop")
-    table = epochs(before, after)
-    assert table["row"].tolist() == [BEST]
+    table = compare_runs(EPOCHS, before, after)
+    assert table["row"].tolist() == [EPOCHS.best]
     assert table["ratio"].tolist() == [0.25]
     assert set(best_choice(before)["optimizer"]) == {"sgd"}
 
@@ -260,7 +265,7 @@ def test_rows_are_matched_by_name_and_the_gate_decides_the_exit_code(sgdbench, f
     assert "Only in A: t.py::gone.\nOnly in B: t.py::fresh.\n" in out
     assert "Different" not in out  # the clock rate of the moment is no other machine
     assert "measured at different times" in out
-    assert "\nVerdict: 1 of 3 rows is slower than the gate 1.05: t.py::up[1] (1.2, interval 1." in out
+    assert "\nVerdict: 1 of 3 rows is above the gate 1.05: t.py::up[1] (1.2, interval 1." in out
 
 
 def test_without_a_gate_it_only_reports(ran, files):
@@ -273,7 +278,7 @@ def test_tolerances_are_for_rows(ran, files, tmp_path):
     (tmp_path / "gates.toml").write_text('[gates]\n"t.py::up[1]" = 1.5\ndefault = 1.05\n"lanes*" = 1.0\n')
     out = ran("compare", "a.json", "b.json", "--tolerances", "gates.toml")
     assert "Tolerances: no row is called lanes*.\n" in out
-    assert "Verdict: None of 3 rows is slower than their gates beyond chance.\n" in out
+    assert "Verdict: None of 3 rows is above their gates beyond chance.\n" in out
 
 
 def test_a_gate_that_could_never_fail_is_refused(ran, refused, tmp_path):
@@ -322,7 +327,7 @@ def test_markdown_begins_with_the_verdict(sgdbench, files):
     code, out, _ = sgdbench("compare", "a.json", "b.json", "--gate", "1.05", "--markdown")
     lines = out.splitlines()
     assert code == 1
-    assert lines[0].startswith("**1 of 3 rows is slower than the gate 1.05: t.py::up\\[1\\] (1.2, ")
+    assert lines[0].startswith("**1 of 3 rows is above the gate 1.05: t.py::up\\[1\\] (1.2, ")
     assert lines[1] == ""
     assert "| t.py::up\\[1\\] | " in out
     assert "- **Only in A:** t.py::gone." in lines
@@ -335,7 +340,7 @@ def test_json_has_every_row_and_null_for_what_is_missing(ran, tmp_path):
     told = json.loads(out)
     assert [row["row"] for row in told["times"]] == ["row", "short"]
     assert (told["times"][1]["ratio"], told["times"][1]["low"], told["times"][1]["verdict"]) == (2, None, UNSURE)
-    assert told["verdict"].startswith("1 row is not slower than the gate 1.05")
+    assert told["verdict"].startswith("1 row is not above the gate 1.05")
     assert {"about": "A", "says": "a.json"} in told["notes"]
 
 
@@ -381,7 +386,7 @@ def test_two_runs_are_compared_by_times_and_by_epochs(sgdbench, runs):
     assert notes["C was not timed in B"] == "there is no compiler."
     assert notes["Best of B"] == "sgd, learning rate 0.2, batch size 1, schedule constant, shuffled."
     rows = told["epochs"]
-    assert rows[0]["row"] == BEST
+    assert rows[0]["row"] == EPOCHS.best
     # The same bits: the same epochs. And who did not name them has no gate for them.
     assert len(rows) > 1
     assert all(row["ratio"] == 1 and row["A_epochs"] == row["B_epochs"] for row in rows[1:])
@@ -417,6 +422,35 @@ def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
     assert different == "shuffling: all in A, blocks(size=4, buffer=262144) in B."
     code, _, err = sgdbench("compare", tmp_path / "a", tmp_path / "a")
     assert (code, err) == (2, f"sgdbench: A and B are both {tmp_path / 'a'}: they must be two\n")
+
+
+def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_any(sgdbench, refused, tmp_path):
+    x = np.linspace(-1, 1, 8)
+    held_out = (np.array([0.5, 0.7]), np.array([1.0, 1.5]))
+    found = {}
+    for name, share, epochs, target in (("a", held_out, 2, None), ("b", held_out, 3, None), ("c", None, 3, 1e-300)):
+        grid = Grid(lr=[0.1, 9e99], init="normal:1:6")
+        given = {"validation": share, "epochs": epochs, "target": target, "kernel": "reference", "confirm": 0}
+        found[name] = sweep("a*x", x, 2 * x, grid, **given, out=tmp_path / name)
+    (tmp_path / "gates.toml").write_text('[gates]\n"loss: best of each" = 0.99\n')
+    code, out, _ = sgdbench("compare", "a", "b", "--tolerances", "gates.toml", "--json")
+    told = json.loads(out)
+    a, b = (found[name].frame.query("lr == 0.1")["validation_loss"].to_numpy() for name in "ab")
+    best, choice = told["losses"]  # of those that diverged there is no row
+    assert (best["row"], choice["row"]) == (LOSSES.best, "loss: sgd lr=0.1 batch=1 constant unshuffled")
+    assert (best["A_finite"], best["B_finite"], best["pairs"]) == (6, 6, 6)
+    assert [best[name] for name in ("A_loss", "B_loss", "ratio")] == pytest.approx(
+        [np.median(a), np.median(b), np.median(b / a)]
+    )
+    assert (code, best["verdict"], choice["verdict"], told["epochs"]) == (0, "lower", "lower", [])
+    assert {
+        "about": "Losses",
+        "says": "at the end of each run, on the held-out samples, as no run reached a target.",
+    } in (told["notes"])
+    assert "Losses: not compared: the held-out samples are not the same" in refused("compare", "b", "c")
+    code, out, _ = sgdbench("compare", "b", "a", "--tolerances", "gates.toml")
+    assert code == 1
+    assert "Verdict: 1 of 1 row is above the gate 0.99: loss: best of each (" in out
 
 
 def test_epochs_have_a_gate_by_name(sgdbench, runs, tmp_path):
@@ -455,7 +489,7 @@ def test_what_sgdbench_speed_writes_can_be_compared(sgdbench, tmp_path):
     assert code == 1
     assert "not the same work in both, as they differ in work: no ratio is that of a change." in out
     assert "Different: work: a*x, 1 samples in A, a*x, 2 samples in B." in out
-    assert "Verdict: 1 of 1 row is slower than the gate 1.05: fused (2, " in out
+    assert "Verdict: 1 of 1 row is above the gate 1.05: fused (2, " in out
 
 
 def test_damaged_and_foreign_tables_are_refused_in_a_line(refused, tmp_path):
@@ -569,16 +603,14 @@ def test_bad_input_is_one_line_and_exit_code_2(args, words, refused, runs, tmp_p
 def test_the_verdict_counts_and_names_the_rows():
     table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
     assert describe_verdict(judge(table, [1.05, 1.05, None, 1.05])) == (
-        "1 of 2 rows is slower than the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
+        "1 of 2 rows is above the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
         "1 row without an interval could not be held against a gate."
     )
     assert describe_verdict(judge(table, [1.05, 1.05, 1.1, None])).startswith(
-        "2 of 3 rows are slower than their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
+        "2 of 3 rows are above their gates: row0 (1.12, interval 1.1 to 1.14, gate 1.05); row2 ("
     )
-    assert describe_verdict(judge(table, [1.05, 1.1, None, 1.1])).startswith(
-        "1 of 2 rows is slower than its gate: row0"
-    )
+    assert describe_verdict(judge(table, [1.05, 1.1, None, 1.1])).startswith("1 of 2 rows is above its gate: row0")
     assert describe_verdict(judge(table, [1.5, 1.5, 1.5, None])) == (
-        "None of 3 rows is slower than the gate 1.5 beyond chance."
+        "None of 3 rows is above the gate 1.5 beyond chance."
     )
     assert describe_verdict(judge(table, [None] * 4)) == "No gate was set."

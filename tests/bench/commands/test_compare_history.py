@@ -60,7 +60,7 @@ def test_steps_are_told_with_their_commits_and_intervals_and_the_last_decides_th
     assert (first["verdict"], first["gate"]) == ("slower", None)
     assert (last["verdict"], last["gate"]) == ("faster", 1.05)
     assert found["verdict"].startswith(
-        f"1 of 3 last steps is slower than the gate 1.05: t.py::slower[1], {short(29)}..{short(30)} (1.203, interval 1."
+        f"1 of 3 last steps is above the gate 1.05: t.py::slower[1], {short(29)}..{short(30)} (1.203, interval 1."
     )
     assert found["summary"] == (
         "4 benchmarks at 40 commits: 1 with a last step that is a slowdown, 2 with a last step that is a speedup, "
@@ -79,7 +79,7 @@ def test_a_slowdown_that_was_meant_has_a_gate_of_its_own(sgdbench, tmp_path):
     code, found = told(sgdbench, "h", "--tolerances", "gates.toml")
     assert code == 0
     assert {"about": "Tolerances", "says": "no benchmark is called unknown."} in found["notes"]
-    assert found["verdict"] == "None of 3 last steps is slower than their gates beyond chance."
+    assert found["verdict"] == "None of 3 last steps is above their gates beyond chance."
 
 
 def test_what_is_no_longer_measured_has_no_gate(sgdbench, tmp_path):
