@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.analysis.curvature import MOST_PARAMS, edges_at, some_samples
+from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, some_samples
 from bench.analysis.stability import has_linear_map, largest_stable_rate, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
@@ -94,7 +94,8 @@ def advise(
         slow = not strays and result.model.is_linear and _is_far(result, quality)
         slow = slow and _drifts(result) and not _rate_was_lowered(result)
         bound = _stable_bound(fitted, quality, optimizer) if strays or slow else None
-        where = "" if result.criterion.is_squared else " near the lowest loss"
+        exact = result.criterion.is_squared and result.model.is_linear
+        where = "" if exact else f" {name_places(result.model)}"
         if strays:
             sentences = [_advise_lower_rate(lr, bound, quiet, where)]
         else:
@@ -181,16 +182,16 @@ def _is_endless(quality: TableQuality) -> bool:
 
 
 def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> float | None:
-    """Return a rate up to which sgd is stable, by the curvature at the lowest loss; None where it is not known.
+    """Return a rate up to which sgd is stable, by the curvature of the loss; None where it is not known.
 
-    Of a linear model also by that at parameters of 0, where the loss may be curved more.
+    Of a model that is not linear it is the highest of those where the run starts and near the lowest loss: above it
+    sgd is stable at neither.
     """
-    model, params = fitted.result.model, quality.yardstick.params
     if make_optimizer(optimizer).name != "sgd":
         return None
-    places = [*([] if params is None else [params]), *([np.zeros(len(model.params))] if model.is_linear else [])]
-    found = [edges_at(model, fitted.result.criterion, fitted.rows, place) for place in places]
-    return min((min(edges) for edges in found if edges is not None), default=None)
+    result = fitted.result
+    found = edges_of_runs(result.model, result.criterion, fitted.rows, quality.yardstick.params, [result.trajectory[0]])
+    return (min if result.model.is_linear else max)((min(edges) for edges in found), default=None)
 
 
 def _advise_patience(

@@ -1,5 +1,7 @@
 """The largest stable learning rates near given parameters, of any model and any smooth loss."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +44,31 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
         single = largest_stable_rate(rows, 1, optimizer="sgd", orders=sample_orders(len(rows), [0], 16))
     full = largest_stable_rate(rows, len(rows), optimizer="sgd")
     return (single, full) if np.isfinite([single, full]).all() else None
+
+
+def edges_of_runs(
+    model: Model, loss: Loss, data: Dataset, lowest: Floats | None, starts: Iterable[Floats]
+) -> list[tuple[float, float]]:
+    """Return the edges, as from `edges_at`, at places that runs from some starts pass.
+
+    Of a linear model they are those near the `lowest` loss, if its parameters are known, and at 0, where losses other
+    than the squared one may be curved more. Of others they are those at the starts and near the lowest loss, but not of
+    networks with a hidden layer: their lowest loss may have huge parameters, near which the loss is curved as nowhere
+    on the way of a run.
+    """
+    places = [] if lowest is None or model.hidden else [lowest]
+    if not model.is_linear:
+        places += starts
+    elif not (places and loss.is_squared):
+        places.append(np.zeros(len(model.params)))
+    return [edges for place in places if (edges := edges_at(model, loss, data, place)) is not None]
+
+
+def name_places(model: Model) -> str:
+    """Return where the edges of `edges_of_runs` are, in words."""
+    if model.is_linear:
+        return "near the lowest loss"
+    return "where runs start" if model.hidden else "where runs start or near the lowest loss"
 
 
 def some_samples(data: Dataset) -> slice | NDArray[np.int64]:

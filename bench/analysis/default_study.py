@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from bench.analysis.curvature import edges_at
+from bench.analysis.curvature import edges_of_runs, name_places
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
@@ -32,7 +32,8 @@ LOWEST, HIGHEST = 0.001, 1.0
 BELOW = 30.0
 # Edges that are further apart than this, or from 1, need more rates between them.
 DECADES = 4
-MINIBATCH = 16
+FARTHEST = 1000.0
+MINIBATCH, SEEDS = 16, 5
 # Carrying back is tried for this many parameters, drawn at random.
 TRIED = 2
 
@@ -40,14 +41,16 @@ TRIED = 2
 class DefaultStudy(NamedTuple):
     """A study for a table, the number of its `rows` without those that are dropped, and what was found in making it.
 
-    `edges` are the largest stable rates for single samples and for full batches, with sgd, and `yardstick` the lowest
-    loss and that of the best constant, as the data are trained. `scaling` says how the columns are scaled and why, and
-    `left_out` which were left out as inputs without being asked for, with the reasons. `loss` has the reason where none
-    was given, or the units of its residuals; `classes` are the labels of y, where they are classes.
+    `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` says in words
+    where the loss is curved so. `yardstick` has the lowest loss and that of the best constant, as the data are trained.
+    `scaling` says how the columns are scaled and why, and `left_out` which were left out as inputs without being asked
+    for, with the reasons. `loss` has the reason where none was given, or the units of its residuals; `classes` are the
+    labels of y, where they are classes.
     """
 
     study: Study
     edges: tuple[float, float] | None
+    places: str
     yardstick: Yardstick
     scaling: str
     rows: int
@@ -111,7 +114,7 @@ def default_study(
             "batch_size": [1, MINIBATCH, "full"] if data.y.size >= 4 * MINIBATCH else [1, "full"],
             "optimizer": ["sgd", "momentum(0.9)", "adam"],
             "schedule": ["constant", "halve(10)"],
-            "seed": [0, 1, 2, 3, 4],
+            "seed": list(range(SEEDS)),
             "shuffle": True,
             **_start(made),
         },
@@ -121,7 +124,7 @@ def default_study(
         | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }
     study, rows = study_of_table(sections), data.y.size
-    return DefaultStudy(study, edges, yardstick, reason, rows, left_out, chosen, table.classes)
+    return DefaultStudy(study, edges, name_places(made), yardstick, reason, rows, left_out, chosen, table.classes)
 
 
 def _start(model: Model) -> dict[str, Any]:
@@ -162,17 +165,18 @@ def _carries_back(model: Model, scaling: Scaling) -> bool:
 def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tuple[float, float] | None:
     """Return the largest stable rates of sgd for single samples and for full batches.
 
-    They are those near the optimum, and for a linear model also those at its start, at 0, where the loss may be curved
-    more.
+    They are the lowest of those at the places that runs pass (`edges_of_runs`). Of a model that is not linear, whose
+    places differ by orders of magnitude, that of full batches is the highest, and places with a rate below a
+    `FARTHEST` of the highest are left out: no run that starts at a pole gets far, nor does one at such a rate.
     """
-    places = [] if yardstick.params is None else [yardstick.params]
-    if model.is_linear and not loss.is_squared:
-        places.append(np.zeros(len(model.params)))
-    found = [edges for place in places if (edges := edges_at(model, loss, data, place)) is not None]
+    starts = map(model.draw_start, range(SEEDS))
+    found = edges_of_runs(model, loss, data, yardstick.params, starts)
     if not found:
         return None
     singles, fulls = zip(*found, strict=True)
-    return min(singles), min(fulls)
+    if model.is_linear:
+        return min(singles), min(fulls)
+    return min(single for single in singles if single * FARTHEST >= max(singles)), max(fulls)
 
 
 def _rates(edges: tuple[float, float] | None) -> str:

@@ -138,7 +138,7 @@ def _comment_on_rates(made: DefaultStudy) -> list[str]:
         return ["# Theory knows no largest stable rate for this model and loss, so this is a wide range."]
     single, full = (text(float(f"{edge:.2g}")) for edge in made.edges)
     return [
-        f"# By theory sgd is stable near the lowest loss up to about {single} with single samples,",
+        f"# By theory sgd is stable {made.places} up to about {single} with single samples,",
         f"# and up to {full} with full batches.",
         "# The range is from a thirtieth of the one to the other, rounded to a wider one.",
     ]

@@ -21,6 +21,7 @@ from bench.data.scaling import standardize
 from bench.data.units import original_units
 from bench.study.load import load_study
 from bench.study.schema_page import schema_page
+from kernels import fit
 from kernels.losses import make_loss
 from kernels.model.column_names import column_name, column_names
 from kernels.model.models import make_model_for_columns
@@ -190,6 +191,26 @@ def test_the_default_grid_ends_at_the_predicted_edge(cars):
     best = np.polyfit(data.x[:, 0], data.y, 1, full=True)[1][0] / data.y.size
     assert made.study.run.target == pytest.approx(best + 0.01 * (1 - best), rel=1e-3)
     assert made.study.run.target_loss == "squared"
+
+
+@pytest.mark.parametrize(
+    ("model", "places"), [("mlp(8)", "where runs start"), ("a*exp(b*x1) + c*exp(d*x1) + e", "or near")]
+)
+def test_rates_of_other_models_begin_where_runs_learn(model, places, tmp_path):
+    """Not by the curvature at parameters of 1e8, near which the lowest loss may lie: there they began at 1e-20."""
+    x = np.linspace(-1, 1, 60)
+    y = np.exp(-2 * x) + 0.1 * np.random.default_rng(1).normal(size=60)
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in zip(x, y, strict=True)))
+    made = default_study(tmp_path / "t.csv", None, "y", model.replace("x1", "x"))
+    assert places in made.places
+    data, rates = made.study.dataset()[0], made.study.make_grid().lr
+    assert 1e-6 < rates.min() < 0.02
+    assert 0.1 < rates.max() < 20
+    assert len(rates) < 13
+    given = {"epochs": 10, "batch_size": 4, "shuffle": True, "kernel": "reference"}
+    made = made.study.make_model(data)
+    ends = [[fit(made, data.x, data.y, lr=lr, seed=seed, **given).loss[-1] for seed in range(2)] for lr in rates]
+    assert 0 < np.argmin(np.median(np.nan_to_num(ends, nan=np.inf), axis=1)) < len(rates) - 1
 
 
 def test_a_loss_without_curvature_gets_a_wide_range(cars):

@@ -10,9 +10,9 @@ from bench.analysis.advice import advise
 from bench.data.fit_table import fit_table
 from bench.data.table import Dataset
 from bench.data.table_quality import table_quality
-from kernels import Model
 from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes
+from kernels.model.models import make_model
 
 RNG = np.random.default_rng(5)
 SETTINGS = {"lr": 0.1, "optimizer": "sgd", "batch_size": 1, "epochs": 40, "shuffle": True, "seed": 0}
@@ -30,12 +30,13 @@ FAR = replace(WEAK, x=20.0 + 5.0 * WEAK.x, y=WEAK.y + 40.0)
 WIDE = made(40, lambda x: x.sum(axis=1) + RNG.standard_normal(200))
 CLASSES = made(2, lambda x: (x @ [1.0, -2.0] + RNG.logistic(size=200) > 0).astype(float))
 THREE = made(2, lambda x: np.argmax(x @ [[1.0, 0, -1], [0, 1, -1]] + RNG.gumbel(size=(200, 3)), axis=1).astype(float))
+BENT = made(2, lambda x: np.tanh(x @ [1.0, -2.0]) + 0.1 * RNG.standard_normal(200))
 
 
 def advised(table, expression, **settings):
     """Return the advice on a fit and the share of the improvement that it leaves."""
     settings = SETTINGS | {"kernel": "reference", "loss": "squared"} | settings
-    model = model_for_classes(Model(expression, table.x_names), make_loss(settings["loss"]), None, table.y)
+    model = model_for_classes(make_model(expression, table.x_names), make_loss(settings["loss"]), None, table.y)
     fitted = fit_table(model, table, **settings)
     quality = table_quality(fitted, table)
     sentences = advise(fitted, quality, **{name: settings[name] for name in SETTINGS})
@@ -54,6 +55,10 @@ def advised(table, expression, **settings):
         (WEAK, "a*x1 + b", {"lr": 1e-5}, "is low: the largest stable learning rate here is about"),
         (WEAK, "a*x1 + b", {"lr": 1e-5, "loss": "huber(1)"}, "is low: by theory those up to about"),
         (CLASSES, "a*x1 + b*x2 + c", {"lr": 1e-6, "loss": "logistic"}, "are stable near the lowest loss. Try --lr"),
+        # The lowest loss of networks, and of sums of exponentials, may have parameters that no run comes near: by the
+        # curvature there, rates were advised with which no run gets anywhere.
+        (BENT, "mlp(3)", {"lr": 3.0}, "stable where runs start. Try --lr 0."),
+        (WEAK, "a*exp(b*x1) + c*exp(d*x1) + e", {"lr": 3.0}, "where runs start or near the lowest loss. Try --lr 0."),
     ],
 )
 def test_who_follows_it_comes_nearer(table, expression, settings, word):
@@ -64,7 +69,7 @@ def test_who_follows_it_comes_nearer(table, expression, settings, word):
     named = ({"lr": float(rate[1])} if rate else {}) | ({"schedule": schedule[1]} if schedule else {})
     assert named
     _, better = advised(table, expression, **settings | named)
-    assert better < min(left, 1) / 3
+    assert better < np.nanmin([left, 1]) / 3  # of a run that diverged nothing is known
     if schedule:
         assert better < 0.05
 
