@@ -140,6 +140,12 @@ def _drifts(result: FitResult) -> bool:
     return bool(fell > 0 and fell >= np.ptp(last) / 2)
 
 
+def _swings(result: FitResult, quality: TableQuality) -> bool:
+    """Return whether the loss moves by as much as it is above the lowest, and no schedule lowers the rate."""
+    range_of_last = np.ptp(_late_losses(result)[1])
+    return not _rate_was_lowered(result) and bool(range_of_last >= result.kept.loss - quality.yardstick.loss)
+
+
 def _is_far(result: FitResult, quality: TableQuality) -> bool:
     """Return whether it would take many times the epochs to arrive, as the loss falls now."""
     before, last = _late_losses(result)
@@ -205,7 +211,7 @@ def _advise_patience(
     if on_its_way and not (_rate_was_lowered(result) and _is_far(result, quality)):
         reason = "has no minimum and falls as the parameters grow" if endless else "was still falling"
         return f"The loss {reason}: more --epochs would help."
-    if linear or on_its_way:
+    if linear or on_its_way or _swings(result, quality):
         return _advise_settling(result, batch_size, epochs)
     return "The loss stands still: try another start (--init, --seed) or --lr."
 

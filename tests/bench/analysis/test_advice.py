@@ -31,6 +31,7 @@ WIDE = made(40, lambda x: x.sum(axis=1) + RNG.standard_normal(200))
 CLASSES = made(2, lambda x: (x @ [1.0, -2.0] + RNG.logistic(size=200) > 0).astype(float))
 THREE = made(2, lambda x: np.argmax(x @ [[1.0, 0, -1], [0, 1, -1]] + RNG.gumbel(size=(200, 3)), axis=1).astype(float))
 BENT = made(2, lambda x: np.tanh(x @ [1.0, -2.0]) + 0.1 * RNG.standard_normal(200))
+NOISY = replace(BENT, y=3.0 * BENT.y + RNG.standard_normal(200))
 
 
 def advised(table, expression, **settings):
@@ -55,6 +56,7 @@ def advised(table, expression, **settings):
         (WEAK, "a*x1 + b", {"lr": 1e-5}, "is low: the largest stable learning rate here is about"),
         (WEAK, "a*x1 + b", {"lr": 1e-5, "loss": "huber(1)"}, "is low: by theory those up to about"),
         (CLASSES, "a*x1 + b*x2 + c", {"lr": 1e-6, "loss": "logistic"}, "are stable near the lowest loss. Try --lr"),
+        (NOISY, "a*tanh(b*x1 + c*x2)", {"lr": 0.3}, "noise of single samples"),  # not "stands still"
         # The lowest loss of networks, and of sums of exponentials, may have parameters that no run comes near: by the
         # curvature there, rates were advised with which no run gets anywhere.
         (BENT, "mlp(3)", {"lr": 3.0}, "stable where runs start. Try --lr 0."),
