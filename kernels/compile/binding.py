@@ -15,7 +15,7 @@ import math
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -201,6 +201,7 @@ def text_of(code: CodeType) -> str | None:
     return "".join(inspect.getblock(lines[code.co_firstlineno - 1 :]))
 
 
+@lru_cache(maxsize=64)
 def _codes_in(text: str) -> set[tuple[int, str]]:
     """Return the first line and the description of each code object that a text compiles to."""
     try:
