@@ -20,7 +20,7 @@ from bench.tables.confusion import confusion_table
 from bench.tables.excess import add_excess
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import main_effects
-from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.optimizer_comparison import compare_optimizers, compared_by
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
@@ -234,8 +234,11 @@ class RankedRun:
     @property
     def compared_cost(self) -> str:
         """The cost by which optimizers are compared, in words."""
-        by_distance = self.compared is not None and self.compared["by_distance"].any()
-        return "distance to the lowest loss" if by_distance else self.cost
+        if self.compared is None:
+            return self.cost
+        if self.compared["by_distance"].any():
+            return "distance to the lowest loss"
+        return COST_NAMES[compared_by(self.ranked, self.compared)]
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:

@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 from bench.tables.dependence import Pairs
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
 from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, summarize
-from bench.tables.run_costs import LOSS_FLOOR, check_columns, choice_columns, describe, find_choices, run_costs
+from bench.tables.run_costs import (
+    LOSS_FLOOR,
+    check_columns,
+    choice_columns,
+    describe,
+    find_choices,
+    run_costs,
+    settle_cost,
+)
 from bench.tables.ties import SUCCESS_SHARE, fails_more_often, rank_choices
 from kernels.base.run import Floats
 
@@ -43,13 +51,19 @@ def compare_optimizers(
         choice = describe(tops[by].iloc[int(np.argmax(lacking))])
         raise ValueError(f"frame must have runs of the best choice of each optimizer, and it has none of {choice}")
     order = find_choices(tops, runs.choices, by).to_numpy(int)
-    table = summarize(runs, cost)
+    table, cost = summarize(runs, cost), runs.ranked_by(cost)
     table.insert(0, "optimizer", table.pop("optimizer"))
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     table = table.iloc[order].reset_index(drop=True)
     verdicts = compare_with(runs.comparable(cost, floor)[order], 0, pairs=runs.pairs)
     table["by_distance"] = cost == "final_loss" and cost in runs.compared
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
+
+
+def compared_by(ranked: pd.DataFrame, compared: pd.DataFrame) -> str:
+    """Return the cost by which `compare_optimizers` compares: that of the ranking, or losses if no run got there."""
+    reached, held_out = bool(compared["converged"].any()), "validation_loss" in compared
+    return settle_cost(cost_of(ranked, "samples"), reached=reached, held_out=held_out)
 
 
 def compare_with(

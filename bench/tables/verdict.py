@@ -8,6 +8,7 @@ import pandas as pd
 from bench.data.scaling import Scaling
 from bench.data.units import describe_residual_units, in_table_units
 from bench.tables.formatting import duration, shorten_exponent, text
+from bench.tables.optimizer_comparison import compared_by
 from bench.tables.phrases import (
     describe_choice,
     describe_estimate,
@@ -19,7 +20,7 @@ from bench.tables.phrases import (
     success_cost,
 )
 from bench.tables.precision import describe_precision
-from bench.tables.ranking import cost_of, edge_of_rates, recommended_choice, runs_of, varies
+from bench.tables.ranking import edge_of_rates, recommended_choice, runs_of, varies
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
@@ -68,7 +69,7 @@ def headline(
         "Edge of the grid": _describe_edge(ranked, best, beyond),
         "Optimizers": ""
         if compared is None
-        else _describe_optimizers(compared, compared_on, cost_of(ranked, "samples")),
+        else _describe_optimizers(compared, compared_on, compared_by(ranked, compared)),
     }
     return {about: sentence for about, sentence in sentences.items() if sentence}
 

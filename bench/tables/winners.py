@@ -68,7 +68,7 @@ def confirm(
     if rivals not in ranked:
         return confirmed
     selected = recommended_choice(ranked)
-    decided = _decide(confirmed, _FreshRuns(ranked, runs, cost, floor), rivals)
+    decided = _decide(confirmed, _FreshRuns(ranked, runs, runs.ranked_by(cost), floor), rivals)
     if decided["recommended"].idxmax() != selected.name:
         reason = f"Fresh seeds ruled out the choice that came first before: {describe_choice(selected, samples)}."
         decided["reason"] = np.where(decided["recommended"], reason, "")
