@@ -32,6 +32,7 @@ LOWEST, HIGHEST = 0.001, 1.0
 BELOW = 30.0
 # Edges that are further apart than this, or from 1, need more rates between them.
 DECADES = 4
+# Places with edges that are lower than the highest by more than this factor do not count.
 FARTHEST = 1000.0
 MINIBATCH, SEEDS = 16, 5
 # Carrying back is tried for this many parameters, drawn at random.

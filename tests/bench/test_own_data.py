@@ -194,14 +194,14 @@ def test_the_default_grid_ends_at_the_predicted_edge(cars):
 
 
 @pytest.mark.parametrize(
-    ("model", "places"), [("mlp(8)", "where runs start"), ("a*exp(b*x1) + c*exp(d*x1) + e", "or near")]
+    ("model", "places"), [("mlp(8)", "where runs start"), ("a*exp(b*x) + c*exp(d*x) + e", "or near")]
 )
 def test_rates_of_other_models_begin_where_runs_learn(model, places, tmp_path):
     """Not by the curvature at parameters of 1e8, near which the lowest loss may lie: there they began at 1e-20."""
     x = np.linspace(-1, 1, 60)
     y = np.exp(-2 * x) + 0.1 * np.random.default_rng(1).normal(size=60)
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in zip(x, y, strict=True)))
-    made = default_study(tmp_path / "t.csv", None, "y", model.replace("x1", "x"))
+    made = default_study(tmp_path / "t.csv", None, "y", model)
     assert places in made.places
     data, rates = made.study.dataset()[0], made.study.make_grid().lr
     assert 1e-6 < rates.min() < 0.02

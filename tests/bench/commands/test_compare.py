@@ -121,9 +121,8 @@ def test_pairs_of_a_seed_that_differ_alike_from_all_starts_count_once():
     one, three = (compare_runs(EPOCHS, repeat(7 + 0 * once, k), repeat(7 * ratios, k)).iloc[1] for k in (1, 3))
     assert three["pairs"] == 36
     assert three[["ratio", "low", "high"]].tolist() == one[["ratio", "low", "high"]].tolist() == [6.5, 3, 10]
-    few = compare_runs(EPOCHS, repeat(7 + 0 * once, 3).query("seed < 5"), repeat(7 * ratios, 3).query("seed < 5")).iloc[
-        1
-    ]
+    of_few = (repeat(values, 3).query("seed < 5") for values in (7 + 0 * once, 7 * ratios))
+    few = compare_runs(EPOCHS, *of_few).iloc[1]
     assert few["note"] == "fewer than 6 seeds, from whose starts runs differ alike"
 
 
@@ -134,10 +133,8 @@ def test_pairs_that_both_missed_the_target_tell_nothing():
     assert few["ratio"] == 2
     assert np.isnan(few["low"])
     assert few["note"] == "too few reached the target"
-    assert (
-        compare_runs(EPOCHS, reaching([4] * 3), reaching([8] * 3)).iloc[1]["note"]
-        == "fewer than 6 pairs of start and seed"
-    )
+    few = compare_runs(EPOCHS, reaching([4] * 3), reaching([8] * 3)).iloc[1]
+    assert few["note"] == "fewer than 6 pairs of start and seed"
 
 
 def test_runs_that_are_at_the_target_from_the_start_are_equal():
@@ -443,10 +440,8 @@ def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_a
         [np.median(a), np.median(b), np.median(b / a)]
     )
     assert (code, best["verdict"], choice["verdict"], told["epochs"]) == (0, "lower", "lower", [])
-    assert {
-        "about": "Losses",
-        "says": "at the end of each run, on the held-out samples, as no run reached a target.",
-    } in (told["notes"])
+    said = next(note["says"] for note in told["notes"] if note["about"] == "Losses")
+    assert said == "at the end of each run, on the held-out samples, as no run reached a target."
     assert "Losses: not compared: the held-out samples are not the same" in refused("compare", "b", "c")
     code, out, _ = sgdbench("compare", "b", "a", "--tolerances", "gates.toml")
     assert code == 1
