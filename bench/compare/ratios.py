@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs, count_independent, scale_rank
+from bench.tables.excess import compared_loss
 from bench.tables.formatting import text
 from bench.tables.intervals import effects_on_medians
 from bench.tables.ranking import ranking, recommended_choice, runs_of
-from bench.tables.run_costs import CHOICES, MORE_CHOICES
+from bench.tables.run_costs import CHOICES, MORE_CHOICES, losses_of
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.base.run import Floats
 
@@ -92,22 +93,20 @@ def compare_runs(
 ) -> pd.DataFrame:
     """Return the ratios of the costs of the same choice of settings, run by run.
 
-    `EPOCHS` are those to the target. `LOSSES` are final ones, on held-out samples where both have them, and not
-    negative. Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that
-    missed the target, or diverged, counts as infinitely expensive; pairs in which both did do not count. The ratio is
-    the median over the pairs, and its interval that of the sign test, which assumes nothing about how ratios are
-    distributed but needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of a
-    seed from several starts that differ alike count as fewer (`bench.tables.dependence`).
+    `EPOCHS` are those to the target. `LOSSES` are final ones, on held-out samples if there are any, and not negative.
+    Runs are paired by start and seed; the column `start` is equal for equal values to start from. A run that missed the
+    target, or diverged, counts as infinitely expensive; pairs in which both did do not count. The ratio is the median
+    over the pairs, and its interval that of the sign test, which assumes nothing about how ratios are distributed but
+    needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of a seed from several
+    starts that differ alike count as fewer (`bench.tables.dependence`).
 
     There is a row for the best choice of each, and one for each choice that both have, without those of which no run
     has a finite cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and
     `B_finite`), the medians `A_epochs` and `B_epochs` (or `A_loss` and `B_loss`; missing where most are infinite),
     `ratio`, `low`, `high` and `note`. The runs of the best choices are `best`, or else those of `best_choice`.
     """
-    loss = "validation_loss" if all("validation_loss" in frame for frame in (base, new)) else "final_loss"
     tops_a, tops_b, base, new = (
-        _comparable(frame, None if cost is EPOCHS else loss)
-        for frame in (*(best or (best_choice(base), best_choice(new))), base, new)
+        _comparable(frame, cost) for frame in (*(best or (best_choice(base), best_choice(new))), base, new)
     )
     tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
     both = base.merge(new, on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
@@ -129,14 +128,14 @@ def _name(row: pd.Series) -> str:
     return f"{row['optimizer']} {words}{'' if row['dtype'] == 'float64' else ' ' + row['dtype']}"
 
 
-def _comparable(frame: pd.DataFrame, loss: str | None) -> pd.DataFrame:
+def _comparable(frame: pd.DataFrame, cost: Cost) -> pd.DataFrame:
     """Return the columns that are compared, with texts in place of categories, which differ from run to run."""
     frame = frame if "dtype" in frame else frame.assign(dtype="float64")
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init", "dtype")}
-    # With patience a run that diverged keeps earlier parameters, and their loss.
-    lost = frame["status"].eq("diverged")
-    costs = frame["epochs_to_target"].astype("Float64") if loss is None else frame[loss].mask(lost)
-    return frame[[*_CHOICES, *_RUN]].assign(**texts, cost=costs.fillna(np.inf).astype(float))
+    epochs = frame["epochs_to_target"].to_numpy(float, na_value=np.inf)
+    return frame[[*_CHOICES, *_RUN]].assign(
+        **texts, cost=epochs if cost is EPOCHS else losses_of(frame, compared_loss(frame))
+    )
 
 
 def _compare(cost: Cost, row: str, pairs: pd.DataFrame) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bench.store.run_folder import WITHOUT, describe_differences
 from bench.store.tuning import TuneResult, is_tuning_folder, load_tuning
 from bench.study.load import load_study
 from bench.system.environment import ENVIRONMENT
+from bench.tables.excess import compared_loss
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice
 from bench.tables.ranking import recommended_choice, runs_of
@@ -176,7 +177,7 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
         else:
             compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best))
             if not reached:
-                of = "held-out" if "validation_loss" in a.frame else "training"
+                of = "training" if compared_loss(a.frame) == "final_loss" else "held-out"
                 notes.append(("Losses", f"at the end of each run, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
                 said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
@@ -229,8 +230,8 @@ def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None
     """Return a sentence on why epochs to the target, or losses where it was never reached, cannot be compared."""
     if a.frame.empty or b.frame.empty:
         return f"{'A' if a.frame.empty else 'B'} has no runs yet."
-    for name, what in (("data", "data"), ("validation", "held-out samples")):
-        if (name == "data" or not reached) and a.facts[name] != b.facts[name]:
+    for name, what in ({"data": "data"} | ({} if reached else {"validation": "held-out samples"})).items():
+        if a.facts[name] != b.facts[name]:
             return f"not compared: the {what} are not the same."
     # A run reaches the target at one of its marks: with others it stops sooner or later.
     for name in ("loss", "target", "record") if reached else ("loss",):

@@ -117,13 +117,12 @@ def open_table(
     >>> fit("a*x + b", trips.x, trips.y, epochs=2)  # doctest: +SKIP
     """
     mapping = MapOptions(by_row=by_row, cache_dir=cache_dir, announce=announce, progress=progress)
-    return _map_table(path, x, y, labels=False, **mapping)[0]
+    return _map_table(_check_path(path), join_columns(x, y), labels=False, **mapping)[0]
 
 
 def _map_table(
-    path: str | Path,
-    x: str | Sequence[str],
-    y: str,
+    path: Path,
+    names: tuple[str, ...],
     *,
     labels: bool,
     by_row: bool = False,
@@ -132,7 +131,6 @@ def _map_table(
     progress: ShowProgress = _no_progress,
 ) -> tuple[Dataset, list[Any] | None]:
     """Return a table as `open_table` does, and the labels whose numbers the targets are, where it has `labels`."""
-    path, names = _check_path(path), join_columns(x, y)
     files = table_files(path)
     # A path such as "." has no name of its own.
     place = path.absolute()
@@ -145,7 +143,7 @@ def _map_table(
         inputs, targets, found = _map_converted(path, files, names, folder, *show, by_row=by_row, labels=labels)
     else:
         inputs, targets = columns[:, :-1], columns[:, -1]
-    return Dataset(inputs, targets, names[:-1], y, str(path), mapped_in=folder), found
+    return Dataset(inputs, targets, names[:-1], names[-1], str(path), mapped_in=folder), found
 
 
 def _check_path(path: str | Path) -> Path:
@@ -220,7 +218,7 @@ def load_table(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
             "values, in place of --drop-missing (drop_missing=True)"
         )
-    table, labels = _map_table(path, names[:-1], y, labels=takes_classes(criterion), **mapping)
+    table, labels = _map_table(path, names, labels=takes_classes(criterion), **mapping)
     what = f"{path}: column {y!r}"
     targets, classes = encode_target(what, table.y, labels, criterion, like, lambda row: f"row {row + 1}")
     return replace(table, y=targets, classes=classes)

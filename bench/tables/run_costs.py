@@ -179,19 +179,14 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     flags = np.ones(len(frame), bool), reached, lost
     made, converged, diverged = (matrix(flag, 0.0).astype(bool) for flag in flags)
 
-    def losses_in(column: str) -> Floats:
-        """Return losses, infinite for runs that failed: with patience one that diverged keeps earlier parameters."""
-        losses = _numbers(frame[column])
-        return matrix(np.where(np.isfinite(losses) & ~lost, losses, np.inf), np.nan)
-
     costs = {}
     for name in ("samples", "updates"):
         if COSTS[name][0] in frame:
             to_target = _numbers(frame[COSTS[name][0]])
             costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
-    costs |= {name: losses_in(name) for name in LOSSES if name in frame}
+    costs |= {name: matrix(losses_of(frame, name), np.nan) for name in LOSSES if name in frame}
     resolved = {"final_loss": EXCESS, "validation_loss": RESOLVED}
-    compared = {name: losses_in(column) for name, column in resolved.items() if column in frame}
+    compared = {name: matrix(losses_of(frame, column), np.nan) for name, column in resolved.items() if column in frame}
     per_update, low, high = (
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
         for name in ("seconds_per_update", "seconds_per_update_low", "seconds_per_update_high")
@@ -202,6 +197,15 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
     pairs = Pairs.of(frame.iloc[np.unique(column, return_index=True)[1]])
     return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]), pairs, compared)
+
+
+def losses_of(frame: pd.DataFrame, column: str) -> Floats:
+    """Return the losses in a column, infinite for runs that failed.
+
+    With patience a run that diverged keeps earlier parameters, and their loss.
+    """
+    losses = _numbers(frame[column])
+    return np.where(np.isfinite(losses) & frame["status"].ne("diverged").to_numpy(bool), losses, np.inf)
 
 
 def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:

@@ -15,7 +15,7 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers.optimizer import Optimizer
 
-ON_LANES = (
+LANE_UFUNCS = (
     *(np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.power, np.sqrt, np.absolute, np.sign),
     *(np.minimum, np.maximum, np.exp, np.log, np.tanh),
 )
@@ -26,7 +26,7 @@ class _Lane(NDArrayOperatorsMixin):
     """Stands for any lane of numbers: what a lane cannot compute is a TypeError."""
 
     def __array_ufunc__(self, function: np.ufunc, method: str, *values: object, **settings: object) -> Any:
-        return self if function in ON_LANES and method == "__call__" else NotImplemented
+        return self if function in LANE_UFUNCS and method == "__call__" else NotImplemented
 
     def __bool__(self) -> bool:
         raise TypeError("a lane has no truth value")
