@@ -118,8 +118,9 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     quality = _quality(fitted, table)
     if output.as_json:
         trained = criterion.text if chosen.reason else None
-        choices = {"left_out": inputs.left_out, "trained": trained, "classes": classes and classes.labels}
-        known = {name: value for name, value in choices.items() if value}
+        facts = {"left_out": inputs.left_out, "rows_dropped": table.dropped, "trained": trained}
+        facts["classes"] = classes and classes.labels
+        known = {name: value for name, value in facts.items() if value}
         print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
     else:
         _print_fit(fitted, table, quality, settings)

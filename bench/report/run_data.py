@@ -19,6 +19,7 @@ from bench.study.load import load_study
 from bench.tables.dependence import Pairs
 from bench.tables.formatting import text
 from bench.tables.on_test_rows import describe_judged, summarize_judged
+from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, recommended_choice, runs_of
 from bench.tables.readable import readable_table
 from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
@@ -245,7 +246,8 @@ class RunData(RankedRun):
         """The source of the data, to end a sentence; empty if it is unknown or there are none."""
         if not self.data or not self.result.model.inputs:
             return ""
-        return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples)"
+        dropped = f", {format_count(self.data.dropped, 'row')} dropped" if self.data.dropped else ""
+        return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples{dropped})"
 
 
 def read_run_data(folder: str | Path) -> RunData:

@@ -243,6 +243,7 @@ def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, ran, tmp_path
     assert sgdbench(*fit)[0] == 2
     out = ran(*fit, "--drop-missing")
     assert out.split("rows dropped")[1].split()[0] == "1"
+    assert json.loads(ran(*fit, "--drop-missing", "--json"))["rows_dropped"] == 1
 
 
 def test_every_prints_lines_and_then_the_table(sgdbench, ran, cars):

@@ -324,13 +324,17 @@ def test_odd_names_are_data_in_a_new_study(sgdbench, tmp_path):
 @pytest.mark.usefixtures("no_report")
 def test_a_table_is_swept_without_a_study(ran, cars):
     run = ["run", "cars.csv", "--x", "hp=Engine Power (PS)", "--y", "mpg", "--model", "a*hp + b", "--epochs", "3"]
-    out = ran(*run, "--seed", "0-1", "--batch-size", "16", "--optimizer", "sgd", "--set", "run.kernel=fused")
-    assert "Run: 36 configurations of a*hp + b on cars.csv (392 samples), standardized, up to 3 epochs" in out
+    with cars.open("a", encoding="utf-8") as file:
+        file.write(",x,1.0,20\n")
+    quick = ["--seed", "0-1", "--batch-size", "16", "--optimizer", "sgd", "--set", "run.kernel=fused"]
+    out = ran(*run, *quick, "--drop-missing")
+    told = "a*hp + b on cars.csv (392 samples, 1 row dropped), standardized, up to 3 epochs"
+    assert f"Run: 36 configurations of {told}" in out
     assert out.endswith("Report: results/cars/report.md\n")
     assert load_study(cars.parent / "results" / "cars" / "run.toml").model.inputs == ["hp"]
 
 
-@pytest.mark.parametrize("given", ["cars.csv", "cars.toml"])
+@pytest.mark.parametrize("given", ["cars.csv", "cars.toml", "auto-mpg"])
 def test_held_out_rows_choose_the_settings_where_no_target_is_given(sgdbench, cars, monkeypatch, given):
     seen = []
     monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
