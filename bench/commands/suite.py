@@ -18,6 +18,8 @@ from bench.commands.run import (
     train_study,
 )
 from bench.commands.stages import show_stages
+from bench.data.scaling import Scaling
+from bench.data.table import Dataset
 from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
@@ -41,6 +43,8 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     """
     for study in suite.studies if not asked.yes else ():
         refuse_large_grid(study)
+    # What is wrong with the last problem is said before the first one is trained.
+    loaded = [(study, _load_data(study)) for study in suite.studies]
     folder = asked.out or Path("results") / folder_name(suite.name)
     folder.mkdir(parents=True, exist_ok=True)
     names = {study.name: folder_name(study.name) for study in suite.studies}
@@ -49,14 +53,14 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     runs: dict[str, RunData] = {}
     try:
         with open_cluster(asked.cluster) as executor:
-            for study in suite.studies:
-                runs[study.name] = _run_problem(study, folder / names[study.name], executor, asked)
+            for study, data in loaded:
+                runs[study.name] = _run_problem(study, data, folder / names[study.name], executor, asked)
     except UNVERIFIED as error:
         return refuse_report(error)
-    data = SuiteData(suite.title, suite.description, runs)
-    for about, sentence in describe_suite(data).items():
+    suite_data = SuiteData(suite.title, suite.description, runs)
+    for about, sentence in describe_suite(suite_data).items():
         print_sentence(about, sentence)
-    print_place("Report", write_suite_report(data, folder, svg=asked.svg))
+    print_place("Report", write_suite_report(suite_data, folder, svg=asked.svg))
     return True
 
 
@@ -79,10 +83,17 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
     return write_suite_report(SuiteData(title, description, runs), folder, svg=svg)
 
 
-def _run_problem(study: Study, folder: Path, executor: Executor, asked: RunOptions) -> RunData:
-    """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
+def _load_data(study: Study) -> tuple[Dataset, Scaling | None]:
+    """Return the data of a problem, after a check that its settings suit them."""
     data = study.dataset(**mapping_display())
     check_misfits(study, len(data[0].y), lambda key: f"problem {study.name!r}: ")
+    return data
+
+
+def _run_problem(
+    study: Study, data: tuple[Dataset, Scaling | None], folder: Path, executor: Executor, asked: RunOptions
+) -> RunData:
+    """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
     with show_stages(STAGES) as stages:
         trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
         with keep_results(folder):

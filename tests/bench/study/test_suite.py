@@ -1,6 +1,7 @@
 """Suites: one grid on several problems, the optimizers compared over all of them."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -128,6 +129,12 @@ def test_refusals_say_where(small, old, new, message):
 def test_what_does_not_fit_the_data_is_said_of_its_problem(small, refused):
     err = refused("run", small, "--batch-size", "10000")
     assert err.startswith("sgdbench: problem 'line': batch_size must be")
+    # Of the last problem, too, before the first one is trained.
+    text = small.read_text("utf-8").replace('builtin = "none"', 'path = "few.csv", x = "x", y = "v"')
+    small.write_text(text.replace('loss = "objective"', "shuffling = 'all'"), "utf-8")
+    (small.parent / "few.csv").write_text("x,v\n1,2\n,3\n", "utf-8")
+    assert "few.csv: line 3" in refused("run", small)
+    assert not Path("results").exists()
 
 
 def frame(costs, optimizer="optimizer"):
