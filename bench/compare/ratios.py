@@ -89,7 +89,11 @@ def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
 
 
 def compare_runs(
-    cost: Cost, base: pd.DataFrame, new: pd.DataFrame, best: tuple[pd.DataFrame, pd.DataFrame] | None = None
+    cost: Cost,
+    base: pd.DataFrame,
+    new: pd.DataFrame,
+    best: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+    floor: float = 0.0,
 ) -> pd.DataFrame:
     """Return the ratios of the costs of the same choice of settings, run by run.
 
@@ -103,7 +107,8 @@ def compare_runs(
     There is a row for the best choice of each, and one for each choice that both have, without those of which no run
     has a finite cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and
     `B_finite`), the medians `A_epochs` and `B_epochs` (or `A_loss` and `B_loss`; missing where most are infinite),
-    `ratio`, `low`, `high` and `note`. The runs of the best choices are `best`, or else those of `best_choice`.
+    `ratio`, `low`, `high` and `note`. The runs of the best choices are `best`, or else those of `best_choice`. Losses
+    below `floor` are equal.
     """
     tops_a, tops_b, base, new = (
         _comparable(frame, cost) for frame in (*(best or (best_choice(base), best_choice(new))), base, new)
@@ -111,7 +116,8 @@ def compare_runs(
     tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
     both = base.merge(new, on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
     named = [(f"{cost.prefix}{_name(pairs.iloc[0])}", pairs) for _, pairs in both.groupby(_CHOICES)]
-    rows = [_compare(cost, row, pairs) for row, pairs in [(cost.best, tops), *named]]
+    floor = 0.0 if cost is EPOCHS else floor
+    rows = [_compare(cost, row, pairs, floor) for row, pairs in [(cost.best, tops), *named]]
     table = pd.DataFrame(rows, columns=cost.columns)
     return table[table[cost.columns[2]] + table[cost.columns[3]] > 0].reset_index(drop=True)
 
@@ -138,8 +144,9 @@ def _comparable(frame: pd.DataFrame, cost: Cost) -> pd.DataFrame:
     )
 
 
-def _compare(cost: Cost, row: str, pairs: pd.DataFrame) -> dict[str, Any]:
-    base, new = pairs["cost_A"].to_numpy(), pairs["cost_B"].to_numpy()
+def _compare(cost: Cost, row: str, pairs: pd.DataFrame, floor: float) -> dict[str, Any]:
+    costs = pairs["cost_A"].to_numpy(), pairs["cost_B"].to_numpy()
+    base, new = (np.maximum(own, floor) for own in costs)
     either = np.isfinite(base) | np.isfinite(new)
     with np.errstate(divide="ignore", invalid="ignore"):
         # A run may be at the target from the start.
@@ -148,10 +155,10 @@ def _compare(cost: Cost, row: str, pairs: pd.DataFrame) -> dict[str, Any]:
     ratios = np.sort(ratios[either])
     independent = int(count_independent(ratios.size, effect))
     low, high = ratios[_places(ratios.size, independent)] if independent >= PAIRS else (np.nan, np.nan)
-    counts = (int(np.isfinite(costs).sum()) for costs in (base, new))
+    counts = (int(np.isfinite(own).sum()) for own in costs)
     note = _explain_no_interval(cost, base.size, ratios.size, independent)
     middle = float(np.median(ratios)) if ratios.size else np.nan
-    values = row, base.size, *counts, _median(base), _median(new), middle, float(low), float(high), note
+    values = row, base.size, *counts, *map(_median, costs), middle, float(low), float(high), note
     return dict(zip(cost.columns, values, strict=True))
 
 

@@ -20,6 +20,7 @@ from bench.tables.excess import compared_loss
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice
 from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.run_costs import LOSS_FLOOR
 from bench.tables.speed_tables import describe_noise, find_untimed
 from bench.timing.own_variants import find_variant
 from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
@@ -149,7 +150,7 @@ class _Stored(NamedTuple):
     """Times that were measured before, each of one `unit` of work, and the configurations of a run, if there are any.
 
     `missing` has the reasons why variants were not timed, and `facts` identify the run. `best` are the runs of its best
-    choice, which fresh seeds confirmed.
+    choice, which fresh seeds confirmed, and losses below `floor` are equal (see `kernels.train.yardstick.Yardstick`).
     """
 
     samples: dict[str, Sample]
@@ -159,6 +160,7 @@ class _Stored(NamedTuple):
     facts: dict[str, str]
     environment: dict[str, str]
     best: pd.DataFrame = NO_RUNS
+    floor: float = LOSS_FLOOR
 
 
 def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
@@ -175,7 +177,7 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
         if reason := _reason_incomparable(a, b, reached=reached):
             notes.append((name.capitalize(), reason))
         else:
-            compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best))
+            compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best), max(a.floor, b.floor))
             if not reached:
                 of = "training" if compared_loss(a.frame) == "final_loss" else "held-out"
                 notes.append(("Losses", f"at the end of each run, on the {of} samples, as no run reached a target."))
@@ -196,14 +198,17 @@ def _read_file(path: Path) -> _Stored:
 
 def _read_folder(folder: Path) -> _Stored:
     """Read the folder of a run or of a search, or that of `sgdbench speed`."""
-    best = NO_RUNS
+    best, floor = NO_RUNS, LOSS_FLOOR
     if (folder / RUN).exists():
         found = load_tuning(folder) if is_tuning_folder(folder) else load_run(folder)
         result = found.result if isinstance(found, TuneResult) else found
         frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
+        floor = max(result.yardstick.rounding or LOSS_FLOOR, result.yardstick.held_out_floor)
         if len(frame):
             best = runs_of(frame, recommended_choice(found.ranking()))
         evidence, identity, environment = read_tables(folder), WITHOUT | result.run.identity, result.run.environment
+        if len(settings := evidence.get("settings", NO_RUNS)):
+            identity |= {"epochs": str(settings["epochs"].iloc[0])}
     else:
         evidence = {path.stem: _read_table(path) for path in (folder / SPEED, folder / ROUNDS) if path.exists()}
         about = folder / ENVIRONMENT
@@ -215,7 +220,7 @@ def _read_folder(folder: Path) -> _Stored:
         samples = {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}
     missing = find_untimed(evidence["speed"]) if "speed" in evidence else {}
     machine = {name: str(fact) for name, fact in environment.items()}
-    return _Stored(samples, "sample-update", missing, frame, identity, machine, best)
+    return _Stored(samples, "sample-update", missing, frame, identity, machine, best, floor)
 
 
 def _read_table(path: Path) -> pd.DataFrame:

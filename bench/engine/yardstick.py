@@ -9,6 +9,7 @@ from bench.store.run_folder import explain_os_errors
 from bench.store.seal import DamagedError
 from bench.store.yardstick import NAME, store_yardstick
 from bench.tables.excess import NEGLIGIBLE
+from bench.tables.run_costs import loss_floor
 from kernels.base.run import Floats
 from kernels.losses.classes import takes_classes
 from kernels.train.yardstick import find_yardstick
@@ -36,6 +37,6 @@ def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
         # Other losses of classes approach 0 as parameters grow, at a speed that tells them apart.
         ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size
         floor = 1 / problem.y.size if ends and takes_classes(problem.loss) else 0.0
-        found = replace(found, floor=floor, held_out_floor=held_out_floor(problem))
+        found = replace(found, floor=floor, held_out_floor=held_out_floor(problem), rounding=loss_floor(problem.y))
         with explain_os_errors(folder):
             store_yardstick(folder, found)

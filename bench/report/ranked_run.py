@@ -82,8 +82,8 @@ class RankedRun:
 
     @cached_property
     def floor(self) -> float:
-        """The loss below which differences are rounding."""
-        return loss_floor(self.data.y) if self.data else LOSS_FLOOR
+        """The loss below which differences are rounding, as it is stored; folders of version 0.2 lack it."""
+        return self.yardstick.rounding or (loss_floor(self.data.y) if self.data else LOSS_FLOOR)
 
     @property
     def yardstick(self) -> Yardstick:

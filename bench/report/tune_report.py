@@ -91,6 +91,7 @@ def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:
         shown["times the best choice"] = [describe_ratio(row) for _, row in rivals.iterrows()]
         tables["The best of each optimizer and of the grid, on fresh seeds"] = shown
     if len(data.frame):
-        best = data.choices.head(LISTED).drop(columns=constant)
+        # In the order of the search, with what fresh seeds say of ties.
+        best = data.ranked[data.choices.columns].head(LISTED).drop(columns=constant)
         tables["The best trials, on the seeds of the search"] = data.readable("best", best)
     return tables

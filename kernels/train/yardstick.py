@@ -54,6 +54,8 @@ class Yardstick:
     floor, held_out_floor : float
         The distance to the lowest loss, and the loss on held-out samples, below which there is no difference; 0 where
         any difference counts.
+    rounding : float
+        The loss below which differences are differences of rounding; 0 where that was not looked at.
     """
 
     loss: float
@@ -64,6 +66,7 @@ class Yardstick:
     baseline: str = CONSTANT
     floor: float = 0.0
     held_out_floor: float = 0.0
+    rounding: float = 0.0
 
     @property
     def improvement(self) -> float:

@@ -14,6 +14,7 @@ from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, descr
 from bench.compare.pytest_benchmark import read_benchmarks
 from bench.compare.ratios import EPOCHS, LOSSES, PAIRS, Sample, _places, best_choice, compare_runs, times
 from bench.store.evidence import COLUMNS, store_tables
+from bench.tables.run_costs import loss_floor
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
 from kernels import models
@@ -442,10 +443,28 @@ def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_a
     assert (code, best["verdict"], choice["verdict"], told["epochs"]) == (0, "lower", "lower", [])
     said = next(note["says"] for note in told["notes"] if note["about"] == "Losses")
     assert said == "at the end of each run, on the held-out samples, as no run reached a target."
+    different = next(note["says"] for note in told["notes"] if note["about"] == "Different")
+    assert different == "record: epoch in A, log:1 in B; epochs: 2 in A, 3 in B."
     assert "Losses: not compared: the held-out samples are not the same" in refused("compare", "b", "c")
     code, out, _ = sgdbench("compare", "b", "a", "--tolerances", "gates.toml")
     assert code == 1
     assert "Verdict: 1 of 1 row is above the gate 0.99: loss: best of each (" in out
+
+
+def test_losses_that_differ_by_rounding_are_equal(sgdbench, tmp_path):
+    """Here and in the ranking, as they are for the command line and with the data gone."""
+    x = np.linspace(-1, 1, 8)
+    for name, batch in (("a", "full"), ("b", 1)):
+        grid = Grid(lr=[0.5, 0.9], batch_size=batch, init="normal:1:6")
+        given = {"epochs": 200, "kernel": "reference", "confirm": 0, "out": tmp_path / name}
+        found = sweep("a*x + b", x, 1e3 * x / 3 + 1e6, grid, **given)
+    assert found.yardstick.rounding == loss_floor(1e3 * x / 3 + 1e6)
+    assert found.frame["final_loss"].max() < found.yardstick.rounding
+    assert found.ranking()["ratio"].eq(1).all()
+    told = json.loads(sgdbench("compare", tmp_path / "a", tmp_path / "b", "--json")[1])
+    (best,) = told["losses"]
+    assert best["A_loss"] != best["B_loss"]
+    assert (best["ratio"], best["verdict"]) == (1.0, "no difference")
 
 
 def test_epochs_have_a_gate_by_name(sgdbench, runs, tmp_path):

@@ -9,6 +9,8 @@ import tomli_w
 
 from bench import load_tuning
 from bench.plots import tuning as plots
+from bench.report.tune_data import read_tune_data
+from bench.report.tune_report import _readable_tables
 from bench.store.run_folder import ANOTHER_FOLDER, RESUME
 from tests.support import hostile
 
@@ -58,6 +60,11 @@ def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
     assert sgdbench("report", folder) == (0, f"Report: {folder / 'report.html'}\n", "")
     assert (folder / "report.html").read_text("utf-8") == page
     assert (folder / "report.md").read_text("utf-8") == markdown
+    # The table of the best trials recommends what the verdict does, also where fresh seeds decided for another one.
+    data = read_tune_data(load_tuning(folder))
+    vars(data)["ranked"] = data.ranked.assign(recommended=data.ranked.index == 1)
+    shown = _readable_tables(data)["The best trials, on the seeds of the search"]
+    assert shown["tied"].eq("recommended").tolist()[:2] == [False, True]
     # And a search that is done is not gone on with.
     assert sgdbench("tune", study, "--resume")[0] == 0
     assert [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())] == parts

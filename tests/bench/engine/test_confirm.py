@@ -14,6 +14,7 @@ from bench.engine.problem import make_problem
 from bench.engine.refine import new_rates
 from bench.engine.train import Trainer
 from bench.report.answer import find_answer
+from bench.report.ranked_run import RankedRun
 from bench.report.run_data import run_data_of
 from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
@@ -79,6 +80,15 @@ def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirme
     )
     assert (fresh.groupby(CHOICES, observed=True).size() == 2 * 6).all()
     assert set(fresh["init"]) == {"near", "drawn[0]"}
+
+
+def test_the_best_choice_of_an_optimizer_is_the_one_that_fresh_seeds_decided_for(confirmed, monkeypatch):
+    ranked = run_data_of(confirmed).ranked
+    rivals = ranked.index[ranked["optimizer"] != ranked.loc[ranked["recommended"], "optimizer"].iloc[0]]
+    decided = ranked.assign(leading=ranked["recommended"] | (ranked.index == rivals[1]))
+    monkeypatch.setattr(RankedRun, "ranked_by", lambda run_data, cost: decided)
+    expected = decided.loc[rivals[1]]
+    assert confirmed.best(optimizer=str(expected["optimizer"])).row[CHOICES].equals(expected[CHOICES])
 
 
 def test_a_fresh_run_is_what_fit_makes_of_it(confirmed):
