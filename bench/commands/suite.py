@@ -78,6 +78,8 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{folder / RECORD} is not as it was written: {error}; run the suite again") from None
     runs = {str(name): read_run_data(folder / str(place)) for name, place in problems.items()}
+    if len({frozenset(run.frame["optimizer"]) for run in runs.values()}) > 1:
+        raise ValueError(f"the problems in {folder} have runs of different optimizers: run the suite with --resume")
     for run in runs.values():
         write_run_report(run, svg=svg, figures=False)
     return write_suite_report(SuiteData(title, description, runs), folder, svg=svg)

@@ -134,12 +134,12 @@ def describe_suite(data: SuiteData) -> dict[str, str]:
 def _describe_left_out(data: SuiteData) -> dict[str, str]:
     """Return a sentence on the problems on which nothing is compared, with the reasons; empty if there are none."""
     others = {name: run for name, run in data.runs.items() if name not in data.ratios}
-    unsolved = [name for name, run in others.items() if not run.frame["status"].eq("converged").any()]
-    reasons = {
-        "where no run of the grid reached the target": unsolved,
-        "where no run was made on fresh seeds": [name for name in others if name not in unsolved],
-    }
-    parts = [f"{', '.join(names)}, {reason}" for reason, names in reasons.items() if names]
+    reasons: dict[str, list[str]] = {}
+    for name, run in others.items():
+        reached = run.frame["status"].eq("converged").any()
+        lacks = "run was made on fresh seeds" if reached else "run of the grid reached the target"
+        reasons.setdefault(lacks if run.target is not None else "target was set", []).append(name)
+    parts = [f"{', '.join(names)}, where no {lacks}" for lacks, names in reasons.items()]
     return {"Left out": f"{'; '.join(parts)}."} if parts else {}
 
 

@@ -54,6 +54,12 @@ def load_suite(name: str) -> Suite | None:
     folders = [folder_name(study.name) for study in made]
     if twice := next((one for one in folders if folders.count(one) > 1), None):
         raise ValueError(f"{path}: each problem must have a name of its own, and two would have the folder {twice!r}")
+    tried = {study.name: study.make_grid().optimizer for study in made}
+    if other := next((name for name, optimizers in tried.items() if set(optimizers) != set(tried[made[0].name])), None):
+        raise ValueError(
+            f"{path}, problem {other!r}: grid.optimizer must have the optimizers of the other problems, over all of "
+            f"which they are compared, not {', '.join(tried[other])}"
+        )
     return Suite(table["name"], table.get("title") or table["name"], table.get("description", ""), made)
 
 

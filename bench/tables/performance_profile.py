@@ -45,14 +45,14 @@ def cost_ratios(ranked: pd.DataFrame, fresh: pd.DataFrame) -> pd.DataFrame:
 def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return for each optimizer the widest range of good learning rates around its best one on one problem.
 
-    `ranked`, as for `cost_ratios`, is of one batch size and one schedule. The result has one row per optimizer:
-    `optimizer`, `best`, the rate that is recommended by its costs, `lowest` and `highest`, between which every rate
-    tried is good, and `decades`, the logarithm of their quotient; missing where no rate is good.
+    `ranked` is as for `cost_ratios`, and all rates have the other settings of the best one. The result has one row per
+    optimizer: `optimizer`, `best`, the rate that is recommended by its costs, `lowest` and `highest`, between which
+    every rate tried is good, and `decades`, the logarithm of their quotient; missing where no rate is good.
     """
-    rows = []
+    rows, others = [], [name for name in choice_columns(ranked) if name != "lr"]
     for name, group in ranked.groupby("optimizer", observed=True, sort=False):
         best = group.iloc[0]
-        by_rate = group.sort_values("lr")
+        by_rate = group[find_choices(group, group.head(1), others).notna().to_numpy()].sort_values("lr")
         cost = by_rate["samples"].to_numpy(float, na_value=np.inf)
         every = (by_rate["converged"] == by_rate["runs"]).to_numpy(bool)
         good = every & (cost <= GOOD * cost.min())

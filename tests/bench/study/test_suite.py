@@ -117,6 +117,11 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
         ("epochs = 2 }", "epochs = -2 }", "problem 'bowl <b>': epochs must be"),
         ('expression = "a*x**2 + b*x + c"', 'expression = "a*x**2 + b*x +"', "problem 'line': expression, column 15"),
         ("run = { target = 1e-3 }", "run = 3", "problem 'line': run must be a table"),
+        (
+            "batch_size = 4",
+            "optimizer = 'sgd'",
+            "problem 'bowl <b>': grid.optimizer must have the optimizers of the other",
+        ),
     ],
 )
 def test_refusals_say_where(small, old, new, message):
@@ -217,6 +222,10 @@ def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
     assert row["decades"] == pytest.approx(2.0)
     table.loc[table["lr"] == 1.0, "converged"] = 4  # one run misses
     assert good_rates(table)["highest"].item() == 0.1
+    # Rates with other settings than the best one's are of another range.
+    pd.testing.assert_frame_equal(
+        good_rates(pd.concat([table, table.assign(batch_size=9, samples=1)])), good_rates(table)
+    )
     table.loc[table["lr"] == 0.1, "converged"] = 4
     assert good_rates(table)[["lowest", "highest", "decades"]].isna().all(axis=None)
 
@@ -304,3 +313,13 @@ def test_without_a_target_that_is_reached_or_fresh_seeds_there_is_nothing_to_com
     rates = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": 0.0})
     data.__dict__.update(ratios={"other": EXPECTED}, rates={"other": rates})
     assert describe_suite(data)["Left out"] == said["Left out"]
+
+
+def test_a_suite_that_was_stopped_and_a_problem_without_a_target(refused, tmp_path):
+    for name in ("sgd", "adam"):
+        given = {"epochs": 1, "kernel": "reference", "confirm": 0, "out": tmp_path / name}
+        found = sweep("a*x + b", [0.0, 1.0], [0.0, 1.0], Grid(lr=0.1, optimizer=name), **given)
+    said = describe_suite(SuiteData("none", "", {"line": run_data_of(found)}))
+    assert said["Left out"] == "line, where no target was set."
+    (tmp_path / "suite.toml").write_text("title = ''\ndescription = ''\nproblems = { sgd = 'sgd', adam = 'adam' }")
+    assert "have runs of different optimizers: run the suite with --resume" in refused("report", tmp_path)
