@@ -208,6 +208,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             loss = self._make_loss(labels)
         weights = check_weights(sample_weight, targets.size)
         x, y = take_features(x, places), encode_targets(targets, labels)
+        loss.check_targets(y)
         return WeightedSamples(model, places, loss, labels, x, y, weights)
 
     def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:

@@ -92,7 +92,7 @@ def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequenc
     """Return the places of a model's inputs among the features."""
     for called in ([] if headings is None else [headings, column_names(headings)]) + [numbered]:
         places = {name: place for place, name in enumerate(called)}
-        if set(model.headings) <= set(places):
+        if model.inputs and set(model.headings) <= set(places):
             return tuple(places[name] for name in model.headings)
     if len(model.inputs) != len(numbered):
         raise ValueError(

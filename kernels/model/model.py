@@ -92,6 +92,8 @@ class Model:
         if "@" in expression or classes > 1 or hidden is not None:
             if params is not None:
                 raise ValueError(f"params must be left out of a model with vectors, such as {expression!r}")
+            if classes > 1 and not columns.columns:
+                raise ValueError(f"inputs must be given for a model with a score for each class, {expression!r}")
             self.hidden = None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
             self._plan = plan_network(expression, columns, classes, self.hidden)
             self.vectors = self._plan.vectors

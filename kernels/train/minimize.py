@@ -67,12 +67,11 @@ def minimize(
     >>> result.params.round(3)
     array([1., 1.])
     """
-    if isinstance(objective, Model):
-        model = objective
-        if model.inputs:
-            raise ValueError(f"objective must have no inputs, and {model.expression!r} has {', '.join(model.inputs)}")
-    else:
-        model = Model(objective, (), params) if params else make_model(objective, ())
+    model = objective if isinstance(objective, Model) else make_model(objective, ())
+    if model.inputs:
+        raise ValueError(f"objective must have no inputs, and {model.expression!r} has {', '.join(model.inputs)}")
+    if params is not None:
+        model = Model(model.expression, (), params)
     options: dict[str, Any] = {"lr": lr, "schedule": schedule, "optimizer": optimizer, "kernel": kernel}
     epochs = check_integer("steps", steps)
     return fit(

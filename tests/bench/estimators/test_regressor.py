@@ -379,6 +379,7 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
         ("quadratc", 2, ["hp", "mpg"], r"model 'quadratc' is not known \(did you mean 'quadratic'\?\)"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
         (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has x1"),
+        (models.beale, 1, ["hp"], "one input for each of the 1 features of X, or inputs of their names, and has ''"),
     ],
 )
 def test_models_that_do_not_fit_the_features(model, count, headings, message):
@@ -399,6 +400,7 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
             None,
             "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier",
         ),
+        ({"loss": "logistic"}, None, "y must be 0 or 1 for the loss 'logistic', and is "),
         ({"validation": np.inf}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
         ({"validation": np.nan}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),

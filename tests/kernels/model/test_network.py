@@ -88,6 +88,7 @@ def test_names_and_shapes():
     ("arguments", "message"),
     [
         ({"classes": "3"}, "classes must be a whole number from 1 to 100, not '3'"),
+        ({"classes": 3, "inputs": ()}, "inputs must be given for a model with a score for each class, '"),
         ({"inputs": None}, r"inputs must be a sequence of names such as \('x',\), not None"),
         ({"inputs": 3}, r"inputs must be a sequence of names such as \('x',\), not 3"),
     ],

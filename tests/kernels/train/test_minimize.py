@@ -74,6 +74,9 @@ def test_schedules_targets_and_starts():
     np.testing.assert_array_equal(drawn.trajectory[0], np.random.default_rng(5).standard_normal(2))
     named = minimize("u**2 + 2*v**2", {"v": 1.0, "u": 3.0}, params=("v", "u"), steps=1, kernel="reference")
     np.testing.assert_array_equal(named.trajectory[0], [1.0, 3.0])
+    for objective in ("rosenbrock", models.rosenbrock):
+        ordered = minimize(objective, [2.0, -1.5], params=models.rosenbrock.params[::-1], steps=1, kernel="reference")
+        assert ordered.loss[0] == pytest.approx(rosen([-1.5, 2.0]), rel=1e-15)
 
 
 def test_the_polyak_step_finds_the_minimum_of_a_parabola():
