@@ -19,13 +19,13 @@ from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.store.results import load_run
 from bench.study.load import load_study
-from bench.tables.formatting import duration, text
+from bench.tables.formatting import duration, shorten, text
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.seconds import times_to_target
 from kernels import Model
 from kernels.losses import make_loss
 from tests.support.browsing import chromium, complaints, opened
-from tests.support.hostile import STARTS, TITLE, hostile_run, make_costs
+from tests.support.hostile import STARTS, TITLE, Y, hostile_run, make_costs
 from tests.support.studies import train_study
 
 CHARTS = ["bend", "fall", "path", "map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
@@ -126,7 +126,7 @@ def test_names_run_no_script_and_are_shown_as_they_are(page):
     # Plotly draws texts with a few tags of HTML: names are none of them.
     for name in ("fit", "bend"):
         axis = run(page, f"document.querySelector('#chart-{name} .ytitle').textContent")
-        assert "<img src=x onerror=hacked()>" in axis
+        assert axis == shorten(Y)
     assert text(STARTS[2]) in run(page, "document.querySelector('#chart-fit .legend').textContent")
     assert complaints(page) == []
 
@@ -585,14 +585,35 @@ def test_nothing_is_cut_off_or_covered_at_any_width(browser, folder, width):
 
 
 def test_the_title_of_a_low_chart_is_as_high_as_the_chart(fresh):
-    long = "half Poisson deviance above the lowest possible, 0.56"
-    again = "(run.loss_titles[''] = arguments[0], paintFall(document.querySelector('#chart-fall .plot')))"
-    run(fresh, again, long)
+    long = "half Poisson deviance above the lowest possible, 0.56 (standardized)"
+    run(fresh, "(run.loss_titles[''] = run.loss_titles['final '] = arguments[0], redraw())", long)
     inside = """((plot) => {
         const [title, all] = [plot.querySelector('.ytitle'), plot].map((one) => one.getBoundingClientRect());
         return title.height > 50 && title.top >= all.top && title.bottom <= all.bottom;
-    })(document.querySelector('#chart-fall .plot'))"""
-    assert run(fresh, inside)
+    })(document.querySelector('#chart-%s .plot'))"""
+    assert [name for name in ("fall", "cell", "loss", "time") if not run(fresh, inside % name)] == []
+
+
+def test_a_target_out_of_view_is_said_to_be_below(fresh):
+    legends = (
+        "['cell', 'loss', 'time'].map((name) => document.querySelector(`#chart-${name} .legend`).lastChild.textContent)"
+    )
+    assert caption(fresh, "fall") == "The loss. Dashed: the target."
+    assert run(fresh, legends) == ["target 0.02"] * 3
+    run(fresh, "(run.lowest = run.target, redraw())")
+    assert caption(fresh, "fall") == "The loss. The target is below."
+    assert run(fresh, legends) == ["target 0.02, below"] * 3
+
+
+def test_an_infinite_median_is_shaded_as_the_worst(page):
+    half_lost = """[[1, Infinity].map((median) => ({ final_loss: { median }, diverged: 1, runs: 2 }))]"""
+    shaded = f"""((cells, before) => {{
+        state.measure = 'final_loss';
+        const layer = mapLayers(cells, shades(cells, CELLS.final_loss.of))[2];
+        state.measure = before;
+        return layer.z;
+    }})({half_lost}, state.measure)"""
+    assert run(page, shaded) == [[0, 1]]
 
 
 def test_a_short_logarithmic_axis_has_ticks_between_powers(page):

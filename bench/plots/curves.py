@@ -42,7 +42,7 @@ def fitted_curve(shown: FitCurves, *, differences: bool = True) -> Figure:
             axis.plot(shown.across, finite[name], **look, color=colors[name], label=shorten(name))
         else:
             axis.plot([], [], color=colors[name], label=f"{shorten(name)} (diverged)")
-    across, along = shown.titles if several else map(shorten, shown.titles)
+    across, along = shown.titles
     axis.set(ylim=shown.limits, ylabel=along)
     axes[-1].set_xlabel(across)
     figure.legend(loc="outside right upper")

@@ -76,7 +76,7 @@ def fit_curves(
     curves = {name: predict(values, at) for name, values in params.items()}
     finite = {name: curve for name, curve in curves.items() if np.isfinite(curve).all()}
     reach = [y, *(curve.clip(*pad_range(y, 1)) for curve in finite.values())]
-    across, along = names
+    across, along = map(shorten, names)
     return FitCurves(
         several,
         y if several else x.ravel(),
@@ -86,7 +86,7 @@ def fit_curves(
         curves,
         {name: y - predict(params[name], x) for name in finite},
         None if start is None else predict(np.asarray(start, dtype=float), at),
-        (f"{shorten(along)}, observed", f"{shorten(along)}, predicted") if several else (across, along),
+        (f"{along}, observed", f"{along}, predicted") if several else (across, along),
         pad_range(np.concatenate(reach), 0.06),
     )
 

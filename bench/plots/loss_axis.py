@@ -34,6 +34,11 @@ class LossAxis(NamedTuple):
         return f"{loss} above the lowest\npossible, {text(self.lowest)}{units}" if self.lowest else f"{loss}{units}"
 
     @property
+    def held_out(self) -> "LossAxis":
+        """The axis of losses on held-out samples, of which no lowest one is known."""
+        return self._replace(lowest=0.0, called=f"{self.called} on held-out samples")
+
+    @property
     def quantity(self) -> str:
         """The quantity in the plural, to begin a sentence."""
         return "Distances" if self.lowest else "Losses"

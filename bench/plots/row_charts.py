@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from bench.plots.colors import FAINT, colors_of
-from bench.tables.formatting import label, percentage, shorten, text
+from bench.tables.formatting import MISSING, label, percentage, shorten, text
 from bench.tables.phrases import FULL, describe_ratio, format_share, name_settings
 
 BAR = "#6b7785"  # a color would be that of an optimizer
@@ -110,7 +110,8 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
     for row in effects.to_dict("records"):
         factor = text(float(f"{row['factor']:.2g}"))
         best, worst = (_describe_end(row["setting"], row[end], samples) for end in ("best", "worst"))
-        words = f"{percentage(row['share'])}; best {best}, worst {worst}: {factor} times"
+        ends = f"best {best}, worst {worst}: {factor} times" if best != MISSING else "no difference"
+        words = f"{percentage(row['share'])}; {ends}"
         rows.append(Row(row["setting"], BAR, row["share"], np.nan, np.nan, [words]))
     penalty = "the longest run" if cost.startswith("samples") else "the median"
     # Room for the words behind the longest bar.

@@ -52,7 +52,7 @@ def sensitivity(
     reached = bool(frame["samples_to_target"].notna().any())
     measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
     if measure == "validation_loss":
-        shown = shown._replace(lowest=0.0, called=f"{shown.called} on held-out samples")
+        shown = shown.held_out
     bands = rate_bands(outcomes, measure, shown)
     if not np.isfinite(bands["low"]).any():
         return empty_figure(f"No final loss to show: none of {len(frame):,} runs ended with a finite one.")

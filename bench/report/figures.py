@@ -149,6 +149,7 @@ def _contours(run_data: RunData) -> Drawn:
         return None
     starts = typical["init"].drop_duplicates()
     few = starts[~start_families(starts).duplicated()][:MAX_PATHS]
+    some = f" {len(few)} of {len(starts)} starts." if len(few) < len(starts) else ""
     columns = [f"param_{name}" for name in model.params]
     paths = {str(name): typical.loc[typical["init"] == name, columns].to_numpy() for name in few}
     surface = loss_surface(model, run_data.criterion, data)
@@ -156,7 +157,7 @@ def _contours(run_data: RunData) -> Drawn:
     extent = "median number of" if run_data.cost == COST_NAMES["samples"] else "lowest"
     which = f"from each start the run with the {extent} {run_data.cost}, of all settings"
     units = " Units are those of the standardized data." if run_data.scaling else ""
-    return f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}", figure
+    return f"Paths of the parameters over the loss surface, from the circle to the plus: {which}.{units}{some}", figure
 
 
 def _sensitivity(run_data: RunData) -> Drawn:

@@ -52,7 +52,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     every = -(-len(frame) // room) or 1
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
-    measures = _measures(run_data)
+    measures, axis = _measures(run_data), run_data.loss_axis
     compared = ratio_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
     return {
@@ -70,7 +70,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "measures": measures,
         "families": _encode_families(run_data, encoded["init"]["values"]),
         "outcomes": _encode_outcomes(run_data.outcomes, encoded),
-        "loss_titles": {name: run_data.loss_axis.name(name).replace("\n", " ") for name in ("", "final ")},
+        "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
+        | {"held_out": axis.held_out.name()},
         "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
         "captions": {"loss": loss_caption(run_data), "rates": RATE_CAPTION},
         "rate_limits": _rate_limits(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"]),
@@ -124,7 +125,7 @@ def _encode_outcomes(outcomes: pd.DataFrame, settings: dict[str, Any]) -> dict[s
     spreads = {name: outcomes[name] for name in map(str, outcomes) if name.endswith(tuple(f"_{end}" for end in SPREAD))}
     return {
         **{name: pack(shrink_codes(column[there].to_numpy(np.int64))) for name, column in (codes | counts).items()},
-        **{name: pack(to_float32(column[there].to_numpy(float))) for name, column in spreads.items()},
+        **{name: pack(column[there].to_numpy(float)) for name, column in spreads.items()},
     }
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.plots.choices import spread_evenly
 from bench.report.packing import codes_by_value, pack, pack_counts, shrink_codes, to_float32
 from bench.report.run_data import RunData
-from bench.tables.formatting import text
+from bench.tables.formatting import shorten, text
 from bench.tables.phrases import format_count
 from bench.tables.run_costs import choice_columns
 from kernels.base.run import STATUS
@@ -49,7 +49,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         "loss": loss.name,
         "options": list(loss.options.values()),
         "params": list(model.params),
-        "names": [text(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
+        "names": [shorten(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
         "inputs": [pack(to_float32(column[some])) for column in columns],
         "y": pack(to_float32(y[some])),
         "samples": int(y.size),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.excess import compared_loss
-from bench.tables.formatting import label, text
+from bench.tables.formatting import MISSING, label, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns
 from kernels.base.run import Floats
@@ -28,8 +28,8 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     or ended above that.
 
     Each of the settings that vary, and the start, has a row, largest share first: `setting`, `share`, `factor`, how
-    many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text. There are
-    none if no run ended, or all cost the same.
+    many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text, or
+    `MISSING` where all values do alike. There are no rows if no run ended, or all cost the same.
     """
     logs = np.log10(_penalized_costs(frame, floor))
     total = float(np.var(logs)) if logs.size else 0.0
@@ -39,8 +39,11 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
             values = frame[name].astype(object)
             means = pd.Series(logs).groupby(values.to_numpy(), sort=True).mean()
             share = float(np.var(values.map(means).to_numpy(float))) / total
+            factor = 10 ** float(means.max() - means.min())
             ends = [text(means.index[int(place)]) for place in (means.argmin(), means.argmax())]
-            rows.append([label(name), share, 10 ** float(means.max() - means.min()), *ends])
+            if np.isclose(factor, 1):  # equal means differ by rounding
+                ends = [MISSING] * 2
+            rows.append([label(name), share, factor, *ends])
     return pd.DataFrame(rows, columns=COLUMNS).sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 

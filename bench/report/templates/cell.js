@@ -51,6 +51,6 @@ function paintCell(plot, figure) {
     codes.map((code) => [settings.init.shown[code], visible(settings.init.colors[code])]),
   );
   heldOutLegend(figure);
-  targetLegend(figure);
+  targetLegend(figure, Math.max(bottom, 0));
   return `${named("optimizer")}, ${describeCell(cellAt(state.lr, state.batch_size), state.lr, state.batch_size)}.`;
 }

@@ -32,7 +32,7 @@ function axis(title, { log = false, range = null, ...more } = {}) {
   const decades = log && range ? range[1] - range[0] : 0;
   const plain = decades && ((range[0] > -4 && range[1] < 6) || decades < 1);
   return {
-    title: { text: literal(title), font: { size: 13, color: color("soft") }, standoff: 8 },
+    title: { text: literal(title).replaceAll("\n", "<br>"), font: { size: 13, color: color("soft") }, standoff: 8 },
     type: log ? "log" : "linear",
     range: range ?? undefined,
     autorange: range === null,
@@ -86,7 +86,7 @@ function ticks(low, high, says = text, most = 15) {
 // The title of an axis that is shorter than a long title, broken between words.
 const inTwoLines = (title) => {
   const middle = title.lastIndexOf(" ", Math.ceil(title.length / 2) + 4);
-  return title.length > 32 && middle > 0 ? `${title.slice(0, middle)}<br>${title.slice(middle + 1)}` : title;
+  return title.length > 32 && middle > 0 ? `${title.slice(0, middle)}\n${title.slice(middle + 1)}` : title;
 };
 
 const across = (value, title) => ({

@@ -12,7 +12,7 @@ function paintLoss(plot, figure) {
   drawBands(plot, lines, losses, lossLook.clock, lossLook, targetLine());
   optimizerLegend(figure);
   heldOutLegend(figure);
-  targetLegend(figure);
+  targetLegend(figure, lossLook.y ? losses.limits[0] : 0);
   if (!lines.length) return "All optimizers are hidden.";
   const choices = lines.map(({ optimizer }) => choice(bestOutcome({ optimizer })));
   return `${run.captions.loss} The choices: ${choices.join("; ")}.${lossLook.clock === "seconds" ? ` ${TIME_OF_A_RUN}` : ""}`;

@@ -66,7 +66,7 @@ function mapLayers(cells, shade) {
   const table = (of) => cells.map((line, size) => line.map((cell, lr) => of(cell, size, lr)));
   const layer = (shown, tones, more) => ({
     type: "heatmap",
-    z: table((cell, size, lr) => (shown(cell) ? (shade[size][lr] ?? 0) : null)),
+    z: table((cell, size, lr) => (shown(cell) ? (shade[size][lr] ?? 1) : null)),
     colorscale: tones.map((tone, i) => [i, tone]),
     ...{ zmin: 0, zmax: 1, showscale: false, xgap: 2, ygap: 2, hoverinfo: "skip", ...more },
   });

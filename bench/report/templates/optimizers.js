@@ -21,4 +21,7 @@ function addToLegend(figure, name, tone) {
   figure.querySelector(".legend").append(make("span", {}, swatch(color(tone), "dashes"), name));
 }
 const heldOutLegend = (figure) => heldOutSteps && addToLegend(figure, "on held-out samples", "ink");
-const targetLegend = (figure) => run.target !== null && addToLegend(figure, `target ${text(run.target)}`, "target");
+// The loss axis of the chart begins at `bottom`.
+const isTargetBelow = (bottom) => !(targetDistance() > bottom);
+const targetLegend = (figure, bottom) =>
+  run.target !== null && addToLegend(figure, `target ${text(run.target)}${isTargetBelow(bottom) ? ", below" : ""}`, "target");

@@ -46,7 +46,7 @@ function paintRates(plot, figure) {
   });
   draw(plot, traces, {
     xaxis: axis("learning rate", { log: rateLook.x, tickangle: 0, ...(rateLook.x ? rateTicks(plot.clientWidth || 600) : {}) }),
-    yaxis: axis(isDistance ? lossTitle("final ") : title, {
+    yaxis: axis(unit === "loss" ? lossTitle(isDistance ? "final " : "held_out") : title, {
       log: rateLook.y,
       range: rateLook.y ? range : [0, limits[1]],
       ...(unit !== "loss" && rateLook.y ? ticks(...range, brief) : {}),
@@ -55,6 +55,7 @@ function paintRates(plot, figure) {
     shapes: isDistance ? targetLine() : [],
   });
   optimizerLegend(figure, "dot");
+  if (isDistance) targetLegend(figure, rateLook.y ? limits[0] : 0);
   const missed = run.target === null || isDistance ? "diverged" : "missed the target";
   const gaps = traces.some(({ y }) => y.includes(null)) ? ` Where there is no marker, most runs ${missed}.` : "";
   const full = run.target === null ? "" : " Filled markers are learning rates at which every run reached the target.";

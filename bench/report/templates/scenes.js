@@ -93,7 +93,7 @@ function paintBend(plot) {
     ],
     {
       xaxis: axis(names[0], { range: x }),
-      yaxis: axis(names[1], { range: player.range }),
+      yaxis: axis(inTwoLines(names[1]), { range: player.range }),
       margin: PLAYED_MARGIN,
     },
     false,
@@ -115,20 +115,19 @@ function paintFall(plot) {
   if (!player.run) return nothingToPlay(plot);
   const { marks } = player.run;
   const { edge, x, y, done, now } = fallOf(player.step);
-  const yaxis = axis(lossTitle(), { log: true, range: player.lossRange });
-  yaxis.title.text = inTwoLines(yaxis.title.text);
   draw(
     plot,
     threeLines([x, y], done, now),
     {
       xaxis: clockAxis(CLOCKS.samples, { log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
-      yaxis,
+      yaxis: axis(lossTitle(), { log: true, range: player.lossRange }),
       shapes: targetLine(),
       margin: PLAYED_MARGIN,
     },
     false,
   );
-  return run.target === null ? "The loss on the training samples." : "The loss. Dashed: the target.";
+  if (run.target === null) return "The loss on the training samples.";
+  return `The loss. ${isTargetBelow(10 ** player.lossRange[0]) ? "The target is below" : "Dashed: the target"}.`;
 }
 
 // What is to come, what has been, and now.

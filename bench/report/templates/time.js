@@ -47,6 +47,7 @@ function paintTime(plot, figure) {
     shapes: targetLine(),
   });
   optimizerLegend(figure, "dot");
+  targetLegend(figure, timeLook.y ? 10 ** range[0] : 0);
   const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
   const beyond = outside && timeLook.y ? `, ${text(outside)} of them outside the view` : "";
   const all = count(run.count, "configuration");

@@ -8,6 +8,7 @@ from bench.plots.colors import colors_of
 from bench.plots.row_charts import optimizer_ratios, setting_importance
 from bench.plots.row_figures import draw_rows
 from bench.plots.style import save
+from bench.tables.formatting import MISSING
 from tests.support.figures import overlaps, texts
 
 # Optimizers compared
@@ -80,13 +81,18 @@ def test_one_optimizer_is_not_compared():
 
 
 def test_a_setting_is_a_bar_as_long_as_its_share():
-    rows = [["learning rate", 0.4, 12.3, "0.1", "2"], ["start", 0.05, 1.5, "near", "far"]]
+    rows = [
+        ["learning rate", 0.4, 12.3, "0.1", "2"],
+        ["start", 0.05, 1.5, "near", "far"],
+        ["order", 0, 1, MISSING, MISSING],
+    ]
     effects = pd.DataFrame(rows, columns=["setting", "share", "factor", "best", "worst"])
     figure = draw_rows(setting_importance(effects, cost="samples to the target"))
     (axis,) = figure.axes
-    assert [patch.get_width() for patch in axis.patches] == [0.4, 0.05]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["learning rate", "start"]
+    assert [patch.get_width() for patch in axis.patches] == [0.4, 0.05, 0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["learning rate", "start", "order"]
     assert "40 %; best 0.1, worst 2: 12 times" in texts(figure)
+    assert "0 %; no difference" in texts(figure)
     figure.draw_without_rendering()
     assert all(text.get_window_extent().x1 < figure.bbox.width for text in axis.texts)
 

@@ -74,9 +74,9 @@ def test_the_sensitivity_shows_the_distance_to_a_known_lowest_loss():
 
 def test_held_out_losses_are_shown_where_choices_are_ranked_by_them():
     frame = make_frame(2, lr=[0.1, 0.2], final_loss=[0.51, 0.5001], validation_loss=[0.6, 0.7])
-    figure = sensitivity(frame, shown=LossAxis(0.5))
+    figure = sensitivity(frame, shown=LossAxis(0.5, standardized=True))
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.6, 0.7])
-    assert figure.axes[0].get_ylabel() == "loss on held-out samples"
+    assert figure.axes[0].get_ylabel() == "loss on held-out samples (standardized)"
 
 
 def test_an_optimizer_has_its_best_other_settings_at_each_rate():

@@ -87,6 +87,7 @@ def test_random_starts_share_a_panel_and_a_path(rich):
     caption, figure = shown["contours"]
     assert [axis.get_title("left") for axis in figure.axes] == ["far", "near", "random[0]"]
     assert "from each start the run with the median number of samples to the target, of all settings." in caption
+    assert caption.endswith(" 3 of 4 starts.")
 
 
 def test_the_map_has_the_edge_that_theory_predicts(rich):
