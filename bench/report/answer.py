@@ -1,14 +1,15 @@
 """The answer of a run: the recommended choice, its cost, the certainty of both, and the code to use it."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from bench.report.choice import find_choice
+from bench.report.reproduce import changed_settings
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
 from bench.tables.formatting import duration, percentage, text
@@ -79,7 +80,7 @@ def find_answer(run_data: RunData) -> Answer:
         tiles = [_estimate_tile(run_data.judged, "loss", text, meaning), *tiles]
     folder, here = run_data.result.run.folder.absolute(), Path.cwd()
     folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
-    copies = _copies(choice, run_data.plugins, folder)
+    copies = _copies(choice, run_data.plugins, folder, changed_settings(run_data))
     return Answer(heading, settings, tiles, [note for note in notes if note], copies)
 
 
@@ -122,10 +123,10 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     return f"{starts} and {seeds}"
 
 
-def _copies(choice: Choice, files: Sequence[str], folder: Path) -> list[Copy]:
+def _copies(choice: Choice, files: Sequence[str], folder: Path, changed: Mapping[str, Any]) -> list[Copy]:
     """Return the choice as Python, as a study, and as a command that runs it by the study of this run.
 
-    The command names the study of the run by its place from the working directory.
+    The command names the study of the run by its place from the working directory, with `changed` settings of [run].
     """
     settings = choice.settings
     options = {
@@ -134,6 +135,7 @@ def _copies(choice: Choice, files: Sequence[str], folder: Path) -> list[Copy]:
         "--batch-size": str(settings["batch_size"]),
         "--schedule": settings["schedule"],
         **({"--dtype": settings["dtype"]} if "dtype" in settings else {}),
+        **{f"--{name}": str(value) for name, value in changed.items()},
     }
     order = "--shuffle" if settings["shuffle"] else "--no-shuffle"
     plugins = [word for file in files for word in ("--plugin", file)]

@@ -52,6 +52,20 @@ def run_table(run_data: RunData) -> RunTable:
     )
 
 
+def changed_settings(run_data: RunData) -> dict[str, Any]:
+    """Return the settings [run] in which a study of a choice alone differs from that of the run.
+
+    No rates are added. A plain "log" becomes the marks of the folder, which may have begun with fewer epochs, where
+    they decide what is announced: with patience, and for a target without fresh seeds, which have marks of their own.
+    """
+    if run_data.study is None:
+        return {}
+    run = run_data.study.run
+    decides = run.patience is not None or (run.target is not None and run_data.fresh is None)
+    own = {"refine": 0} | ({"record": run_data.result.clock.record} if decides else {})
+    return {name: value for name, value in own.items() if value != getattr(run, name)}
+
+
 def held_out_shares(run_data: RunData) -> dict[str, float]:
     """Return the shares of the samples that a sweep in Python held out, as arguments of `fit`."""
     recorded = run_data.evidence.get("settings")
@@ -160,6 +174,7 @@ def _toml_parts(run_data: RunData) -> list[str]:
     if run_data.study:
         tables |= to_table(run_data.study)
         tables.pop("grid", None)
+        tables["run"] |= changed_settings(run_data)
     run = tables.pop("run")
     comments = "".join(f"{line}\n" for line in _rule_comments(run_data))
     return [comments + tomli_w.dumps(tables) + "\n", "\n" + tomli_w.dumps({"run": run})]

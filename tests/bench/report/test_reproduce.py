@@ -73,6 +73,7 @@ def write_study_file(
     data="",
     grid="init = [0.1, 0.2]",
     run="",
+    confirm=5,
     optimizer="sgd",
     kernel="reference",
 ):
@@ -83,7 +84,7 @@ def write_study_file(
         f'name = "one"\n[data]\n{source}\n{data}\n[model]\nexpression = {json.dumps(model)}\n'
         f"[grid]\nlr = [0.01, 0.1]\nbatch_size = [1]\nseed = [0, 1]\nshuffle = true\n"
         f'optimizer = "{optimizer}"\n{grid}\n'
-        f'[run]\nepochs = 6\nkernel = "{kernel}"\nconfirm = 5\n{run}\n'
+        f'[run]\nepochs = 6\nkernel = "{kernel}"\nconfirm = {confirm}\n{run}\n'
     )
     (folder / "mine.toml").write_text(text, "utf-8")
     return load_study(folder / "mine.toml")
@@ -163,13 +164,32 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, ran, monkeypatch):
     if kind not in RUN_BY_COMMAND:
         return
 
-    def run_quickly(given, asked):
-        train_study(given, asked.out)
-        return True
-
     monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
     ran(*words)
     assert announced(run_data_of(load_run(words[-1]))) == said
+
+
+def run_quickly(given, asked):
+    train_study(given, asked.out)
+    return True
+
+
+@pytest.mark.parametrize(
+    "settings", [{"confirm": 0, "run": "target = 0.6\nrefine = 1"}, {"run": "patience = 1\nrefine = 1"}]
+)
+def test_an_extended_run_hands_out_its_own_marks_and_no_other_rates(settings, tmp_path, ran, monkeypatch):
+    """Their number depends on the epochs of the first run of a folder, and decides where runs end."""
+    study = write_study_file(tmp_path, **LINEAR, data="validation = 0.25", **settings)
+    train_study(study, tmp_path / "run", epochs=2)
+    run_data = run_data_of(train_study(study, tmp_path / "run"))
+    said, texts = announced(run_data), copied(render_page(run_data, {}))
+    assert announced_by_copy(texts, tmp_path) == said
+    monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
+    ran(*shlex.split(texts["answer-command"])[1:])
+    assert announced(run_data_of(load_run(shlex.split(texts["answer-command"])[-1]))) == said
+    again = load_run(tmp_path / "again")
+    assert again.clock == run_data.result.clock
+    assert again.frame["lr"].unique() == [recommended_choice(run_data.ranked)["lr"]]
 
 
 def test_a_search_hands_out_what_it_announces(tmp_path):
