@@ -174,8 +174,12 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
             raise ValueError(f"of the built-in data {path} a share is held out, and not the file {file}")
         table = builtin(str(path))
         inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss, table.y_name), {})
+    elif y is None and not path.exists():
+        raise ValueError(
+            f"{path} is no file; the built-in data, which go without --x and --y, are {', '.join(BUILTIN)}"
+        )
     elif y is None:
-        raise ValueError(ask_for_target(path, f"; without --x and --y go only {', '.join(BUILTIN)}"))
+        raise ValueError(ask_for_target(path))
     else:
         inputs = choose_inputs(path, x, y, model, loss)
         how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}

@@ -14,7 +14,7 @@ from bench.commands.trained import Trained
 from bench.report.painter import Painter
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData
-from bench.tables.readable import TITLES, fastest_choices, readable_table
+from bench.tables.readable import TITLES, readable_table
 from bench.tables.seconds import times_to_target
 from bench.timing.speed import Speed, speed
 from bench.timing.update import update_seconds
@@ -103,10 +103,10 @@ def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame
     """Print the tables of the run, the speeds, and the whole verdict."""
     print_table(run_data.evidence["check"].drop(columns="config_id"), TITLES["check"])
     for name, table in run_data.tables.items():
-        print_table(readable_table(name, table), TITLES[name])
+        print_table(readable_table(name, table, run_data.samples), TITLES[name])
     if measured:
         print_speed(measured, "How fast the variants are on this model")
     if run_data.target is not None:
-        print_table(fastest_choices(times), "How long the best choices take to the target")
+        print_table(readable_table("times", times, run_data.samples), TITLES["times"])
     for about, sentence in run_data.verdict.items():
         print_sentence(about, sentence)

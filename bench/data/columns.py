@@ -59,10 +59,10 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
     return Inputs(columns, names, model or default_expression(names or column_names(columns), loss, y), left_out)
 
 
-def ask_for_target(path: Path, otherwise: str = "") -> str:
-    """Return an error that asks for the target, with the columns of a table, or with `otherwise` if there is none."""
-    asked = f"--y must name the column of {path} that is to be fitted"
-    return f"{asked}: {join_names(column_headings(table_files(path)[0]))}" if path.exists() else asked + otherwise
+def ask_for_target(path: Path) -> str:
+    """Return an error that asks for the target, with the columns of a table."""
+    headings = column_headings(table_files(path)[0])
+    return f"--y must name the column of {path} that is to be fitted: {join_names(headings)}"
 
 
 def _words_of(model: str | None) -> set[str]:

@@ -309,6 +309,11 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["frobnicate"], "frobnicate"),
         (["fit"], "DATA"),
         (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted: 'hp', "),
+        (
+            ["fit", "none.csv"],
+            "sgdbench: none.csv is no file; the built-in data, which go without --x and --y, are quad",
+        ),
+        (["run", "none.csv"], "sgdbench: none.csv cannot be read: No such file or directory"),
         ([*FIT_CARS, "--epochs", "1e3"], "sgdbench: --epochs must be a whole number"),
         ([*FIT_CARS, "--lr", "fast"], "sgdbench: --lr must be a number"),
         (
@@ -379,6 +384,7 @@ def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(ran, monkeypatch
     assert out.startswith("Best choice: learning rate 0.5")
     assert "Checked against the reference" in out
     assert "The best choices, over all starts and seeds" in out
+    assert "order" not in out[out.index("Time to target\n") :].splitlines()[1]
     assert "\nBest choice: sgd, learning rate 0.5, batch size 16" in out
     assert out.endswith("Report: results/quadratic/report.md\n")
 
