@@ -18,6 +18,7 @@ from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, plan_jobs,
 from bench.engine.problem import Job, Problem
 from bench.engine.progress import Progress, lowest_loss
 from bench.engine.threads import run_in_threads
+from bench.store.evidence import forget_runs
 from bench.store.run_folder import OpenRun, open_run
 from bench.system.environment import processors
 from kernels import Model
@@ -80,7 +81,8 @@ class Trainer:
             run.record_rules(rules_of(problem, plan, self.study))
             stored = Progress.read(run, plan, problem)
             run.record_study(self.study)
-            run.record_plan(plan)
+            if run.record_plan(plan) or not stored.finished.all():
+                forget_runs(self.folder)
             done = int(stored.finished.sum())
             progress(done)
 

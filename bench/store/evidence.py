@@ -36,6 +36,16 @@ COLUMNS = {
 """Columns to read of the tables of each name; tables of another version may lack some."""
 
 
+# Those that are about the runs of a sweep as they stood.
+_OF_RUNS = ("basin", "check", "paths", "rates", "theory", "times", "typical_paths")
+
+
+def forget_runs(folder: Path) -> None:
+    """Remove the tables that are about the runs in a run's folder, which goes on: no report may show both together."""
+    for name in _OF_RUNS:
+        (folder / EVIDENCE / f"{name}.parquet").unlink(missing_ok=True)
+
+
 def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
     """Store tables under their names in a run's folder, each in the place of the one before."""
     owner = name_owner(read_identity(folder))

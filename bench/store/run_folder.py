@@ -167,10 +167,14 @@ class OpenRun(Run):
             with explain_os_errors(self.folder):
                 _write_if_changed(self.folder / _RULES, seal_json(self.rules, self._owner))
 
-    def record_plan(self, plan: pd.DataFrame) -> None:
-        """Put on record which configurations the run is about, one row for each, in the place of those before."""
+    def record_plan(self, plan: pd.DataFrame) -> bool:
+        """Put on record which configurations the run is about, one row for each; return whether that has changed."""
+        path, before = self.folder / PLAN, b""
+        with suppress(OSError):
+            before = read_regular_file(path)
         with explain_os_errors(self.folder):
-            write_table(self.folder / PLAN, plan, self._owner)
+            write_table(path, plan, self._owner)
+        return before != path.read_bytes()
 
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.

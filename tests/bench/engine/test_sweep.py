@@ -17,6 +17,7 @@ from bench.engine import fingerprint, jobs
 from bench.engine import problem as common
 from bench.engine import train as engine
 from bench.engine.recording import settle_record
+from bench.store.evidence import read_tables, store_tables
 from kernels import Model, fit, models
 from kernels.base.run import STATUS
 from kernels.data.marks import make_marks
@@ -380,6 +381,17 @@ class TestBadInput:
             sweep(**call | changed)
         assert "\n" not in str(error.value)
         assert not folder.exists()
+
+
+def test_measurements_of_runs_are_kept_until_the_run_goes_on(tmp_path):
+    """Those of updates stay; a report shows none of the others beside runs that are not those that were measured."""
+    run = sweep("a*x", X, Y, Grid(lr=[0.1, 0.2]), epochs=1, kernel="reference", confirm=0, out=tmp_path).run
+    for grid, epochs, stay in ((Grid(lr=[0.1, 0.2]), 1, True), (Grid(lr=0.1), 1, False), (Grid(lr=0.1), 2, False)):
+        store_tables(run.folder, times=pd.DataFrame(), basin=pd.DataFrame(), costs=pd.DataFrame())
+        sweep("a*x", X, Y, grid, epochs=epochs, kernel="reference", confirm=0, out=tmp_path)
+        assert {"times", "basin", "costs"} & read_tables(run.folder).keys() == (
+            {"times", "basin", "costs"} if stay else {"costs"}
+        )
 
 
 def test_a_run_killed_at_random_moments_while_it_is_extended_loses_nothing(tmp_path, python):

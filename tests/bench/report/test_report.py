@@ -331,6 +331,9 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
     told = (moved / "report.md").read_text(encoding="utf-8")
     assert "loss_by_optimizer.png" in told
     assert "fitted_curve.png" not in told
+    assert (folder / "figures" / "fitted_curve.png").exists()
+    assert not (moved / "figures" / "fitted_curve.png").exists()  # an earlier report had it
+    assert (moved / "figures" / "loss_by_optimizer.png").exists()
     assert "own units" not in told
     assert "- **Units.** The data were standardized. " in told
 
