@@ -20,6 +20,7 @@ from kernels import FitResult, Model, fit, models
 from kernels.base.views import PLACES, find_view
 from tests.support.constants import ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of
+from tests.support.figures import legend
 
 EXAMPLES = Path(bench.__file__).parent / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
@@ -106,6 +107,11 @@ def test_a_fit_that_never_was_finite_is_shown(classic):
     assert "diverged" in Shown(lost._repr_html_()).cells
 
 
+def test_the_axis_of_losses_names_the_loss():
+    result = fit("a*x + b", [0.0, 1.0], ["no", "yes"], loss="logistic", epochs=2, kernel="reference")
+    assert result.plot().axes[0].get_ylabel() == "log loss"
+
+
 def test_the_curve_is_drawn_where_there_are_data(result, classic):
     curves, losses = result.plot(*classic).axes
     model = next(line for line in curves.lines if line.get_label() == "model")
@@ -146,9 +152,13 @@ def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
 def test_of_many_choices_ten_are_shown(classic):
     x, y = classic[0][::100], classic[1][::100]
     grid = Grid(lr=np.linspace(0.1, 0.5, 12), optimizer=["sgd", "adam"])
-    shown = Shown(sweep_html(sweep(models.linear, x, y, grid, epochs=2, target=1e-9, kernel="reference")))
+    result = sweep(models.linear, x, y, grid, epochs=2, target=1e-9, kernel="reference")
+    shown = Shown(sweep_html(result))
     assert shown.tags.count("tr") == 11
-    assert shown.images[0]["alt"] == "Loss against samples seen, each optimizer at its best choice"
+    assert shown.images[0]["alt"].startswith("Loss curves of each optimizer at its best choice: ")
+    # As in the report, with what is recommended, the name of the loss, and the target.
+    assert (shown.cells[6], shown.cells[9]) == (text(result.best().settings["lr"]), "recommended")
+    assert legend(result.plot())[-1] == "target 1e-9, below"
 
 
 def test_a_hostile_start_is_no_script_anywhere(swept):

@@ -10,6 +10,7 @@ from bench.report.tune_data import TuneData, read_tune_data
 from bench.store.choice import Choice
 from bench.store.results import Ranked, SweepResult
 from bench.store.tuning import TuneResult
+from bench.tables.formatting import text
 from bench.tables.phrases import describe_endings, format_count
 
 
@@ -48,7 +49,7 @@ def sweep_text(result: SweepResult) -> str:
     lines = [
         f"Sweep of {result.model.expression}: {format_count(len(frame), 'configuration')}",
         f"  data        {format_count(int(settings['samples']), 'sample')}, loss {settings['loss']}",
-        f"  target      {settings['target']}",
+        f"  target      {'none' if run_data.target is None else text(run_data.target)}",
     ]
     if frame.empty:
         return "\n".join([*lines, "  nothing has been trained yet"])

@@ -101,7 +101,8 @@ def _rate_map(run_data: RunData) -> Drawn:
     return caption, rate_map(frame, outcomes=run_data.outcomes, edges=edges, samples=run_data.samples)
 
 
-def _loss_by_optimizer(run_data: RunData) -> Drawn:
+def loss_by_optimizer(run_data: RunData) -> tuple[str, Figure]:
+    """Return the caption and the figure of the loss curves of each optimizer at its best choice."""
     frame = run_data.frame
     few, count = best_optimizers(run_data.ranked), frame["optimizer"].nunique()
     bands = run_data.loss_bands
@@ -215,7 +216,7 @@ def _speed(run_data: RunData) -> Drawn:
 
 DRAWN: dict[str, Callable[[RunData], Drawn]] = {
     "rate_map": _rate_map,
-    "loss_by_optimizer": _loss_by_optimizer,
+    "loss_by_optimizer": loss_by_optimizer,
     "optimizer_ratios": _optimizer_ratios,
     "setting_importance": _setting_importance,
     "fitted_curve": _fitted_curve,

@@ -20,17 +20,15 @@ from bench.plots.curves import fitted_curve
 from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
 from bench.plots.fit_curves import fit_curves
-from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
+from bench.report.figures import loss_by_optimizer
+from bench.report.run_data import RunData, run_data_of
 from bench.store.results import SweepResult
 from bench.tables.confusion import confusion_table
 from bench.tables.formatting import display, text
-from bench.tables.loss_bands import loss_bands
 from bench.tables.phrases import describe_endings
 from bench.tables.readable import readable_table
-from bench.tables.run_costs import choice_columns
-from bench.tables.standard_tables import best_choices
 from kernels import FitResult
 from kernels.data.samples import check_samples
 from kernels.losses.classes import encode_classes, takes_classes
@@ -99,7 +97,7 @@ def _loss_figure(result: FitResult) -> Figure:
             label="held out",
         )
         axis.legend()
-    axis.set(ylim=(low, high), xlabel="epoch", ylabel="loss")
+    axis.set(ylim=(low, high), xlabel="epoch", ylabel=result.criterion.label)
     round_ticks(axis.xaxis, 8, integer=True)
     return figure
 
@@ -109,22 +107,18 @@ def plot_sweep(result: SweepResult) -> Figure:
 
     If no run reached the target, draw the losses of each optimizer at its best choice instead.
     """
-    return _main_figure(result)[0]
+    return _add_png_display(_main_figure(run_data_of(result))[1])
 
 
-def _main_figure(result: SweepResult) -> tuple[Figure, str]:
-    """Return the figure of a sweep and its text alternative."""
-    frame = result.frame
+def _main_figure(run_data: RunData) -> tuple[str, Figure]:
+    """Return the text alternative of the figure of a sweep, and the figure."""
+    frame = run_data.frame
     if frame.empty:
-        return _add_png_display(empty_figure("No run has finished yet.")), "No run has finished yet"
+        return "No run has finished yet", empty_figure("No run has finished yet.")
     if frame["samples_to_target"].notna().any():
-        return _add_png_display(
-            rate_map(frame, samples=result.clock.n)
-        ), "Samples to the target by learning rate and batch size"
-    choices = best_choices(frame, ["optimizer"])
-    chosen = frame.merge(choices[[name for name in choice_columns(frame) if name in choices]])
-    figure = loss_curves(chosen, loss_bands(chosen, result.read_curves(chosen["config_id"].tolist())))
-    return _add_png_display(figure), "Loss against samples seen, each optimizer at its best choice"
+        figure = rate_map(frame, outcomes=run_data.outcomes, samples=run_data.samples)
+        return "Samples to the target by learning rate and batch size", figure
+    return loss_by_optimizer(run_data)
 
 
 def fit_html(result: FitResult) -> str:
@@ -139,7 +133,7 @@ def fit_html(result: FitResult) -> str:
     body = "".join(
         f'<tr><th scope="row">{escape(text(name))}</th><td>{escape(value)}</td></tr>' for name, value in rows.items()
     )
-    table, image = f"<table>{body}</table>", _image_tag(plot_fit(result), about, width=400)
+    table, image = f"<table>{body}</table>", _image_tag(about, plot_fit(result))
     return _side_by_side(result.model.expression, table, image)
 
 
@@ -161,11 +155,12 @@ def sweep_html(result: SweepResult) -> str:
     ended = describe_endings(result.frame["status"])
     if not ended:
         return _side_by_side(result.model.expression, "<p>No run has finished yet.</p>", "")
-    ranked = readable_table("best", best_choices(result.frame).head(10), result.clock.n)
+    run_data = run_data_of(result)
+    ranked = readable_table("best", run_data.tables["best"].head(10), run_data.samples)
     with pd.option_context("display.max_colwidth", None):
         table = display(ranked).to_html(index=False, border=0, escape=True)
     summary = f"<p>{text(len(result.frame))} runs: {ended}. The best choices:</p>"
-    return _side_by_side(result.model.expression, summary + table, _image_tag(*_main_figure(result), width=560))
+    return _side_by_side(result.model.expression, summary + table, _image_tag(*_main_figure(run_data)))
 
 
 def _side_by_side(title: str, table: str, image: str) -> str:
@@ -175,9 +170,9 @@ def _side_by_side(title: str, table: str, image: str) -> str:
     )
 
 
-def _image_tag(figure: Figure, about: str, width: int) -> str:
+def _image_tag(about: str, figure: Figure) -> str:
     data = b64encode(_to_png(figure)).decode("ascii")
-    return f'<img alt="{escape(text(about))}" src="data:image/png;base64,{data}" style="max-width: {width}px">'
+    return f'<img alt="{escape(text(about))}" src="data:image/png;base64,{data}" style="max-width: 560px">'
 
 
 def _to_png(figure: Figure) -> bytes:
