@@ -180,7 +180,9 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
             compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best), max(a.floor, b.floor))
             if not reached:
                 of = "training" if compared_loss(a.frame) == "final_loss" else "held-out"
-                notes.append(("Losses", f"at the end of each run, on the {of} samples, as no run reached a target."))
+                kept = any(one.facts["patience"] != "none" for one in (a, b))
+                where = "with the parameters that each run keeps" if kept else "at the end of each run"
+                notes.append(("Losses", f"{where}, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
                 said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
                 notes.append((f"Best of {name}", f"{said}."))

@@ -446,6 +446,11 @@ def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_a
     different = next(note["says"] for note in told["notes"] if note["about"] == "Different")
     assert different == "record: epoch in A, log:1 in B; epochs: 2 in A, 3 in B."
     assert "Losses: not compared: the held-out samples are not the same" in refused("compare", "b", "c")
+    # With patience a run keeps other parameters than those of its end.
+    given |= {"validation": held_out, "target": None, "patience": 1}
+    sweep("a*x", x, 2 * x, grid, **given, out=tmp_path / "d")
+    said = "Losses: with the parameters that each run keeps, on the held-out samples"
+    assert said in sgdbench("compare", "a", "d")[1]
     code, out, _ = sgdbench("compare", "b", "a", "--tolerances", "gates.toml")
     assert code == 1
     assert "Verdict: 1 of 1 row is above the gate 0.99: loss: best of each (" in out
