@@ -265,21 +265,22 @@ def run_data_of(result: SweepResult) -> RunData:
     try:
         make_loss(study.run.loss)  # without a loss of the user's own nothing can be said of the data
         data, scaling = study.dataset()
-        same = _are_data_of(result, data)
+        other = _changed_samples(result, data)
     except (OSError, ValueError) as error:
         return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.")
-    if not same:
-        changed = f"The data are no longer those of the run: {Path(data.source).name} has changed since."
+    if other:
+        file = study.data.validation_path if other == "validation" else None
+        changed = f"The data are no longer those of the run: {Path(file or data.source).name} has changed since."
         warn(f"{result.run.folder}: {changed}", RuntimeWarning, stacklevel=2)
         return RunData(result, evidence, study, None, None, changed)
     return RunData(result, evidence, study, data, scaling, None)
 
 
-def _are_data_of(result: SweepResult, data: Dataset) -> bool:
-    """Return whether a run was trained on these data, with the same samples held out."""
+def _changed_samples(result: SweepResult, data: Dataset) -> str | None:
+    """Return which samples are not those of a run, "data" to train on or those for "validation"; None if all are."""
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
     found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
-    return found == {name: result.run.identity[name] for name in found}
+    return next((name for name, samples in found.items() if samples != result.run.identity[name]), None)
 
 
 def place_without_folder(place: str) -> str:

@@ -162,7 +162,7 @@ class TestData:
         with silence():
             assert read_run_data(tmp_path / "run").data.validation is not None
         pd.DataFrame({"x": X[::4] + 0.02, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
-        with pytest.warns(RuntimeWarning, match="no longer those of the run"):
+        with pytest.warns(RuntimeWarning, match="no longer those of the run: other.csv has changed"):
             assert read_run_data(tmp_path / "run").data is None
 
 
