@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_bool, check_not_negative, check_seed, check_target
-from kernels.base.columns import Inputs
+from kernels.base.checks import check_bool, check_integer, check_not_negative, check_seed, check_target
+from kernels.base.columns import Inputs, check_row_order
 from kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
 from kernels.compile.kinds import SINGLE, check_kernel
 from kernels.data.order import make_shuffle
@@ -61,7 +61,7 @@ def partial_fit(
         For the loss softmax one with a score for each class, ``Model("W @ x + b", inputs, classes=K)``: the samples of
         a call need not have all of them.
     x : array, shape (n,) or (n, inputs), or a table
-        See `kernels.base.columns`.
+        See `kernels.base.columns`. Rows are taken by position, as by `kernels.fit`.
     y : array, shape (n,)
         For losses of classes the numbers of these, from 0 on, not labels.
     state : RunState
@@ -77,7 +77,8 @@ def partial_fit(
         Naming the argument, its value and what would be accepted.
     """
     loss, optimizer = make_loss(loss), make_optimizer(optimizer)
-    _check_state(model, optimizer, state)
+    state = _check_state(model, optimizer, state)
+    check_row_order(x, y)
     columns, y = check_samples(model, x, y)
     check_scores(model, loss, y)
     order = make_shuffle(shuffle)
@@ -94,18 +95,23 @@ def partial_fit(
         check_target(None),
         epoch * samples_per_epoch(y.size, size, drop_last),
     )
-    record = Record(np.empty(2), np.tile(state.params, (2, 1)), state.memory.copy(), np.empty(0), np.array(NO_LOWEST))
+    record = Record(np.empty(2), np.tile(state.params, (2, 1)), state.memory, np.empty(0), np.array(NO_LOWEST))
     data = allocate_data(columns, y, shuffle=order, batch_size=size, by_row=model.by_row)
     train = make_trainer(check_kernel(kernel, SINGLE), model, loss, optimizer, data)
     _, done = train(hyper, record, 0, 1)
     return RunState(record.trajectory[done].copy(), record.memory, state.epochs + 1), float(record.losses[done])
 
 
-def _check_state(model: Model, optimizer: Optimizer, state: RunState) -> None:
-    """Refuse a state of another model or optimizer, whose numbers a kernel would look for where there are none."""
-    remembered = optimizer.initial_memory(model.vector(state.params, "the parameters of the state")).size
-    if state.memory.shape != (remembered,):
+def _check_state(model: Model, optimizer: Optimizer, state: RunState) -> RunState:
+    """Return a state as a copy in float64; that of another model or optimizer is refused.
+
+    A kernel would look for its numbers where there are none.
+    """
+    params, memory = model.vector(state.params, "the parameters of the state"), np.array(state.memory, np.float64)
+    remembered = optimizer.initial_memory(params).size
+    if memory.shape != (remembered,):
         raise ValueError(
-            f"optimizer {optimizer.text!r} remembers {remembered} numbers, and the state has {state.memory.size} of "
-            "another one"
+            f"optimizer {optimizer.text!r} remembers {remembered} numbers, and the state has {memory.size} of another "
+            "one"
         )
+    return RunState(params, memory, check_integer("the epochs of the state", state.epochs, 0))

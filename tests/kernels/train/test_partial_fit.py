@@ -1,13 +1,14 @@
 """partial_fit(): the epochs of a run one by one, from its state."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import SGDClassifier
 
 from kernels import Model, fit
 from kernels.model.models import make_model
 from kernels.model.sample_weight import WeightedModel
-from kernels.train.partial_fit import partial_fit, start_run
+from kernels.train.partial_fit import RunState, partial_fit, start_run
 
 NAMES = tuple(f"x{number}" for number in range(1, 12))
 X = np.random.default_rng(0).standard_normal((30, 11))
@@ -104,3 +105,24 @@ def test_classes_beyond_those_of_the_model_are_refused(classes, loss, message):
 def test_held_out_samples_have_the_classes_of_the_others(kernel):
     with pytest.raises(ValueError, match=r"validation: y must be a class from 0 to 2 .* and is 90 in row 1 "):
         fit("W @ x + b", X, CLASSES, loss="softmax", kernel=kernel, validation=(X[:2], [0, 90]))
+
+
+def test_a_state_of_whole_numbers_is_one_of_floats():
+    """Such as one that was read from a file: parameters came out rounded to whole numbers."""
+    model, settings = Model("w @ x + b", NAMES), {"optimizer": "momentum", "kernel": "reference"}
+    whole, floats = (
+        partial_fit(model, X, X[:, 0], state, **settings)
+        for state in (RunState([0] * 12, [0] * 12, 0), start_run(model, np.zeros(12), "momentum"))
+    )
+    np.testing.assert_array_equal(whole[0].params, floats[0].params)
+    assert whole[1] == floats[1] > 0
+
+
+def test_states_and_rows_that_are_none_are_refused():
+    model, frame = Model("w @ x + b", NAMES), pd.DataFrame(X, columns=NAMES)
+    state = start_run(model, np.zeros(12))
+    for epochs in (-1, 1.5):
+        with pytest.raises(ValueError, match="the epochs of the state must be a whole number of at least 0, not "):
+            partial_fit(model, X, X[:, 0], state._replace(epochs=epochs), kernel="reference")
+    with pytest.raises(ValueError, match="x and y must be in the same order, and their indexes are not"):
+        partial_fit(model, frame, frame["x1"][::-1], state, kernel="reference")
