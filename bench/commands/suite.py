@@ -77,6 +77,8 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
         description = str(record["description"])
     except (KeyError, ValueError, TypeError) as error:
         raise ValueError(f"{folder / RECORD} is not as it was written: {error}; run the suite again") from None
+    if waiting := next((name for name, place in problems.items() if not (folder / str(place)).exists()), None):
+        raise ValueError(f"the problem {waiting!r} in {folder} has not been run yet: run the suite with --resume")
     runs = {str(name): read_run_data(folder / str(place)) for name, place in problems.items()}
     if len({frozenset(run.frame["optimizer"]) for run in runs.values()}) > 1:
         raise ValueError(f"the problems in {folder} have runs of different optimizers: run the suite with --resume")

@@ -100,6 +100,8 @@ def kind_of_source(name: str) -> str:
         return VARIANT
     if any((Path(name) / file).exists() for file in (RUN, ROUNDS)):
         return FOLDER
+    if (Path(name) / "suite.toml").exists():
+        raise ValueError(f"{name} is the folder of a suite: compare the folders of its problems, which are in it")
     if find_variant(name):  # of a plug-in that is installed
         return VARIANT
     raise ValueError(
