@@ -605,6 +605,20 @@ def test_a_target_out_of_view_is_said_to_be_below(fresh):
     assert run(fresh, legends) == ["target 0.02, below"] * 3
 
 
+def test_a_linear_axis_of_losses_is_that_of_those_in_view(fresh):
+    """A run that diverged may end at 1e45, beside which all others are zero; and all may be hidden."""
+    far = "(numbers.final_loss[0] = 1e45, lossLook.y = timeLook.y = false, state.hidden.add('sgd'), redraw())"
+    run(fresh, far.replace("add('sgd')", "clear()"))
+    top = "document.querySelector('#chart-%s .plot').layout.yaxis.range[1]"
+    assert run(fresh, top % "time") < 1e10
+    assert " of them outside the view." in caption(fresh, "time")
+    for name in OPTIMIZERS:
+        run(fresh, far.replace("sgd", name))
+    assert caption(fresh, "loss") == "All optimizers are hidden."
+    assert run(fresh, top % "loss") > 0.02
+    assert complaints(fresh) == []
+
+
 def test_an_infinite_median_is_shaded_as_the_worst(page):
     half_lost = """[[1, Infinity].map((median) => ({ final_loss: { median }, diverged: 1, runs: 2 }))]"""
     shaded = f"""((cells, before) => {{

@@ -29,11 +29,11 @@ function drawBands(plot, lines, { limits, clocks }, clock, look, shapes) {
       trace("median", spread, { width: 2.2 }),
     ];
   });
-  const highest = Math.max(1e-300, ...lines.flatMap((line) => line.median.map(distance).filter((loss) => loss <= limits[1])));
+  const highest = Math.max(0, ...lines.flatMap((line) => line.median.map(distance).filter((loss) => loss <= limits[1])));
   const layers = [0, 1, 2].flatMap((layer) => traces.map((own) => own[layer])).filter(Boolean);
   draw(plot, layers, {
     xaxis: clockAxis(CLOCKS[clock], { log: look.x, edge, end, width: plot.clientWidth }),
-    yaxis: axis(lossTitle(), { log: look.y, range: look.y ? limits.map(Math.log10) : [0, 1.04 * highest] }),
+    yaxis: axis(lossTitle(), { log: look.y, range: look.y ? limits.map(Math.log10) : [0, 1.04 * (highest || limits[1])] }),
     shapes,
   });
 }

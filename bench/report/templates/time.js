@@ -31,7 +31,11 @@ function paintTime(plot, figure) {
       marker: { color: toneOf(code), size: rows.length > 400 ? 4 : 7, opacity: 0.55, line: { width: 0 } },
     };
   });
-  const range = lossRange(every, begun, targetDistance());
+  // Losses far above the starts, of runs that diverge, are out of view.
+  const highest = 1000 * Math.max(...begun.filter(Number.isFinite));
+  const range = lossRange(every.filter((loss) => loss <= highest), [], targetDistance());
+  const view = timeLook.y ? range.map((end) => 10 ** end) : [0, 1.04 * 10 ** range[1]];
+  for (const one of traces) one.y = heldNear(one.y, view);
   const times = traces.flatMap((one) => one.x);
   const timeSpan = [Math.min, Math.max].map((end) =>
     Math.log10(times.reduce((one, other) => end(one, other), times[0])),
@@ -43,13 +47,13 @@ function paintTime(plot, figure) {
       tickangle: 0,
       ...(drawn ? (timeLook.x ? ticks(...timeSpan, duration, most) : secondTicks(10 ** timeSpan[1])) : {}),
     }),
-    yaxis: axis(lossTitle("final "), { log: timeLook.y, range: timeLook.y ? range : null }),
+    yaxis: axis(lossTitle("final "), { log: timeLook.y, range: timeLook.y ? range : view }),
     shapes: targetLine(),
   });
   optimizerLegend(figure, "dot");
-  targetLegend(figure, timeLook.y ? 10 ** range[0] : 0);
-  const outside = every.filter((loss) => Math.log10(loss) < range[0] || Math.log10(loss) > range[1]).length;
-  const beyond = outside && timeLook.y ? `, ${text(outside)} of them outside the view` : "";
+  targetLegend(figure, view[0]);
+  const outside = every.filter((loss) => loss < view[0] || loss > view[1]).length;
+  const beyond = outside ? `, ${text(outside)} of them outside the view` : "";
   const all = count(run.count, "configuration");
   const some = `Of ${all} the chart shows ${text(drawn)}: those with a finite loss above ${run.lowest ? "the lowest" : "zero"}`;
   return `${drawn === run.count ? `The chart shows all ${all}` : some}${beyond}. ${TIME_OF_A_RUN}`;
