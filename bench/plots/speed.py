@@ -48,7 +48,9 @@ def speed_bars(speed: pd.DataFrame) -> Figure:
     axis.set(xlim=(left, right), ylim=(len(measured) - 0.4, -0.6), xlabel="ns per sample-update")
     _draw_baselines(axis, measured)
     _write_shares(axis, measured)
-    handles = [Patch(color=OURS, label="sgdbench"), Patch(color=OTHERS, label="others")]
+    handles = [Patch(color=OURS, label="sgdbench")] if measured["ours"].any() else []
+    if not measured["ours"].all():
+        handles.append(Patch(color=OTHERS, label="others"))
     if measured["verified"].fillna(False).ne(True).any():
         handles.append(Patch(facecolor="white", edgecolor=INK, hatch=HATCH, label="results not verified"))
     figure.legend(handles=handles, loc="outside upper left", ncols=3, handlelength=1.2, handleheight=0.8)

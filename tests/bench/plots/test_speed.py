@@ -28,7 +28,10 @@ def test_bars_end_at_the_median_the_fastest_on_top():
 
 
 def test_ours_and_others_differ_in_color():
-    drawn = bars(speed_bars(speeds()))
+    figure = speed_bars(speeds())
+    drawn = bars(figure)
+    assert legend(figure) == ["sgdbench", "others"]
+    assert legend(speed_bars(speeds()[speeds()["ours"]])) == ["sgdbench"]
     ours, others = ({to_hex(drawn[name].get_facecolor()) for name in names} for names in (["lanes", "fused"], ["C"]))
     assert len(ours) == 1
     assert ours != others
