@@ -161,6 +161,8 @@ class RankedRun:
 
     def ranked_by(self, cost: str) -> pd.DataFrame:
         """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
+        if cost == "validation_loss" and self.result.run.identity["validation"] == "none":
+            raise ValueError("cost must not be 'validation_loss' where no samples are held out")
         ranked = self.choices if cost == "samples" else self.rank(cost)
         if self.fresh is None:
             return ranked

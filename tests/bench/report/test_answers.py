@@ -97,9 +97,11 @@ def test_the_study_of_a_choice_has_a_file_for_samples_that_were_held_out_besides
     assert study.data.validation_path == str(tmp_path / "your-held-out-data.csv")
 
 
-def test_seconds_are_not_made_up(result):
+def test_costs_that_were_not_measured_are_not_made_up(result):
     with pytest.raises(ValueError, match=r"^cost must not be 'seconds' where updates are not timed, as `run` does: "):
         result.ranking("seconds")
+    with pytest.raises(ValueError, match=r"^cost must not be 'validation_loss' where no samples are held out$"):
+        result.ranking("validation_loss")
     assert result.ranking("updates")["batch_size"].iloc[0] == 8
     assert result.ranking("samples")["batch_size"].iloc[0] == 1
 
