@@ -22,6 +22,7 @@ Extent = tuple[float, float, float, float]
 
 MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
 LETTER = 0.014  # of the width of all panels, in the font of names
+ABOVE_NAMES = 4  # names are texts, which lie at 3
 PANEL_SETTINGS = ["config_id", *CHOICES, *MORE_CHOICES]
 
 
@@ -118,8 +119,8 @@ def _label_marks(axis: Axes, *, diverged: bool | np.bool, missed: bool | np.bool
 
 def _draw_end(axis: Axes, point: Floats) -> None:
     """Draw the end of the best run as a plus with a white edge."""
-    axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4)
-    axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2)
+    axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4, zorder=ABOVE_NAMES)
+    axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2, zorder=ABOVE_NAMES)
 
 
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int, columns: int) -> None:
@@ -133,7 +134,7 @@ def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, le
             farthest = int(np.argmax(np.abs(at - 0.5)))
             marker = (("<", ">"), ("v", "^"))[farthest][int(at[farthest] > 0)]
             at = 0.5 + (at - 0.5) * 0.47 / abs(at[farthest] - 0.5)
-        look: Any = {"color": "white", "markeredgecolor": INK, "markersize": 6}
+        look: Any = {"color": "white", "markeredgecolor": INK, "markersize": 6, "zorder": ABOVE_NAMES}
         axis.plot(*at, marker, **look, transform=axis.transAxes)
         written = shorten(name, letters or 1)
         size = np.array([LETTER * columns * len(written), 0.07])

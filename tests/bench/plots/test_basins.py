@@ -59,6 +59,8 @@ def test_starts_are_marked_and_those_outside_pointed_at():
     (axis,) = figure.axes
     assert {"o", "^", "<"} <= {line.get_marker() for line in axis.lines}
     assert [text.get_text() for text in axis.texts] == ["near", "above", "left"]
+    marks = [line for line in axis.lines if line.get_marker() in "o^<+" and len(line.get_xdata())]
+    assert all(line.get_zorder() > text.get_zorder() for line in marks for text in axis.texts)
     assert "All start at c = 7." in texts(figure)
     assert "end of the best run" in legend(figure)
 
