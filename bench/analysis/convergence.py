@@ -14,6 +14,7 @@ from kernels.base.run import Floats, samples_per_epoch
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
+from kernels.train.fit_quality import solve_least_squares
 
 CHOICE = ["optimizer", "batch_size", "shuffle"]
 EDGES = {"predicted_edge": "float", "stable_up_to": "float", "diverges_from": "float", "agrees": "boolean"}
@@ -121,7 +122,7 @@ class _Solution(NamedTuple):
 
 def _find_solution(derivatives: Floats, target: Floats) -> _Solution:
     """Return the solution by least squares; the loss of an exact fit is 0."""
-    solution = np.linalg.lstsq(derivatives, target)[0]
+    solution = solve_least_squares(derivatives, target, target.size)
     least = float(np.mean((derivatives @ solution - target) ** 2))
     rounding = ROUNDING * float(np.mean(target**2))
     if least <= rounding:

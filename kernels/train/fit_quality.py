@@ -84,10 +84,19 @@ def least_squares(model: Model, samples: Samples) -> tuple[Floats, float]:
     params = len(model.params)
     model.check_linear()
     factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in cut(samples))
-    rcond = np.finfo(float).eps * max(samples[1].size, params)
     if not np.isfinite(factor).all():
         return np.full(params, np.nan), np.nan
     design, targets = factor[:, :-1], factor[:, -1]
-    found, *_ = np.linalg.lstsq(design, targets, rcond=rcond)
+    found = solve_least_squares(design, targets, samples[1].size)
     residual = design @ found - targets
-    return found.astype(np.float64, copy=False), float(residual @ residual / samples[1].size)
+    return found, float(residual @ residual / samples[1].size)
+
+
+def solve_least_squares(design: Floats, targets: Floats, samples: int) -> Floats:
+    """Return the parameters of least squares for a finite design of some samples, or for its triangle."""
+    # Columns of one size, so that the rank does not depend on units.
+    scale = np.abs(design).max(axis=0, initial=0.0)
+    scale[scale == 0] = 1.0
+    rcond = np.finfo(float).eps * max(samples, scale.size)
+    found: Floats = np.linalg.lstsq(design / scale, targets, rcond=rcond)[0] / scale
+    return found

@@ -308,6 +308,10 @@ def test_units_and_collinear_columns_do_not_matter():
     alone = lowest_of_linear(linear_model(6), make_loss("logistic"), linear_model(6).columns(x), y)
     both = lowest_of_linear(linear_model(7), make_loss("logistic"), linear_model(7).columns(twice), y)
     assert both.loss == pytest.approx(alone.loss, rel=1e-7)
+    units = 10.0 ** np.array([-8, 8, 0, 0, 0, 0])
+    here, there = (yardstick(linear_model(6), x * unit, y) for unit in (1, units))
+    assert there.loss == pytest.approx(here.loss, rel=1e-9)
+    np.testing.assert_allclose(there.params[:6] * units, here.params[:6], rtol=1e-6)
 
 
 def test_units_do_not_matter_to_nonlinear_models():
