@@ -12,6 +12,7 @@ from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.optimizers.optimizer import Optimizer
+from kernels.reference import train
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
 """From settings, a `Record` or a `Block`, and two marks to the status and the mark that was reached."""
@@ -55,8 +56,6 @@ def make_trainer(
     """
     dtype = data.y.dtype.name
     if kernel == "reference":
-        from kernels.reference import train  # noqa: PLC0415 (few runs need it)
-
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data)
     compiled = compile_kernel(
