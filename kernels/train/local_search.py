@@ -1,10 +1,12 @@
 """The mean loss of a model with its gradient, and the local searches for its lowest value, by SciPy."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
@@ -132,7 +134,8 @@ def descend(
     for left in reversed(range(times)):
         if value <= enough:
             return value, where, True
-        end = minimize(scaled, where / sizes, jac=True, method="L-BFGS-B", options=options)
+        with _blas_of_scipy().limit(limits=1):
+            end = minimize(scaled, where / sizes, jac=True, method="L-BFGS-B", options=options)
         reached = end.x * sizes
         found = guarded(reached)[0]
         lower = value - found
@@ -143,6 +146,19 @@ def descend(
         if value - left * lower > below:
             break
     return value, where, False
+
+
+@cache
+def _blas_of_scipy() -> ThreadpoolController:
+    """Return the control over the threads of SciPy's BLAS.
+
+    OpenBLAS solves the few equations of a step of L-BFGS-B in several threads, which wait for each other: on a busy
+    machine a search takes ten times as long. The products of the objective are those of NumPy's own BLAS, where these
+    are two, as in wheels; they may be large.
+    """
+    every = ThreadpoolController()
+    own = [one.filepath for one in every.lib_controllers if "scipy" in str(Path(one.filepath).parent)]
+    return every.select(filepath=own)
 
 
 def settle_at_kinks(objective: Objective, start: Floats, most: int) -> tuple[float, Floats]:
