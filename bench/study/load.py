@@ -311,6 +311,6 @@ def _describe_unknown_key(key: Key) -> str:
 
     close = closest_name(last, known)
     home = next((name for name in Study.model_fields if last in field_names((name,))), None)
-    hint = f"; did you mean {close}?" if close else f"; it belongs in [{home}]" if home else ""
+    hint = f" (did you mean {close}?)" if close else f"; it belongs in [{home}]" if home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
     return f"{quote_key(last)} is no key{place}{hint}; known are {', '.join(known)}"

@@ -328,7 +328,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["run", "wide.toml", "--batch-size", "901"], 'sgdbench: batch_size must be "full" or a whole number from 1'),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
-        (["run", "--set", "run.refin=2"], "refin is no key in [run]; did you mean refine?; known are epochs, loss"),
+        (["run", "--set", "run.refin=2"], "refin is no key in [run] (did you mean refine?); known are epochs, loss"),
         (["run", "optimizers", "--x", "hp"], "--x is for a .csv"),
         (["run", "optimizers", "--set", "name=mine"], "--set name is for a single study, and optimizers is a suite"),
         (
