@@ -5,7 +5,8 @@ EXTRAS ?= test
 VENV := .venv
 BIN = $(VENV)/bin
 REFERENCE := results/reference
-PYTEST = $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 2))')
+# The processes of the suite share the processors: no linear algebra starts threads in them.
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 2))')
 
 .PHONY: run test core oldest bench lint digests reference clean
 
