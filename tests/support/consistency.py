@@ -126,7 +126,9 @@ def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) 
             found.append(f"{name} is called {verdict}, and its best choice is {'' if not alike else 'not '}tied")
         if not alike and ranked.loc[ranked["optimizer"] == name, "tied"].any():
             found.append(f"{name} is called {verdict}, and a choice of it is tied")
-    if compared["verdict"].eq("best").tolist() != [first["success"] > 0, *[False] * (len(compared) - 1)]:
+    # Where no run reached the target, losses are compared.
+    leads = first["success"] > 0 or (not compared["converged"].any() and np.isfinite(first["final_loss"]))
+    if compared["verdict"].eq("best").tolist() != [leads, *[False] * (len(compared) - 1)]:
         found.append(f"the verdicts are {compared['verdict'].tolist()}")
     return found
 
