@@ -124,13 +124,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
         print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
     else:
         _print_fit(fitted, table, quality, settings)
-    if output.plot:
-        _plot_fit(output.plot, fitted, table)
-    if output.animate or window:
-        _show_film(output.animate, None if fitted.interrupted else window, fitted, table, settings)
-    for about, written in (("Plot", output.plot), ("Animation", output.animate)):
-        if written and not output.as_json:
-            print_place(about, written)
+    _write_figures(output, None if fitted.interrupted else window, fitted, table, settings)
     if fitted.interrupted:
         print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
     return not fitted.interrupted
@@ -329,6 +323,20 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
         f"{measure} on held-out rows": f"{losses[fitted.result.kept_mark]:.10g}",
         "at its lowest": f"{losses[fitted.result.best.mark]:.10g}",
     }
+
+
+def _write_figures(
+    output: FitOutput, window: "Window | None", fitted: TableFit, table: Dataset, settings: dict[str, Any]
+) -> None:
+    """Write the animation and then the plot, which a run that diverged does not have; print where they are."""
+    if output.animate or window:
+        _show_film(output.animate, window, fitted, table, settings)
+    if output.animate and not output.as_json:
+        print_place("Animation", output.animate)
+    if output.plot:
+        _plot_fit(output.plot, fitted, table)
+    if output.plot and not output.as_json:
+        print_place("Plot", output.plot)
 
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:

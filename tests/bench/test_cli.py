@@ -274,9 +274,11 @@ def test_a_fit_centers_no_columns_for_which_a_model_has_no_shift(ran, cars):
 
 @pytest.mark.parametrize("rate", ["1e30", "2"])  # where the loss overflows, parameters may be finite still
 def test_a_fit_that_diverged_has_no_curve(sgdbench, rate):
-    code, out, err = sgdbench(*QUADRATIC, "--lr", rate, "--kernel", "reference", "--plot", "fit.png")
+    figures = ["--plot", "fit.png", "--animate", "fit.gif"]
+    code, out, err = sgdbench(*QUADRATIC, "--lr", rate, "--kernel", "reference", *figures)
     assert (code, err) == (2, "sgdbench: --plot: there is no curve to be drawn, as the run diverged\n")
     assert "diverged" in out
+    assert Path("fit.gif").exists()
 
 
 def test_a_fit_that_diverged_has_the_curve_of_the_parameters_that_it_keeps(ran, tmp_path):
