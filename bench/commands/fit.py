@@ -170,7 +170,7 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         inputs = Inputs(list(table.x_names), None, model or default_expression(table.x_names, loss, table.y_name), {})
     elif y is None and not path.exists():
         raise ValueError(
-            f"{path} is no file; the built-in data, which go without --x and --y, are {', '.join(BUILTIN)}"
+            f"{path} does not exist; the built-in data, which go without --x and --y, are {', '.join(BUILTIN)}"
         )
     elif y is None:
         raise ValueError(ask_for_target(path))

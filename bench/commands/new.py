@@ -70,7 +70,7 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
         "# test = 0.2",
         "",
         "[model]",
-        "# Names that are no columns are parameters, to be fitted.",
+        "# Names that are not columns are parameters, to be fitted.",
         *_keys(table["model"], "expression"),
         *_inputs(table["model"]),
         "",
@@ -150,7 +150,7 @@ def _comment_on_scaling(made: DefaultStudy) -> list[str]:
     scales_targets = make_loss(made.study.run.loss).scales_targets
     how = made.scaling or f"{'Columns' if scales_targets else 'The inputs'} get mean 0 and deviation 1."
     units = " Losses are in these units." if scales_targets else ""
-    return [f"# {how}", f"# One learning rate suits columns of one size.{units}"]
+    return [f"# {how}", f"# One learning rate suits columns of the same scale.{units}"]
 
 
 def _comment_on_target(made: DefaultStudy) -> list[str]:

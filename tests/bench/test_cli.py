@@ -313,7 +313,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["fit", "cars.csv"], "--y must name the column of cars.csv that is to be fitted: 'hp', "),
         (
             ["fit", "none.csv"],
-            "sgdbench: none.csv is no file; the built-in data, which go without --x and --y, are quad",
+            "sgdbench: none.csv does not exist; the built-in data, which go without --x and --y, are quad",
         ),
         (["run", "none.csv"], "sgdbench: none.csv cannot be read: No such file or directory"),
         ([*FIT_CARS, "--epochs", "1e3"], "sgdbench: --epochs must be a whole number"),
