@@ -26,14 +26,12 @@ from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
 from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
-from bench.study.suite import Suite
+from bench.study.suite import RECORD, Suite
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
 
 # As for `bench.commands.run.STAGES`: no kernel is timed, and no figure drawn.
 STAGES = {"configurations": 0.5, "check": 0.2, "fresh seeds": 0.3, "paths": 0.3, "report": 0.5}
-RECORD = "suite.toml"
-"""The file in which the folder of a suite names the folders of its runs."""
 
 
 def run_suite(suite: Suite, asked: RunOptions) -> bool:
@@ -62,11 +60,6 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
         print_sentence(about, sentence)
     print_place("Report", write_suite_report(suite_data, folder, svg=asked.svg))
     return True
-
-
-def is_suite_folder(folder: Path) -> bool:
-    """Return whether a folder holds the runs of a suite."""
-    return (folder / RECORD).is_file()
 
 
 def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:

@@ -15,6 +15,7 @@ from bench.store.results import load_run
 from bench.store.run_folder import WITHOUT, describe_differences
 from bench.store.tuning import TuneResult, is_tuning_folder, load_tuning
 from bench.study.load import load_study
+from bench.study.suite import is_suite_folder
 from bench.system.environment import ENVIRONMENT
 from bench.tables.excess import compared_loss
 from bench.tables.formatting import text
@@ -100,7 +101,7 @@ def kind_of_source(name: str) -> str:
         return VARIANT
     if any((Path(name) / file).exists() for file in (RUN, ROUNDS)):
         return FOLDER
-    if (Path(name) / "suite.toml").exists():
+    if is_suite_folder(Path(name)):
         raise ValueError(f"{name} is the folder of a suite: compare the folders of its problems, which are in it")
     if find_variant(name):  # of a plug-in that is installed
         return VARIANT

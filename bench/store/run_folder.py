@@ -44,8 +44,8 @@ from bench.store.seal import (
     read_json,
     read_text,
     seal_json,
+    seal_table,
     seal_text,
-    write_table,
 )
 from bench.system.atomic import replace_atomically, sync_folder
 from bench.system.environment import ENVIRONMENT, environment
@@ -169,12 +169,8 @@ class OpenRun(Run):
 
     def record_plan(self, plan: pd.DataFrame) -> bool:
         """Put on record which configurations the run is about, one row for each; return whether that has changed."""
-        path, before = self.folder / PLAN, b""
-        with suppress(OSError):
-            before = read_regular_file(path)
         with explain_os_errors(self.folder):
-            write_table(path, plan, self._owner)
-        return before != path.read_bytes()
+            return _write_if_changed(self.folder / PLAN, seal_table(plan, self._owner))
 
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
@@ -408,12 +404,13 @@ def _write_study(folder: Path, study: str, owner: bytes) -> None:
     _write_if_changed(folder / ENVIRONMENT, seal_json(environment(), owner))
 
 
-def _write_if_changed(path: Path, content: bytes) -> None:
+def _write_if_changed(path: Path, content: bytes) -> bool:
     with suppress(OSError):
         if read_regular_file(path) == content:
-            return
+            return False
     with replace_atomically(path) as temporary:
         temporary.write_bytes(content)
+    return True
 
 
 def _describe_schema(schema: pa.Schema) -> str:

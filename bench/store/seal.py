@@ -57,13 +57,18 @@ def read_json(path: Path, owner: bytes = b"") -> dict[str, Any]:
 
 
 def write_table(path: Path, table: pd.DataFrame | pa.Table, owner: bytes, **options: object) -> None:
-    """Write a table as Parquet, with its checksum in the metadata and with options of `pyarrow.parquet.write_table`."""
+    """Write a table as Parquet, as `seal_table` makes it."""
+    with replace_atomically(path) as temporary:
+        temporary.write_bytes(seal_table(table, owner, **options))
+
+
+def seal_table(table: pd.DataFrame | pa.Table, owner: bytes, **options: object) -> bytes:
+    """Return a Parquet file with its checksum in the metadata and with options of `pyarrow.parquet.write_table`."""
     arrow = pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), _KEY: ROOM})
     content = pa.BufferOutputStream()
     pq.write_table(arrow, content, **options)
-    with replace_atomically(path) as temporary:
-        temporary.write_bytes(add_checksum(content.getvalue().to_pybytes(), owner))
+    return add_checksum(content.getvalue().to_pybytes(), owner)
 
 
 def read_table(path: Path, owner: bytes) -> pd.DataFrame:

@@ -10,6 +10,8 @@ from bench.study.schema import Study, check_name, folder_name
 
 SHARED = ("grid", "run")
 FIELDS = ("name", "title", "description", "problem", *SHARED)
+RECORD = "suite.toml"
+"""The file in which the folder of a suite names the folders of its runs."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ def load_suite(name: str) -> Suite | None:
             f"which they are compared, not {', '.join(tried[other])}"
         )
     return Suite(table["name"], table.get("title") or table["name"], table.get("description", ""), made)
+
+
+def is_suite_folder(folder: Path) -> bool:
+    """Return whether a folder holds the runs of a suite."""
+    return (folder / RECORD).is_file()
 
 
 def _make_study(table: Mapping[str, Any], problem: Mapping[str, Any], path: Path) -> Study:
