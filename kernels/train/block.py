@@ -185,38 +185,60 @@ def _train_side_by_side(
     """Train as many runs at a time as a lane is wide, in place; the last run is repeated in empty places."""
     count, marks = len(runs.params), hyper.marks.size
     first = marks - len(runs.losses)
+    remembers, validated = runs.memory.size > 0, runs.validation_losses.size > 0
+    # Made once: to make the arrays of a block takes as long as some epochs of a small data set.
+    block = _allocate_block(runs, marks, width)
+    columns = _columns(hyper, np.arange(width) % count)
+    train_block = partial(train, columns, block)
     for start in range(0, count, width):
-        places = np.minimum(np.arange(start, start + width), count - 1)
         mine, size = slice(start, start + width), min(width, count - start)
-        now, memory_now = (_aligned(rows[places].T) for rows in (runs.params, runs.memory))
-        block = Block(
-            params=np.empty(now.shape),
-            memory=np.empty(memory_now.shape),
-            losses=np.empty((marks, width)),
-            status=np.full(width, MAX_EPOCHS),
-            marks=np.full(width, first),
-            now=now,
-            memory_now=memory_now,
-            validation_losses=np.empty((marks if runs.validation_losses.size else 0, width)),
-            lowest=runs.lowest[places],
-        )
-        for _status, done, _seconds in slices(partial(train, _columns(hyper, places), block)):
+        _put(block.now, runs.params[mine].T)
+        _put(columns.rates, hyper.rates[:, mine])
+        if hyper.settings.ndim == 2:
+            _put(columns.settings, hyper.settings[:, mine])
+        if remembers:
+            _put(block.memory_now, runs.memory[mine].T)
+        if validated:
+            _put(block.lowest.T, runs.lowest[mine].T)
+        block.status.fill(MAX_EPOCHS)
+        block.marks.fill(first)
+        for _status, done, _seconds in slices(train_block):
             if at.size:
                 # Later marks are written again when they are reached, unless all runs are over.
                 runs.path[np.searchsorted(at, done) :, mine] = block.params.T[:size]
             yield
-        runs.params[mine], runs.memory[mine] = block.params.T[:size], block.memory.T[:size]
+        runs.params[mine] = block.params.T[:size]
         runs.status[mine], runs.marks[mine] = block.status[:size], block.marks[:size]
         runs.losses[:, mine] = block.losses[first:, :size]
-        runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
-        runs.lowest[mine] = block.lowest[:size]
+        if remembers:
+            runs.memory[mine] = block.memory.T[:size]
+        if validated:
+            runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
+            runs.lowest[mine] = block.lowest[:size]
 
 
-def _aligned(rows: Floats) -> Floats:
-    """Return a copy that begins at a cache line."""
-    copy = allocate_aligned(rows.size).reshape(rows.shape)
-    copy[:] = rows
-    return copy
+def _allocate_block(runs: Runs, marks: int, width: int) -> Block:
+    """Return room for as many runs as a lane is wide; the state of their lane begins at cache lines."""
+    params, memory, known = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
+    return Block(
+        params=np.empty((params, width)),
+        memory=np.empty((memory, width)),
+        losses=np.empty((marks, width)),
+        status=np.empty(width, np.int64),
+        marks=np.empty(width, np.int64),
+        now=allocate_aligned(params * width).reshape(params, width),
+        memory_now=allocate_aligned(memory * width).reshape(memory, width),
+        validation_losses=np.empty((marks if runs.validation_losses.size else 0, width)),
+        lowest=np.empty((width, known)),
+    )
+
+
+def _put(room: Floats, columns: Floats) -> None:
+    """Copy columns to the beginning of a room, and the last of them to the rest of it."""
+    size = columns.shape[1]
+    room[:, :size] = columns
+    if size < room.shape[1]:
+        room[:, size:] = columns[:, -1:]
 
 
 def _columns(hyper: Hyperparameters, runs: int | NDArray[np.intp]) -> Hyperparameters:
