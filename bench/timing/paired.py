@@ -32,6 +32,8 @@ GROWTH = 1.5
 # Two criteria for the length of a sample; and a length at which an interruption alone cannot be the cause.
 SAMPLE_SECONDS, SAMPLE_TICKS = 1e-3, 1000
 SURE_SECONDS = 0.1
+# A call after others of which it shares no code found its caches cold, for up to 3 ms: two hundredths of this.
+WARM_SECONDS = 0.15
 # A clock that has not moved after this many readings, or in this many calls, is not going to.
 READINGS, MOST_CALLS = 100_000, 2**24
 TICKS = 10
@@ -107,8 +109,8 @@ def take_turns(
     """Time calls against each other in rounds.
 
     In each round every call is timed once and the baseline twice, in a random order. A sample is as many calls as take
-    `sample_seconds` and a thousand ticks of the clock; where that is more than one, another call comes before, so that
-    no call pays for the caches that another has left. Garbage is not collected while the clock runs.
+    `sample_seconds` and a thousand ticks of the clock. Another call comes before, so that no call pays for the caches
+    that others have left, unless one takes so long that it hardly would. Garbage is not collected while the clock runs.
 
     It ends after `rounds` rounds, or later, when every ratio to the baseline is known to `precision`, and earlier when
     the time is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the
@@ -149,16 +151,17 @@ def take_turns(
             raise ValueError(f"{name} must be positive, not {value:g}")
     begun = clock()
     least = max(sample_seconds, SAMPLE_TICKS * _clock_resolution(clock))
-    sized = {name: _calls_per_sample(name, call, least, clock) for name, call in calls.items()}
+    sized = {name: _size_sample(name, call, least, clock) for name, call in calls.items()}
     names, turns = (*calls, baseline + AGAIN), (*calls.values(), calls[baseline])
-    loops = (*sized.values(), sized[baseline])
+    sizes = (*sized.values(), sized[baseline])
+    loops = tuple(size.loops for size in sizes)
     rng = np.random.default_rng(seed)
     done: list[Floats] = []
     look, started = rounds, clock()
     while True:
         row = np.empty(len(names))
         for turn in rng.permutation(len(names)):
-            row[turn] = _sample(turns[turn], loops[turn], clock) / loops[turn]
+            row[turn] = _sample(turns[turn], sizes[turn], clock) / loops[turn]
         done.append(row)
         progress(len(done))
         now = clock()
@@ -287,26 +290,34 @@ def _clock_resolution(clock: Callable[[], float]) -> float:
     return min(steps, default=0.0)
 
 
-def _calls_per_sample(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> int:
-    """Return how many calls take long enough."""
+class _Size(NamedTuple):
+    """How many calls are a sample, and whether another comes before."""
+
+    loops: int
+    warms: bool = True
+
+
+def _size_sample(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> _Size:
+    """Return the size of samples that take long enough."""
     loops = 1
     while loops < MOST_CALLS:
-        seconds = _sample(call, loops, clock)
+        size = _Size(loops, warms=loops > 1)
+        seconds = _sample(call, size, clock)
         # One that was interrupted looks long, so another has to confirm it.
-        if seconds >= least and (seconds >= SURE_SECONDS or _sample(call, loops, clock) >= least):
-            return loops
+        if seconds >= least and (seconds >= SURE_SECONDS or _sample(call, size, clock) >= least):
+            return _Size(loops, warms=seconds < loops * WARM_SECONDS)
         loops *= 2
     raise ValueError(f"the clock stands still, or is too coarse: {loops:,} calls of {name!r} took no {least:g} s")
 
 
-def _sample(call: Callable[[], object], loops: int, clock: Callable[[], float]) -> float:
-    if loops > 1:
+def _sample(call: Callable[[], object], size: _Size, clock: Callable[[], float]) -> float:
+    if size.warms:
         call()
     collecting = gc.isenabled()
     gc.disable()
     try:
         start = clock()
-        for _ in repeat(None, loops):
+        for _ in repeat(None, size.loops):
             call()
         return clock() - start
     finally:
