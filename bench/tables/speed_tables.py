@@ -120,7 +120,8 @@ def _describe_target(row: Mapping[Hashable, Any]) -> str:
     limit = faster / row["share"]
     if limit < target:
         return f"no: {format_three_digits(limit)} at the roof"
-    return f"no, {100 * (1 - faster / target):.0f} % short"
+    short = 100 * (1 - faster / target)
+    return f"no, {f'{short:.0f}' if short >= 1 else 'less than 1'} % short"
 
 
 def _describe_verified(row: Mapping[Hashable, Any]) -> str:
