@@ -128,7 +128,7 @@ def allocate_scratch(params: int, width: int, values: int, dtype: str) -> Scratc
 
     A term is a gradient, and a loss where an optimizer needs it.
     """
-    partials = np.empty((TOTAL + 1, (params + 1) * width))
+    partials = allocate_aligned((TOTAL + 1) * (params + 1) * width).reshape(TOTAL + 1, -1)
     return Scratch(np.empty(2 * 64, np.int64), partials, allocate_aligned(values * LEAF, dtype))
 
 

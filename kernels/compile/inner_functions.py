@@ -44,6 +44,7 @@ CALLED = {
     loops.status_by_validation.__name__,
     loops.update_status.__name__,
     loops.per_sample_leg.__name__,
+    loops.leg_by_register.__name__,
     loops.minibatch_leg.__name__,
     *CALLED_OF_NETWORK,
 }

@@ -25,6 +25,8 @@ from kernels.simd.tuples import all_finite, load, store
 
 MOST_BYTES = 256
 """The size of a lane of sums, at most. Sums do not wait for each other as updates do: longer lanes only spill."""
+FILL_REGISTERS = 8
+"""The parameters whose lanes, of four registers each, leave no register to anything else."""
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -102,10 +104,22 @@ class Ingredients(NamedTuple):
         return self.width > 1 and not self.layers and self.is_squared and self.program.is_exact
 
     @property
+    def register(self) -> int:
+        """The number of runs in a register."""
+        return min(self.width, doubles_in_register() * 8 // np.dtype(self.dtype).itemsize)
+
+    @property
     def recorded_part(self) -> int:
         """The number of runs of which losses are summed side by side."""
-        register = doubles_in_register() * 8 // np.dtype(self.dtype).itemsize
-        return min(self.width, register) if self.by_register else self.part
+        return self.register if self.by_register else self.part
+
+    @property
+    def moves_by_register(self) -> bool:
+        """Whether updates from single samples are those of the runs of one register after another.
+
+        With fewer parameters, and with rules that keep a state of each, that would take longer.
+        """
+        return self.width > 1 and not self.layers and self.program.params >= FILL_REGISTERS and bool(self.per_sample)
 
     @property
     def options_without_decay(self) -> str:
@@ -344,6 +358,8 @@ def _lanes(made_of: Ingredients) -> list[str]:
 
     in_parts = [
         written("read_point(cells, first)", f"return ({read(params, 'PART', ' + first')})"),
+        written("write_point(cells, first, theta)", *stored("theta", params)),
+        written("read_points(cells)", f"return ({read(params, 'WIDTH')})"),
         *(
             function
             for name, count in (("gradient", sums), ("recorded", 1))
@@ -361,7 +377,7 @@ def _lanes(made_of: Ingredients) -> list[str]:
         written("theta_zeros()", f"return ({listed(zero, params)})"),
         written("gradient_zeros()", f"return ({listed(zero, sums)})"),
         written("recorded_zeros()", f"return ({listed(zero, 1)})"),
-        *(in_parts if min(made_of.part, made_of.recorded_part) < width else []),
+        *(in_parts if made_of.moves_by_register or min(made_of.part, made_of.recorded_part) < width else []),
     ]
 
 

@@ -39,6 +39,7 @@ write_state: Bound  # (memory, state)
 start_from: Bound  # (trajectory, mark, scratch) -> theta
 keep: Bound  # (trajectory, mark, theta) -> whether all parameters are finite
 train_next: Bound  # train_part, or train_rows of models with vectors
+leg: Bound  # per_sample_leg or leg_by_register
 # pairwise_sum or sum_in_parts, of gradients and of recorded losses
 gradient_sum: Bound
 recorded_sum: Bound
@@ -60,6 +61,8 @@ PART: int  # the number of runs that are added up side by side
 PARAMS: int  # the number of parameters of the model
 part_sum: Bound  # pairwise_sum of PART runs
 read_point: Bound  # (cells, first) -> theta of the runs from the first on, PART of them
+write_point: Bound  # (cells, first, theta), of these runs
+read_points: Bound  # (cells) -> theta of all runs
 write_sum: Bound  # (cells, first, total), the sums of these runs
 read_sum: Bound  # (cells) -> the sums of all runs
 read_theta: Bound  # (params) -> theta, one lane per row
@@ -171,13 +174,14 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
         last = first + count
     # Each is called in one place, so that it is inlined.
     if hyper.batch_size == 1:
-        theta, state = per_sample_leg(theta, state, inputs_between(x, first, last), y[first:last], lr, options, data)
+        between = inputs_between(x, first, last), y[first:last]
+        theta, state = leg(theta, state, between[0], between[1], lr, options, data, scratch)
     else:
         theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, data, scratch)
     return theta, state, start + last - first
 
 
-def per_sample_leg(theta, state, x, y, lr, options, data):
+def per_sample_leg(theta, state, x, y, lr, options, data, scratch):
     """Step against the gradient of each sample."""
     for first in range(0, y.size, STEP):
         for i in range(first, min(first + STEP, y.size)):
@@ -186,6 +190,26 @@ def per_sample_leg(theta, state, x, y, lr, options, data):
             theta, state = descend(theta, state, residual, derivatives, lr, options)
         draw_ahead(data, STEP)
     return theta, state
+
+
+def leg_by_register(theta, state, x, y, lr, options, data, scratch):
+    """Step against the gradient of each sample, the runs of one register after those of another.
+
+    Where the parameters of all runs need more registers than there are, most of them wait in memory in any case. So do
+    all of them here, and the update of a register is computed while that of the one before waits for its residual.
+    """
+    cells, rates = scratch.partials[POINT], scratch.partials[TOTAL]
+    store(scratch.partials, POINT, theta)
+    write_lane(lr, rates, 0)
+    for i in range(y.size):
+        inputs = inputs_at(x, i)
+        for first in range(0, WIDTH, PART):
+            point = read_point(cells, first)
+            residual, derivatives = residual_and_derivatives(point, inputs, y[i])
+            rate = as_number(read_lane(rates, first, PART))
+            point, _ = descend(point, state, residual, derivatives, rate, options)
+            write_point(cells, first, point)
+    return read_points(cells), state
 
 
 def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, data, scratch):

@@ -23,7 +23,7 @@ WIDTH: int
 def train_one(params, memory, settings, x, y, lr):
     """Train one run, sample by sample: params has the shape (1, P), memory (M,), lr (1,)."""
     options = read_options(settings)
-    theta, state = per_sample_leg(load(params, 0, zeros()), read_state(memory, ()), x, y, lr[0], options, ())
+    theta, state = per_sample_leg(load(params, 0, zeros()), read_state(memory, ()), x, y, lr[0], options, (), ())
     store(params, 0, theta)
     write_state(memory, state)
 
@@ -32,6 +32,6 @@ def train_lane(params, memory, settings, x, y, lr):
     """Train the runs of a lane: params has the shape (P, WIDTH), memory (M, WIDTH), lr (WIDTH,)."""
     options = read_options(settings)
     rates = read_lane(lr, 0, WIDTH)
-    theta, state = per_sample_leg(read_theta(params), read_state(memory, ()), x, y, rates, options, ())
+    theta, state = per_sample_leg(read_theta(params), read_state(memory, ()), x, y, rates, options, (), ())
     write_theta(params, theta)
     write_state(memory, state)

@@ -110,6 +110,7 @@ def check_features():
                 patience=1000.0, dtype=dtype, **given,
             )  # fmt: skip
             check_bits(model="a*x**2 + b*x + c", size=1, dtype=dtype, **given)
+            check_bits(size=9, dtype=dtype, **given)  # the runs of one register after those of another
         check_bits(dtype="float32", optimizer="clipped(adamw)", **given)
         check_digits(loss="logistic", **given)
         for model in ("W @ x + b", "mlp(4)"):

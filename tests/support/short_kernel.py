@@ -25,7 +25,7 @@ def train(data, hyper, record, scratch, first, last):
     options = read_options(hyper.settings)
     theta, state = load(record.trajectory, first, zeros()), read_state(record.memory, scratch)
     for done in range(first, last):
-        theta, state = per_sample_leg(theta, state, data.x, data.y, hyper.rates[done], options, data)
+        theta, state = per_sample_leg(theta, state, data.x, data.y, hyper.rates[done], options, data, scratch)
         store(record.trajectory, done + 1, theta)
         record.losses[done + 1] = 0.0
     record.losses[first] = 0.0

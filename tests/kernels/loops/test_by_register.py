@@ -1,0 +1,52 @@
+"""Updates of the runs of one register after those of another, as models of many parameters have them in lanes."""
+
+import pytest
+
+from kernels.compile.specialize import bind_loops, ingredients_of
+from kernels.compile.unrolled import FILL_REGISTERS
+from kernels.losses import make_loss
+from kernels.model.models import make_model
+from kernels.optimizers import make_optimizer
+from kernels.train.block import WIDTH
+from kernels.train.trainer import form_of
+from tests.support.network_runs import BLOCKS, check_bits, check_digits
+
+DEGREE_8 = " + ".join(f"p{k}*x**{k}" for k in range(2, 9)) + " + p1*x + p0"
+# More than a lane holds, so that the last block is not full.
+LANES = {"runs": 2 * WIDTH + 5, "kernels": ["lanes"]}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"size": FILL_REGISTERS - 1},
+        {"size": 10, "dtype": "float32", "shuffle": True},
+        {"size": 1, "model": DEGREE_8, "loss": "huber(0.5)", "shuffle": BLOCKS, "patience": 1000.0},
+    ],
+    ids=lambda given: " ".join(f"{value:.20}" if isinstance(value, str) else str(value) for value in given.values()),
+)
+def test_the_bits_are_those_of_the_reference(given):
+    check_bits(**LANES, **given)
+
+
+def test_the_digits_are_those_of_the_reference_where_bits_may_differ():
+    check_digits(**LANES | {"kernels": ["lanes-fma"]}, size=10)
+
+
+@pytest.mark.parametrize(
+    ("params", "optimizer", "kernel", "by_register"),
+    [
+        (FILL_REGISTERS, "sgd", "lanes", True),
+        (FILL_REGISTERS, "sgd", "lanes-fma", True),
+        (FILL_REGISTERS - 1, "sgd", "lanes", False),
+        (FILL_REGISTERS, "momentum", "lanes", False),  # which keeps a state of each parameter
+        (FILL_REGISTERS, "sgd(weight_decay=0.1)", "lanes", False),
+        (FILL_REGISTERS, "sgd", "fused", False),
+    ],
+)
+def test_who_has_them(params, optimizer, kernel, by_register):
+    model = make_model("w @ x + b", [f"x{k}" for k in range(1, params)])
+    squared, optimizer = make_loss("squared"), make_optimizer(optimizer)
+    form = form_of(kernel, model, squared, optimizer, options_per_run=False, dtype="float64", gathers=False)
+    _, _, source = bind_loops(ingredients_of(model.program, squared, optimizer, **form))
+    assert ("def leg_by_register" in source) == by_register
