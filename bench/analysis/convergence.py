@@ -30,6 +30,8 @@ ROUNDING = 1e-24
 NEAR_LEAST_SQUARES = 1e-10
 # Right at the edge, the square of a random walk doubles from half of the time to all of it.
 GROWTH = 2.0
+# The share of the runs from a start that noise does not lift so far.
+HALF = 0.5
 
 # The slowest direction is alone where, by theory, the share of another in the loss is this small.
 NEGLIGIBLE = 0.1
@@ -42,11 +44,11 @@ SAME_MODULUS, MIN_EPOCHS_OF_WAVES = 1 - 1e-6, 40
 class TheoryTables(NamedTuple):
     """Predictions beside measurements, each by optimizer, batch size and order of the samples.
 
-    `edges` has `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's seeds;
-    `diverges_from`, the smallest rate at which some run diverges, and `stable_up_to`, the rate of the grid before it
-    (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are no
-    further apart than a step of the grid, missing where the grid does not reach the edge, and where all runs between
-    the two reached their target before growth could be seen, within two epochs.
+    `edges` has `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's
+    seeds; `diverges_from`, the smallest rate at which runs diverge, and `stable_up_to`, the rate of the grid before
+    it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are no
+    further apart than a step of the grid, missing where the grid does not reach the edge, and where all runs
+    between the two reached their target before growth could be seen, within two epochs.
 
     `rates`, by `lr` of epoch 0 too, has `predicted_rate` and `measured_rate`, the factor on the distance to the
     solution per epoch, the measured one as the median over those `runs` in which it could be measured. There is no row
@@ -65,9 +67,10 @@ def theory_tables(
     Predictions hold for a rate that stays as it is, and most schedules lower it: a run that starts above the edge is
     saved when the rate falls. So runs are judged by their first epochs, as long as the rate is that of epoch 0.
 
-    *Edges.* A run counts as diverging if it blew up in these epochs, or if its loss after them is above that at the
-    start and `GROWTH` times that halfway: the noise of small batches alone may lift the loss above that of a good
-    start, but then it stays there. Slow growth takes more epochs to be seen than a schedule may leave.
+    *Edges.* Runs diverge at a rate if one of them blew up in these epochs, or if the loss of at least half of those
+    from a start has grown: after them it is above that at the start, and `GROWTH` times that halfway. The noise of
+    small batches alone lifts the loss above that of a good start and may do more to a few runs, but not to half of
+    them. Slow growth takes more epochs to be seen than a schedule may leave.
 
     *Rates* are half the slope of the logarithm of the loss above least squares, over the second half of the epochs in
     which that is more than rounding. The slowest direction must be alone there: by the eigenvalues, the next one's
@@ -86,7 +89,8 @@ def theory_tables(
         frame = _add_first_rate(frame.reset_index(drop=True))
         losses = _losses_by_epoch(frame, curves)
         per_epoch = samples_per_epoch(len(derivatives), frame["batch_size"].to_numpy(), settings.drop_last)
-        frame["grew"] = _has_grown(frame, losses, per_epoch)
+        frame["blew_up"] = frame["status"].eq("diverged") & (frame["samples_seen"] <= frame["stretch"] * per_epoch)
+        frame["grew"] = frame["blew_up"] | _has_grown(losses)
         frame["brief"] = frame["status"].eq("converged") & (frame["samples_seen"] < 2 * per_epoch)
         target = np.asarray(y, float) - model.predict(np.zeros(len(model.params)), x)
         solution = _find_solution(derivatives, target) if np.isfinite(target).all() else None
@@ -133,8 +137,9 @@ def _find_solution(derivatives: Floats, target: Floats) -> _Solution:
 def _measure_edge(runs: pd.DataFrame, predicted: float) -> tuple[float, float, bool | None]:
     """Return the rates of the grid on both sides of the measured edge, and whether the predicted one agrees."""
     rates = np.unique(runs["rate"])
-    grew = np.isin(rates, runs["rate"][runs["grew"]])
-    stable = int(np.argmax([*grew, True]))
+    grown = runs.groupby(["rate", "init"], observed=True)["grew"].mean() >= HALF
+    diverges = runs.groupby("rate")["blew_up"].any() | grown.groupby("rate").any()
+    stable = int(np.argmax([*diverges, True]))
     expected = int(np.searchsorted(rates, predicted, side="right"))
     within_a_step = abs(stable - expected) <= 1
     if within_a_step:
@@ -204,15 +209,14 @@ def _losses_by_epoch(frame: pd.DataFrame, curves: pd.DataFrame) -> Floats:
     return losses
 
 
-def _has_grown(frame: pd.DataFrame, losses: Floats, per_epoch: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return whether each run blew up in the first stretch, or its loss grew."""
-    rows = np.arange(len(frame))
+def _has_grown(losses: Floats) -> NDArray[np.bool_]:
+    """Return whether the loss of each run grew in the first stretch."""
+    rows = np.arange(len(losses))
     last = losses.shape[1] - 1 - np.argmax(~np.isnan(losses)[:, ::-1], axis=1)
     # The last loss that a thinned curve stores in the first half.
     halfway = np.maximum.accumulate(np.where(np.isnan(losses), 0, np.arange(losses.shape[1])), axis=1)[rows, last // 2]
     start, middle, end = losses[:, 0], losses[rows, halfway], losses[rows, last]
-    blown_up = frame["status"].eq("diverged") & (frame["samples_seen"] <= frame["stretch"] * per_epoch)
-    grown: NDArray[np.bool_] = (end > start) & (end > GROWTH * middle) | blown_up.to_numpy(np.bool_)
+    grown: NDArray[np.bool_] = (end > start) & (end > GROWTH * middle)
     return grown
 
 

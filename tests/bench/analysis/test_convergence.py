@@ -320,6 +320,20 @@ def test_a_loss_has_grown_if_it_is_above_twice_that_halfway():
     assert of_edge(frame, losses) == [[2.0, 1.9, 2.5, True]]
 
 
+def test_noise_that_lifts_a_few_runs_from_a_start_at_the_solution_is_no_growth():
+    """Of 25 runs at a rate, one or two end above twice their loss halfway, far below the edge."""
+    rng = np.random.default_rng(0)
+    x = np.linspace(-1, 1, 50)
+    y = 2 * x**2 - 4 * x + 3 + 0.5 * rng.standard_normal(x.size)
+    grid = Grid(lr="log:0.01:3:12", batch_size=[1, 8], init=[2, -4, 3], seed=range(25), shuffle=True)
+    result = sweep(models.quadratic, x, y, grid, epochs=20)
+    middle, end = (result.curves[result.curves["epoch"] == epoch].set_index("config_id")["loss"] for epoch in (10, 20))
+    lifted = result.frame["config_id"].isin(end.index[end > 2 * middle.reindex(end.index)])
+    assert result.frame["lr"][lifted].min() < 0.5
+    table = theory_table(models.quadratic, x, result.frame, result.curves, RunTable())
+    assert table["agrees"].tolist() == [True, True]
+
+
 def test_the_rate_is_that_of_the_second_half():
     """The distance shrinks by 0.9 in each of the first 20 epochs, by 0.8 in the next 10, by 0.797 in the last 10."""
     factors = np.repeat([0.9, 0.8, 0.797], [20, 10, 10])
