@@ -119,7 +119,8 @@ class Ingredients(NamedTuple):
 
         With fewer parameters, and with rules that keep a state of each, that would take longer.
         """
-        return self.width > 1 and not self.layers and self.program.params >= FILL_REGISTERS and bool(self.per_sample)
+        simple = self.per_sample and not self.gradient_at
+        return self.width > 1 and not self.layers and self.program.params >= FILL_REGISTERS and bool(simple)
 
     @property
     def options_without_decay(self) -> str:

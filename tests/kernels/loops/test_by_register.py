@@ -1,5 +1,7 @@
 """Updates of the runs of one register after those of another, as models of many parameters have them in lanes."""
 
+from dataclasses import replace
+
 import pytest
 
 from kernels.compile.specialize import bind_loops, ingredients_of
@@ -12,6 +14,8 @@ from kernels.train.trainer import form_of
 from tests.support.network_runs import BLOCKS, check_bits, check_digits
 
 DEGREE_8 = " + ".join(f"p{k}*x**{k}" for k in range(2, 9)) + " + p1*x + p0"
+# An update from a single sample, with the gradient at another point: no built-in optimizer has both.
+ELSEWHERE = replace(make_optimizer("sgd"), gradient_at=lambda theta, slots, options: 0.5 * theta)
 # More than a lane holds, so that the last block is not full.
 LANES = {"runs": 2 * WIDTH + 5, "kernels": ["lanes"]}
 
@@ -41,12 +45,13 @@ def test_the_digits_are_those_of_the_reference_where_bits_may_differ():
         (FILL_REGISTERS - 1, "sgd", "lanes", False),
         (FILL_REGISTERS, "momentum", "lanes", False),  # which keeps a state of each parameter
         (FILL_REGISTERS, "sgd(weight_decay=0.1)", "lanes", False),
+        (FILL_REGISTERS, ELSEWHERE, "lanes", False),
         (FILL_REGISTERS, "sgd", "fused", False),
     ],
 )
 def test_who_has_them(params, optimizer, kernel, by_register):
     model = make_model("w @ x + b", [f"x{k}" for k in range(1, params)])
-    squared, optimizer = make_loss("squared"), make_optimizer(optimizer)
+    squared, optimizer = make_loss("squared"), make_optimizer(optimizer) if isinstance(optimizer, str) else optimizer
     form = form_of(kernel, model, squared, optimizer, options_per_run=False, dtype="float64", gathers=False)
     _, _, source = bind_loops(ingredients_of(model.program, squared, optimizer, **form))
     assert ("def leg_by_register" in source) == by_register
