@@ -170,11 +170,8 @@ def bind_loops(made_of: Ingredients) -> tuple[Binder, str, str]:
     sums = {name: _bind_sum(binder, name, made_of.width, part, eight_sums[name]) for name, part in parts.items()}
     recorded = loops.loss_by_factor if made_of.by_factor else loops.direct_loss
     recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])
-    leg = (
-        binder.bind(loops.leg_by_register, PART=made_of.register)
-        if made_of.moves_by_register
-        else binder.bind(loops.per_sample_leg)
-    )
+    leg = loops.leg_by_register if made_of.moves_by_register else loops.per_sample_leg
+    leg = binder.bind(leg, PART=made_of.register)
     entry = loops.train if made_of.width == 1 else loops.train_block
     binder.bind(
         entry, leg=leg, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"], recorded_loss=recorded_loss

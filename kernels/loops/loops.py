@@ -174,8 +174,8 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
         last = first + count
     # Each is called in one place, so that it is inlined.
     if hyper.batch_size == 1:
-        between = inputs_between(x, first, last), y[first:last]
-        theta, state = leg(theta, state, between[0], between[1], lr, options, data, scratch)
+        inputs = inputs_between(x, first, last)
+        theta, state = leg(theta, state, inputs, y[first:last], lr, options, data, scratch)
     else:
         theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, data, scratch)
     return theta, state, start + last - first
