@@ -294,7 +294,7 @@ class _Size(NamedTuple):
     """How many calls are a sample, and whether another comes before."""
 
     loops: int
-    warms: bool = True
+    warms: bool
 
 
 def _size_sample(name: str, call: Callable[[], object], least: float, clock: Callable[[], float]) -> _Size:

@@ -119,8 +119,8 @@ class Ingredients(NamedTuple):
 
         With fewer parameters, and with rules that keep a state of each, that would take longer.
         """
-        simple = self.per_sample and not self.gradient_at
-        return self.width > 1 and not self.layers and self.program.params >= FILL_REGISTERS and bool(simple)
+        spills = self.width > 1 and not self.layers and self.program.params >= FILL_REGISTERS
+        return spills and bool(self.per_sample) and not self.gradient_at
 
     @property
     def options_without_decay(self) -> str:
