@@ -209,16 +209,22 @@ def losses_of(frame: pd.DataFrame, column: str) -> Floats:
 
 
 def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> pd.Series:
-    """Return for each of the rows the number of the row of a table with the same settings, NaN where there is none."""
-    # Categories of the same texts may be of two types, which do not merge into one.
-    keys = table[list(by)].astype(object).assign(place=np.arange(len(table)))
-    return rows[list(by)].astype(object).merge(keys, on=list(by), how="left")["place"]
+    """Return for each of the rows the number of the row of a table with the same settings, NaN where there is none.
+
+    The table has no two rows with the same settings.
+    """
+    codes = _codes(pd.concat([table[list(by)].infer_objects(), rows[list(by)]], ignore_index=True), list(by))
+    places = pd.Index(codes[: len(table)]).get_indexer(codes[len(table) :])
+    return pd.Series(np.where(places < 0, np.nan, places), rows.index, name="place")
 
 
 def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
     """Return the number of each combination of values, in the order in which they first occur."""
-    groups = frame.groupby(names, observed=True, sort=False, dropna=False)
-    return groups.ngroup().to_numpy().astype(np.intp)
+    codes = np.zeros(len(frame), np.intp)
+    for name in names:
+        own, values = pd.factorize(frame[name], use_na_sentinel=False)
+        codes, _ = pd.factorize(codes * len(values) + own)
+    return codes
 
 
 def _numbers(column: pd.Series) -> Floats:
