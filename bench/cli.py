@@ -37,6 +37,24 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:
+    """Print the version and end, as programs do that are asked for it."""
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 (slow, and only needed here)
+
+        print(f"sgdbench {version('sgdbench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _sgdbench(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Declare the options that stand before a command."""
+
+
 class Command(TyperCommand):
     """A command that refuses a list that is given twice, of which the last one would count."""
 

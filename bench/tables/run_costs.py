@@ -214,7 +214,7 @@ def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> 
     The table has no two rows with the same settings.
     """
     codes = _codes(pd.concat([table[list(by)].infer_objects(), rows[list(by)]], ignore_index=True), list(by))
-    places = pd.Index(codes[: len(table)]).get_indexer(codes[len(table) :])
+    places = pd.Index(codes[: len(table)]).get_indexer(pd.Index(codes[len(table) :]))
     return pd.Series(np.where(places < 0, np.nan, places), rows.index, name="place")
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,10 @@ assert not slow, slow
     fit = python(code.format("'fit', '--help'"))
     for option, default in {"--lr": "[default: 0.1]", "--kernel": "[default: fused]", "--drop-missing": ""}.items():
         assert default in " ".join(fit[fit.index(f"\n  {option} ") :].split("\n  --")[1].split())
+
+
+def test_the_version_is_that_of_the_package(ran):
+    assert ran("--version") == f"sgdbench {version('sgdbench')}\n"
 
 
 def test_the_help_of_each_command_ends_with_two_examples_that_it_understands(sgdbench, pytestconfig):
