@@ -423,12 +423,10 @@ def _warn(message: str) -> None:
 
 @contextmanager
 def explain_os_errors(folder: Path) -> Iterator[None]:
-    """Name the folder in the error of a full disk, which names nothing by itself."""
+    """Name the folder in the error of a full disk, which names nothing by itself, and say how to go on."""
     try:
         yield
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{folder} cannot be written ({error.strerror}); what was stored before is safe: "
-            f"once it can be written, {RESUME} goes on from there",
-        ) from error
+        how = f"what was stored before is safe: once it can be written, {RESUME} goes on from there"
+        how = how if folder.exists() else f"choose {ANOTHER_FOLDER}"
+        raise OSError(error.errno, f"{folder} cannot be written ({error.strerror}); {how}") from error

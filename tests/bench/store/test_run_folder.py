@@ -444,6 +444,13 @@ def test_a_lock_that_cannot_be_had_says_how_to_go_on(folder):
         pass
 
 
+def test_a_folder_that_cannot_be_made_is_to_be_another_one(tmp_path):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "run"
+    with pytest.raises(OSError, match=r"run cannot be written .*; choose another folder with --out"), opened(folder):
+        pass
+
+
 # In use
 
 
