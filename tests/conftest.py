@@ -280,6 +280,20 @@ def few_variants(monkeypatch):
 
 
 @pytest.fixture
+def nothing_timed(monkeypatch):
+    """A run times nothing, and compiles no kernel that is only timed, for tests of something else in it."""
+    import pandas as pd
+
+    from bench.tables.run_costs import COST_SETTINGS
+    from bench.tables.seconds import PER_UPDATE
+
+    costs = pd.DataFrame(columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
+    monkeypatch.setattr("bench.commands.measure.update_seconds", lambda *args, **settings: costs)
+    monkeypatch.setattr("bench.commands.measure._measure_speed", lambda *args: None)
+    monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
+
+
+@pytest.fixture
 def rules_forgotten():
     """What a test registers is not there for the next ones."""
     from kernels.base.registry import REGISTERED

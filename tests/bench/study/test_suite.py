@@ -22,8 +22,6 @@ from bench.tables.performance_profile import (
     problem_ratios,
     profile_summary,
 )
-from bench.tables.run_costs import COST_SETTINGS
-from bench.tables.seconds import PER_UPDATE
 from kernels.optimizers import OPTIMIZERS
 
 SMALL = """
@@ -55,8 +53,6 @@ model = { expression = "x**2 + 3*y**2" }
 grid = { init = { random = "normal:1:1" } }
 run = { target = 1e-4, loss = "objective", epochs = 2 }
 """
-
-NO_COSTS = pd.DataFrame(columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
 
 
 @pytest.fixture
@@ -258,11 +254,9 @@ def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fa
         )
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("one_figure", "nothing_timed")
 def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, monkeypatch, request):
-    # Nothing is timed: tests/bench/report/test_report.py does.
-    monkeypatch.setattr("bench.commands.measure.update_seconds", lambda *args, **settings: NO_COSTS)
-    monkeypatch.setattr("bench.commands.measure._measure_speed", lambda *args: None)
+    monkeypatch.setattr("bench.commands.measure.replay_runs", lambda trained: None)  # which would compile
     out = ran("run", small, "--out", tmp_path / "out")
     assert "Over all: " in out
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
