@@ -240,7 +240,7 @@ class Forward(NamedTuple):
             layer, of_hidden = self.network.layers[number], []
             for symbol, derivative in zip(layer.symbols, self.derivatives[number], strict=True):
                 source = None if symbol.source == SCALAR else _source(symbol, self.x, self.values)
-                term = Term(symbol, np.broadcast_to(slopes * derivative, slopes.shape), source)
+                term = Term(symbol, _spread(slopes * derivative, slopes.shape), source)
                 yield term
                 if symbol.source == HIDDEN:
                     of_hidden.append(term)
@@ -275,9 +275,14 @@ def run_network(network: Network, theta: Floats, x: Floats, y: Floats) -> Forwar
         outputs, found = run_program(
             layer.program, [*symbols, *(x[column] for column in layer.columns), target], single=single
         )
-        values.append(np.broadcast_to(outputs, (layer.units, y.size)))
+        values.append(_spread(outputs, (layer.units, y.size)))
         derivatives.append(found)
     return Forward(network, theta, x, values, derivatives)
+
+
+def _spread(values: Floats, shape: tuple[int, ...]) -> Floats:
+    """Return values as an array of this shape, which most have; broadcasting takes as long as the rest of a sample."""
+    return values if np.shape(values) == shape else np.broadcast_to(values, shape)
 
 
 def values_of(symbol: Symbol, units: int, theta: Floats, x: Floats, values: list[Floats]) -> Floats:

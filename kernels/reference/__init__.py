@@ -177,8 +177,9 @@ def _by_layers(network: Network, loss: Loss, point: Floats, x: Floats, y: Floats
         if not one:
             slope[term.places] = term.sums() * (1.0 / y.size)
             continue
-        derivative[term.places] = np.repeat(term.slope[:, 0], term.symbol.size)
-        slope[term.places] = 1.0 if term.source is None else np.tile(term.source[:, 0], len(term.slope))
+        by_unit = len(term.slope), term.symbol.size
+        derivative[term.places].reshape(by_unit)[:] = term.slope
+        slope[term.places].reshape(by_unit)[:] = 1.0 if term.source is None else term.source[:, 0]
     if one:
         given = tuple(part[..., 0] if isinstance(part, np.ndarray) else part for part in given)
     return _Gradient(given, slope, derivative)
