@@ -26,14 +26,14 @@ from kernels.compile.binding import Binder
 from kernels.compile.network_loops import CALLED_OF_NETWORK
 from kernels.compile.unrolled import Ingredients
 from kernels.loops import loops, order
-from kernels.simd import compiled_functions, division, lanes, tuples
+from kernels.simd import compiled_functions, division, lanes, prefetch, tuples
 from kernels.simd import exp as lane_exp
 from kernels.simd import log as lane_log
 from kernels.simd import math as lane_math
 from kernels.simd import vector as lane_vector
 
 # The code that intrinsics of these modules emit is not in the functions that call them, so digests have their source.
-EMITTERS = (compiled_functions, division, lane_exp, lane_log, lane_math, lane_vector, lanes, tuples)
+EMITTERS = (compiled_functions, division, lane_exp, lane_log, lane_math, lane_vector, lanes, prefetch, tuples)
 # All other functions are inlined: within an epoch a call would cost more than the arithmetic.
 CALLED = {
     loops.visit_in_copy.__name__,

@@ -33,10 +33,11 @@ from kernels.losses.loss import Loss
 from kernels.model.network import Network
 from kernels.model.program import Program
 from kernels.optimizers.optimizer import Optimizer
+from kernels.simd.prefetch import PREFETCHED
 
-# The samples between two parts of the order that is drawn ahead. Of a plain integer numba would make a type of its own,
-# for which all that is called with it would be compiled once more.
-STEP = np.int64(16)
+# The samples between two parts of the order that is drawn ahead, and of many samples those that are loaded ahead. Of a
+# plain integer numba would make a type of its own, for which all that is called with it would be compiled once more.
+STEP = np.int64(PREFETCHED)
 wait_when_forking(*LOCKS)
 
 

@@ -14,6 +14,7 @@ from kernels.base.run import CONVERGED, DIVERGED, LEAF, MAX_EPOCHS, POINT, STOPP
 from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
 from kernels.loops.order import begin_order, copy_samples, draw_places, permute
 from kernels.simd.lanes import broadcast, read_lane, write_lane
+from kernels.simd.prefetch import PREFETCHED, prefetch
 from kernels.simd.tuples import add, load, scale, store, sum_lanes
 
 Bound = Callable[..., Any]
@@ -71,6 +72,9 @@ write_theta: Bound  # (params, theta)
 JOIN = -1
 # Of a plain 0 numba makes a type of its own, for which it compiles the functions that are given it once more.
 ZERO = np.int64(0)
+# From this sample on, as fewer stay in the caches of a core, samples are loaded a page of memory before they are visited:
+# what the processor loads by itself ends with a page.
+MANY, AHEAD = np.int64(2**16), np.int64(512)
 
 
 def train(data, hyper, record, scratch, first, last):
@@ -184,6 +188,8 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
 def per_sample_leg(theta, state, x, y, lr, options, data, scratch):
     """Step against the gradient of each sample."""
     for first in range(0, y.size, STEP):
+        if first > MANY:
+            prefetch(x, y, first + AHEAD)
         for i in range(first, min(first + STEP, y.size)):
             point = gradient_point(theta, state, options)
             residual, derivatives = residual_and_derivatives(point, inputs_at(x, i), y[i])
@@ -216,6 +222,9 @@ def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, data, scra
     """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
     for first in range(start, stop, size):
         count = min(size, stop - first)
+        if first > MANY:
+            for place in range(first, first + count, PREFETCHED):
+                prefetch(x, y, place + AHEAD)
         point = gradient_point(theta, state, options)
         # One call of the sum, as it is inlined: a second takes a tenth longer to compile.
         total = gradient_sum(point, x, y, first, count, options[0], scratch)

@@ -135,7 +135,7 @@ class _SetItem(AbstractTemplate):
 
 @lower_builtin(operator.setitem, types.Array, types.Integer, Lane)
 def _set_item(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-    store_lane(builder, args[2], _place(context, builder, sig.args[0], *args[:2]))
+    store_lane(builder, args[2], place_in(context, builder, sig.args[0], *args[:2]))
     return context.get_dummy_value()
 
 
@@ -144,7 +144,7 @@ def _first(context: Any, builder: Any, kind: types.Type, array: ir.Value) -> ir.
     return array if isinstance(kind, types.CPointer) else make_array(kind)(context, builder, array).data
 
 
-def _place(context: Any, builder: Any, kind: types.Type, array: ir.Value, index: ir.Value) -> ir.Value:
+def place_in(context: Any, builder: Any, kind: types.Type, array: ir.Value, index: ir.Value) -> ir.Value:
     """Return the address of array[index] in a contiguous array."""
     return builder.gep(_first(context, builder, kind, array), [index])
 
@@ -179,7 +179,7 @@ def _read_lane(typingctx: Any, array: Any, index: Any, width: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         if lane.width * BYTES[LLVM[lane.element]] > CACHE_LINE:
             set.add(builder.function.attributes, ALIGNED)
-        return load_lane(builder, _place(context, builder, sig.args[0], *args[:2]), lane)
+        return load_lane(builder, place_in(context, builder, sig.args[0], *args[:2]), lane)
 
     return lane(array, types.intp, width), codegen
 
@@ -192,7 +192,7 @@ def read_lane(array: Any, index: int, width: int) -> Any:
 
 def _write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        store_lane(builder, args[0], _place(context, builder, sig.args[1], *args[1:]))
+        store_lane(builder, args[0], place_in(context, builder, sig.args[1], *args[1:]))
         return context.get_dummy_value()
 
     return types.void(lane, array, types.intp), codegen
