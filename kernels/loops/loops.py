@@ -72,8 +72,8 @@ write_theta: Bound  # (params, theta)
 JOIN = -1
 # Of a plain 0 numba makes a type of its own, for which it compiles the functions that are given it once more.
 ZERO = np.int64(0)
-# From this sample on, as fewer stay in the caches of a core, samples are loaded a page of memory before they are visited:
-# what the processor loads by itself ends with a page.
+# Fewer samples stay in the caches of a core. From this one on they are loaded a page of memory before their visit: what
+# the processor loads by itself ends with a page.
 MANY, AHEAD = np.int64(2**16), np.int64(512)
 
 
