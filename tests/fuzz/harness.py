@@ -1,5 +1,6 @@
 """What all targets have in common: mutations, limits, counts, and what an input must not do."""
 
+import gc
 import os
 import random
 import resource
@@ -101,6 +102,7 @@ def fuzz(target: Target, inputs: int, seed: int, *, limit: float) -> "Fuzzed":
     """
     rng = random.Random(seed)
     fuzzed = Fuzzed()
+    gc.collect()  # what other tests have left in cycles, whose files Python removes when it finds them
     with guarded(target.place), suppress(KeyboardInterrupt):  # Ctrl-C ends a long run, and what was done counts
         for number in range(inputs):
             known = number < len(target.corpus)
