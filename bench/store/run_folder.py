@@ -427,6 +427,8 @@ def explain_os_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        how = f"what was stored before is safe: once it can be written, {RESUME} goes on from there"
-        how = how if folder.exists() else f"choose {ANOTHER_FOLDER}"
-        raise OSError(error.errno, f"{folder} cannot be written ({error.strerror}); {how}") from error
+        if folder.exists():
+            remedy = f"what was stored before is safe: once it can be written, {RESUME} goes on from there"
+        else:
+            remedy = f"choose {ANOTHER_FOLDER}"
+        raise OSError(error.errno, f"{folder} cannot be written ({error.strerror}); {remedy}") from error
