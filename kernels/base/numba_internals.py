@@ -18,7 +18,7 @@ import numba
 from llvmlite.binding import parse_bitcode
 from llvmlite.binding.ffi import lib as llvm
 from numba import _dynfunc
-from numba.core import event
+from numba.core import cgutils, event
 from numba.core.caching import NullCache
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler, CompileResult, compile_result
@@ -29,7 +29,7 @@ from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.core.typing.templates import AbstractTemplate, infer_global
-from numba.np.arrayobj import make_array
+from numba.np.arrayobj import make_array, populate_array
 
 from kernels.base import cache
 
@@ -60,6 +60,15 @@ def features_of(context: Any = None) -> list[str]:
 def allows_fma(context: Any) -> bool:
     """Return whether a multiplication and an addition may be fused in the code that is emitted, as `fastmath` says."""
     return bool(context.fastmath)
+
+
+def row_of_array(context: Any, builder: Any, kind: Any, row: Any, array: Any, number: Any) -> Any:
+    """Emit array[number], an array of the type `row`, of a contiguous array of the type `kind`; it has no owner."""
+    whole, part = make_array(kind)(context, builder, array), make_array(row)(context, builder)
+    shape, strides = (cgutils.unpack_tuple(builder, numbers) for numbers in (whole.shape, whole.strides))
+    data = cgutils.pointer_add(builder, whole.data, builder.mul(number, strides[0]))
+    populate_array(part, data, shape[1:], strides[1:], whole.itemsize, None)
+    return part._getvalue()
 
 
 def record_compilations() -> AbstractContextManager[Any]:

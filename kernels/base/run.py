@@ -12,8 +12,8 @@ Marks = NDArray[np.int64]
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
 STOPPED = 3
 STATUS = ("max_epochs", "converged", "diverged", "stopped")
-POINT, TOTAL = 64, 65
-"""The rows of `Scratch.partials` that hold the parameters of all runs, and their sums."""
+POINT, TOTAL, WAITING = 0, 1, 2
+"""The rows of `Scratch.partials`: the parameters of all runs, their sums, and the first of the sums that wait."""
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
 
@@ -37,6 +37,11 @@ class Data(NamedTuple):
     validation_x: tuple[Floats, ...]
     validation_y: Floats
     factors: Floats = np.zeros((0, 0, 0))
+
+    @property
+    def dtype(self) -> str:
+        """The numbers to compute with, ``"float64"`` or ``"float32"``; NumPy takes longer to name its types."""
+        return "float64" if self.y.itemsize == 8 else "float32"
 
 
 def count_evaluated(data: Data) -> int:
@@ -80,12 +85,13 @@ class Record(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Runs that are trained side by side; one column each.
+    """Runs that are trained side by side; one column each. Kernels are given several blocks, a row of arrays for each.
 
     `params` and `memory` are the state of a run, or its last state if it is over; `losses` has a row per mark, without
     meaning after a run's `marks`. `now` and `memory_now` are the state of its lane, which goes on: the clock that all
     share, for one, must not stop with the first run that is over. `validation_losses` are like `losses`, without rows
-    if there are no samples for validation, and `lowest` has a row for each run, as `start_lowest` makes it.
+    if there are no samples for validation, and `lowest` has a row for each run, as `start_lowest` makes it. `rates` and
+    `settings` are in place of those of `Hyperparameters`, the latter of one dimension where all runs have the same.
     """
 
     params: Floats
@@ -97,6 +103,8 @@ class Block(NamedTuple):
     memory_now: Floats
     validation_losses: Floats
     lowest: Floats
+    rates: Floats
+    settings: Floats
 
 
 def start_lowest(params: Floats, patience: float) -> Floats:
@@ -114,7 +122,7 @@ def start_lowest(params: Floats, patience: float) -> Floats:
 class Scratch(NamedTuple):
     """Buffers of pairwise sums: the counts of terms that are left to add, and sums that wait for their partner.
 
-    Where runs are added up in parts, the last two rows of `partials` hold the parameters and the sums of all runs.
+    Where runs are added up in parts, the first two rows of `partials` hold the parameters and the sums of all runs.
     `values` are those that some samples alone determine, `LEAF` for each.
     """
 
@@ -123,12 +131,18 @@ class Scratch(NamedTuple):
     values: Floats
 
 
-def allocate_scratch(params: int, width: int, values: int, dtype: str) -> Scratch:
-    """Return buffers for 2**63 terms: each halving leaves at most two more entries, each sum has at least 64 terms.
+def sums_that_wait(n: int) -> int:
+    """Return the most sums that wait at a time where n terms are added: each halving of more than `LEAF` leaves one."""
+    return 2 + max(0, math.ceil(math.log2(max(1, n / LEAF))))
+
+
+def allocate_scratch(params: int, n: int, width: int, values: int, dtype: str) -> Scratch:
+    """Return buffers for sums of n terms; each halving leaves at most two more entries in the counts.
 
     A term is a gradient, and a loss where an optimizer needs it.
     """
-    partials = allocate_aligned((TOTAL + 1) * (params + 1) * width).reshape(TOTAL + 1, -1)
+    rows = WAITING + sums_that_wait(n)
+    partials = allocate_aligned(rows * (params + 1) * width).reshape(rows, -1)
     return Scratch(np.empty(2 * 64, np.int64), partials, allocate_aligned(values * LEAF, dtype))
 
 
@@ -180,8 +194,6 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
     dtype : str
     """
     params, terms = int(layout[0]), int(layout[2])
-    # Each halving of a batch leaves a sum waiting.
-    depth = 1 + max(0, math.ceil(math.log2(max(1, n / LEAF))) + 1)
     own = params if width == 1 else 0
     sizes = {
         "theta": own,
@@ -194,10 +206,16 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
         "scores": last + 1,
         "terms": LEAF * terms,
         "losses": 16,  # eight running sums, and the rest
-        "partials": depth * (params + 1),
+        "partials": sums_that_wait(n) * (params + 1),
     }
-    buffers: dict[str, Any] = {name: allocate_aligned(size * width, dtype) for name, size in sizes.items()}
-    counts, batch_counts, rows = (np.empty(LEAF, np.int64) for _ in range(3))
+    # One array for all: to allocate each by itself would take 20 microseconds more for each.
+    line = CACHE_LINE // np.dtype(dtype).itemsize
+    lengths = [line * -(-size * width // line) for size in sizes.values()]
+    whole, begin, buffers = allocate_aligned(sum(lengths), dtype), 0, {}
+    for (name, size), length in zip(sizes.items(), lengths, strict=True):
+        buffers[name] = whole[begin : begin + size * width]
+        begin += length
+    counts, batch_counts, rows = np.empty((3, LEAF), np.int64)
     return Room(layout, counts, batch_counts, rows, **buffers)
 
 
@@ -205,7 +223,7 @@ def allocate_aligned(size: int, dtype: str = "float64") -> Floats:
     """Return an array that begins at a cache line: weights that lie across two lines take up to half as long again."""
     item = np.dtype(dtype).itemsize
     whole = np.empty(size + CACHE_LINE // item, dtype)
-    skipped = -whole.ctypes.data % CACHE_LINE // item
+    skipped = -whole.__array_interface__["data"][0] % CACHE_LINE // item
     return whole[skipped : skipped + size]
 
 

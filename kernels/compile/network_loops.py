@@ -38,7 +38,7 @@ def common_names(made_of: Ingredients) -> dict[str, Any]:
 
 
 def bind_network(made_of: Ingredients) -> Binder:
-    """Return a binder of `loops.train` or `loops.train_block` for a model with vectors."""
+    """Return a binder of `loops.train` or `loops.train_blocks` for a model with vectors."""
     written = define(unroll_network(made_of))
     binder = Binder(common_names(made_of) | written | {"softmax": network.softmax})
     given, leaf = binder.given, network.leaf_of_one if made_of.width == 1 else network.leaf_of_lanes
@@ -90,6 +90,6 @@ def bind_network(made_of: Ingredients) -> Binder:
     if made_of.width == 1:
         given["sum_with_inputs"] = sums("term_times_eight", no_sum=written["eight_nothings"])
     given["add_losses"] = binder.bind(network.pairwise, leaf=network.leaf_of_losses)
-    entry = loops.train if made_of.width == 1 else loops.train_block
+    entry = loops.train if made_of.width == 1 else loops.train_blocks
     binder.bind(entry, recorded_loss=network.mean_of_losses, train_next=network.train_rows)
     return binder

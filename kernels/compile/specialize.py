@@ -42,7 +42,7 @@ wait_when_forking(*LOCKS)
 
 
 class Kernel(NamedTuple):
-    """A compiled `loops.train` or `loops.train_block`.
+    """A compiled `loops.train` or `loops.train_blocks`.
 
     Attributes
     ----------
@@ -155,7 +155,7 @@ def bind_loops(made_of: Ingredients) -> tuple[Binder, str, str]:
     Returns
     -------
     binder : Binder
-        Its functions are plain Python, `loops.train` or `loops.train_block` the last.
+        Its functions are plain Python, `loops.train` or `loops.train_blocks` the last.
     digest : str
         Of all that is bound, the options of the compiler, and the functions on lanes that this machine has.
     source : str
@@ -173,7 +173,7 @@ def bind_loops(made_of: Ingredients) -> tuple[Binder, str, str]:
     recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])
     leg = loops.leg_by_register if made_of.moves_by_register else loops.per_sample_leg
     leg = binder.bind(leg, PART=made_of.register)
-    entry = loops.train if made_of.width == 1 else loops.train_block
+    entry = loops.train if made_of.width == 1 else loops.train_blocks
     binder.bind(
         entry, leg=leg, gradient_sum=sums["gradient"], recorded_sum=sums["recorded"], recorded_loss=recorded_loss
     )
@@ -257,17 +257,19 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     inputs, visited_inputs = (types.UniTuple(column, made_of.program.inputs) for column in (samples, visited))
     if made_of.layers:
         inputs, visited_inputs, visited = types.UniTuple(samples, 1), types.Tuple(()), types.int64[::1]
-    vector, table, counts, order = types.float64[::1], types.float64[:, ::1], types.int64[::1], types.uint32[::1]
+    vector, table, tables = (types.Array(types.float64, dimensions, "C") for dimensions in (1, 2, 3))
+    counts, order = types.int64[::1], types.uint32[::1]
     ahead = types.uint64[::1]
-    data = inputs, samples, visited_inputs, visited, order, ahead, inputs, samples, types.float64[:, :, ::1]
-    rates, settings = table if lanes else vector, table if made_of.options_per_run else vector
+    data = inputs, samples, visited_inputs, visited, order, ahead, inputs, samples, tables
     flags = types.boolean, types.boolean
-    hyper = rates, settings, types.intp, *flags, types.uint64, types.float64, counts, types.float64
-    block, record = (*[table] * 3, counts, counts, *[table] * 4), (vector, table, vector, vector, vector)
+    hyper = vector, vector, types.intp, *flags, types.uint64, types.float64, counts, types.float64
+    per_run = types.int64[:, ::1]
+    blocks = *[tables] * 3, per_run, per_run, *[tables] * 5, tables if made_of.options_per_run else table
+    record = vector, table, vector, vector, vector
     return (
         types.NamedTuple(data, run.Data),
         types.NamedTuple(hyper, run.Hyperparameters),
-        types.NamedTuple(block, run.Block) if lanes else types.NamedTuple(record, run.Record),
+        types.NamedTuple(blocks, run.Block) if lanes else types.NamedTuple(record, run.Record),
         _type_of_room(element) if made_of.layers else types.NamedTuple((counts, table, visited), run.Scratch),
         types.intp,
         types.intp,

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.run import CONVERGED, DIVERGED, LEAF, MAX_EPOCHS, POINT, STOPPED, TOTAL, samples_per_epoch
+from kernels.base.run import CONVERGED, DIVERGED, LEAF, MAX_EPOCHS, POINT, STOPPED, TOTAL, WAITING, samples_per_epoch
 from kernels.data.order import COUNT, DRAWN, HEAD, NEXT
 from kernels.loops.order import begin_order, copy_samples, draw_places, permute
+from kernels.simd.blocks import block_at
 from kernels.simd.lanes import broadcast, read_lane, write_lane
 from kernels.simd.prefetch import PREFETCHED, prefetch
 from kernels.simd.tuples import add, load, scale, store, sum_lanes
@@ -107,12 +108,20 @@ def train(data, hyper, record, scratch, first, last):
     return status, done
 
 
+def train_blocks(data, hyper, blocks, scratch, first, last):
+    """Train legs first..last-1 of the runs of some blocks; return the status and the last mark of the last block."""
+    status, done = MAX_EPOCHS, first
+    for number in range(blocks.status.shape[0]):
+        status, done = train_block(data, hyper, block_at(blocks, number), scratch, first, last)
+    return status, done
+
+
 def train_block(data, hyper, block, scratch, first, last):
     """Train legs first..last-1 of the runs of a block; return whether all are over, and the last mark.
 
     A run that is over keeps its results, while the others go on beside it.
     """
-    options = read_options(hyper.settings)
+    options = read_options(block.settings)
     per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
     theta = read_theta(block.now)
     state = read_state(block.memory_now, scratch)
@@ -131,7 +140,7 @@ def train_block(data, hyper, block, scratch, first, last):
                 break
             epoch, start, stop = leg_from(hyper, done, per_epoch)
             done += 1
-        lr = as_number(read_lane(hyper.rates[epoch], 0, WIDTH))
+        lr = as_number(read_lane(block.rates[epoch], 0, WIDTH))
         theta, state, start = train_next(theta, state, data, hyper, epoch, start, stop, lr, options, scratch)
     return (MAX_EPOCHS if running else CONVERGED), done
 
@@ -313,7 +322,7 @@ def pairwise_sum(theta, x, y, start, count, options, scratch):
     total = zeros()
     scratch.counts[0] = count
     left = 1
-    waiting = 0
+    waiting = WAITING
     while left > 0:
         left -= 1
         count = scratch.counts[left]

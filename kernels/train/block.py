@@ -28,12 +28,16 @@ from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
 from kernels.train.lost_targets import LARGE, lost_since
-from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
+from kernels.train.slices import runs_in_slice, slowdown_of, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
 # Runs are shared out in multiples of this, on all machines alike; their lanes may be narrower (`lane_width`).
 WIDTH = KERNELS["lanes"].width
+# The numbers of blocks that are moved to their places and back in one go. Block by block that takes a tenth of the time
+# of blocks with few epochs, and one thread at a time does it; four times as many leave the second cache of a core.
+NUMBERS_TOGETHER = 2**15
 NO_MARKS: Marks = np.zeros(0, np.int64)
+NO_NUMBERS: Floats = np.zeros(0)
 Slices = Callable[..., Iterator[tuple[int, int, float]]]
 
 
@@ -128,17 +132,19 @@ def train_runs(
         0.0,
         np.empty(shape if data.validation_y.size else (0, count)),
         start_lowest(params, hyper.patience) if lowest is None else lowest.copy(),
-        np.tile(params, (at.size, 1, 1)),
+        np.repeat(params[np.newaxis], at.size, axis=0),
     )
     data = with_factors(kernel, model, loss, data, last + 1)
     train = make_trainer(kernel, model, loss, optimizer, data, options_per_run=hyper.settings.ndim == 2)
-    width = lane_width(kernel, data.y.dtype.name, model.program, loss)
-    slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else max(1, width // 8)
-    slices = partial(train_in_slices, marks=hyper.marks, first=first, samples=count_evaluated(data), slowdown=slowdown)
+    width = lane_width(kernel, data.dtype, model.program, loss)
+    slowdown, samples = slowdown_of(kernel, model, width), count_evaluated(data)
+    slices = partial(train_in_slices, marks=hyper.marks, first=first, samples=samples, slowdown=slowdown)
     if width == 1:
         steps = _train_in_turn(train, slices, hyper, runs, at, by_row=model.by_row)
     else:
-        steps = _train_side_by_side(train, partial(slices, stops=at.tolist()), hyper, runs, at, width)
+        # Where parameters are recorded on the way, each block is in a slice of its own.
+        in_slice = 1 if at.size else runs_in_slice(hyper.marks, first, samples=samples, slowdown=slowdown)
+        steps = _train_side_by_side(train, partial(slices, stops=at.tolist()), hyper, runs, at, width, in_slice)
     for _ in steps:
         if stopped():
             return None
@@ -148,7 +154,9 @@ def train_runs(
 
 def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
     """Let runs whose loss of 0 is none diverge at the first mark of it, in place."""
-    for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):  # all at once: few are
+    if runs.params.max() <= LARGE and runs.params.min() >= -LARGE:  # false where there are nans
+        return
+    for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):
         losses = runs.losses[: runs.marks[run] - first + 1, run]
         lost = lost_since(model, loss, runs.params[run], data.x, data.y, losses)
         if lost is not None:
@@ -169,7 +177,10 @@ def _train_in_turn(
     for run in range(len(runs.params)):
         trajectory[min(first, rows - 1)] = runs.params[run]
         record = Record(losses, trajectory, runs.memory[run], validation_losses, runs.lowest[run])
-        for status, done, _seconds in slices(partial(train, _columns(hyper, run), record)):  # noqa: B007
+        plan = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, run]))
+        if hyper.settings.ndim == 2:
+            plan = plan._replace(settings=np.ascontiguousarray(hyper.settings[:, run]))
+        for status, done, _seconds in slices(partial(train, plan, record)):  # noqa: B007
             yield
         runs.params[run], runs.status[run], runs.marks[run] = trajectory[min(done, rows - 1)], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
@@ -180,70 +191,82 @@ def _train_in_turn(
 
 
 def _train_side_by_side(
-    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks, width: int
+    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks, width: int, in_slice: int
 ) -> Iterator[None]:
-    """Train as many runs at a time as a lane is wide, in place; the last run is repeated in empty places."""
-    count, marks = len(runs.params), hyper.marks.size
-    first = marks - len(runs.losses)
-    remembers, validated = runs.memory.size > 0, runs.validation_losses.size > 0
-    # Made once: to make the arrays of a block takes as long as some epochs of a small data set.
-    block = _allocate_block(runs, marks, width)
-    columns = _columns(hyper, np.arange(width) % count)
-    train_block = partial(train, columns, block)
-    for start in range(0, count, width):
-        mine, size = slice(start, start + width), min(width, count - start)
-        _put(block.now, runs.params[mine].T)
-        _put(columns.rates, hyper.rates[:, mine])
-        if hyper.settings.ndim == 2:
-            _put(columns.settings, hyper.settings[:, mine])
-        if remembers:
-            _put(block.memory_now, runs.memory[mine].T)
-        if validated:
-            _put(block.lowest.T, runs.lowest[mine].T)
-        block.status.fill(MAX_EPOCHS)
-        block.marks.fill(first)
-        for _status, done, _seconds in slices(train_block):
-            if at.size:
-                # Later marks are written again when they are reached, unless all runs are over.
-                runs.path[np.searchsorted(at, done) :, mine] = block.params.T[:size]
-            yield
-        runs.params[mine] = block.params.T[:size]
-        runs.status[mine], runs.marks[mine] = block.status[:size], block.marks[:size]
-        runs.losses[:, mine] = block.losses[first:, :size]
-        if remembers:
-            runs.memory[mine] = block.memory.T[:size]
-        if validated:
-            runs.validation_losses[:, mine] = block.validation_losses[first:, :size]
-            runs.lowest[mine] = block.lowest[:size]
+    """Train runs in blocks as wide as a lane, some blocks to a slice, in place; the last run fills empty places."""
+    count, first = len(runs.params), hyper.marks.size - len(runs.losses)
+    plan = hyper._replace(rates=NO_NUMBERS, settings=NO_NUMBERS)  # blocks have their own
+    room = _allocate_blocks(runs, hyper, width)
+    for start in range(0, count, room.status.size):
+        stop = min(start + room.status.size, count)
+        blocks = Block._make(part[: -(-(stop - start) // width)] for part in room)
+        _fill(blocks, runs, hyper, slice(start, stop), first)
+        for begin in range(0, len(blocks.status), in_slice):
+            some = Block._make(part[begin : begin + in_slice] for part in blocks)
+            for _status, done, _seconds in slices(partial(train, plan, some)):
+                if at.size:
+                    # Later marks are written again when they are reached, unless all runs are over.
+                    mine = slice(start + width * begin, min(start + width * (begin + 1), count))
+                    runs.path[np.searchsorted(at, done) :, mine] = some.params[0].T[: mine.stop - mine.start]
+                yield
+        _collect(blocks, runs, slice(start, stop), first)
 
 
-def _allocate_block(runs: Runs, marks: int, width: int) -> Block:
-    """Return room for as many runs as a lane is wide; the state of their lane begins at cache lines."""
+def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
+    """Return room for some blocks, as many as the runs fill; the state of a lane begins at a cache line."""
+    count, marks, epochs = len(runs.params), hyper.marks.size, len(hyper.rates)
     params, memory, known = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
+    numbers = 2 * (params + memory) + marks + epochs
+    blocks = min(-(-count // width), max(1, NUMBERS_TOGETHER // (width * numbers)))
+    settings = hyper.settings.shape[:1] if hyper.settings.ndim == 1 else (len(hyper.settings), width)
     return Block(
-        params=np.empty((params, width)),
-        memory=np.empty((memory, width)),
-        losses=np.empty((marks, width)),
-        status=np.empty(width, np.int64),
-        marks=np.empty(width, np.int64),
-        now=allocate_aligned(params * width).reshape(params, width),
-        memory_now=allocate_aligned(memory * width).reshape(memory, width),
-        validation_losses=np.empty((marks if runs.validation_losses.size else 0, width)),
-        lowest=np.empty((width, known)),
+        params=np.empty((blocks, params, width)),
+        memory=np.empty((blocks, memory, width)),
+        losses=np.empty((blocks, marks, width)),
+        status=np.empty((blocks, width), np.int64),
+        marks=np.empty((blocks, width), np.int64),
+        now=allocate_aligned(blocks * params * width).reshape(blocks, params, width),
+        memory_now=allocate_aligned(blocks * memory * width).reshape(blocks, memory, width),
+        validation_losses=np.empty((blocks, marks if runs.validation_losses.size else 0, width)),
+        lowest=np.empty((blocks, width, known)),
+        rates=np.empty((blocks, epochs, width)),
+        settings=np.empty((blocks, *settings)),
     )
 
 
-def _put(room: Floats, columns: Floats) -> None:
-    """Copy columns to the beginning of a room, and the last of them to the rest of it."""
-    size = columns.shape[1]
-    room[:, :size] = columns
-    if size < room.shape[1]:
-        room[:, size:] = columns[:, -1:]
+def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first: int) -> None:
+    """Put some runs, which are at mark `first`, and their hyperparameters into blocks."""
+    size, width = blocks.status.shape[0] * blocks.status.shape[1], blocks.status.shape[1]
+    full = size == mine.stop - mine.start
+    places = mine if full else np.minimum(np.arange(mine.start, mine.start + size), mine.stop - 1)
+    blocks.now[...] = _by_block(runs.params[places], width)
+    blocks.rates[...] = _by_block(hyper.rates.T[places], width)
+    blocks.settings[...] = hyper.settings if hyper.settings.ndim == 1 else _by_block(hyper.settings.T[places], width)
+    if runs.memory.size:
+        blocks.memory_now[...] = _by_block(runs.memory[places], width)
+    if runs.validation_losses.size:
+        blocks.lowest[...] = runs.lowest[places].reshape(blocks.lowest.shape)
+    blocks.status.fill(MAX_EPOCHS)
+    blocks.marks.fill(first)
 
 
-def _columns(hyper: Hyperparameters, runs: int | NDArray[np.intp]) -> Hyperparameters:
-    """Return the hyperparameters of one run, or of several."""
-    rates, settings = np.ascontiguousarray(hyper.rates[:, runs]), hyper.settings
-    return hyper._replace(
-        rates=rates, settings=settings if settings.ndim == 1 else np.ascontiguousarray(settings[:, runs])
-    )
+def _collect(blocks: Block, runs: Runs, mine: slice, first: int) -> None:
+    """Put the results of blocks, which were trained from mark `first` on, into the runs that they hold."""
+    size = mine.stop - mine.start
+    runs.params[mine], runs.memory[mine] = _by_run(blocks.params)[:size], _by_run(blocks.memory)[:size]
+    runs.status[mine], runs.marks[mine] = blocks.status.reshape(-1)[:size], blocks.marks.reshape(-1)[:size]
+    runs.losses[:, mine] = _by_run(blocks.losses[:, first:])[:size].T
+    if runs.validation_losses.size:
+        runs.validation_losses[:, mine] = _by_run(blocks.validation_losses[:, first:])[:size].T
+        runs.lowest[mine] = blocks.lowest.reshape(-1, blocks.lowest.shape[2])[:size]
+
+
+def _by_block(rows: Floats, width: int) -> Floats:
+    """Return the columns of each block, shape (blocks, K, width), of rows of runs, (blocks * width, K)."""
+    return rows.reshape(len(rows) // width, width, rows.shape[1]).transpose(0, 2, 1)
+
+
+def _by_run(columns: Floats) -> Floats:
+    """Return rows of runs, shape (blocks * width, K), of the columns of each block, (blocks, K, width)."""
+    blocks, numbers, width = columns.shape
+    return columns.transpose(0, 2, 1).reshape(blocks * width, numbers)

@@ -42,7 +42,7 @@ from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.fit_result import FitResult, whole_or_fraction
 from kernels.train.lost_targets import lost_since
-from kernels.train.slices import REFERENCE_SLOWDOWN, train_in_slices
+from kernels.train.slices import slowdown_of, train_in_slices
 from kernels.train.trainer import make_trainer
 
 T = TypeVar("T", bound=np.generic)
@@ -227,7 +227,7 @@ def fit(
 
     # Train in slices of time.
     per_epoch, updates = samples_per_epoch(n, size, drop_last), count_updates(marks, n, size, drop_last=drop_last)
-    slowdown = REFERENCE_SLOWDOWN if kernel == "reference" else 1
+    slowdown = slowdown_of(kernel, model)
     steps = train_in_slices(partial(train, hyper, recorded), marks, samples=count_evaluated(data), slowdown=slowdown)
     seconds = 0.0
     for status, done, spent in steps:

@@ -3,6 +3,7 @@
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from kernels.base.run import MAX_EPOCHS, Marks
 from kernels.model.model import Model
@@ -18,6 +19,27 @@ def reference_cost(model: Model) -> int:
         return 1
     units = sum(layer.units for layer in model.network.layers)
     return 5 * units + len(model.params) // 100
+
+
+def slowdown_of(kernel: str, model: Model, width: int = 1) -> int:
+    """Return how many times as long a sample-update takes, of `width` runs, as one of a small model by `fused`.
+
+    It sizes the first slice, so that of 10,000 weights not a million updates are trained before Ctrl-C is heard.
+    """
+    if kernel == "reference":
+        return REFERENCE_SLOWDOWN * reference_cost(model)
+    return max(1, width // 8) * (1 + len(model.params) // 8)
+
+
+def work_until(mark: int, marks: Marks, samples: int) -> float:
+    """Return the sample-updates of a run until a mark, those of losses included; see `train_in_slices`."""
+    return (int(marks[mark]) + samples * mark) / 2
+
+
+def runs_in_slice(marks: Marks, first: int, *, samples: int, slowdown: int) -> int:
+    """Return how many runs from mark `first` to the last one fit into the first slice, and 1 where none does."""
+    work = work_until(marks.size - 1, marks, samples) - work_until(first, marks, samples)
+    return max(1, int(FIRST_SLICE / slowdown / max(1.0, work)))
 
 
 def train_in_slices(
@@ -40,8 +62,7 @@ def train_in_slices(
     samples : int
         The samples on which a loss is evaluated at each mark, which counts like an update from each.
     slowdown : int
-        The time of a sample-update relative to the kernel `fused`. The first slice is sized by it, the others by the
-        clock.
+        See `slowdown_of`. The first slice is sized by it, the others by the clock.
     stops : sequence of int
         Marks, increasing, at which a slice ends.
 
@@ -49,10 +70,7 @@ def train_in_slices(
     ------
     (status, mark reached, seconds of this slice)
     """
-
-    def work(mark: int) -> float:
-        return (int(marks[mark]) + samples * mark) / 2
-
+    work = partial(work_until, marks=marks, samples=samples)
     budget, last = FIRST_SLICE / slowdown, marks.size - 1
     while True:
         # No array is made here: a block of few epochs takes 100 microseconds.

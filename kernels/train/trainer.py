@@ -54,7 +54,7 @@ def make_trainer(
     Kernels of width 1 train a `Record`, the others a `Block` of as many runs as their lanes are wide. They compute with
     float64 or float32, as the samples are.
     """
-    dtype = data.y.dtype.name
+    dtype = data.dtype
     if kernel == "reference":
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data)
@@ -74,5 +74,6 @@ def make_trainer(
     else:
         # Each value that samples alone determine is made by an instruction; a run by itself keeps none.
         values = len(program.instructions) if width > 1 else 0
-        scratch = allocate_scratch(len(model.params), width, values, dtype)
+        n = max(data.y.size, data.validation_y.size)
+        scratch = allocate_scratch(len(model.params), n, width, values, dtype)
     return lambda hyper, record, first, last: compiled(data, hyper, record, scratch, first, last)
