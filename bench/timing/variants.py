@@ -233,13 +233,14 @@ def lanes_in_threads(problem: Problem) -> Call:
         for share in shares
     ]
     calls = [kernel("lanes", part) for part in parts]
+    # As in a sweep, threads are started once.
+    pool = ThreadPoolExecutor(threads)
 
-    def in_turns() -> Trained:
-        with ThreadPoolExecutor(threads) as pool:
-            params, losses = zip(*pool.map(lambda call: call(), calls), strict=True)
+    def side_by_side() -> Trained:
+        params, losses = zip(*pool.map(lambda call: call(), calls), strict=True)
         return Trained(np.concatenate(params), np.concatenate(losses, axis=1))
 
-    return in_turns
+    return side_by_side
 
 
 def _peer(module: str, function: str = "prepare", **options: bool) -> Callable[[Problem], Call]:
