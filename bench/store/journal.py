@@ -28,7 +28,8 @@ try:
         import optuna
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "tune needs optuna, which is not installed: pip install -e '.[tune]' in the clone brings it", name="optuna"
+        'tune needs optuna, which is not installed: pip install "optuna>=5" "cmaes>=0.12" "scikit-learn>=1.9"',
+        name="optuna",
     ) from error
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
