@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from kernels import fit
+from kernels.base.run import CACHE_LINE, allocate_aligned
+from kernels.data import samples
 from kernels.data.samples import lay_in_rows
 from kernels.model.models import make_model
 from tests.support.network_runs import BLOCKS, check_bits, check_digits
@@ -110,6 +112,21 @@ def test_rows_are_not_copied():
     # The memory of columns of Polars and PyTorch belongs to objects that are no arrays.
     columns = tuple(np.frombuffer(column.tobytes()) for column in x.T)
     np.testing.assert_array_equal(lay_in_rows(columns), x.ravel())
+
+
+def test_few_rows_begin_at_cache_lines(monkeypatch):
+    """Those that could: here rows are as long as a line. Many are left where they are."""
+    x = allocate_aligned(8 * 5 + 1)[1:].reshape(5, 8)
+    x[:] = np.arange(40.0).reshape(5, 8)
+    rows = lay_in_rows(tuple(x.T))
+    assert rows.ctypes.data % CACHE_LINE == 0
+    assert not np.shares_memory(rows, x)
+    np.testing.assert_array_equal(rows, x.ravel())
+    columns = tuple(column.copy() for column in x.T)
+    assert lay_in_rows(columns).ctypes.data % CACHE_LINE == 0
+    np.testing.assert_array_equal(lay_in_rows(columns), x.ravel())
+    monkeypatch.setattr(samples, "FEW", 39)
+    assert np.shares_memory(lay_in_rows(tuple(x.T)), x)
 
 
 @pytest.mark.parametrize(("model", "columns"), [("a*x + b", 1), ("w @ x + b", 9), (IN_LOOPS, 4)])
