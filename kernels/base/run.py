@@ -223,7 +223,7 @@ def allocate_aligned(size: int, dtype: str = "float64") -> Floats:
     """Return an array that begins at a cache line: weights that lie across two lines take up to half as long again."""
     item = np.dtype(dtype).itemsize
     whole = np.empty(size + CACHE_LINE // item, dtype)
-    skipped = -whole.__array_interface__["data"][0] % CACHE_LINE // item
+    skipped = -whole.ctypes.data % CACHE_LINE // item
     return whole[skipped : skipped + size]
 
 

@@ -140,7 +140,7 @@ def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64") -> Floats:
     n, count = columns[0].size, len(columns)
     found = _rows_of_columns(columns)
     if found is not None:
-        row, first = count * found.itemsize, found.__array_interface__["data"][0]
+        row, first = count * found.itemsize, found.ctypes.data
         if row % CACHE_LINE or not first % CACHE_LINE or found.size > FEW:
             return found
     rows = allocate_aligned(n * count, dtype)

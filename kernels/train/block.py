@@ -236,14 +236,13 @@ def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
 
 def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first: int) -> None:
     """Put some runs, which are at mark `first`, and their hyperparameters into blocks."""
-    size, width = blocks.status.shape[0] * blocks.status.shape[1], blocks.status.shape[1]
+    size, width = blocks.status.size, blocks.status.shape[1]
     full = size == mine.stop - mine.start
     places = mine if full else np.minimum(np.arange(mine.start, mine.start + size), mine.stop - 1)
     blocks.now[...] = _by_block(runs.params[places], width)
+    blocks.memory_now[...] = _by_block(runs.memory[places], width)
     blocks.rates[...] = _by_block(hyper.rates.T[places], width)
     blocks.settings[...] = hyper.settings if hyper.settings.ndim == 1 else _by_block(hyper.settings.T[places], width)
-    if runs.memory.size:
-        blocks.memory_now[...] = _by_block(runs.memory[places], width)
     if runs.validation_losses.size:
         blocks.lowest[...] = runs.lowest[places].reshape(blocks.lowest.shape)
     blocks.status.fill(MAX_EPOCHS)
@@ -255,9 +254,8 @@ def _collect(blocks: Block, runs: Runs, mine: slice, first: int) -> None:
     size = mine.stop - mine.start
     runs.status[mine], runs.marks[mine] = blocks.status.reshape(-1)[:size], blocks.marks.reshape(-1)[:size]
     _to_rows(blocks.params, runs.params[mine])
+    _to_rows(blocks.memory, runs.memory[mine])
     _to_rows(blocks.losses[:, first:], runs.losses.T[mine])
-    if runs.memory.size:
-        _to_rows(blocks.memory, runs.memory[mine])
     if runs.validation_losses.size:
         _to_rows(blocks.validation_losses[:, first:], runs.validation_losses.T[mine])
         runs.lowest[mine] = blocks.lowest.reshape(-1, blocks.lowest.shape[2])[:size]

@@ -51,8 +51,8 @@ def make_trainer(
 ) -> Train:
     """Return the function that trains on these samples with a kernel, compiled where it has to be.
 
-    Kernels of width 1 train a `Record`, the others a `Block` of as many runs as their lanes are wide. They compute with
-    float64 or float32, as the samples are.
+    Kernels of width 1 train a `Record`, the others blocks of as many runs as their lanes are wide, in the arrays of one
+    `Block`. They compute with float64 or float32, as the samples are.
     """
     dtype = data.dtype
     if kernel == "reference":

@@ -39,7 +39,7 @@ def prepare(problem: Problem, *, tree: bool = False) -> Callable[[], Trained]:
     columns = [_aligned(column) for column in (*problem.x, problem.y)]
     rates, params = np.ascontiguousarray(problem.rates), np.empty(problem.inits.T.shape)
     losses = np.empty((problem.epochs + 1, problem.runs))
-    room = [_aligned(column) for column in columns]
+    room = [allocate_aligned(problem.y.size) for _ in columns]
     train = partial(
         library(formula(problem.model, tree) + LOOPS.read_text(encoding="utf-8")).train,
         _pointers(columns),

@@ -31,11 +31,11 @@ def test_buffers_begin_at_cache_lines_and_do_not_overlap(width, dtype):
     numbers = [getattr(room, name) for name in Room._fields[4:]]
     for number, buffer in enumerate(numbers):
         assert buffer.dtype == dtype
-        assert buffer.__array_interface__["data"][0] % CACHE_LINE == 0
+        assert buffer.ctypes.data % CACHE_LINE == 0
         buffer.fill(number)
     for number, buffer in enumerate(numbers):
         assert (buffer == number).all()
     assert room.partials.size == sums_that_wait(1000) * 8 * width
     scratch = allocate_scratch(3, 1000, width, 0, dtype)
     assert scratch.partials.shape == (WAITING + sums_that_wait(1000), 4 * width)
-    assert scratch.partials.__array_interface__["data"][0] % CACHE_LINE == 0
+    assert scratch.partials.ctypes.data % CACHE_LINE == 0

@@ -210,16 +210,12 @@ def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-@pytest.mark.parametrize("together", [1, 2, 3])
-def test_many_blocks_have_the_same_bits_however_many_are_trained_in_one_go(optimizer, together, monkeypatch):
+@pytest.mark.parametrize("numbers", [1, 3000, 10**9])
+def test_many_blocks_have_the_same_bits_however_many_are_trained_in_one_go(optimizer, numbers, monkeypatch):
     """Some at a time are moved to their places; the last of them are fewer, and the last block is not full."""
     runs = some_runs(4 * WIDTH + 5)
     expected = train("fused", optimizer, *runs)
-    memory = make_optimizer(optimizer).initial_memory(runs[0]).shape[1]
-    numbers = 2 * (3 + memory) + 2 * EPOCHS + 1
-    monkeypatch.setattr(
-        block, "NUMBERS_TOGETHER", kinds.lane_width("lanes", "float64", quadratic.program, SQUARED) * numbers * together
-    )
+    monkeypatch.setattr(block, "NUMBERS_TOGETHER", numbers)
     assert_same(train("lanes", optimizer, *runs), expected)
 
 
@@ -243,7 +239,7 @@ def test_training_can_be_stopped_at_any_slice(kernel, slicing):
 
     finished, times = asked(None)
     assert finished
-    for stop_at in {0, times // 2, times - 1}:
+    for stop_at in {0, min(1, times - 1), times // 2, times - 1}:
         assert asked(stop_at) == (False, stop_at + 1)
 
 
