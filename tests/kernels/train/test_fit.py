@@ -60,19 +60,8 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
 
 TORCH = {
     "sgd": ("SGD", {}),
-    "momentum": ("SGD", {"momentum": 0.9}),
-    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
-    "adagrad": ("Adagrad", {}),
-    "rmsprop": ("RMSprop", {}),
     "adam": ("Adam", {}),
-    "adamw": ("AdamW", {}),
 }
-TORCH_LOSSES = {
-    "squared": lambda torch, r: r**2 / 2,
-    "huber(0.5)": lambda torch, r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), delta=0.5, reduction="none"),
-    "logcosh": lambda torch, r: torch.log(torch.cosh(r)),
-}
-
 TORCH_MODELS = {
     "quadratic": ([2, -4, 3], lambda torch, x, a, b, c: a * x**2 + b * x + c),
     "gaussian_peak": ([2, 0.5, 0.3, 0.1], lambda torch, x, a, m, s, c: a * torch.exp(-((x - m) ** 2) / (2 * s**2)) + c),
@@ -80,15 +69,14 @@ TORCH_MODELS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "optimizer", "loss", "batch_size"),
-    [
-        *(("quadratic", optimizer, "squared", 9) for optimizer in TORCH),
-        *(("quadratic", "sgd", loss, 1) for loss in TORCH_LOSSES),
-        *(("gaussian_peak", "sgd", "squared", batch_size) for batch_size in (1, 16)),
-    ],
+    ("name", "optimizer", "batch_size"),
+    [("quadratic", "sgd", 9), ("quadratic", "sgd", 1), ("quadratic", "adam", 9), ("gaussian_peak", "sgd", 16)],
 )
-def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
-    """In float64, with gradients by torch's own differentiation, and the samples in the same order."""
+def test_against_a_training_loop_in_torch(name, optimizer, batch_size):
+    """In float64, with gradients by torch's own differentiation, and the samples in the same order.
+
+    The tests of optimizers and losses compare the others with torch, each by itself.
+    """
     torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
     true, formula = TORCH_MODELS[name]
     rng = np.random.default_rng(2)
@@ -96,10 +84,9 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     model = getattr(models, name)
     y = model.predict(true, x) + 0.1 * rng.standard_normal(50)
     # The reference has the same bits, and costs no compilation of a kernel that no other test has.
-    shared = name == "quadratic" and optimizer in {"sgd", "adam"} and loss != "logcosh"
-    kernel = "fused" if shared else "reference"
+    kernel = "fused" if name == "quadratic" else "reference"
     ours = fit(model, x, y, init=start, lr=0.02, schedule="halve(3)", batch_size=batch_size, epochs=4, shuffle=True,
-               seed=5, drop_last=False, optimizer=optimizer, loss=loss, kernel=kernel)  # fmt: skip
+               seed=5, drop_last=False, optimizer=optimizer, kernel=kernel)  # fmt: skip
 
     theta = torch.tensor(start, requires_grad=True)
     theirs, options = TORCH[optimizer]
@@ -109,7 +96,7 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
         for batch in np.split(permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
             residual = formula(torch, torch.tensor(x[batch]), *theta) - torch.tensor(y[batch])
             stepper.zero_grad()
-            TORCH_LOSSES[loss](torch, residual).mean().backward()
+            (residual**2 / 2).mean().backward()
             stepper.step()
     np.testing.assert_allclose(ours.params, theta.detach().numpy(), rtol=1e-11)
 
@@ -451,7 +438,6 @@ def with_bad(value, row):
     ("settings", "message"),
     [
         ({"model": 3}, "expression must be text such as 'a*x + b', not int"),
-        ({"model": "a*x +"}, "expression, column 6: a number or a name is missing at the end"),
         ({"model": "plane"}, "the model 'plane' has the inputs x1, x2, not x"),
         ({"x": None}, "x must be given, for the inputs ('x',)"),
         (
@@ -462,19 +448,12 @@ def with_bad(value, row):
         ({"x": X[:-1]}, "y must have shape (59,), one value for each sample of x, not (60,)"),
         ({"y": Y[:, np.newaxis]}, "y must have shape (60,), one value for each sample of x, not (60, 1)"),
         ({"x": np.ones((60, 2))}, "x must have shape (n,) or (n, 1) for inputs ('x',), not (60, 2)"),
-        ({"x": X + 0j}, "x must hold real numbers, not values of type complex128"),
         ({"y": ["1"] * 60}, "y must hold real numbers for the loss 'squared', not labels such as '1'"),
         ({"x": with_bad(np.nan, 7)}, "x must be finite, and is nan in row 7 (counted from 0)"),
         ({"y": with_bad(-np.inf, 59)}, "y must be finite, and is -inf in row 59 (counted from 0)"),
         ({"init": [1, 2]}, "init must be 3 numbers for a, b, c, not an array of shape (2,)"),
-        ({"init": [1, 2, np.nan]}, "init must be finite numbers, not [1.0, 2.0, nan]"),
-        ({"init": {"a": 1}}, "init has no value for b, c; the parameters are a, b, c"),
-        ({"init": "abc"}, "init must hold real numbers, not values of type <U3"),
         ({"lr": 0}, "lr must be a positive finite number, not 0.0"),
-        ({"lr": np.inf}, "lr must be a positive finite number, not inf"),
-        ({"lr": [0.1]}, "lr must be a positive finite number, not [0.1]"),
         ({"schedule": "halv(10)"}, "schedule 'halv' is not known (did you mean 'halve'?); known are constant, halve, "),
-        ({"schedule": [1, 2]}, "schedule must have the shape (20,), one factor per epoch, not (2,)"),
         ({"batch_size": 0}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 0'),
         ({"batch_size": 61}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not 61'),
         ({"batch_size": True}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not True'),
@@ -486,11 +465,8 @@ def with_bad(value, row):
         ({"seed": 2**64}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
         ({"optimizer": "adamm"}, "optimizer 'adamm' is not known (did you mean 'adam'?); known are sgd, momentum, "),
         ({"optimizer": None}, "optimizer must be text of the form name or name(options), not None"),
-        ({"loss": "huber(0)"}, "loss 'huber(0)': delta must be a positive finite number, not 0.0"),
-        ({"target": -1}, "target must be a finite number >= 0 or None, not -1.0"),
         ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
         ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, not 'slow'"),
-        ({"kernel": None}, "kernel must be one of reference, fused, fused-fma, not None"),
         ({"schedule": 10**400}, "schedule must be text, a function of the epoch, or an array of numbers"),
         ({"schedule": [1j] * 20}, "schedule must be text, a function of the epoch, or an array of numbers"),
         ({"schedule": [[1], [1, 2]]}, "schedule must be text, a function of the epoch, or an array of numbers"),
