@@ -24,6 +24,7 @@ from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
+from bench.store.run_folder import ANOTHER_FOLDER, RESUME, visible_files
 from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
 from bench.study.suite import RECORD, Suite
@@ -44,6 +45,7 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     # What is wrong with the last problem is said before the first one is trained.
     loaded = [(study, _load_data(study)) for study in suite.studies]
     folder = asked.out or Path("results") / folder_name(suite.name)
+    _check_folder(folder, resume=asked.resume)
     folder.mkdir(parents=True, exist_ok=True)
     names = {study.name: folder_name(study.name) for study in suite.studies}
     record = {"title": suite.title, "description": suite.description, "problems": names}
@@ -64,12 +66,7 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
 
 def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
     """Write the report of a suite again, and those of its runs, from what is stored."""
-    try:
-        record = tomllib.loads(read_regular_file(folder / RECORD).decode())
-        problems, title = dict(record["problems"]), str(record["title"])
-        description = str(record["description"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(f"{folder / RECORD} is not as it was written: {error}; run the suite again") from None
+    problems, title, description = _read_record(folder)
     if waiting := next((name for name, place in problems.items() if not (folder / str(place)).exists()), None):
         raise ValueError(f"the problem {waiting!r} in {folder} has not been run yet: run the suite with --resume")
     runs = {str(name): read_run_data(folder / str(place)) for name, place in problems.items()}
@@ -78,6 +75,30 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
     for run in runs.values():
         write_run_report(run, svg=svg, figures=False)
     return write_suite_report(SuiteData(title, description, runs), folder, svg=svg)
+
+
+def _read_record(folder: Path) -> tuple[dict[str, str], str, str]:
+    """Return the problems of the suite whose folder this is, with their folders, its title and its description."""
+    try:
+        record = tomllib.loads(read_regular_file(folder / RECORD).decode())
+        return dict(record["problems"]), str(record["title"]), str(record["description"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"{folder / RECORD} is not as it was written: {error}; run the suite again into {ANOTHER_FOLDER}"
+        ) from None
+
+
+def _check_folder(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder of other files, which may be the suite itself, and one with results that is not resumed."""
+    if visible_files(folder):
+        try:
+            _read_record(folder)
+        except (ValueError, FileNotFoundError):
+            raise ValueError(
+                f"{folder} is not the folder of a suite, and is left as it is: choose {ANOTHER_FOLDER}"
+            ) from None
+    if not resume and any(folder.glob("*/parts/*")):
+        raise ValueError(f"{folder} holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}")
 
 
 def _load_data(study: Study) -> tuple[Dataset, Scaling | None]:

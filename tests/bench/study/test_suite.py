@@ -278,7 +278,7 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     (tmp_path / "out" / "report.html").unlink()
     code, out, _ = sgdbench("report", tmp_path / "out")
     assert (code, (tmp_path / "out" / "report.html").read_text("utf-8") == page) == (0, True)
-    assert "--resume" in refused("run", small, "--out", tmp_path / "out")
+    assert "out holds results already: go on with --resume" in refused("run", small, "--out", tmp_path / "out")
     request.getfixturevalue("no_report")
     assert sgdbench("run", small, "--out", tmp_path / "out", "--resume")[0] == 0
     assert (tmp_path / "out" / "report.html").read_text("utf-8") == page
@@ -320,3 +320,12 @@ def test_a_suite_that_was_stopped_and_a_problem_without_a_target(refused, tmp_pa
     assert "is the folder of a suite: compare the folders of its problems" in refused("compare", tmp_path, tmp_path)
     (tmp_path / "suite.toml").write_text("title = ''\ndescription = ''\nproblems = { sgd = 'sgd', nag = 'nag' }")
     assert "the problem 'nag' in" in refused("report", tmp_path)
+
+
+def test_the_file_of_a_suite_and_the_folder_of_a_run_are_left_as_they_are(small, refused, tmp_path):
+    file = small.rename(tmp_path / "suite.toml")
+    assert "is not the folder of a suite, and is left as it is" in refused("run", file, "--out", tmp_path)
+    assert file.read_text("utf-8") == SMALL
+    sweep("a*x", [1.0], [1.0], Grid(lr=0.1), epochs=1, kernel="reference", out=tmp_path / "run")
+    assert "is not the folder of a suite" in refused("run", file, "--out", tmp_path / "run", "--resume")
+    assert not (tmp_path / "run" / "suite.toml").exists()
