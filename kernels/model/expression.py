@@ -12,11 +12,9 @@ import operator
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from kernels.base.checks import did_you_mean
-
-T = TypeVar("T")
 
 
 class Number(NamedTuple):
@@ -161,7 +159,24 @@ def parse(text: str, *, products: bool = False) -> Node:
         If the text is anything else, or a constant part of it is not a finite real number (`1/0`, `log(-1)`).
         The message is one line with the column, counted from 1, and the piece of text that stands there.
     """
-    return _read(text, lambda code: _convert(_checked_tree(code, products=products), 0))
+    if not isinstance(text, str):
+        raise ValueError(f"expression must be text such as 'a*x + b', not {type(text).__name__}")
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"expression must have at most {MAX_LENGTH} characters, not {len(text)}")
+    code = text.strip(" \t")  # Python takes a leading blank for an indentation
+    if not code:
+        raise ValueError("expression is empty; write one such as a*x + b")
+    try:
+        _check_tokens(code, products=products)
+        return _convert(_python_tree(code), 0)
+    except _PlaceError as error:
+        start, end, reason = error.args
+    except (RecursionError, MemoryError):
+        start, end, reason = 0, len(code), "{} is nested too deeply"
+    piece = code[start:end]
+    shown = repr(piece if len(piece) <= 40 else piece[:37] + "...") if piece else "the end"
+    column = text.index(code) + start + 1
+    raise ValueError(f"expression, column {column}: {reason.replace('{}', shown)}")
 
 
 class Piece(NamedTuple):
@@ -192,27 +207,6 @@ def find_products(text: str) -> list[Piece]:
     return sorted(find(_python_tree(text)))
 
 
-def _read(text: str, read: Callable[[str], T]) -> T:
-    """Return the result of `read` for a text; its refusals become a sentence with the column."""
-    if not isinstance(text, str):
-        raise ValueError(f"expression must be text such as 'a*x + b', not {type(text).__name__}")
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"expression must have at most {MAX_LENGTH} characters, not {len(text)}")
-    code = text.strip(" \t")  # Python takes a leading blank for an indentation
-    if not code:
-        raise ValueError("expression is empty; write one such as a*x + b")
-    try:
-        return read(code)
-    except _PlaceError as error:
-        start, end, reason = error.args
-    except (RecursionError, MemoryError):
-        start, end, reason = 0, len(code), "{} is nested too deeply"
-    piece = code[start:end]
-    shown = repr(piece if len(piece) <= 40 else piece[:37] + "...") if piece else "the end"
-    column = text.index(code) + start + 1
-    raise ValueError(f"expression, column {column}: {reason.replace('{}', shown)}")
-
-
 def names(node: Node) -> tuple[str, ...]:
     """Return the names in an expression, each once, in order of appearance."""
     match node:
@@ -232,12 +226,6 @@ def reads_as_number(word: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _checked_tree(code: str, *, products: bool = False) -> ast.expr:
-    """Return Python's tree of a text, after a check of its tokens."""
-    _check_tokens(code, products=products)
-    return _python_tree(code)
 
 
 def _check_tokens(code: str, *, products: bool) -> None:
