@@ -156,10 +156,11 @@ def short_kernels(monkeypatch):
     """Kernels of single runs are those of `tests.support.short_kernel`, and none of them is known afterwards."""
     from kernels.compile import specialize
     from kernels.loops import loops
+    from kernels.train import trainer
     from tests.support import short_kernel
 
     monkeypatch.setattr(loops, "train", short_kernel.train)
-    monkeypatch.setattr(specialize, "_build", functools.cache(specialize._build.__wrapped__))
+    monkeypatch.setattr(trainer, "specialize", functools.cache(specialize.specialize.__wrapped__))
 
 
 @pytest.fixture

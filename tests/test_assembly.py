@@ -10,7 +10,7 @@ from bench.timing.operations import count_sections
 from bench.timing.problem import classic, many
 from bench.timing.roof import compile_loops, dependent, independent, longest_chain
 from kernels.compile.kinds import REGISTERS
-from kernels.compile.specialize import specialize
+from kernels.compile.specialize import ingredients_of, specialize
 from kernels.losses import make_loss
 from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
@@ -64,7 +64,8 @@ def loops_of(optimizer, processor, *, fma=False, registers=REGISTERS):
     It is that which was counted for the formula.
     """
     width = registers * limits_of(processor)[0]
-    kernel = specialize(quadratic.program, make_loss("squared"), make_optimizer(optimizer), width=width, fma=fma)
+    made_of = ingredients_of(quadratic.program, make_loss("squared"), make_optimizer(optimizer))
+    kernel = specialize(made_of._replace(width=width, fma=fma))
     text = assembly_of(kernel.load(), None if processor == HOST else processor)
     operations = counted(optimizer, fma=fma)
     operations = (operations if fma else without_roots(operations)).items()

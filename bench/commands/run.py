@@ -42,8 +42,9 @@ from kernels.data.validation import check_held_out
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
 from kernels.optimizers import make_optimizer
-from kernels.train.compile_together import Wanted, compile_later
+from kernels.train.compile_together import compile_later
 from kernels.train.slices import reference_cost
+from kernels.train.trainer import Wanted
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6

@@ -49,7 +49,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
 
     from bench.engine.processors import describe_worker  # noqa: PLC0415
     from kernels.data.order import is_gathered  # noqa: PLC0415
-    from kernels.train.trainer import compile_kernel  # noqa: PLC0415
+    from kernels.train.trainer import Wanted  # noqa: PLC0415
 
     finished = []
     is_cancelled = _cancelled_in(get_worker())
@@ -59,7 +59,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
         with _making:  # before the clock of the job starts
             made = _load_problem(problem)
             if job.kernel != "reference":
-                compile_kernel(
+                Wanted(
                     job.kernel,
                     made.model,
                     made.loss,
@@ -67,7 +67,7 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
                     options_per_run=hyperparameters.settings.ndim == 2,
                     dtype=job.dtype,
                     gathers=is_gathered(made.y.size, made.order(hyperparameters.shuffle)),
-                )
+                ).compile()
         runs = made.train(job, is_cancelled)
         if runs is None:
             return None

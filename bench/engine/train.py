@@ -30,7 +30,8 @@ from kernels.model.models import is_ready_made
 from kernels.model.param_columns import params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
-from kernels.train.compile_together import Wanted, compile_together
+from kernels.train.compile_together import compile_together
+from kernels.train.trainer import Wanted
 
 # Finished runs reach the disk at least this often, and before they have this many losses in memory.
 FLUSH_SECONDS = 1.0

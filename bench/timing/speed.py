@@ -16,7 +16,7 @@ from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import BASELINE, problem_for
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.train.trainer import compile_kernel
+from kernels.train.trainer import Wanted
 
 LOADS = 3
 ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")
@@ -197,7 +197,8 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     """
     if not variant.kernel or variant.kernel == "reference":
         return {}
-    kernel = compile_kernel(variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer))
+    made_of = variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)
+    kernel = Wanted(*made_of).compile()
     return {
         "compile_seconds": kernel.cold_seconds,
         "load_seconds": float(np.median(repeat(kernel.load, number=1, repeat=LOADS))),

@@ -24,8 +24,9 @@ from kernels.data.samples import check_samples
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
-from kernels.train.compile_together import Wanted, compile_together
+from kernels.train.compile_together import compile_together
 from kernels.train.slices import reference_cost
+from kernels.train.trainer import Wanted
 
 EPOCHS = 8
 ROUNDS = 9

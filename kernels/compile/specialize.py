@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache as once
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -27,7 +27,7 @@ from kernels.base.numba_internals import LOCKS, CodeCache, global_compiler_lock,
 from kernels.compile.binding import Binder, source_of
 from kernels.compile.inner_functions import compile_bound, digest_of_code, inner_options_of, options_of
 from kernels.compile.network_loops import bind_network, common_names
-from kernels.compile.unrolled import Form, Ingredients, define, unroll
+from kernels.compile.unrolled import Ingredients, define, unroll
 from kernels.loops import loops, order
 from kernels.losses.loss import Loss
 from kernels.model.network import Network
@@ -67,19 +67,8 @@ class Kernel(NamedTuple):
     load: Callable[[], Any]
 
 
-def specialize(program: Program | Network, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Kernel:
-    """Return the kernel of a model, a loss and an optimizer, compiled at most once in a process.
-
-    Raises
-    ------
-    ValueError
-        If the rule or the loss uses objects that no kernel can use.
-    """
-    return _build(ingredients_of(program, loss, optimizer, **form))
-
-
-def ingredients_of(program: Program | Network, loss: Loss, optimizer: Optimizer, **form: Unpack[Form]) -> Ingredients:
-    """Return the ingredients of a kernel; the values of options, which are arguments of it, are none."""
+def ingredients_of(program: Program | Network, loss: Loss, optimizer: Optimizer) -> Ingredients:
+    """Return the ingredients of the kernel of a model, a loss and an optimizer that trains one run at a time."""
     layers = program.structure if isinstance(program, Network) else ()
     has_vectors = bool(layers) or bool(program.weights)
     return Ingredients(
@@ -99,15 +88,20 @@ def ingredients_of(program: Program | Network, loss: Loss, optimizer: Optimizer,
         optimizer.gradient_at,
         optimizer.needs_norm,
         optimizer.weight_decay != 0,
-        layers=layers,
-        decay_options=optimizer.decay_options if has_vectors else (),
-        **form,
+        layers,
+        optimizer.decay_options if has_vectors else (),
     )
 
 
 @once
-def _build(made_of: Ingredients) -> Kernel:
-    """Return a kernel, compiled or loaded from the cache folder."""
+def specialize(made_of: Ingredients) -> Kernel:
+    """Return a kernel, compiled or loaded from the cache folder at most once in a process.
+
+    Raises
+    ------
+    ValueError
+        If the rule or the loss uses objects that no kernel can use.
+    """
     with announce("compiling a kernel"):
         started = time.perf_counter()
         binder, name, source = _bind(made_of)

@@ -9,7 +9,7 @@ runs in a lane; and ``PART``, the runs that are added up side by side.
 import hashlib
 import linecache
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,8 +30,11 @@ FILL_REGISTERS = 8
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
-class Form(TypedDict, total=False):
-    """The form of a kernel.
+class Ingredients(NamedTuple):
+    """The ingredients of a kernel; the values of options, which are arguments of it, are none.
+
+    Those of a model with vectors have the places of the options that decay weights, and not scalars; if these are long,
+    they have its `layers`.
 
     Attributes
     ----------
@@ -45,20 +48,6 @@ class Form(TypedDict, total=False):
         The numbers to compute with, ``"float64"`` or ``"float32"``.
     gathers : bool
         Whether shuffled samples are gathered some at a time, which takes half a second more to compile.
-    """
-
-    fma: bool
-    width: int
-    options_per_run: bool
-    dtype: str
-    gathers: bool
-
-
-class Ingredients(NamedTuple):
-    """The ingredients of a kernel; the values of options, which are arguments of it, are none.
-
-    Those of a model with vectors have the places of the options that decay weights, and not scalars; if these are long,
-    they have its `layers`.
     """
 
     program: Program
@@ -77,13 +66,13 @@ class Ingredients(NamedTuple):
     gradient_at: Callable[..., Any] | None
     needs_norm: bool
     decays: bool
+    layers: tuple[Structure, ...] = ()
+    decay_options: tuple[int, ...] = ()
     fma: bool = False
     width: int = 1
     options_per_run: bool = False
     dtype: str = "float64"
     gathers: bool = False
-    layers: tuple[Structure, ...] = ()
-    decay_options: tuple[int, ...] = ()
 
     @property
     def by_factor(self) -> bool:

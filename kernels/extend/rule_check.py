@@ -79,7 +79,7 @@ def try_rule(about: Candidate, loss: Loss, optimizer: Optimizer, functions: Sequ
         wanted = _train_by_reference(model, loss, optimizer)
     exact = all(map(is_rounded_alike, functions))
     for width in (1, WIDTH):
-        made_of = ingredients_of(model.program, loss, optimizer, width=width)
+        made_of = ingredients_of(model.program, loss, optimizer)._replace(width=width)
         binder = make_binder(made_of)
         binder.bind(short_run.train_one if width == 1 else short_run.train_lane, draw_ahead=order.draw_nothing)
         note = f"rule_{describe_bound(binder, made_of)[0][:32]}.checked"

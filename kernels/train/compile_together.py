@@ -10,21 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from threading import Event, Lock, Thread
 
 from kernels.base import cache
 from kernels.base.announcements import announce
-from kernels.base.registry import registered_in
-from kernels.compile.specialize import ingredients_of, is_stored, specialize
-from kernels.compile.unrolled import Form, Ingredients
+from kernels.compile.specialize import is_stored
+from kernels.compile.unrolled import Ingredients
 from kernels.losses import make_loss
-from kernels.losses.loss import Loss
-from kernels.model.model import Model
 from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
-from kernels.train.trainer import form_of
+from kernels.train.trainer import Told, Wanted
 
 HELPER = "import sys; sys.path[:] = {path!r}; from kernels.train.compile_together import help_compiling as go; go()"
 DONE = b"."
@@ -32,45 +26,6 @@ FEEDER = "sgdbench-feeder"
 """The name of threads that tell other processes what to compile."""
 # Each takes up to a third of a gigabyte.
 MOST_PROCESSES = 16
-
-Told = tuple[str, Model, str, str, bool, str, bool]
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """A kernel to be compiled: the arguments of `kernels.train.trainer.compile_kernel`."""
-
-    kernel: str
-    model: Model
-    loss: Loss
-    optimizer: Optimizer
-    options_per_run: bool = False
-    dtype: str = "float64"
-    gathers: bool = False
-
-    def compile(self) -> None:
-        """Compile the kernel, or load it."""
-        specialize(self.model.program, self.loss, self.optimizer, **self._form)
-
-    @cached_property
-    def ingredients(self) -> Ingredients:
-        """What the kernel is made of: the same for the same kernel."""
-        return ingredients_of(self.model.program, self.loss, self.optimizer, **self._form)
-
-    @property
-    def _form(self) -> Form:
-        own, dtype, gathers = self.options_per_run, self.dtype, self.gathers
-        made_of = self.kernel, self.model, self.loss, self.optimizer
-        return form_of(*made_of, options_per_run=own, dtype=dtype, gathers=gathers)
-
-    def is_built_in(self) -> bool:
-        """Return whether a process that knows none of the user's own rules can compile the kernel."""
-        return not registered_in(self.loss, "loss") and not registered_in(self.optimizer, "optimizer")
-
-    def tell(self) -> Told:
-        """Return the kernel as another process is told it."""
-        own, dtype, gathers = self.options_per_run, self.dtype, self.gathers
-        return self.kernel, self.model, self.loss.text, self.optimizer.text, own, dtype, gathers
 
 
 class _Queue:

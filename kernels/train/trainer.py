@@ -1,13 +1,15 @@
 """Functions that train on given samples: the reference, or a kernel compiled for a model, a loss and an optimizer."""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
+from kernels.base.registry import registered_in
 from kernels.base.run import Data, Hyperparameters, allocate_room, allocate_scratch
 from kernels.compile.kinds import KERNELS, check_dtype, lane_width
-from kernels.compile.specialize import Kernel, specialize
-from kernels.compile.unrolled import Form
+from kernels.compile.specialize import Kernel, ingredients_of, specialize
+from kernels.compile.unrolled import Ingredients
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
@@ -16,34 +18,49 @@ from kernels.reference import train
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
 """From settings, a `Record` or a `Block`, and two marks to the status and the mark that was reached."""
+Told = tuple[str, Model, str, str, bool, str, bool]
 
 
-def compile_kernel(
-    kernel: str,
-    model: Model,
-    loss: Loss,
-    optimizer: Optimizer,
-    *,
-    options_per_run: bool = False,
-    dtype: str = "float64",
-    gathers: bool = False,
-) -> Kernel:
-    """Return the kernel of that name, any but `reference`, compiled at most once in a process.
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A kernel to be compiled: that of a name, any but `reference`, for a model, a loss and an optimizer.
 
     With `options_per_run`, lanes take each run's options of the optimizer from a column of its own.
     """
-    form = form_of(kernel, model, loss, optimizer, options_per_run=options_per_run, dtype=dtype, gathers=gathers)
-    return specialize(model.program, loss, optimizer, **form)
 
+    kernel: str
+    model: Model
+    loss: Loss
+    optimizer: Optimizer
+    options_per_run: bool = False
+    dtype: str = "float64"
+    gathers: bool = False
 
-def form_of(
-    kernel: str, model: Model, loss: Loss, optimizer: Optimizer, *, options_per_run: bool, dtype: str, gathers: bool
-) -> Form:
-    """Return the form of the kernel of that name; see `compile_kernel`."""
-    check_dtype(dtype, kernel, model, loss, optimizer)
-    kind, width = KERNELS[kernel], lane_width(kernel, dtype, model.program, loss)
-    own = options_per_run and width > 1
-    return Form(fma=kind.fma, width=width, options_per_run=own, dtype=dtype, gathers=gathers)
+    @cached_property
+    def ingredients(self) -> Ingredients:
+        """What the kernel is made of: the same for the same kernel."""
+        check_dtype(self.dtype, self.kernel, self.model, self.loss, self.optimizer)
+        width = lane_width(self.kernel, self.dtype, self.model.program, self.loss)
+        return ingredients_of(self.model.program, self.loss, self.optimizer)._replace(
+            fma=KERNELS[self.kernel].fma,
+            width=width,
+            options_per_run=self.options_per_run and width > 1,
+            dtype=self.dtype,
+            gathers=self.gathers,
+        )
+
+    def compile(self) -> Kernel:
+        """Return the kernel, compiled at most once in a process."""
+        return specialize(self.ingredients)
+
+    def is_built_in(self) -> bool:
+        """Return whether a process that knows none of the user's own rules can compile the kernel."""
+        return not registered_in(self.loss, "loss") and not registered_in(self.optimizer, "optimizer")
+
+    def tell(self) -> Told:
+        """Return the kernel as another process is told it, with texts for the loss and the optimizer."""
+        own, dtype, gathers = self.options_per_run, self.dtype, self.gathers
+        return self.kernel, self.model, self.loss.text, self.optimizer.text, own, dtype, gathers
 
 
 def make_trainer(
@@ -58,15 +75,7 @@ def make_trainer(
     if kernel == "reference":
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data)
-    compiled = compile_kernel(
-        kernel,
-        model,
-        loss,
-        optimizer,
-        options_per_run=options_per_run,
-        dtype=dtype,
-        gathers=data.order.size > 0,
-    ).train
+    compiled = Wanted(kernel, model, loss, optimizer, options_per_run, dtype, data.order.size > 0).compile().train
     width, program = lane_width(kernel, dtype, model.program, loss), model.program
     if isinstance(program, Network):
         units = program.layers[0].units, program.scores

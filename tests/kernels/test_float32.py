@@ -9,7 +9,7 @@ from kernels.base.weak_scalars import WeakScalar
 from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, lane_width
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from kernels.train.trainer import compile_kernel
+from kernels.train.trainer import Wanted
 from tests.support.bits import bits
 from tests.support.network_runs import KINKS, check_bits
 from tests.support.rules import FORMS, WIDTH, bound_rule, check_lanes, first_slots, names_of, run
@@ -155,6 +155,6 @@ def test_refusals(settings, reason):
 def test_lanes_of_functions_are_refused_too():
     made_of = Model("a*exp(x)"), make_loss("squared"), make_optimizer("sgd")
     with pytest.raises(ValueError, match="dtype must be 'float64' for a model with exp"):
-        compile_kernel("lanes", *made_of, dtype="float32")
+        Wanted("lanes", *made_of, dtype="float32").compile()
     with pytest.raises(ValueError, match="lanes with dtype 'float32', not 'lanes-fma'"):
-        compile_kernel("lanes-fma", *made_of, dtype="float32")
+        Wanted("lanes-fma", *made_of, dtype="float32").compile()

@@ -105,7 +105,7 @@ def test_the_progress_bar_is_one_line_on_a_narrow_terminal(monkeypatch, width):
 
 def test_a_kernel_announces_that_it_is_compiled(classic):
     heard = []
-    specialize._build.cache_clear()  # as in a process that has no kernel yet
+    specialize.specialize.cache_clear()  # as in a process that has no kernel yet
     with listen(heard.append):
         fit("a*x**2 + b*x + c", *classic, epochs=1)
     assert heard == ["compiling a kernel", None]

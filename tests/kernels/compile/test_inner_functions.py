@@ -8,6 +8,7 @@ from kernels.base import cache
 from kernels.base.numba_internals import record_compilations
 from kernels.compile import inner_functions, specialize
 from kernels.loops import order
+from kernels.train import trainer
 
 X = np.linspace(-1, 1, 50)
 Y = 2 * X**2 - 4 * X + 3
@@ -36,7 +37,7 @@ def train(tmp_path, monkeypatch, short_kernels):
 def forget(monkeypatch):
     """Begin anew, as another process does that finds the same cache folder."""
     monkeypatch.setattr(inner_functions, "_compiled", {})
-    specialize._build.cache_clear()
+    trainer.specialize.cache_clear()
 
 
 def test_what_kernels_share_is_compiled_once(train):

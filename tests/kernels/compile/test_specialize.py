@@ -23,14 +23,10 @@ Y = 2 * X**2 - 4 * X + 3
 CLASSIC = ("a*x**2 + b*x + c", ("x",), ("a", "b", "c"))
 
 
-def kernel_of(model, loss="squared", optimizer="sgd", **options):
-    return specialize.specialize(model.program, make_loss(loss), make_optimizer(optimizer), **options)
-
-
-@pytest.fixture
-def bound_alone(monkeypatch):
-    """A kernel is what `bind_loops` gives: its functions, its digest and its source. To compile it takes seconds."""
-    monkeypatch.setattr(specialize, "_build", specialize.bind_loops)
+def bind(model, loss="squared", optimizer="sgd", **options):
+    """Return the functions of a kernel, its digest and its source. To compile it takes seconds."""
+    made_of = specialize.ingredients_of(model.program, make_loss(loss), make_optimizer(optimizer))
+    return specialize.bind_loops(made_of._replace(**options))
 
 
 def test_no_setting_compiles_a_kernel_anew():
@@ -58,13 +54,13 @@ def test_no_name_of_the_users_gets_into_the_source(names):
     """So none can run anything or hide anything: the source of a model is the same under all names."""
     a, b, c = names
     model = Model(f"{a}*os**2 + {b}*os + {c}", inputs=("os",))
-    assert kernel_of(model).source == kernel_of(models.quadratic).source
+    assert bind(model)[2] == bind(models.quadratic)[2]
     np.testing.assert_array_equal(fit(model, X, Y).params, fit(models.quadratic, X, Y).params)
 
 
-def test_the_source_can_be_read(bound_alone):
+def test_the_source_can_be_read():
     """One text: what was written for the model, and every function of the loops with what it is bound to."""
-    _functions, _digest, source = kernel_of(models.quadratic, optimizer="adamw", width=32, fma=True)
+    _functions, _digest, source = bind(models.quadratic, optimizer="adamw", width=32, fma=True)
     assert source.startswith(
         "# numba.njit({'error_model': 'numpy', 'nogil': True, '_nrt': False, 'fastmath': {'contract'}})"
     )
@@ -118,7 +114,7 @@ for folder in sorted(os.listdir()):
     assert specialize.__file__.startswith(sys.path.pop(0))
     for loss, optimizer in (("huber", "adamw"), ("squared", "momentum(weight_decay=0.1)")):
         made_of = models.quadratic.program, make_loss(loss), make_optimizer(optimizer)
-        print(specialize.specialize(*made_of, width=32).name, end=" ")
+        print(specialize.bind_loops(specialize.ingredients_of(*made_of)._replace(width=32))[1], end=" ")
     print()
 """
 
@@ -146,14 +142,12 @@ def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(names, edit
     assert not set(names[edit]) & set(names[UNEDITED])
 
 
-def test_models_losses_rules_weight_decay_and_options_of_the_compiler_make_other_kernels(bound_alone):
+def test_models_losses_rules_weight_decay_and_options_of_the_compiler_make_other_kernels():
     """Numba's own cache key does not know the former."""
-    digests = {kernel_of(models.linear, fma=fma, width=width)[1] for fma in (False, True) for width in (1, 32)}
-    digests |= {
-        kernel_of(models.linear, optimizer=optimizer)[1] for optimizer in ("sgd(0.1)", "adam(weight_decay=0.1)")
-    }
-    digests |= {kernel_of(models.linear, optimizer="adam")[1], kernel_of(models.linear, loss="huber")[1]}
-    digests.add(kernel_of(models.quadratic)[1])
+    digests = {bind(models.linear, fma=fma, width=width)[1] for fma in (False, True) for width in (1, 32)}
+    digests |= {bind(models.linear, optimizer=optimizer)[1] for optimizer in ("sgd(0.1)", "adam(weight_decay=0.1)")}
+    digests |= {bind(models.linear, optimizer="adam")[1], bind(models.linear, loss="huber")[1]}
+    digests.add(bind(models.quadratic)[1])
     assert len(digests) == 9
 
 
@@ -170,7 +164,7 @@ def stored(tmp_path_factory):
         with pytest.MonkeyPatch.context() as patched, record_compilations() as compilations:
             patched.setattr(cache, "folder", lambda: folder)
             patched.setattr(specialize.loops, "train", short_kernel.train)
-            kernel = specialize._build.__wrapped__(made_of)
+            kernel = specialize.specialize.__wrapped__(made_of)
         return kernel, len(compilations.buffer)
 
     assert build(folder)[1] > 0

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from kernels.compile.specialize import bind_loops, ingredients_of
+from kernels.compile.specialize import bind_loops
 from kernels.compile.unrolled import FILL_REGISTERS
 from kernels.losses import make_loss
 from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.train.block import WIDTH
-from kernels.train.trainer import form_of
+from kernels.train.trainer import Wanted
 from tests.support.network_runs import BLOCKS, check_bits, check_digits
 
 DEGREE_8 = " + ".join(f"p{k}*x**{k}" for k in range(2, 9)) + " + p1*x + p0"
@@ -52,6 +52,5 @@ def test_the_digits_are_those_of_the_reference_where_bits_may_differ():
 def test_who_has_them(params, optimizer, kernel, by_register):
     model = make_model("w @ x + b", [f"x{k}" for k in range(1, params)])
     squared, optimizer = make_loss("squared"), make_optimizer(optimizer) if isinstance(optimizer, str) else optimizer
-    form = form_of(kernel, model, squared, optimizer, options_per_run=False, dtype="float64", gathers=False)
-    _, _, source = bind_loops(ingredients_of(model.program, squared, optimizer, **form))
+    _, _, source = bind_loops(Wanted(kernel, model, squared, optimizer).ingredients)
     assert ("def leg_by_register" in source) == by_register

@@ -224,9 +224,9 @@ def test_code_that_calls_the_library_is_not_loaded_where_it_is_missing(monkeypat
 
     def digest():
         """What a kernel is named after."""
-        return specialize.specialize(models.linear.program, make_loss("squared"), make_optimizer("sgd"))[1]
+        made_of = specialize.ingredients_of(models.linear.program, make_loss("squared"), make_optimizer("sgd"))
+        return specialize.bind_loops(made_of)[1]
 
-    monkeypatch.setattr(specialize, "_build", specialize.bind_loops)  # without seconds of compiling
     with_library = digest()
     assert with_library == digest()
     monkeypatch.setattr(lane_math, "LIBRARY_FUNCTIONS", ())

@@ -9,7 +9,9 @@ from kernels import models
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.train import compile_together as together
-from kernels.train.compile_together import Wanted, compile_later, compile_together
+from kernels.train import trainer
+from kernels.train.compile_together import compile_later, compile_together
+from kernels.train.trainer import Wanted
 from tests.support.constants import HANG
 
 
@@ -168,5 +170,5 @@ def test_kernels_for_later_come_last_and_are_waited_for_where_they_are_wanted(mo
 
 
 def test_the_users_own_rules_stay_in_this_process(monkeypatch):
-    monkeypatch.setattr(together, "registered_in", lambda made, kind: [made] if kind == "optimizer" else [])
+    monkeypatch.setattr(trainer, "registered_in", lambda made, kind: [made] if kind == "optimizer" else [])
     assert not Noted(0, []).is_built_in()
