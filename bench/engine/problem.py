@@ -152,7 +152,7 @@ def resolve_model(model: Model | str, x: Inputs, y: ArrayLike, loss: str) -> Mod
     if not trained.by_class:
         return model
     classes = find_classes(trained, y, scores=model.classes)
-    return model_for_classes(model, trained, classes, encode_classes(classes, y, None, None)[0])
+    return model_for_classes(model, trained, classes, encode_classes(classes, y))
 
 
 def make_problem(
@@ -165,12 +165,12 @@ def make_problem(
     test: HeldOut = None,
 ) -> Problem:
     """Check the data, hold out parts of them, and settle the marks that a run into this folder records."""
-    check_row_order(x, y, validation, test)
+    check_row_order(x, y)
     loss = make_loss(settings.loss)
     classes = find_classes(loss, y, scores=model.classes)
-    y, validation, test = encode_classes(classes, y, validation, test)
+    y = encode_classes(classes, y)
     model = model_for_classes(model, loss, classes, y)
-    (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
+    (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test, classes)
     check_patience(settings.patience, validation)
     clock = Clock(settle_record(settings.record, y.size, settings.epochs, folder), y.size, settings.drop_last)
     return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out, for_test, classes)

@@ -60,7 +60,7 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
 
 def _predictions_figure(result: FitResult, x: ArrayLike, y: ArrayLike) -> Figure:
     """Draw predicted against observed values, or the confusion table of classes."""
-    columns, targets = check_samples(result.model, x, encode_classes(result.classes, y, None, None)[0])
+    columns, targets = check_samples(result.model, x, encode_classes(result.classes, y))
     x = np.stack(columns, axis=1)
     if takes_classes(result.criterion):
         labels = result.classes.labels if result.classes else range(max(2, result.model.classes))

@@ -100,22 +100,20 @@ def _take_pair(x: Any, y: Any, called: str) -> tuple[Any, Any]:
     return {one: x[one] for one in names if one != name}, y
 
 
-def check_row_order(x: Any, y: Any, *held_out: Any) -> None:
-    """Refuse pandas data whose y has the rows of x in another order; held-out samples may be pairs of both.
+def check_row_order(x: Any, y: Any) -> None:
+    """Refuse pandas data whose y has the rows of x in another order.
 
     Raises
     ------
     ValueError
         If both have an index, with the same labels in different orders: rows are taken by position.
     """
-    pairs = [(x, y), *(held for held in held_out if isinstance(held, tuple | list) and len(held) == 2)]
-    for pair in pairs:
-        indexes: list[Any] = [getattr(part, "index", None) for part in pair]
-        if not all(hasattr(index, "equals") for index in indexes):  # that of a list is another one
-            continue
-        of_x, of_y = indexes
-        if len(of_x) == len(of_y) and not of_x.equals(of_y) and of_x.is_unique and of_x.isin(of_y).all():
-            raise ValueError("x and y must be in the same order, and their indexes are not: take y.loc[x.index]")
+    of_x: Any = getattr(x, "index", None)
+    of_y: Any = getattr(y, "index", None)
+    if not (hasattr(of_x, "equals") and hasattr(of_y, "equals")):  # that of a list is another one
+        return
+    if len(of_x) == len(of_y) and not of_x.equals(of_y) and of_x.is_unique and of_x.isin(of_y).all():
+        raise ValueError("x and y must be in the same order, and their indexes are not: take y.loc[x.index]")
 
 
 def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:

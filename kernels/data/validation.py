@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_integer, describe
-from kernels.base.columns import Inputs
+from kernels.base.columns import Inputs, check_row_order
 from kernels.base.run import Floats
 from kernels.data.samples import Samples, check_samples
-from kernels.losses.classes import check_scores
+from kernels.losses.classes import Classes, check_scores, encode_classes
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
@@ -39,6 +39,7 @@ def hold_out(
     y: Floats,
     validation: float | tuple[Inputs, ArrayLike] | None,
     test: float | tuple[Inputs, ArrayLike] | None = None,
+    classes: Classes | None = None,
 ) -> Split:
     """Return the samples to train on, and those held out.
 
@@ -51,6 +52,8 @@ def hold_out(
     y : array, shape (n,)
     validation, test : float or (x, y), optional
         A share of the samples, see `choose_split`, or samples besides them.
+    classes : Classes, optional
+        Those of labels in samples besides them; y has classes already.
 
     Raises
     ------
@@ -63,7 +66,9 @@ def hold_out(
     besides: dict[str, Samples | None] = {"validation": None, "test": None}
     for name, asked in (("validation", validation), ("test", test)):
         if isinstance(asked, tuple | list) and len(asked) == 2:
-            besides[name] = check_held_out(model, loss, asked, name)
+            check_row_order(*asked)
+            held = asked[0], encode_classes(classes, asked[1], f"y of {name}")
+            besides[name] = check_held_out(model, loss, held, name)
         elif isinstance(asked, Real) and not isinstance(asked, bool) and 0 < asked < 1:
             shares[name] = float(asked)
         elif asked is not None:
@@ -74,9 +79,9 @@ def hold_out(
         return Split((x, y), **besides)
     in_validation, in_test = choose_split(y.size, **shares)
     parts = {"validation": in_validation, "test": in_test}
-    held = {name: (tuple(column[parts[name]] for column in x), y[parts[name]]) for name in shares}
+    besides |= {name: (tuple(column[parts[name]] for column in x), y[parts[name]]) for name in shares}
     train = ~(in_validation | in_test)
-    return Split((tuple(column[train] for column in x), y[train]), **besides | held)
+    return Split((tuple(column[train] for column in x), y[train]), **besides)
 
 
 def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str) -> Samples:

@@ -214,16 +214,9 @@ def _listed(labels: Sequence[Label]) -> str:
     return ", ".join(map(repr, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
 
 
-def encode_classes(classes: Classes | None, y: Any, validation: Any, test: Any) -> tuple[Any, Any, Any]:
-    """Return targets, and those of held-out samples that are a pair (x, y), as classes."""
-    if classes is None:
-        return y, validation, test
-
-    def encode_held_out(name: str, held: Any) -> Any:
-        is_pair = isinstance(held, tuple | list) and len(held) == 2
-        return (held[0], classes.encode(held[1], f"y of {name}")) if is_pair else held
-
-    return classes.encode(y), encode_held_out("validation", validation), encode_held_out("test", test)
+def encode_classes(classes: Classes | None, y: Any, what: str = "y") -> Any:
+    """Return targets as classes, where they are labels."""
+    return y if classes is None else classes.encode(y, what)
 
 
 def check_labels_present(given: Any, what: str) -> None:

@@ -174,11 +174,13 @@ def fit(
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     if y is None:
         raise ValueError("y must be given")
-    check_row_order(x, y, validation, test)
+    check_row_order(x, y)
     classes = find_classes(loss, y, scores=model.classes)
-    y, validation, test = encode_classes(classes, y, validation, test)
+    y = encode_classes(classes, y)
     model = model_for_classes(model, loss, classes, y)
-    (columns, targets), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test)
+    (columns, targets), held_out, for_test = hold_out(
+        model, loss, *check_samples(model, x, y), validation, test, classes
+    )
     n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
     dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)

@@ -121,7 +121,7 @@ def fit_film(
     """Return the film of a fit; arguments and errors are those of `bench.plots.film.animate.animate`."""
     if not result.model.inputs:
         raise ValueError("result must be that of a fit to data: a function of parameters alone has no curve to bend")
-    y = encode_classes(result.classes, y, None, None)[0]
+    y = encode_classes(result.classes, y)
     check_samples(result.model, x, y)
     moments = recorded_moments(result) if settings is None else update_moments(result, x, y, dict(settings))
     names = names or (result.model.inputs[0], "y")
