@@ -158,7 +158,7 @@ def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs
         return
     for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):
         losses = runs.losses[: runs.marks[run] - first + 1, run]
-        lost = lost_since(model, loss, runs.params[run], data.x, data.y, losses)
+        lost = lost_since(model, loss, runs.params[run], data, losses)
         if lost is not None:
             runs.status[run], runs.marks[run] = DIVERGED, first + lost
             runs.losses[lost:, run] = runs.validation_losses[lost:, run] = np.inf

@@ -234,9 +234,7 @@ def fit(
     seconds = 0.0
     for status, done, spent in steps:
         seconds += spent
-        lost = lost_since(
-            model, loss, trajectory[min(done, len(trajectory) - 1)], data.x, data.y, recorded.losses[: done + 1]
-        )
+        lost = lost_since(model, loss, trajectory[min(done, len(trajectory) - 1)], data, recorded.losses[: done + 1])
         if lost is not None:
             status, done = DIVERGED, lost  # noqa: PLW2901
             recorded.losses[done] = recorded.validation_losses[done : done + 1] = np.inf

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kernels.base.run import Floats
+from kernels.base.run import Data, Floats
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 
@@ -12,9 +12,7 @@ LARGE = 1e6
 MOST = 1000
 
 
-def lost_since(
-    model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats, losses: Floats
-) -> int | None:
+def lost_since(model: Model, loss: Loss, params: Floats, data: Data, losses: Floats) -> int | None:
     """Return the first of the marks at which a run has a loss of 0 that is none; None where its last one is right.
 
     The terms of a model may grow until y is lost in (c - y) + a*sin(x - p), and then cancel: so does a run with a rate
@@ -24,14 +22,13 @@ def lost_since(
     ----------
     params : array, shape (P,)
         At the end.
-    x : tuple of array, shape (n,)
-        For models whose inputs lie side by side one array, shape (n, inputs).
     losses : array, shape (marks reached + 1,)
     """
     if losses[-1] != 0 or not loss.of_residual or not np.abs(params).max() > LARGE:
         return None
-    columns = tuple(x[0][:MOST].T) if model.by_row and x[0].ndim == 2 else tuple(column[:MOST] for column in x)
-    y = y[:MOST]
+    y = data.y[:MOST]
+    columns = data.x[0].reshape(data.y.size, -1).T if model.by_row else data.x
+    columns = tuple(column[:MOST] for column in columns)
     with np.errstate(all="ignore"):
         residuals = model.predict_columns(params, columns) - y, -y
         found, nothing = (np.mean(loss.recorded(loss.arguments(residual, y))) for residual in residuals)

@@ -119,6 +119,13 @@ def test_a_loss_of_0_in_which_the_targets_are_lost_is_none():
             assert (alone.status, alone.kept.loss, alone.epochs) == (STATUS[status], loss, 0)
 
 
+def test_a_loss_of_0_at_large_weights_is_right():
+    """Also where the inputs of a sample lie side by side, in one array."""
+    x, weights = np.random.default_rng(0).integers(-9, 10, (50, 20)).astype(float), np.full(20, 2e7)
+    found = fit("w @ x", x, x @ weights, init=weights, lr=0.1, epochs=2, target=0.0, kernel="reference")
+    assert (found.status, found.loss.tolist()) == ("converged", [0.0])
+
+
 @pytest.mark.parametrize("kernel", ["fused", "lanes"])
 def test_parameters_at_marks_are_those_of_shorter_runs(kernel, slicing):
     """A run that is over stays there, while others beside it go on."""
