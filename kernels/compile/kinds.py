@@ -49,11 +49,6 @@ class Kind(NamedTuple):
     width: int = 1
     fma: bool = False
 
-    @property
-    def exact(self) -> bool:
-        """Whether the kernel promises the bits of the reference, as far as the model and the loss let it."""
-        return not self.fma
-
 
 KERNELS = {
     "reference": Kind(),
@@ -137,7 +132,7 @@ def _check_name(kind: str, name: str, accepted: tuple[str, ...]) -> None:
 def is_exact(model: Model, kernel: str, loss: str | Loss, optimizer: str | Optimizer = "sgd") -> bool:
     """Return whether a kernel promises the same bits as the reference for this model, loss and optimizer."""
     parts_are_exact = model.program.is_exact and make_loss(loss).is_exact and make_optimizer(optimizer).is_exact
-    return KERNELS[kernel].exact and parts_are_exact
+    return parts_are_exact and not KERNELS[kernel].fma
 
 
 def lane_width(kernel: str, dtype: str, program: Program | Network, loss: Loss) -> int:
@@ -159,7 +154,8 @@ def lane_width(kernel: str, dtype: str, program: Program | Network, loss: Loss) 
     if KERNELS[kernel].width == 1:
         return 1
     width = REGISTERS * doubles_in_register()
-    if isinstance(program, Network) and program.params > MANY_PARAMS and program.has_units:
+    has_units = isinstance(program, Network) and any(layer.units > 1 for layer in program.layers)
+    if has_units and program.params > MANY_PARAMS:
         width = min(width, RUNS_OF_UNITS)
     # The functions of a model with vectors take little of its time.
     waits = not ((program.is_exact and loss.is_exact) or isinstance(program, Network))

@@ -44,11 +44,5 @@ def erf(u: Any) -> Any:
     return np.asarray(_erf(u), np.float64)[()]
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "less": less,
-    "less_equal": less_equal,
-    "where": where,
-    "maximum": maximum,
-    "minimum": minimum,
-    "erf": erf,
-}
+_ALL: tuple[Callable[..., Any], ...] = (less, less_equal, where, maximum, minimum, erf)
+FUNCTIONS = {function.__name__: function for function in _ALL}

@@ -14,12 +14,15 @@ from kernels.model.program import Program
 CHUNK = 8192
 
 
-def make_rows(program: Program | Network, x: tuple[Floats, ...], y: Floats) -> Floats:
-    """Return the design and the targets side by side, shape (n, P + 1)."""
+def make_rows(program: Program | Network, x: tuple[Floats, ...], y: Floats, theta: Floats | None = None) -> Floats:
+    """Return the derivatives by the parameters and, as a last column, the negative residual, shape (n, P + 1).
+
+    At parameters of 0, where they are without `theta`, those of a linear model are the design and the targets.
+    """
     rows = np.empty((y.size, program.params + 1))
+    theta = np.zeros(program.params) if theta is None else theta
     with np.errstate(all="ignore"):
-        # At parameters of 0 the residual is -t.
-        residual, derivatives = evaluate(program, np.zeros(program.params), stack_columns(x, y.size), y)
+        residual, derivatives = evaluate(program, theta, stack_columns(x, y.size), y)
     for k, derivative in enumerate(derivatives):
         rows[:, k] = derivative
     np.negative(residual, out=rows[:, -1])

@@ -98,11 +98,6 @@ class Network(NamedTuple):
         return self.layers[-1].units
 
     @property
-    def has_units(self) -> bool:
-        """Whether a layer has several units, so that a sample takes several dots with the same inputs."""
-        return any(layer.units > 1 for layer in self.layers)
-
-    @property
     def structure(self) -> tuple[Structure, ...]:
         """All but the sizes, from which a kernel is compiled."""
         layers = enumerate(self.layers, 1)

@@ -3,7 +3,7 @@
 from numpy import maximum, minimum
 
 from kernels.base.checks import check_finite, check_positive
-from kernels.optimizers.optimizer import Optimizer, check_fraction, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
 
 # The smallest normal number.
 TINY = 2.0**-1022
@@ -100,11 +100,10 @@ def momentum(momentum: float = 0.9, weight_decay: float = 0.0, dampening: float 
     The first gradient is not dampened. B. T. Polyak, Some methods of speeding up the convergence of iteration methods
     (1964). The learning rate is outside the velocity, as in ``torch.optim.SGD(momentum=...)``.
     """
-    options = fractions(momentum=momentum)
-    if dampening := check_fraction("dampening", dampening):
-        options["dampening"] = dampening
+    options, more = fractions(momentum=momentum), fractions(dampening=dampening)
+    if more["dampening"]:
         return Optimizer(
-            "momentum", dampened_momentum_rule, options, 1, dampening_clock, (0.0, 1.0), weight_decay=weight_decay
+            "momentum", dampened_momentum_rule, options | more, 1, dampening_clock, (0.0, 1.0), weight_decay
         )
     return Optimizer("momentum", momentum_rule, options, slots=1, weight_decay=weight_decay)
 

@@ -140,14 +140,10 @@ def add_weight_decay(theta, gradient, weight_decay):
     return gradient + weight_decay * theta
 
 
-def check_fraction(name: str, value: float) -> float:
-    """Return an option that must be in [0, 1)."""
-    return check_real(name, value, lambda number: 0.0 <= number < 1.0, "a number in [0, 1)")
-
-
 def fractions(**options: float) -> dict[str, float]:
     """Return options that must be in [0, 1)."""
-    return {name: check_fraction(name, value) for name, value in options.items()}
+    wanted = "a number in [0, 1)"
+    return {name: check_real(name, value, lambda number: 0 <= number < 1, wanted) for name, value in options.items()}
 
 
 def not_negative(**options: float) -> dict[str, float]:

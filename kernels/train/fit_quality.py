@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.base.columns import stack_columns
 from kernels.base.run import Floats
 from kernels.data.pieces import cut
 from kernels.data.samples import Samples
-from kernels.model.evaluate import evaluate
 from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
 
@@ -42,8 +40,7 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     if n <= size:
         return unknown(size, f"there are no more samples than parameters, {n} for {size}")
     # With the residual as a last column, whose length is then that of the last column of the factor.
-    rows = (_jacobian_and_residual(model, params, x, y) for x, y in cut(samples))
-    factor = triangle_of_pieces(rows)
+    factor = triangle_of_pieces(make_rows(model.program, x, y, params) for x, y in cut(samples))
     if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
     jacobian, residual = factor[:, :-1], factor[:, -1]
@@ -59,16 +56,6 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     deviation = np.sqrt(np.add.reduce(residual * residual) / (n - size))
     norm = np.sqrt(np.diag(inverse))
     return Uncertainty(deviation * norm, inverse / np.outer(norm, norm))
-
-
-def _jacobian_and_residual(model: Model, params: Floats, x: tuple[Floats, ...], y: Floats) -> Floats:
-    """Return the derivatives of the residual by the parameters and, as a last column, the residual."""
-    rows = np.empty((y.size, params.size + 1))
-    with np.errstate(all="ignore"):
-        residual, derivatives = evaluate(model.program, params, stack_columns(x, y.size), y)
-    for k, derivative in enumerate((*derivatives, residual)):
-        rows[:, k] = derivative
-    return rows
 
 
 def unknown(params: int, reason: str) -> Uncertainty:

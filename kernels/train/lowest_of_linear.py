@@ -138,12 +138,11 @@ def _basis(model: Model, x: tuple[Floats, ...], n: int) -> tuple[Floats, Floats,
 
 def _mean_of_basis(loss: Loss, basis: Floats, offset: Floats, y: Floats) -> Objective:
     """Return the function from coordinates in a basis to the mean recorded loss and its gradient."""
-    options = tuple(loss.options.values())
 
     def evaluate_at(where: Floats) -> tuple[float, Floats]:
         with np.errstate(all="ignore"):
             prediction = basis @ where + offset
-            given = (prediction - y, options) if loss.of_residual else (prediction, y, options)
+            given = loss.arguments(prediction - y if loss.of_residual else prediction, y)
             return float(np.mean(loss.recorded(given))), basis.T @ loss.derivative(*given) / y.size
 
     return evaluate_at

@@ -186,7 +186,7 @@ def _polish_all(
     steps = afford(cost_of_gradient(y.size, params), TIMES * len(starts), MOST_EVALUATIONS)
     settings: dict[str, Any] = {"steps": steps}
     if loss.of_residual:
-        spread = np.mean(loss.recorded((y - np.mean(y), tuple(loss.options.values()))))
+        spread = np.mean(loss.recorded(loss.arguments(y - np.mean(y), y)))
         enough = NEGLIGIBLE * float(spread) if loss.nonnegative else -np.inf
         settings |= {"enough": enough, "sizes_at": partial(_sizes, model, x, y)}
     return _descend_all(objective, starts, **settings)

@@ -175,11 +175,9 @@ def constant_loss(loss: Loss, y: Floats) -> float:
     """Return the mean loss of the best constant: the best of a scan, refined between its neighbours."""
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 (heavy)
 
-    options = tuple(loss.options.values())
-
     def mean_loss(constant: float) -> float:
         with np.errstate(all="ignore"):
-            given = (constant - y, options) if loss.of_residual else (np.full(y.size, constant), y, options)
+            given = loss.arguments(constant - y if loss.of_residual else np.full(y.size, constant), y)
             return float(np.mean(loss.recorded(given)))
 
     if loss.is_squared:
