@@ -252,7 +252,7 @@ class RunTable(Table):
         from bench.study.grid import LIMIT  # noqa: PLC0415
         from kernels.base.checks import check_bool, check_integer, check_target  # noqa: PLC0415
         from kernels.compile.kinds import check_kernel  # noqa: PLC0415
-        from kernels.data.marks import check_record  # noqa: PLC0415
+        from kernels.data.marks import parse_record  # noqa: PLC0415
         from kernels.data.order import canonical_shuffling  # noqa: PLC0415
         from kernels.losses import make_loss  # noqa: PLC0415
 
@@ -272,7 +272,7 @@ class RunTable(Table):
             case "shuffling":
                 value = canonical_shuffling(value)
             case "record":
-                value = check_record(value)
+                parse_record(value)
                 value = value if isinstance(value, str) else int(value)
             case "loss" | "target_loss" if not is_recorded(info):
                 make_loss(value)

@@ -37,7 +37,7 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     """
     size = samples_per_epoch(n, batch_size, drop_last)
     ends: Marks = np.arange(epochs + 1, dtype=np.int64) * size
-    spacing = _parse(record)
+    spacing = parse_record(record)
     if spacing is None:
         return ends
     if isinstance(record, str):
@@ -59,18 +59,6 @@ def with_marks(hyper: Hyperparameters, n: int) -> Hyperparameters:
     if hyper.marks.size:
         return hyper
     return hyper._replace(marks=make_marks("epoch", n, hyper.batch_size, len(hyper.rates), drop_last=hyper.drop_last))
-
-
-def check_record(record: str | int) -> str | int:
-    """Return a setting `record` as it is.
-
-    Raises
-    ------
-    ValueError
-        If `make_marks` does not accept it.
-    """
-    _parse(record)
-    return record
 
 
 def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> Marks:
@@ -102,8 +90,14 @@ def thin_marks(samples: Marks, most: int) -> Marks:
     return kept
 
 
-def _parse(record: str | int) -> int | None:
-    """Return marks to a decade, or updates between marks; None for the ends of epochs."""
+def parse_record(record: str | int) -> int | None:
+    """Return marks to a decade, or updates between marks; None for the ends of epochs.
+
+    Raises
+    ------
+    ValueError
+        For a setting that `make_marks` does not accept.
+    """
     if isinstance(record, str):
         kind, colon, count = record.partition(":")
         if record == "epoch":
