@@ -67,19 +67,14 @@ def compile_bound(binder: Binder, options: Callable[[FunctionType], dict[str, An
     """
     compiled: dict[FunctionType, Any] = {}
     for function in binder.functions:
-        _replace_functions(function, compiled)
+        for name, value in function.__globals__.items():
+            if isinstance(value, FunctionType):
+                function.__globals__[name] = compiled[value]
+        for cell in function.__closure__ or ():
+            if isinstance(cell.cell_contents, FunctionType):
+                cell.cell_contents = compiled[cell.cell_contents]
         if function is not binder.functions[-1]:
             compiled[function] = _compile_once(function, binder.digest_of(function), options(function))
-
-
-def _replace_functions(function: FunctionType, compiled: dict[FunctionType, Any]) -> None:
-    """Replace all that a function calls."""
-    for name, value in function.__globals__.items():
-        if isinstance(value, FunctionType):
-            function.__globals__[name] = compiled[value]
-    for cell in function.__closure__ or ():
-        if isinstance(cell.cell_contents, FunctionType):
-            cell.cell_contents = compiled[cell.cell_contents]
 
 
 def _compile_once(function: FunctionType, digest: str, options: dict[str, Any]) -> Any:
@@ -113,19 +108,15 @@ def options_of(made_of: Ingredients) -> dict[str, Any]:
     `error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads,
     and a fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition
     become one FMA, and nothing else. numba's own cache key knows nothing of options: the digest covers them.
-    """
-    common = {"error_model": "numpy", "nogil": True} | (NO_REFERENCE_COUNTS if leaves_arrays_alone(made_of) else {})
-    return common | ({"fastmath": {"contract"}} if made_of.fma else {})
 
-
-def leaves_arrays_alone(made_of: Ingredients) -> bool:
-    """Return whether no references to arrays are counted, which takes 130 ns at each mark: the caller holds them.
-
-    In lanes of four registers of 128 bits, on arm64, an update would read two or three registers from the stack. The
-    lanes of models with vectors are in memory.
+    To count references to arrays, which the caller holds, takes 130 ns at each mark. Without that, an update in lanes
+    of four registers of 128 bits, on arm64, would read two or three registers from the stack. The lanes of models with
+    vectors are in memory.
     """
     lane = made_of.width * np.dtype(made_of.dtype).itemsize
-    return bool(made_of.layers) or made_of.width == 1 or lane > 64
+    counts = not made_of.layers and made_of.width > 1 and lane <= 64
+    common = {"error_model": "numpy", "nogil": True} | ({} if counts else NO_REFERENCE_COUNTS)
+    return common | ({"fastmath": {"contract"}} if made_of.fma else {})
 
 
 def inner_options_of(made_of: Ingredients, function: FunctionType) -> dict[str, Any]:

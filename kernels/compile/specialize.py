@@ -260,17 +260,13 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     per_run = types.int64[:, ::1]
     blocks = *[tables] * 3, per_run, per_run, *[tables] * 5, tables if made_of.options_per_run else table
     record = vector, table, vector, vector, vector
+    whole = ("layout", "counts", "batch_counts", "rows")
+    room = tuple(types.int64[::1] if name in whole else types.Array(element, 1, "C") for name in run.Room._fields)
     return (
         types.NamedTuple(data, run.Data),
         types.NamedTuple(hyper, run.Hyperparameters),
         types.NamedTuple(blocks, run.Block) if lanes else types.NamedTuple(record, run.Record),
-        _type_of_room(element) if made_of.layers else types.NamedTuple((counts, table, visited), run.Scratch),
+        types.NamedTuple(room, run.Room) if made_of.layers else types.NamedTuple((counts, table, visited), run.Scratch),
         types.intp,
         types.intp,
     )
-
-
-def _type_of_room(element: types.Type) -> types.Type:
-    counts = ("layout", "counts", "batch_counts", "rows")
-    fields = (types.int64[::1] if name in counts else types.Array(element, 1, "C") for name in run.Room._fields)
-    return types.NamedTuple(tuple(fields), run.Room)

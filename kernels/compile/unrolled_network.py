@@ -78,15 +78,14 @@ def _cells(made_of: Ingredients) -> list[str]:
 
 def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
     """Return the values of all units at a sample, and the derivatives of the loss by their symbols."""
-    last, several = layers[-1], len(layers) > 1
-    softmax = last.layer.many
+    last = layers[-1]
     units = [
         unit(
             f"unit_{layer.number}",
             made_of,
             layer.layer.program,
             takes_y=layer is last and made_of.of_residual,
-            result="#" if layer is not last or softmax or made_of.of_residual else "(#, y)",
+            result="#" if layer is not last or last.layer.many or made_of.of_residual else "(#, y)",
         )
         for layer in layers
     ]
@@ -95,12 +94,12 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
         *(_take_dots(layers[0], kind) for kind in ("gradient", "loss")),
         written(
             "head(theta, slots, x, at, y, dots, options, room, row)",
-            *_head(made_of, layers, "gradient", several, softmax),
+            *_head(made_of, layers, "gradient"),
         ),
         written(
             "value_of_loss(theta, slots, x, at, y, options, room, row)",
             "dots = dots_of_row(room, row)",
-            *_head(made_of, layers, "loss", several, softmax),
+            *_head(made_of, layers, "loss"),
         ),
         *_registers(last),
     ]
@@ -128,21 +127,19 @@ def _take_dots(layer: Places, kind: str) -> str:
     return written(f"take_dots{end}(theta, slots, x, first, count, options, room)", *lines)
 
 
-def _head(made_of: Ingredients, layers: list[Places], kind: str, several: bool, softmax: bool) -> list[str]:
+def _head(made_of: Ingredients, layers: list[Places], kind: str) -> list[str]:
     """Return the lines that compute the values of all units from the dots of the first layer, and the loss."""
     learns, lines = kind == "gradient", bases(layers)
-    last = layers[-1]
+    last, several = layers[-1], len(layers) > 1
     zero = made_of.number("0.0")
-    if several:
-        lines.append(f"for k in range({layers[0].units}):")
-        lines += [f"    {line}" for line in _unit_lines(made_of, layers[0], kind, zero)]
-        lines.append(f"    put(value, room.hidden, row * {layers[0].units} + k)")
-        lines += [f"    put(parts[{j}], room.terms, {layers[0].term(j)})" for j in range(layers[0].symbols) if learns]
-    if softmax:
-        lines.append(f"for k in range({last.units}):")
-        lines += [f"    {line}" for line in _unit_lines(made_of, last, kind, zero)]
-        lines.append("    put(value, room.scores, k)")
-        lines += [f"    put(parts[{j}], room.terms, {last.term(j)})" for j in range(last.symbols) if learns]
+    many = [(layers[0], f"room.hidden, row * {layers[0].units} + k")] if several else []
+    many += [(last, "room.scores, k")] if last.layer.many else []
+    for layer, cell in many:
+        lines.append(f"for k in range({layer.units}):")
+        lines += [f"    {line}" for line in _unit_lines(made_of, layer, kind, zero)]
+        lines.append(f"    put(value, {cell})")
+        lines += [f"    put(parts[{j}], room.terms, {layer.term(j)})" for j in range(layer.symbols) if learns]
+    if last.layer.many:
         lines += ["own = int(y)", f"loss = softmax(room, {last.units}, own)"]
         if not learns:
             return [*lines, "return loss"]

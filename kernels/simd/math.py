@@ -47,11 +47,12 @@ def count_arguments(function: Callable[..., Any]) -> int:
 
 def library_emitter(function: Callable[..., Any]) -> Emit:
     """Return the emitter of calls of a function in the library, or else of the scalar function."""
+    elementwise = elementwise_emitter(function)
 
-    def emit(context: Any, builder: Any, _sig: Any, *args: ir.Value) -> ir.Value:
+    def emit(context: Any, builder: Any, sig: Any, *args: ir.Value) -> ir.Value:
         letter, width = _instruction_set(features_of(context))
         if function.__name__ not in LIBRARY_FUNCTIONS or args[0].type.count % width:
-            return _call_elementwise(function, context, builder, *args)
+            return elementwise(context, builder, sig, *args)
         if len(args) == 1:
             # With a nan, which runs that diverged keep, the library takes three to eight times as long.
             (x,) = args
@@ -88,20 +89,19 @@ def _instruction_set(features: list[str]) -> tuple[str, int]:
 
 def elementwise_emitter(function: Callable[..., Any]) -> Emit:
     """Return the emitter of the scalar function, element by element."""
-    return lambda context, builder, _sig, *args: _call_elementwise(function, context, builder, *args)
 
+    def emit(context: Any, builder: Any, _sig: Any, *args: ir.Value) -> ir.Value:
+        typing = context.typing_context
+        scalar = typing.resolve_value_type(function).get_call_type(typing, [types.float64] * len(args), {})
+        call = context.get_function(function, scalar)
+        result = ir.Constant(args[0].type, ir.Undefined)
+        for place in range(args[0].type.count):
+            at = ir.Constant(INDEX, place)
+            value = call(builder, [builder.extract_element(arg, at) for arg in args])
+            result = builder.insert_element(result, value, at)
+        return result
 
-def _call_elementwise(function: Callable[..., Any], context: Any, builder: Any, *args: ir.Value) -> ir.Value:
-    """Emit the scalar function, element by element."""
-    typing = context.typing_context
-    scalar = typing.resolve_value_type(function).get_call_type(typing, [types.float64] * len(args), {})
-    call = context.get_function(function, scalar)
-    result = ir.Constant(args[0].type, ir.Undefined)
-    for place in range(args[0].type.count):
-        at = ir.Constant(INDEX, place)
-        value = call(builder, [builder.extract_element(arg, at) for arg in args])
-        result = builder.insert_element(result, value, at)
-    return result
+    return emit
 
 
 def _find_library_functions() -> tuple[str, ...]:

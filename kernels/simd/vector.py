@@ -84,11 +84,6 @@ def vector(element: ir.Type, width: int) -> ir.Type:
     return element if width == 1 else ir.VectorType(element, width)
 
 
-def width_of(kind: ir.Type) -> int:
-    """Return the number of elements of a type."""
-    return kind.count if isinstance(kind, ir.VectorType) else 1
-
-
 def element_of(kind: ir.Type) -> ir.Type:
     """Return the type of a single number of a vector."""
     return kind.element if isinstance(kind, ir.VectorType) else kind
@@ -108,7 +103,8 @@ def convert(builder: Any, value: ir.Value, element: ir.Type) -> ir.Value:
     if element_of(value.type) == element:
         return value
     instruction = builder.fpext if element == ir.DoubleType() else builder.fptrunc
-    return instruction(value, vector(element, width_of(value.type)))
+    width = value.type.count if isinstance(value.type, ir.VectorType) else 1
+    return instruction(value, vector(element, width))
 
 
 def split(builder: Any, vector: ir.Value, width: int) -> list[ir.Value]:
