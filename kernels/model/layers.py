@@ -1,7 +1,7 @@
 """From the expression of a model with scalar products to its layers: ``v @ tanh(W @ x + c) + b`` has two."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -35,15 +35,9 @@ class Draft(NamedTuple):
     inputs: tuple[str, ...]
 
 
-class Plan(NamedTuple):
-    """A network before its programs are derived: its layers as text, and its parameters by name."""
-
-    drafts: tuple[Draft, ...]
-    vectors: dict[str, Vector]
-    params: int
-
-
-def plan_network(expression: str, inputs: Inputs, classes: int, hidden: int | None) -> Plan:
+def plan_network(
+    expression: str, inputs: Inputs, classes: int, hidden: int | None
+) -> tuple[list[Draft], dict[str, Vector]]:
     """Return the layers of an expression with products, and its parameters by name, in order of appearance.
 
     Raises
@@ -79,16 +73,18 @@ def plan_network(expression: str, inputs: Inputs, classes: int, hidden: int | No
             raise ValueError(
                 f"the expression has {count} scalars and products together; at most {MAX_PARAMS} are accepted"
             )
-    return Plan(tuple(drafts), vectors, first)
+    return drafts, vectors
 
 
-def build_network(plan: Plan, inputs: Inputs, classes: int, hidden: int | None) -> Network:
-    """Return the network of a plan, whose programs are derived where they are in no cache."""
+def build_network(
+    drafts: Sequence[Draft], vectors: Mapping[str, Vector], inputs: Inputs, classes: int, hidden: int | None
+) -> Network:
+    """Return the network of these layers and parameters, whose programs are derived where they are in no cache."""
     layers = tuple(
-        _layer(draft, inputs, plan.vectors, units)
-        for draft, units in zip(reversed(plan.drafts), [hidden or 0, classes][-len(plan.drafts) :], strict=True)
+        _layer(draft, inputs, vectors, units)
+        for draft, units in zip(reversed(drafts), [hidden or 0, classes][-len(drafts) :], strict=True)
     )
-    return Network(layers, plan.params, len(inputs.columns))
+    return Network(layers, sum(math.prod(shape) for _, shape, _ in vectors.values()), len(inputs.columns))
 
 
 def flat_names(vectors: Mapping[str, Vector]) -> tuple[str, ...]:

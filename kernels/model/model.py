@@ -20,7 +20,7 @@ from kernels.model.layers import (
     MAX_CLASSES,
     MAX_PARAMS,
     MAX_UNITS,
-    Plan,
+    Draft,
     Vector,
     build_network,
     flat_names,
@@ -87,7 +87,7 @@ class Model:
         self._given = columns
         self._program: Program | Network | None = None
         self._network: Network | None = None
-        self._plan: Plan | None = None
+        self._drafts: list[Draft] = []
         self.vectors: dict[str, Vector] = {}
         if "@" in expression or classes > 1 or hidden is not None:
             if params is not None:
@@ -95,8 +95,7 @@ class Model:
             if classes > 1 and not columns.columns:
                 raise ValueError(f"inputs must be given for a model with a score for each class, {expression!r}")
             self.hidden = None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
-            self._plan = plan_network(expression, columns, classes, self.hidden)
-            self.vectors = self._plan.vectors
+            self._drafts, self.vectors = plan_network(expression, columns, classes, self.hidden)
             self.params = flat_names(self.vectors)
             self._check_inputs(found)
             return
@@ -151,8 +150,8 @@ class Model:
     def program(self) -> Program | Network:
         """The residual and its derivatives as straight-line code, or layers of it where the model has long vectors."""
         # No cached_property: up to Python 3.11 it has a lock, which would stay held in a fork while a thread derives.
-        if self._program is None and self._plan is not None:
-            network = build_network(self._plan, self._given, self.classes, self.hidden)
+        if self._program is None and self._drafts:
+            network = build_network(self._drafts, self.vectors, self._given, self.classes, self.hidden)
             self._network, self._program = network, write_out(network) or network
         elif self._program is None:
             self._program = compile_program(self.expression, self.inputs, self.params)
@@ -189,7 +188,7 @@ class Model:
 
     def with_inputs(self, inputs: Given) -> Model:
         """Return a model with vectors of other inputs, which has its parameters also where an input is called alike."""
-        scalars = {name for draft in self._plan.drafts for name in draft.scalars} if self._plan else set()
+        scalars = {name for draft in self._drafts for name in draft.scalars}
         if taken := scalars & set(inputs):
             if isinstance(inputs, Mapping):
                 raise ValueError(f"inputs must have other names than {min(taken)!r}, a constant in {self.expression!r}")
