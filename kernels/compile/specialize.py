@@ -46,11 +46,7 @@ class Kernel(NamedTuple):
 
     Attributes
     ----------
-    name : str
-        The name of its module, with the digest of all its ingredients.
     train : callable
-    compile_seconds : float
-        The time in which this process compiled or loaded it.
     source : str
         The Python code that was compiled, to be read.
     cold_seconds : float
@@ -59,9 +55,7 @@ class Kernel(NamedTuple):
         Reads the machine code from the cache folder once more, so that it can be timed.
     """
 
-    name: str
     train: Callable[..., tuple[int, int]]
-    compile_seconds: float
     source: str
     cold_seconds: float
     load: Callable[[], Any]
@@ -105,11 +99,11 @@ def specialize(made_of: Ingredients) -> Kernel:
     with announce("compiling a kernel"):
         started = time.perf_counter()
         binder, name, source = _bind(made_of)
-        entry = binder.functions[-1]
+        entry, note = binder.functions[-1], f"{name}.seconds"
         if numba.config.DISABLE_JIT:
             # NumPy's numbers warn where they overflow or wrap around; compiled code does not.
             train = np.errstate(all="ignore")(entry)
-            return Kernel(name, train, time.perf_counter() - started, source, 0.0, lambda: train)
+            return Kernel(train, source, 0.0, lambda: train)
         # numba finds a function's module by its name.
         sys.modules[name] = ModuleType(name)
         entry.__module__ = name
@@ -119,13 +113,13 @@ def specialize(made_of: Ingredients) -> Kernel:
         load = partial(_compile, entry, CodeCache(name, prepare), source, signature, options_of(made_of))
         with errors_in_one_line("no kernel can be compiled of this"):
             dispatcher = load()
-        seconds = time.perf_counter() - started
-        note = f"{name}.seconds"
-        if not dispatcher.stats.cache_hits:
-            cache.write(note, repr(seconds))
-        cold_seconds = float(cache.read(note) or "nan") if dispatcher.stats.cache_hits else seconds
+        cold_seconds = time.perf_counter() - started
+        if dispatcher.stats.cache_hits:
+            cold_seconds = float(cache.read(note) or "nan")
+        else:
+            cache.write(note, repr(cold_seconds))
         # The compiled entry itself: no dispatch, and never a second compilation.
-        return Kernel(name, dispatcher.get_overload(signature), seconds, source, cold_seconds, load)
+        return Kernel(dispatcher.get_overload(signature), source, cold_seconds, load)
 
 
 def is_stored(made_of: Ingredients) -> bool:
@@ -196,7 +190,6 @@ def make_binder(made_of: Ingredients) -> Binder:
         | common_names(made_of)
         | {
             "zeros": written["theta_zeros"],
-            "point_of_gradient": made_of.gradient_at,
             "train_next": loops.train_part,
             "take": loops.take_samples,
             "visit": visit,
