@@ -110,9 +110,8 @@ def make_from_spec(
 
 def spec_text(name: str, options: Mapping[str, float], inner: str | None = None) -> str:
     """Return the text that `make_from_spec` reads back: an inner text, every option by name, every float in full."""
-    values = ["true" if value is True else repr(value) for value in options.values()]
-    listed = [f"{option}={value}" for option, value in zip(options, values, strict=True)]
-    listed = [inner, *listed] if inner else listed
+    listed = [inner] if inner else []
+    listed += [f"{option}={'true' if value is True else repr(value)}" for option, value in options.items()]
     return f"{name}({', '.join(listed)})" if listed else name
 
 

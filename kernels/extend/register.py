@@ -360,8 +360,9 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
         is_exact = try_rule(about, make_loss("squared"), made, functions)
         if made.per_sample:  # by which batches of 1 are trained, in place of the rule
             is_exact = try_rule(about, make_loss("squared"), replace(made, per_sample=None), functions) and is_exact
-    values = [_without_functions(value) for value in vars(made).values()]
-    facts = [value for value in values if isinstance(value, int | float | str | tuple | dict)]
+    facts = [value for value in vars(made).values() if isinstance(value, int | float | str | tuple | dict)]
+    # The text of a function has its address in it.
+    facts = [tuple(part for part in fact if not callable(part)) if isinstance(fact, tuple) else fact for fact in facts]
     source, own = source_of(functions), text_of(about.own.__code__)
     if own and own not in source:
         source = f"{own}\n\n{source}"
@@ -382,11 +383,6 @@ def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mappi
 
     listed = ", ".join(f"{option}={text(option, value)}" for option, value in bound.arguments.items())
     return f"{about.name}({listed})" if listed else about.name
-
-
-def _without_functions(value: Any) -> Any:
-    """Return a value of an optimizer or a loss as a digest takes it: a function's text has its address in it."""
-    return tuple(part for part in value if not callable(part)) if isinstance(value, tuple) else value
 
 
 def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options: tuple[float, ...]) -> None:

@@ -11,7 +11,7 @@ derivative of the loss of a sample by a symbol, the gradient of a scalar is s, a
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 
@@ -316,14 +316,8 @@ class Derivatives(Sequence[Floats]):
     def __len__(self) -> int:
         return self._count
 
-    @overload
-    def __getitem__(self, place: int) -> Floats: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Floats]: ...
-    def __getitem__(self, place: int | slice) -> Floats | list[Floats]:
+    def __getitem__(self, place: int) -> Floats:  # type: ignore[override]  # it has no slices
         """Return the derivative by a parameter, shape (n,)."""
-        if isinstance(place, slice):
-            return [self[k] for k in range(*place.indices(len(self)))]
         place = range(self._count)[place]  # which refuses a place beyond the last
         term = self._terms[self._starts[bisect_right(self._starts, place) - 1]]
         unit, weight = divmod(place - term.symbol.first, term.symbol.size)
