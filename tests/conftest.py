@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 from contextlib import nullcontext
-from itertools import islice
 from pathlib import Path
 
 import hypothesis
@@ -187,15 +186,13 @@ def wrong_fused(monkeypatch):
 
 
 def draw_one_figure(patch):
-    from bench.report.figures import report_figures
-
-    patch.setattr("bench.report.figures.report_figures", lambda *asked: islice(report_figures(*asked), 1))
+    patch.setattr("bench.report.report.FIGURES", {"loss_by_optimizer": ""})
     patch.setattr("bench.report.painter.processors", lambda: 1)  # no other process draws them
 
 
 @pytest.fixture
 def one_figure(monkeypatch):
-    """A report has its first figure alone, for tests of something else in it: to draw the others takes seconds."""
+    """A report has one figure alone, for tests of something else in it: to draw the others takes seconds."""
     draw_one_figure(monkeypatch)
 
 

@@ -1,6 +1,6 @@
 """The figures of a report, from the contents of a run's folder, drawn and written to it."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from bench.plots.choices import best_optimizers
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
-from bench.plots.failures import skip_failed_figure
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
 from bench.plots.row_figures import draw_rows
@@ -30,7 +29,6 @@ from bench.report.charts import (
     loss_caption,
     ratio_chart,
 )
-from bench.report.painter import FIGURES
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.outcomes import start_families
@@ -44,49 +42,17 @@ NEGLIGIBLE = 1e-12
 Drawn = tuple[str, Figure] | None
 
 
-def write_figures(
-    run_data: RunData, names: Collection[str], *, svg: bool, progress: Callable[[float], None]
-) -> dict[str, str]:
-    """Write figures of a run by their names, as PNG and, where it is asked for or there already, as SVG.
-
-    `progress` is called with the share that is done.
-
-    Returns
-    -------
-    dict
-        The captions of the figures that are written, by name, in the order of the report.
-    """
-    captions = {}
-    for name, caption, figure in report_figures(run_data, names):
-        with skip_failed_figure(f"the figure {name}"):
-            save(figure, run_data.result.run.folder / "figures", name, svg=svg)
-            captions[name] = caption
-            progress(len(captions) / len(FIGURES))
-    return captions
-
-
 def write_figure(run_data: RunData, name: str, *, svg: bool) -> str | None:
-    """Write one of the figures, and return its caption; None where it would be empty."""
+    """Write a figure of a run as PNG and, where it is asked for or there already, as SVG.
+
+    Return its caption; None where it would be empty.
+    """
     drawn = DRAWN[name](run_data)
     if drawn is None:
         return None
     caption, figure = drawn
     save(figure, run_data.result.run.folder / "figures", name, svg=svg)
     return caption
-
-
-def report_figures(run_data: RunData, names: Collection[str] = tuple(FIGURES)) -> Iterator[tuple[str, str, Figure]]:
-    """Yield names, captions and figures in the order of the report: best choices first, then reasons, last costs.
-
-    Figures that would be empty are left out, and so are those that fail: standard error then says which and why.
-    """
-    for name, draw in DRAWN.items():
-        if name in names:
-            drawn: Drawn = None
-            with skip_failed_figure(f"the figure {name}"):
-                drawn = draw(run_data)
-            if drawn:
-                yield name, *drawn
 
 
 def _rate_map(run_data: RunData) -> Drawn:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from bench.plots.failures import skip_failed_figure
 from bench.report.markdown import render_markdown
 from bench.report.measurements import titles_of
 from bench.report.page import render_page
@@ -78,19 +79,21 @@ def _write_figures(
     run_data: RunData, painter: Painter, *, svg: bool, progress: Callable[[float], None]
 ) -> dict[str, str]:
     """Write the figures that the painter does not draw; return the captions of all, in the order of the report."""
+    captions: dict[str, str | None] = {}
 
-    def draw(names: list[str]) -> dict[str, str]:
-        if not names:
-            return {}
-        from bench.report.figures import write_figures  # noqa: PLC0415 (only where something is drawn)
+    def draw(names: list[str]) -> None:
+        for name in names:
+            from bench.report.figures import write_figure  # noqa: PLC0415 (only where something is drawn)
 
-        return write_figures(run_data, names, svg=svg, progress=progress)
+            with skip_failed_figure(f"the figure {name}"):
+                captions[name] = write_figure(run_data, name, svg=svg)
+                progress(len(captions) / len(FIGURES))
 
-    captions = draw([name for name in FIGURES if name not in painter.asked])
+    draw([name for name in FIGURES if name not in painter.asked])
     painter.wait(lambda count: progress((len(captions) + count) / len(FIGURES)))
-    captions |= draw([name for name in FIGURES if name in painter.asked and name not in painter.captions])
-    captions |= {name: caption for name, caption in painter.captions.items() if caption is not None}
-    return {name: captions[name] for name in FIGURES if name in captions}
+    draw([name for name in FIGURES if name in painter.asked and name not in painter.captions])
+    captions |= painter.captions
+    return {name: caption for name in FIGURES if (caption := captions.get(name))}
 
 
 def _write_run_tables(run_data: RunData) -> None:

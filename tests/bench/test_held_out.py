@@ -17,7 +17,7 @@ from bench.data.scaling import standardize
 from bench.data.table import builtin
 from bench.engine import check as checking
 from bench.engine import train as engine
-from bench.report.figures import report_figures
+from bench.report.figures import loss_by_optimizer
 from bench.report.run_data import read_run_data
 from bench.study.load import load_study, with_settings
 from bench.study.schema import RunTable
@@ -529,7 +529,7 @@ def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
 
 def test_loss_curves_show_both_losses(tmp_path):
     result = jumping(tmp_path)
-    ((_, caption, figure),) = report_figures(read_run_data(tmp_path), ["loss_by_optimizer"])
+    caption, figure = loss_by_optimizer(read_run_data(tmp_path))
     assert caption.endswith("Dashed: medians on the held-out samples.")
     axes = {axis.get_title("left").removeprefix("start "): axis for axis in figure.axes}
     assert set(axes) == set(result.frame["init"])

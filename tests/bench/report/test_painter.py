@@ -89,8 +89,8 @@ def test_another_process_draws_the_same_figures(folder, here, call_apart):
 def another_process_draws(folder):
     start_over(folder)
     run_data = read_run_data(folder)
-    figures.write_figures = None
     with painting(run_data, svg=False) as other:
+        figures.write_figure = None  # here, and not there
         other.draw("")
         other.draw("speed")
         other.draw("theory", "typical_paths", "basin")
@@ -153,7 +153,7 @@ def failing_figure(folder):
     def fails(run_data):
         raise RuntimeError("no glyph")
 
-    figures.DRAWN = {"basin": fails}
+    figures.DRAWN = dict.fromkeys(FIGURES, lambda run_data: None) | {"basin": fails}
     run_data = read_run_data(folder)
     with painting(run_data, svg=False) as other:
         other.draw("basin")

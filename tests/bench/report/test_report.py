@@ -357,7 +357,7 @@ def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monke
     copy = shutil.copytree(folder, tmp_path / "copy")
     assert "figures/" not in write_run_report(read_run_data(copy)).with_name("report.md").read_text(encoding="utf-8")
     assert capsys.readouterr().err == (
-        "sgdbench: the figure rate_map is left out, because it cannot be drawn: RuntimeError: no glyph\n"
+        "sgdbench: the figure loss_by_optimizer is left out, because it cannot be drawn: RuntimeError: no glyph\n"
     )
 
 
