@@ -251,11 +251,11 @@ def _quiet_share(quality: TableQuality) -> float:
 
 def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, falls: bool) -> str:
     """Return a sentence on the learning rate, where theory knows the largest stable one."""
-    known = f"the largest stable learning rate here is about {_short(edge)}, by theory"
+    known = f"the largest stable learning rate here is about {text(edge, 2)}, by theory"
     if lr > edge:
         return f"The learning rate {text(lr)} is too high: {known}. Try --lr {edge * min(quiet, 1 / 2):.2g}."
     if diverged:
-        return f"By theory a rate below {_short(edge)} is stable in the end; try --lr {edge * min(quiet, 1 / 4):.2g}."
+        return f"By theory a rate below {text(edge, 2)} is stable in the end; try --lr {edge * min(quiet, 1 / 4):.2g}."
     better = edge * min(quiet, 1 / 2)
     if lr < min(edge / LOW, better / 2) and falls:
         return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}."
@@ -267,7 +267,7 @@ def _advise_higher_rate(lr: float, bound: float | None, quiet: float, where: str
     if bound is None:
         return f"The learning rate {text(lr)} is low: the loss falls slowly. Try --lr {lr * LOW:.2g}."
     better = bound * min(quiet, 1 / 2)
-    known = f"by theory those up to about {_short(bound)} are stable{where}"
+    known = f"by theory those up to about {text(bound, 2)} are stable{where}"
     return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}." if lr < better / 2 else ""
 
 
@@ -276,10 +276,6 @@ def _advise_lower_rate(lr: float, bound: float | None, quiet: float, where: str)
     if bound is None or lr <= bound:
         return f"A lower learning rate would help, such as --lr {lr / 10:.2g}."
     return (
-        f"The learning rate {text(lr)} is too high: by theory those up to about {_short(bound)} are "
+        f"The learning rate {text(lr)} is too high: by theory those up to about {text(bound, 2)} are "
         f"stable{where}. Try --lr {bound * min(quiet, 1 / 2):.2g}."
     )
-
-
-def _short(rate: float) -> str:
-    return text(float(f"{rate:.2g}"))

@@ -127,7 +127,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{text(float(f'{speed:.3g}'))}/s" if speed else "")
+        return Text(f"{text(speed, 3)}/s" if speed else "")
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def _quote(key: str) -> str:
 def _comment_on_rates(made: DefaultStudy) -> list[str]:
     if made.edges is None:
         return ["# Theory knows no largest stable rate for this model and loss, so this is a wide range."]
-    single, full = (text(float(f"{edge:.2g}")) for edge in made.edges)
+    single, full = (text(edge, 2) for edge in made.edges)
     return [
         f"# By theory sgd is stable {made.places} up to about {single} with single samples,",
         f"# and up to {full} with full batches.",
@@ -159,7 +159,7 @@ def _comment_on_target(made: DefaultStudy) -> list[str]:
         about = "# Stop at this loss, and compare what it takes to get there; without it, final losses are compared."
         why = yardstick.note or f"the lowest loss is no improvement over that of {yardstick.baseline}"
         return [about, f"# No target is known: {why}.", "# target = 0.1"]
-    lowest, constant = (text(float(f"{loss:.4g}")) for loss in (yardstick.loss, yardstick.constant_loss))
+    lowest, constant = (text(loss, 4) for loss in (yardstick.loss, yardstick.constant_loss))
     note = [f"# ({yardstick.note}.)"] if yardstick.note else []
     return [
         f"# The lowest loss of this model is {lowest}, by {yardstick.method}; the best constant has {constant}.",

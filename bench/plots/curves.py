@@ -54,7 +54,7 @@ def fitted_curve(shown: FitCurves, *, differences: bool = True) -> Figure:
     add_caption(
         figure,
         bool(best) and f"Below: the same, minus the best curve{f', {shorten(best)}' if len(finite) > 1 else ''}.",
-        len(finite) > 1 and f"The fits differ by at most {text(float(f'{farthest:.2g}'))}.",
+        len(finite) > 1 and f"The fits differ by at most {text(farthest, 2)}.",
         len(shown.y) < shown.total and f"{len(shown.y):,} of {shown.total:,} samples are drawn.",
     )
     return figure

@@ -59,7 +59,7 @@ def ratios_by_problem(ratios: pd.DataFrame) -> Figure:
     image = np.ma.masked_invalid(np.where(np.isfinite(values), shade, np.nan))
     axis.imshow(image, aspect="auto", cmap="Blues_r", vmin=0.0, vmax=2.6)
     for (row, column), value in np.ndenumerate(values):
-        words = "fails" if not np.isfinite(value) else text(float(f"{value:.2g}"))
+        words = "fails" if not np.isfinite(value) else text(value, 2)
         dark = np.isfinite(value) and value < 15
         axis.text(column, row, words, ha="center", va="center", fontsize=8, color="white" if dark else INK)
     axis.set_xticks(range(len(ratios.columns)), [shorten(str(name), 18) for name in ratios.columns])

@@ -108,7 +108,7 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
         return RowChart([], "", (0, 1), "No effects to show: no setting varies, or all runs cost the same.", True)
     rows = []
     for row in effects.to_dict("records"):
-        factor = text(float(f"{row['factor']:.2g}"))
+        factor = text(row["factor"], 2)
         best, worst = (_describe_end(row["setting"], row[end], samples) for end in ("best", "worst"))
         ends = f"best {best}, worst {worst}: {factor} times" if best != MISSING else "no difference"
         words = f"{percentage(row['share'])}; {ends}"

@@ -66,7 +66,7 @@ def _draw_bar(axis: Axes, place: int, row: Mapping[Hashable, Any], left: float, 
     look: Any = {"color": color, "edgecolor": "white", "linewidth": 0, "hatch": "" if verified else HATCH}
     axis.barh(place, row["ns"] - left, left=left, height=0.7, **look)
     axis.plot([row["ns_low"], row["ns_high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=6)
-    label = f"{_round_to_three_digits(row['ns'])} ns{_describe_speedup(row) if verified else ', not verified'}"
+    label = f"{text(row['ns'], 3)} ns{_describe_speedup(row) if verified else ', not verified'}"
     # A long bar has more room inside.
     inside = np.log(row["ns"] / left) > 0.55 * np.log(right / left)
     axis.annotate(
@@ -86,12 +86,8 @@ def _describe_speedup(row: Mapping[Hashable, Any]) -> str:
     """Return the speedup over C or, for a variant slower than C, over the reference."""
     for column, name, least in (("to_c", "C", 1.0), ("to_reference", "the reference", 0.0)):
         if row["variant"] not in BASELINES and pd.notna(row[column]) and row[column] >= least:
-            return f", {_round_to_three_digits(row[column])} times as fast as {name}"
+            return f", {text(row[column], 3)} times as fast as {name}"
     return ""
-
-
-def _round_to_three_digits(value: float) -> str:
-    return text(float(f"{value:.3g}"))
 
 
 def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:

@@ -64,7 +64,7 @@ def _draw_series(axis: Axes, part: pd.DataFrame, steps: pd.DataFrame) -> None:
         axis.axvline(start - 0.5, color=color, linewidth=1, linestyle=DASHES)
         late = start > (place[0] + 3 * place[-1]) / 4
         axis.annotate(
-            f"{shorten(name.split('..')[-1], 10)}: {text(float(f'{ratio:.3g}'))}",
+            f"{shorten(name.split('..')[-1], 10)}: {text(ratio, 3)}",
             (start - 0.5, 1),
             xycoords=("data", "axes fraction"),
             xytext=(-4 if late else 4, -2),

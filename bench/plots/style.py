@@ -268,7 +268,7 @@ class LogLabels(Formatter):
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
         """Return the labels of all ticks: powers of ten from 0.0001 to 100,000 are written out."""
-        plain = [text(float(f"{value:.6g}")) for value in values]
+        plain = [text(value, 6) for value in values]
         if not any("e" in label for label in plain):
             return plain
         if all(_is_power_of_ten(value) for value in values):
@@ -284,7 +284,7 @@ def format_tick(value: float) -> str:
 def format_log_tick(value: float) -> str:
     """Write a value of a logarithmic axis: far from one as a power of ten, if it is one."""
     far = not -3 <= np.log10(value) <= 3
-    return format_power_of_ten(value) if far and _is_power_of_ten(value) else text(float(f"{value:.6g}"))
+    return format_power_of_ten(value) if far and _is_power_of_ten(value) else text(value, 6)
 
 
 def _is_power_of_ten(value: float) -> bool:

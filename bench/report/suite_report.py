@@ -185,7 +185,7 @@ def readable_rates(rates: dict[str, pd.DataFrame], order: Sequence[str]) -> pd.D
 
 
 def _ratio(value: float) -> str:
-    return "fails" if not value < float("inf") else text(float(f"{value:.2g}"))
+    return "fails" if not value < float("inf") else text(value, 2)
 
 
 def _runs(data: SuiteData, folder: Path) -> list[dict[str, Any]]:

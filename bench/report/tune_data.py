@@ -179,7 +179,7 @@ class TuneData(RunData):
         given_up = "".join(
             f", {text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)
         )
-        spent = text(float(f"{search_history(trials)['spent'].iloc[-1]:.3g}"))
+        spent = text(search_history(trials)["spent"].iloc[-1], 3)
         return (
             f"{format_count(len(trials), 'trial')} by {facts['sampler']}{given_up}; trained on {spent} samples in all."
         )

@@ -34,13 +34,15 @@ def label(column: str) -> str:
     return " ".join(LABELS.get(word, word) for word in text(column).split("_"))
 
 
-def text(value: str | float | None) -> str:
-    """Return a value as text.
+def text(value: str | float | None, digits: int | None = None) -> str:
+    """Return a value as text; a number is rounded to some significant `digits` before.
 
     Numbers get four significant digits and thousands separators, with powers of ten from a million on and below 1e-4. A
     missing value is an en dash. Text stays as it is, except that characters without a glyph, such as line breaks and
     the control codes of terminals, become U+FFFD.
     """
+    if digits is not None:
+        value = float(f"{value:.{digits}g}")
     if isinstance(value, str):
         return "".join(character if character.isprintable() else "\ufffd" for character in value)
     if pd.isna(value):

@@ -125,7 +125,7 @@ def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str]
 
 def describe_ratio(row: pd.Series) -> str:
     """Return a ratio with its interval to three digits: "2.5 [2.1, 2.9]"."""
-    return describe_estimate(row, "ratio", lambda value: text(float(f"{value:.3g}")))
+    return describe_estimate(row, "ratio", lambda value: text(value, 3))
 
 
 def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> str:
@@ -174,6 +174,6 @@ def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:
     ratio = describe_ratio(row)
     if ratio == "1":
         return f"{verb} {same}{remark}"
-    if text(float(f"{row['ratio']:.3g}")) == "1":
+    if text(row["ratio"], 3) == "1":
         return f"{verb} {same}, at a ratio of {ratio}{remark}"
     return f"{verb} {ratio} {what}{remark}"

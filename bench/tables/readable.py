@@ -181,7 +181,7 @@ def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
 
 def _summarize_importance(effects: pd.DataFrame) -> pd.DataFrame:
     shares = [percentage(share) for share in effects["share"]]
-    factors = [f"{text(float(f'{factor:.2g}'))} times" for factor in effects["factor"]]
+    factors = [f"{text(factor, 2)} times" for factor in effects["factor"]]
     named = effects[["setting"]].assign(explains=shares, best=effects["best"], worst=effects["worst"])
     return named.assign(**{"worst against best": factors})
 

@@ -30,7 +30,7 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
     """Return a sentence on how far the best choice ends from the lowest loss."""
     if not np.isfinite(yardstick.loss):
         return f"It is not known: {yardstick.note}."
-    found = f"{text(float(f'{yardstick.loss:.6g}'))}, found by {yardstick.method}"
+    found = f"{text(yardstick.loss, 6)}, found by {yardstick.method}"
     note = f" ({yardstick.note})" if yardstick.note else ""
     if np.isnan(yardstick.improvement):
         return f"The lowest loss is {found}{note}; it is no improvement over that of {yardstick.baseline}."
@@ -39,15 +39,11 @@ def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
     return f"{_describe_end(best, yardstick, found)}{note}."
 
 
-def _four_digits(loss: float) -> str:
-    return text(float(f"{loss:.4g}"))
-
-
 def _describe_end(best: pd.Series, yardstick: Yardstick, lowest: str) -> str:
     """Return how far above the lowest loss, a text, the best choice ends, as a sentence without its full stop."""
     loss, baseline = final_loss_of(best), yardstick.baseline
     if (left := yardstick.remaining(loss)) >= 1:
-        over = _four_digits(yardstick.constant_loss)
+        over = text(yardstick.constant_loss, 4)
         return f"The best choice ends no lower than {baseline}, {over}; the lowest loss is {lowest}"
     return (
         f"The best choice ends {format_share(left)} of the improvement over {baseline} above the lowest loss, {lowest}"
@@ -62,8 +58,8 @@ def describe_no_gain(loss: float, constant: float, rows: str) -> str:
     if constant == 0 or not constant <= loss < np.inf:
         return ""
     return (
-        f"On the {rows} the best choice ends at {_four_digits(loss)}, and the best constant for these rows at "
-        f"{_four_digits(constant)}: it predicts them no better than a constant."
+        f"On the {rows} the best choice ends at {text(loss, 4)}, and the best constant for these rows at "
+        f"{text(constant, 4)}: it predicts them no better than a constant."
     )
 
 
@@ -81,7 +77,7 @@ def describe_impossible_target(target: float | None, yardstick: Yardstick, *, st
     )
     return (
         f"The target {text(target)} is below the lowest loss that was found, "
-        f"{_four_digits(yardstick.loss)}: no run can reach it{wanted}."
+        f"{text(yardstick.loss, 4)}: no run can reach it{wanted}."
     )
 
 
@@ -137,7 +133,7 @@ def describe_shortfall(
     suggestions = "; ".join(advice) or (
         "other rates or optimizers" if is_linear else "other rates, optimizers or starts"
     )
-    lowest = _four_digits(yardstick.loss)
+    lowest = text(yardstick.loss, 4)
     return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}. {impossible}".rstrip()
 
 
