@@ -1,5 +1,4 @@
 """Figures from the frame of results. Each function is pure: it takes a frame and returns a matplotlib Figure.
 
-`frame` is described in `bench.tables.ranking`. `predict(params, x)` is the model's curve. A figure that has nothing to
-show says so. Nothing is imported here.
+`frame` is described in `bench.tables.ranking`. `predict(params, x)` is the model's curve. Nothing is imported here.
 """

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_even_shades
-from bench.plots.style import INK, STYLE, add_caption, add_legend, empty_figure, panels, round_ticks
+from bench.plots.style import INK, STYLE, add_caption, add_legend, panels, round_ticks
 from bench.tables.formatting import label, shorten, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import CHOICES, MORE_CHOICES
@@ -43,12 +43,8 @@ def basin_map(
     `starts` of the sweep stand with their names; an arrow points to a start outside the plane.
     """
     names = [name for name in basin.columns if name.startswith("param_")]
-    across = [name for name in names if len(basin) and varies(basin, name)]
-    if len(across) != 2:
-        return empty_figure("No basin to show: it requires runs that start in a plane of two parameters.")
+    across = [name for name in names if varies(basin, name)]
     lost = basin["status"] == "diverged"
-    if lost.all():
-        return empty_figure(f"No basin to show: all of {len(basin):,} runs in the plane diverged.")
     reached = basin["samples_to_target"].notna().any()
     measure = "samples_to_target" if reached else "final_loss"
     values = basin[measure].astype("Float64").fillna(np.inf).astype(float)

@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from bench.plots.colors import FAINT, colors_of
-from bench.plots.style import INK, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels
+from bench.plots.style import INK, STYLE, WIDTH, add_caption, log_scale, panels
 from bench.tables.formatting import shorten, text
 
 # Costs this many times that of the best are at the edge of the chart.
@@ -23,8 +23,6 @@ def performance_profiles(profile: pd.DataFrame, *, named: Sequence[str]) -> Figu
 
     `named` are the optimizers that have a color, best first; the others are gray.
     """
-    if profile.empty:
-        return empty_figure("No profile to show: no run reached a target.")
     figure, (axis,) = panels(1)
     colors = colors_of(named)
     order = [*(name for name in profile["optimizer"].unique() if name not in colors), *reversed(named)]

@@ -16,9 +16,8 @@ from matplotlib.path import Path
 from bench.plots.choices import spread_evenly
 from bench.plots.colors import FAINT
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
-from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, empty_figure, panels
+from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, panels
 from bench.tables.formatting import shorten
-from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import describe_batch_size
 from kernels.base.run import Floats
 
@@ -42,11 +41,7 @@ class Cells(NamedTuple):
 
 @rc_context(STYLE)
 def rate_map(
-    frame: pd.DataFrame,
-    *,
-    edges: pd.DataFrame | None = None,
-    samples: int | None = None,
-    outcomes: pd.DataFrame | None = None,
+    frame: pd.DataFrame, outcomes: pd.DataFrame, *, edges: pd.DataFrame | None = None, samples: int | None = None
 ) -> Figure:
     """Draw maps of samples to the target, learning rate by batch size: one for each optimizer and start.
 
@@ -55,13 +50,11 @@ def rate_map(
     schedule and the order of its best choice. Of more than three optimizers the best three are shown, and of more than
     three starts three that are evenly spread.
 
-    The largest stable rates, the `edges` of `bench.analysis.convergence.theory_tables`, are drawn as a line. A batch of
-    all `samples` is called full. `outcomes` are `choice_outcomes(frame)` where these are known.
+    `outcomes` are those of the choices of the frame (`bench.tables.outcomes`), of which some reached the target. The
+    largest stable rates, the `edges` of `bench.analysis.convergence.theory_tables`, are drawn as a line. A batch of all
+    `samples` is called full.
     """
     diverged = int((frame["status"] == "diverged").sum())
-    if not frame["samples_to_target"].notna().any():
-        return empty_figure(f"No map to show: none of {len(frame):,} runs reached a target. {diverged:,} diverged.")
-    outcomes = choice_outcomes(frame) if outcomes is None else outcomes
     shared = [name for name in ("schedule", "shuffle", "dtype") if name in outcomes]
     leading = outcomes.drop_duplicates("optimizer")
     shown = outcomes.merge(leading[["optimizer", *shared]], on=["optimizer", *shared])

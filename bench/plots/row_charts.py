@@ -29,10 +29,7 @@ class Row(NamedTuple):
 
 
 class RowChart(NamedTuple):
-    """Rows of ratios on a logarithmic axis, or bars of shares; `limits` are those of the axis.
-
-    A chart without rows says so in its caption.
-    """
+    """Rows of ratios on a logarithmic axis, or bars of shares; `limits` are those of the axis."""
 
     rows: list[Row]
     title: str
@@ -51,7 +48,7 @@ class RowChart(NamedTuple):
 
 
 def optimizer_ratios(
-    compared: pd.DataFrame, *, cost: str, seeds: str, named: Sequence[str] | None = None, samples: int | None = None
+    compared: pd.DataFrame, *, cost: str, seeds: str, named: Sequence[str], samples: int | None = None
 ) -> RowChart:
     """Return the chart of how many times the cost of the best choice each optimizer has, with intervals.
 
@@ -60,9 +57,7 @@ def optimizer_ratios(
     compared on the `seeds`, such as "20 fresh seeds". Optimizers that are not `named` are gray. A batch of all
     `samples` is called full.
     """
-    if len(compared) < 2:
-        return RowChart([], "", (0, 1), "No optimizers to compare: there is only one.")
-    colors = colors_of(compared["optimizer"].astype(str) if named is None else named)
+    colors = colors_of(named)
     rows = []
     for _, row in compared.iterrows():
         # A run whose start meets the target costs nothing: a ratio of 0 has no place on a logarithmic axis.
@@ -104,8 +99,6 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
 
     The effects are on the `cost`, such as "samples to the target". A batch of all `samples` is called full.
     """
-    if effects.empty:
-        return RowChart([], "", (0, 1), "No effects to show: no setting varies, or all runs cost the same.", True)
     rows = []
     for row in effects.to_dict("records"):
         factor = text(row["factor"], 2)

@@ -9,15 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from bench.plots.row_charts import BAR, RowChart
-from bench.plots.style import DASHES, INK, ROUND, STYLE, WIDTH, add_caption, empty_figure, log_scale, panels
+from bench.plots.style import DASHES, INK, ROUND, STYLE, WIDTH, add_caption, log_scale, panels
 from bench.tables.formatting import text
 
 
 @rc_context(STYLE)
 def draw_rows(chart: RowChart) -> Figure:
     """Draw a chart of rows."""
-    if not chart.rows:
-        return empty_figure(chart.caption)
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, (1.3 + 0.42 * len(chart.rows)) if chart.bars else (1.4 + 0.55 * len(chart.rows)))
     (_draw_bars if chart.bars else _draw_intervals)(axis, chart)

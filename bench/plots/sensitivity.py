@@ -23,19 +23,14 @@ from bench.plots.style import (
     panels,
 )
 from bench.tables.formatting import shorten
-from bench.tables.outcomes import SPREAD, choice_outcomes
+from bench.tables.outcomes import SPREAD
 from bench.tables.run_costs import COST_NAMES, settle_cost
 
 SHIFT = 0.012  # decades between the optimizers at one learning rate
 
 
 @rc_context(STYLE)
-def sensitivity(
-    frame: pd.DataFrame,
-    *,
-    shown: LossAxis = PLAIN,
-    outcomes: pd.DataFrame | None = None,
-) -> Figure:
+def sensitivity(frame: pd.DataFrame, outcomes: pd.DataFrame, *, shown: LossAxis = PLAIN) -> Figure:
     """Draw samples to the target against the learning rate, or where no run reached one losses at the end.
 
     These are losses on held-out samples where there are any, as choices are ranked by them.
@@ -45,9 +40,8 @@ def sensitivity(
     most runs diverge or miss the target, the line leaves the panel at the top and a mark stands at the learning rate;
     it leaves without a mark where the loss is far above nearly all others.
 
-    `outcomes` are `choice_outcomes(frame)` where these are known; only the optimizers of `frame` are drawn.
+    `outcomes` are those of the choices (`bench.tables.outcomes`); only the optimizers of `frame` are drawn.
     """
-    outcomes = choice_outcomes(frame) if outcomes is None else outcomes
     outcomes = outcomes[outcomes["optimizer"].isin(frame["optimizer"].unique())]
     reached = bool(frame["samples_to_target"].notna().any())
     measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)

@@ -47,8 +47,10 @@ def ratio_chart(run_data: RunData) -> RowChart | None:
     )
 
 
-def effect_chart(run_data: RunData) -> RowChart:
-    """Return how much each setting matters."""
+def effect_chart(run_data: RunData) -> RowChart | None:
+    """Return how much each setting matters; None where no setting varies, or all runs cost the same."""
+    if run_data.effects.empty:
+        return None
     return setting_importance(run_data.effects, cost=run_data.cost, samples=run_data.samples)
 
 

@@ -64,7 +64,7 @@ def _rate_map(run_data: RunData) -> Drawn:
         "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
         "white cells did not reach the target."
     )
-    return caption, rate_map(frame, outcomes=run_data.outcomes, edges=edges, samples=run_data.samples)
+    return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples)
 
 
 def loss_by_optimizer(run_data: RunData) -> tuple[str, Figure]:
@@ -90,10 +90,11 @@ def _optimizer_ratios(run_data: RunData) -> Drawn:
 
 
 def _setting_importance(run_data: RunData) -> Drawn:
-    if len(run_data.effects) < 2:
+    chart = effect_chart(run_data)
+    if chart is None or len(chart.rows) < 2:
         return None
     caption = f"How much of the differences in {run_data.cost} each setting explains by itself."
-    return caption, draw_rows(effect_chart(run_data))
+    return caption, draw_rows(chart)
 
 
 def _fitted_curve(run_data: RunData) -> Drawn:
@@ -132,7 +133,7 @@ def _sensitivity(run_data: RunData) -> Drawn:
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
     few = frame["optimizer"].isin(best_optimizers(run_data.ranked))
-    figure = sensitivity(frame[few], outcomes=run_data.outcomes, shown=run_data.loss_axis)
+    figure = sensitivity(frame[few], run_data.outcomes, shown=run_data.loss_axis)
     return f"{run_data.cost.capitalize()} {RATE_CAPTION}", figure
 
 

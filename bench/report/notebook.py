@@ -116,7 +116,7 @@ def _main_figure(run_data: RunData) -> tuple[str, Figure]:
     if frame.empty:
         return "No run has finished yet", empty_figure("No run has finished yet.")
     if frame["samples_to_target"].notna().any():
-        figure = rate_map(frame, outcomes=run_data.outcomes, samples=run_data.samples)
+        figure = rate_map(frame, run_data.outcomes, samples=run_data.samples)
         return "Samples to the target by learning rate and batch size", figure
     return loss_by_optimizer(run_data)
 

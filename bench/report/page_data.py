@@ -53,7 +53,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
     measures, axis = _measures(run_data), run_data.loss_axis
-    compared = ratio_chart(run_data)
+    compared, effects = ratio_chart(run_data), effect_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
     return {
         "total": len(frame),
@@ -84,7 +84,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
         "compared": compared and compared.to_data(),
-        "effects": effect_chart(run_data).to_data(),
+        "effects": effects and effects.to_data(),
         "fit": _encode_fit(run_data),
         "play": play_data(run_data, rows),
     }

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from bench.tables.ranking import leaders_first, ranking
+from bench.tables.ranking import leaders_first
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
 from kernels.base.run import Floats
 
@@ -25,18 +25,18 @@ def starts_and_runs(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {ALL_STARTS: frame} | ({name: frame[families == name] for name in names} if len(names) > 1 else {})
 
 
-def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame | None = None) -> pd.DataFrame:
+def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     """Return the outcome of each choice of settings, the best choice first, over all starts and from each of them.
 
-    The first row of a start with certain settings is therefore the best choice that has them. `ranked` is
-    `ranking(frame)` where that is known, or what `bench.tables.winners.confirm` made of it.
+    The first row of a start with certain settings is therefore the best choice that has them. `ranked` is the ranking
+    of the frame, or what `bench.tables.winners.confirm` made of it.
 
     Columns are `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many
     of them `converged` and `diverged`; and the quantiles `SPREAD` of each cost, such as `samples_low`, `samples_median`
     and `samples_high`. A run that failed costs infinitely much.
     """
     by = choice_columns(frame)
-    order = leaders_first(ranking(frame) if ranked is None else ranked)
+    order = leaders_first(ranked)
     parts = []
     for start, runs in starts_and_runs(frame).items():
         costs = run_costs(runs, by)

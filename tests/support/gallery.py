@@ -13,6 +13,8 @@ from bench.plots.row_figures import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.tables.loss_bands import loss_bands
+from bench.tables.outcomes import choice_outcomes
+from bench.tables.ranking import ranking
 from tests.support.frames import make_curves, plane
 from tests.support.speeds import speeds
 
@@ -49,13 +51,20 @@ def gallery(frame):
     yield fitted_curve(quadratic, X, Y, params_by_name={name: [1, 0, -2]}, start=[0, 0, 0], names=(name, name))
     yield contours(lambda params: (params**2).sum(axis=1), {name: np.eye(3)}, names=("b", name, "c"))
     solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
-    yield rate_map(solved)
-    yield sensitivity(solved)
+    outcomes = choice_outcomes(solved, ranking(solved))
+    yield rate_map(solved, outcomes)
+    yield sensitivity(solved, outcomes)
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
     yield speed_bars(speeds(name))
-    yield draw_rows(optimizer_ratios(comparison(name, "sgd"), cost="samples to the target", seeds="3 seeds"))
+    yield draw_ratios(comparison(name, "sgd"))
     effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
     yield draw_rows(setting_importance(pd.DataFrame(effects), cost="samples to the target"))
+
+
+def draw_ratios(table):
+    """The figure of optimizers compared."""
+    names = table["optimizer"].tolist()
+    return draw_rows(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds", named=names))
 
 
 def comparison(*names):

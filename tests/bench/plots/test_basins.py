@@ -82,14 +82,3 @@ def test_each_panel_of_a_basin_has_colors_of_its_own_values():
     for axis in figure.axes:
         assert len(np.unique(axis.images[0].get_array().reshape(-1, 4), axis=0)) >= 3
     assert len(legend(figure)) <= 8
-
-
-@pytest.mark.parametrize(
-    ("table", "told"),
-    [
-        (plane().head(0), "it requires runs that start in a plane of two parameters."),
-        (plane(status="diverged", samples_to_target=pd.NA), "all of 25 runs in the plane diverged."),
-    ],
-)
-def test_no_basin_to_show(table, told):
-    assert texts(basin_map(table)) == f"No basin to show: {told}"

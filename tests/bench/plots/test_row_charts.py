@@ -5,11 +5,12 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from bench.plots.colors import colors_of
-from bench.plots.row_charts import optimizer_ratios, setting_importance
+from bench.plots.row_charts import setting_importance
 from bench.plots.row_figures import draw_rows
 from bench.plots.style import save
 from bench.tables.formatting import MISSING
 from tests.support.figures import overlaps, texts
+from tests.support.gallery import draw_ratios
 
 # Optimizers compared
 
@@ -25,7 +26,7 @@ def compared(ratios, verdicts=None):
 
 def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
     table = compared({"sgd": [1, 1, 1], "adam": [3, 2, 5]})
-    figure = draw_rows(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds"))
+    figure = draw_ratios(table)
     (axis,) = figure.axes
     points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"}
     assert points == {
@@ -42,7 +43,7 @@ def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
 
 def test_an_optimizer_whose_start_meets_the_target_has_no_place_on_a_logarithmic_axis():
     table = compared({"sgd": [1, 1, 1], "adam": [0, 0, 2], "rmsprop": [0.5, 0, 2]})
-    (axis,) = draw_rows(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds")).axes
+    (axis,) = draw_ratios(table).axes
     points = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
     assert points == [[[1, 0]], [[0.5, 2]]]
     assert 0 < axis.get_xlim()[0] < 0.5
@@ -50,7 +51,7 @@ def test_an_optimizer_whose_start_meets_the_target_has_no_place_on_a_logarithmic
 
 def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
     table = compared({"sgd": [1, 1, 1], "adam": [np.inf, 4, np.inf]}, ["best", "fails"]).assign(converged=[20, 0])
-    figure = draw_rows(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds"))
+    figure = draw_ratios(table)
     assert sum(line.get_marker() == "o" for line in figure.axes[0].lines) == 1
     assert "fails learning rate" in texts(figure)
     save(figure, tmp_path, "ratios")
@@ -60,7 +61,7 @@ def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_crossed_by_no_lin
     table = compared({"momentum(0.95)": [1, 1, 1], "adamw(weight_decay=0.01)": [1.234, 0.987, 1.543]})
     table = table.assign(verdict=["best", "no difference found"], lr=0.0003162, batch_size=1024, tried=1120)
     table = table.assign(runs=1000, converged=999)
-    figure = draw_rows(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds"))
+    figure = draw_ratios(table)
     (axis,) = figure.axes
     save(figure, tmp_path, "ratios")
     assert "batch size 1,024, best of 1,120" in texts(figure)
@@ -70,11 +71,6 @@ def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_crossed_by_no_lin
         assert box.x1 < figure.bbox.width
     assert axis.bbox.width > 0.2 * figure.bbox.width
     assert overlaps(figure, axis.texts) == []
-
-
-def test_one_optimizer_is_not_compared():
-    told = texts(draw_rows(optimizer_ratios(compared({"sgd": [1, 1, 1]}), cost="samples", seeds="2 seeds")))
-    assert told == "No optimizers to compare: there is only one."
 
 
 # How much each setting matters
@@ -103,8 +99,3 @@ def test_shares_end_at_all_and_the_rest_is_named():
     assert max(figure.axes[0].get_xticks()) <= 1
     assert "90 %; best 1, worst full: 100 times" in texts(figure)
     assert "Together they explain 90 %: the rest is combinations of settings, and chance." in texts(figure)
-
-
-def test_no_effects_to_show():
-    effects = pd.DataFrame([], columns=["setting", "share", "factor", "best", "worst"])
-    assert texts(draw_rows(setting_importance(effects, cost="final loss"))).startswith("No effects to show")

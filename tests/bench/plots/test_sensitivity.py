@@ -6,14 +6,21 @@ from bench.plots.colors import colors_of
 from bench.plots.loss_axis import LossAxis
 from bench.plots.sensitivity import sensitivity
 from bench.plots.style import format_limit
+from bench.tables.outcomes import choice_outcomes
+from bench.tables.ranking import ranking
 from tests.support.figures import legend, named, texts
 from tests.support.frames import make_frame
+
+
+def draw(frame, **options):
+    """The figure of runs."""
+    return sensitivity(frame, choice_outcomes(frame, ranking(frame)), **options)
 
 
 def test_the_final_loss_is_a_median_over_starts_and_seeds():
     losses = [[1.0, 3.0, 9.0], [2.0, 4.0, 20.0]]
     frame = make_frame(6, lr=[0.1] * 3 + [1.0] * 3, seed=[0, 1, 2] * 2, final_loss=np.ravel(losses))
-    figure = sensitivity(frame)
+    figure = draw(frame)
     (axis,) = figure.axes
     np.testing.assert_allclose(axis.lines[0].get_xydata(), [[0.1, 3], [1, 4]])
     for rate, group, reach in zip((0.1, 1.0), losses, axis.collections[0].get_segments(), strict=True):
@@ -31,7 +38,7 @@ def test_where_most_diverge_the_line_leaves_and_a_cross_says_so():
         status=status,
         final_loss=[1.0, 2.0, np.inf, np.nan, np.nan, 1e305],
     )
-    figure = sensitivity(frame)
+    figure = draw(frame)
     (axis,) = figure.axes
     colors = colors_of(["sgd", "adam"])
     for name in ("adam", "sgd"):
@@ -46,7 +53,7 @@ def test_with_a_target_it_is_what_the_target_costs():
     costs = [800, 1600, 400, None, None, None]
     status = ["converged"] * 3 + ["max_epochs"] * 2 + ["diverged"]
     frame = make_frame(6, lr=np.repeat([0.1, 0.2], 3), seed=[0, 1, 2] * 2, samples_to_target=costs, status=status)
-    figure = sensitivity(frame)
+    figure = draw(frame)
     (axis,) = figure.axes
     assert axis.get_ylabel() == "samples to the target"
     assert axis.lines[0].get_ydata()[0] == 800
@@ -58,7 +65,7 @@ def test_with_a_target_it_is_what_the_target_costs():
 
 def test_one_loss_far_above_the_others_does_not_flatten_them():
     losses = [0.5, 0.6, 0.55, 0.7, 4e4]
-    figure = sensitivity(make_frame(5, lr=[0.1, 0.2, 0.4, 0.8, 1.6], final_loss=losses))
+    figure = draw(make_frame(5, lr=[0.1, 0.2, 0.4, 0.8, 1.6], final_loss=losses))
     bottom, top = figure.axes[0].get_ylim()
     heights = np.log(np.array(losses[:4]) / bottom) / np.log(top / bottom)
     assert np.ptp(heights) > 0.08
@@ -67,24 +74,24 @@ def test_one_loss_far_above_the_others_does_not_flatten_them():
 
 
 def test_the_sensitivity_shows_the_distance_to_a_known_lowest_loss():
-    figure = sensitivity(make_frame(2, lr=[0.1, 0.2], final_loss=[0.51, 0.5001]), shown=LossAxis(0.5))
+    figure = draw(make_frame(2, lr=[0.1, 0.2], final_loss=[0.51, 0.5001]), shown=LossAxis(0.5))
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.01, 1e-4])
     assert figure.axes[0].get_ylabel() == "final loss above the lowest\npossible, 0.5"
 
 
 def test_held_out_losses_are_shown_where_choices_are_ranked_by_them():
     frame = make_frame(2, lr=[0.1, 0.2], final_loss=[0.51, 0.5001], validation_loss=[0.6, 0.7])
-    figure = sensitivity(frame, shown=LossAxis(0.5, standardized=True))
+    figure = draw(frame, shown=LossAxis(0.5, standardized=True))
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.6, 0.7])
     assert figure.axes[0].get_ylabel() == "loss on held-out samples (standardized)"
 
 
 def test_an_optimizer_has_its_best_other_settings_at_each_rate():
     frame = make_frame(4, lr=[0.1, 0.2] * 2, batch_size=[1, 1, 8, 8], final_loss=[1.0, 2.0, 0.5, 7.0])
-    figure = sensitivity(frame)
+    figure = draw(frame)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.5, 2])
 
 
 def test_no_final_loss_to_show():
-    figure = sensitivity(make_frame(2, status="diverged", final_loss=np.nan, lr=[1, 2]))
+    figure = draw(make_frame(2, status="diverged", final_loss=np.nan, lr=[1, 2]))
     assert texts(figure) == "No final loss to show: none of 2 runs ended with a finite one."
