@@ -55,7 +55,7 @@ def judge_study(rng, number):
         ranked = confirm(ranked, fresh)
     compared = None
     if fresh is not None and varies(fresh, "optimizer"):
-        compared = compare_optimizers(fresh, ranked=ranked)
+        compared = compare_optimizers(fresh, ranked)
     lines = headline(ranked, target, compared, "fresh seeds")
     return ranked, compared, lines, verdict(frame, ranked, target, lines), truth
 
@@ -79,7 +79,7 @@ def test_what_is_said_of_optimizers_is_true_in_95_of_100_studies():
         fresh = train(rng, again, 20, seeds=100, **about)
         confirmed = confirm(ranked, fresh)
         revised += not confirmed["recommended"].equals(ranked["recommended"])
-        compared = compare_optimizers(fresh, ranked=confirmed)
+        compared = compare_optimizers(fresh, confirmed)
         medians = choices.set_index(["optimizer", "lr"])["median"].loc[
             list(compared[["optimizer", "lr"]].itertuples(index=False, name=None))
         ]
@@ -116,7 +116,7 @@ def test_a_choice_that_is_cheaper_by_less_than_five_percent_does_not():
     fresh = runs_of(1000 * costs_of(rng, [100, 97], 30, spread=0.01), seeds=10, **settings)
     confirmed = confirm(ranked, fresh)
     assert recommended_choice(confirmed)["optimizer"] == "sgd"
-    told = headline(confirmed, 1e-3, compare_optimizers(fresh, ranked=confirmed), "fresh seeds")["Optimizers"]
+    told = headline(confirmed, 1e-3, compare_optimizers(fresh, confirmed), "fresh seeds")["Optimizers"]
     assert told.startswith("Compared with sgd, on fresh seeds: adam needs 0.96")
     assert told.endswith(" times the samples (less than 5 % apart).")
 
@@ -131,7 +131,7 @@ def sound():
     ranked = ranking(frame)
     fresh = runs_of(1000 * costs_of(rng, costs, 20, spread=0.05), seeds=10, **settings)
     ranked = confirm(ranked, fresh)
-    compared = compare_optimizers(fresh, ranked=ranked)
+    compared = compare_optimizers(fresh, ranked)
     lines = headline(ranked, 1e-3, compared, "it")
     found = ranked, compared, lines, verdict(frame, ranked, 1e-3, lines)
     assert contradictions(*found) == []

@@ -15,7 +15,7 @@ import bench.report.notebook
 from bench import Grid, load_run, sweep
 from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
-from bench.tables.standard_tables import best_choices
+from bench.tables.ranking import ranking
 from kernels import FitResult, Model, fit, models
 from kernels.base.views import PLACES, find_view
 from tests.support.constants import ROOT
@@ -139,7 +139,7 @@ def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
     assert (counts[["converged", "max_epochs", "diverged"]] > 0).all()
     said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} ran all epochs, "
     assert f"{said}{counts['diverged']} diverged. The best choices:" in shown.texts
-    ranked = best_choices(swept.frame)
+    ranked = ranking(swept.frame)
     names = ["learning rate", "batch size", "converged", "samples", "updates", "final loss", "tied"]
     assert shown.cells[:7] == names
     assert shown.cells[7::7][:3] == ranked["lr"].map(text).tolist()[:3]

@@ -33,13 +33,7 @@ SIZES = 10.0
 
 
 def predicted_edge(
-    model: Model,
-    data: Dataset,
-    optimizer: str = "sgd",
-    batch_size: int | str = 1,
-    *,
-    shuffle: bool | str,
-    seed: int = 0,
+    model: Model, data: Dataset, optimizer: str, batch_size: int | str, *, shuffle: bool | str, seed: int
 ) -> float | None:
     """Return the largest stable learning rate; None where theory does not know it.
 

@@ -11,7 +11,7 @@ from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
-from bench.tables.ranking import leaders, ranking
+from bench.tables.ranking import leaders
 from bench.tables.run_costs import choice_columns
 from bench.tables.typical_runs import judged_loss
 from kernels import Model
@@ -36,9 +36,7 @@ FAR = 10.0
 OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
 
 
-def basin(
-    result: SweepResult, settings: RunTable, data: Dataset, *, ranked: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def basin(result: SweepResult, settings: RunTable, data: Dataset, ranked: pd.DataFrame) -> pd.DataFrame:
     """Train from everywhere in a plane of two parameters, with the choices of `best_run_of_each_optimizer`.
 
     The plane goes through the end of the first of these runs. It is that of the two parameters in which the model is
@@ -92,13 +90,10 @@ def _outcome(runs: Runs, seen: Marks) -> dict[str, Any]:
     }
 
 
-def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first.
-
-    The choices are those of the ranking `ranked`, without which `frame` is ranked.
-    """
+def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first."""
     ended = frame[np.isfinite(frame["final_loss"])]
-    chosen = leaders(ranking(frame) if ranked is None else ranked)
+    chosen = leaders(ranked)
     shared = choice_columns(chosen)
     lowest = chosen[shared].merge(ended.sort_values(judged_loss(ended), kind="stable"), on=shared)
     return lowest.drop_duplicates("optimizer", ignore_index=True).head(PLANES)

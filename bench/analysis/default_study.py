@@ -40,7 +40,7 @@ TRIED = 2
 
 
 class DefaultStudy(NamedTuple):
-    """A study for a table, the number of its `rows` without those that are dropped, and what was found in making it.
+    """A study for a table, and what was found in making it.
 
     `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` says in words
     where the loss is curved so. `yardstick` has the lowest loss and that of the best constant, as the data are trained.
@@ -54,7 +54,6 @@ class DefaultStudy(NamedTuple):
     places: str
     yardstick: Yardstick
     scaling: str
-    rows: int
     left_out: dict[str, str]
     loss: ChosenLoss
     classes: Classes | None = None
@@ -124,8 +123,8 @@ def default_study(
         | ({} if criterion.is_squared else {"loss": criterion.text})
         | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }
-    study, rows = study_of_table(sections), data.y.size
-    return DefaultStudy(study, edges, name_places(made), yardstick, reason, rows, left_out, chosen, table.classes)
+    study = study_of_table(sections)
+    return DefaultStudy(study, edges, name_places(made), yardstick, reason, left_out, chosen, table.classes)
 
 
 def _start(model: Model) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def measure_and_report(
     with stages.stage("paths and theory"):
         replay_runs(trained)
         painter.draw("typical_paths")
-        trained.store(basin=basin(result, study.run, data, ranked=ranked))
+        trained.store(basin=basin(result, study.run, data, ranked))
         painter.draw("basin")
         theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
         trained.store(theory=theory.edges, rates=theory.rates)

@@ -212,7 +212,7 @@ class RankedRun:
         if self.frame.empty or not varies(self.frame, "optimizer") or not self.ranked["tied"].any():
             return None
         runs = self.frame if self.fresh is None else self.fresh
-        compared = compare_optimizers(runs, ranked=self.ranked, floor=self.floor)
+        compared = compare_optimizers(runs, self.ranked, floor=self.floor)
         named = [name for name in ("schedule", "shuffle", "dtype") if name in compared]
         return compared.drop(columns=[name for name in named if not varies(self.frame, name)])
 
@@ -245,7 +245,7 @@ class RankedRun:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.standard_tables.standard_tables`."""
-        return standard_tables(self.frame, floor=self.floor, ranked=self.ranked[self.choices.columns])
+        return standard_tables(self.frame, self.ranked[self.choices.columns], floor=self.floor)
 
     @cached_property
     def best_params(self) -> Floats | None:

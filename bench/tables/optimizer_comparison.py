@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
-from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, summarize
+from bench.tables.ranking import TOLERANCE, cost_of, leaders, summarize
 from bench.tables.run_costs import (
     LOSS_FLOOR,
     check_columns,
@@ -20,13 +20,11 @@ from bench.tables.ties import SUCCESS_SHARE, fails_more_often, rank_choices
 from kernels.base.run import Floats
 
 
-def compare_optimizers(
-    frame: pd.DataFrame, *, ranked: pd.DataFrame | None = None, floor: float = LOSS_FLOOR
-) -> pd.DataFrame:
+def compare_optimizers(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
     """Compare the optimizers, each at its own best choice of the other settings, with that of the recommended choice.
 
-    The choices are those of the ranking `ranked`, without which `frame` is ranked. An optimizer for which more choices
-    were tried is more likely to have a lucky one among them, which fresh runs as `frame` mend.
+    The choices are those of the ranking `ranked`. An optimizer for which more choices were tried is more likely to have
+    a lucky one among them, which fresh runs as `frame` mend.
 
     Returns
     -------
@@ -38,11 +36,10 @@ def compare_optimizers(
     Raises
     ------
     ValueError
-        As `ranking` does, and if `frame` has no run of an optimizer's best choice.
+        If `frame` lacks a column, or has no run of an optimizer's best choice.
     """
     by = choice_columns(frame)
     check_columns(frame, "samples")
-    ranked = ranking(frame, floor=floor) if ranked is None else ranked
     cost = cost_of(ranked, "samples")
     tops = leaders(ranked)
     runs = run_costs(frame[find_choices(frame, tops, by).notna().to_numpy()], by)

@@ -12,23 +12,18 @@ MEDIANS = ["samples", "updates", "seconds", "validation_loss", "final_loss"]
 
 
 def best_choices(
-    frame: pd.DataFrame,
-    by: Sequence[str] = (),
-    *,
-    floor: float = LOSS_FLOOR,
-    ranked: pd.DataFrame | None = None,
+    frame: pd.DataFrame, ranked: pd.DataFrame, by: Sequence[str] = (), *, floor: float = LOSS_FLOOR
 ) -> pd.DataFrame:
     """Return the best choice for each combination of the values in `by`, judged over all starts and seeds.
 
     `["optimizer"]` gives the best choice for each optimizer, `["init"]` for each start; without `by`, all choices are
-    kept, ranked. `ranked` is `ranking(frame, floor=floor)` where that is known. The result is one of `ranking`, best
-    first: the columns `by`, then the choices that vary in `frame`.
+    kept. The result is a part of the ranking `ranked`, best first: the columns `by`, then the choices that vary in
+    `frame`. Starts are ranked anew, with losses below `floor` alike.
     """
     choices = choice_columns(frame)
     varying = [name for name in choices if name not in by and varies(frame, name)]
     if set(by) <= set(choices):
-        best = ranking(frame, floor=floor) if ranked is None else ranked
-        best = best.drop_duplicates(list(by), ignore_index=True) if by else best
+        best = ranked.drop_duplicates(list(by), ignore_index=True) if by else ranked
     else:
         parts = [
             ranking(group, floor=floor).head(1).assign(**{name: group[name].iloc[0] for name in by})
@@ -39,9 +34,7 @@ def best_choices(
     return best[[*([*by, *varying] or choices), *statistics]]
 
 
-def setting_effects(
-    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def setting_effects(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
     """Return how robust each value of each setting is, and how good at its best; arguments are those of `best_choices`.
 
     There is one row per value of each setting, and of the start, that varies: `setting` and `value` as text, how many
@@ -56,7 +49,7 @@ def setting_effects(
     for name in [*choice_columns(frame), "init"]:
         if varies(frame, name):
             part = counted.groupby(name, observed=True)[["runs", *ended]].sum().reset_index()
-            best = best_choices(frame, [name], floor=floor, ranked=ranked)
+            best = best_choices(frame, ranked, [name], floor=floor)
             at_best = best[[name, *medians]].rename(columns={median: f"best_{median}" for median in medians})
             part = part.merge(at_best, on=name).sort_values(name)
             part.insert(0, "setting", label(name))
@@ -66,18 +59,14 @@ def setting_effects(
     return pd.concat(parts, ignore_index=True)
 
 
-def standard_tables(
-    frame: pd.DataFrame, *, floor: float = LOSS_FLOOR, ranked: pd.DataFrame | None = None
-) -> dict[str, pd.DataFrame]:
+def standard_tables(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> dict[str, pd.DataFrame]:
     """Return a report's tables: the ten best choices, the best by optimizer and batch size, the effects of settings.
 
-    The recommended choice comes first; `ranked`, where it is given, says which that is and which are tied.
+    The recommended choice comes first; `ranked` says which that is and which are tied.
     """
-    by = ["optimizer", "batch_size"]
-    ranked = ranking(frame, floor=floor) if ranked is None else ranked
     ranked = ranked.sort_values("recommended", ascending=False, kind="stable", ignore_index=True)
     return {
-        "best": best_choices(frame, floor=floor, ranked=ranked).head(10),
-        "best_by_optimizer_and_batch_size": best_choices(frame, by, floor=floor, ranked=ranked),
-        "effects": setting_effects(frame, floor=floor, ranked=ranked),
+        "best": best_choices(frame, ranked).head(10),
+        "best_by_optimizer_and_batch_size": best_choices(frame, ranked, ["optimizer", "batch_size"]),
+        "effects": setting_effects(frame, ranked, floor=floor),
     }

@@ -183,7 +183,7 @@ def test_the_default_model_of_classes_has_a_matrix():
 def test_the_default_grid_ends_at_the_predicted_edge(cars):
     made = default_study(cars, None, "mpg")
     data, _ = standardize(load_table(cars, "Engine Power (PS)", "mpg"))
-    full = predicted_edge(made.study.make_model(data), data, batch_size="full", shuffle=False)
+    full = predicted_edge(made.study.make_model(data), data, "sgd", "full", shuffle=False, seed=0)
     rates = made.study.make_grid().lr
     assert rates.max() == pytest.approx(full, rel=0.5)
     assert rates.max() >= full * (1 - 1e-9)

@@ -34,7 +34,7 @@ def sine():
 
 @pytest.fixture(scope="module")
 def plane(sine):
-    return basin(*sine)
+    return basin(*sine, ranking(sine[0].frame))
 
 
 def test_a_start_ends_where_a_fit_from_there_ends(sine, plane):
@@ -74,7 +74,7 @@ def test_the_plane_is_that_of_the_parameters_in_which_the_model_is_not_linear(si
     for _, runs in plane.groupby("config_id"):
         assert len(runs) == 19 * 19  # for a kernel of single runs, and a model with sines
         assert runs[["param_b", "param_c"]].drop_duplicates().shape == (19 * 19, 2)
-    end = best_run_of_each_optimizer(sine[0].frame)[["param_a", "param_b", "param_c"]].iloc[0]
+    end = best_run_of_each_optimizer(sine[0].frame, ranking(sine[0].frame))[["param_a", "param_b", "param_c"]].iloc[0]
     middle = plane.iloc[19 * 19 // 2]
     np.testing.assert_allclose(middle[["param_a", "param_b", "param_c"]].to_numpy(float), end.to_numpy(float))
 
@@ -87,13 +87,13 @@ def test_the_plane_holds_the_starts_but_for_distant_ones(plane):
 
 def test_each_optimizer_is_there_with_the_lowest_run_of_its_best_choice(sine, plane):
     frame = sine[0].frame
-    rows = best_run_of_each_optimizer(frame)
+    ranked = ranking(frame)
+    rows = best_run_of_each_optimizer(frame, ranked)
     assert plane["config_id"].drop_duplicates().tolist() == rows["config_id"].tolist()
     assert set(rows["optimizer"]) == {"sgd", "adam"}
     for row in rows.to_dict("records"):
         alike = frame[(frame["optimizer"] == row["optimizer"]) & (frame["lr"] == row["lr"])]
         assert row["final_loss"] == alike["final_loss"].min()
-    ranked = ranking(frame)
     other = ranked.index[ranked["optimizer"] == rows["optimizer"][1]][-1]
     of_other = best_run_of_each_optimizer(frame, ranked.assign(recommended=ranked.index == other))
     assert (of_other["optimizer"][0], of_other["lr"][0]) == (ranked["optimizer"][other], ranked["lr"][other])
@@ -104,7 +104,7 @@ def test_a_linear_model_varies_what_starts_farthest_away():
     data, budget = dataset(x, x**2), RunTable(epochs=5)
     grid = Grid(lr=0.1, init={"one": [9.0, 1.0, 5.0]})
     result = sweep(PARABOLA, data.x, data.y, grid, epochs=5)
-    plane = basin(result, budget, data)
+    plane = basin(result, budget, data, ranking(result.frame))
     varying = [name for name in ("param_a", "param_b", "param_c") if varies(plane, name)]
     assert varying == ["param_a", "param_c"]
     assert len(plane) == 41 * 41
@@ -117,21 +117,22 @@ def test_many_samples_make_a_small_plane(monkeypatch):
     grid = Grid(lr=0.1, init={"zero": [0.0, 0.0, 0.0]}, batch_size="full", optimizer="adam")
     result = sweep(PARABOLA, data.x, data.y, grid, epochs=400)
     monkeypatch.setattr("bench.analysis.basin.WORK", 40_000_000)
-    plane = basin(result, budget, data)
+    plane = basin(result, budget, data, ranking(result.frame))
     assert len(plane) == 11 * 11
     # 40 million visits are 110 epochs of 121 runs on 3,000 samples, and not 400.
     assert plane["samples_seen"].max() == 110 * 3000
     monkeypatch.setattr("bench.analysis.basin.WORK", 300_000)
-    assert basin(result, budget, data).empty
+    assert basin(result, budget, data, ranking(result.frame)).empty
 
 
 def test_no_plane_of_one_parameter_or_of_runs_that_did_not_end():
     x = np.linspace(-1, 1, 30)
     data, budget = dataset(x, 2 * x), RunTable(epochs=3)
-    assert basin(sweep("a*x", data.x, data.y, Grid(lr=0.1), epochs=3, kernel="reference"), budget, data).empty
+    single = sweep("a*x", data.x, data.y, Grid(lr=0.1), epochs=3, kernel="reference")
+    assert basin(single, budget, data, ranking(single.frame)).empty
     lost = sweep(PARABOLA, data.x, data.y, Grid(lr=1e6), epochs=80)
     assert (lost.frame["status"] == "diverged").all()
-    table = basin(lost, RunTable(epochs=80), data)
+    table = basin(lost, RunTable(epochs=80), data, ranking(lost.frame))
     assert table.empty
     assert {"config_id", "param_a", "param_b", "status", "samples_to_target"} <= set(table)
 
@@ -165,7 +166,7 @@ def test_a_function_without_inputs_has_a_basin():
     settings = {"epochs": 4, "loss": "objective", "kernel": "fused"}
     grid = Grid(lr=0.1, optimizer="adam", init=[[0.1, 0.1], [0.3, 0.3]])
     result = sweep(models.rosenbrock, None, [0.0], grid, confirm=0, **settings)
-    table = basin(result, RunTable(**settings), builtin("none"))
+    table = basin(result, RunTable(**settings), builtin("none"), ranking(result.frame))
     assert len(table) > 100
     row = table.iloc[7]
     start = row[["param_x", "param_y"]].to_numpy(float)

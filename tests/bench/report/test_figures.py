@@ -16,6 +16,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
+from bench.tables.ranking import ranking
 from kernels import models
 from kernels.train.yardstick import Yardstick
 from tests.support.figures import legend, texts
@@ -34,7 +35,7 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, kernel=
     data = Dataset(x, y, tuple(f"x{k}" for k in range(x.shape[1])), "y", "here")
     evidence = {"typical_paths": typical_paths(result, budget, data)}
     if model == "a*x + b":
-        evidence["basin"] = basin(result, budget, data)
+        evidence["basin"] = basin(result, budget, data, ranking(result.frame))
         evidence["costs"] = make_costs(result.frame)
     store_tables(folder, **evidence)
     stored = read_run_data(folder)

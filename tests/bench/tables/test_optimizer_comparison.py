@@ -18,10 +18,15 @@ def optimizers(costs, **settings):
     return runs_of(costs, optimizer=names, lr=0.1, **settings)
 
 
+def compare(frame):
+    """The comparison by the ranking of the runs themselves."""
+    return compare_optimizers(frame, ranking(frame))
+
+
 def test_each_optimizer_is_compared_at_its_own_best():
     costs = np.outer([100.0, 140, 300, 200, 250], [1, 3, 2, 5, 4, 1])
     frame = runs_of(costs, optimizer=["sgd", "sgd", "adam", "adam", "adam"], lr=[1, 2, 3, 4, 5])
-    table = compare_optimizers(frame)
+    table = compare(frame)
     assert table.columns.tolist() == [
         "optimizer",
         *[name for name in CHOICES if name != "optimizer"],
@@ -40,24 +45,24 @@ def test_each_optimizer_is_compared_at_its_own_best():
 def test_what_fails_is_said_to_fail_however_fast_it_is():
     rng = np.random.default_rng(4)
     costs = costs_of(rng, [100, 20, 20, 100], 20, success=[1, 0.3, 0.65, 1])
-    table = compare_optimizers(optimizers(costs)).set_index("optimizer")
+    table = compare(optimizers(costs)).set_index("optimizer")
     assert set(table.index[-2:]) == {"adam", "rmsprop"}
     assert table.loc[["adam", "rmsprop"], "verdict"].tolist() == ["fails", "fails"]
     assert set(table.loc[["sgd", "momentum"], "verdict"]) == {"best", "no difference found"}
-    assert set(compare_optimizers(optimizers(np.full((2, 5), inf)).assign(final_loss=nan))["verdict"]) == {"fails"}
+    assert set(compare(optimizers(np.full((2, 5), inf)).assign(final_loss=nan))["verdict"]) == {"fails"}
 
 
 def test_where_all_fail_half_the_time_one_is_the_best_and_the_others_fail():
     costs = np.array([[100.0] * 5 + [inf] * 5, [110.0] * 5 + [inf] * 5])
-    assert compare_optimizers(optimizers(costs))["verdict"].tolist() == ["best", "fails"]
+    assert compare(optimizers(costs))["verdict"].tolist() == ["best", "fails"]
 
 
 def test_an_optimizer_that_fails_from_one_start_is_infinitely_slower_there():
     costs = np.array([[100.0] * 7, [150, 150, 150, 150, 150, 150, inf]])
-    table = compare_optimizers(optimizers(costs))
+    table = compare(optimizers(costs))
     assert table["ratio"].tolist() == [1, 1.5]
     assert table["ratio_high"].tolist() == [1, inf]
-    both = compare_optimizers(optimizers(np.array([[100, 100, 100, inf], [150, 150, 150, inf]])))
+    both = compare(optimizers(np.array([[100, 100, 100, inf], [150, 150, 150, inf]])))
     assert both["ratio"].tolist() == [1, 1.5]
 
 
@@ -66,15 +71,15 @@ def test_fresh_seeds_judge_the_choices_that_the_ranking_made():
     frame = runs_of(costs_of(rng, [100, 150, 120, 180], 5), optimizer=["sgd", "sgd", "adam", "adam"], lr=[1, 2, 3, 4])
     ranked = ranking(frame)
     fresh = runs_of(costs_of(rng, [150, 120], 20), optimizer=["sgd", "adam"], lr=[1, 3], seeds=10)
-    table = compare_optimizers(fresh, ranked=ranked)
+    table = compare_optimizers(fresh, ranked)
     assert table[["optimizer", "lr", "tried", "runs"]].to_numpy().tolist() == [["sgd", 1, 2, 20], ["adam", 3, 2, 20]]
     assert table["verdict"].tolist() == ["best", "better"]
     # Which is then what is recommended.
-    table = compare_optimizers(fresh, ranked=confirm(ranked, fresh))
+    table = compare_optimizers(fresh, confirm(ranked, fresh))
     assert table["optimizer"].tolist() == ["adam", "sgd"]
     assert table["verdict"].tolist() == ["best", "worse"]
     with pytest.raises(ValueError, match=r"^frame must have runs of .*, and it has none of optimizer=adam, lr=3,"):
-        compare_optimizers(fresh.head(20), ranked=ranked)
+        compare_optimizers(fresh.head(20), ranked)
 
 
 def test_seconds_are_no_better_known_than_the_time_of_an_update():
@@ -150,6 +155,6 @@ def test_where_each_is_beaten_by_another_the_first_remains():
 
 def test_fewer_than_five_pairs_give_no_interval_and_no_verdict():
     costs = costs_of(np.random.default_rng(8), [100, 1000, 105], 4, spread=0.02)
-    table = compare_optimizers(optimizers(costs)).set_index("optimizer")
+    table = compare(optimizers(costs)).set_index("optimizer")
     assert table[["ratio_low", "ratio_high"]].isna().all(axis=None)
     assert table.loc["adam", "verdict"] == "no interval"

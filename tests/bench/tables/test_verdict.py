@@ -41,7 +41,7 @@ def say_short(frame, target=1e-3, fresh=None):
     if fresh is None:
         return headline(ranked, target)
     ranked = confirm(ranked, fresh)
-    compared = compare_optimizers(fresh, ranked=ranked) if varies(fresh, "optimizer") else None
+    compared = compare_optimizers(fresh, ranked) if varies(fresh, "optimizer") else None
     return headline(ranked, target, compared, f"{fresh['seed'].nunique()} fresh seeds")
 
 

@@ -87,7 +87,7 @@ def test_each_optimizer_stands_by_the_choice_that_fresh_seeds_show_to_be_its_bes
     assert best[["optimizer", "lr"]].tolist() == ["sgd", 0.2]
     assert best["reason"].startswith("Fresh seeds ruled out the choice that came first before: sgd, learning rate 0.1,")
     assert confirmed.loc[confirmed["tied"], "lr"].tolist() == [0.2]
-    compared = compare_optimizers(fresh, ranked=confirmed)
+    compared = compare_optimizers(fresh, confirmed)
     assert compared[["optimizer", "lr"]].to_numpy().tolist() == [["sgd", 0.2], ["adam", 0.2]]
     assert compared["ratio"][1] == pytest.approx(4 / 3, rel=0.05)
 
