@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from bench.plots.choices import spread_evenly
 from bench.tables.formatting import shorten
+from kernels.base.run import Floats
 
-Array = NDArray[np.float64]
-Predict = Callable[[Array, Array], Array]
+Predict = Callable[[Floats, Floats], Floats]
 
 MAX_SAMPLES = 1000
 CURVE_POINTS = 241
@@ -39,13 +39,13 @@ class FitCurves(NamedTuple):
     """
 
     several: bool
-    x: Array
-    y: Array
+    x: Floats
+    y: Floats
     total: int
-    across: Array
-    curves: dict[str, Array]
-    residuals: dict[str, Array]
-    start: Array | None
+    across: Floats
+    curves: dict[str, Floats]
+    residuals: dict[str, Floats]
+    start: Floats | None
     titles: tuple[str, str]
     limits: tuple[float, float]
 
@@ -91,7 +91,7 @@ def fit_curves(
     )
 
 
-def pad_range(values: NDArray[np.float64], share: float) -> tuple[float, float]:
+def pad_range(values: Floats, share: float) -> tuple[float, float]:
     """Return the lowest and the highest value, each moved outwards by a share of the distance between them."""
     margin = share * (np.ptp(values) or 1)
     return float(values.min() - margin), float(values.max() + margin)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,12 +115,11 @@ def _estimate_tile(best: pd.Series, name: str, as_text: Callable[[float], str], 
 
 def describe_sample(run_data: RunData, best: pd.Series) -> str:
     """Return the starts and seeds that the figures of a choice are from."""
-    confirmed = is_confirmed(best)
-    runs = run_data.fresh if confirmed and run_data.fresh is not None else run_data.frame
+    runs = run_data.frame_of(best)
     starts = format_count(runs["init"].nunique(), "start")
     if run_data.seeds_are_same(best):
         return f"{starts}; nothing that its runs depend on is drawn, so all seeds give the same"
-    seeds = format_count(runs["seed"].nunique(), "fresh seed" if confirmed else "seed")
+    seeds = format_count(runs["seed"].nunique(), "fresh seed" if is_confirmed(best) else "seed")
     return f"{starts} and {seeds}"
 
 
@@ -139,13 +139,7 @@ def _copies(choice: Choice, files: Sequence[str], folder: Path, changed: Mapping
     }
     order = "--shuffle" if settings["shuffle"] else "--no-shuffle"
     plugins = [word for file in files for word in ("--plugin", file)]
-    words = [
-        "sgdbench",
-        "run",
-        str(folder / "run.toml"),
-        *(word for option in options.items() for word in option),
-        order,
-    ]
+    words = ["sgdbench", "run", str(folder / "run.toml"), *chain.from_iterable(options.items()), order]
     return [
         Copy("Copy as Python", "answer-python", choice.code()),
         Copy("Copy as study (TOML)", "answer-toml", choice.to_study()),

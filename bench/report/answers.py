@@ -54,17 +54,7 @@ def sweep_text(result: SweepResult) -> str:
     if frame.empty:
         return "\n".join([*lines, "  nothing has been trained yet"])
     lines.append(f"  runs        {describe_endings(frame['status'])}")
-    about = (
-        "On test rows",
-        "No gain",
-        "Not arrived",
-        "Best choice",
-        "Ties",
-        "Confirmed",
-        "Edge of the grid",
-        "Optimizers",
-    )
-    return "\n".join([*lines, *(f"  {name}: {run_data.verdict[name]}" for name in about if name in run_data.verdict)])
+    return "\n".join([*lines, *(f"  {about}: {run_data.verdict[about]}" for about in run_data.headline)])
 
 
 def tuning_text(tuning: TuneResult) -> str:

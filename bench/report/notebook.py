@@ -80,22 +80,12 @@ def _loss_figure(result: FitResult) -> Figure:
     low, high = loss_limits(shown[..., finite], result.criterion)
     if low > 0:
         log_scale(axis)
-    axis.plot(
-        result.samples_seen[finite] / result.samples_per_epoch,
-        result.loss[finite].clip(low, max(high, 10 * high)),
-        color=MODEL_COLOR,
-        marker="o" if finite.size == 1 else "",
-        label="loss",
-    )
+    epochs, top = result.samples_seen[finite] / result.samples_per_epoch, max(high, 10 * high)
+    marker = "o" if finite.size == 1 else ""
+    axis.plot(epochs, result.loss[finite].clip(low, top), color=MODEL_COLOR, marker=marker, label="loss")
     if result.validation_loss is not None:
-        held_out = result.validation_loss[finite].clip(low, max(high, 10 * high))
-        axis.plot(
-            result.samples_seen[finite] / result.samples_per_epoch,
-            held_out,
-            color=INK,
-            linestyle=DASHES,
-            label="held out",
-        )
+        held_out = result.validation_loss[finite].clip(low, top)
+        axis.plot(epochs, held_out, color=INK, linestyle=DASHES, label="held out")
         axis.legend()
     axis.set(ylim=(low, high), xlabel="epoch", ylabel=result.criterion.label)
     round_ticks(axis.xaxis, 8, integer=True)

@@ -44,7 +44,6 @@ class RunData(RankedRun):
         if self.frame.empty:
             return {}
         best = recommended_choice(self.ranked)
-        shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
         run, criterion = lowest_run(self.own_runs), self.criterion
         found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
         if run is not None:
@@ -54,7 +53,12 @@ class RunData(RankedRun):
             losses = self.has_standardized_losses
             found["Units"] = describe_units(self.study.data.center, losses=losses, residuals=residuals)
         found["Lowest loss"] = describe_distance(best, self.yardstick)
-        return self.on_test_rows | self.no_gain | shortfall | found | self._describe_loss() | self._describe_metric()
+        return self._judgement | found | self._describe_loss() | self._describe_metric()
+
+    @property
+    def _judgement(self) -> dict[str, str]:
+        """How good the best choice is on rows that decided nothing, and against a constant and the lowest loss."""
+        return self.on_test_rows | self.no_gain | ({"Not arrived": self.shortfall} if self.shortfall else {})
 
     @property
     def sentences(self) -> dict[str, str]:
@@ -81,9 +85,13 @@ class RunData(RankedRun):
             chosen_in=self.chosen_in,
         )
 
+    def frame_of(self, choice: pd.Series) -> pd.DataFrame:
+        """Return the runs by which a choice is judged: those on fresh seeds, where it was trained on these."""
+        return self.fresh if is_confirmed(choice) and self.fresh is not None else self.frame
+
     def seeds_are_same(self, best: pd.Series) -> bool:
-        """Return whether a choice gives the same with all seeds, fresh ones where it was trained on these."""
-        frame = self.fresh if is_confirmed(best) and self.fresh is not None else self.frame
+        """Return whether a choice gives the same with all seeds by which it is judged."""
+        frame = self.frame_of(best)
         result = self.result if frame is self.frame else self.result.confirmation
         assert result  # noqa: S101 (whose frame the fresh one is)
         own = runs_of(frame, best)
@@ -135,8 +143,7 @@ class RunData(RankedRun):
     @property
     def headline(self) -> dict[str, str]:
         """The verdict in short sentences; see `bench.tables.verdict.headline`."""
-        shortfall = {"Not arrived": self.shortfall} if self.shortfall else {}
-        return self.on_test_rows | self.no_gain | shortfall | self._short
+        return self._judgement | self._short
 
     @cached_property
     def judged(self) -> pd.Series | None:
@@ -148,7 +155,7 @@ class RunData(RankedRun):
         if judged is None or self.frame.empty:
             return None
         best = recommended_choice(self.ranked)
-        own = runs_of(self.fresh if is_confirmed(best) and self.fresh is not None else self.frame, best)
+        own = runs_of(self.frame_of(best), best)
         rows = own[["config_id", "samples_seen"]].merge(judged, on=["config_id", "samples_seen"])
         found = summarize_judged(rows, Pairs.of(own)) if 0 < len(own) == len(rows) else None
         return None if found is None or not np.isfinite(found["loss"]) else found
@@ -191,10 +198,7 @@ class RunData(RankedRun):
         if trained == "squared":
             return {}
         classes = {"Classes": f"{self.result.classes}."} if self.result.classes else {}
-        return {
-            "Loss": f"Losses are the mean {criterion.records}.",
-            **classes,
-        }
+        return {"Loss": f"Losses are the mean {criterion.records}."} | classes
 
     def _describe_metric(self) -> dict[str, str]:
         """Say how good the best run of the best choice is by the metric of the loss, such as the accuracy."""
@@ -230,11 +234,11 @@ class RunData(RankedRun):
     @cached_property
     def rules(self) -> list[tuple[str, str, str]]:
         """The user's own rules with which it was trained: name, where it was and its hash, and source."""
-        found = self.result.run.rules.items()
-        return [
-            (name, f"{place_without_folder(rule['place'])}, sha256 {rule['sha256'][:16]}", rule["source"])
-            for name, rule in found
-        ]
+        rules = []
+        for name, rule in self.result.run.rules.items():
+            line, _, file = rule["place"].partition(" of ")  # without the folders of the machine on which it was
+            rules.append((name, f"{line} of {Path(file).name}, sha256 {rule['sha256'][:16]}", rule["source"]))
+        return rules
 
     @cached_property
     def plugins(self) -> list[str]:
@@ -281,9 +285,3 @@ def _changed_samples(result: SweepResult, data: Dataset) -> str | None:
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
     found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
     return next((name for name, samples in found.items() if samples != result.run.identity[name]), None)
-
-
-def place_without_folder(place: str) -> str:
-    """Return the line and the name of a file, without the folders of the machine on which it was."""
-    line, _, file = place.partition(" of ")
-    return f"{line} of {Path(file).name}"

@@ -190,12 +190,11 @@ def write_tables(
     tables: Mapping[str, pd.DataFrame],
     folder: str | os.PathLike[str],
     readable: Callable[[str, pd.DataFrame], pd.DataFrame] = lambda name, table: table,
-) -> list[Path]:
+) -> None:
     """Write each table as CSV (see `write_csv`) and Parquet, with every digit, and as Markdown and LaTeX, for reading.
 
     A table's name is that of its files, each of which is replaced in one step; `readable` gives the table for readers.
     """
-    written = []
     for name, table in tables.items():
         csv, parquet, markdown, latex = (
             Path(folder) / f"{name}.{suffix}" for suffix in ("csv", "parquet", "md", "tex")
@@ -207,5 +206,3 @@ def write_tables(
             table.to_parquet(path, index=False)
         write_text(markdown, to_markdown(cells))
         write_text(latex, to_latex(cells))
-        written += [csv, parquet, markdown, latex]
-    return written

@@ -28,7 +28,7 @@ def loss_bands(frame: pd.DataFrame, curves: pd.DataFrame, *, held_out: bool = Fa
             bands["held_out"] = on_them["median"]
         for _, line in bands.groupby("optimizer", observed=True):
             parts.append(line.iloc[thin_marks(line["samples"].to_numpy(), MAX_MARKS)])
-    return pd.concat(parts, ignore_index=True) if parts else bands
+    return pd.concat(parts, ignore_index=True)
 
 
 def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -51,15 +51,12 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     columns = [curves[name].to_numpy() for name in ("samples", "epoch", "updates", "loss")]
     order = np.argsort(groups, kind="stable")
     order = order[np.searchsorted(groups[order], 0) :]
-    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1) if order.size else []
+    parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     bands = []
     for part in parts:
         one = np.argmax(group_of_run.to_numpy() == groups[part[0]])
         band = _quantiles(ids.codes[part], diverged, *(column[part] for column in columns))
         bands.append(pd.DataFrame({"optimizer": runs["optimizer"].iloc[one]} | band))
-    if not bands:
-        names = ["optimizer", "epoch", "samples", "updates", "runs", "low", "median", "high"]
-        return pd.DataFrame(columns=names, dtype=float)
     return pd.concat(bands, ignore_index=True)
 
 

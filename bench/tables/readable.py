@@ -70,16 +70,13 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
     shown = _SUMMARIES.get(name, _drop_constant)(table)
     if "shuffle" in shown:
         shown = shown.assign(shuffle=shown["shuffle"].map(describe_order))
-    for column in {"effects": ["value"], "importance": ["best", "worst"]}.get(name, []):
-        orders = {text(shuffled): describe_order(shuffled) for shuffled in (True, False)}
-        shown = shown.assign(**{column: shown[column].mask(shown["setting"].eq("order"), shown[column].map(orders))})
-    if samples is None:
-        return shown
-    if "batch_size" in shown:
+    if "batch_size" in shown and samples is not None:
         shown = shown.assign(batch_size=[describe_batch_size(size, samples) for size in shown["batch_size"]])
+    words = {("order", text(shuffled)): describe_order(shuffled) for shuffled in (True, False)}
+    words |= {} if samples is None else {("batch size", text(samples)): FULL}
     for column in {"effects": ["value"], "importance": ["best", "worst"]}.get(name, []):
-        is_full = shown["setting"].eq("batch size") & shown[column].eq(text(samples))
-        shown = shown.assign(**{column: shown[column].mask(is_full, FULL)})
+        pairs = zip(shown["setting"], shown[column], strict=True)
+        shown = shown.assign(**{column: [words.get(pair, pair[1]) for pair in pairs]})
     return shown
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss
 from bench.plots.choices import spread_evenly
 from bench.plots.film.moments import Moments, recorded_moments, update_moments
-from bench.plots.fit_curves import pad_range
+from bench.plots.fit_curves import Predict, pad_range
 from kernels import FitResult
 from kernels.base.run import Floats
 from kernels.data.samples import check_samples
@@ -29,7 +29,6 @@ CURVE_POINTS = 481
 MAX_SAMPLES = 1000
 
 Range = tuple[float, float]
-Predict = Callable[[Floats, Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class Film:
     curves: Floats
     loss: Floats
     frames: NDArray[np.int64]
-    remark: str = ""
+    remark: str
 
     @property
     def shown(self) -> NDArray[np.int64]:
@@ -125,7 +124,7 @@ def fit_film(
     check_samples(result.model, x, y)
     moments = recorded_moments(result) if settings is None else update_moments(result, x, y, dict(settings))
     names = names or (result.model.inputs[0], "y")
-    return build_film(result, moments, predict_expected(result), x, y, names=names)
+    return build_film(result, moments, curve_in_table_units(result.model, result.criterion, None), x, y, names=names)
 
 
 def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any]) -> Film:
@@ -134,13 +133,8 @@ def table_film(fitted: TableFit, table: Dataset, settings: Mapping[str, Any]) ->
     moments = update_moments(result, data.x, data.y, dict(settings))
     moments = moments._replace(loss=original_loss(moments.loss, scaling, result.criterion))
     predict = curve_in_table_units(result.model, result.criterion, scaling)
-    film = build_film(result, moments, predict, shown.x, shown.y, names=(table.x_names[0], table.y_name))
-    return replace(film, remark="(standardized)") if scaling else film
-
-
-def predict_expected(result: FitResult) -> Predict:
-    """Return the curve of a result's parameters: the expected targets where they are known, else the model."""
-    return curve_in_table_units(result.model, result.criterion, None)
+    names, remark = (table.x_names[0], table.y_name), "(standardized)" if scaling else ""
+    return build_film(result, moments, predict, shown.x, shown.y, names=names, remark=remark)
 
 
 @np.errstate(all="ignore")  # a curve may overflow, and is then not seen
@@ -151,7 +145,8 @@ def build_film(
     x: ArrayLike,
     y: ArrayLike,
     *,
-    names: tuple[str, str] = ("x", "y"),
+    names: tuple[str, str],
+    remark: str = "",
 ) -> Film:
     """Return a film of the moments of a run, whose losses are in the units of the plot, as x and y are.
 
@@ -181,6 +176,7 @@ def build_film(
         grid=grid,
         several_inputs=several_inputs,
         names=names,
+        remark=remark,
         curves=curves,
         frames=_choose_frames(_changes(moments, curves, grid, view, result.criterion)),
         **moments._asdict(),

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from bench.data.fit_table import thin_rows
 from bench.data.table import Dataset
-from bench.plots.film.film import Film, build_film, predict_expected
+from bench.data.units import curve_in_table_units
+from bench.plots.film.film import Film, build_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.film.moments import recorded_moments
 from bench.plots.style import STYLE
@@ -51,7 +52,8 @@ class Window:
         if not self.is_open or time.monotonic() < self._drawn + REFRESH_SECONDS or not np.isfinite(result.loss[0]):
             return
         shown, names = thin_rows(data), (data.x_names[0], data.y_name)
-        film = build_film(result, recorded_moments(result), predict_expected(result), shown.x, shown.y, names=names)
+        predict = curve_in_table_units(result.model, result.criterion, None)
+        film = build_film(result, recorded_moments(result), predict, shown.x, shown.y, names=names)
         FrameRenderer(self._figure, film).draw(-1)
         # Not plt.pause, which also raises the window above all others each time.
         self._figure.canvas.draw_idle()

@@ -90,7 +90,6 @@ def test_runs_that_diverge_leave_at_the_top():
 @pytest.mark.parametrize(
     ("runs", "curves", "status"),
     [
-        (0, {"run0": [1.0]}, "max_epochs"),
         (2, {"run0": [np.inf, np.inf], "run1": [np.nan]}, "diverged"),
         (2, {"run0": [1.0, 1e300], "run1": [1e308] * 3}, "max_epochs"),
     ],

@@ -205,10 +205,9 @@ def test_tables_are_written_with_every_digit(tmp_path):
             "final_loss": [np.inf, 5e-324],
         }
     )
-    written = write_tables({"best": table, "other": table.head(0)}, tmp_path / "tables")
-    assert sorted(os.listdir(tmp_path / "tables")) == sorted(path.name for path in written)
-    assert len(written) == 8
-    csv, parquet, markdown, latex = written[:4]
+    write_tables({"best": table, "other": table.head(0)}, tmp_path / "tables")
+    csv, markdown, parquet, latex = sorted(path for path in (tmp_path / "tables").iterdir() if path.stem == "best")
+    assert len(os.listdir(tmp_path / "tables")) == 8
     pd.testing.assert_frame_equal(pd.read_parquet(parquet), table)
     assert csv.read_text(encoding="utf-8").splitlines()[1] == "sgd,0.30000000000000004,3,inf"
     assert pd.read_csv(csv)["optimizer"].tolist() == ["sgd", "'=1+1|b,\n"]

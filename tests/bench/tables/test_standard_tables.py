@@ -148,13 +148,6 @@ def test_curves_of_other_runs_are_ignored():
     assert bands["median"].tolist() == [5]
 
 
-@pytest.mark.parametrize("runs", [0, 2])
-def test_no_curves_at_all(runs):
-    bands = loss_quantiles(make_frame(runs), make_curves({"other": [1]}))
-    assert list(bands.columns) == ["optimizer", "epoch", "samples", "updates", "runs", "low", "median", "high"]
-    assert bands.empty
-
-
 def test_a_curve_that_is_there_twice_is_refused():
     with pytest.raises(ValueError, match="duplicate"):
         loss_quantiles(make_frame(1), make_curves({"run0": [1, 2]}).iloc[[0, 1, 1]])
