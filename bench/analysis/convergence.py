@@ -41,27 +41,9 @@ SLOPE_TOLERANCE, MIN_EPOCHS = 0.02, 5
 SAME_MODULUS, MIN_EPOCHS_OF_WAVES = 1 - 1e-6, 40
 
 
-class TheoryTables(NamedTuple):
-    """Predictions beside measurements, each by optimizer, batch size and order of the samples.
-
-    `edges` has `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's
-    seeds; `diverges_from`, the smallest rate at which runs diverge, and `stable_up_to`, the rate of the grid before
-    it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are no
-    further apart than a step of the grid, missing where the grid does not reach the edge, and where all runs
-    between the two reached their target before growth could be seen, within two epochs.
-
-    `rates`, by `lr` of epoch 0 too, has `predicted_rate` and `measured_rate`, the factor on the distance to the
-    solution per epoch, the measured one as the median over those `runs` in which it could be measured. There is no row
-    where it could be measured in none.
-    """
-
-    edges: pd.DataFrame
-    rates: pd.DataFrame
-
-
 def theory_tables(
     model: Model, x: ArrayLike, y: ArrayLike, frame: pd.DataFrame, curves: pd.DataFrame, settings: RunTable
-) -> TheoryTables:
+) -> dict[str, pd.DataFrame]:
     """Return stable rates and rates of convergence, predicted and measured, for optimizers with a linear map.
 
     Predictions hold for a rate that stays as it is, and most schedules lower it: a run that starts above the edge is
@@ -81,6 +63,21 @@ def theory_tables(
 
     Both tables are empty for models that are not linear, losses other than the squared one, models with vectors of more
     parameters than `MAX_WEIGHTS`, or more numbers in X (for small batches: in all H_b together) than `MAX_NUMBERS`.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Predictions beside measurements, each by optimizer, batch size and order of the samples.
+
+        `theory` has `predicted_edge`, the largest stable rate, for shuffled samples over the orders of the frame's
+        seeds; `diverges_from`, the smallest rate at which runs diverge, and `stable_up_to`, the rate of the grid before
+        it (both in rates of epoch 0, missing where there is none); `agrees`, whether measured and predicted edge are no
+        further apart than a step of the grid, missing where the grid does not reach the edge, and where all runs
+        between the two reached their target before growth could be seen, within two epochs.
+
+        `rates`, by `lr` of epoch 0 too, has `predicted_rate` and `measured_rate`, the factor on the distance to the
+        solution per epoch, the measured one as the median over those `runs` in which it could be measured. There is no
+        row where it could be measured in none.
     """
     edges: list[tuple[object, ...]] = []
     rates: list[tuple[object, ...]] = []
@@ -110,10 +107,10 @@ def theory_tables(
                 measured = measured[~np.isnan(measured)]
                 if measured.size:
                     rates.append((*choice, rate, measured.size, moduli[0], np.median(measured)))
-    return TheoryTables(
-        pd.DataFrame(edges, columns=[*CHOICE, *EDGES]).astype(EDGES),
-        pd.DataFrame(rates, columns=[*CHOICE, *RATES]).astype(RATES),
-    )
+    return {
+        "theory": pd.DataFrame(edges, columns=[*CHOICE, *EDGES]).astype(EDGES),
+        "rates": pd.DataFrame(rates, columns=[*CHOICE, *RATES]).astype(RATES),
+    }
 
 
 class _Solution(NamedTuple):

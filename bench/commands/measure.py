@@ -50,8 +50,7 @@ def measure_and_report(
         painter.draw("typical_paths")
         trained.store(basin=basin(result, study.run, data, ranked))
         painter.draw("basin")
-        theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
-        trained.store(theory=theory.edges, rates=theory.rates)
+        trained.store(**theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run))
         painter.draw("theory")
     with stages.stage("report") as advance:
         run_data = trained.gather()

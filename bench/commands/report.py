@@ -17,9 +17,9 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
 
     A folder of a suite or a search is reported by itself.
     """
+    if out and len(folders) == 1:
+        raise ValueError("--out is for several folders: the report of one is in its folder")
     if len(folders) == 1 and (rewrite := _find_writer(folders[0])):
-        if out:
-            raise ValueError("--out is for several folders: the report of one is in its folder")
         print_place("Report", rewrite(folders[0], svg=svg))
         return
     if several := next((folder for folder in folders if _find_writer(folder)), None):

@@ -51,7 +51,7 @@ def rate_map(
     three starts three that are evenly spread.
 
     `outcomes` are those of the choices of the frame (`bench.tables.outcomes`), of which some reached the target. The
-    largest stable rates, the `edges` of `bench.analysis.convergence.theory_tables`, are drawn as a line. A batch of all
+    largest stable rates, the `edges`, are drawn as a line (`bench.analysis.convergence.theory_tables`). A batch of all
     `samples` is called full.
     """
     diverged = int((frame["status"] == "diverged").sum())

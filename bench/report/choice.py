@@ -78,10 +78,7 @@ def _starts_of(run_data: RunData, runs: pd.DataFrame) -> Any:
     """
     if run_data.study:
         return run_data.study.grid.init
-    recorded = run_data.evidence.get("settings")
-    drawn: dict[str, str] = {}
-    if recorded is not None and len(recorded) and "drawn" in recorded:
-        drawn = json.loads(recorded["drawn"].iloc[0])
+    drawn: dict[str, str] = json.loads(run_data.recorded.get("drawn", "{}"))
     starts = run_data.result.starts[run_data.frame.index.get_indexer(runs.index)]
     found: dict[str, Any] = {}
     for name, start in zip(runs["init"].astype(str), starts.tolist(), strict=True):

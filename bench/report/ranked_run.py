@@ -115,6 +115,12 @@ class RankedRun:
             return Loss(name, _no_values, _no_values, cast(dict[str, float], options), records=f"{name} loss")
 
     @property
+    def recorded(self) -> "pd.Series[Any]":
+        """The settings that are on record besides those of each run, by name; empty where none are."""
+        settings = self.evidence.get("settings")
+        return pd.Series(dtype=object) if settings is None or settings.empty else settings.iloc[0]
+
+    @property
     def is_standardized(self) -> bool:
         """Whether parameters are those of standardized data."""
         return self.scaling is not None or bool(self.study and self.study.data.standardize)

@@ -24,13 +24,11 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
     """Write the report of each run and, for several runs, a page that compares them; return the pages.
 
     That page is `out`, by default comparison.html in the current folder. A folder that is no run folder or is given
-    twice, an `out` for a single run, or one that is no .html file, raises a ValueError.
+    twice, or an `out` that is no .html file, raises a ValueError.
     """
     places = [folder.resolve() for folder in folders]
     if twice := [folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"each folder must come once, and {twice[0]} comes twice")
-    if out and len(folders) == 1:
-        raise ValueError("--out is for several folders: the report of one is in its folder")
     if out and out.suffix != ".html":
         raise ValueError(f"--out must name a page, such as comparison.html, not {str(out)!r}")
     runs_data = [read_run_data(folder) for folder in folders]

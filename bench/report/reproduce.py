@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import tomli_w
 
 from bench.data.memory_maps import is_mapped
@@ -38,12 +39,11 @@ def run_table(run_data: RunData) -> RunTable:
     """Return the settings that all configurations share; of a sweep in Python those that its folder tells."""
     if run_data.study:
         return run_data.study.run
-    about, recorded = WITHOUT | run_data.result.run.identity, run_data.evidence.get("settings")
-    # Without them, those of the longest run: a schedule that looks ahead would be another one.
-    epochs = run_data.frame["epochs"] if recorded is None or recorded.empty else recorded["epochs"]
+    about, longest = WITHOUT | run_data.result.run.identity, run_data.frame["epochs"].max()
     # Not checked again: a loss of the user's own may be unknown by now.
     return RunTable.model_construct(
-        epochs=max(int(epochs.max()) if len(epochs) else 1, 1),
+        # Not those of the longest run if others are known: a schedule that looks ahead would be another one.
+        epochs=max(int(run_data.recorded.get("epochs", 1 if pd.isna(longest) else longest)), 1),
         target=run_data.target,
         loss=about["loss"],
         drop_last=run_data.result.clock.drop_last,
@@ -68,10 +68,9 @@ def changed_settings(run_data: RunData) -> dict[str, Any]:
 
 def held_out_shares(run_data: RunData) -> dict[str, float]:
     """Return the shares of the samples that a sweep in Python held out, as arguments of `fit`."""
-    recorded = run_data.evidence.get("settings")
-    if run_data.study or recorded is None or recorded.empty:
+    if run_data.study:
         return {}
-    known = {name: float(recorded[name].iloc[0]) for name in HELD_OUT if name in recorded}
+    known = {name: float(run_data.recorded[name]) for name in HELD_OUT if name in run_data.recorded}
     return {name: share for name, share in known.items() if np.isfinite(share)}
 
 

@@ -58,11 +58,11 @@ def test_a_model_that_is_not_linear_is_refused():
 
 
 def theory_table(model, x, frame, curves, settings):
-    return theory_tables(model, x, np.zeros(len(x)), frame, curves, settings).edges
+    return theory_tables(model, x, np.zeros(len(x)), frame, curves, settings)["theory"]
 
 
 def rates_table(*args):
-    return theory_tables(*args).rates
+    return theory_tables(*args)["rates"]
 
 
 def epoch_maps(derivatives, rates, batch_size, *, optimizer="sgd", drop_last=True):

@@ -14,6 +14,7 @@ from bench import Grid, sweep
 from bench.analysis.paths import ReplayError
 from bench.cli import main
 from bench.commands.options import RunOptions
+from bench.commands.report import make_reports
 from bench.commands.run import run_study
 from bench.report.page_data import page_data
 from bench.report.report import write_reports, write_run_report
@@ -441,7 +442,7 @@ def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
 )
 def test_folders_that_make_no_report_are_refused(folders, out, complaint):
     with pytest.raises(ValueError, match=complaint):
-        write_reports([Path(folder) for folder in folders], out and Path(out))
+        make_reports([Path(folder) for folder in folders], out and Path(out), svg=False)
 
 
 @pytest.mark.usefixtures("one_figure")
