@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.basin import SLOWDOWN, SLOWER
+from bench.analysis.basin import SLOWDOWN, SLOWER, WORK
 from bench.data.table import Dataset
 from bench.store.results import SweepResult
 from bench.study.run_settings import train_again
@@ -26,8 +26,6 @@ from kernels.train.block import Runs
 MAX_NUMBERS = 185_000
 # This many marks show how a run went, and more are not seen.
 LEAST_MARKS, MAX_MARKS = 16, 101
-# Samples visited by all of them, a tenth of a second in lanes; see `bench.analysis.basin`.
-WORK = 150_000_000
 # Runs that have these in common are trained together.
 SHARED = ["optimizer", "batch_size", "shuffle", "seed"]
 

@@ -34,6 +34,7 @@ from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss
 from bench.tables.formatting import duration, text
+from bench.tables.on_test_rows import NAMES
 from bench.tables.shortfall import describe_impossible_target
 from kernels import FitResult, Model
 from kernels.losses import make_loss
@@ -307,8 +308,7 @@ def _test_facts(fitted: TableFit) -> dict[str, str]:
     """Return the measures of the fit on the rows for the test, if there are any."""
     if fitted.test_loss is None:
         return {}
-    names = {"rmse": "RMSE", "r2": "R²"}
-    known = {names.get(name, name): value for name, value in fitted.test_metrics.items()}
+    known = {NAMES.get(name, name): value for name, value in fitted.test_metrics.items()}
     figures = {fitted.result.criterion.label: fitted.test_loss} | known
     return {f"{name} on test rows": f"{value:.6g}" for name, value in figures.items()}
 

@@ -1,7 +1,6 @@
 """The figures of a report, from the contents of a run's folder, drawn and written to it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +33,7 @@ from bench.tables.formatting import text
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
 from bench.tables.run_costs import COST_NAMES
+from kernels.model.param_columns import params_of_row
 
 MAX_PATHS = 3  # one row of panels
 # Of the variance of y. Runs without a target may end at 1e-30 or at 1e-20 of it, which is as good to everyone.
@@ -145,7 +145,12 @@ def _basin(run_data: RunData) -> Drawn:
     if basin is None or not _start_matters(basin):
         return None
     shown = "Samples to the target" if basin["samples_to_target"].notna().any() else "Final loss"
-    figure = basin_map(basin, **_basin_markers(run_data, basin), standardized=run_data.is_standardized)
+    frame, result = run_data.frame, run_data.result
+    first = np.unique(frame["init"].cat.codes, return_index=True)[1]
+    starts = dict(zip(frame["init"].iloc[first].astype(str), result.starts[first], strict=True))
+    best = frame[frame["config_id"] == basin["config_id"].iloc[0]]
+    end = params_of_row(result.model, best.iloc[0]) if len(best) else None
+    figure = basin_map(basin, end=end, starts=starts, standardized=run_data.is_standardized)
     return f"{shown} by starting point, for each optimizer at its best choice.", figure
 
 
@@ -162,16 +167,6 @@ def _start_matters(basin: pd.DataFrame) -> bool:
     costs = basin["samples_to_target" if reached else "final_loss"].astype(float).groupby(basin["config_id"])
     low, high = costs.quantile(1 / 8), costs.quantile(7 / 8)
     return bool((high > (1.1 if reached else 2) * low).any())
-
-
-def _basin_markers(run_data: RunData, basin: pd.DataFrame) -> dict[str, Any]:
-    """Return the end of the best run, and the starts of the sweep by name."""
-    frame, result = run_data.frame, run_data.result
-    first = np.unique(frame["init"].cat.codes, return_index=True)[1]
-    starts = dict(zip(frame["init"].iloc[first].astype(str), result.starts[first], strict=True))
-    columns = [f"param_{name}" for name in result.model.params]
-    end = frame.loc[frame["config_id"] == basin["config_id"].iloc[0], columns].to_numpy(float)
-    return {"end": end[0] if len(end) else None, "starts": starts}
 
 
 def _speed(run_data: RunData) -> Drawn:

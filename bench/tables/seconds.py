@@ -5,16 +5,13 @@ import pandas as pd
 
 from bench.store.results import match_precision
 from bench.tables.intervals import wilson_interval
-from bench.tables.run_costs import CHOICES, choice_columns, cost_columns, find_choices
+from bench.tables.run_costs import choice_columns, cost_columns, find_choices
 
 # The kernel whose time counts where seconds are compared: it trains one run, which is what a user does with a choice.
 KERNEL = "fused"
 PER_UPDATE = ["seconds_per_update", "seconds_per_update_low", "seconds_per_update_high"]
-TIMES_COLUMNS = [
-    *CHOICES,
-    *("variant", "runs", "converged", "success", "success_low", "success_high"),
-    *("updates_to_target", *PER_UPDATE, "seconds_to_target", "seconds_to_target_low", "seconds_to_target_high"),
-]
+TIMES = ["variant", "runs", "converged", "success", "success_low", "success_high", "updates_to_target", *PER_UPDATE]
+TIMES += [name.replace("per_update", "to_target") for name in PER_UPDATE]
 
 
 def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
@@ -48,4 +45,4 @@ def times_to_target(frame: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
     for name in PER_UPDATE:
         table[name.replace("per_update", "to_target")] = table["updates_to_target"] * table[name]
     ranked = table.sort_values(["success", "seconds_to_target"], ascending=[False, True], kind="stable")
-    return ranked[[*choice_columns(frame), *TIMES_COLUMNS[len(CHOICES) :]]].reset_index(drop=True)
+    return ranked[[*choice_columns(frame), *TIMES]].reset_index(drop=True)
