@@ -20,7 +20,7 @@ if (fit) chart("fit", paintFit);
 chart("time", paintTime);
 offerLoss();
 if (charts.has("rates")) offerRates();
-if (charts.has("time")) offerTime();
+if (charts.has("time")) offerScales(charts.get("time").figure, timeLook, "time");
 offerTable();
 drawWhenSeen();
 root.dataset.interactive = performance.now().toFixed(1);

@@ -104,18 +104,12 @@ function offerPlayer() {
   player.start = play.starts[0];
   const controls = document.getElementById("controls-play");
   controls.append(...CHOICE.filter(varies).map((name) => settingList(name)));
-  if (play.starts.length > 1)
-    controls.append(
-      list(
-        "start",
-        play.starts.map((code) => [code, settings.init.shown[code]]),
-        player.start,
-        (code) => {
-          player.start = code;
-          showRun();
-        },
-      ),
-    );
+  const named = play.starts.map((code) => [code, settings.init.shown[code]]);
+  const startFrom = (code) => {
+    player.start = code;
+    showRun();
+  };
+  if (named.length > 1) controls.append(list("start", named, player.start, startFrom));
   const button = document.getElementById("play-button");
   const slider = document.getElementById("play-slider");
   button.addEventListener("click", () => (player.timer === null ? startPlaying() : stopPlaying()));

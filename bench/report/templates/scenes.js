@@ -83,12 +83,7 @@ function paintBend(plot) {
       },
       {
         ...(several() ? points : line),
-        ...{
-          x: at,
-          y: drawnCurve(player.step),
-          line: { color: tone, width: 3 },
-          marker: { color: tone, size: 5 },
-        },
+        ...{ x: at, y: drawnCurve(player.step), line: { color: tone, width: 3 }, marker: { color: tone, size: 5 } },
       },
     ],
     {
@@ -133,15 +128,7 @@ function paintFall(plot) {
 // What is to come, what has been, and now.
 function threeLines(all, done, now) {
   const tone = playTone();
-  const line = (points, look, more) => ({
-    type: "scatter",
-    mode: "lines",
-    x: points[0],
-    y: points[1],
-    hoverinfo: "skip",
-    line: look,
-    ...more,
-  });
+  const line = ([x, y], look, more) => ({ type: "scatter", mode: "lines", x, y, hoverinfo: "skip", line: look, ...more });
   return [
     line(all, { color: tone, width: 1.2 }, { opacity: 0.4 }),
     line(done, { color: tone, width: 2.4 }),
@@ -153,11 +140,7 @@ function threeLines(all, done, now) {
 function wayOf(step) {
   const { params, losses } = player.run;
   const { pair, sides } = player.plane;
-  const along = (k) =>
-    heldNear(
-      params.map((theta) => theta[k]),
-      sides[k].range,
-    );
+  const along = (k) => heldNear(params.map((theta) => theta[k]), sides[k].range);
   const x = along(pair[0]);
   const y = pair.length > 1 ? along(pair[1]) : heldNear(losses, player.valley.range);
   return { x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
@@ -207,28 +190,16 @@ function contoursOf({ home, pair, sides }) {
   const heights = up.map((second) =>
     across.map((first) => lossAt(Object.assign([...home], { [pair[0]]: first, [pair[1]]: second }))),
   );
-  const sorted = heights
-    .flat()
-    .filter(Number.isFinite)
-    .sort((one, other) => one - other);
+  const sorted = heights.flat().filter(Number.isFinite).sort((one, other) => one - other);
   const [low, high] = [sorted[0], sorted.at(-1)];
   const power = (height) => Math.log((height - low) / (high - low)) / Math.log(4);
   // A line around fewer points of the grid would have corners.
   const least = Math.max(-9, Math.ceil(power(sorted[Math.min(40, sorted.length - 1)])));
+  const shade = (height) => (Number.isFinite(height) ? Math.max(power(height), least - 1) : null);
   return {
-    type: "contour",
-    ...{
-      x: across,
-      y: up,
-      z: heights.map((line) =>
-        line.map((height) => (Number.isFinite(height) ? Math.max(power(height), least - 1) : null)),
-      ),
-    },
+    ...{ type: "contour", x: across, y: up, z: heights.map((line) => line.map(shade)) },
     contours: { start: least, end: -1, size: 1, coloring: "fill" },
-    colorscale: [
-      [0, color("valley")],
-      [1, color("paper")],
-    ],
+    colorscale: [color("valley"), color("paper")].map((tone, i) => [i, tone]),
     line: { color: color("contour"), width: 0.7 },
     ...{ showscale: false, hoverinfo: "skip" },
   };

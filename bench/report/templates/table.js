@@ -2,7 +2,6 @@
 // The table of configurations: sorted, filtered, a page at a time; each row can be copied.
 
 const SIZE = 20;
-const TIMES = ["seconds"];
 // Updates follow from samples, and there is no time where none was measured; without a target there is no way to it.
 const LEFT_OUT = [
   "updates",
@@ -28,7 +27,7 @@ const columns = [
     .map(([name, values]) => ({
     name,
     of: (row) => values[row],
-    says: (row) => (TIMES.includes(name) ? duration : text)(values[row]),
+    says: (row) => (name === "seconds" ? duration : text)(values[row]),
     number: true,
   })),
 ];
@@ -39,16 +38,8 @@ const view = { rows: [], page: 0, by: leading, down: false, words: "", codes: {}
 let haystack = null;
 
 function arrange() {
-  haystack ??= Array.from(
-    everyRow,
-    (row) =>
-      columns
-        .map((column) => column.says(row))
-        .join(" ")
-        .toLowerCase() +
-      " " +
-      idOf(row),
-  );
+  const straw = (row) => `${columns.map((column) => column.says(row)).join(" ")} ${idOf(row)}`.toLowerCase();
+  haystack ??= Array.from(everyRow, straw);
   const words = view.words.toLowerCase().split(/\s+/).filter(Boolean);
   let rows = Array.from(rowsWith(view.codes));
   if (words.length) rows = rows.filter((row) => words.every((word) => haystack[row].includes(word)));
@@ -90,35 +81,24 @@ function asCode(row, language) {
     ...("dtype" in settings ? { dtype: quote("dtype") } : {}),
   };
   const shuffled = settings.shuffle.values[settings.shuffle.codes[row]];
+  const lines = (values, line) => Object.entries(values).map(line).join("");
   if (language === "python") {
     const init = rule ? rule.python.replace("{seed}", given.seed) : `[${start.join(", ")}]`;
-    const lines = { ...(init ? { init } : {}), ...given, shuffle: shuffled ? run.shuffled : "False" };
-    return (
-      head +
-      Object.entries(lines)
-        .map(([name, value]) => `    ${name}=${value},\n`)
-        .join("") +
-      tail
-    );
+    const named = { ...(init ? { init } : {}), ...given, shuffle: shuffled ? run.shuffled : "False" };
+    return `${head}${lines(named, ([name, value]) => `    ${name}=${value},\n`)}${tail}`;
   }
-  const lines = { ...given, shuffle: shuffled };
   const pairs = parameters.map((name, i) => `${name} = ${start[i]}`);
   const numbered = run.listed ? `[${start.join(", ")}]` : `{ ${pairs.join(", ")} }`;
   const init = rule ? rule.toml : `{ start = ${numbered} }`;
-  return `${head}[grid]\n${Object.entries(lines)
-    .map(([name, value]) => `${name} = ${value}\n`)
-    .join("")}${init ? `init = ${init}\n` : ""}${tail}`;
+  const named = { ...given, shuffle: shuffled, ...(init ? { init } : {}) };
+  return `${head}[grid]\n${lines(named, ([name, value]) => `${name} = ${value}\n`)}${tail}`;
 }
 
 // Many numbers are given by the rule that draws them, where there is one.
 const startRule = (row) => run.start_texts?.[settings.init.codes[row]];
 
 function copyButtons(row) {
-  const languages = [
-    ["python", "Python"],
-    ["toml", "TOML"],
-  ];
-  return languages.map(([language, name]) => {
+  return Object.entries({ python: "Python", toml: "TOML" }).map(([language, name]) => {
     const button = make("button", { type: "button", textContent: name });
     const reason = startRule(row)?.reason;
     if (reason) Object.assign(button, { disabled: true, title: reason });

@@ -58,7 +58,3 @@ function paintTime(plot, figure) {
   const some = `Of ${all} the chart shows ${text(drawn)}: those with a finite loss above ${run.lowest ? "the lowest" : "zero"}`;
   return `${drawn === run.count ? `The chart shows all ${all}` : some}${beyond}. ${TIME_OF_A_RUN}`;
 }
-
-function offerTime() {
-  offerScales(charts.get("time").figure, timeLook, "time");
-}
