@@ -3,7 +3,7 @@
 import numpy as np
 
 from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, some_samples
-from bench.analysis.stability import has_linear_map, largest_stable_rate, sample_orders
+from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
@@ -48,7 +48,7 @@ def predicted_edge(
     if len(model.params) > (MOST_PARAMS if size < n else MOST_OF_FULL):
         return None
     orders = sample_orders(n, [seed], 16, shuffle) if shuffle else None
-    edge = largest_stable_rate(model.design_matrix(x), size, optimizer=optimizer, orders=orders)
+    edge = EpochMap(model.design_matrix(x), size, optimizer=optimizer, orders=orders).largest_stable_rate()
     return edge if 0 < edge < np.inf else None
 
 

@@ -1,13 +1,13 @@
 """Stable rates and convergence, predicted and measured, for the runs of a sweep."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.analysis.stability import eigenvalue_moduli, has_linear_map, largest_stable_rate, sample_orders
+from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.study.schema import RunTable
 from kernels import Model
 from kernels.base.run import Floats, samples_per_epoch
@@ -93,14 +93,14 @@ def theory_tables(
         solution = _find_solution(derivatives, target) if np.isfinite(target).all() else None
         for choice, runs, orders in _group_runs(derivatives, frame, settings):
             optimizer, batch_size, _ = choice
-            about: dict[str, Any] = {"optimizer": optimizer, "drop_last": settings.drop_last, "orders": orders}
-            edge = largest_stable_rate(derivatives, batch_size, **about)
+            epoch = EpochMap(derivatives, batch_size, optimizer=optimizer, drop_last=settings.drop_last, orders=orders)
+            edge = epoch.largest_stable_rate()
             edges.append((*choice, edge, *_measure_edge(runs, edge)))
             noisy = batch_size < len(derivatives) and not (solution and solution.exact)
             if solution is None or noisy or make_optimizer(optimizer).weight_decay:
                 continue
             tried = np.unique(runs["rate"])
-            for rate, moduli in zip(tried, eigenvalue_moduli(derivatives, tried, batch_size, **about), strict=True):
+            for rate, moduli in zip(tried, epoch.eigenvalue_moduli(tried), strict=True):
                 excess = losses[runs.index[runs["rate"] == rate]] - solution.loss
                 settled = _settling_time(moduli)
                 measured = np.array([_measure_rate(run, solution.smallest, *settled) for run in excess])

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.analysis.stability import largest_stable_rate, sample_orders
+from bench.analysis.stability import EpochMap, sample_orders
 from bench.data.table import Dataset
 from kernels import Model
 from kernels.base.columns import stack_columns
@@ -41,8 +41,8 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
         # A bound below which sgd is stable in any order.
         single = float(2.0 / np.max(np.sum(rows * rows, axis=1)))
     else:
-        single = largest_stable_rate(rows, 1, optimizer="sgd", orders=sample_orders(len(rows), [0], 16))
-    full = largest_stable_rate(rows, len(rows), optimizer="sgd")
+        single = EpochMap(rows, orders=sample_orders(len(rows), [0], 16)).largest_stable_rate()
+    full = EpochMap(rows, "full").largest_stable_rate()
     return (single, full) if np.isfinite([single, full]).all() else None
 
 

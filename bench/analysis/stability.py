@@ -48,149 +48,113 @@ def sample_orders(n: int, seeds: Iterable[int], epochs: int, shuffle: bool | str
     return np.stack([visiting_order(n, blocks, seed, epoch) for epoch, seed in first])
 
 
-def eigenvalue_moduli(
-    derivatives: Floats,
-    rates: Floats,
-    batch_size: int | str = 1,
-    *,
-    optimizer: str | Optimizer = "sgd",
-    drop_last: bool = True,
-    orders: NDArray[np.int64] | None = None,
-) -> Floats:
-    """Return the factors by which the distance to the solution changes per epoch, by direction, the largest first.
-
-    The loss changes by their squares. Directions that no sample determines, in which nothing ever moves, do not count.
-    Where an epoch leads out of the range of floats, or a derivative is not finite, they are inf.
-
-    Parameters
-    ----------
-    derivatives : array, shape (n, P)
-        The x_i^T, as from `Model.design_matrix`.
-    rates : array, shape (rates,)
-    batch_size, drop_last
-        As for `kernels.fit`.
-    optimizer : str or Optimizer
-        One of `bench.analysis.epoch_matrix.AFFINE` with its options; another one raises a ValueError.
-    orders : array, shape (K, n), optional
-        Orders that are visited in turn for ever, as from `sample_orders`; a factor is then the geometric mean over
-        them. Without it the samples are visited as they stand.
-
-    Returns
-    -------
-    array, shape (rates, Q)
-        With Q = P for sgd, and Q = 2 P where there is a velocity.
-    """
-    optimizer = _make_linear_optimizer(optimizer)
-    curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
-    return _eigenvalue_moduli(curvatures, rates, optimizer)
-
-
-def largest_stable_rate(
-    derivatives: Floats,
-    batch_size: int | str = 1,
-    *,
-    optimizer: str | Optimizer = "sgd",
-    drop_last: bool = True,
-    orders: NDArray[np.int64] | None = None,
-) -> float:
-    """Return the smallest learning rate at which an epoch no longer shrinks the distance to the solution.
-
-    For gradient descent it is 2 / lambda_max(X^T X / n). Otherwise the spectral radius is followed upwards, in steps of
-    5 %, until it reaches 1, and the rate is found to a relative `PRECISION`. The radius of several batches need not be
-    monotone: there may be stable rates above the edge, which are not to be relied on, and an unstable stretch narrower
-    than a step can be missed. sgd is stable in any order below 2 / max(trace H_b), where the search starts; with
-    momentum beta, for which no such bound is known here, it starts at (1 - beta)**2 of that. Where the samples come
-    sorted, an epoch can stretch distances by many orders of magnitude and shrink them again: rounding then blurs the
-    radius near the edge, as it blurs training. For the quadratic in order, sample by sample, that moves the edge by 0.2
-    %.
-
-    Arguments are those of `eigenvalue_moduli`. The rate is inf if no sample determines anything, and 0 if a derivative
-    is not finite: no rate is stable then.
-    """
-    optimizer = _make_linear_optimizer(optimizer)
-    curvatures = _determined_curvatures(derivatives, batch_size, drop_last, orders, optimizer)
-    if not curvatures.size:
-        return np.inf
-    if not np.isfinite(curvatures).all():
-        return 0.0
-    decay, momentum = optimizer.weight_decay, optimizer.options.get("momentum", 0.0)
-    if optimizer.name == "sgd" and check_batch_size(batch_size, len(derivatives)) == len(derivatives):
-        return float(2.0 / (np.linalg.eigvalsh(curvatures[0, 0])[-1] + decay))
-    start = 2.0 / float(np.trace(curvatures, axis1=-2, axis2=-1).max() + decay) * (1.0 - momentum) ** 2
-    return _search_edge(curvatures, optimizer, start)
-
-
-def _search_edge(curvatures: Floats, optimizer: Optimizer, start: float) -> float:
-    """Return the largest rate below the first unstable one: upwards from `start`, then between two rates."""
-    low, rates = 0.0, start * STEP ** np.arange(RATES, dtype=np.float64)
-    while not (unstable := _spectral_radii(curvatures, rates, optimizer) > UNSTABLE).any():
-        low, rates = float(rates[-1]), rates * STEP**RATES
-        if low > HIGHEST * start:
-            return np.inf
-    while True:
-        first = int(np.argmax(unstable))
-        low, high = float(rates[first - 1]) if first else low, float(rates[first])
-        if high - low <= PRECISION * high:
-            return low
-        rates = np.linspace(low, high, RATES + 1)[1:]
-        unstable = _spectral_radii(curvatures, rates, optimizer) > UNSTABLE
-        unstable[-1] = True  # as before, whatever rounding says
-
-
 def has_linear_map(optimizer: str | Optimizer) -> bool:
     """Return whether an update is linear in the distance from the optimum, and the same at every time."""
     made = make_optimizer(optimizer)
     return made.name in AFFINE and made.clock is None
 
 
-def _make_linear_optimizer(optimizer: str | Optimizer) -> Optimizer:
-    """Return the optimizer, if it has a linear map."""
-    made = make_optimizer(optimizer)
-    if not has_linear_map(made):
-        raise ValueError(
-            f"optimizer must be one of {', '.join(AFFINE)} to have a linear map, not {describe(made.text)}"
-        )
-    return made
+class EpochMap:
+    """What an epoch does to the distance to the solution, at any rate, in the directions that samples determine.
 
-
-def _determined_curvatures(
-    derivatives: Floats, batch_size: int | str, drop_last: bool, orders: NDArray[np.int64] | None, optimizer: Optimizer
-) -> Floats:
-    """Return the curvatures H_b in the directions in which the visited samples, or the weight decay, move parameters.
-
-    The coordinates are changed orthogonally, and those that never move are left out.
+    Parameters
+    ----------
+    derivatives : array, shape (n, P)
+        The x_i^T, as from `Model.design_matrix`.
+    batch_size, drop_last
+        As for `kernels.fit`.
+    optimizer : str or Optimizer
+        One of `bench.analysis.epoch_matrix.AFFINE` with its options; another one raises a ValueError.
+    orders : array, shape (K, n), optional
+        Orders that are visited in turn for ever, as from `sample_orders`. Without it the samples are visited as they
+        stand.
     """
-    n = len(derivatives)
-    size = check_batch_size(batch_size, n)
-    if orders is None or size == n:
-        orders = np.arange(samples_per_epoch(n, size, drop_last))[np.newaxis]
-    seen = derivatives[np.unique(orders)]
-    if not optimizer.weight_decay and np.isfinite(seen).all():
-        _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
-        determined = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
-        derivatives = derivatives @ directions[determined].T
-    return batch_curvatures(derivatives, size, drop_last, orders)
 
+    def __init__(
+        self,
+        derivatives: Floats,
+        batch_size: int | str = 1,
+        *,
+        optimizer: str | Optimizer = "sgd",
+        drop_last: bool = True,
+        orders: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.optimizer = made = make_optimizer(optimizer)
+        if not has_linear_map(made):
+            raise ValueError(
+                f"optimizer must be one of {', '.join(AFFINE)} to have a linear map, not {describe(made.text)}"
+            )
+        n, size = len(derivatives), check_batch_size(batch_size, len(derivatives))
+        self.is_full = size == n
+        if orders is None or self.is_full:
+            orders = np.arange(samples_per_epoch(n, size, drop_last))[np.newaxis]
+        seen = derivatives[np.unique(orders)]
+        if not made.weight_decay and np.isfinite(seen).all():
+            # The coordinates are changed orthogonally, and those that never move are left out.
+            _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
+            determined = sizes > sizes.max() * max(seen.shape) * np.finfo(np.float64).eps
+            derivatives = derivatives @ directions[determined].T
+        self.curvatures = batch_curvatures(derivatives, size, drop_last, orders)
 
-def _eigenvalue_moduli(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """Return the moduli of the map's eigenvalues, the largest first; see `eigenvalue_moduli`."""
-    product, *others = epoch_matrices(curvatures, rates, optimizer)
-    logarithm = np.zeros(len(rates))
-    with np.errstate(all="ignore"):
-        for other in others:
-            # Many epochs together leave the range of floats long before one does.
-            size = np.abs(product).max(axis=(-2, -1), initial=0.0)
-            size[size == 0] = 1.0
-            logarithm += np.log(size)
-            product = other @ (product / size[:, np.newaxis, np.newaxis])
-        finite = np.isfinite(product).all(axis=(-2, -1))
-        moduli = np.abs(np.linalg.eigvals(np.where(finite[:, np.newaxis, np.newaxis], product, 0.0)))
-        moduli = np.exp((logarithm[:, np.newaxis] + np.log(moduli)) / (1 + len(others)))
-    moduli[~finite] = np.inf
-    return np.sort(moduli)[:, ::-1]
+    def eigenvalue_moduli(self, rates: Floats) -> Floats:
+        """Return the factors by which the distance changes per epoch, by direction, the largest first.
 
+        The loss changes by their squares. Over several orders a factor is the geometric mean. Where an epoch leads out
+        of the range of floats, or a derivative is not finite, they are inf. The shape is (rates, Q), with Q = P for
+        sgd, and Q = 2 P where there is a velocity, less the directions that no sample determines.
+        """
+        product, *others = epoch_matrices(self.curvatures, rates, self.optimizer)
+        logarithm = np.zeros(len(rates))
+        with np.errstate(all="ignore"):
+            for other in others:
+                # Many epochs together leave the range of floats long before one does.
+                size = np.abs(product).max(axis=(-2, -1), initial=0.0)
+                size[size == 0] = 1.0
+                logarithm += np.log(size)
+                product = other @ (product / size[:, np.newaxis, np.newaxis])
+            finite = np.isfinite(product).all(axis=(-2, -1))
+            moduli = np.abs(np.linalg.eigvals(np.where(finite[:, np.newaxis, np.newaxis], product, 0.0)))
+            moduli = np.exp((logarithm[:, np.newaxis] + np.log(moduli)) / (1 + len(others)))
+        moduli[~finite] = np.inf
+        return np.sort(moduli)[:, ::-1]
 
-def _spectral_radii(curvatures: Floats, rates: Floats, optimizer: Optimizer) -> Floats:
-    """Return the largest modulus for each rate."""
-    radii: Floats = _eigenvalue_moduli(curvatures, rates, optimizer).max(axis=-1, initial=0.0)
-    return radii
+    def largest_stable_rate(self) -> float:
+        """Return the smallest learning rate at which an epoch no longer shrinks the distance to the solution.
+
+        For gradient descent it is 2 / lambda_max(X^T X / n). Otherwise the spectral radius is followed upwards, in
+        steps of 5 %, until it reaches 1, and the rate is found to a relative `PRECISION`. The radius of several batches
+        need not be monotone: there may be stable rates above the edge, which are not to be relied on, and an unstable
+        stretch narrower than a step can be missed. sgd is stable in any order below 2 / max(trace H_b), where the
+        search starts; with momentum beta, for which no such bound is known here, it starts at (1 - beta)**2 of that.
+        Where the samples come sorted, an epoch can stretch distances by many orders of magnitude and shrink them again:
+        rounding then blurs the radius near the edge, as it blurs training. For the quadratic in order, sample by
+        sample, that moves the edge by 0.2 %.
+
+        The rate is inf if no sample determines anything, and 0 if a derivative is not finite: no rate is stable then.
+        """
+        if not self.curvatures.size:
+            return np.inf
+        if not np.isfinite(self.curvatures).all():
+            return 0.0
+        decay, momentum = self.optimizer.weight_decay, self.optimizer.options.get("momentum", 0.0)
+        if self.optimizer.name == "sgd" and self.is_full:
+            return float(2.0 / (np.linalg.eigvalsh(self.curvatures[0, 0])[-1] + decay))
+        start = 2.0 / float(np.trace(self.curvatures, axis1=-2, axis2=-1).max() + decay) * (1.0 - momentum) ** 2
+        low, rates = 0.0, start * STEP ** np.arange(RATES, dtype=np.float64)
+        while not (unstable := self._is_unstable(rates)).any():
+            low, rates = float(rates[-1]), rates * STEP**RATES
+            if low > HIGHEST * start:
+                return np.inf
+        while True:
+            first = int(np.argmax(unstable))
+            low, high = float(rates[first - 1]) if first else low, float(rates[first])
+            if high - low <= PRECISION * high:
+                return low
+            rates = np.linspace(low, high, RATES + 1)[1:]
+            unstable = self._is_unstable(rates)
+            unstable[-1] = True  # as before, whatever rounding says
+
+    def _is_unstable(self, rates: Floats) -> NDArray[np.bool_]:
+        """Return whether the spectral radius at each rate is above 1."""
+        unstable: NDArray[np.bool_] = self.eigenvalue_moduli(rates).max(axis=-1, initial=0.0) > UNSTABLE
+        return unstable

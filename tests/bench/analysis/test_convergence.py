@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from bench import Grid, sweep
 from bench.analysis.convergence import theory_tables
 from bench.analysis.epoch_matrix import batch_curvatures, epoch_matrices
-from bench.analysis.stability import eigenvalue_moduli, largest_stable_rate, sample_orders
+from bench.analysis.stability import EpochMap, sample_orders
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.data.order import permutation
@@ -73,7 +73,9 @@ def epoch_maps(derivatives, rates, batch_size, *, optimizer="sgd", drop_last=Tru
 
 
 def spectral_radius(derivatives, lr, *args, **settings):
-    radii = eigenvalue_moduli(derivatives, np.atleast_1d(lr), *args, **settings)[:, :1].max(axis=1, initial=0.0)
+    radii = (
+        EpochMap(derivatives, *args, **settings).eigenvalue_moduli(np.atleast_1d(lr))[:, :1].max(axis=1, initial=0.0)
+    )
     return radii.reshape(np.shape(lr))
 
 
@@ -107,12 +109,14 @@ def test_many_rates_give_what_each_of_them_gives(derivatives):
 
 def test_gradient_descent_is_stable_up_to_two_over_the_largest_eigenvalue(derivatives):
     largest = np.linalg.eigvalsh(derivatives.T @ derivatives / len(derivatives)).max()
-    assert largest_stable_rate(derivatives, "full") == pytest.approx(2 / largest, rel=1e-14)
-    assert largest_stable_rate(derivatives, 800, optimizer="sgd(0.1)") == pytest.approx(2 / (largest + 0.1), rel=1e-14)
+    assert EpochMap(derivatives, "full").largest_stable_rate() == pytest.approx(2 / largest, rel=1e-14)
+    assert EpochMap(derivatives, 800, optimizer="sgd(0.1)").largest_stable_rate() == pytest.approx(
+        2 / (largest + 0.1), rel=1e-14
+    )
     # Where the slowest root of the quadratic equation for each eigenvalue, z**2 - (1 + beta - a) * z + beta = 0 for
     # momentum and z**2 - (1 + beta) * (1 - a) * z + beta * (1 - a) = 0 for nesterov with a = lr * largest, is -1.
     for optimizer, a in (("momentum(0.8)", 2 * 1.8), ("nesterov(0.8)", 2 * 1.8 / 2.6)):
-        edge = largest_stable_rate(derivatives, "full", optimizer=optimizer)
+        edge = EpochMap(derivatives, "full", optimizer=optimizer).largest_stable_rate()
         assert edge == pytest.approx(a / largest, rel=1e-5)
 
 
@@ -123,14 +127,14 @@ def test_the_edge_of_small_batches_is_where_scipy_finds_the_radius_to_be_one(noi
     def above(lr):
         return radius(plain_map(derivatives, lr, batch_size)) - 1
 
-    edge = largest_stable_rate(derivatives, batch_size)
+    edge = EpochMap(derivatives, batch_size).largest_stable_rate()
     assert edge == pytest.approx(brentq(above, 0.98 * edge, 1.02 * edge), rel=2e-5)
     assert all(above(lr) < 0 for lr in np.linspace(0.01, 0.999, 50) * edge)
 
 
 def test_the_edge_is_the_first_one():
     # (1 - lr) * (1 - lr / 10) is -1 near 2.3, falls to -2, is 0 at 10 and large for good only from 11.2 on.
-    edge = largest_stable_rate(np.sqrt([[1.0], [0.1]]))
+    edge = EpochMap(np.sqrt([[1.0], [0.1]])).largest_stable_rate()
     assert edge == pytest.approx(brentq(lambda lr: (1 - lr) * (1 - lr / 10) + 1, 2, 3), rel=2e-5)
     assert spectral_radius(np.sqrt([[1.0], [0.1]]), 10.0) == 0
 
@@ -140,10 +144,10 @@ def test_what_no_sample_determines_does_not_count(noisy):
     twice = Model("a*x + b*x + c").design_matrix(x)
     merged = np.stack([np.sqrt(2) * x, np.ones_like(x)], axis=1)
     for batch_size in (1, 16, "full"):
-        expected = largest_stable_rate(merged, batch_size)
-        assert largest_stable_rate(twice, batch_size) == pytest.approx(expected, rel=1e-5)
+        expected = EpochMap(merged, batch_size).largest_stable_rate()
+        assert EpochMap(twice, batch_size).largest_stable_rate() == pytest.approx(expected, rel=1e-5)
         assert spectral_radius(twice, 0.1, batch_size) == pytest.approx(spectral_radius(merged, 0.1, batch_size))
-    assert largest_stable_rate(np.zeros((5, 2))) == np.inf
+    assert EpochMap(np.zeros((5, 2))).largest_stable_rate() == np.inf
     # A weight decay moves everything, and what nothing else moves it moves slowest.
     assert spectral_radius(twice, 0.1, "full", optimizer="sgd(0.1)") == pytest.approx(0.99)
 
@@ -183,7 +187,7 @@ def test_what_has_no_map_is_refused_in_one_line(derivatives, given, message):
 @pytest.mark.parametrize(("optimizer", "batch_size"), CHOICES)
 def test_the_predicted_edge_is_within_a_step_of_the_measured_one(noisy, optimizer, batch_size):
     x, y = noisy
-    edge = largest_stable_rate(models.quadratic.design_matrix(x), batch_size, optimizer=optimizer)
+    edge = EpochMap(models.quadratic.design_matrix(x), batch_size, optimizer=optimizer).largest_stable_rate()
     grid = Grid(lr=around(edge), batch_size=batch_size, init=STARTS, optimizer=optimizer)
     result = sweep(models.quadratic, x, y, grid, epochs=200)
 
@@ -208,7 +212,9 @@ def test_shuffled_samples_turn_near_the_edge_of_their_orders(classic):
     table = theory_table(models.quadratic, classic[0], result.frame, result.curves, RunTable())
     assert table["agrees"].tolist() == [True, True]
     # It is not that of the samples as they stand.
-    assert largest_stable_rate(models.quadratic.design_matrix(classic[0])) < 1.1 < table["predicted_edge"].min()
+    assert (
+        EpochMap(models.quadratic.design_matrix(classic[0])).largest_stable_rate() < 1.1 < table["predicted_edge"].min()
+    )
 
 
 @pytest.mark.parametrize(
@@ -369,7 +375,7 @@ def test_no_rate_is_stable_where_a_derivative_is_not_finite(derivatives, batch_s
     broken = derivatives.copy()
     broken[3, 0] = -np.inf
     about = {"batch_size": batch_size, "optimizer": optimizer}
-    assert largest_stable_rate(broken, **about) == 0.0
+    assert EpochMap(broken, **about).largest_stable_rate() == 0.0
     assert spectral_radius(broken, [1e-6, 0.1], **about).tolist() == [np.inf, np.inf]
     assert capfd.readouterr() == ("", "")
 
