@@ -2,7 +2,7 @@
 
 from itertools import product
 from math import ceil
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,17 +26,6 @@ MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers i
 MAPS_WIDTH, MAPS_HEIGHT, MAP_GAP = 5.9, 2.4, 0.12
 TITLE_HEIGHT, DIGIT_WIDTH, LETTER_WIDTH = 0.3, 0.065, 0.075
 SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
-
-
-class Cells(NamedTuple):
-    """The cells of a map, all of shape (batch sizes, rates).
-
-    `samples` is the median of the samples to the target, infinite where most runs miss it and nan where there are none;
-    `lost` is the share of the runs that diverged.
-    """
-
-    samples: Floats
-    lost: Floats
 
 
 @rc_context(STYLE)
@@ -63,9 +52,12 @@ def rate_map(
     starts = starts[1:] or starts
     rows, columns = optimizers[:MAX_MAPS], spread_evenly(starts, MAX_MAPS)
     rates, sizes = np.unique(shown["lr"]), np.unique(shown["batch_size"])
-    cells_by_map = _cells_by_map(shown, rates, sizes)
-    untrained = Cells(*np.full((2, len(sizes), len(rates)), np.nan))
-    maps = [cells_by_map.get(place, untrained) for place in product(rows, columns)]
+    # The medians, infinite where most runs miss the target, and the shares that diverged: nan where there are no runs.
+    samples_seen, lost = np.full((2, len(rows) * len(columns), len(sizes), len(rates)), np.nan)
+    for number, (optimizer, start) in enumerate(product(rows, columns)):
+        own = shown[(shown["optimizer"] == optimizer) & (shown["start"] == start)]
+        at = number, np.searchsorted(sizes, own["batch_size"]), np.searchsorted(rates, own["lr"])
+        samples_seen[at], lost[at] = own["samples_median"], own["diverged"] / own["runs"]
 
     # All maps share one pair of axes, which is drawn in half the time of a pair for each map.
     figure, (axis,) = panels(1)
@@ -75,12 +67,12 @@ def rate_map(
     right = [number * (len(rates) + MAP_GAP / wide) for number in range(len(columns))]
     up = [-number * (len(sizes) + TITLE_HEIGHT / high) for number in range(len(rows))]
     origins = [(x, y) for y, x in product(up, right)]
-    shade = make_shades(np.concatenate([cells.samples.ravel() for cells in maps]))
-    size = 9 if min(wide, high) > 0.4 else 7
-    _draw_cells(axis, maps, origins, shade, digits=int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, fontsize=size)
+    shade = make_shades(samples_seen)
+    digits, size = int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, 9 if min(wide, high) > 0.4 else 7
+    _draw_cells(axis, samples_seen, lost, origins, shade, digits=digits, fontsize=size)
     if edges is not None:
         stairs = [_edge_line(edges, leading[leading["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
-        _draw_edges(axis, [stairs[number // len(columns)] for number in range(len(maps))], origins)
+        _draw_edges(axis, [edge for edge in stairs for _ in columns], origins)
     room = int(wide * len(rates) / LETTER_WIDTH)
     for (x, y), (optimizer, start) in zip(origins, product(rows, columns), strict=True):
         title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
@@ -106,25 +98,20 @@ def _map_title(optimizer: str, start: str, room: int) -> str:
     return f"{title} from {shorten(start, max(4, room - len(title) - 6))}".strip()
 
 
-def _cells_by_map(shown: pd.DataFrame, rates: Floats, sizes: Floats) -> dict[tuple[str, str], Cells]:
-    """Return the cells for each optimizer and start."""
-    cells_by_map = {}
-    for place, group in shown.groupby(["optimizer", "start"], observed=True):
-        samples, lost = np.full((2, len(sizes), len(rates)), np.nan)
-        at = np.searchsorted(sizes, group["batch_size"]), np.searchsorted(rates, group["lr"])
-        samples[at], lost[at] = group["samples_median"], group["diverged"] / group["runs"]
-        cells_by_map[cast(tuple[str, str], place)] = Cells(samples, lost)
-    return cells_by_map
-
-
 def _draw_cells(
-    axis: Axes, maps: list[Cells], origins: list[tuple[float, float]], shade: Shades, *, digits: int, fontsize: int
+    axis: Axes,
+    samples: Floats,
+    lost: Floats,
+    origins: list[tuple[float, float]],
+    shade: Shades,
+    *,
+    digits: int,
+    fontsize: int,
 ) -> None:
     """Draw the cells of all maps with their marks, and the numbers that have few enough digits."""
-    rows, columns = (places.ravel() for places in np.indices(maps[0].samples.shape))
+    rows, columns = (places.ravel() for places in np.indices(samples.shape[1:]))
     at = np.concatenate([np.column_stack([columns + x, rows + y]) for x, y in origins])
-    samples = np.concatenate([cells.samples.ravel() for cells in maps])
-    lost = np.concatenate([cells.lost.ravel() for cells in maps])
+    samples, lost = samples.ravel(), lost.ravel()
     colors = shade.of(samples)
     colors[lost == 1] = to_rgba(DIVERGED_COLOR)
     for color in np.unique(colors, axis=0):
