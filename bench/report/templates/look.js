@@ -253,15 +253,17 @@ function toggles(figure, entries, hidden, names) {
   if (focused >= 0) place.children[focused].focus();
 }
 
+// What a control does with a value that is chosen: it changes the look of some charts.
+const changes = (look, key, ...names) => (value) => {
+  look[key] = value;
+  redraw(...names);
+};
+
 // Buttons that make the axes of a chart logarithmic or linear.
 function offerScales(figure, look, name) {
   for (const key of ["x", "y"]) {
     const options = [true, false].map((log) => [log, `${key} ${log ? "log" : "linear"}`]);
-    const change = (value) => {
-      look[key] = value;
-      redraw(name);
-    };
-    figure.querySelector(".controls").append(buttons(`${key} axis`, options, look[key], change));
+    figure.querySelector(".controls").append(buttons(`${key} axis`, options, look[key], changes(look, key, name)));
   }
 }
 

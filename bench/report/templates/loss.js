@@ -21,12 +21,8 @@ function paintLoss(plot, figure) {
 function offerLoss() {
   const { figure } = charts.get("loss");
   const controls = figure.querySelector(".controls");
-  const change = (name) => (value) => {
-    lossLook[name] = value;
-    redraw("loss");
-  };
-  if (startOptions.length > 1) controls.append(list("start", startOptions, 0, change("start")));
+  if (startOptions.length > 1) controls.append(list("start", startOptions, 0, changes(lossLook, "start", "loss")));
   const clocks = Object.keys(run.losses[0].clocks).map((name) => [name, name === "seconds" ? "time" : name]);
-  controls.append(buttons("Along", clocks, lossLook.clock, change("clock")));
+  controls.append(buttons("Along", clocks, lossLook.clock, changes(lossLook, "clock", "loss")));
   offerScales(figure, lossLook, "loss");
 }

@@ -193,10 +193,7 @@ function showChosen(...names) {
 
 function offerMap() {
   const { plot, figure } = charts.get("map");
-  const change = (name) => (value) => {
-    state[name] = value;
-    redraw("map", "cell");
-  };
+  const change = (name) => changes(state, name, "map", "cell");
   const offered = ["optimizer", "schedule", "shuffle", "dtype"].filter(varies).map(settingList);
   if (startOptions.length > 1) offered.push(list("start", startOptions, 0, change("start")));
   const shownCells = Object.entries(CELLS).map(([name, one]) => [name, one.title]);

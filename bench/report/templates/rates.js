@@ -77,12 +77,9 @@ function rateTicks(width) {
 function offerRates() {
   const { figure } = charts.get("rates");
   const controls = figure.querySelector(".controls");
-  const change = (name) => (value) => {
-    rateLook[name] = value;
-    redraw("rates");
-  };
   const sizes = [[null, "the best"], ...settings.batch_size.shown.map((name, code) => [code, name])];
-  if (varies("batch_size")) controls.append(list("batch size", sizes, null, change("size")));
-  if (run.measures.length > 1) controls.append(list("shown", measureOptions, rateLook.measure, change("measure")));
+  if (varies("batch_size")) controls.append(list("batch size", sizes, null, changes(rateLook, "size", "rates")));
+  const measured = changes(rateLook, "measure", "rates");
+  if (run.measures.length > 1) controls.append(list("shown", measureOptions, rateLook.measure, measured));
   offerScales(figure, rateLook, "rates");
 }
