@@ -57,7 +57,9 @@ def basin_map(
     for axis, (_, plane) in zip(axes, chosen, strict=True):
         extent = _draw_cells(axis, plane, x, y, shade)
         if end is not None:
-            _draw_end(axis, np.asarray(end, dtype=float)[place])
+            point = np.asarray(end, dtype=float)[place]
+            axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4, zorder=ABOVE_NAMES)
+            axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2, zorder=ABOVE_NAMES)
         points = {name: np.asarray(start, dtype=float)[place] for name, start in (starts or {}).items()}
         letters = 0 if axis is not axes[0] else 16 if len(axes) == 1 else 10
         _draw_starts(axis, points, extent, letters=letters, columns=1 if len(axes) == 1 else 3)
@@ -111,12 +113,6 @@ def _label_marks(axis: Axes, *, diverged: bool | np.bool, missed: bool | np.bool
         axis.plot([], [], **MISSED_MARK, label="target missed")
     if end:
         axis.plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
-
-
-def _draw_end(axis: Axes, point: Floats) -> None:
-    """Draw the end of the best run as a plus with a white edge."""
-    axis.plot(*point, "+", color="white", markersize=13, markeredgewidth=4, zorder=ABOVE_NAMES)
-    axis.plot(*point, "+", color=INK, markersize=12, markeredgewidth=2, zorder=ABOVE_NAMES)
 
 
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int, columns: int) -> None:
