@@ -818,7 +818,7 @@ def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_f
     table, header = np.c_[x, x.sum(axis=1)], ",".join([*names, "y"])
     np.savetxt(tmp_path / "wide.csv", table, delimiter=",", header=header, comments="")
     (tmp_path / "wide.toml").write_text(
-        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {names}\ny = "y"\n[model]\nexpression = "mlp(1)"\n'
+        f'name = "wide"\n[data]\npath = "wide.csv"\nx = {names}\ny = "y"\n[model]\nexpression = "w @ x + b"\n'
         '[grid]\nlr = [0.01, 0.1]\nseed = [3, 4]\nshuffle = true\ninit = { zero = "zero", drawn = "normal:0.1:2" }\n'
         '[run]\nepochs = 2\nkernel = "reference"\nconfirm = 0\n'
     )

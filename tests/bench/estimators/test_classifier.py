@@ -82,11 +82,14 @@ def test_a_stream_of_samples_gives_what_sgd_classifier_makes_of_it(cancer):
     assert ours.n_iter_ == 3
 
 
-@pytest.mark.parametrize(("model", "kernel"), [("w @ x + b", "reference"), ("mlp(3)", "fused")])
-def test_the_numbers_of_fit_of_many_classes(iris, model, kernel):
+# The compiled kernel is one that tests/kernels/loops/test_network.py compiles too.
+@pytest.mark.parametrize(
+    ("model", "optimizer", "kernel"), [("w @ x + b", "adam", "reference"), ("mlp(4)", "sgd", "fused")]
+)
+def test_the_numbers_of_fit_of_many_classes(iris, model, optimizer, kernel):
     x, y = iris
     names = np.array(["setosa", "versicolor", "virginica"])[y]
-    settings = {"lr": 0.05, "optimizer": "adam", "epochs": 4, "batch_size": 16, "kernel": kernel}
+    settings = {"lr": 0.05, "optimizer": optimizer, "epochs": 4, "batch_size": 16, "kernel": kernel}
     ours = classifier(model, random_state=7, **settings).fit(x, names)
     result = fit(model, x, names, seed=7, shuffle=True, drop_last=False, loss="softmax", **settings)
     np.testing.assert_array_equal(ours.params_, result.params)
@@ -236,7 +239,6 @@ MANY = Model("w @ x", ("x1", "x2"), classes=4)
             Y,
             "Only binary classification is supported by loss='logistic': y must hold two classes",
         ),
-        ({"loss": "hinge"}, Y, r"holds 3 values: 0, 1, 2; of more than two the loss is softmax"),
         (
             {"loss": "squared"},
             Y,
@@ -245,7 +247,6 @@ MANY = Model("w @ x", ("x1", "x2"), classes=4)
         ({"loss": np.zeros(2)}, Y, "loss must be text of the form name or name"),
         ({}, [1] * 6, "y must hold two classes or more, and holds one class, 1"),
         ({}, ["a", None, "b", "a", "b", "a"], r"y must have a label for each sample, and has none in row 1 "),
-        ({}, np.array([1, "a"] * 3, dtype=object), "y must hold labels of one kind, not numbers beside texts"),
         ({}, [0.5, 1.5, 2.5, 0.25, 1, 2], "Unknown label type: continuous"),
         ({"model": MANY}, Y, "model has scores of 4 classes, and y holds 3"),
         ({"model": MANY}, [0, 1] * 3, "loss must be softmax for a model of 4 classes, not 'logistic'"),

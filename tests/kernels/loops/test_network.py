@@ -129,12 +129,14 @@ def test_few_rows_begin_at_cache_lines(monkeypatch):
     assert np.shares_memory(lay_in_rows(tuple(x.T)), x)
 
 
-@pytest.mark.parametrize(("model", "columns"), [("a*x + b", 1), ("w @ x + b", 9), (IN_LOOPS, 4)])
-def test_parameters_are_recorded_where_it_is_asked_for(model, columns):
+@pytest.mark.parametrize(
+    ("model", "columns", "kernel"), [("a*x + b", 1, "fused"), ("w @ x + b", 9, "reference"), (IN_LOOPS, 4, "fused")]
+)
+def test_parameters_are_recorded_where_it_is_asked_for(model, columns, kernel):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20, columns))
     model = make_model(model, [f"x{k}" for k in range(columns)] if columns > 1 else ["x"])
-    given = {"lr": 0.05, "epochs": 6, "init": np.full(len(model.params), 0.5)}
+    given = {"lr": 0.05, "epochs": 6, "init": np.full(len(model.params), 0.5), "kernel": kernel}
     every = fit(model, x, x[:, 0], record_params=True, **given)
     ends = fit(model, x, x[:, 0], record_params=False, **given)
     assert every.trajectory.shape == (7, len(model.params))

@@ -115,13 +115,13 @@ def test_a_long_run_has_few_moments_and_most_of_them_at_first():
 
 def test_a_model_with_vectors_has_moments_where_its_parameters_are_recorded():
     x = np.random.default_rng(0).standard_normal((60, 13))
-    settings = {"batch_size": 20, "shuffle": True, "record_params": True}
+    settings = {"batch_size": 20, "shuffle": True, "record_params": True, "kernel": "reference"}
     result = fit("w @ x + b", x, x.sum(axis=1), lr=0.01, epochs=2, **settings)
     moments = update_moments(result, x, x.sum(axis=1), settings | {"record_params": None})
     assert len(moments.loss) == 7
     np.testing.assert_array_equal(moments.params[[0, 3, 6]], result.trajectory)
     with pytest.raises(ValueError, match="result must have its parameters at all marks: give fit record_params=True"):
-        recorded_moments(fit("w @ x + b", x, x.sum(axis=1), lr=0.01, epochs=2))
+        recorded_moments(fit("w @ x + b", x, x.sum(axis=1), lr=0.01, epochs=2, kernel="reference"))
 
 
 def test_epochs_of_many_samples_are_not_trained_again():
