@@ -105,14 +105,18 @@ def test_where_there_is_no_roof_the_reason_is_said(tmp_path, capsys):
 def test_a_wrong_baseline_is_named_with_its_error_and_the_others_are_timed(
     wrong_fused, sgdbench, short_study, tmp_path
 ):
-    code, out, err = sgdbench("speed", short_study, "--only", "lanes,C", "--seconds", 0.1, "--out", "speed")
+    only = ["--only", "reference,lanes,C"]
+    code, out, err = sgdbench("speed", short_study, *only, "--seconds", 0.1, "--out", "speed")
     assert (code, err) == (1, "")
     assert re.search(rf"^ *fused +no: off by 0\.\d+ +{MISSING} ", out, re.MULTILINE)
     assert re.search(r"^ +lanes +bit for bit +\d", out, re.MULTILINE)
     assert re.search(r"^fused was not timed: the first call is off by 0\.\d+, and may be by 0$", out, re.MULTILINE)
-    assert "Noise: lanes against itself differs by" in out
-    table = pd.read_parquet(tmp_path / "speed" / "speed.parquet")
-    assert table.set_index("variant")["verified"].to_dict() == {"fused": False, "lanes": True, "C": True}
+    assert "Noise: reference against itself differs by" in out
+    table = pd.read_parquet(tmp_path / "speed" / "speed.parquet").set_index("variant")
+    right = {"reference": True, "fused": False, "lanes": True, "C": True}
+    assert table["verified"].to_dict() == table["ns"].notna().to_dict() == right
+    assert table.loc[["lanes", "C"], "to_reference"].notna().all()
+    assert set(pd.read_parquet(tmp_path / "speed" / "speed_rounds.parquet")["variant"]) == {"reference", "lanes", "C"}
     assert "✗ no: off by 0." in (tmp_path / "speed" / "speed.md").read_text(encoding="utf-8")
 
 

