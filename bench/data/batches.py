@@ -1,29 +1,32 @@
-"""Tables read piece by piece: the columns of Parquet, Arrow, CSV and TSV files as numbers, checked.
+"""Tables read piece by piece or as a whole: the columns of Parquet, Arrow, CSV and TSV files as numbers, checked.
 
 Where `LabelNumbers` are given, the last column may hold labels, which become their numbers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
 from bench.data.column_file import ROWS
-from bench.data.label_numbers import LabelNumbers
-from bench.data.table import check_number_columns, numbers_of
-from bench.data.table_errors import either, explain_failures, missing_or_infinite
+from bench.data.label_numbers import LabelNumbers, is_label
+from bench.data.table_errors import MAP_IT, NoNumbersError, either, explain_failures, find_columns, missing_or_infinite
 from bench.data.text_table import text_columns, text_headings
 from bench.system.files import TABLES
+from bench.system.memory import available_memory
 from kernels.base.run import Floats
 from kernels.data.samples import find_non_finite
+from kernels.losses.classes import losses_of_classes
 
 ARROW = (".arrow", ".feather", ".ipc")
 MAPPED = (*TABLES, *ARROW)
 # Bytes that are read of a Parquet file at a time: without it a row group is read at once.
 READ_BUFFER = 2**18
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -65,23 +68,61 @@ def column_headings(path: Path, *known: str) -> list[str]:
 
 
 def read_batches(
-    path: Path, names: Sequence[str], labels: LabelNumbers | None = None, *, has_target: bool = True
+    path: Path,
+    names: Sequence[str],
+    labels: LabelNumbers | None = None,
+    *,
+    has_target: bool = True,
+    whole: bool = False,
 ) -> Iterator[Batch]:
-    """Yield the rows of a file, some at a time; those of a text file may come again from the first one.
+    """Yield the rows of a file, some at a time or the `whole` file; those of a text may come again from the first one.
 
     The last column is the target, unless there is none. A file that cannot be read or is damaged, and a column that is
-    not there once or holds no numbers, is a ValueError.
+    not there once or holds no numbers, is a ValueError. Arrow files are never read as a whole.
     """
-    with explain_failures(path, MAPPED):
+    with explain_failures(path, TABLES if whole else MAPPED):
         has_labels, text = labels is not None, path.suffix.lower() not in (".parquet", *ARROW)
         if text:
-            batches = text_columns(path, names, has_target=has_target).read_batches(text_target=has_labels)
+            batches = text_columns(path, names, has_target=has_target).read_batches(text_target=has_labels, whole=whole)
+        elif path.suffix.lower() in ARROW:
+            batches = _arrow_batches(path, names, labels=has_labels, has_target=has_target)
         else:
-            read = _arrow_batches if path.suffix.lower() in ARROW else _parquet_batches
-            batches = read(path, names, labels=has_labels, has_target=has_target)
+            batches = _parquet_batches(path, names, labels=has_labels, has_target=has_target, whole=whole)
         for first, (*inputs, target) in batches:
             last = numbers_of(target) if labels is None else labels.add(target, text=text)
             yield Batch(first, [*map(numbers_of, inputs), last])
+
+
+def with_labels(read: Callable[[LabelNumbers | None], T], *, labels: bool) -> tuple[T, LabelNumbers | None]:
+    """Read columns as numbers or, where they are none and the target may hold `labels`, with the numbers of these."""
+    try:
+        return read(None), None
+    except NoNumbersError:
+        if not labels:
+            raise
+    numbers = LabelNumbers()
+    return read(numbers), numbers
+
+
+def read_rows(path: Path, names: Sequence[str], *, labels: bool) -> tuple[Floats, list[Any] | None]:
+    """Return columns of a .csv, .tsv or .parquet file, shape (n, columns), nan where a value is missing.
+
+    Where the last column holds labels, its values are places in the list of these, which comes second.
+    """
+
+    def read(numbers: LabelNumbers | None) -> Floats:
+        values = np.empty((0, len(names)))
+        for _, columns in read_batches(path, names, numbers, whole=True):
+            values = np.column_stack(columns)
+        return values
+
+    values, numbers = with_labels(read, labels=labels)
+    return values, None if numbers is None else numbers.labels
+
+
+def locate_row(path: Path, names: Sequence[str], row: int) -> str:
+    """Return the place of a row of a file with these columns, for people."""
+    return f"row {row + 1}" if path.suffix.lower() == ".parquet" else text_columns(path, names).locate_row(row)
 
 
 def read_labels(path: Path, y: str) -> list[Any]:
@@ -121,14 +162,30 @@ def open_arrow(path: Path) -> Iterator[pa.MemoryMappedFile]:
 
 
 def _parquet_batches(
-    path: Path, names: Sequence[str], *, labels: bool, has_target: bool
+    path: Path, names: Sequence[str], *, labels: bool, has_target: bool, whole: bool
 ) -> Iterator[tuple[int, list[pa.Array]]]:
-    with pa.parquet.ParquetFile(path, pre_buffer=False, buffer_size=READ_BUFFER) as source:
+    buffered = {} if whole else {"pre_buffer": False, "buffer_size": READ_BUFFER}
+    with pa.parquet.ParquetFile(path, **buffered) as source:
         check_number_columns(path, names, source.schema_arrow, labels=labels, has_target=has_target)
+        if whole:
+            _check_memory(path, source.metadata.num_rows, len(names))
+            table = source.read(columns=list(names))
+            yield 0, [table.column(name) for name in names]
+            return
         first = 0
         for batch in source.iter_batches(ROWS, columns=list(names), use_threads=False):
             yield first, [batch.column(name) for name in names]
             first += batch.num_rows
+
+
+def _check_memory(path: Path, rows: int, columns: int) -> None:
+    """Refuse more numbers than memory holds twice: as they are read, and side by side."""
+    needed, available = 2 * 8 * rows * columns, available_memory()
+    if available is not None and needed > available:
+        raise ValueError(
+            f"{path} has {rows:,} rows, which take {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are "
+            f"available; {MAP_IT}"
+        )
 
 
 def _arrow_batches(
@@ -163,3 +220,38 @@ def check_finite(path: Path, names: Sequence[str], batch: Batch) -> None:
                 f"{path}: row {batch.first + row + 1}, column {name!r} is {missing_or_infinite(values[row])}; fill it "
                 "in, or write the file without such rows"
             )
+
+
+def check_number_columns(
+    path: Path, names: Sequence[str], schema: pa.Schema, *, labels: bool = False, has_target: bool = True
+) -> None:
+    """Refuse columns that are not there once, or hold no real numbers; truth values of inputs are numbers.
+
+    The last column is the target, unless there is none, and may hold `labels`.
+    """
+    faults, told = dict[str, str](), ""
+    for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
+        kind = schema.field(position).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # of a categorical column
+        may_be_label = has_target and name == names[-1] and is_label(kind)
+        if (labels and may_be_label) or (pa.types.is_boolean(kind) and not may_be_label):
+            continue
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            hint = f"; {losses_of_classes()}" if may_be_label else ""
+            told = told or f"column {name!r} must hold real numbers, not {kind}{hint}"
+            faults[name] = f"no numbers: type {kind}"
+    if faults:
+        raise NoNumbersError(f"{path}: {told}", faults)
+
+
+def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:
+    """Return a column as float64, nan where a value is missing, without a copy where it is float64 already.
+
+    An integer beyond 2**53 becomes the nearest float, as it does in a text file, and so does a decimal number.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.string())  # cast to a float at once, a decimal number is off by a rounding error
+    numbers: Floats = np.asarray(column.cast(pa.float64(), safe=False))
+    return numbers

@@ -22,15 +22,17 @@ from bench.data.batches import (
     MAPPED,
     Batch,
     check_finite,
+    check_number_columns,
     count_rows,
     open_arrow,
     read_batches,
     table_files,
+    with_labels,
 )
 from bench.data.column_file import ELSEWHERE, check_room, map_new_file, split_numbers
 from bench.data.label_numbers import LabelNumbers
-from bench.data.table import Dataset, check_number_columns, encode_target, read_table
-from bench.data.table_errors import NoNumbersError, explain_failures, join_columns
+from bench.data.table import Dataset, encode_target, read_table
+from bench.data.table_errors import explain_failures, join_columns
 from bench.system.atomic import replace_atomically
 from bench.system.files import TABLES
 from bench.system.lock import lock_folder
@@ -273,7 +275,9 @@ def _map_converted(
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
     known = _read_note(target, about, sources, labels=labels)
     if known is None:
-        rows, numbers = _count(files, names, labels=labels)
+        rows, numbers = with_labels(
+            lambda numbers: sum(count_rows(file, names, numbers) for file in files), labels=labels
+        )
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
         with ExitStack() as held:
@@ -296,17 +300,6 @@ def _map_converted(
     rows = known["rows"]
     columns = np.memmap(target, np.float64, "r", shape=(rows * len(names),))
     return *split_numbers(columns, rows, by_row=by_row), known.get("labels")
-
-
-def _count(files: Sequence[Path], names: Sequence[str], *, labels: bool) -> tuple[int, LabelNumbers | None]:
-    """Return the number of rows of files, and the numbers of the labels where the last column holds no numbers."""
-    try:
-        return sum(count_rows(file, names) for file in files), None
-    except NoNumbersError as error:
-        if not labels or [*error.faults] != [names[-1]]:
-            raise
-    numbers = LabelNumbers()
-    return sum(count_rows(file, names, numbers) for file in files), numbers
 
 
 def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> dict[str, Any] | None:

@@ -1,33 +1,21 @@
 """From a file to arrays: CSV, TSV, Parquet and the built-in data, checked so that a fit can trust them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 
+from bench.data.batches import locate_row, read_rows
 from bench.data.builtin_curves import GENERATED, NO_DATA
-from bench.data.label_numbers import LabelNumbers, is_label
-from bench.data.table_errors import (
-    MAP_IT,
-    NoNumbersError,
-    either,
-    explain_failures,
-    find_columns,
-    join_names,
-    missing_or_infinite,
-)
-from bench.data.text_table import text_columns
+from bench.data.table_errors import either, join_names, missing_or_infinite
 from bench.system.files import TABLES
-from bench.system.memory import available_memory
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
-from kernels.losses.classes import Classes, count_classes, find_classes, losses_of_classes, takes_classes
+from kernels.losses.classes import Classes, count_classes, find_classes, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.inputs import list_names
 
@@ -35,17 +23,6 @@ BUILTIN = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "ex
 # The inputs and the target of built-in files.
 _BUILTIN_COLUMNS = {"auto-mpg": (["hp"], "mpg"), "diabetes": (["bmi", "bp", "s3", "s5"], "progression")}
 _BUILTIN_COLUMNS["digits"] = ([f"pixel_{row}{column}" for row in range(8) for column in range(8)], "digit")
-
-
-class _Columns(NamedTuple):
-    """Columns of a file, shape (n, columns), with a function that names a row for people.
-
-    Missing values are nan. Where the last column holds labels, its values are places in the list of these.
-    """
-
-    values: Floats
-    locate_row: Callable[[int], str]
-    labels: list[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +111,7 @@ def read_table(
     """Read columns of a .csv, .tsv or .parquet file into memory, the target last, as `bench.data.load_table` does."""
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path} must be a {either(TABLES)} file{', not a directory' if path.is_dir() else ''}")
-    with explain_failures(path):
-        read = _read_parquet if path.suffix.lower() == ".parquet" else _read_text
-        values, locate_row, labels = read(path, names, labels=takes_classes(loss))
+    values, labels = read_rows(path, names, labels=takes_classes(loss))
     if not len(values):
         raise ValueError(f"{path} has column names but no rows of data")
     finite = np.isfinite(values)
@@ -147,8 +122,8 @@ def read_table(
         column = int(finite[row].argmin())
         found = missing_or_infinite(values[row, column])
         raise ValueError(
-            f"{path}: {locate_row(row)}, column {names[column]!r} is {found} ({dropped} of {len(values)} rows are "
-            "incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
+            f"{path}: {locate_row(path, names, row)}, column {names[column]!r} is {found} ({dropped} of {len(values)} "
+            "rows are incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
         )
     if dropped == len(values):
         known = finite.sum(axis=0)
@@ -163,7 +138,7 @@ def read_table(
     what = f"{path}: column {names[-1]!r}"
 
     def locate_target(row: int) -> str:
-        return locate_row(int(kept[row]))
+        return locate_row(path, names, int(kept[row]))
 
     targets, classes = encode_target(what, y, labels, loss, like, locate_target)
     inputs = np.ascontiguousarray(values[:, :-1])
@@ -195,80 +170,3 @@ def encode_target(
     encoded = np.full(len(labels), np.nan)
     encoded[codes] = classes.encode(present, what, lambda place: locate(int(first[place])))
     return encoded[y.astype(np.int64)], own
-
-
-def _read_text(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
-    file = text_columns(path, names)
-    if not file.first_line:
-        return _Columns(np.empty((0, len(names))), str)
-    try:
-        try:
-            return _Columns(np.column_stack([numbers_of(column) for column in file.read()]), file.locate_row)
-        except pa.ArrowInvalid:
-            if not labels:
-                raise
-            *inputs, texts = file.read(text_target=True)
-    except pa.ArrowInvalid as error:
-        file.raise_fault(error, text_target=labels)
-    numbers = LabelNumbers()
-    codes = numbers.add(texts, text=True)
-    return _Columns(np.column_stack([*map(numbers_of, inputs), codes]), file.locate_row, numbers.labels)
-
-
-def _read_parquet(path: Path, names: Sequence[str], *, labels: bool) -> _Columns:
-    *inputs, target = names
-    with pa.parquet.ParquetFile(path) as file:
-        schema = file.schema_arrow
-        check_number_columns(path, names, schema, labels=labels)
-        labels = labels and is_label(schema.field(target).type)
-        _check_memory(path, file.metadata.num_rows, len(names))
-        table = file.read(columns=list(names))
-    numbers = LabelNumbers()
-    codes = numbers.add(table.column(target), text=False) if labels else numbers_of(table.column(target))
-    columns = [*(numbers_of(table.column(name)) for name in inputs), codes]
-    return _Columns(np.column_stack(columns), lambda row: f"row {row + 1}", numbers.labels if labels else None)
-
-
-def _check_memory(path: Path, rows: int, columns: int) -> None:
-    """Refuse more numbers than memory holds twice: as they are read, and side by side."""
-    needed, available = 2 * 8 * rows * columns, available_memory()
-    if available is not None and needed > available:
-        raise ValueError(
-            f"{path} has {rows:,} rows, which take {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are "
-            f"available; {MAP_IT}"
-        )
-
-
-def check_number_columns(
-    path: Path, names: Sequence[str], schema: pa.Schema, *, labels: bool = False, has_target: bool = True
-) -> None:
-    """Refuse columns that are not there once, or hold no real numbers; truth values of inputs are numbers.
-
-    The last column is the target, unless there is none, and may hold `labels`.
-    """
-    faults, told = dict[str, str](), ""
-    for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
-        kind = schema.field(position).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # of a categorical column
-        may_be_label = has_target and name == names[-1] and is_label(kind)
-        if (labels and may_be_label) or (pa.types.is_boolean(kind) and not may_be_label):
-            continue
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
-            hint = f"; {losses_of_classes()}" if may_be_label else ""
-            told = told or f"column {name!r} must hold real numbers, not {kind}{hint}"
-            faults[name] = f"no numbers: type {kind}"
-    if faults:
-        raise NoNumbersError(f"{path}: {told}", faults)
-
-
-def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:
-    """Return a column as float64, nan where a value is missing, without a copy where it is float64 already.
-
-    An integer beyond 2**53 becomes the nearest float, as it does in a text file, and so does a decimal number.
-    """
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.string())  # cast to a float at once, a decimal number is off by a rounding error
-    numbers: Floats = np.asarray(column.cast(pa.float64(), safe=False))
-    return numbers

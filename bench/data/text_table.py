@@ -9,7 +9,7 @@ two columns, and a wrong number in the data is worse than a refusal.
 import csv
 import re
 import reprlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -59,20 +59,8 @@ class TextColumns:
         """The possible decimal points: a comma only between semicolons, as "1,234" may be a thousand elsewhere."""
         return (".", ",") if self.separator == ";" else (".",)
 
-    def read(self, *, text_target: bool = False) -> list[pa.ChunkedArray]:
-        """Return the columns as float64, or the target as text, with the decimal point that suits all of them."""
-        failures = []
-        for point in self.decimal_points:
-            try:
-                table = self._parse(pa.csv.read_csv, point, text_target=text_target)
-                self._check_quotes()
-                return [table.column(str(place)) for place in self.places]
-            except pa.ArrowInvalid as error:
-                failures.append(error)
-        raise failures[0]
-
-    def read_batches(self, *, text_target: bool = False) -> Iterator[tuple[int, list[pa.Array]]]:
-        """Yield the columns as `read` gives them, some rows at a time, with the place of the first of these rows.
+    def read_batches(self, *, text_target: bool, whole: bool) -> Iterator[tuple[int, list[pa.Array]]]:
+        """Yield the columns as float64, or the target as text: some rows, or the `whole` file, and their first place.
 
         Where a number does not suit the first decimal point, all rows come again, read with the other one.
         """
@@ -80,7 +68,7 @@ class TextColumns:
         for point in self.decimal_points if self.first_line else ():
             first = 0
             try:
-                for batch in self._parse(pa.csv.open_csv, point, text_target=text_target):
+                for batch in self._parse(point, text_target=text_target, whole=whole):
                     yield first, [batch.column(str(place)) for place in self.places]
                     first += batch.num_rows
                 self._check_quotes()
@@ -88,23 +76,22 @@ class TextColumns:
             except pa.ArrowInvalid as error:
                 failures.append(error)
         if failures:
-            self.raise_fault(failures[0], text_target=text_target)
+            self._raise_fault(failures[0], text_target=text_target)
 
-    def _parse(self, read: Callable[..., Any], point: str, *, text_target: bool = False) -> Any:
-        """Call a reader of pyarrow's with the layout of the file."""
+    def _parse(self, point: str, *, text_target: bool, whole: bool) -> Iterable[Any]:
+        """Return the record batches of pyarrow, or a table of all rows, which several threads parse."""
         # By place: names may be padded with spaces, or not be unique in columns that were not asked for.
         wanted = [str(place) for place in self.places]
         types = dict.fromkeys(wanted, pa.float64()) | {str(place): pa.bool_() for place in self.truths}
         types |= {wanted[-1]: pa.string()} if text_target else {}
-        return read(
-            self.path,
-            read_options=pa.csv.ReadOptions(
+        layout = {
+            "read_options": pa.csv.ReadOptions(
                 column_names=[str(place) for place in range(self.width)],
                 skip_rows=self.first_line - 1,
                 block_size=_LONGEST_LINE,
             ),
-            parse_options=pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
-            convert_options=pa.csv.ConvertOptions(
+            "parse_options": pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
+            "convert_options": pa.csv.ConvertOptions(
                 include_columns=wanted,
                 column_types=types,
                 null_values=_MISSING_FIELDS,
@@ -112,7 +99,8 @@ class TextColumns:
                 false_values=_FALSE,
                 decimal_point=point,
             ),
-        )
+        }
+        return [pa.csv.read_csv(self.path, **layout)] if whole else pa.csv.open_csv(self.path, **layout)
 
     def _check_quotes(self) -> None:
         """Refuse a quotation mark that is never closed: pyarrow takes all rows after it for a part of the field."""
@@ -127,7 +115,7 @@ class TextColumns:
         line, _ = next(islice(_read_rows(self.path, self.separator), row + 1, None))
         return f"line {line}"
 
-    def raise_fault(self, error: pa.ArrowInvalid, *, text_target: bool = False) -> NoReturn:
+    def _raise_fault(self, error: pa.ArrowInvalid, *, text_target: bool) -> NoReturn:
         """Raise a ValueError that says what pyarrow could not read: a line of a wrong length, or text for a number."""
         names = self.names[:-1] if text_target else self.names
         points = self.decimal_points  # until a field has told which of them it is

@@ -18,8 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from bench import Grid, sweep
-from bench.data import column_file, hold_out_share, load_table, memory_maps, open_table, standardize
-from bench.data import table as tables
+from bench.data import batches, column_file, hold_out_share, load_table, memory_maps, open_table, standardize
 from bench.study.load import load_study
 from bench.system.lock import lock_folder
 from kernels import fit
@@ -480,7 +479,7 @@ def test_a_folder_that_is_called_like_a_file(tmp_path, rows):
 
 
 def test_a_table_that_memory_cannot_hold_is_refused_with_a_way_out(monkeypatch, write, rows):
-    monkeypatch.setattr(tables, "available_memory", lambda: 20_000)
+    monkeypatch.setattr(batches, "available_memory", lambda: 20_000)
     told = refusal_of(load_table, write(rows, "parquet"), "x", "y")
     assert "has 1,003 rows, which take 0.0 GB of memory, " in told
     assert "; 'sgdbench fit --stream' (bench.data.open_table) " in told
