@@ -46,6 +46,8 @@ LONG = partial(many, runs=4096, epochs=100)
 SHUFFLED = partial(classic, 100, 16, shuffle=True)
 # A call is to take ten milliseconds and more, of which its overhead is a hundredth; with 784 inputs two epochs do.
 TABLES = {inputs: partial(wide, inputs, epochs=2 if inputs == 784 else 20) for inputs in (10, 64, 784)}
+BATCHES = {inputs: partial(of, batch_size=32) for inputs, of in TABLES.items()}
+ONE_RUN = {inputs: partial(wide, inputs, runs=1, epochs=20) for inputs in TABLES}
 
 ROOF = "its roof"
 
@@ -68,22 +70,21 @@ TARGETS = (
         Target(f"w @ x + b of {inputs} inputs, many runs, one core", "lanes", TABLES[inputs], other, of, least)
         for inputs, against_one, against_many in ((10, 14, 2), (64, 14, 2), (784, 9, 1.3))
         for other, of, least in (
-            ("scikit-learn", partial(wide, inputs, runs=1, epochs=20), against_one),
+            ("scikit-learn", ONE_RUN[inputs], against_one),
             ("JAX, many runs", TABLES[inputs], against_many),
         )
     ),
     *(
-        Target(f"w @ x + b of {inputs} inputs, one run", "fused", of, "C", of, 1.0)
+        Target(f"w @ x + b of {inputs} inputs, one run", "fused", ONE_RUN[inputs], "C", ONE_RUN[inputs], 1.0)
         for inputs in (64, 784)
-        for of in (partial(wide, inputs, runs=1, epochs=20),)
     ),
     *(
         Target(
             f"w @ x + b of {inputs} inputs in batches of 32, many runs, one core",
             "lanes-fma",
-            partial(TABLES[inputs], batch_size=32),
+            BATCHES[inputs],
             "JAX, many runs",
-            partial(TABLES[inputs], batch_size=32),
+            BATCHES[inputs],
             least,
         )
         for inputs, least in ((64, 1.2), (784, 1.0))

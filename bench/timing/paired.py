@@ -39,6 +39,8 @@ READINGS, MOST_CALLS = 100_000, 2**24
 TICKS = 10
 # More samples than this are resampled in groups: one by one that takes long, and the interval is narrow anyway.
 MANY = 500
+# Half the width of an interval, relative to the ratio, that is narrow enough.
+PRECISION = 0.01
 # How far a call may seem to be from itself.
 NOISE = 0.02
 
@@ -84,11 +86,6 @@ class Ratio(NamedTuple):
         return Ratio(*(factor * bound for bound in self))
 
     @property
-    def differs(self) -> bool:
-        """Whether the two are told apart: 1 is outside of the interval."""
-        return not self.low <= 1 <= self.high
-
-    @property
     def precision(self) -> float:
         """Half the width of the interval, relative to the ratio."""
         return (self.high - self.low) / (2 * self.ratio)
@@ -100,11 +97,9 @@ def take_turns(
     baseline: str | None = None,
     rounds: int = 20,
     seconds: float = 10.0,
-    precision: float = 0.01,
     sample_seconds: float = SAMPLE_SECONDS,
     seed: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> Timings:
     """Time calls against each other in rounds.
 
@@ -112,9 +107,9 @@ def take_turns(
     `sample_seconds` and a thousand ticks of the clock. Another call comes before, so that no call pays for the caches
     that others have left, unless one takes so long that it hardly would. Garbage is not collected while the clock runs.
 
-    It ends after `rounds` rounds, or later, when every ratio to the baseline is known to `precision`, and earlier when
-    the time is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the
-    samples and 5 rounds take longer.
+    It ends after `rounds` rounds, or later, when every ratio to the baseline is known to 1 %, and earlier when the time
+    is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the samples and 5
+    rounds take longer.
 
     Parameters
     ----------
@@ -126,27 +121,23 @@ def take_turns(
         How many there are at least, if there is time for them.
     seconds : float
         The time for all of it.
-    precision : float
-        Half the width of an interval, relative to the ratio, that is narrow enough.
     sample_seconds : float
         How long a sample is at least; shorter ones are more easily hit by an interruption as a whole.
     seed : int
         Of the order in the rounds.
     clock : callable
         The time in seconds.
-    progress : callable
-        Called with the number of rounds that are done.
 
     Raises
     ------
     ValueError
-        Without calls, for an unknown baseline, a name that the baseline's second turn needs, fewer than 5 rounds, time,
-        precision or a sample that is not positive, or a clock that does not move.
+        Without calls, for an unknown baseline, a name that the baseline's second turn needs, fewer than 5 rounds, time
+        or a sample that is not positive, or a clock that does not move.
     """
     baseline = _baseline(calls, baseline)
     if rounds < FEWEST:
         raise ValueError(f"rounds must be at least {FEWEST}, not {rounds}")
-    for name, value in (("seconds", seconds), ("precision", precision), ("sample_seconds", sample_seconds)):
+    for name, value in (("seconds", seconds), ("sample_seconds", sample_seconds)):
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value:g}")
     begun = clock()
@@ -163,13 +154,12 @@ def take_turns(
         for turn in rng.permutation(len(names)):
             row[turn] = _sample(turns[turn], sizes[turn], clock) / loops[turn]
         done.append(row)
-        progress(len(done))
         now = clock()
         if len(done) >= FEWEST and now + (now - started) / len(done) > begun + seconds:
             break
         if len(done) == look:
             timings = Timings(names, np.array(done), loops)
-            if all(ratio(timings, name, baseline).precision <= precision for name in names if name != baseline):
+            if all(ratio(timings, name, baseline).precision <= PRECISION for name in names if name != baseline):
                 break
             look = math.ceil(GROWTH * look)
     return Timings(names, np.array(done), loops)

@@ -119,10 +119,11 @@ class Variant(NamedTuple):
     def lacks(self, problem: Problem) -> str | None:
         """Return the first demand of a problem that it does not meet, in words; None if it takes the problem."""
         optimizer, loss = make_optimizer(problem.optimizer), make_loss(problem.loss)
+        supported = f"{' and '.join(self.losses)} {'loss' if len(self.losses) == 1 else 'losses'}"
         refusals = (
             (not self.models(problem.model), f"trains only {self.which}"),
             (not self.ours, self._describe_missing(optimizer)),
-            (not self.ours and loss.name not in self.losses, f"supports only the {self._describe_losses()}"),
+            (not self.ours and loss.name not in self.losses, f"supports only the {supported}"),
             (problem.batch_size > 1 and not self.batches, "has no minibatches"),
             (problem.shuffle and not self.shuffles, "does not shuffle"),
             (
@@ -141,9 +142,6 @@ class Variant(NamedTuple):
         given |= {*optimizer.flags, *["weight_decay"] * bool(optimizer.weight_decay)}
         missing = sorted(given - set(self.optimizers[optimizer.name]))
         return f"supports {optimizer.name} only without {' and '.join(missing)}" if missing else ""
-
-    def _describe_losses(self) -> str:
-        return f"{' and '.join(self.losses)} {'loss' if len(self.losses) == 1 else 'losses'}"
 
     def missing(self) -> str | None:
         """Return why it is not installed, and what would help; None if it is."""
@@ -243,11 +241,11 @@ def lanes_in_threads(problem: Problem) -> Call:
     return side_by_side
 
 
-def _peer(module: str, function: str = "prepare", **options: bool) -> Callable[[Problem], Call]:
+def _peer(module: str, **options: bool) -> Callable[[Problem], Call]:
     """Return a function that prepares a peer, and imports its module and the package that it needs."""
 
     def prepare(problem: Problem) -> Call:
-        call: Call = getattr(import_module(f"bench.timing.peers.{module}"), function)(problem, **options)
+        call: Call = import_module(f"bench.timing.peers.{module}").prepare(problem, **options)
         return call
 
     return prepare
@@ -287,7 +285,7 @@ VARIANTS = (
     Variant(
         "NumPy scalars",
         "a careful Python loop over NumPy scalars",
-        _peer("lesson", "prepare_scalars"),
+        _peer("lesson", scalars=True),
         1e-12,
         slow=True,
         batches=False,
@@ -297,7 +295,7 @@ VARIANTS = (
     Variant(
         "lesson",
         "the loop as lessons write it: np.mean and np.array in each update",
-        _peer("lesson", "prepare_lesson"),
+        _peer("lesson"),
         1e-12,
         slow=True,
         shuffles=False,

@@ -51,9 +51,11 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     if problem.reference_cost > MOST_SAMPLE_UPDATES:
         verify(variant, _part(problem))
     wanted, bound = _reference_result(problem), variant.bound(problem)
+    runs = len(wanted.params)  # all, or the first ones
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
         with variant.guarded():
-            found = errors(_first_runs(call(), problem, len(wanted.params)), wanted, problem.y)
+            params, losses = call()
+            found = errors(Trained(params[:runs], losses[:, :runs]), wanted, problem.y)
         if not found.largest <= bound:
             raise NotVerifiedError(
                 f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}", found
@@ -128,13 +130,6 @@ def _train_distinct_runs(variant: Variant, problem: Problem) -> Trained:
     distinct = replace(problem, inits=problem.inits[first], rates=np.ascontiguousarray(problem.rates[:, first]))
     trained = variant.ready(distinct)()
     return Trained(trained.params[place], trained.losses[:, place])
-
-
-def _first_runs(trained: Trained, problem: Problem, runs: int) -> Trained:
-    """Return the first runs of the result of a whole problem."""
-    if runs == problem.runs:
-        return trained
-    return Trained(trained.params[:runs], trained.losses[:, :runs])
 
 
 @contextmanager

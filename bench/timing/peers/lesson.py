@@ -10,16 +10,11 @@ from bench.timing.problem import Problem, Trained
 from kernels.base.run import Floats
 
 
-def prepare_lesson(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains as lessons do, run by run."""
+def prepare(problem: Problem, *, scalars: bool = False) -> Callable[[], Trained]:
+    """Return a call that trains as lessons do, run by run, or sample by sample over NumPy scalars."""
     (x,), y = problem.x, problem.y
-    return run_by_run(problem, partial(train_lesson, x, y, problem.batch_size))
-
-
-def prepare_scalars(problem: Problem) -> Callable[[], Trained]:
-    """Return a call that trains sample by sample over NumPy scalars, run by run."""
-    (x,), y = problem.x, problem.y
-    return run_by_run(problem, partial(train_scalars, x, y))
+    train = partial(train_scalars, x, y) if scalars else partial(train_lesson, x, y, problem.batch_size)
+    return run_by_run(problem, train)
 
 
 def train_lesson(x: Floats, y: Floats, size: int, init: Floats, rates: Floats) -> tuple[Floats, list[float]]:
