@@ -171,6 +171,11 @@ def _trace(row: str, machine: str, part: pd.DataFrame, tests: int, needed: int, 
     levels = np.concatenate([np.full(level.size, np.median(level)) for level in np.split(seconds, cuts)])
     levels = drift.times if drift else levels
     current = bool(part["place"].iloc[-1] == newest)
+    notes = {
+        "drifts": drift is not None,
+        "too short for steps": len(part) < needed,
+        f"not measured since {part['commit'].iloc[-1]}": not current,
+    }
     benchmark = {
         "row": row,
         "machine": machine,
@@ -179,7 +184,7 @@ def _trace(row: str, machine: str, part: pd.DataFrame, tests: int, needed: int, 
         "newest_seconds": seconds[-1],
         "ratio": seconds[-1] / levels[0],
         "steps": len(cuts),
-        "note": _note(part, drift, needed, current=current),
+        "note": "; ".join(note for note, applies in notes.items() if applies),
     }
     ends = [0, *cuts, seconds.size]
     steps = []
@@ -193,17 +198,6 @@ def _trace(row: str, machine: str, part: pd.DataFrame, tests: int, needed: int, 
         steps.append({"row": row, "machine": machine} | step | ratio | {"note": join_names(changed)})
     points = part.assign(relative=seconds / levels[0], level=levels / levels[0])
     return _Traced(points, benchmark, steps, drift)
-
-
-def _note(part: pd.DataFrame, drift: Drift | None, needed: int, *, current: bool) -> str:
-    notes = []
-    if drift:
-        notes.append("drifts")
-    if len(part) < needed:
-        notes.append("too short for steps")
-    if not current:
-        notes.append(f"not measured since {part['commit'].iloc[-1]}")
-    return "; ".join(notes)
 
 
 def _summarize(benchmarks: pd.DataFrame, steps: pd.DataFrame, drifts: int, needed: int, commits: int) -> str:

@@ -1,7 +1,6 @@
 """Sources that can be compared: two variants, timed in turns; the folders of two runs; two pytest-benchmark files."""
 
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,7 +168,9 @@ class _Stored(NamedTuple):
 def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     timed = times(a.samples, b.samples)
     notes = [("Times", f"of a {a.unit}. {DIFFERENT_TIMES}{_describe_other_work(a, b)}")] if len(timed) else []
-    notes += _note_unmatched(a.samples, b.samples)
+    for name, own, other in (("A", a, b), ("B", b, a)):
+        if alone := [row for row in own.samples if row not in other.samples]:
+            notes.append((f"Only in {name}", f"{join_names(alone)}."))
     for name, own, other in (("A", a, b), ("B", b, a)):
         untimed = {variant: reason for variant, reason in own.missing.items() if variant in other.samples}
         notes += [(f"{variant} was not timed in {name}", f"{reason}.") for variant, reason in untimed.items()]
@@ -262,15 +263,6 @@ def _describe_other_work(a: _Stored, b: _Stored) -> str:
     if not differ:
         return ""
     return f" A {a.unit} is not the same work in both, as they differ in {differ[0]}: no ratio is that of a change."
-
-
-def _note_unmatched(base: Collection[str], new: Collection[str]) -> list[tuple[str, str]]:
-    """Return notes on the rows that only one of the two has."""
-    alone = {
-        "Only in A": [name for name in base if name not in new],
-        "Only in B": [name for name in new if name not in base],
-    }
-    return [(about, f"{join_names(names)}.") for about, names in alone.items() if names]
 
 
 def join_names(names: list[str]) -> str:
