@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.engine.sweep import sweep
 from bench.study.grid import Grid
-from bench.system.atomic import replace_atomically
+from bench.system.atomic import write_text
 from kernels import Model
 from kernels.base.run import STATUS, Floats, Hyperparameters
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
@@ -210,12 +210,6 @@ def published() -> dict[str, str]:
     return found
 
 
-def write_published() -> None:
-    """Write the digests that the reference gives to `PUBLISHED`."""
-    found = {runs.name: runs.digest("reference") for runs in all_cases()} | sweep_digests("reference")
-    with replace_atomically(PUBLISHED) as path:
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    write_published()
+    of_reference = {runs.name: runs.digest("reference") for runs in all_cases()} | sweep_digests("reference")
+    write_text(PUBLISHED, json.dumps(of_reference, indent=1) + "\n")

@@ -1,7 +1,6 @@
 """A round of trials: choices of settings that are trained together, up to one epoch after the other."""
 
 from collections.abc import Set
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,17 +13,6 @@ from bench.engine.train import Executor, train_jobs
 from bench.store.run_folder import OpenRun
 from kernels.base.run import MAX_EPOCHS, Floats, Marks
 from kernels.train.block import Runs
-
-
-class State(NamedTuple):
-    """Where the runs of a round stand at the end of an epoch, or stood when they were over before it.
-
-    `losses` are those of `Problem.counted_loss`, `status` how they ended, and `samples` those seen.
-    """
-
-    losses: Floats
-    status: NDArray[np.int64]
-    samples: NDArray[np.integer]
 
 
 class Round:
@@ -47,8 +35,12 @@ class Round:
         begun = not known.isdisjoint(plan["config_id"])
         self.progress = Progress.read(run, plan, problem) if begun else Progress.begin(plan, problem)
 
-    def train(self, until: int) -> State:
-        """Train all runs that are not finished until the end of an epoch, and return where all of them stand then."""
+    def train(self, until: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.integer]]:
+        """Train all runs that are not finished until the end of an epoch.
+
+        Return where all of them stand then, or stood when they were over before it: the losses of
+        `Problem.counted_loss`, the status, and the samples seen.
+        """
         clock, sizes, progress = self.problem.clock, self.plan["batch_size"].to_numpy(np.int64), self.progress
         end = clock.last_marks(sizes, self.problem.settings.epochs, until)
         losses = self._known_losses(end)
@@ -59,7 +51,7 @@ class Round:
 
         train_jobs(self.run, self.problem, self.plan, progress, self.executor, note, until, self.many_options)
         status = np.where(progress.marks <= end, progress.status, MAX_EPOCHS)
-        return State(losses, status, clock.times(sizes, np.minimum(progress.marks, end)).samples)
+        return losses, status, clock.times(sizes, np.minimum(progress.marks, end)).samples
 
     def _known_losses(self, end: Marks) -> Floats:
         """Return the losses of the runs at given marks, or at their own if these are earlier.
