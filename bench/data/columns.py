@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.data.batches import column_headings, count_rows, read_batches, table_files
-from bench.data.table_errors import NoNumbersError, find_columns, join_names
-from bench.data.wildcards import match_columns
+from bench.data.table_errors import NoNumbersError, find_columns, join_names, match_columns
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.column_names import ALL_INPUTS, column_name, column_names, is_name, is_numbered
@@ -167,8 +166,7 @@ def default_expression(inputs: Given, loss: Loss, y: str = "") -> str:
     if isinstance(inputs, Mapping):
         return _sum_of_groups(inputs, loss, taken)
     if len(inputs) > MOST_TERMS or loss.by_class:
-        weights, constant = _unused(taken, "Wu" if loss.by_class else "wvu"), _unused(taken, "bc")
-        return f"{weights} @ x + {constant}"
+        return _sum_of_groups({ALL_INPUTS: inputs}, loss, taken)
     letters = [letter for letter in ascii_lowercase if letter not in taken]
     terms = [f"{letter}*{name}" for letter, name in zip(letters, inputs, strict=False)]
     return " + ".join([*terms, letters[len(terms)]])

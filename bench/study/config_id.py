@@ -84,11 +84,6 @@ def config_ids(
     return np.array(ids, "U16")
 
 
-def canonical_optimizer(text: str) -> str:
-    """Return the optimizer with every option by name, so that two spellings of it are the same text."""
-    return make_optimizer(text).text
-
-
 def canonical_schedule(text: str) -> str:
     """Return the schedule with every option by name, so that two spellings of it are the same text."""
     make_from_spec(text, KNOWN, "schedule")

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.study.config_id import canonical_optimizer, canonical_schedule
+from bench.study.config_id import canonical_schedule
 from kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
 from kernels.base.run import Floats
 from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
 from kernels.model.model import Model
 from kernels.model.param_columns import START, params_to_columns
+from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
 ZERO, DEFAULT = "zero", "default"
@@ -90,7 +91,8 @@ class Grid:
         self.names = check_distinct(
             "init", [name for name, start in self.init.items() for name in _start_names(name, start)]
         )
-        self.optimizer = check_distinct("optimizer", _list_texts("optimizer", optimizer), canonical_optimizer)
+        optimizers = _list_texts("optimizer", optimizer)
+        self.optimizer = check_distinct("optimizer", optimizers, lambda text: make_optimizer(text).text)
         self.schedule = check_distinct("schedule", _list_texts("schedule", schedule), canonical_schedule)
         if isinstance(seed, str):
             raise ValueError(f"seed must be a whole number or a list such as [0, 1, 2, 3, 4], not {describe(seed)}")

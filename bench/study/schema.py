@@ -350,20 +350,7 @@ def folder_name(name: str) -> str:
 
 
 class Study(Table):
-    """A study: the tables of its file.
-
-    Attributes
-    ----------
-    name : str
-        One line; it names the folder of the results.
-    title, description : str, optional
-        For readers: a heading, and what the study shows.
-    data : DataTable
-    model : ModelTable
-    grid : GridTable
-    run : RunTable
-    tune : TuneTable
-    """
+    """A study: the tables of its file."""
 
     name: str = Field(description="One line; it names the folder of the results.")
     title: str | None = Field(default=None, description="A heading for the report.")
