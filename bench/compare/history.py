@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.compare.judge import count
 from bench.compare.pytest_benchmark import Run, read_run
 from bench.compare.sources import join_names
 from bench.compare.steps import SHORTEST, Drift, fewest_commits, find_drift, find_steps
 from bench.tables.formatting import text
+from bench.tables.phrases import format_count
 from bench.timing.paired import ratio_of
 
 ACCEPTED = "accepted is a folder in which pytest --benchmark-autosave has saved, such as .benchmarks"
@@ -73,7 +73,7 @@ def read_runs(folder: Path) -> list[Run]:
     paths = sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
     runs = sorted((read_run(path) for path in paths), key=lambda run: (run.committed, run.measured))
     if not any(run.medians for run in runs):
-        found = f"no benchmark in {count(len(runs), '.json file')}" if runs else "no .json file"
+        found = f"no benchmark in {format_count(len(runs), '.json file')}" if runs else "no .json file"
         raise ValueError(f"--history: {folder} has {found}; {ACCEPTED}")
     return runs
 
@@ -212,8 +212,8 @@ def _summarize(benchmarks: pd.DataFrame, steps: pd.DataFrame, drifts: int, neede
     }
     found = ", ".join(f"{text(number)} {which}" for which, number in numbers.items() if number)
     one = len(set(benchmarks["machine"])) == 1
-    series = count(len(benchmarks), "benchmark") if one else f"{text(len(benchmarks))} series"
-    return f"{series} at {count(commits, 'commit')}: {found}."
+    series = format_count(len(benchmarks), "benchmark") if one else f"{text(len(benchmarks))} series"
+    return f"{series} at {format_count(commits, 'commit')}: {found}."
 
 
 def _describe_drifts(traced: list[_Traced]) -> list[tuple[str, str]]:
@@ -234,12 +234,11 @@ def _describe_runs(runs: list[Run], measured: pd.DataFrame) -> Iterator[tuple[st
         yield f"{text(len(machines))} machines", f"never mixed in one series: {join_names(machines)}."
     if len(runs) > 2 and len(machines) == len(runs):
         yield "Careful", ANOTHER_EACH
-    repeated = len(runs) - len({(_machine_name(run.machine), _state_of_code(run)) for run in runs})
-    if repeated:
-        yield "Repeated", f"{count(repeated, 'run')} of a commit measured before: the median of its medians counts."
+    measured_once = {(_machine_name(run.machine), _state_of_code(run)) for run in runs}
     dirty = sum(run.dirty and run.commit is not None for run in runs)
-    if dirty:
-        yield "Uncommitted", f"{count(dirty, 'run')} with changes that had not been committed, marked +."
-    unnamed = sum(run.commit is None for run in runs)
-    if unnamed:
-        yield "No commit", f"{count(unnamed, 'run')} outside of a repository, in order of date."
+    notes = {
+        "Repeated": (len(runs) - len(measured_once), "of a commit measured before: the median of its medians counts."),
+        "Uncommitted": (dirty, "with changes that had not been committed, marked +."),
+        "No commit": (sum(run.commit is None for run in runs), "outside of a repository, in order of date."),
+    }
+    yield from ((about, f"{format_count(number, 'run')} {what}") for about, (number, what) in notes.items() if number)

@@ -8,6 +8,7 @@ import pandas as pd
 from bench.compare.ratios import EPOCHS, LOSSES
 from bench.compare.sources import join_names
 from bench.tables.formatting import text
+from bench.tables.phrases import format_count
 
 PAST, SAME, UNSURE = "past the gate", "no difference", "no interval"
 SLOWER, FASTER, HIGHER, LOWER = "slower", "faster", "higher", "lower"
@@ -41,16 +42,17 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
     gate = f"the gate {text(max(different))}" if one else "its gate" if len(past) == 1 else "their gates"
     unsure = int(gated["verdict"].eq(UNSURE).sum())
     held = len(gated) - unsure
-    unheld = f" {count(unsure, what)} without an interval could not be held against a gate." if unsure else ""
+    of = format_count(held, what)
+    unheld = f" {format_count(unsure, what)} without an interval could not be held against a gate." if unsure else ""
     if past.empty:
-        none = f"None of {count(held, what)} is" if held > 1 else f"1 {what} is not" if unsure else f"The {what} is not"
+        none = f"None of {of} is" if held > 1 else f"1 {what} is not" if unsure else f"The {what} is not"
         return f"{none} above {gate} beyond chance.{unheld}" if held else unheld.strip()
     named = []
     for row, *numbers in past[["row", "ratio", "low", "high", "gate"]].itertuples(index=False):
         ratio, low, high, own = map(text, numbers)
         named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {own}'})")
     verb = "is" if len(past) == 1 else "are"
-    return f"{text(len(past))} of {count(held, what)} {verb} above {gate}: {join_names(named)}.{unheld}"
+    return f"{text(len(past))} of {of} {verb} above {gate}: {join_names(named)}.{unheld}"
 
 
 def summarize_rows(table: pd.DataFrame) -> str:
@@ -76,8 +78,3 @@ def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
     left_out = [name for name, empty in (("gate", table["gate"].isna()), ("note", table["note"].eq(""))) if empty.all()]
     noted = table[[*table.columns.drop("note"), "note"]]  # a sentence comes last
     return noted.drop(columns=left_out)
-
-
-def count(number: int, what: str) -> str:
-    """Return a number of things: "1 row", "2 rows"."""
-    return f"{text(number)} {what}{'' if number == 1 else 's'}"

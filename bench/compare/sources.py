@@ -18,7 +18,7 @@ from bench.study.suite import is_suite_folder
 from bench.system.environment import ENVIRONMENT
 from bench.tables.excess import compared_loss
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_choice
+from bench.tables.phrases import describe_choice, format_count
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import LOSS_FLOOR
 from bench.tables.speed_tables import describe_noise, find_untimed
@@ -124,7 +124,10 @@ def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparis
     low, middle, high = ratio(timings, new, base).scaled(updates[base] / updates[new])
     medians = [float(np.median(timings.of(name))) / updates[name] for name in (base, new)]
     row = dict(zip(TIMES, (f"{new} / {base}", *medians, middle, low, high, ""), strict=True))
-    given = "; ".join(f"{name} trained {_count(own)}" for name, own in problems.items())
+    given = "; ".join(
+        f"{name} trained {format_count(own.runs, 'run')} of {own.epochs:,} epochs on {own.y.size:,} samples"
+        for name, own in problems.items()
+    )
     notes = [
         ("Times", f"of a sample-update, both taken in turns. {given}."),
         ("Noise", describe_noise(base, noise_floor(timings))),
@@ -132,11 +135,6 @@ def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparis
     if warning := noise_warning(timings):
         notes.append(("Careful", warning))
     return Comparison(pd.DataFrame([row]), notes)
-
-
-def _count(problem: Problem) -> str:
-    runs = "1 run" if problem.runs == 1 else f"{problem.runs:,} runs"
-    return f"{runs} of {problem.epochs:,} epochs on {problem.y.size:,} samples"
 
 
 def _prepare_verified(name: str, problem: Problem) -> Call:

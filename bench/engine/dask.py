@@ -24,9 +24,9 @@ from distributed import Client, Future, KilledWorker
 
 from bench.engine.problem import Job, Problem
 from bench.engine.processors import describe_worker
-from bench.engine.remote import hold_problem, load_function, train_jobs
+from bench.engine.remote import hold_problem, load_function, source_digest, train_jobs
 from bench.store.run_folder import RESUME
-from bench.system.sources import source_digest
+from bench.tables.phrases import format_count
 from kernels.compile.kinds import is_exact
 from kernels.train.block import Runs
 
@@ -217,8 +217,5 @@ def _without_repetition(job: Job) -> tuple[Job, np.ndarray]:
 
 
 def _describe(jobs: list[Job]) -> str:
-    job, count = jobs[0], sum(job.rows.size for job in jobs)
-    return (
-        f"a task of {count:,} configuration{'s' * (count != 1)} ({job.optimizer.text}, batches of "
-        f"{job.hyperparameters.batch_size:,})"
-    )
+    job, count = jobs[0], format_count(sum(job.rows.size for job in jobs), "configuration")
+    return f"a task of {count} ({job.optimizer.text}, batches of {job.hyperparameters.batch_size:,})"

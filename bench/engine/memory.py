@@ -10,6 +10,7 @@ from typing import NamedTuple
 from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.system.memory import available_memory
+from bench.tables.phrases import format_count
 from kernels import Model
 from kernels.base.run import samples_per_epoch
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
@@ -80,11 +81,10 @@ class Memory:
         """Refuse runs that are too long for the memory, whichever kernel trains them, and say how much they need."""
         if not self._fits(self.frugal, runs, length):
             needed, room = self.needed(self.frugal, runs, length), self.room or 0
-            configurations = f"{runs:,} configuration" + "s" * (runs != 1)
             raise ValueError(
                 f"epochs, record or the grid must ask for less: training takes about {needed / 1e9:,.1f} GB of memory, "
-                f"and {room / 1e9:,.1f} GB are available: {configurations} of {length.epochs:,} epochs, with "
-                f"losses at up to {length.marks:,} marks"
+                f"and {room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of {length.epochs:,} "
+                f"epochs, with losses at up to {length.marks:,} marks"
                 + (f", and {self.params:,} parameters each" if self.params > MAX_PARAMS else "")
             )
 

@@ -7,6 +7,8 @@ import pickle
 import threading
 from collections.abc import Callable
 from functools import cache, lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 # Threads of the process share kernels and problems, and make them in turn.
@@ -30,14 +32,24 @@ def hold_problem(pickled: bytes) -> bytes:
     return pickled
 
 
+@cache
+def source_digest() -> str:
+    """Return a digest of the names and contents of all Python files of the packages."""
+    digest = sha256()
+    for package in ("bench", "kernels"):
+        folder = Path(__file__).parents[2] / package
+        for path in sorted(folder.rglob("*.py")):
+            content = path.read_bytes().replace(b"\r\n", b"\n")
+            digest.update(f"{package}/{path.relative_to(folder).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
 def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str], list[Any]] | None:
     """Train some jobs in the thread of a task, and return a description of the worker and their runs.
 
     The jobs are pairs as from `bench.engine.dask._without_repetition`. Return None if the task was cancelled. Raise a
     ValueError unless the code here has the digest `package` of the code that sends this.
     """
-    from bench.system.sources import source_digest  # noqa: PLC0415
-
     if source_digest() != package:
         raise ValueError(
             "a worker cannot take part, because it runs another sgdbench: install the same one, of the same commit, "
