@@ -128,21 +128,20 @@ def sweep(
             trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
             trainer.train(plan, resume=resume, progress=progress)
             record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=grid.drawn)
-            result = load_run(folder)
+            result, floor = load_run(folder), loss_floor(problem.y)
             settle_yardstick(problem, result.starts, folder)
             for _ in range(shared.refine):
-                more = refined_plan(plan, _rank(result, problem), grid, problem)
+                more = refined_plan(plan, rank_runs(result, floor), grid, problem)
                 if more is None:
                     break
                 plan = more
                 trainer.train(plan)
                 result = load_run(folder)
             if shared.confirm:
-                confirm_choices(trainer, grid, _rank(result, problem), shared.confirm)
+                confirm_choices(trainer, grid, rank_runs(result, floor), shared.confirm)
             if problem.test is not None:
-                judge_choice(
-                    result, confirmed_ranking(result, _rank(result, problem), problem), problem.loss, problem.test
-                )
+                ranked = confirmed_ranking(result, rank_runs(result, floor), problem)
+                judge_choice(result, ranked, problem.loss, problem.test)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
@@ -171,9 +170,8 @@ def _check_float32(problem: Problem, grid: Grid) -> None:
     to_dtype("init", grid.starts(problem.model).ravel(), "float32")
 
 
-def _rank(result: SweepResult, problem: Problem) -> pd.DataFrame:
-    """Rank the choices by samples to the target."""
-    floor = loss_floor(problem.y)
+def rank_runs(result: SweepResult, floor: float) -> pd.DataFrame:
+    """Rank the choices by samples to the target; losses below the floor are equal."""
     return ranking(add_excess(result.frame, result.yardstick, floor), floor=floor)
 
 

@@ -21,7 +21,7 @@ from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.settings import TuneSettings, check_settings
-from bench.engine.sweep import check_grid, find_executor, sweep
+from bench.engine.sweep import check_grid, find_executor, rank_runs, sweep
 from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import held_out_floor, settle_yardstick
 from bench.store.evidence import store_tables
@@ -31,7 +31,6 @@ from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
 from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.excess import add_excess
-from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES, loss_floor
 from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST, winners
@@ -142,8 +141,7 @@ def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
     leading = ranked["tied"] & (ranked["tied"].cumsum() <= MOST)
     chosen = [ranked[leading | ~ranked["family"].duplicated()][CHOICES]]
     if result.grid is not None and len(result.grid.frame):
-        runs = add_excess(result.grid.frame, result.grid.yardstick, floor)
-        chosen.append(winners(ranking(runs, floor=floor))[CHOICES])
+        chosen.append(winners(rank_runs(result.grid, floor))[CHOICES])
     joined = pd.concat([part.astype({"optimizer": object, "schedule": object}) for part in chosen])
     return joined.drop_duplicates().reset_index(drop=True)
 

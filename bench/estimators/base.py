@@ -119,30 +119,28 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             If an argument is not accepted, or the run diverges.
         """
         with self._keep_features():
-            self._fit(X, y, sample_weight)
+            continues = check_bool("warm_start", self.warm_start) and hasattr(self, "params_")
+            samples = self._read_samples(X, y, sample_weight, first=True)
+            seed = self._draw_seed()
+            result = fit(
+                *samples.weighted(),
+                init=self._last_params(samples) if continues else self._start(samples.model, seed),
+                lr=self.lr,
+                schedule=self.schedule,
+                epochs=self.epochs,
+                target=self.target,
+                validation=self._held_out(samples),
+                patience=self.patience,
+                **self._settings(samples, seed),
+            )
+            if result.status == "diverged":
+                raise ValueError(self._divergence(result.epochs))
+            self.status_, self.loss_curve_ = result.status, result.loss
+            self.validation_loss_curve_ = result.validation_loss
+            # A run goes on from its end, also where parameters of an earlier epoch are kept.
+            self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
+            self.params_ = result.params
         return self
-
-    def _fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> None:
-        continues = check_bool("warm_start", self.warm_start) and hasattr(self, "params_")
-        samples = self._read_samples(X, y, sample_weight, first=True)
-        seed = self._draw_seed()
-        result = fit(
-            *samples.weighted(),
-            init=self._last_params(samples) if continues else self._start(samples.model, seed),
-            lr=self.lr,
-            schedule=self.schedule,
-            epochs=self.epochs,
-            target=self.target,
-            validation=self._held_out(samples),
-            patience=self.patience,
-            **self._settings(samples, seed),
-        )
-        if result.status == "diverged":
-            raise ValueError(self._divergence(result.epochs))
-        self.status_, self.loss_curve_, self.validation_loss_curve_ = result.status, result.loss, result.validation_loss
-        # A run goes on from its end, also where parameters of an earlier epoch are kept.
-        self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
-        self.params_ = result.params
 
     def _train_epoch(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, labels: Labels | None = None
