@@ -12,7 +12,6 @@ from bench.tables.dependence import Pairs, count_independent, scale_rank
 from bench.tables.excess import compared_loss
 from bench.tables.formatting import text
 from bench.tables.intervals import effects_on_medians
-from bench.tables.ranking import ranking, recommended_choice, runs_of
 from bench.tables.run_costs import CHOICES, MORE_CHOICES, losses_of
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.base.run import Floats
@@ -92,8 +91,8 @@ def compare_runs(
     cost: Cost,
     base: pd.DataFrame,
     new: pd.DataFrame,
-    best: tuple[pd.DataFrame, pd.DataFrame] | None = None,
-    floor: float = 0.0,
+    best: tuple[pd.DataFrame, pd.DataFrame],
+    floor: float,
 ) -> pd.DataFrame:
     """Return the ratios of the costs of the same choice of settings, run by run.
 
@@ -107,12 +106,9 @@ def compare_runs(
     There is a row for the best choice of each, and one for each choice that both have, without those of which no run
     has a finite cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and
     `B_finite`), the medians `A_epochs` and `B_epochs` (or `A_loss` and `B_loss`; missing where most are infinite),
-    `ratio`, `low`, `high` and `note`. The runs of the best choices are `best`, or else those of `best_choice`. Losses
-    below `floor` are equal.
+    `ratio`, `low`, `high` and `note`. The runs of the best choices are `best`. Losses below `floor` are equal.
     """
-    tops_a, tops_b, base, new = (
-        _comparable(frame, cost) for frame in (*(best or (best_choice(base), best_choice(new))), base, new)
-    )
+    tops_a, tops_b, base, new = (_comparable(frame, cost) for frame in (*best, base, new))
     tops = tops_a.merge(tops_b, on=_RUN, suffixes=("_A", "_B"))
     both = base.merge(new, on=[*_CHOICES, *_RUN], suffixes=("_A", "_B"))
     named = [(f"{cost.prefix}{_name(pairs.iloc[0])}", pairs) for _, pairs in both.groupby(_CHOICES)]
@@ -120,11 +116,6 @@ def compare_runs(
     rows = [_compare(cost, row, pairs, floor) for row, pairs in [(cost.best, tops), *named]]
     table = pd.DataFrame(rows, columns=cost.columns)
     return table[table[cost.columns[2]] + table[cost.columns[3]] > 0].reset_index(drop=True)
-
-
-def best_choice(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs of the best choice of settings; see `bench.tables.ranking.ranking`."""
-    return runs_of(frame, recommended_choice(ranking(frame)))
 
 
 def _name(row: pd.Series) -> str:

@@ -19,9 +19,9 @@ def store_yardstick(folder: Path, yardstick: Yardstick) -> None:
     store_tables(folder, **{NAME: pd.DataFrame([vars(yardstick) | {"params": params}])})
 
 
-def yardstick_of(table: pd.DataFrame | None) -> Yardstick:
+def yardstick_of(table: pd.DataFrame) -> Yardstick:
     """Return the yardstick that a table of the evidence holds; an unknown one where it holds none."""
-    if table is None or table.empty:
+    if table.empty:
         return unknown_yardstick("it was not looked for")
     row = {str(name): value for name, value in table.iloc[0].items()}
     params = row.pop("params")

@@ -3,6 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from bench.compare.ratios import compare_runs
+from bench.tables.ranking import ranking, recommended_choice, runs_of
+
 # In an epoch of these runs.
 SAMPLES = 800
 
@@ -71,3 +74,13 @@ def plane(name="b", size=5, optimizer="sgd", **columns):
     ended = {"status": "converged", "samples_seen": 4, "samples_to_target": 4, "final_loss": 1e-6}
     plain |= {f"param_{name}": b.ravel()} | ended
     return pd.DataFrame(plain | columns).astype({"samples_to_target": "Int64"})
+
+
+def best_runs(frame):
+    """The runs of the first choice of a ranking."""
+    return runs_of(frame, recommended_choice(ranking(frame)))
+
+
+def compare_ranked_runs(cost, base, new):
+    """The ratios of the costs of runs, of which the best choices are the first ones of their rankings."""
+    return compare_runs(cost, base, new, (best_runs(base), best_runs(new)), 0.0)

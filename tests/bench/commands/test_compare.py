@@ -12,14 +12,14 @@ from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
 from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_benchmarks
-from bench.compare.ratios import EPOCHS, LOSSES, PAIRS, Sample, _places, best_choice, compare_runs, times
+from bench.compare.ratios import EPOCHS, LOSSES, PAIRS, Sample, _places, times
 from bench.store.evidence import COLUMNS, store_tables
 from bench.tables.run_costs import loss_floor
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
 from kernels import models
 from tests.support.benchmark_files import WOBBLE, benchmark_file
-from tests.support.frames import make_frame
+from tests.support.frames import best_runs, compare_ranked_runs, make_frame
 
 HOSTILE = "t|<b>`x`[1]\x1b[2J\n"
 
@@ -93,14 +93,14 @@ def reaching(epochs_to_target, **columns):
 def test_epochs_are_compared_run_by_run_whatever_their_order():
     before = reaching([10, 20, 30, 40, 50, 60, 70, 80])
     after = reaching([20, 40, 60, 80, 100, 120, 140, 160]).sample(frac=1, random_state=0)
-    table = compare_runs(EPOCHS, before, after)
+    table = compare_ranked_runs(EPOCHS, before, after)
     assert table["row"].tolist() == [EPOCHS.best, "epochs: sgd lr=0.1 batch=1 constant shuffled"]
     assert table[["ratio", "low", "high"]].to_numpy().tolist() == [[2, 2, 2]] * 2
     assert table["A_epochs"].tolist() == [45, 45]
 
 
 def test_a_run_that_missed_the_target_takes_forever_and_is_counted():
-    row = compare_runs(EPOCHS, reaching([5] * 10), reaching([5, 5, 5, *[None] * 7])).iloc[1]
+    row = compare_ranked_runs(EPOCHS, reaching([5] * 10), reaching([5, 5, 5, *[None] * 7])).iloc[1]
     assert (row["A_converged"], row["B_converged"], row["pairs"]) == (10, 3, 10)
     assert (row["low"], row["ratio"], row["high"]) == (1, np.inf, np.inf)
     assert np.isnan(row["B_epochs"])
@@ -119,47 +119,47 @@ def test_pairs_of_a_seed_that_differ_alike_from_all_starts_count_once():
         own = {"seed": np.tile(once, starts), "init": np.repeat([f"s{k}" for k in range(starts)], 12)}
         return reaching(np.tile(values, starts).astype(int).tolist()).assign(**own)
 
-    one, three = (compare_runs(EPOCHS, repeat(7 + 0 * once, k), repeat(7 * ratios, k)).iloc[1] for k in (1, 3))
+    one, three = (compare_ranked_runs(EPOCHS, repeat(7 + 0 * once, k), repeat(7 * ratios, k)).iloc[1] for k in (1, 3))
     assert three["pairs"] == 36
     assert three[["ratio", "low", "high"]].tolist() == one[["ratio", "low", "high"]].tolist() == [6.5, 3, 10]
     of_few = (repeat(values, 3).query("seed < 5") for values in (7 + 0 * once, 7 * ratios))
-    few = compare_runs(EPOCHS, *of_few).iloc[1]
+    few = compare_ranked_runs(EPOCHS, *of_few).iloc[1]
     assert few["note"] == "fewer than 6 seeds, from whose starts runs differ alike"
 
 
 def test_pairs_that_both_missed_the_target_tell_nothing():
-    row = compare_runs(EPOCHS, reaching([4] * 6 + [None] * 20), reaching([8] * 6 + [None] * 20)).iloc[1]
+    row = compare_ranked_runs(EPOCHS, reaching([4] * 6 + [None] * 20), reaching([8] * 6 + [None] * 20)).iloc[1]
     assert (row["low"], row["ratio"], row["high"]) == (2, 2, 2)
-    few = compare_runs(EPOCHS, reaching([4] * 5 + [None] * 20), reaching([8] * 5 + [None] * 20)).iloc[1]
+    few = compare_ranked_runs(EPOCHS, reaching([4] * 5 + [None] * 20), reaching([8] * 5 + [None] * 20)).iloc[1]
     assert few["ratio"] == 2
     assert np.isnan(few["low"])
     assert few["note"] == "too few reached the target"
-    few = compare_runs(EPOCHS, reaching([4] * 3), reaching([8] * 3)).iloc[1]
+    few = compare_ranked_runs(EPOCHS, reaching([4] * 3), reaching([8] * 3)).iloc[1]
     assert few["note"] == "fewer than 6 pairs of start and seed"
 
 
 def test_runs_that_are_at_the_target_from_the_start_are_equal():
-    row = compare_runs(EPOCHS, reaching([0] * 6), reaching([0] * 6)).iloc[1]
+    row = compare_ranked_runs(EPOCHS, reaching([0] * 6), reaching([0] * 6)).iloc[1]
     assert (row["low"], row["ratio"], row["high"]) == (1, 1, 1)
 
 
 def test_a_choice_that_never_reached_the_target_is_no_row():
-    assert compare_runs(EPOCHS, reaching([None] * 6), reaching([None] * 6)).empty
+    assert compare_ranked_runs(EPOCHS, reaching([None] * 6), reaching([None] * 6)).empty
 
 
 def test_runs_from_other_places_are_no_pairs_though_they_have_one_name():
     after = reaching([9] * 8)
     after["start"] += 100
-    assert compare_runs(EPOCHS, reaching([9] * 8), after).empty
+    assert compare_ranked_runs(EPOCHS, reaching([9] * 8), after).empty
 
 
 def test_the_best_of_each_are_compared_though_they_have_no_setting_in_common():
     before = pd.concat([reaching([9] * 6, optimizer="adam"), reaching([8] * 6, optimizer="sgd")], ignore_index=True)
     after = reaching([2] * 6, optimizer="rmsprop")
-    table = compare_runs(EPOCHS, before, after)
+    table = compare_ranked_runs(EPOCHS, before, after)
     assert table["row"].tolist() == [EPOCHS.best]
     assert table["ratio"].tolist() == [0.25]
-    assert set(best_choice(before)["optimizer"]) == {"sgd"}
+    assert set(best_runs(before)["optimizer"]) == {"sgd"}
 
 
 # Gates.

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 
 from bench import Grid, load_run, sweep
-from bench.compare.ratios import EPOCHS, compare_runs
+from bench.compare.ratios import EPOCHS
 from bench.study.config_id import config_ids
 from bench.tables.precision import describe_precision
 from bench.tables.ranking import ranking
 from kernels import fit, models
-from tests.support.frames import make_frame
+from tests.support.frames import compare_ranked_runs, make_frame
 
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}
 NO_EFFECT = "These runs show no effect of precision on the best choice"
@@ -126,11 +126,11 @@ def test_fresh_seeds_of_before_are_those_of_float64(noisy, tmp_path):
 
 def test_runs_are_compared_with_those_of_the_same_precision(swept):
     before, after = (one.frame.assign(start="near") for one in swept)
-    named = compare_runs(EPOCHS, after, after)
+    named = compare_ranked_runs(EPOCHS, after, after)
     assert (named["ratio"].dropna() == 1).all()
     assert named["row"].is_unique
     # The best of each may be any of those that are tied.
-    alone = compare_runs(EPOCHS, before, after)["row"].tolist()[1:]
+    alone = compare_ranked_runs(EPOCHS, before, after)["row"].tolist()[1:]
     assert alone == [row for row in named["row"] if row in alone]
     assert alone
     assert not any("float32" in row for row in alone)
