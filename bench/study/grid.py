@@ -131,6 +131,8 @@ class Grid:
                 vector = start if isinstance(start, RandomStarts) else model.vector(start)
             except ValueError as error:
                 raise ValueError(f"init {name!r}: {error}") from None
+            if isinstance(vector, RandomStarts) and vector.kind == ZERO:
+                vector = np.zeros(len(model.params))
             key = (vector.kind, *vector.numbers) if isinstance(vector, RandomStarts) else tuple(vector.tolist())
             if found.setdefault(key, name) != name:
                 raise ValueError(f"init must have distinct starts, and {name!r} is the same as {found[key]!r}")
@@ -220,7 +222,10 @@ def _in_cells(values: Any, shape: tuple[int, ...]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class RandomStarts:
-    """Starts that the seed of a run draws: "normal" with (scale,), "uniform" with (low, high), "default" or "zero"."""
+    """Starts that the seed of a run draws: "normal" with (scale,), "uniform" with (low, high) or "default".
+
+    "zero" stands for a vector of zeros, of any model, and is not drawn.
+    """
 
     kind: str
     numbers: tuple[float, ...]
@@ -238,8 +243,6 @@ class RandomStarts:
         generator, params = np.random.default_rng(seed), len(model.params)
         if self.kind == DEFAULT:
             return model.draw_start(seed)[np.newaxis]
-        if self.kind == "zero":
-            return np.zeros((1, params))
         if self.kind == "normal":
             (scale,) = self.numbers
             return scale * generator.standard_normal((self.count, params))

@@ -95,9 +95,16 @@ def _take_pair(x: Any, y: Any, called: str) -> tuple[Any, Any]:
             known = f"a table of the columns {describe(names)}" if names else "an array"
             raise ValueError(f"{called} must be targets or the name of a column of x, not {y!r}, where x is {known}")
         y = x[name]
-    elif not (isinstance(name, str) and name in names and np.array_equal(x[name], y)):
+    elif name is None or name not in names or not _are_equal(x[name], y):
         return x, y
     return {one: x[one] for one in names if one != name}, y
+
+
+def _are_equal(column: Any, y: Any) -> bool:
+    try:
+        return np.array_equal(column, y)
+    except TypeError:  # NA of pandas among objects, which are refused in either case
+        return False
 
 
 def check_row_order(x: Any, y: Any) -> None:

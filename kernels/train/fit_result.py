@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.columns import Inputs, stack_columns
+from kernels.base.columns import Inputs, stack_columns, take_targets
 from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Marks
 from kernels.data.pieces import mean_over, variance
@@ -474,8 +474,8 @@ class FitResult:
         Parameters
         ----------
         x : array, shape (n,) or (n, inputs), or a table, optional
-        y : array, shape (n,), optional
-            The data that were trained.
+        y : array, shape (n,), or str, optional
+            The data that were trained, as `kernels.fit` takes them.
 
         Returns
         -------
@@ -493,6 +493,7 @@ class FitResult:
 
         draw = load_view("plot_fit")
         if x is not None:
+            x, y, *_ = take_targets(x, y, None, None)
             columns = self.model.columns(x)
             x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
         figure: Figure = draw(self, x, y)

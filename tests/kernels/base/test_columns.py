@@ -73,6 +73,12 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
         assert run.param_names == ("w[weight]", "w[power]", "b")
     frame = pd.DataFrame(numbers)
     np.testing.assert_array_equal(fit("w @ x + b", frame, frame["y"], **asked).params, expected.params)
+    for called in ([0, 1, 2], pd.MultiIndex.from_tuples([("in", "weight"), ("out", "y"), ("in", "power")])):
+        other = frame.set_axis(called, axis=1)
+        np.testing.assert_array_equal(fit("w @ x + b", other, other[called[1]], **asked).params, expected.params)
+    unknown = frame.assign(y=pd.Series(["no", pd.NA, *["yes"] * (N - 2)], dtype=object))
+    with pytest.raises(ValueError, match=r"^y must have a label for each sample, and has none in row 1 "):
+        fit("w @ x + b", unknown, unknown["y"], loss="logistic", kernel="reference")
     parts = [{"weight": WEIGHT[rows], "power": POWER[rows]} for rows in (slice(10, N), slice(10), slice(5))]
     ours = fit("w @ x + b", frame[10:], "y", **asked, validation=(frame[:10], "y"), test=(frame[:5], frame["y"][:5]))
     held_out = {"validation": (parts[1], Y[:10]), "test": (parts[2], Y[:5])}
@@ -105,9 +111,11 @@ def test_the_columns_of_a_frame_may_be_called_by_numbers():
 
 def test_a_plot_takes_names_too():
     run = fit("linear", {"x": POWER}, Y, init=[0, 0], epochs=2, kernel="reference")
-    by_name, by_place = (run.plot(x, Y).axes[0] for x in ({"no": ["numbers"] * N, "x": POWER}, POWER))
-    for one, other in zip(by_name.get_lines(), by_place.get_lines(), strict=True):
+    table = {"no": ["numbers"] * N, "x": POWER, "y": Y}
+    by_name, of_y, by_place = (run.plot(x, y).axes[0] for x, y in ((table, Y), (table, "y"), (POWER, Y)))
+    for one, two, other in zip(by_name.get_lines(), of_y.get_lines(), by_place.get_lines(), strict=True):
         np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
+        np.testing.assert_array_equal(two.get_xydata(), other.get_xydata())
 
 
 def test_a_column_that_is_one_already_is_not_copied():
