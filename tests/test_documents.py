@@ -17,7 +17,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from bench.cli import app
 from bench.compare.gates import load_gates
 from bench.data.table import builtin
-from bench.report.figures import FIGURES
+from bench.report.painter import FIGURES
 from bench.study.load import load_study
 from bench.study.suite import load_suite
 from bench.tables.readable import TITLES
