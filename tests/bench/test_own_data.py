@@ -370,7 +370,6 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(refused, tmp_path, comman
             ["run", "quadratic", "--model", "a*x"],
             "--model is for a .csv, .tsv, .parquet, .arrow, .feather, .ipc file; the study quadratic says",
         ),
-        (["run", "quadratic", "--drop-missing"], "--drop-missing is for a .csv"),
         (
             ["new", "cars.csv", "--y", "name"],
             "column 'name' must hold two classes for the loss 'logistic', such as 0 and 1, and holds only 'x'",

@@ -604,7 +604,6 @@ def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
         (["a.json", "RUN"], "B, RUN, is the folder of a run: both must be of the same kind"),
         (["none.json", "a.json"], "none.json: No such file"),
         (["a.json", "b.json", "--optimizer", "adam"], "--optimizer is for two variants"),
-        (["a.json", "b.json", "--seconds", "3"], "--seconds is for two variants"),
         (["a.json", "b.json", "--markdown", "--json"], "give one of them"),
         (
             ["fused", "C", "--study", "small.toml", "--optimizer", "adam"],

@@ -29,14 +29,6 @@ def test_a_table_on_a_terminal_is_drawn_and_literal(monkeypatch):
     assert "[red]x[/red]" in sys.stdout.getvalue()
 
 
-def test_a_narrow_terminal_shows_every_digit(monkeypatch):
-    make_terminal(monkeypatch)
-    monkeypatch.setenv("COLUMNS", "40")
-    names = [f"column_{letter}" for letter in "abcdefgh"]
-    console.print_table(pd.DataFrame([[123456789] * 8], columns=names), "Title")
-    assert "…" not in sys.stdout.getvalue()
-
-
 def test_sentences_break_between_words_on_a_terminal_and_not_in_a_pipe(monkeypatch, capsys):
     sentence = "word " * 30 + "[red]end\x1b[2J"
     console.print_sentence("Best", sentence)

@@ -128,19 +128,14 @@ def test_names_are_in_order_of_appearance(text, expected):
         ("where(a < b < x, a, b)", 7, "'a < b < x' must compare two expressions, as in x < a"),
         ("where(x, a, b)", 7, "'x' must be a comparison such as x < a"),
         ("where(x == a, a, b)", 9, "'==' is not allowed"),
-        ("a == x", 3, "'==' is not allowed"),
-        ("a and x", 3, "'and' is a Python keyword"),
         ("a + lambda: x", 5, "'lambda' is a Python keyword"),
         ("a*True", 3, "'True' is a Python keyword"),
         ("x[0]", 2, "'[' is not allowed"),
-        ("a*{x}", 3, "'{' is not allowed"),
         ("(x, a)", 1, "'(x, a)' is not allowed"),
         ("2,5*x", 1, "'2,5*x' is not allowed"),
         ("(x := a)", 4, "':=' is not allowed"),
         ("y = a*x", 3, "'=' is not allowed; give only the right-hand side"),
         ("a*'x'", 3, '"\'" is not allowed'),
-        ("x; a", 2, "';' is not allowed"),
-        ("x # a", 3, "'#' is not allowed"),
         ("a + ...", 5, "'.' is not allowed"),
         # attributes
         ("a*np.exp(x)", 3, "'np.exp' has a dot; write functions without a prefix"),
@@ -160,7 +155,6 @@ def test_names_are_in_order_of_appearance(text, expected):
         ("exp(x=a)", 6, "'=' is not allowed"),
         ("a + exp(*x)", 9, "'*x' is not allowed"),
         # names
-        ("exp + 1", 1, "'exp' is a function and needs its argument"),
         ("exp(sin)", 5, "'sin' is a function and needs its argument"),
         ("a*_x", 3, "'_x' cannot be a name; names start with a letter"),
         ("a*nan", 3, "'nan' reads as a number and cannot be a name"),
@@ -182,14 +176,11 @@ def test_names_are_in_order_of_appearance(text, expected):
         # constants without a value
         ("a + 1/0", 5, "the value of '1/0' is not a finite real number"),
         ("(-1)**0.5 + x", 1, "the value of '(-1)**0.5' is not a finite real number"),
-        ("a*(1e308*10)", 4, "the value of '1e308*10' is not a finite real number"),
         ("a*exp(1000)", 3, "the value of 'exp(1000)' is not a finite real number"),
         # exponents
         ("a*x**65", 6, "exponent '65' must be from -64 to 64"),
         ("9**9**9", 4, "exponent '9**9' must be from -64 to 64"),
-        ("9**64**64", 4, "exponent '64**64' must be from -64 to 64"),
         # broken arithmetic
-        ("a b", 3, "an operator is missing before 'b'"),
         ("a*(b + c d)", 10, "an operator is missing before 'd'"),
         ("a*(x + )", 8, "a number or a name is missing at ')'"),
         ("a + ", 4, "a number or a name is missing at the end"),

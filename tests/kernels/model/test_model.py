@@ -45,9 +45,6 @@ def test_consoles_complete_the_ready_made_models_alone():
 
 UNUSED = "the expression {!r} must use its input {!r}{}: inputs must say which of {} stand for data"
 HP_OR_HPP = " (did you mean 'hp' in place of 'hpp'?)"
-NAN_IS_NO_NAME = (
-    "expression, column 1: 'nan' reads as a number and cannot be a name; numbers are finite, such as 2.5e-3"
-)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +63,6 @@ NAN_IS_NO_NAME = (
         ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' is there twice"),
         ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
         ({"expression": "a*x", "inputs": ("x", "NaN")}, "inputs must be names, and 'NaN' reads as a number"),
-        ({"expression": "nan*x"}, NAN_IS_NO_NAME),
         ({"expression": "a*x", "inputs": ("x", "exp")}, "inputs must be names, and 'exp' is none"),
         ({"expression": "a*(x"}, "expression, column 3: '(' was never closed"),
         (
@@ -203,7 +199,6 @@ def test_make_model_reads_expressions_too():
         ("polynomial(0)", ("x",), "model 'polynomial(0)': degree must be a whole number of at least 1, not 0"),
         ("polynomial(29)", ("x",), "model 'polynomial(29)': degree must be at most 28, not 29"),
         ("polynomial", ("x",), "model 'polynomial': missing a required argument: 'degree'; polynomial takes degree"),
-        ("quadratic(2)", ("x",), "model 'quadratic(2)': too many positional arguments; quadratic takes no options"),
         ("sine(model=2)", ("x",), "model 'sine(model=2)': sine has no option model; it takes no options"),
         ("plane", ("x",), "the model 'plane' has the inputs x1, x2, not x"),
         ("linear", ("u", "v"), "the model 'linear' has the inputs x, not u, v"),
