@@ -637,37 +637,35 @@ def test_a_short_logarithmic_axis_has_ticks_between_powers(page):
     assert run(page, "ticks(0, 2)")["tickvals"] == [1, 2, 5, 10, 20, 50, 100]
 
 
-CONTRAST = """((one, other) => {
-    const light = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16) / 255)
-        .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
-    const [low, high] = [light(color(one)), light(color(other))].sort((a, b) => a - b);
-    return (high + 0.05) / (low + 0.05);
-})(arguments[0], arguments[1])"""
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_shades_and_texts_can_be_told_apart(page, theme):
-    was = run(page, "root.dataset.theme")
-    run(page, "root.dataset.theme = arguments[0]", theme)
-    try:
-        for one, other, least in (
-            ("poor", "missed", 3),
-            ("good", "missed", 3),
-            ("edge", "paper", 3),
-            ("fail", "lost", 3),
-            ("ink", "missed", 4.5),
-        ):
-            assert run(page, CONTRAST, one, other) >= least, (one, other)
-    finally:
-        run(page, "root.dataset.theme = arguments[0]", was)
-
-
-# The texts outside of charts that are hard to read on what lies behind them, with their contrast as in WCAG 2.
-FAINT_TEXTS = """(() => {
+# The contrast of two colors as in WCAG 2.
+CONTRAST_OF = """((one, other) => {
     const light = (rgb) => rgb.map((value) => value / 255)
         .map((value) => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
         .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
+    const [low, high] = [light(one), light(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+})"""
+CONTRAST = f"""{CONTRAST_OF}(...[...arguments].map((name) =>
+    [1, 3, 5].map((at) => parseInt(color(name).slice(at, at + 2), 16))))"""
+
+
+@pytest.fixture(params=["light", "dark"])
+def themed(page, request):
+    """The page in each of its themes."""
+    was = run(page, "root.dataset.theme")
+    run(page, "root.dataset.theme = arguments[0]", request.param)
+    yield page
+    run(page, "root.dataset.theme = arguments[0]", was)
+
+
+def test_shades_and_texts_can_be_told_apart(themed):
+    least = {("poor", "missed"): 3, ("good", "missed"): 3, ("edge", "paper"): 3, ("fail", "lost"): 3}
+    for pair, contrast in (least | {("ink", "missed"): 4.5}).items():
+        assert run(themed, CONTRAST, *pair) >= contrast, pair
+
+
+# The texts outside of charts that are hard to read on what lies behind them.
+FAINT_TEXTS = """((contrastOf) => {
     const read = (color) => color.match(/[\\d.]+/g).map(Number);
     const behind = (one) => {
         const [red, green, blue, alpha = 1] = read(getComputedStyle(one).backgroundColor);
@@ -677,25 +675,18 @@ FAINT_TEXTS = """(() => {
     for (const one of document.querySelectorAll('body *')) {
         const words = [...one.childNodes].filter((node) => node.nodeType === 3 && node.data.trim());
         if (!words.length || one.closest('svg, script, noscript') || one.disabled || !one.checkVisibility()) continue;
-        const colors = [read(getComputedStyle(one).color).slice(0, 3), behind(one)];
-        const [low, high] = colors.map(light).sort((a, b) => a - b);
-        const contrast = (high + 0.05) / (low + 0.05);
+        const contrast = contrastOf(read(getComputedStyle(one).color).slice(0, 3), behind(one));
         if (contrast < 4.5) found.push(`${one.tagName} ${words[0].data.trim().slice(0, 30)}: ${contrast.toFixed(2)}`);
     }
     return found;
-})()"""
+})"""
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_text_can_be_read_on_what_lies_behind_it(page, theme):
-    was = run(page, "root.dataset.theme")
-    run(page, "(document.querySelectorAll('details').forEach((one) => (one.open = true)), 1)")
-    run(page, "root.dataset.theme = arguments[0]", theme)
-    try:
-        assert run(page, FAINT_TEXTS) == []
-    finally:
-        run(page, "root.dataset.theme = arguments[0]", was)
-        run(page, "(document.querySelectorAll('details').forEach((one) => (one.open = false)), 1)")
+def test_every_text_can_be_read_on_what_lies_behind_it(themed):
+    run(themed, "(document.querySelectorAll('details').forEach((one) => (one.open = true)), 1)")
+    faint = run(themed, f"{FAINT_TEXTS}({CONTRAST_OF})")
+    run(themed, "(document.querySelectorAll('details').forEach((one) => (one.open = false)), 1)")
+    assert faint == []
 
 
 def test_a_pointer_on_the_map_covers_no_cell(page):
