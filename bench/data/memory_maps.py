@@ -316,7 +316,6 @@ def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> di
 
 
 def _file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file of any size."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -331,7 +330,6 @@ def _convert(
     *,
     by_row: bool,
 ) -> None:
-    """Write the columns of files to one file."""
     end = 0
     with replace_atomically(target) as temporary, progress("rows", rows) as advance:
         with temporary.open("wb+") as empty:

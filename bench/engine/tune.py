@@ -270,7 +270,6 @@ class _Tuning:
         self.rounds += 1
 
     def _make_plan(self, settings: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of a plan for the settings of trials, with their ids."""
         return self.problem.with_ids(plan_choices(settings, self.space.repeats, self.problem))
 
     def _value(self, trial: "Trial", state: NDArray[np.int64], samples: NDArray[np.integer], losses: Floats) -> float:

@@ -158,34 +158,28 @@ class Tape:
         return Symbol(self, len(self.nodes) - 1)
 
 
-class Section(NamedTuple):
-    """Operations that a run repeats: how many of each kind, and how many times."""
-
-    operations: Counter[str]
-    turns: int
-
-
-def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[Section]:
+def count_sections(problem: Problem, *, fma: bool, losses: bool) -> list[tuple[Counter[str], int]]:
     """Return the arithmetic of one run: of its updates, of the samples of a batch, and of the losses after each epoch.
 
-    With `fma`, a multiplication and an addition may be one operation; with `losses`, losses are computed from all
-    samples. Functions such as exp, whose operations are not counted, are an UnavailableError.
+    Each has the number of operations of each kind, and how many times the run repeats them. With `fma`, a
+    multiplication and an addition may be one operation; with `losses`, losses are computed from all samples. Functions
+    such as exp, whose operations are not counted, are an UnavailableError.
     """
     updates, size, params = problem.updates // problem.runs, problem.batch_size, len(problem.model.params)
     tape, _, outputs = trace_update(problem)
     update = tape.count(outputs, fma=fma)
-    sections = [Section(update, updates)]
+    sections = [(update, updates)]
     if size > 1:
         tape = _start_tape(problem)
         terms = _terms(problem, tape.symbols(params, by_run=True))
         totals = [tape.symbol(by_run=True, by_sample=True) + term for term in terms]
         alone, added = tape.count(terms, fma=fma), tape.count(totals, fma=fma)
-        sections = [Section(update + alone, updates), Section(added, updates * (size - 1))]
+        sections = [(update + alone, updates), (added, updates * (size - 1))]
     if losses:
         tape = _start_tape(problem)
         recorded = _evaluate(problem, tape.symbols(params, by_run=True)).recorded()
         total = tape.symbol(by_run=True, by_sample=True) + recorded
-        sections.append(Section(tape.count([total], fma=fma), (problem.epochs + 1) * problem.y.size))
+        sections.append((tape.count([total], fma=fma), (problem.epochs + 1) * problem.y.size))
     return sections
 
 

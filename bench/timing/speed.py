@@ -152,7 +152,6 @@ def _make_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _error_columns(errors: Errors | None) -> dict[str, float]:
-    """Return how far a result is from the reference's, as part of a row."""
     return {} if errors is None else {"error": errors.largest, "error_loss": errors.loss}
 
 
@@ -206,7 +205,6 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
 
 
 def _long_rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
-    """Return the timings in ns per sample-update, long."""
     ns = {name: 1e9 * timings.of(name) / contestant.problem.sample_updates for name, contestant in contestants.items()}
     long = pd.DataFrame(ns).melt(var_name="variant", value_name="ns", ignore_index=False)
     return long.reset_index(names="round")[ROUNDS]

@@ -277,7 +277,6 @@ def _stepwise(problem: Problem, theta: Any) -> Form:
 
 
 def _chunk_size(theta: Any) -> int:
-    """Return how many samples make a piece of the data."""
     return max(1, PIECE // int(theta[0].numel()))
 
 
