@@ -115,23 +115,20 @@ def _falls_short(result: FitResult, quality: TableQuality) -> bool:
     return remaining > ARRIVED or (np.isnan(remaining) and not _falls(result) and bool(quality.r2 < WEAK_R2))
 
 
-def _falls(result: FitResult) -> bool:
-    """Return whether the loss fell over the last half of the epochs, by more than it moves up and down."""
+def _falls(result: FitResult, least: float = STILL) -> bool:
+    """Return whether the loss fell over the last half of the epochs, by a share of it and by more than it moves."""
     before, last = _late_losses(result)
     fell = np.median(before) - np.median(last)
-    return bool(fell >= STILL * abs(np.median(before)) and fell >= np.ptp(last) / 2)
+    return bool(fell > 0 and fell >= least * abs(np.median(before)) and fell >= np.ptp(last) / 2)
 
 
 def _drifts(result: FitResult) -> bool:
-    """Return whether the loss fell over the last half of the epochs by more than it moves up and down, however slowly.
+    """Return whether the loss fell over the last half of the epochs, however slowly.
 
-    A rate that is too low brings it down by next to nothing, but steadily; so does one that a schedule has lowered.
+    A rate that is too low brings it down by next to nothing, but steadily. So does one that a schedule has lowered: the
+    loss must fall by its share there.
     """
-    if _rate_was_lowered(result):
-        return _falls(result)
-    before, last = _late_losses(result)
-    fell = np.median(before) - np.median(last)
-    return bool(fell > 0 and fell >= np.ptp(last) / 2)
+    return _falls(result, STILL if _rate_was_lowered(result) else 0.0)
 
 
 def _swings(result: FitResult, quality: TableQuality) -> bool:
