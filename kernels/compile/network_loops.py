@@ -4,7 +4,7 @@ from typing import Any
 
 from kernels.compile.binding import Binder
 from kernels.compile.unrolled import Ingredients, define
-from kernels.compile.unrolled_network import unroll_network
+from kernels.compile.unrolled_network import takes_losses_by_eight, unroll_network
 from kernels.loops import loops, network
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.simd import lanes, tuples
@@ -89,7 +89,14 @@ def bind_network(made_of: Ingredients) -> Binder:
     }
     if made_of.width == 1:
         given["sum_with_inputs"] = sums("term_times_eight", no_sum=written["eight_nothings"])
-    given["add_losses"] = binder.bind(network.pairwise, leaf=network.leaf_of_losses)
+    leaf_of_losses = network.leaf_of_losses
+    if takes_losses_by_eight(made_of):
+        names = {"no_sum": "eight_nothings", "sum_at": "get_eight", "keep_sum": "put_eight"}
+        names |= {"touch": "weight_of_loss", "touch_eight": "weight_of_loss_eight"}
+        own = {name: written[meaning] for name, meaning in names.items()}
+        given["eight_of_loss"] = binder.bind(network.pairwise, leaf=network.leaf_of_eight, **own)
+        leaf_of_losses = network.leaf_of_losses_by_eight
+    given["add_losses"] = binder.bind(network.pairwise, leaf=leaf_of_losses)
     entry = loops.train if made_of.width == 1 else loops.train_blocks
     binder.bind(entry, recorded_loss=network.mean_of_losses, train_next=network.train_rows)
     return binder

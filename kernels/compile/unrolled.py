@@ -20,7 +20,7 @@ from kernels.model.network import Structure
 from kernels.model.program import Program, check_program
 from kernels.model.sample_values import split_program
 from kernels.simd.compiled_functions import COMPILED
-from kernels.simd.lanes import as_float32, as_scalar, broadcast, pointers, read_lane, wait_for, write_lane
+from kernels.simd.lanes import as_float32, as_scalar, broadcast, pointers, read_lane, read_spaced, wait_for, write_lane
 from kernels.simd.tuples import all_finite, load, store
 
 MOST_BYTES = 256
@@ -141,7 +141,8 @@ def define(source: str) -> dict[str, Callable[..., Any]]:
     """Return the functions that a text of `unroll` defines, by name."""
     scope: dict[str, Any] = {name: value for name, value in vars(np).items() if isinstance(value, np.ufunc)}
     scope |= COMPILED
-    scope |= {"read_lane": read_lane, "write_lane": write_lane, "broadcast": broadcast, "pointers": pointers}
+    scope |= {"read_lane": read_lane, "read_spaced": read_spaced, "write_lane": write_lane}
+    scope |= {"broadcast": broadcast, "pointers": pointers}
     scope |= {"as_float32": as_float32, "as_scalar": as_scalar, "load": load, "store": store, "all_finite": all_finite}
     scope["wait_for"] = wait_for
     scope["__name__"] = __name__

@@ -4,7 +4,7 @@ As in `kernels.compile.unrolled`, what a unit computes is written out: its formu
 state of the optimizer. Sizes are numbers in the layout of the network, so that one kernel trains vectors of any length.
 """
 
-from kernels.compile.network_layout import FIRST, PARAMS, TERMS, Places, bases
+from kernels.compile.network_layout import FIRST, INPUTS, PARAMS, TERMS, Places, bases
 from kernels.compile.unrolled import Ingredients, arguments_of_loss, listed, options_function, unit, written
 from kernels.compile.unrolled_moves import moves
 from kernels.model.network import HIDDEN
@@ -53,6 +53,12 @@ def _cells(made_of: Ingredients) -> list[str]:
             "eight_terms(weights, x, rows, place)",
             f"return ({listed('weights * ' + 'read_lane(x, rows[#] + place, 8)', 4)})",
         ),
+        written(
+            "eight_rows(weights, x, at, step)", f"return ({listed('weights * read_lane(x, at + # * step, 8)', 8)})"
+        ),
+        written("column_of_eight(x, at, step)", "return read_spaced(x, at, step, 8)"),
+        written("get_eight(cells, place)", "return read_lane(cells, 8 * place, 8)"),
+        written("put_eight(numbers, cells, place)", "write_lane(numbers, cells, 8 * place)"),
         written("number_at(x, place)", f"return {number('x[place]')}"),
         written("number_of_sample(x, i, column, place, room)", "return get(x, i * place + column)"),
         written(
@@ -102,6 +108,7 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
             *_head(made_of, layers, "loss"),
         ),
         *_registers(last),
+        *([_losses_of_eight(made_of, last)] if takes_losses_by_eight(made_of) else []),
     ]
 
 
@@ -127,6 +134,31 @@ def _take_dots(layer: Places, kind: str) -> str:
     return written(f"take_dots{end}(theta, slots, x, first, count, options, room)", *lines)
 
 
+def takes_losses_by_eight(made_of: Ingredients) -> bool:
+    """Return whether losses are those of eight samples at a time: of one run, where all else stays in registers."""
+    return made_of.width == 1 and len(made_of.layers) == 1 and not made_of.layers[0].many
+
+
+def _losses_of_eight(made_of: Ingredients, layer: Places) -> str:
+    """Return the function that computes the losses of eight samples, one after the other in the data."""
+    dots = [
+        f"eight_of_loss(theta, theta, {layer.first(symbol)}, {layer.size(symbol)}, 0.0, x, 0, at + "
+        f"{layer.source(symbol)}, 0.0, (), options, room.counts, room.stack, step), "
+        for symbol in layer.dots
+    ]
+    lines = [*bases([layer]), f"slots, step, k = theta, layout[{INPUTS}], 0", "at = first * step"]
+    lines += [f"dots = ({''.join(dots)})", "y = read_lane(y, first, 8)"]
+    lines += _unit_lines(made_of, layer, "loss", "y", input_at="column_of_eight(x, at + #, step)")
+    return written("losses_of_eight(theta, x, y, first, options, room)", *lines, *_value_of_loss(made_of))
+
+
+def _value_of_loss(made_of: Ingredients) -> list[str]:
+    """Return the lines that return the loss that is recorded, of the value of the only unit."""
+    given = arguments_of_loss(made_of, "options[0]")
+    value = "residual * residual" if made_of.is_squared else f"loss_value({given})"
+    return ["residual = value", f"return {value}"]
+
+
 def _head(made_of: Ingredients, layers: list[Places], kind: str) -> list[str]:
     """Return the lines that compute the values of all units from the dots of the first layer, and the loss."""
     learns, lines = kind == "gradient", bases(layers)
@@ -149,11 +181,11 @@ def _head(made_of: Ingredients, layers: list[Places], kind: str) -> list[str]:
             f"    put(slope * get(room.terms, {last.term(j)}), room.terms, {last.term(j)})" for j in range(last.symbols)
         ]
     else:
-        lines += ["k = 0", *_unit_lines(made_of, last, kind, "y"), "residual = value"]
-        given = arguments_of_loss(made_of, "options[0]")
+        lines += ["k = 0", *_unit_lines(made_of, last, kind, "y")]
         if not learns:
-            return [*lines, f"return {'residual * residual' if made_of.is_squared else f'loss_value({given})'}"]
-        lines += [f"slope = loss_derivative({given})"]
+            return [*lines, *_value_of_loss(made_of)]
+        given = arguments_of_loss(made_of, "options[0]")
+        lines += ["residual = value", f"slope = loss_derivative({given})"]
         terms = [f"slope * parts[{j}]" for j in range(last.symbols)]
         if last.by_itself:
             lines += [f"terms = ({', '.join(terms)},)"]
@@ -178,7 +210,7 @@ def _registers(layer: Places) -> list[str]:
     ]
 
 
-def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str) -> list[str]:
+def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str, input_at: str = "x[at + #]") -> list[str]:
     """Return the lines that name the value of unit k, and its derivatives by its symbols."""
     symbols = []
     for symbol, source in enumerate(layer.layer.sources):
@@ -194,7 +226,8 @@ def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str) -> 
         else:
             symbols.append(f"weight_of_{kind}(theta, slots, {layer.first(symbol)}, 0.0, 0.0, 0.0, (), options, params)")
     inputs = "".join(
-        made_of.number(f"x[at + {layer.column(number)}]") + ", " for number in range(layer.layer.program.inputs)
+        made_of.number(input_at.replace("#", layer.column(number))) + ", "
+        for number in range(layer.layer.program.inputs)
     )
     return [f"value, parts = unit_{layer.number}(({', '.join(symbols)},), ({inputs}), {target})"]
 

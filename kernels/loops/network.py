@@ -17,7 +17,7 @@ from kernels.base.run import LEAF, ROWS
 from kernels.loops.loops import JOIN, ZERO, gather, split
 from kernels.loops.order import permute
 from kernels.simd.lanes import pointers, read_lane
-from kernels.simd.tuples import sum_lanes
+from kernels.simd.tuples import add, sum_each, sum_lanes
 
 Bound = Callable[..., Any]
 get: Bound  # (cells, place) -> a number
@@ -52,6 +52,9 @@ keep_sum: Bound  # (sum, stack, place)
 join: Bound  # (sum, sum) -> their sum, of one or of each of four
 four_terms: Bound  # (weight, x, rows, place) -> its products with the inputs of four samples
 eight_terms: Bound  # the same of eight weights of one run
+eight_rows: Bound  # (weights, x, at, step) -> the same with eight samples, whose inputs begin at every step
+column_of_eight: Bound  # (x, at, step) -> the input at a place of each of eight samples
+losses_of_eight: Bound  # (theta, x, y, first, options, room) -> the losses of samples first..first+7 of one run
 product: Bound  # (x, i, column, place, room) -> the part of sample i
 add_losses: Bound  # pairwise of leaf_of_losses
 sum_numbers: Bound  # (cells, count, first, step, room): the sum of count numbers, one at every step
@@ -183,6 +186,23 @@ def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, 
     return sum_numbers(room.losses, sums + count - whole, ZERO, ZERO + 1, room)
 
 
+def leaf_of_losses_by_eight(theta, y, first, count, s, x, at, after, lr, known, options, room):
+    """Return the sum of `leaf_of_losses`, eight samples of one run at a time: each has a running sum."""
+    total = nothing()
+    start = 0
+    if count >= 8:
+        start = count - count % 8
+        sums = losses_of_eight(theta, x, y, first, options, room)
+        for i in range(8, start, 8):
+            sums = sums + losses_of_eight(theta, x, y, first + i, options, room)
+        (total,) = sum_lanes((sums,))
+    for i in range(first + start, first + count):
+        room.rows[ZERO] = i * room.layout[1]
+        take_dots_of_loss(theta, theta, x, ZERO, ZERO + 1, options, room)
+        total = total + value_of_loss(theta, theta, x, room.rows[ZERO], as_number(y[i]), options, room, ZERO)
+    return total
+
+
 def sum_of_samples(x, count, column, place, room):
     """Return the sum of `product` over up to 128 samples: eight running sums, one after the other, then the rest."""
     total = no_sum()
@@ -302,6 +322,25 @@ def leaf_of_four_of_one(theta, slots, first, count, rows, x, at, after, lr, know
     while start < count:
         weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
         total = join(total, four_terms(weight, x, rows, after + start))
+        start += 1
+    return total
+
+
+def leaf_of_eight(theta, slots, first, count, s, x, at, after, lr, known, options, step):
+    """Return the dots of up to 128 weights of one run with eight samples, whose inputs begin at every step."""
+    total = no_sum()
+    start = 0
+    if count >= 8:
+        start = count - count % 8
+        weights = touch_eight(theta, slots, first, 0.0, 0.0, lr, known, options, step)
+        sums = eight_rows(weights, x, after, step)
+        for f in range(8, start, 8):
+            weights = touch_eight(theta, slots, first + f, 0.0, 0.0, lr, known, options, step)
+            sums = add(sums, eight_rows(weights, x, after + f, step))
+        total = sum_each(sums)
+    while start < count:
+        weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, step)
+        total = join(total, weight * column_of_eight(x, after + start, step))
         start += 1
     return total
 

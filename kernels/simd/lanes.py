@@ -190,6 +190,27 @@ def read_lane(array: Any, index: int, width: int) -> Any:
     return array.reshape(-1)[index : index + width].copy()
 
 
+def _read_spaced(typingctx: Any, array: Any, index: Any, step: Any, width: Any) -> Any:
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    lane = Lane(width.literal_value, array.dtype)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        value, place = ir.Constant(vector(LLVM[lane.element], lane.width), ir.Undefined), args[1]
+        for k in range(lane.width):
+            number = builder.load(place_in(context, builder, sig.args[0], args[0], place))
+            value, place = builder.insert_element(value, number, ir.Constant(INDEX, k)), builder.add(place, args[2])
+        return value
+
+    return lane(array, types.intp, types.intp, width), codegen
+
+
+@in_kernels(_read_spaced, prefer_literal=True)
+def read_spaced(array: Any, index: int, step: int, width: int) -> Any:
+    """Return array[index], array[index + step], ... as a lane of the array's type; width is a literal."""
+    return array.reshape(-1)[index : index + step * width : step].copy()
+
+
 def _write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         store_lane(builder, args[0], place_in(context, builder, sig.args[1], *args[1:]))

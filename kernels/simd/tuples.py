@@ -10,6 +10,7 @@ from numba import types
 
 from kernels.base.numba_internals import make_array
 from kernels.simd.lanes import Lane, in_kernels, load_lane, store_lane, sum_of_lane
+from kernels.simd.vector import shuffle
 
 
 def _elementwise(typingctx: Any, function: Any, *kinds: types.Type) -> Any:
@@ -72,6 +73,25 @@ def sum_lanes(lanes: Any) -> Any:
     while len(lanes[0]) > 1:
         lanes = [lane[::2] + lane[1::2] for lane in lanes]
     return tuple(lane[0] for lane in lanes)
+
+
+def _sum_each(typingctx: Any, lanes: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        width = lanes[0].width
+        even, odd = range(0, 2 * width, 2), range(1, 2 * width, 2)
+        parts = [builder.extract_value(args[0], i) for i in range(width)]
+        while len(parts) > 1:
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+            parts = [builder.fadd(*(shuffle(builder, u, v, places) for places in (even, odd))) for u, v in pairs]
+        return parts[0]
+
+    return lanes[0](lanes), codegen
+
+
+@in_kernels(_sum_each)
+def sum_each(lanes: Any) -> Any:
+    """Return a lane of the sums of as many lanes as each has elements, neighbours first as in `sum_lanes`."""
+    return np.array(sum_lanes(lanes))
 
 
 def _all_finite(typingctx: Any, s: Any) -> Any:

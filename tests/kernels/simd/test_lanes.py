@@ -20,8 +20,8 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.simd import math as lane_math
-from kernels.simd.lanes import broadcast, read_lane, write_lane
-from kernels.simd.tuples import sum_lanes
+from kernels.simd.lanes import broadcast, read_lane, read_spaced, write_lane
+from kernels.simd.tuples import sum_each, sum_lanes
 from kernels.train.block import train_runs
 from tests.support.lane_functions import EPS, EXACT, FUNCTIONS, LARGEST, arguments, results
 
@@ -149,6 +149,20 @@ def test_a_lane_is_added_up_in_the_order_of_numpy():
     u = np.random.default_rng(3).standard_normal(8)
     assert total(u) == (((u[0] + u[1]) + (u[2] + u[3])) + ((u[4] + u[5]) + (u[6] + u[7])),)
     assert total(u) == (np.add.reduce(u),)
+
+
+def test_columns_are_read_as_lanes_and_rows_added_up():
+    @njit
+    def sums(u, out):
+        rows = (read_lane(u, 1, 4), read_lane(u, 6, 4), read_lane(u, 11, 4), read_lane(u, 16, 4))
+        write_lane(sum_each(rows), out, 0)
+        write_lane(read_spaced(u, 2, 5, 4), out, 4)
+
+    u, out = np.random.default_rng(4).standard_normal(21), np.empty(8)
+    sums(u, out)
+    rows = u[1:].reshape(4, 5)
+    a, b, c, d = rows[:, :4].T
+    np.testing.assert_array_equal(out, [*((a + b) + (c + d)), *rows[:, 1]])
 
 
 @pytest.mark.skipif(config.DISABLE_JIT, reason="there are no types")
