@@ -66,7 +66,6 @@ def typical_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.
 
 
 def _record(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the paths of rows of the frame of the sweep."""
     if result.model.vectors:
         rows = rows.iloc[:0]  # the paths of vectors are not recorded
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))

@@ -376,7 +376,6 @@ def _explain_failure(option: str, path: Path) -> Iterator[None]:
 def _show_film(
     path: Path | None, window: "Window | None", fitted: TableFit, table: Dataset, settings: dict[str, Any]
 ) -> None:
-    """Write the film of a fit to a file, show it in a window, or both."""
     from bench.plots.film.animate import write_film  # noqa: PLC0415
     from bench.plots.film.film import table_film  # noqa: PLC0415
 

@@ -99,7 +99,6 @@ def _warn_about_costs(costs: pd.DataFrame) -> None:
 
 
 def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:
-    """Print the tables of the run, the speeds, and the whole verdict."""
     print_table(run_data.evidence["check"].drop(columns="config_id"), TITLES["check"])
     for name, table in run_data.tables.items():
         print_table(readable_table(name, table, run_data.samples), TITLES[name])

@@ -106,7 +106,6 @@ def _starts(init: dict[str, Any] | None) -> list[str]:
 
 
 def _comment(sentence: object) -> list[str]:
-    """Return a sentence as a comment on one line; nothing for no sentence."""
     return [f"# {one_line(str(sentence))}"] if sentence else []
 
 

@@ -166,7 +166,6 @@ def decide(trained: Trained, executor: Executor, stages: Stages) -> RunData:
 
 
 def _print_verdict(trained: Trained, run_data: RunData) -> None:
-    """Print the verdict in short sentences, and what was run."""
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
     print_sentence("Run", _describe_run(run_data, trained.study, trained.data))
@@ -213,7 +212,6 @@ def verify_runs(trained: Trained) -> None:
 
 
 def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:
-    """Return a sentence about the configurations that were run and checked."""
     frame, settings = run_data.frame, study.run
     target = "" if run_data.target is None else f", target {run_data.criterion.label} {text(run_data.target)}"
     units = ", standardized" if run_data.scaling else ""

@@ -106,7 +106,6 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
 
 
 def _label_marks(axis: Axes, *, diverged: bool | np.bool, missed: bool | np.bool, end: bool) -> None:
-    """Add labels for the legend, of the marks that are drawn."""
     if diverged:
         axis.plot([], [], **DIVERGED_MARK, label="diverged")
     if missed:

@@ -118,6 +118,5 @@ def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None 
 
 
 def _describe_end(setting: str, value: str, samples: int | None) -> str:
-    """Return the best or the worst value of a setting."""
     is_full = setting == label("batch_size") and samples is not None and value == text(samples)
     return FULL if is_full else shorten(value, 14)

@@ -175,7 +175,6 @@ def to_script_data(data: Any) -> Markup:
 
 
 def _has_several_rates(run_data: RunData) -> bool:
-    """Return whether there are outcomes at several learning rates."""
     return varies(run_data.frame, "lr") and bool(np.isfinite(run_data.frame["final_loss"]).any())
 
 

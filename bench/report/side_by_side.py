@@ -65,7 +65,6 @@ def run_names(runs_data: list[RunData]) -> list[str]:
 
 
 def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
-    """Return the row of a run in the table of best choices."""
     row: dict[str, Any] = {
         "run": name,
         "model": run_data.result.model.expression,

@@ -81,7 +81,6 @@ def _figures(data: TuneData) -> Figures:
 
 
 def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:
-    """Return the tables of the page by title."""
     tables, rivals = {}, data.on_fresh_seeds
     constant = [name for name in ("shuffle", "dtype") if name in data.frame and not varies(data.frame, name)]
     if rivals is not None:

@@ -48,7 +48,6 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
 
 
 def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:
-    """Return the cost of each run, with a penalty for those that failed."""
     samples = frame["samples_to_target"].to_numpy(float, na_value=np.nan)
     if np.isfinite(samples).any():
         return np.where(np.isfinite(samples), np.maximum(samples, 1.0), PENALTY * float(frame["samples_seen"].max()))

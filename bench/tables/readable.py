@@ -140,7 +140,6 @@ def caption(name: str, table: pd.DataFrame) -> str:
 
 
 def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
-    """Remove the speed of variants whose results are not verified."""
     return speed.assign(ns=speed["ns"].where(speed["verified"].fillna(False).astype(bool)))
 
 
