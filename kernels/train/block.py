@@ -123,8 +123,9 @@ def train_runs(
     hyper = with_marks(hyper, data.y.size)
     last, count = hyper.marks.size - 1, hyper.rates.shape[1]
     status, shape = np.full(count, MAX_EPOCHS), (last - first + 1, count)
+    params = params.astype(data.dtype).astype(float, copy=False)  # rounded as the kernels do, in paths too
     runs = Runs(
-        params.copy(),
+        params,
         memory.copy(),
         status,
         np.full(count, first),

@@ -73,13 +73,13 @@ def test_the_kernels_were_there_at_these_marks(given, paths):
 def test_a_start_that_meets_the_target_is_the_whole_path(kernel):
     data = swept()[2]
     start = [2.001, -1.0, 3.0]
-    grid = Grid(lr=[0.01, 0.1], batch_size=[1, 8], init=start)
+    grid = Grid(lr=[0.01, 0.1], batch_size=[1, 8], init=start, dtype=["float64", "float32"])
     found = sweep(PARABOLA, data.x, data.y, grid, epochs=3, target=0.1, kernel=kernel, confirm=0)
     assert set(found.frame["samples_seen"]) == {0}
     path = recorded_paths(found, RunTable(epochs=3, target=0.1, kernel=kernel), data)
     assert set(path["config_id"]) == set(found.frame["config_id"])
-    assert path["samples"].tolist() == [0] * 4
-    np.testing.assert_array_equal(path[PARAMS], np.tile(np.float32(start), (4, 1)))
+    assert path["samples"].tolist() == [0] * 8
+    np.testing.assert_array_equal(path[PARAMS], np.tile(np.float32(start), (8, 1)))
 
 
 def test_a_run_that_diverges_ends_in_what_is_not_finite(given, paths):
