@@ -115,7 +115,7 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings, Grid)
-    x, y, held_out["validation"], held_out["test"] = take_targets(x, y, **held_out)
+    x, y = take_targets(x, y)
     model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
     check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)

@@ -100,7 +100,7 @@ def tune(
         raise ValueError(f"space must be a Space, not {describe(space)}")
     shared, held_out, about_search = check_settings("tune", TuneSettings, settings, Space)
     searched = SearchSettings(**about_search)
-    x, y, held_out["validation"], held_out["test"] = take_targets(x, y, **held_out)
+    x, y = take_targets(x, y)
     model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
     if grid is not None:

@@ -70,24 +70,14 @@ def column_names(x: Any) -> list[object] | None:
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
-def take_targets(x: Any, y: Any, validation: Any, test: Any) -> tuple[Any, Any, Any, Any]:
-    """Return inputs and targets, and the same of held-out samples that are given as a pair (x, y).
-
-    Targets may be given as the name of a column of x, or as that column itself. In both cases it is no input.
+def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
+    """Return inputs and targets, which may be the name of a column of x, or that column itself; it is no input then.
 
     Raises
     ------
     ValueError
         If x has no column of that name.
     """
-    held_out = [
-        _take_pair(held[0], held[1], f"y of {name}") if isinstance(held, tuple | list) and len(held) == 2 else held
-        for name, held in (("validation", validation), ("test", test))
-    ]
-    return (*_take_pair(x, y, "y"), *held_out)
-
-
-def _take_pair(x: Any, y: Any, called: str) -> tuple[Any, Any]:
     names = column_names(x) or []
     name = y if isinstance(y, str) else getattr(y, "name", None)
     if isinstance(y, str):

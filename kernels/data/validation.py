@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_integer, describe
-from kernels.base.columns import Inputs, check_row_order
+from kernels.base.columns import Inputs, check_row_order, take_targets
 from kernels.base.run import Floats
 from kernels.data.samples import Samples, check_samples
 from kernels.losses.classes import Classes, check_scores, encode_classes
@@ -66,9 +66,7 @@ def hold_out(
     besides: dict[str, Samples | None] = {"validation": None, "test": None}
     for name, asked in (("validation", validation), ("test", test)):
         if isinstance(asked, tuple | list) and len(asked) == 2:
-            check_row_order(*asked)
-            held = asked[0], encode_classes(classes, asked[1], f"y of {name}")
-            besides[name] = check_held_out(model, loss, held, name)
+            besides[name] = check_held_out(model, loss, asked, name, classes)
         elif isinstance(asked, Real) and not isinstance(asked, bool) and 0 < asked < 1:
             shares[name] = float(asked)
         elif asked is not None:
@@ -84,9 +82,11 @@ def hold_out(
     return Split((tuple(column[train] for column in x), y[train]), **besides)
 
 
-def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str) -> Samples:
-    """Return samples (x, y) that are held out besides those that are trained on, checked."""
-    x, y = held
+def check_held_out(model: Model, loss: Loss, held: Sequence[Any], name: str, classes: Classes | None = None) -> Samples:
+    """Return checked samples (x, y) that are held out besides those that are trained on; y may hold labels."""
+    x, y = take_targets(held[0], held[1], f"y of {name}")
+    check_row_order(x, y)
+    y = encode_classes(classes, y, f"y of {name}")
     try:
         samples = check_samples(model, x, y)
         check_scores(model, loss, samples[1])

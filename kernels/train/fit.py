@@ -169,7 +169,7 @@ def fit(
     # Check all that was given.
     if isinstance(x, str | PathLike):
         raise ValueError(f"x must be samples, not the path {str(x)!r}: bench.data.load_table reads a table")
-    x, y, validation, test = take_targets(x, y, validation, test)
+    x, y = take_targets(x, y)
     model = model if isinstance(model, Model) else make_model_for(model, x)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     if y is None:

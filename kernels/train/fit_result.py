@@ -493,7 +493,7 @@ class FitResult:
 
         draw = load_view("plot_fit")
         if x is not None:
-            x, y, *_ = take_targets(x, y, None, None)
+            x, y = take_targets(x, y)
             columns = self.model.columns(x)
             x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
         figure: Figure = draw(self, x, y)
