@@ -12,7 +12,6 @@ from kernels.base.plugins import PREFIX, load_installed
 from kernels.base.spec import parse_spec
 
 T = TypeVar("T")
-Builder = Callable[..., Any]
 
 KINDS = ("optimizer", "loss", "schedule", "model")
 
@@ -39,7 +38,7 @@ class Registered:
 
     kind: str
     name: str
-    build: Builder
+    build: Callable[..., Any]
     origin: tuple[str, str]
     place: str
     source: str

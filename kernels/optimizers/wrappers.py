@@ -81,23 +81,16 @@ def count_and_raise(clock, options):
 
 
 @cache
-def clock_before(own: Callable[..., Any], size: int, inner: Callable[..., Any], skipped: int) -> Callable[..., Any]:
-    """Return a clock of `size` numbers, followed by that of the inner optimizer, which skips some options."""
+def clock_before(own: Any, size: int, inner: Callable[..., Any], skipped: int) -> Callable[..., Any]:
+    """Return a clock of `size` numbers, if any, followed by that of the inner optimizer, which skips some options."""
 
     def clocks(clock, options):
         return own(clock, options) + inner(clock[size:], options[skipped:])
 
-    return clocks
-
-
-@cache
-def clock_behind_options(inner: Callable[..., Any], skipped: int) -> Callable[..., Any]:
-    """Return the clock of the inner optimizer, which skips some options."""
-
     def clock_of_inner(clock, options):
         return inner(clock, options[skipped:])
 
-    return clock_of_inner
+    return clocks if own else clock_of_inner
 
 
 def averaged(inner: Optimizer = SGD) -> Optimizer:
@@ -175,10 +168,8 @@ def _wrap(
     start: tuple[float, ...],
 ) -> Optimizer:
     """Return an optimizer with a rule, options and a clock of its own before those of the inner one."""
-    if inner.clock and clock:
+    if inner.clock:
         clock = clock_before(clock, len(start), inner.clock, len(own))
-    elif inner.clock:
-        clock = clock_behind_options(inner.clock, len(own))
     return replace(
         inner,
         name=name,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,8 +44,6 @@ from kernels.train.fit_result import FitResult, whole_or_fraction
 from kernels.train.lost_targets import lost_since
 from kernels.train.slices import slowdown_of, train_in_slices
 from kernels.train.trainer import make_trainer
-
-T = TypeVar("T", bound=np.generic)
 
 
 def fit(
@@ -295,7 +293,7 @@ def _state_at(
     }
 
 
-def _read_only(view: NDArray[T]) -> NDArray[T]:
+def _read_only(view: NDArray[Any]) -> NDArray[Any]:
     """Return the view, which can no longer be written to."""
     view.flags.writeable = False
     return view
