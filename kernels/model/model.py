@@ -142,9 +142,8 @@ class Model:
         """The arguments of `Model` besides the expression, as Python writes them."""
         if not self.vectors:
             return f"inputs={self.given_inputs}, params={self.params}"
-        inputs: Any = self.given_inputs
         classes = f", classes={self.classes}" if self.classes > 1 else ""
-        return f"inputs={inputs}{classes}" + (f", hidden={self.hidden}" if self.hidden else "")
+        return f"inputs={self.given_inputs}{classes}" + (f", hidden={self.hidden}" if self.hidden else "")
 
     @property
     def program(self) -> Program | Network:
