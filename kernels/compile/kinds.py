@@ -8,12 +8,12 @@ import numpy as np
 
 from kernels.base.checks import describe
 from kernels.base.run import Floats
-from kernels.losses import make_loss
+from kernels.losses import LOSSES, make_loss
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.model.program import EXACT, Program
-from kernels.optimizers import make_optimizer
+from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
 # The largest error of fused operations and of functions that are not correctly rounded, for which no bits are promised.
@@ -59,13 +59,9 @@ KERNELS = {
 }
 DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
 """The numbers that runs compute with, and the kernels that do so."""
-FLOAT32_LOSSES = ("squared", "huber", "absolute", "quantile", "epsilon_insensitive", "hinge", "objective")
+FLOAT32_LOSSES = tuple(name for name, build in LOSSES.items() if build().is_exact)
 # Not asgd, which takes powers of a rate, and polyak, whose smallest divisor is 0 in float32.
-FLOAT32_OPTIMIZERS = (
-    *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "adadelta", "adamax", "nadam", "radam"),
-    *("rprop", "lion", "signum", "adabelief", "yogi", "adan", "schedule_free_sgd", "schedule_free_adamw"),
-    *("averaged", "lookahead", "clipped", "inverse_scaled"),
-)
+FLOAT32_OPTIMIZERS = tuple(name for name in OPTIMIZERS if name not in {"asgd", "polyak"})
 """The losses and optimizers that have the bits of NumPy in float32 too."""
 SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
 """The kernels that train one run at a time."""
