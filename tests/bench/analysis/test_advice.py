@@ -91,12 +91,6 @@ def test_where_a_model_explains_next_to_nothing_the_rate_still_trains():
     assert rate == pytest.approx(edge / 100, rel=0.1)
 
 
-def test_a_schedule_that_ends_too_early_is_said():
-    (sentence,), left = advised(WIDE, "w @ x + b", lr=0.002, schedule="halve(1)")
-    assert left > 0.05
-    assert sentence.startswith("The loss no longer falls, as the schedule has lowered the rate: try a slower one")
-
-
 def test_where_a_schedule_or_held_out_rows_ended_the_gain_more_epochs_are_not_advised():
     separable = replace(CLASSES, y=(CLASSES.x[:, 0] > 0).astype(float))
     for period in (2, 4):  # by less than a thousandth, and by more
