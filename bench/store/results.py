@@ -167,6 +167,7 @@ class SweepResult(Ranked):
             if not begun:
                 return None
             found = load_run(folder)
+            found.run.within = self.run
             frame = match_precision(found.frame, self.frame)
             return replace(found, frame=frame.reset_index(drop=True), starts=found.starts[frame.index])
         except (ValueError, OSError) as error:

@@ -76,10 +76,13 @@ class Run:
     folder : pathlib.Path
     identity : dict of str to str
         The facts that every result in the folder shares, as given to `open_run`.
+    within : Run or None
+        The run whose folder holds this one's: a temporary folder is there as long as its run.
     """
 
     def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path]) -> None:
         self.folder, self.identity = folder, identity
+        self.within: Run | None = None
         self._parts = sound
         self._owner = name_owner(identity)
 

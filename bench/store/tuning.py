@@ -87,4 +87,6 @@ def load_tuning(folder: str | Path) -> TuneResult:
         frame[name] = frame[name].cat.remove_unused_categories()
     result = replace(whole, frame=frame, starts=whole.starts[chosen], planned=len(frame))
     grid = load_run(folder / GRID) if (folder / GRID).exists() else None
+    if grid is not None:
+        grid.run.within = run
     return TuneResult(result, trials, importance, grid)

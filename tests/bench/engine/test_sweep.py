@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import Grid, load_run, sweep
+from bench import Grid, Space, load_run, sweep, tune
 from bench.engine import fingerprint, jobs
 from bench.engine import problem as common
 from bench.engine import train as engine
@@ -135,6 +135,17 @@ class TestFolder:
         del run
         gc.collect()
         assert not folder.exists()
+
+    def test_without_a_folder_the_results_live_as_long_as_the_runs_on_fresh_seeds_or_the_grid_of_a_search(self):
+        grid, about = Grid(lr=0.1, shuffle=True), {"epochs": 2, "kernel": "reference"}
+        fresh = sweep(models.linear, X, Y, grid, **about, confirm=2).confirmation
+        beside = tune(models.linear, X, Y, Space(lr=0.1), **about, confirm=0, trials=1, grid=grid).grid
+        gc.collect()
+        assert len(fresh.curves) == 2 * len(beside.curves)
+        folders = [fresh.run.folder, beside.run.folder]
+        del fresh, beside
+        gc.collect()
+        assert not any(folder.exists() for folder in folders)
 
     def test_without_a_folder_nothing_is_left_behind_by_a_failure(self, tmp_path, monkeypatch, untrainable):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
