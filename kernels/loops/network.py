@@ -54,6 +54,7 @@ four_terms: Bound  # (weight, x, rows, place) -> its products with the inputs of
 eight_terms: Bound  # the same of eight weights of one run
 eight_rows: Bound  # (weights, x, at, step) -> the same with eight samples, whose inputs begin at every step
 column_of_eight: Bound  # (x, at, step) -> the input at a place of each of eight samples
+eight_nothings: Bound  # () -> -0.0 for each of eight samples
 losses_of_eight: Bound  # (theta, x, y, first, options, room) -> the losses of samples first..first+7 of one run
 product: Bound  # (x, i, column, place, room) -> the part of sample i
 add_losses: Bound  # pairwise of leaf_of_losses
@@ -188,14 +189,11 @@ def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, 
 
 def leaf_of_losses_by_eight(theta, y, first, count, s, x, at, after, lr, known, options, room):
     """Return the sum of `leaf_of_losses`, eight samples of one run at a time: each has a running sum."""
-    total = nothing()
-    start = 0
-    if count >= 8:
-        start = count - count % 8
-        sums = losses_of_eight(theta, x, y, first, options, room)
-        for i in range(8, start, 8):
-            sums = sums + losses_of_eight(theta, x, y, first + i, options, room)
-        (total,) = sum_lanes((sums,))
+    start = count - count % 8
+    sums = eight_nothings()
+    for i in range(0, start, 8):
+        sums = sums + losses_of_eight(theta, x, y, first + i, options, room)
+    (total,) = sum_lanes((sums,))
     for i in range(first + start, first + count):
         room.rows[ZERO] = i * room.layout[1]
         take_dots_of_loss(theta, theta, x, ZERO, ZERO + 1, options, room)
