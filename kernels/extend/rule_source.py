@@ -79,7 +79,8 @@ class Candidate:
         """Refuse a function that does not take the parameters wanted, and then options with defaults if they follow."""
         plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
         first, others = self.parameters[: len(wanted)], self.parameters[len(wanted) :]
-        if len(first) < len(wanted) or (others and not options_follow) or any(p.kind not in plain for p in first):
+        misplaced = any(one.kind not in plain or one.default is not one.empty for one in first)  # such as an option
+        if len(first) < len(wanted) or (others and not options_follow) or misplaced:
             raise self.error(f"it must take ({', '.join(wanted)}), not {inspect.signature(self.own)}")
         for option in others:
             if option.default is option.empty:

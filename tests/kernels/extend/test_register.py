@@ -322,6 +322,7 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
         (lambda: register_loss(lambda p, y, options: (2.0, 0 * p), name="s"), r".*its value is 2\.0 for 6 samples:"),
         (lambda: register_optimizer(calls_later(), name="s"), r".*uses 'later', which is not defined yet: what a rule"),
         (lambda: register_schedule(lambda epoch, epochs, p: 1.0, name="s"), r".*its option p needs a default"),
+        (lambda: register_schedule(lambda epoch, p=4: 1.0, name="s"), r".* take .epoch, epochs., not .epoch, p=4"),
         (lambda: register_schedule(lambda epoch, epochs: [1.0, 2.0, 3.0], name="s"), r".*a factor for each of 1 "),
         (lambda: register_schedule(lambda epoch, epochs: 1.0 - epoch, name="s"), r".*not -1 in epoch 2 of 10"),
         (lambda: register_schedule(lambda epoch, epochs: DRAWS.random(epochs), name="s"), r".*the same whenever it"),
