@@ -60,8 +60,19 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
 
 TORCH = {
     "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
     "adam": ("Adam", {}),
+    "adamw": ("AdamW", {}),
 }
+TORCH_LOSSES = {
+    "squared": lambda torch, r: r**2 / 2,
+    "huber(0.5)": lambda torch, r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), delta=0.5, reduction="none"),
+    "logcosh": lambda torch, r: torch.log(torch.cosh(r)),
+}
+
 TORCH_MODELS = {
     "quadratic": ([2, -4, 3], lambda torch, x, a, b, c: a * x**2 + b * x + c),
     "gaussian_peak": ([2, 0.5, 0.3, 0.1], lambda torch, x, a, m, s, c: a * torch.exp(-((x - m) ** 2) / (2 * s**2)) + c),
@@ -69,14 +80,15 @@ TORCH_MODELS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "optimizer", "batch_size"),
-    [("quadratic", "sgd", 9), ("quadratic", "sgd", 1), ("quadratic", "adam", 9), ("gaussian_peak", "sgd", 16)],
+    ("name", "optimizer", "loss", "batch_size"),
+    [
+        *(("quadratic", optimizer, "squared", 9) for optimizer in TORCH),
+        *(("quadratic", "sgd", loss, 1) for loss in TORCH_LOSSES),
+        *(("gaussian_peak", "sgd", "squared", batch_size) for batch_size in (1, 16)),
+    ],
 )
-def test_against_a_training_loop_in_torch(name, optimizer, batch_size):
-    """In float64, with gradients by torch's own differentiation, and the samples in the same order.
-
-    The tests of optimizers and losses compare the others with torch, each by itself.
-    """
+def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
+    """In float64, with gradients by torch's own differentiation, and the samples in the same order."""
     torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
     true, formula = TORCH_MODELS[name]
     rng = np.random.default_rng(2)
@@ -84,9 +96,10 @@ def test_against_a_training_loop_in_torch(name, optimizer, batch_size):
     model = getattr(models, name)
     y = model.predict(true, x) + 0.1 * rng.standard_normal(50)
     # The reference has the same bits, and costs no compilation of a kernel that no other test has.
-    kernel = "fused" if name == "quadratic" else "reference"
+    shared = name == "quadratic" and optimizer in {"sgd", "adam"} and loss != "logcosh"
+    kernel = "fused" if shared else "reference"
     ours = fit(model, x, y, init=start, lr=0.02, schedule="halve(3)", batch_size=batch_size, epochs=4, shuffle=True,
-               seed=5, drop_last=False, optimizer=optimizer, kernel=kernel)  # fmt: skip
+               seed=5, drop_last=False, optimizer=optimizer, loss=loss, kernel=kernel)  # fmt: skip
 
     theta = torch.tensor(start, requires_grad=True)
     theirs, options = TORCH[optimizer]
@@ -96,7 +109,7 @@ def test_against_a_training_loop_in_torch(name, optimizer, batch_size):
         for batch in np.split(permutation(50, 5, epoch), range(batch_size, 50, batch_size)):
             residual = formula(torch, torch.tensor(x[batch]), *theta) - torch.tensor(y[batch])
             stepper.zero_grad()
-            (residual**2 / 2).mean().backward()
+            TORCH_LOSSES[loss](torch, residual).mean().backward()
             stepper.step()
     np.testing.assert_allclose(ours.params, theta.detach().numpy(), rtol=1e-11)
 

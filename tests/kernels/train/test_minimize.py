@@ -1,4 +1,4 @@
-"""A function of the parameters alone: against known minima and SciPy's gradients."""
+"""A function of the parameters alone: against known minima, SciPy's gradients and PyTorch."""
 
 import numpy as np
 import pytest
@@ -49,6 +49,18 @@ def test_kernels_are_the_reference_bit_for_bit():
     np.testing.assert_array_equal(fused.trajectory, reference.trajectory)
     np.testing.assert_array_equal(fused.loss, reference.loss)
     np.testing.assert_allclose(fused.params, MINIMA["rosenbrock"][0], atol=1e-3)
+
+
+def test_adam_of_torch():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    theta = torch.tensor([-1.5, 2.0], dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Adam([theta], lr=0.02)
+    for _ in range(100):
+        optimizer.zero_grad()
+        ((1 - theta[0]) ** 2 + 100 * (theta[1] - theta[0] ** 2) ** 2).backward()
+        optimizer.step()
+    ours = minimize("rosenbrock", [-1.5, 2.0], lr=0.02, optimizer="adam", steps=100, kernel="reference")
+    np.testing.assert_allclose(ours.params, theta.detach(), rtol=1e-11)
 
 
 def test_schedules_targets_and_starts():
