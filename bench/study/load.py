@@ -76,15 +76,19 @@ def _locate(path: Path, lines: Mapping[Key, int], key: Key) -> str:
 
 
 def check_misfits(study: Study, n_samples: int, locate: Locate, *, searched: bool = False) -> None:
-    """Refuse patience without held-out rows, and batch sizes of more samples than the data have.
+    """Refuse patience without held-out rows, a search in float32, and batch sizes of more samples than the data have.
 
     The sizes are those of the grid, or of the space that is `searched`. Options may add what a file lacks, so that this
     is checked after them. Errors begin with the place of their key.
     """
+    from bench.study.space import check_double  # noqa: PLC0415
     from kernels.data.validation import check_patience  # noqa: PLC0415
 
     with _locate_errors(locate, ("run", "patience")):
         check_patience(study.run.patience, study.data.validation or study.data.validation_path)
+    with _locate_errors(locate, ("grid", "dtype")):
+        if searched:
+            check_double(study.make_grid())
     table = "tune" if searched and study.tune.batch_size is not None else "grid"
     with _locate_errors(locate, (table, "batch_size")):
         if searched:

@@ -333,6 +333,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "wide.toml"], 'wide.toml, line 6: grid.batch_size must be "full" or a whole number from 1 to the'),
         (["run", "wide.toml", "--batch-size", "901"], 'sgdbench: batch_size must be "full" or a whole number from 1'),
+        (["tune", "wide.toml", "--set", "grid.batch_size=1"], "wide.toml, line 7: grid.dtype must be float64 in the"),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
         (["run", "--set", "run.refin=2"], "refin is no key in [run] (did you mean refine?); known are epochs, loss"),
@@ -359,7 +360,8 @@ def test_bad_input_is_one_line_and_exit_code_2(args, words, refused, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.txt").touch()
     (tmp_path / "wide.toml").write_text(
-        'name = "wide"\ndata.builtin = "quadratic"\nmodel.expression = "a*x"\n[grid]\nlr = 1\nbatch_size = [1, 801]\n'
+        'name = "wide"\ndata.builtin = "quadratic"\nmodel.expression = "a*x"\n'
+        '[grid]\nlr = 1\nbatch_size = [1, 801]\ndtype = "float32"\n'
     )
     assert words in refused(*args)
 
