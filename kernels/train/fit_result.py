@@ -405,9 +405,10 @@ class FitResult:
         if len(rows) > SHOWN:
             params += f", ... ({len(rows) - SHOWN:,} more)"
         target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
+        made = int(self.updates[-1])
         lines = [
             f"Fit of {self.model.expression}: {self.status}",
-            f"  epochs      {self.epochs} ({int(self.updates[-1]):,} updates{target})",
+            f"  epochs      {self.epochs} ({made:,} update{'s' * (made != 1)}{target})",
             f"  parameters  {params}",
             f"  loss        {self.loss[0]:.6g} -> {self.kept.loss:.6g} ({self.records})",
             *self._describe_validation(),
