@@ -60,9 +60,10 @@ def bind_network(made_of: Ingredients) -> Binder:
 
     def four(name: str) -> Any:
         sums = {"sum_at": written["get_four"], "keep_sum": written["put_four"]} | add_four
+        sums |= {"terms": written["four_terms"], "add_up": tuples.sum_lanes}
         leaf = network.leaf_of_four_in_order if made_of.fma else network.leaf_of_four
         if made_of.width == 1:
-            leaf = network.leaf_of_four_of_one
+            leaf = network.leaf_of_samples_of_one
         eight = written.get(f"{name}_eight")
         return binder.bind(network.pairwise, leaf=leaf, touch=written[name], touch_eight=eight, **sums)
 
@@ -91,10 +92,14 @@ def bind_network(made_of: Ingredients) -> Binder:
         given["sum_with_inputs"] = sums("term_times_eight", no_sum=written["eight_nothings"])
     leaf_of_losses = network.leaf_of_losses
     if takes_losses_by_eight(made_of):
-        names = {"no_sum": "eight_nothings", "sum_at": "get_eight", "keep_sum": "put_eight"}
-        names |= {"touch": "weight_of_loss", "touch_eight": "weight_of_loss_eight"}
-        own = {name: written[meaning] for name, meaning in names.items()}
-        given["eight_of_loss"] = binder.bind(network.pairwise, leaf=network.leaf_of_eight, **own)
+        names = {"no_sum": "eight_nothings", "sum_at": "get_eight", "keep_sum": "put_eight", "touch": "weight_of_loss"}
+        names |= {
+            "touch_eight": "weight_of_loss_eight",
+            "eight_terms": "eight_terms_of_eight",
+            "terms": "terms_of_eight",
+        }
+        own = {name: written[meaning] for name, meaning in names.items()} | {"add_up": tuples.sum_each}
+        given["eight_of_loss"] = binder.bind(network.pairwise, leaf=network.leaf_of_samples_of_one, **own)
         leaf_of_losses = network.leaf_of_losses_by_eight
     given["add_losses"] = binder.bind(network.pairwise, leaf=leaf_of_losses)
     entry = loops.train if made_of.width == 1 else loops.train_blocks

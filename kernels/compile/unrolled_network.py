@@ -54,9 +54,10 @@ def _cells(made_of: Ingredients) -> list[str]:
             f"return ({listed('weights * ' + 'read_lane(x, rows[#] + place, 8)', 4)})",
         ),
         written(
-            "eight_rows(weights, x, at, step)", f"return ({listed('weights * read_lane(x, at + # * step, 8)', 8)})"
+            "eight_terms_of_eight(weights, x, step, place)",
+            f"return ({listed('weights * read_lane(x, place + # * step, 8)', 8)})",
         ),
-        written("column_of_eight(x, at, step)", "return read_spaced(x, at, step, 8)"),
+        written("terms_of_eight(weight, x, step, place)", "return weight * read_spaced(x, place, step, 8)"),
         written("get_eight(cells, place)", "return read_lane(cells, 8 * place, 8)"),
         written("put_eight(numbers, cells, place)", "write_lane(numbers, cells, 8 * place)"),
         written("number_at(x, place)", f"return {number('x[place]')}"),
@@ -142,13 +143,13 @@ def takes_losses_by_eight(made_of: Ingredients) -> bool:
 def _losses_of_eight(made_of: Ingredients, layer: Places) -> str:
     """Return the function that computes the losses of eight samples, one after the other in the data."""
     dots = [
-        f"eight_of_loss(theta, theta, {layer.first(symbol)}, {layer.size(symbol)}, 0.0, x, 0, at + "
-        f"{layer.source(symbol)}, 0.0, (), options, room.counts, room.stack, step), "
+        f"eight_of_loss(theta, theta, {layer.first(symbol)}, {layer.size(symbol)}, step, x, 0, at + "
+        f"{layer.source(symbol)}, 0.0, (), options, room.counts, room.stack, params), "
         for symbol in layer.dots
     ]
     lines = [*bases([layer]), f"slots, step, k = theta, layout[{INPUTS}], 0", "at = first * step"]
     lines += [f"dots = ({''.join(dots)})", "y = read_lane(y, first, 8)"]
-    lines += _unit_lines(made_of, layer, "loss", "y", input_at="column_of_eight(x, at + #, step)")
+    lines += _unit_lines(made_of, layer, "loss", "y", input_at="read_spaced(x, at + #, step, 8)")
     return written("losses_of_eight(theta, x, y, first, options, room)", *lines, *_value_of_loss(made_of))
 
 

@@ -17,7 +17,7 @@ from kernels.base.run import LEAF, ROWS
 from kernels.loops.loops import JOIN, ZERO, gather, split
 from kernels.loops.order import permute
 from kernels.simd.lanes import pointers, read_lane
-from kernels.simd.tuples import add, sum_each, sum_lanes
+from kernels.simd.tuples import add, sum_lanes
 
 Bound = Callable[..., Any]
 get: Bound  # (cells, place) -> a number
@@ -46,14 +46,13 @@ leaf: Bound  # leaf_of_one, leaf_of_lanes or leaf_of_losses
 touch: Bound  # (theta, slots, place, factor, s, lr, known, options, params) -> a weight, updated where it learns
 touch_eight: Bound  # the same of eight weights of one run
 input_at: Bound  # (x, place) -> an input, or a hidden unit
-no_sum: Bound  # () -> a sum that changes no other: a number, or one for each of four samples
+no_sum: Bound  # () -> a sum that changes no other: a number, or one for each of four or eight samples
 sum_at: Bound  # (stack, place) -> a sum
 keep_sum: Bound  # (sum, stack, place)
-join: Bound  # (sum, sum) -> their sum, of one or of each of four
-four_terms: Bound  # (weight, x, rows, place) -> its products with the inputs of four samples
+join: Bound  # (sum, sum) -> their sum, of one or of each of several
+terms: Bound  # (weight, x, rows, place) -> its products with the inputs of four or eight samples
 eight_terms: Bound  # the same of eight weights of one run
-eight_rows: Bound  # (weights, x, at, step) -> the same with eight samples, whose inputs begin at every step
-column_of_eight: Bound  # (x, at, step) -> the input at a place of each of eight samples
+add_up: Bound  # the sums of eight terms, for each sample -> the sum of each
 eight_nothings: Bound  # () -> -0.0 for each of eight samples
 losses_of_eight: Bound  # (theta, x, y, first, options, room) -> the losses of samples first..first+7 of one run
 product: Bound  # (x, i, column, place, room) -> the part of sample i
@@ -305,8 +304,11 @@ def term_of(theta, slots, first, f, s, x, at, after, lr, known, options, params)
     return weight * input_at(x, after + f)
 
 
-def leaf_of_four_of_one(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
-    """Return the dots of up to 128 weights of one run with the inputs of four samples, which begin at `rows`."""
+def leaf_of_samples_of_one(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
+    """Return the dots of up to 128 weights of one run with the inputs of four or eight samples.
+
+    Of four, `rows` are the places at which they begin; of eight, which lie one after the other, the step to the next.
+    """
     total = no_sum()
     start = 0
     if count >= 8:
@@ -315,30 +317,11 @@ def leaf_of_four_of_one(theta, slots, first, count, rows, x, at, after, lr, know
         sums = eight_terms(weights, x, rows, after)
         for f in range(8, start, 8):
             weights = touch_eight(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
-            sums = join(sums, eight_terms(weights, x, rows, after + f))
-        total = sum_lanes(sums)
+            sums = add(sums, eight_terms(weights, x, rows, after + f))
+        total = add_up(sums)
     while start < count:
         weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
-        total = join(total, four_terms(weight, x, rows, after + start))
-        start += 1
-    return total
-
-
-def leaf_of_eight(theta, slots, first, count, s, x, at, after, lr, known, options, step):
-    """Return the dots of up to 128 weights of one run with eight samples, whose inputs begin at every step."""
-    total = no_sum()
-    start = 0
-    if count >= 8:
-        start = count - count % 8
-        weights = touch_eight(theta, slots, first, 0.0, 0.0, lr, known, options, step)
-        sums = eight_rows(weights, x, after, step)
-        for f in range(8, start, 8):
-            weights = touch_eight(theta, slots, first + f, 0.0, 0.0, lr, known, options, step)
-            sums = add(sums, eight_rows(weights, x, after + f, step))
-        total = sum_each(sums)
-    while start < count:
-        weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, step)
-        total = join(total, weight * column_of_eight(x, after + start, step))
+        total = join(total, terms(weight, x, rows, after + start))
         start += 1
     return total
 
@@ -358,16 +341,16 @@ def leaf_of_four(theta, slots, first, count, rows, x, at, after, lr, known, opti
                 pair = no_sum()
                 for place in range(begin, begin + 2):
                     weight = touch(theta, slots, first + place, 0.0, 0.0, lr, known, options, params)
-                    single = four_terms(weight, x, rows, after + place)
+                    single = terms(weight, x, rows, after + place)
                     for f in range(place + 8, start, 8):
                         weight = touch(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
-                        single = join(single, four_terms(weight, x, rows, after + f))
+                        single = join(single, terms(weight, x, rows, after + f))
                     pair = join(pair, single)
                 quarter = join(quarter, pair)
             total = join(total, quarter)
     while start < count:
         weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
-        total = join(total, four_terms(weight, x, rows, after + start))
+        total = join(total, terms(weight, x, rows, after + start))
         start += 1
     return total
 
@@ -377,7 +360,7 @@ def leaf_of_four_in_order(theta, slots, first, count, rows, x, at, after, lr, kn
     total = no_sum()
     for f in range(count):
         weight = touch(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
-        total = join(total, four_terms(weight, x, rows, after + f))
+        total = join(total, terms(weight, x, rows, after + f))
     return total
 
 
