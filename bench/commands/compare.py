@@ -4,7 +4,7 @@ import sys
 
 import pandas as pd
 
-from bench.commands.findings import Finding, Findings, Style, print_findings
+from bench.commands.findings import Style, print_findings
 from bench.compare.gates import Gates
 from bench.compare.judge import (
     HIGHER,
@@ -56,8 +56,8 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     summary = _summarize(base, new, tables)
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
-    shown = {name: Finding(table, {TITLES[name]: readable_ratios(name, table)}) for name, table in tables.items()}
-    print_findings(Findings(summary, describe_verdict(rows), shown, notes), style)
+    shown = {TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
+    print_findings(style, summary, describe_verdict(rows), tables, shown, notes)
     return not rows["verdict"].eq(PAST).any()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.commands.console import print_place
-from bench.commands.findings import Finding, Findings, Style, print_findings
+from bench.commands.findings import Style, print_findings
 from bench.compare.gates import Gates
 from bench.compare.history import History, read_runs, trace_history
 from bench.compare.judge import PAST, describe_verdict, judge
@@ -32,11 +32,9 @@ def compare_history(folder: Path, measurement: Measurement, gates: Gates, *, out
     notes = list(found.notes)
     if unused := gates.unused(found.benchmarks["row"]):
         notes.append(("Tolerances", f"no benchmark is called {join_names(unused)}."))
-    tables = {
-        "benchmarks": Finding(found.benchmarks, _by_machine(found.benchmarks, BENCHMARKS_TITLE)),
-        "steps": Finding(steps, _by_machine(steps, STEPS_TITLE)),
-    }
-    print_findings(Findings(found.summary, _verdict(found, steps, gates), tables, notes), style)
+    tables = {"benchmarks": found.benchmarks, "steps": steps}
+    shown = _by_machine(found.benchmarks, BENCHMARKS_TITLE) | _by_machine(steps, STEPS_TITLE)
+    print_findings(style, found.summary, _verdict(found, steps, gates), tables, shown, notes)
     if out:
         _write(found, steps, out)
         if style == "text":
