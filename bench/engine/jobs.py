@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.engine.memory import Length, Memory
+from bench.engine.memory import Memory
 from bench.engine.problem import Job, Problem
 from bench.engine.progress import Progress
 from bench.study.run_settings import make_hyperparameters, schedule_factors
@@ -71,7 +71,7 @@ def plan_jobs(
         marks = marks_of[batch_size]
         if first >= marks.size - 1:
             continue
-        kernel = memory.choose_kernel(len(group), Length(settings.epochs, marks.size))
+        kernel = memory.choose_kernel(len(group), marks.size)
         kernel = kernel if optimizer.is_exact else settings.kernel
         size = _job_size(updates, marks.size, memory.width_of(kernel), share)
         for begin in range(0, len(group), size):

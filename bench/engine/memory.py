@@ -4,8 +4,8 @@ Lanes train 8 to 64 runs at a time and repeat runs where there are fewer, so tha
 what they need; `fused` gives the same bits one run at a time.
 """
 
+import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from bench.study.schema import RunTable
 from bench.system.environment import processors
@@ -29,36 +29,31 @@ ROW_BYTES = 800
 COPIES = 6
 
 
-class Length(NamedTuple):
-    """The epochs of a run, and its marks."""
-
-    epochs: int
-    marks: int
-
-
 @dataclass(frozen=True)
 class Memory:
     """The memory for runs of a model.
 
     Attributes
     ----------
-    kernel, frugal : str
-        The kernel asked for, and the one with the same bits that needs least.
+    settings : RunTable
+        With the kernel asked for, and the epochs.
+    frugal : str
+        The kernel with the same bits that needs least.
     params : int
         Parameters of the model.
     curves : int
         Losses at a mark: two where samples are held out.
-    room : int or None
-        The bytes that are available, if known.
+    room : float
+        The bytes that are available; infinite where that is not known.
     width : int
         Runs in a block of the kernel; float32 has larger ones.
     """
 
-    kernel: str
+    settings: RunTable
     frugal: str
     params: int
     curves: int
-    room: int | None
+    room: float
     width: int = KERNELS["lanes"].width
 
     @classmethod
@@ -68,36 +63,39 @@ class Memory:
         frugal = "fused" if exact else settings.kernel
         dtype = "float32" if single else "float64"
         width = lane_width(settings.kernel, dtype, model.program, make_loss(settings.loss))
-        return cls(settings.kernel, frugal, len(model.params), 1 + held_out, available_memory(), width)
+        room = available_memory()
+        return cls(settings, frugal, len(model.params), 1 + held_out, math.inf if room is None else room, width)
 
-    def choose_kernel(self, runs: int, length: Length) -> str:
-        """Return the kernel for runs that could be trained side by side."""
-        block = 8 * self.width_of(self.kernel) * (length.epochs + length.marks)
-        if block <= SMALL_BLOCK or (runs >= FEW and self._fits(self.kernel, runs, length)):
-            return self.kernel
-        return self.frugal
+    def choose_kernel(self, runs: int, marks: int) -> str:
+        """Return the kernel for runs that could be trained side by side, with losses at so many marks."""
+        kernel = self.settings.kernel
+        block = 8 * self.width_of(kernel) * (self.settings.epochs + marks)
+        fits = block <= SMALL_BLOCK or (runs >= FEW and self.needed(kernel, runs, marks) <= self.room)
+        return kernel if fits else self.frugal
 
-    def check(self, runs: int, length: Length) -> None:
-        """Refuse runs that are too long for the memory, whichever kernel trains them, and say how much they need."""
-        if not self._fits(self.frugal, runs, length):
-            needed, room = self.needed(self.frugal, runs, length), self.room or 0
+    def check(self, runs: int, n: int, batch_size: int) -> None:
+        """Refuse runs on n samples that do not fit into the memory, whichever kernel trains them, with what they need.
+
+        The batch size is the smallest of theirs, with which they have most marks.
+        """
+        marks = most_marks(self.settings, n, batch_size)
+        needed = self.needed(self.frugal, runs, marks)
+        if needed > self.room:
             raise ValueError(
                 f"epochs, record or the grid must ask for less: training takes about {needed / 1e9:,.1f} GB of memory, "
-                f"and {room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of {length.epochs:,} "
-                f"epochs, with losses at up to {length.marks:,} marks"
+                f"and {self.room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of "
+                f"{self.settings.epochs:,} epochs, with losses at up to {marks:,} marks"
                 + (f", and {self.params:,} parameters each" if self.params > MAX_PARAMS else "")
             )
 
-    def needed(self, kernel: str, runs: int, length: Length) -> int:
+    def needed(self, kernel: str, runs: int, marks: int) -> int:
         """Return about how many bytes are taken where each job is as small as it can be.
 
         A run has the rates of its epochs and the losses at its marks, once in the job and once in the block of lanes,
         or with the parameters at each mark where it is trained alone. As many jobs as are trained wait with their
         rates, and one is laid out for the disk.
         """
-        epochs, marks = length
-        losses = self.curves * marks
-        width = self.width_of(kernel)
+        epochs, losses, width = self.settings.epochs, self.curves * marks, self.width_of(kernel)
         # Models with vectors record the parameters at the last mark alone.
         recorded = 1 if self.params > MAX_PARAMS else marks
         own, jobs = min(width, runs), -(-runs // width)
@@ -113,16 +111,13 @@ class Memory:
         """Return the number of runs in a block of one of the two kernels."""
         return self.width if KERNELS[kernel].width > 1 else 1
 
-    def _fits(self, kernel: str, runs: int, length: Length) -> bool:
-        """Return whether the runs fit, as far as that is known."""
-        return self.room is None or self.needed(kernel, runs, length) <= self.room
 
-
-def longest_run(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> Length:
-    """Return the length of a run, with an upper bound of its marks: a list of them may not fit."""
+def most_marks(settings: RunTable, n: int, batch_size: int) -> int:
+    """Return an upper bound of the marks of a run: a list of them may not fit."""
+    record, epochs = settings.record, settings.epochs
     if isinstance(record, int):
-        size = samples_per_epoch(n, batch_size, drop_last)
-        return Length(epochs, epochs + 1 + epochs * -(-size // batch_size) // record)
+        size: int = samples_per_epoch(n, batch_size, settings.drop_last)
+        return epochs + 1 + epochs * -(-size // batch_size) // record
     kind, _, per_decade = record.partition(":")
     decades = 20
-    return Length(epochs, epochs + 1 + (decades * int(per_decade or PER_DECADE) if kind == "log" else 0))
+    return epochs + 1 + (decades * int(per_decade or PER_DECADE) if kind == "log" else 0)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from bench.engine.confirm import confirm_choices
 from bench.engine.final_test import confirmed_ranking, judge_choice
-from bench.engine.memory import Memory, longest_run
+from bench.engine.memory import Memory
 from bench.engine.problem import Problem, make_problem, resolve_model
 from bench.engine.recording import record_settings
 from bench.engine.refine import refined_plan
@@ -190,6 +190,5 @@ def check_grid(grid: Grid, model: Model, settings: RunTable, y: ArrayLike, *, he
         return  # a ragged list, which is refused where numbers are checked
     if n:
         smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
-        length = longest_run(settings.record, n, min(smallest, n), settings.epochs, drop_last=settings.drop_last)
         memory = Memory.of(model, settings, held_out=held_out, single="float32" in grid.dtype)
-        memory.check(grid.size, length)
+        memory.check(grid.size, n, min(smallest, n))

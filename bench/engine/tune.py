@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from bench.engine.confirm import fresh_seeds, join_plans, plan_choices, train_on_fresh_seeds
 from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.jobs import MANY_OPTIONS
-from bench.engine.memory import Memory, longest_run
+from bench.engine.memory import Memory
 from bench.engine.problem import Problem, make_problem, resolve_model
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
@@ -164,9 +164,8 @@ class _Tuning:
         if problem.counted_loss == "validation_loss":
             self.floor = max(self.floor, held_out_floor(problem))
         self.least_batch = space.least_batch(n)
-        length = longest_run(settings.record, n, self.least_batch, settings.epochs, drop_last=settings.drop_last)
         memory = Memory.of(problem.model, settings, held_out=problem.held_out is not None)
-        memory.check(ROUND * space.pairs, length)
+        memory.check(ROUND * space.pairs, n, self.least_batch)
         self.plan = pd.DataFrame()
 
     def train(self, folder: Path, study: str, *, resume: bool, progress: Callable[[int], None]) -> None:

@@ -1,8 +1,10 @@
 """A sweep takes the kernel that fits into the memory, and says what cannot."""
 
 import json
+import math
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from bench import Grid, sweep
 from bench.engine import memory, train
 from bench.engine import problem as common
-from bench.engine.memory import Length, Memory, longest_run
+from bench.engine.memory import Memory, most_marks
 from bench.study.schema import RunTable
 from bench.system.memory import available_memory
 from kernels import models
@@ -69,14 +71,14 @@ def test_the_frugal_kernel_gives_the_same_bits_or_is_not_taken(monkeypatch, kern
 
 
 def test_a_single_kernel_is_taken_for_few_long_runs_and_where_lanes_do_not_fit():
-    room = Memory("lanes", "fused", 3, 1, 10**9)
-    long, short = Length(10**6, 10**6), Length(1000, 1000)
-    assert room.choose_kernel(1, short) == "lanes"
-    assert room.choose_kernel(1, long) == "fused"
-    assert Memory("lanes", "fused", 3, 1, None).choose_kernel(32, long) == "lanes"
-    assert room.choose_kernel(32, long) == "fused"
-    alone, held_out = (Memory.of(models.quadratic, RunTable(), held_out=held_out) for held_out in (False, True))
-    assert held_out.needed("lanes", 32, long) > 1.5 * alone.needed("lanes", 32, long)
+    short, long = (Memory(RunTable(epochs=epochs), "fused", 3, 1, 10**9) for epochs in (1000, 10**6))
+    assert short.choose_kernel(1, 1000) == "lanes"
+    assert long.choose_kernel(1, 10**6) == "fused"
+    assert replace(long, room=math.inf).choose_kernel(32, 10**6) == "lanes"
+    assert long.choose_kernel(32, 10**6) == "fused"
+    settings = RunTable(epochs=10**6)
+    alone, held_out = (Memory.of(models.quadratic, settings, held_out=held_out) for held_out in (False, True))
+    assert held_out.needed("lanes", 32, 10**6) > 1.5 * alone.needed("lanes", 32, 10**6)
 
 
 @pytest.mark.parametrize("kernel", ["lanes", "fused", "lanes-fma"])
@@ -100,7 +102,7 @@ def test_no_run_is_refused_where_the_size_of_memory_is_unknown(monkeypatch):
 def test_there_are_never_more_marks_than_told(record, n, batch_size):
     for drop_last in (True, False):
         marks = make_marks(record, n, batch_size, 50, drop_last=drop_last).size
-        assert marks <= longest_run(record, n, batch_size, 50, drop_last=drop_last).marks
+        assert marks <= most_marks(RunTable(epochs=50, record=record, drop_last=drop_last), n, batch_size)
 
 
 @pytest.mark.parametrize(("epochs", "every"), [(2**20 - 1, 1), (2**20, 2), (10**7, 16)])
