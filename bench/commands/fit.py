@@ -21,9 +21,9 @@ from bench.commands.console import (
     print_place,
     print_sentence,
     print_table,
-    progress,
 )
 from bench.commands.options import TableColumns, held_out
+from bench.commands.stages import progress
 from bench.commands.trace import Trace
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression

@@ -6,7 +6,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.commands.console import mapping_display, print_sentence, print_table, progress
+from bench.commands.console import mapping_display, print_sentence, print_table
+from bench.commands.stages import progress
 from bench.plots.failures import skip_failed_figure
 from bench.store.run_folder import ABOUT
 from bench.study.schema import Study

@@ -1,52 +1,59 @@
-"""One progress bar over all stages of a command, whose lengths are estimates in seconds."""
+"""One progress bar with the time left, over all stages of a command; none in a pipe."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from threading import RLock
+from threading import RLock, Timer
 
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.table import Column
 from rich.text import Text
 
-from bench.commands.console import OneLineProgress, shown_late
 from kernels.base.announcements import listen
+
+PATIENCE = 1.0  # seconds before a progress bar is shown
+# Characters of a line beside the description: the spinner, the shortest bar, the time left, and what is between them.
+BESIDE = 1 + 4 + len("time left 0:00:00") + 3
 
 Advance = Callable[[float], None]
 """Called with the share of a stage that is done so far."""
 
 
 class _TimeLeft(ProgressColumn):
-    """The seconds that the remaining stages take by estimate."""
+    """The seconds that the remaining stages take by estimate, if there is one."""
 
     def render(self, task: Task) -> Text:
-        left = max(0, round((task.total or 0) - task.completed))
-        return Text(f"time left {timedelta(seconds=left)}")
+        left = "-:--:--" if task.total is None else timedelta(seconds=max(0, round(task.total - task.completed)))
+        return Text(f"time left {left}")
 
 
 class Stages:
     """A progress bar on standard error that goes on from one stage to the next.
 
-    `seconds` are estimates of how long each stage takes, in their order. The time that the current stage still takes is
-    estimated anew from the share of it that is done.
+    `seconds` are estimates of how long each stage takes, in their order, or 0. The time that the current stage still
+    takes is estimated anew from the share of it that is done.
     """
 
-    def __init__(self, seconds: Mapping[str, float]) -> None:
+    def __init__(self, seconds: Mapping[str, float], *, hidden: bool = False) -> None:
         self._seconds, self._began = dict(seconds), time.monotonic()
-        self._bar = OneLineProgress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
+        console = Console(stderr=True)
+        # In one line: on a narrow terminal the bar is shorter, and the description is cut off.
+        described = Column(no_wrap=True, overflow="ellipsis", max_width=max(1, console.width - BESIDE))
+        self._bar = Progress(
+            SpinnerColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.description}", table_column=described),
             BarColumn(),
-            _TimeLeft(),
-            console=Console(stderr=True),
+            _TimeLeft(table_column=Column(no_wrap=True)),
+            console=console,
             transient=True,
             redirect_stdout=False,
-            disable=not sys.stderr.isatty(),
+            disable=hidden or not sys.stderr.isatty(),
         )
-        self._task = self._bar.add_task("", total=sum(seconds.values()))
-        self._what, self._lock, self._shown = "", RLock(), False
+        self._what, self._lock, self._shown = next(iter(seconds)), RLock(), False
+        self._task = self._bar.add_task(self._what, total=sum(seconds.values()) or None)
 
     def stop(self) -> None:
         """Remove the bar."""
@@ -84,9 +91,8 @@ class Stages:
 
     def _show_time_left(self, seconds: float) -> None:
         """Update the bar, where a stage takes so much longer."""
-        done = time.monotonic() - self._began
-        total = done + seconds + sum(self._seconds.values())
-        self._bar.update(self._task, description=self._what, completed=done, total=total)
+        done, left = time.monotonic() - self._began, seconds + sum(self._seconds.values())
+        self._bar.update(self._task, description=self._what, completed=done, total=done + left if left else None)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -101,11 +107,31 @@ class Stages:
 
 
 @contextmanager
-def show_stages(seconds: Mapping[str, float]) -> Iterator[Stages]:
-    """Show a progress bar over stages, once they have taken a second, if standard error is a terminal."""
-    stages = Stages(seconds)
+def _shown_late(show: Callable[[], None]) -> Iterator[None]:
+    """Call `show` once the block has taken a second, by a clock of its own: its first step alone may take long."""
+    patience = Timer(PATIENCE, show)
+    patience.daemon = True
+    patience.start()
     try:
-        with shown_late(stages.show), listen(stages.describe_activity):
+        yield
+    finally:
+        patience.cancel()
+        patience.join()
+
+
+@contextmanager
+def show_stages(seconds: Mapping[str, float], *, hidden: bool = False) -> Iterator[Stages]:
+    """Show a progress bar over stages, once they have taken a second, if standard error is a terminal."""
+    stages = Stages(seconds, hidden=hidden)
+    try:
+        with _shown_late(stages.show), listen(stages.describe_activity):
             yield stages
     finally:
         stages.stop()
+
+
+@contextmanager
+def progress(what: str, total: int, *, hidden: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar of one stage; the block calls what it is given with the number that is done."""
+    with show_stages({what: 0.0}, hidden=hidden) as stages, stages.stage(what, total) as advance:
+        yield lambda done: advance(done / max(1, total))

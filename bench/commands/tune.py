@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from bench.commands.cluster import open_cluster
-from bench.commands.console import mapping_display, print_place, print_sentence, progress
+from bench.commands.console import mapping_display, print_place, print_sentence
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
 from bench.commands.run import UNVERIFIED, refuse_report, verify_runs
+from bench.commands.stages import progress
 from bench.commands.trained import Trained
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report

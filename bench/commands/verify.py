@@ -4,7 +4,8 @@ import llvmlite.binding as llvm
 import numba
 import pandas as pd
 
-from bench.commands.console import print_sentence, print_table, progress
+from bench.commands.console import print_sentence, print_table
+from bench.commands.stages import progress
 from bench.engine.digests import Result, verification
 
 

@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from bench.commands import console
+from bench.commands import console, stages
 from kernels import fit
 from kernels.base.announcements import announce, listen
 from kernels.compile import specialize
@@ -42,17 +42,17 @@ def test_sentences_break_between_words_on_a_terminal_and_not_in_a_pipe(monkeypat
 
 def test_progress_is_seen_on_a_terminal_once_patience_ends(monkeypatch):
     make_terminal(monkeypatch)
-    monkeypatch.setattr(console, "Timer", Now)
-    with console.progress("epochs", 40) as advance:
+    monkeypatch.setattr(stages, "Timer", Now)
+    with stages.progress("epochs", 40) as advance:
         advance(17)
-    assert "17/40" in sys.stderr.getvalue()
+    assert "17 of 40" in sys.stderr.getvalue()
     assert "time left" in sys.stderr.getvalue()
     assert sys.stdout.getvalue() == ""
 
 
 def test_what_is_quick_shows_no_progress(monkeypatch):
     make_terminal(monkeypatch)
-    with console.progress("epochs", 40) as advance:
+    with stages.progress("epochs", 40) as advance:
         advance(40)
     assert sys.stderr.getvalue() == ""
 
@@ -60,38 +60,38 @@ def test_what_is_quick_shows_no_progress(monkeypatch):
 @pytest.mark.parametrize("hidden", [False, True])
 def test_no_progress_in_a_pipe_or_where_it_is_hidden(hidden, monkeypatch):
     make_terminal(monkeypatch)
-    monkeypatch.setattr(console, "Timer", Now)
+    monkeypatch.setattr(stages, "Timer", Now)
     if not hidden:
         monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with console.progress("epochs", 40, hidden=hidden) as advance:
+    with stages.progress("epochs", 40, hidden=hidden) as advance:
         advance(17)
     assert sys.stderr.getvalue() == ""
 
 
 def test_the_progress_bar_says_that_a_kernel_is_compiled(monkeypatch):
     make_terminal(monkeypatch)
-    monkeypatch.setattr(console, "Timer", Now)
-    with console.progress("epochs", 40) as advance:
+    monkeypatch.setattr(stages, "Timer", Now)
+    with stages.progress("epochs", 40) as advance:
         with announce("compiling a kernel"):
             pass
         advance(17)
     assert "epochs: compiling a kernel" in sys.stderr.getvalue()
-    assert sys.stderr.getvalue().rindex("17/40") > sys.stderr.getvalue().rindex("compiling")
+    assert sys.stderr.getvalue().rindex("17 of 40") > sys.stderr.getvalue().rindex("compiling")
 
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_the_progress_bar_is_one_line_on_a_narrow_terminal(monkeypatch, width):
     make_terminal(monkeypatch)
     monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setattr(console, "Timer", Now)
-    with console.progress("configurations", 40_000) as advance:
+    monkeypatch.setattr(stages, "Timer", Now)
+    with stages.progress("configurations", 40_000) as advance:
         advance(17_000)
         with announce("compiling kernels for this processor"):
             pass
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", sys.stderr.getvalue())
     lines = [line for line in re.split(r"[\r\n]+", shown) if line]
-    assert all(re.fullmatch("configurations.*time left -:--:--", line) for line in lines)
-    assert any("…" in line and "17000/40000" in line for line in lines)
+    assert all(re.fullmatch(". configurations.*time left -:--:--", line) for line in lines)
+    assert any("…" in line and "17,000 of 40,000" in line for line in lines)
     assert max(map(len, lines)) <= width
 
 

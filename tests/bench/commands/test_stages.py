@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from bench.commands import console, stages
+from bench.commands import stages
 from kernels.base.announcements import announce
 from tests.support.terminal import Now, Terminal, make_terminal
 
@@ -14,7 +14,7 @@ SECONDS = {"training": 1.0, "drawing": 3.0}
 def open_terminal(monkeypatch):
     """Standard output and error become one terminal, and the bar is shown at once."""
     make_terminal(monkeypatch)
-    monkeypatch.setattr(console, "Timer", Now)
+    monkeypatch.setattr(stages, "Timer", Now)
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", screen)
