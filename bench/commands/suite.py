@@ -27,7 +27,7 @@ from bench.report.suite_report import SuiteData, describe_suite, write_suite_rep
 from bench.store.run_folder import ANOTHER_FOLDER, RESUME, visible_files
 from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
-from bench.study.suite import RECORD, Suite
+from bench.study.suite import RECORD, Suite, is_suite_folder
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
 
@@ -47,14 +47,15 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     folder = asked.out or Path("results") / folder_name(suite.name)
     _check_folder(folder, resume=asked.resume)
     folder.mkdir(parents=True, exist_ok=True)
-    names = {study.name: folder_name(study.name) for study in suite.studies}
-    record = {"title": suite.title, "description": suite.description, "problems": names}
-    write_text(folder / RECORD, tomli_w.dumps(record))
+    if not is_suite_folder(folder):
+        _write_record(suite, folder)
     runs: dict[str, RunData] = {}
     try:
         with open_cluster(asked.cluster) as executor:
             for study, data in loaded:
-                runs[study.name] = _run_problem(study, data, folder / names[study.name], executor, asked)
+                runs[study.name] = _run_problem(study, data, folder / folder_name(study.name), executor, asked)
+        # Not before: a suite that is resumed with other settings may be refused.
+        _write_record(suite, folder)
     except UNVERIFIED as error:
         return refuse_report(error)
     suite_data = SuiteData(suite.title, suite.description, runs)
@@ -77,14 +78,22 @@ def rewrite_suite_report(folder: Path, *, svg: bool = False) -> Path:
     return write_suite_report(SuiteData(title, description, runs), folder, svg=svg)
 
 
+def _write_record(suite: Suite, folder: Path) -> None:
+    problems = {study.name: folder_name(study.name) for study in suite.studies}
+    record = {"title": suite.title, "description": suite.description, "problems": problems}
+    write_text(folder / RECORD, tomli_w.dumps(record))
+
+
 def _read_record(folder: Path) -> tuple[dict[str, str], str, str]:
     """Return the problems of the suite whose folder this is, with their folders, its title and its description."""
     try:
         record = tomllib.loads(read_regular_file(folder / RECORD).decode())
         return dict(record["problems"]), str(record["title"]), str(record["description"])
     except (KeyError, ValueError, TypeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(
-            f"{folder / RECORD} is not as it was written: {error}; run the suite again into {ANOTHER_FOLDER}"
+            f"{folder / RECORD} is not what a run of a suite writes: {reason}; run the suite again into "
+            f"{ANOTHER_FOLDER}"
         ) from None
 
 

@@ -167,6 +167,9 @@ def encode_target(
         return y, None
     if labels is None:
         return classes.encode(y, what, locate), own
+    if like:  # True of a Parquet file is the word "True" of a text file
+        known = {str(label): label for label in classes.labels}
+        present = np.array([known.get(str(label), label) for label in present], dtype=object)
     encoded = np.full(len(labels), np.nan)
     encoded[codes] = classes.encode(present, what, lambda place: locate(int(first[place])))
     return encoded[y.astype(np.int64)], own

@@ -72,7 +72,7 @@ def find_columns(path: Path, names: Sequence[str], existing: Sequence[str]) -> l
             close = did_you_mean_columns(name, existing)
             raise ValueError(f"{path} has no column {name!r}{close}; its columns are {join_names(existing)}")
         if existing.count(name) > 1:
-            raise ValueError(f"{path} must have one column {name!r}, not {existing.count(name)}: rename the others")
+            raise ValueError(f"{path} has {existing.count(name)} columns {name!r}: rename all but one")
     return [existing.index(name) for name in names]
 
 
@@ -97,7 +97,7 @@ def match_columns(text: str, headings: Sequence[str], place: str) -> list[str] |
     """
     if text in headings or not has_wildcard(text):
         return None
-    found = [heading for heading in headings if heading and fnmatchcase(heading, text)]
+    found = [heading for heading in dict.fromkeys(headings) if heading and fnmatchcase(heading, text)]
     if not found:
         close = did_you_mean_columns(text, headings)
         raise ValueError(f"{place} has no column that matches {text!r}{close}; its columns are {join_names(headings)}")

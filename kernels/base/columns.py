@@ -76,7 +76,7 @@ def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
     Raises
     ------
     ValueError
-        If x has no column of that name.
+        If x has no column of that name, or several.
     """
     names = column_names(x) or []
     name = y if isinstance(y, str) else getattr(y, "name", None)
@@ -84,10 +84,16 @@ def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
         if y not in names:
             known = f"a table of the columns {describe(names)}" if names else "an array"
             raise ValueError(f"{called} must be targets or the name of a column of x, not {y!r}, where x is {known}")
+        _check_single(y, names.count(y))
         y = x[name]
     elif name is None or name not in names or not _are_equal(x[name], y):
         return x, y
     return {one: x[one] for one in names if one != name}, y
+
+
+def _check_single(name: str, count: int) -> None:
+    if count > 1:
+        raise ValueError(f"x has {count} columns {name!r}: rename all but one")
 
 
 def _are_equal(column: Any, y: Any) -> bool:
@@ -136,9 +142,10 @@ def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tup
                 f"x must have a column of the name of each input, and {name!r} is not among {describe(names)}; "
                 "arrays are taken by position"
             )
-        if counts[name] > 1:
-            raise ValueError(f"x must have one column {name!r}, not {counts[name]}: rename the others")
-        column = check_array(f"x[{name!r}]", x[keys[name]], WITH_TRUTH_VALUES)
+        _check_single(name, counts[name])
+        given = x[keys[name]]
+        _check_single(name, len(getattr(given, "columns", ())))  # a frame, where pandas has several of this name
+        column = check_array(f"x[{name!r}]", given, WITH_TRUTH_VALUES)
         if column.ndim != 1:
             raise ValueError(f"x[{name!r}] must have shape (n,), not {column.shape}")
         if columns and column.size != columns[0].size:

@@ -132,6 +132,8 @@ def test_wildcards_name_columns_and_groups(tmp_path):
     )
     with pytest.raises(ValueError, match="a name of its own, and 'age' is there twice"):
         found(["age=p_*", "age"])
+    (tmp_path / "t.csv").write_text("p_1,age,p_1,y_p\n")
+    assert found(["p_*"])[0] == ["p_1"]  # refused when read, as one that is there twice
 
 
 def test_the_data_of_a_study_may_have_moved(tmp_path):

@@ -173,7 +173,7 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
             ": line 2, column 'a' must be a number such as -1234.5, not '1.234.567'; write it without separators of "
             "thousands",
         ),
-        ("a,a,b\n1,1,2\n", " must have one column 'a', not 2: rename the others"),
+        ("a,a,b\n1,1,2\n", " has 2 columns 'a': rename all but one"),
         ("a,b\n1,2\n3,!\n", ": line 3, column 'b' must be a number such as -1234.5, not '!'"),
         ("1,2\n3,4\n", NO_HEADER.format("'1', '2'")),
         ("1.5e3; -2\n3;4\n", NO_HEADER.format("'1.5e3', '-2'")),
@@ -259,7 +259,7 @@ def test_truth_values_may_begin_below_missing_ones(write):
 
 def test_parquet_column_twice(write):
     table = pa.table([[1], [2], [3]], names=["a", "a", "b"])
-    assert refusal(write(table, "cars.parquet"), ["a"], "b") == " must have one column 'a', not 2: rename the others"
+    assert refusal(write(table, "cars.parquet"), ["a"], "b") == " has 2 columns 'a': rename all but one"
 
 
 def test_damaged_parquet(write):
@@ -369,6 +369,16 @@ def test_targets_that_a_loss_refuses_are_named_with_their_line(write):
     told = ": column 'b' must be 0 or 1 for the loss 'logistic', and is 2 in row 3"
     for mapped in (False, True):
         assert refusal(write(table, "cars.parquet"), "a", "b", loss="logistic", like=known, mapped=mapped) == told
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_truth_values_of_held_out_rows_may_be_in_another_kind_of_file(write, mapped):
+    rows = pa.table({"a": [1.0, 2.0, 3.0], "b": [True, False, True]})
+    files = [write(rows, "rows.parquet"), write("a,b\n1,True\n2,False\n3,True\n", "rows.csv")]
+    for path, other in (files, files[::-1]):
+        known = load_table(path, "a", "b", loss="logistic")
+        found = load_table(other, "a", "b", loss="logistic", like=known, mapped=mapped)
+        assert (found.y.tolist(), found.classes) == ([1, 0, 1], known.classes)
 
 
 def test_drop_missing(write):

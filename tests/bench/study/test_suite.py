@@ -282,8 +282,15 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     request.getfixturevalue("no_report")
     assert sgdbench("run", small, "--out", tmp_path / "out", "--resume")[0] == 0
     assert (tmp_path / "out" / "report.html").read_text("utf-8") == page
-    (tmp_path / "out" / "suite.toml").write_text("title = 3")
-    assert "suite.toml is not as it was written: 'problems'; run the suite again" in refused("report", tmp_path / "out")
+    # A resumed suite that is refused leaves the folder as it is.
+    record = (tmp_path / "out" / "suite.toml").read_bytes()
+    small.write_text(SMALL.partition('[[problem]]\nname = "bowl')[0].replace("epochs = 20", "epochs = 10"))
+    assert "epochs must be at least 20" in refused("run", small, "--out", tmp_path / "out", "--resume")
+    assert (tmp_path / "out" / "suite.toml").read_bytes() == record
+    (tmp_path / "out" / "suite.toml").write_text(SMALL)
+    assert "suite.toml is not what a run of a suite writes: it has no 'problems'; run the suite again" in refused(
+        "report", tmp_path / "out"
+    )
 
 
 def test_a_problem_has_one_short_sentence():

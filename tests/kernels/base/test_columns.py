@@ -98,6 +98,9 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
             fit("w @ x + b", x, "z")
     with pytest.raises(ValueError, match=r"^y of test must be targets or the name of a column of x, not 'z', where x"):
         fit("w @ x + b", numbers, "y", test=(numbers, "z"))
+    for called in ("y", "power"):
+        with pytest.raises(ValueError, match=f"^x has 2 columns '{called}': rename all but one$"):
+            fit("a*power + b", pd.concat([frame, frame[called]], axis=1), "y")
 
 
 def test_the_columns_of_a_frame_may_be_called_by_numbers():
@@ -105,7 +108,7 @@ def test_the_columns_of_a_frame_may_be_called_by_numbers():
     np.testing.assert_array_equal(run.params, fit("w @ x + b", IN_ORDER, Y, epochs=2, kernel="reference").params)
     np.testing.assert_array_equal(run.predict(pd.DataFrame(IN_ORDER)[[1, 0]]), run.predict(IN_ORDER))
     assert [*run.coef("w").index] == ["0", "1"]
-    with pytest.raises(ValueError, match=r"^x must have one column '0', not 2"):
+    with pytest.raises(ValueError, match=r"^x has 2 columns '0'"):
         run.predict(pd.DataFrame(IN_ORDER, columns=[0, "0"]))
 
 
@@ -148,7 +151,7 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
         (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "[0, 1]")),
         (
             pd.DataFrame(np.ones((2, 3)), columns=["power", "weight", "power"]),
-            "x must have one column 'power', not 2: rename the others",
+            "x has 2 columns 'power': rename all but one",
         ),
         ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
         (LazyFrame(), "x must be a table in memory, not a LazyFrame: call its collect() first"),
