@@ -49,9 +49,7 @@ def plan_jobs(
     """
     loss, settings, clock = problem.loss, problem.settings, problem.clock
     dtypes = dtypes_of(plan)
-    memory = Memory.of(
-        problem.model, settings, held_out=problem.held_out is not None, single=bool((dtypes == "float32").any())
-    )
+    memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
     schedules = plan["schedule"].cat
     factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()

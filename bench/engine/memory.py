@@ -7,15 +7,14 @@ what they need; `fused` gives the same bits one run at a time.
 import math
 from dataclasses import dataclass
 
+from bench.engine.problem import Problem
 from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.system.memory import available_memory
 from bench.tables.phrases import format_count
-from kernels import Model
 from kernels.base.run import samples_per_epoch
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
 from kernels.data.marks import PER_DECADE
-from kernels.losses import make_loss
 from kernels.model.layers import MAX_PARAMS
 
 # Lanes are used for blocks up to this many bytes, however few runs they hold.
@@ -31,61 +30,57 @@ COPIES = 6
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory for runs of a model.
+    """The memory for runs of a problem.
 
     Attributes
     ----------
-    settings : RunTable
-        With the kernel asked for, and the epochs.
+    problem : Problem
+        Its settings have the kernel that is asked for.
     frugal : str
         The kernel with the same bits that needs least.
-    params : int
-        Parameters of the model.
-    curves : int
-        Losses at a mark: two where samples are held out.
     room : float
         The bytes that are available; infinite where that is not known.
     width : int
         Runs in a block of the kernel; float32 has larger ones.
     """
 
-    settings: RunTable
+    problem: Problem
     frugal: str
-    params: int
-    curves: int
     room: float
-    width: int = KERNELS["lanes"].width
+    width: int
 
     @classmethod
-    def of(cls, model: Model, settings: RunTable, *, held_out: bool, single: bool = False) -> "Memory":
-        """Return the memory that is available for runs of a model; `single` if any of them is of float32."""
+    def of(cls, problem: Problem, *, single: bool = False) -> "Memory":
+        """Return the memory that is available for runs of a problem; `single` if any of them is of float32."""
+        model, settings = problem.model, problem.settings
         exact = is_exact(model, settings.kernel, settings.loss) and KERNELS[settings.kernel].width > 1
         frugal = "fused" if exact else settings.kernel
         dtype = "float32" if single else "float64"
-        width = lane_width(settings.kernel, dtype, model.program, make_loss(settings.loss))
+        width = lane_width(settings.kernel, dtype, model.program, problem.loss)
         room = available_memory()
-        return cls(settings, frugal, len(model.params), 1 + held_out, math.inf if room is None else room, width)
+        return cls(problem, frugal, math.inf if room is None else room, width)
 
     def choose_kernel(self, runs: int, marks: int) -> str:
         """Return the kernel for runs that could be trained side by side, with losses at so many marks."""
-        kernel = self.settings.kernel
-        block = 8 * self.width_of(kernel) * (self.settings.epochs + marks)
+        kernel, epochs = self.problem.settings.kernel, self.problem.settings.epochs
+        block = 8 * self.width_of(kernel) * (epochs + marks)
         fits = block <= SMALL_BLOCK or (runs >= FEW and self.needed(kernel, runs, marks) <= self.room)
         return kernel if fits else self.frugal
 
-    def check(self, runs: int, n: int, batch_size: int) -> None:
-        """Refuse runs on n samples that do not fit into the memory, whichever kernel trains them, with what they need.
+    def check(self, runs: int, batch_size: int) -> None:
+        """Refuse runs that do not fit into the memory, whichever kernel trains them, and say how much they need.
 
         The batch size is the smallest of theirs, with which they have most marks.
         """
-        marks = most_marks(self.settings, n, batch_size)
+        epochs, params = self.problem.settings.epochs, len(self.problem.model.params)
+        marks = most_marks(self.problem.settings, self.problem.y.size, batch_size)
         needed = self.needed(self.frugal, runs, marks)
         if needed > self.room:
             raise ValueError(
                 f"epochs, record or the grid must ask for less: training takes about {needed / 1e9:,.1f} GB of memory, "
-                f"and {self.room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of "
-                f"{self.settings.epochs:,} epochs, with losses at up to {marks:,} marks"
-                + (f", and {self.params:,} parameters each" if self.params > MAX_PARAMS else "")
+                f"and {self.room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of {epochs:,} "
+                f"epochs, with losses at up to {marks:,} marks"
+                + (f", and {params:,} parameters each" if params > MAX_PARAMS else "")
             )
 
     def needed(self, kernel: str, runs: int, marks: int) -> int:
@@ -95,16 +90,17 @@ class Memory:
         or with the parameters at each mark where it is trained alone. As many jobs as are trained wait with their
         rates, and one is laid out for the disk.
         """
-        epochs, losses, width = self.settings.epochs, self.curves * marks, self.width_of(kernel)
+        epochs, params, width = self.problem.settings.epochs, len(self.problem.model.params), self.width_of(kernel)
+        losses = marks if self.problem.held_out is None else 2 * marks
         # Models with vectors record the parameters at the last mark alone.
-        recorded = 1 if self.params > MAX_PARAMS else marks
+        recorded = 1 if params > MAX_PARAMS else marks
         own, jobs = min(width, runs), -(-runs // width)
         training = min(processors(), jobs)
         waiting = min(2 * processors(), jobs) - training
-        while_training = width * (epochs + losses) if width > 1 else losses + recorded * self.params
+        while_training = width * (epochs + losses) if width > 1 else losses + recorded * params
         arrays = training * (own * (epochs + losses) + while_training) + waiting * own * epochs
-        if self.params > MAX_PARAMS:
-            arrays += COPIES * self.params * (runs + training * width)
+        if params > MAX_PARAMS:
+            arrays += COPIES * params * (runs + training * width)
         return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
 
     def width_of(self, kernel: str) -> int:

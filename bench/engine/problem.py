@@ -16,7 +16,7 @@ from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.base.columns import Inputs, check_row_order
+from kernels.base.columns import Inputs, check_row_order, take_targets
 from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
@@ -145,18 +145,8 @@ class Problem:
         return pd.concat([pd.Series(ids, plan.index, name="config_id"), plan], axis=1)
 
 
-def resolve_model(model: Model | str, x: Inputs, y: ArrayLike, loss: str) -> Model:
-    """Return the model of a text for these inputs, with a score for each class where the loss takes them."""
-    model = model if isinstance(model, Model) else make_model_for(model, x)
-    trained = make_loss(loss)
-    if not trained.by_class:
-        return model
-    classes = find_classes(trained, y, scores=model.classes)
-    return model_for_classes(model, trained, classes, encode_classes(classes, y))
-
-
 def make_problem(
-    model: Model,
+    model: Model | str,
     x: Inputs,
     y: ArrayLike,
     settings: RunTable,
@@ -164,9 +154,13 @@ def make_problem(
     validation: HeldOut = None,
     test: HeldOut = None,
 ) -> Problem:
-    """Check the data, hold out parts of them, and settle the marks that a run into this folder records."""
+    """Check the data, hold out parts of them, and settle the marks that a run into this folder records.
+
+    The text of a model is that for these inputs. Where the loss takes classes, the model has a score for each.
+    """
+    x, y = take_targets(x, y)
     check_row_order(x, y)
-    loss = make_loss(settings.loss)
+    model, loss = model if isinstance(model, Model) else make_model_for(model, x), make_loss(settings.loss)
     classes = find_classes(loss, y, scores=model.classes)
     y = encode_classes(classes, y)
     model = model_for_classes(model, loss, classes, y)

@@ -8,14 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Union, Unpack
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from bench.engine.confirm import confirm_choices
 from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.memory import Memory
-from bench.engine.problem import Problem, make_problem, resolve_model
+from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.refine import refined_plan
 from bench.engine.settings import SweepSettings, check_settings
@@ -23,14 +22,13 @@ from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
-from bench.study.schema import RunTable
 from bench.system.atomic import unsynced_files
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
 from kernels import Model
 from kernels.base.checks import describe
-from kernels.base.columns import Inputs, take_targets
+from kernels.base.columns import Inputs
 from kernels.compile.kinds import check_dtype
 from kernels.data.samples import allocate_data, to_dtype
 from kernels.optimizers import make_optimizer
@@ -115,17 +113,15 @@ def sweep(
         On Ctrl-C, after what is done has reached the disk.
     """
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings, Grid)
-    x, y = take_targets(x, y)
-    model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
-    check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         with unsynced_files() if out is None else nullcontext():
             problem = make_problem(model, x, y, shared, folder, **held_out)
+            check_grid(grid, problem)
             if "float32" in grid.dtype:
                 _check_float32(problem, grid)
-            trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(model, problem.y.size)
+            trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(problem.model, problem.y.size)
             trainer.train(plan, resume=resume, progress=progress)
             record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=grid.drawn)
             result, floor = load_run(folder), loss_floor(problem.y)
@@ -175,20 +171,12 @@ def rank_runs(result: SweepResult, floor: float) -> pd.DataFrame:
     return ranking(add_excess(result.frame, result.yardstick, floor), floor=floor)
 
 
-def check_grid(grid: Grid, model: Model, settings: RunTable, y: ArrayLike, *, held_out: bool) -> None:
-    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory.
-
-    The samples need not be checked yet.
-    """
+def check_grid(grid: Grid, problem: Problem) -> None:
+    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory."""
     if not isinstance(grid, Grid):
         raise ValueError(f"grid must be a Grid, not {describe(grid)}")
     for schedule in grid.schedule:
-        learning_rates(schedule, float(grid.lr.max()), settings.epochs)
-    try:
-        n = np.size(y)
-    except ValueError:
-        return  # a ragged list, which is refused where numbers are checked
-    if n:
-        smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
-        memory = Memory.of(model, settings, held_out=held_out, single="float32" in grid.dtype)
-        memory.check(grid.size, n, min(smallest, n))
+        learning_rates(schedule, float(grid.lr.max()), problem.settings.epochs)
+    n = problem.y.size
+    smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
+    Memory.of(problem, single="float32" in grid.dtype).check(grid.size, min(smallest, n))

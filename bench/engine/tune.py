@@ -16,7 +16,7 @@ from bench.engine.confirm import fresh_seeds, join_plans, plan_choices, train_on
 from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory
-from bench.engine.problem import Problem, make_problem, resolve_model
+from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
@@ -36,7 +36,7 @@ from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST, winners
 from kernels import Model
 from kernels.base.checks import describe
-from kernels.base.columns import Inputs, take_targets
+from kernels.base.columns import Inputs
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
 if TYPE_CHECKING:
@@ -100,21 +100,18 @@ def tune(
         raise ValueError(f"space must be a Space, not {describe(space)}")
     shared, held_out, about_search = check_settings("tune", TuneSettings, settings, Space)
     searched = SearchSettings(**about_search)
-    x, y = take_targets(x, y)
-    model = resolve_model(model, x, y, shared.loss)
     run_jobs = find_executor(executor)
-    if grid is not None:
-        check_grid(grid, model, shared, y, held_out=held_out["validation"] is not None)
-        check_double(grid)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
         problem = make_problem(model, x, y, shared, folder, **held_out)
-        if grid is not None:
-            grid.frame(model, problem.y.size)  # a grid that does not fit the data is refused before the search
+        if grid is not None:  # one that does not fit the data is refused before the search
+            check_grid(grid, problem)
+            check_double(grid)
+            grid.frame(problem.model, problem.y.size)
         _Tuning(problem, space, searched, run_jobs).train(folder, study, resume=resume, progress=progress)
         if grid is not None:
             about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}
-            sweep(model, x, y, grid, **about, out=folder / GRID, study=study)
+            sweep(problem.model, x, y, grid, **about, out=folder / GRID, study=study)
         drawn = space.repeats.drawn
         record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn)
         result, floor = load_tuning(folder), loss_floor(problem.y)
@@ -164,8 +161,7 @@ class _Tuning:
         if problem.counted_loss == "validation_loss":
             self.floor = max(self.floor, held_out_floor(problem))
         self.least_batch = space.least_batch(n)
-        memory = Memory.of(problem.model, settings, held_out=problem.held_out is not None)
-        memory.check(ROUND * space.pairs, n, self.least_batch)
+        Memory.of(problem).check(ROUND * space.pairs, self.least_batch)
         self.plan = pd.DataFrame()
 
     def train(self, folder: Path, study: str, *, resume: bool, progress: Callable[[int], None]) -> None:

@@ -70,15 +70,17 @@ def test_the_frugal_kernel_gives_the_same_bits_or_is_not_taken(monkeypatch, kern
     assert found.curves.equals(expected.curves)
 
 
-def test_a_single_kernel_is_taken_for_few_long_runs_and_where_lanes_do_not_fit():
-    short, long = (Memory(RunTable(epochs=epochs), "fused", 3, 1, 10**9) for epochs in (1000, 10**6))
+def test_a_single_kernel_is_taken_for_few_long_runs_and_where_lanes_do_not_fit(tmp_path):
+    def room_for(epochs, validation=None):
+        settings = RunTable(epochs=epochs, record="epoch")
+        return Memory(common.make_problem(models.quadratic, X, Y, settings, tmp_path, validation), "fused", 10**9, 32)
+
+    short, long = room_for(1000), room_for(10**6)
     assert short.choose_kernel(1, 1000) == "lanes"
     assert long.choose_kernel(1, 10**6) == "fused"
     assert replace(long, room=math.inf).choose_kernel(32, 10**6) == "lanes"
     assert long.choose_kernel(32, 10**6) == "fused"
-    settings = RunTable(epochs=10**6)
-    alone, held_out = (Memory.of(models.quadratic, settings, held_out=held_out) for held_out in (False, True))
-    assert held_out.needed("lanes", 32, 10**6) > 1.5 * alone.needed("lanes", 32, 10**6)
+    assert room_for(10**6, validation=0.2).needed("lanes", 32, 10**6) > 1.5 * long.needed("lanes", 32, 10**6)
 
 
 @pytest.mark.parametrize("kernel", ["lanes", "fused", "lanes-fma"])
