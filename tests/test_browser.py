@@ -803,6 +803,16 @@ def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_p
     assert complaints(browser) == []
 
 
+def test_a_run_that_diverges_in_its_first_update_is_a_dot(browser, one_figure_here, tmp_path):
+    x = np.linspace(-1, 1, 40)
+    sweep(MODEL, x, 2 * x, Grid(lr=1e200), epochs=2, kernel="reference", out=tmp_path / "run")
+    page = opened(browser, write_run_report(read_run_data(tmp_path / "run")))
+    for chart in ("cell", "loss"):
+        assert run(page, f"document.querySelectorAll('#chart-{chart} .scatterlayer .point').length") == 1
+    assert "| setting | value |" not in (tmp_path / "run" / "report.md").read_text("utf-8")  # a table without rows
+    assert complaints(page) == []
+
+
 def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_figure_here, tmp_path):
     x = np.random.default_rng(0).normal(size=(40, 30))
     names = [f"x{k}" for k in range(30)]

@@ -30,7 +30,7 @@ def render_markdown(run_data: RunData, captions: dict[str, str]) -> str:
     figures = [f"![{escape_markdown(text(caption))}](figures/{name}.png)" for name, caption in captions.items()]
     best, *others = run_data.tables
     tables = {name: to_markdown(run_data.readable(name, table)) for name, table in run_data.tables.items()}
-    details = [_details_section(titles[name], [tables[name]]) for name in others]
+    details = [_details_section(titles[name], [tables[name]]) for name in others if len(run_data.tables[name])]
     for part in measurements_of(run_data):
         if part.table is not None and len(part.table):
             words = [escape_markdown(part.caption)] if part.caption and part.name != "check" else []

@@ -17,7 +17,7 @@ function drawBands(plot, lines, { limits, clocks }, clock, look, shapes) {
     const drawn = (name) => atLeast(line[name].map(distance), look.y ? limits[0] : -Infinity);
     const trace = (name, tell, style) => ({
       type: "scatter",
-      mode: x.length > 1 ? "lines" : "markers",
+      mode: line[name].filter(Number.isFinite).length > 1 ? "lines" : "markers",
       ...{ x, y: drawn(name), hoverinfo: "text", line: { color: line.tone, ...style }, marker: { color: line.tone } },
       text: when.map((seen, i) => `${literal(line.name)}, ${seen}<br>${tell(i)}`),
     });

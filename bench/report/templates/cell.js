@@ -31,7 +31,7 @@ function paintCell(plot, figure) {
       words.push("");
     }
     const tone = visible(settings.init.colors[settings.init.codes[runs[0]]]);
-    const single = runs.every((row) => curves.get(row).samples.length === 1);
+    const single = runs.every((row) => curves.get(row)[kind].filter(Number.isFinite).length < 2);
     return {
       type: "scatter",
       mode: single ? "markers" : "lines",
