@@ -45,47 +45,29 @@ def model_for_features(
         made = make_model(model, numbered)
         named = made.with_inputs({ALL_INPUTS: headings}) if headings and made.vectors else made
         return named, tuple(range(count))
-    if "@" in model:  # a product with all of them
-        return Model(model, _inputs_of_products(model, numbered, headings)), tuple(range(count))
-    called = _names_of_features(model, numbered, headings)
-    used = set(names(parse(model)))
-    places = tuple(place for place, name in enumerate(called) if name in used)
-    return make_model(model, [called[place] for place in places]), places
-
-
-def _names_of_features(expression: str, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the names of the features in the expression: their own, or numbered ones."""
-    used = set(names(parse(expression)))
+    has_product = "@" in model  # with all of them
+    used = set() if is_weighted_sum(model) else set(names(parse(model, products=has_product)))
+    used -= {ALL_INPUTS} if has_product else set()
     own = column_names(headings) if headings is not None and used - set(numbered) else numbered
-    called = _called(expression, used, own, numbered)
-    if called is None:
-        if is_name(expression):  # a misspelt model
-            make_model(expression, numbered)
-        known = ", ".join(dict.fromkeys([*own, *numbered]))
-        hint = '; a transformer keeps the names of columns with set_output(transform="pandas")' if not headings else ""
-        raise ValueError(f"model {expression!r} must use a feature; there are {known}{hint}")
-    return called
-
-
-def _inputs_of_products(expression: str, numbered: tuple[str, ...], headings: Sequence[str] | None) -> Given:
-    """Return the features as the group of inputs ``x``, and by name or number where the expression uses some alone."""
-    used = set() if is_weighted_sum(expression) else set(names(parse(expression, products=True))) - {ALL_INPUTS}
-    own = column_names(headings) if headings is not None and used - set(numbered) else numbered
-    called = _called(expression, used, own, numbered)
-    return numbered if headings is None else called or {ALL_INPUTS: headings}
-
-
-def _called(expression: str, used: set[str], own: tuple[str, ...], numbered: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the names of the features, their own or numbered ones, that some in use are among; None without any."""
     by_name, by_number = used & set(own), used & set(numbered) - set(own)
     if by_name and by_number:
         raise ValueError(
-            f"model {expression!r} must call features either by name, as {min(by_name)}, or by number, as "
-            f"{min(by_number)}, and not both"
+            f"model {model!r} must call features either by name, as {min(by_name)}, or by number, as {min(by_number)}, "
+            "and not both"
         )
     called = own if by_name else numbered
-    refuse_misspelt(expression, sorted(used), by_name | by_number, dict.fromkeys([*called, *own]))
-    return called if by_name or by_number else None
+    refuse_misspelt(model, sorted(used), by_name | by_number, dict.fromkeys([*called, *own]))
+    if has_product:
+        group: Given = called if headings is None or by_name or by_number else {ALL_INPUTS: headings}
+        return Model(model, group), tuple(range(count))
+    if not by_name and not by_number:
+        if is_name(model):  # a misspelt model
+            make_model(model, numbered)
+        known = ", ".join(dict.fromkeys([*own, *numbered]))
+        hint = '; a transformer keeps the names of columns with set_output(transform="pandas")' if not headings else ""
+        raise ValueError(f"model {model!r} must use a feature; there are {known}{hint}")
+    places = tuple(place for place, name in enumerate(called) if name in used)
+    return make_model(model, [called[place] for place in places]), places
 
 
 def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[int, ...]:
