@@ -9,22 +9,25 @@ from bench.store.run_folder import EVIDENCE, read_identity, resume_command, visi
 from bench.store.seal import DamagedError, name_owner, read_table, write_table
 
 
-def _with_interval(name: str) -> set[str]:
-    return {name, f"{name}_low", f"{name}_high"}
+def with_interval(name: str) -> list[str]:
+    """Return the columns of a number and the ends of its interval."""
+    return [name, f"{name}_low", f"{name}_high"]
 
 
 _KIND = {"optimizer", "batch_size", "shuffle"}
-_PER_UPDATE = _with_interval("seconds_per_update")
-_SPEED = {"variant", "ours", "threads", "verified", "error", "error_loss", "updates_per_second", "note"}
-_SPEED |= _with_interval("ns") | _with_interval("to_reference") | _with_interval("to_c") | _with_interval("share")
-_SPEED |= {"compile_seconds", "load_seconds", "break_even"}
+_PER_UPDATE = with_interval("seconds_per_update")
+SPEED = [
+    *("variant", "ours", "threads", "verified", "error", "error_loss", *with_interval("ns"), "updates_per_second"),
+    *(*with_interval("to_reference"), *with_interval("to_c"), *with_interval("share")),
+    *("compile_seconds", "load_seconds", "break_even", "note"),
+]
 COLUMNS = {
     "basin": {*_KIND, "config_id", "lr", "schedule", "status", "samples_seen", "samples_to_target", "final_loss"},
     "check": {"config_id", "optimizer", "lr", "batch_size", "epochs", "error", "bound", "verified"},
     "costs": {*_KIND, *_PER_UPDATE, "variant"},
     "rates": {*_KIND, "lr", "runs", "predicted_rate", "measured_rate"},
     "settings": {"epochs"},
-    "speed": _SPEED,
+    "speed": set(SPEED),
     "paths": {"config_id", "samples", "loss"},
     "speed_rounds": {"variant", "ns"},
     "test": {"config_id", "samples_seen", "rows", "loss"},

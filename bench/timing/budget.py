@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bench.store.evidence import with_interval
 from bench.timing.paired import noise_warning, ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError, classic, exponential, many, wide
 from bench.timing.roof import make_roof
@@ -14,10 +15,8 @@ from bench.timing.speed import ROOFED, estimate_columns
 from bench.timing.variants import BY_NAME
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 
-COLUMNS = [
-    *("what", "variant", "against", "verified", "faster", "faster_low", "faster_high", "target", "met"),
-    *("share", "share_low", "share_high", "note"),
-]
+COLUMNS = ["what", "variant", "against", "verified", *with_interval("faster"), "target", "met"]
+COLUMNS += [*with_interval("share"), "note"]
 
 
 class Target(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from bench.store.evidence import SPEED, with_interval
 from bench.timing.paired import Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
 from bench.timing.problem import Errors, FailedError, Problem, UnavailableError
 from bench.timing.roof import make_roof
@@ -126,19 +127,6 @@ def speed(
     return Speed(_make_table(rows.values()), rounds, baseline, noise_floor(timings), noise_warning(timings))
 
 
-COLUMNS = [
-    "variant",
-    "ours",
-    "threads",
-    "verified",
-    *("error", "error_loss"),
-    *("ns", "ns_low", "ns_high", "updates_per_second"),
-    *("to_reference", "to_reference_low", "to_reference_high"),
-    *("to_c", "to_c_low", "to_c_high"),
-    *("share", "share_low", "share_high"),
-    *("compile_seconds", "load_seconds", "break_even"),
-    "note",
-]
 ROUNDS = ["variant", "round", "ns"]
 
 
@@ -148,7 +136,7 @@ def roof_of(variant: str) -> str:
 
 
 def _make_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=COLUMNS).astype({"verified": "boolean", "note": "str"})
+    return pd.DataFrame(list(rows), columns=SPEED).astype({"verified": "boolean", "note": "str"})
 
 
 def _error_columns(errors: Errors | None) -> dict[str, float]:
@@ -157,7 +145,7 @@ def _error_columns(errors: Errors | None) -> dict[str, float]:
 
 def estimate_columns(name: str, ratio: Ratio) -> dict[str, float]:
     """Return a ratio and its interval as part of a row."""
-    return {name: ratio.ratio, f"{name}_low": ratio.low, f"{name}_high": ratio.high}
+    return dict(zip(with_interval(name), (ratio.ratio, ratio.low, ratio.high), strict=True))
 
 
 def _measurements(
