@@ -107,26 +107,18 @@ class Stages:
 
 
 @contextmanager
-def _shown_late(show: Callable[[], None]) -> Iterator[None]:
-    """Call `show` once the block has taken a second, by a clock of its own: its first step alone may take long."""
-    patience = Timer(PATIENCE, show)
-    patience.daemon = True
-    patience.start()
-    try:
-        yield
-    finally:
-        patience.cancel()
-        patience.join()
-
-
-@contextmanager
 def show_stages(seconds: Mapping[str, float], *, hidden: bool = False) -> Iterator[Stages]:
     """Show a progress bar over stages, once they have taken a second, if standard error is a terminal."""
     stages = Stages(seconds, hidden=hidden)
+    patience = Timer(PATIENCE, stages.show)  # a clock of its own: the first step alone may take long
+    patience.daemon = True
+    patience.start()
     try:
-        with _shown_late(stages.show), listen(stages.describe_activity):
+        with listen(stages.describe_activity):
             yield stages
     finally:
+        patience.cancel()
+        patience.join()
         stages.stop()
 
 

@@ -28,13 +28,11 @@ def check(
     x: ArrayLike,
     y: ArrayLike,
     validation: tuple[Floats, Floats] | None = None,
-    curves: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
     All stored losses are compared, and where there was time for the whole run also its length and its end. The result
-    has these configurations alone in its frame and its starts; settings and data are those of the sweep, and `curves`
-    those of `bench.store.run_folder.Run.curves`, for these configurations at least.
+    has these configurations alone in its frame and its starts; settings and data are those of the sweep.
 
     Returns
     -------
@@ -44,9 +42,7 @@ def check(
         below), its `bound` (0 where the same bits are promised), that of the losses that are not close to 0,
         `loss_error` (relative), and `verified`.
     """
-    if curves is None:
-        curves = result.run.curves(result.frame["config_id"].tolist())
-    rows = []
+    rows, curves = [], result.run.curves(result.frame["config_id"].tolist())
     for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
         epochs = max(1, min(settings.epochs, SAMPLES // (reference_cost(result.model) * result.clock.n)))
         options = fit_settings(row, settings, result.clock) | {
