@@ -14,6 +14,8 @@ STOPPED = 3
 STATUS = ("max_epochs", "converged", "diverged", "stopped")
 POINT, TOTAL, WAITING = 0, 1, 2
 """The rows of `Scratch.partials`: the parameters of all runs, their sums, and the first of the sums that wait."""
+NARROW = 127
+"""The place in `Scratch.counts`, after those of any sum, that says whether losses are summed in halves of a lane."""
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
 
@@ -143,7 +145,7 @@ def allocate_scratch(params: int, n: int, width: int, values: int, dtype: str) -
     """
     rows = WAITING + sums_that_wait(n)
     partials = allocate_aligned(rows * (params + 1) * width).reshape(rows, -1)
-    return Scratch(np.empty(2 * 64, np.int64), partials, allocate_aligned(values * LEAF, dtype))
+    return Scratch(np.empty(NARROW + 1, np.int64), partials, allocate_aligned(values * LEAF, dtype))
 
 
 class Room(NamedTuple):

@@ -156,6 +156,8 @@ def bind_loops(made_of: Ingredients) -> tuple[Binder, str, str]:
     parts = {"gradient": made_of.part, "recorded": made_of.recorded_part}
     eight_sums = {"gradient": loops.eight_sums_in_one_lane if made_of.width == 1 else loops.eight_sums_in_turn}
     eight_sums["recorded"] = loops.eight_sums_in_registers if made_of.by_register else eight_sums["gradient"]
+    if made_of.narrows:
+        eight_sums["recorded"] = loops.eight_sums_in_halves
     sums = {name: _bind_sum(binder, name, made_of.width, part, eight_sums[name]) for name, part in parts.items()}
     recorded = loops.loss_by_factor if made_of.by_factor else loops.direct_loss
     recorded_loss = binder.bind(recorded, recorded_sum=sums["recorded"])

@@ -93,6 +93,15 @@ class Ingredients(NamedTuple):
         return self.width > 1 and not self.layers and self.is_squared and self.program.is_exact
 
     @property
+    def narrows(self) -> bool:
+        """Whether losses of one run are summed in halves of a lane where updates are computed one by one.
+
+        Functions such as exp take longer in halves, and eight numbers of float32 are no wider than four of float64.
+        """
+        of_numbers = self.width == 1 and not self.layers and self.dtype == "float64"
+        return of_numbers and self.is_squared and self.program.is_exact
+
+    @property
     def register(self) -> int:
         """The number of runs in a register."""
         return min(self.width, doubles_in_register() * 8 // np.dtype(self.dtype).itemsize)
@@ -162,6 +171,7 @@ def _model(made_of: Ingredients) -> list[str]:
         written("inputs_at(x, i)", f"return ({listed(made_of.number('x[#][i]'), program.inputs)})"),
         written("inputs_between(x, start, stop)", f"return ({listed('x[#][start:stop]', program.inputs)})"),
         written("input_lanes_at(x, i)", f"return ({listed('read_lane(x[#], i, 8)', program.inputs)})"),
+        written("half_lanes_at(x, i)", f"return ({listed('read_lane(x[#], i, 4)', program.inputs)})"),
     ]
 
 
