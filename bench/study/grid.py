@@ -18,7 +18,7 @@ from kernels.base.checks import check_bool, check_integer, check_positive, check
 from kernels.base.run import Floats
 from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
-from kernels.model.model import Model
+from kernels.model.model import Model, by_name
 from kernels.model.param_columns import START, params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -342,7 +342,7 @@ def _name_starts(init: Any) -> dict[str, Any]:
     if isinstance(init, str):
         init = {init if init == ZERO else "random": init}
     if not isinstance(init, Mapping):
-        listed = as_list("init", init)
+        listed = [init] if isinstance(by_name(init), Mapping) else as_list("init", init)  # a Series is one start
         init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
     if not init:
         raise ValueError("init must have at least one start, not none")

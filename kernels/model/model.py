@@ -310,7 +310,7 @@ class Model:
         ValueError
             If there are not as many as parameters, a name is missing or unknown, or a value is not finite.
         """
-        params = _by_name(params)
+        params = by_name(params)
         if isinstance(params, Mapping):
             params = self._flatten(params, what) if self.vectors else dict(params)
             named, known = list_names(self.params), set(self.params)
@@ -337,7 +337,7 @@ class Model:
                 found[name] = value
                 continue
             first, shape, columns = self.vectors[name]
-            numbers = _by_name(value)
+            numbers = by_name(value)
             if isinstance(numbers, Mapping):
                 if set(numbers) != set(columns):
                     raise ValueError(f"{what}[{name!r}] must have a value for each of {list_names(columns)}")
@@ -361,7 +361,7 @@ class Model:
         return to_sympy(parse(self.expression)), params, inputs
 
 
-def _by_name(params: Any) -> Any:
+def by_name(params: Any) -> Any:
     """Return a Series or a table whose labels are names as a mapping: the order of these is free."""
     columns = column_names(params)
     if columns is not None:

@@ -91,6 +91,12 @@ def test_arrays_of_other_kinds():
     assert Grid(dtype=np.float32).dtype == ("float32",)
 
 
+def test_a_series_is_a_start_by_the_names_of_parameters():
+    near = pd.Series({"c": 3.0, "a": 1.0, "b": 2.0})
+    for init in (near, [near], {"near": near}):
+        np.testing.assert_array_equal(Grid(init=init).starts(QUADRATIC), [[[1.0, 2.0, 3.0]]])
+
+
 @given(st.sampled_from(["log", "lin"]), st.floats(1e-6, 1e6), st.floats(1.01, 1e6), st.integers(2, 50), st.booleans())
 def test_ranges_are_those_of_numpy_to_twelve_digits(kind, low, factor, count, falling):
     start, stop = (low * factor, low) if falling else (low, low * factor)
