@@ -7,13 +7,17 @@ A range is written like one of a grid, without a count: ``"log:0.001:1"`` for a 
 import inspect
 import math
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.study.grid import Grid, Seeds, Starts, as_list, check_distinct
 from kernels.base.checks import check_integer, check_real, check_seed, describe
 from kernels.base.spec import parse_spec
+from kernels.model.model import by_name
 from kernels.optimizers import make_optimizer, schedules
 from kernels.optimizers.schedules import learning_rates
 
@@ -250,13 +254,15 @@ class Space:
 
     def identity(self) -> dict[str, str]:
         """Return the ranges, the starts and the seeds as text by name."""
+        with np.printoptions(threshold=sys.maxsize, floatmode="unique"):  # all numbers of a start, with all digits
+            starts = str({name: str(by_name(start)) for name, start in self.repeats.init.items()})
         return {
             "range of lr": str(self.lr),
             "range of batch_size": str(self.batch_size),
             "range of optimizer": ", ".join(family.text for family in self.families),
             "range of schedule": ", ".join(schedule.text for schedule in self.schedules),
             "range of shuffle": str(self.shuffle),
-            "starts": str({name: str(start) for name, start in self.repeats.init.items()}),
+            "starts": starts,
             "seeds": str([int(seed) for seed in self.repeats.seed]),
         }
 

@@ -98,6 +98,15 @@ def test_batches_are_never_larger_than_the_data():
     assert (settings["batch_size"], asked["batch_size"]) == (30, (1, 30))
 
 
+def test_a_search_is_another_one_where_any_digit_of_its_starts_is():
+    """Also of starts that NumPy prints in part, and of digits that it rounds."""
+    one, other = np.zeros(2000), np.zeros(2000)
+    other[1000] = 1e-9
+    starts = [one, other, one + 1 / 3, one + 0.33333333]
+    assert len({Space(lr=0.1, init={"near": start}).identity()["starts"] for start in starts}) == 4
+    assert Space(lr=0.1, init=[one.tolist()]).identity() != Space(lr=0.1, init=[other.tolist()]).identity()
+
+
 def test_several_schedules_are_chosen_among():
     space = Space(schedule=["constant", "halve(logint:2:50)"])
     (low, asked), (high, more) = proposed(space, high=False), proposed(space, high=True)
