@@ -120,6 +120,9 @@ def fit_film(
     """Return the film of a fit; arguments and errors are those of `bench.plots.film.animate.animate`."""
     if not result.model.inputs:
         raise ValueError("result must be that of a fit to data: a function of parameters alone has no curve to bend")
+    if result.model.classes > 1:
+        scores = f"{result.model.expression} has scores of {result.model.classes} classes"
+        raise ValueError(f"result must be that of a fit with one curve, and {scores}")
     y = encode_classes(result.classes, y)
     check_samples(result.model, x, y)
     moments = recorded_moments(result) if settings is None else update_moments(result, x, y, dict(settings))

@@ -277,6 +277,14 @@ def test_a_function_of_parameters_alone_has_no_film():
         fit_film(minimize("rosenbrock", [0, 0], steps=2, kernel="reference"), None, None)
 
 
+def test_scores_of_classes_have_no_film():
+    result = fit(
+        "W @ x + b", X, np.arange(X.size) % 3, loss="softmax", epochs=1, record_params=True, kernel="reference"
+    )
+    with pytest.raises(ValueError, match=r"a fit with one curve, and W @ x \+ b has scores of 3 classes$"):
+        fit_film(result, X, np.arange(X.size) % 3)
+
+
 def test_data_that_do_not_fit_the_model_are_refused(noisy):
     x, y = noisy
     result = fit(models.quadratic, x, y, epochs=1, kernel="reference")
