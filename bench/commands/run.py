@@ -85,7 +85,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
     try:
         with open_cluster(asked.cluster) as executor:
             data = study.dataset(**mapping_display())
-            check_misfits(study, len(data[0].y), asked.locate)
+            check_misfits(study, data[0], asked.locate)
             compile_later(_timed_kernels(study, data[0]))
             with show_stages(STAGES) as stages:
                 trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)

@@ -113,7 +113,7 @@ def _check_folder(folder: Path, *, resume: bool) -> None:
 def _load_data(study: Study) -> tuple[Dataset, Scaling | None]:
     """Return the data of a problem, after a check that its settings suit them."""
     data = study.dataset(**mapping_display())
-    check_misfits(study, len(data[0].y), lambda key: f"problem {study.name!r}: ")
+    check_misfits(study, data[0], lambda key: f"problem {study.name!r}: ")
     return data
 
 

@@ -30,9 +30,9 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
     data, scaling = study.dataset(**mapping_display())
+    check_misfits(study, data, asked.locate, searched=True)
     if with_grid or study.tune.batch_size is None:
-        check_misfits(study, len(data.y), asked.locate)
-    check_misfits(study, len(data.y), asked.locate, searched=True)
+        check_misfits(study, data, asked.locate)
     grid, space = study.make_grid(), study.make_space(len(data.y))
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")

@@ -21,6 +21,7 @@ from bench.system.files import TABLES, parse_toml, read_regular_file
 
 if TYPE_CHECKING:
     from bench.data.memory_maps import MapOptions
+    from bench.data.table import Dataset
 
 T = TypeVar("T", bound=Table)
 Locate = Callable[[Key], str]
@@ -75,26 +76,34 @@ def _locate(path: Path, lines: Mapping[Key, int], key: Key) -> str:
     return place + "".join(f"{quote_key(table)}." for table in tables)
 
 
-def check_misfits(study: Study, n_samples: int, locate: Locate, *, searched: bool = False) -> None:
-    """Refuse patience without held-out rows, a search in float32, and batch sizes of more samples than the data have.
+def check_misfits(study: Study, data: "Dataset", locate: Locate, *, searched: bool = False) -> None:
+    """Refuse patience without held-out rows, float32 where it is not known, and batch sizes larger than the data.
 
     The sizes are those of the grid, or of the space that is `searched`. Options may add what a file lacks, so that this
     is checked after them. Errors begin with the place of their key.
     """
     from bench.study.space import check_double  # noqa: PLC0415
+    from kernels.compile.kinds import check_dtype  # noqa: PLC0415
     from kernels.data.validation import check_patience  # noqa: PLC0415
+    from kernels.losses import make_loss  # noqa: PLC0415
+    from kernels.optimizers import make_optimizer  # noqa: PLC0415
 
+    grid, n_samples = study.make_grid(), len(data.y)
     with _locate_errors(locate, ("run", "patience")):
         check_patience(study.run.patience, study.data.validation or study.data.validation_path)
     with _locate_errors(locate, ("grid", "dtype")):
         if searched:
-            check_double(study.make_grid())
+            check_double(grid)
+        elif "float32" in grid.dtype:
+            model, loss = study.make_model(data), make_loss(study.run.loss)
+            for optimizer in grid.optimizer:
+                check_dtype("float32", study.run.kernel, model, loss, make_optimizer(optimizer))
     table = "tune" if searched and study.tune.batch_size is not None else "grid"
     with _locate_errors(locate, (table, "batch_size")):
         if searched:
             study.make_space(n_samples).least_batch(n_samples)
         else:
-            study.make_grid().sizes(n_samples)
+            grid.sizes(n_samples)
 
 
 def key_locator(name: str, settings: Collection[str]) -> Locate:

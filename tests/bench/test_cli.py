@@ -333,6 +333,10 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "wide.toml"], 'wide.toml, line 6: grid.batch_size must be "full" or a whole number from 1 to the'),
         (["run", "wide.toml", "--batch-size", "901"], 'sgdbench: batch_size must be "full" or a whole number from 1'),
+        (
+            ["run", "wide.toml", "--set", "run.loss=logcosh"],
+            "wide.toml, line 7: grid.dtype: loss must be one of squared, huber,",
+        ),
         (["tune", "wide.toml", "--set", "grid.batch_size=1"], "wide.toml, line 7: grid.dtype must be float64 in the"),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
