@@ -132,6 +132,7 @@ def settle_cost(cost: str, *, reached: bool, held_out: bool) -> str:
     return "validation_loss" if held_out else "final_loss"
 
 
+@np.errstate(over="ignore")
 def loss_floor(y: Floats) -> float:
     """Return the loss below which differences are differences of rounding.
 

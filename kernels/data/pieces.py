@@ -30,6 +30,7 @@ def mean_over(samples: Samples, function: Callable[[tuple[Floats, ...], Floats],
     return mean
 
 
+@np.errstate(over="ignore")  # infinite is an answer
 def variance(values: Floats) -> float:
     """Return the variance of numbers, that of the population."""
     _, (found,) = column_moments([y] for _, y in cut(((), values)))

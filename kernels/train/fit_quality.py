@@ -34,6 +34,7 @@ class Uncertainty:
     reason: str = ""
 
 
+@np.errstate(all="ignore")  # squares may overflow
 def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Uncertainty:
     """Return the standard errors and correlations of parameters, by the QR factor of the Jacobian there."""
     size, n = params.size, samples[1].size
@@ -51,11 +52,11 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=False)
     if singular[-1] <= singular[0] * n * np.finfo(float).eps:
         return unknown(size, "the samples do not tell the parameters apart: the matrix J^T J is singular")
-    half = directions / singular[:, np.newaxis] / scale
+    half = directions / singular[:, np.newaxis]
     inverse = half.T @ half
     deviation = np.sqrt(np.add.reduce(residual * residual) / (n - size))
     norm = np.sqrt(np.diag(inverse))
-    return Uncertainty(deviation * norm, inverse / np.outer(norm, norm))
+    return Uncertainty(deviation * norm / scale, inverse / np.outer(norm, norm))
 
 
 def unknown(params: int, reason: str) -> Uncertainty:

@@ -115,6 +115,7 @@ def format_share(share: float) -> str:
     return "less than 0.01 %" if percent < 0.01 else f"{percent:,.0f} %" if whole else f"{percent:.2g} %"
 
 
+@np.errstate(all="ignore")  # a loss that overflows is none
 def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: ArrayLike = ()) -> Yardstick:
     """Return the yardstick of a model and a loss on samples.
 
@@ -127,7 +128,8 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: ArrayLike
     if loss.is_squared and model.is_linear:
         params, lowest = least_squares(model, samples)
         if not np.isfinite(lowest):
-            return unknown_yardstick("the model is not finite at a sample")
+            lost = "the model is not finite at a sample" if np.isnan(params).any() else "no finite loss was found"
+            return unknown_yardstick(lost)
         return Yardstick(lowest, variance(samples[1]), params, "least squares")
     x, y = samples
     name = "objective" if loss.name == "objective" else "loss"

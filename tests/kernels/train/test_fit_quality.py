@@ -54,6 +54,15 @@ def test_units_change_the_standard_errors_with_the_parameters():
     one = fit(models.linear, X, y, init=[3, -1], lr=1e-6, epochs=1)
     other = fit(models.linear, 1e6 * X, y, init=[3e-6, -1], lr=1e-18, epochs=1)
     np.testing.assert_allclose(other.stderr, one.stderr * [1e-6, 1], rtol=1e-5)
+    tiny = fit(models.linear, 1e-160 * X, y, init=[3e160, -1], lr=1e-6, epochs=1)
+    np.testing.assert_allclose(tiny.stderr, one.stderr * [1e160, 1], rtol=1e-3)
+    np.testing.assert_allclose(tiny.uncertainty.correlation, one.uncertainty.correlation, rtol=1e-9)
+
+
+def test_a_loss_beyond_the_range_of_floats_is_unknown_without_warnings():
+    assert "lowest loss unknown: no finite loss was found" in str(
+        fit(models.linear, X, 1e200 * (3 * X - 1 + NOISE), epochs=1)
+    )
 
 
 def test_the_optimum_of_a_linear_model_is_that_of_the_least_squares():
