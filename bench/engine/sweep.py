@@ -68,7 +68,8 @@ def sweep(
     out : path, optional
         The run's folder. Configurations that it holds already are not trained again, so the same call resumes a run
         that was stopped, and more epochs or more seeds extend one. Without it the results are stored in a temporary
-        folder, for as long as the object that is returned, its `confirmation` or its `run` lives.
+        folder, for as long as the object that is returned, its `confirmation` or its `run` lives; pickled, it has its
+        `frame` alone then.
     study : str
         The study as a TOML text, for the record in the folder.
     resume : bool

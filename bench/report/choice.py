@@ -29,7 +29,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         own = ranked[(ranked["optimizer"].astype(str) == str(optimizer)) | (rivals == str(optimizer))]
         if own.empty:
             tried = ", ".join(map(repr, rivals.unique()))
-            raise ValueError(f"optimizer must be one of those that were tried, {tried}, not {describe(optimizer)}")
+            raise ValueError(f"optimizer must be one trained to the end, {tried}, not {describe(optimizer)}")
         row = leaders_first(own).iloc[0]
     runs = runs_of(run_data.frame, row)
     handed_out = _find_typical_run(runs)

@@ -53,7 +53,7 @@ class TuneResult(Ranked):
         listed = ", ".join(
             f"{counts[state]:,} {state}" for state in ("complete", "pruned", "diverged") if state in counts
         )
-        return f"<TuneResult of {len(self.trials):,} trials: {listed}>"
+        return f"<TuneResult of {len(self.trials):,} trial{'s' * (len(self.trials) != 1)}: {listed}>"
 
 
 def is_tuning_folder(folder: Path) -> bool:

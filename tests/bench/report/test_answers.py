@@ -47,9 +47,9 @@ def test_each_optimizer_has_a_best_choice(result):
     ranked = result.ranking()
     assert adam.settings["optimizer"] == "adam"
     assert adam.row["samples"] == ranked[ranked["optimizer"] == "adam"]["samples"].iloc[0]
-    with pytest.raises(ValueError, match=r"^optimizer must be one of those that were tried, 'sgd', 'adam', not 'adm'$"):
+    with pytest.raises(ValueError, match=r"^optimizer must be one trained to the end, 'sgd', 'adam', not 'adm'$"):
         result.best(optimizer="adm")
-    with pytest.raises(ValueError, match=r"^optimizer must be one of those that were tried, .*, not \['adam'\]$"):
+    with pytest.raises(ValueError, match=r"^optimizer must be one trained to the end, .*, not \['adam'\]$"):
         result.best(optimizer=["adam"])
 
 
