@@ -24,7 +24,7 @@ from bench.tables.speed_tables import (
     speed_summary,
 )
 from bench.timing.budget import TARGETS, targets_table
-from bench.timing.own_variants import HINT, all_variants, find_variant
+from bench.timing.own_variants import HINT, find_variant
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
@@ -37,11 +37,11 @@ TARGET_SECONDS = 6.0
 def select_variants(only: Sequence[str] | None, *, peers: bool) -> list[Variant]:
     """Return the variants of these names in the registry's order; without names all, with or without peers."""
     if only is None:
-        return [variant for variant in all_variants() if peers or not variant.package]
+        return [variant for variant in BY_NAME.values() if peers or not variant.package]
     if peers:
         raise ValueError("--peers adds to all variants: with --only, name the peers there")
     names = {*_match_names(only), BASELINE}
-    return [variant for variant in all_variants() if variant.name in names]
+    return [variant for variant in BY_NAME.values() if variant.name in names]
 
 
 def _match_names(parts: Sequence[str]) -> Iterator[str]:

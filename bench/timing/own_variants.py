@@ -16,8 +16,6 @@ Prepare = Callable[[Problem], Callable[[], Any]]
 
 HINT = "; your own come with --plugin FILE or bench.register_variant"
 
-_REGISTERED: dict[str, Variant] = {}
-
 
 def register_variant(
     name: str, prepare: Prepare | None = None, *, about: str = "", tolerance: float = TOLERANCE, **facts: Any
@@ -58,7 +56,7 @@ def register_variant(
     """
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
         raise ValueError(f"the name of a variant must be one line of text, not {describe(name)}")
-    if name in BY_NAME and name not in _REGISTERED:
+    if any(name == variant.name for variant in VARIANTS):
         raise ValueError(f"the variant {name!r} is built in: choose another name")
     known = set(Variant._fields) - {"name", "about", "prepare", "tolerance", "kernel"}
     if unknown := sorted(set(facts) - known):
@@ -71,15 +69,10 @@ def register_variant(
     def register(prepare: Prepare) -> Prepare:
         if not callable(prepare):
             raise ValueError(f"the variant {name!r} needs a function prepare(problem), not {describe(prepare)}")
-        _REGISTERED[name] = BY_NAME[name] = Variant(name, about, _checked(prepare), tolerance, **facts)
+        BY_NAME[name] = Variant(name, about, _checked(prepare), tolerance, **facts)
         return prepare
 
     return register if prepare is None else register(prepare)
-
-
-def all_variants() -> list[Variant]:
-    """Return the built-in variants, and those that are registered."""
-    return [*VARIANTS, *_REGISTERED.values()]
 
 
 def find_variant(name: str) -> Variant | None:

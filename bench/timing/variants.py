@@ -345,3 +345,4 @@ VARIANTS = (
     ),
 )
 BY_NAME = {variant.name: variant for variant in VARIANTS}
+"""These, and those that are registered (`bench.timing.own_variants`)."""

@@ -11,8 +11,7 @@ import bench
 from bench.commands.speed import select_variants
 from bench.compare.sources import VARIANT, kind_of_source
 from bench.plots.speed import speed_bars
-from bench.timing import own_variants
-from bench.timing.own_variants import all_variants, find_variant, register_variant
+from bench.timing.own_variants import find_variant, register_variant
 from bench.timing.problem import Trained, classic
 from bench.timing.speed import speed
 from bench.timing.variants import BY_NAME, VARIANTS
@@ -28,9 +27,8 @@ REFERENCE = BY_NAME["reference"]
 def clean():
     """Nothing that a test registers is known to the next."""
     yield
-    for name in own_variants._REGISTERED:
+    for name in BY_NAME.keys() - {variant.name for variant in VARIANTS}:
         del BY_NAME[name]
-    own_variants._REGISTERED.clear()
 
 
 def right(problem):
@@ -47,7 +45,7 @@ def documented():
 def test_a_variant_is_known_by_its_name():
     assert bench.register_variant is register_variant
     assert register_variant("mine", right) is right
-    assert [variant.name for variant in all_variants()] == [*(variant.name for variant in VARIANTS), "mine"]
+    assert [*BY_NAME] == [*(variant.name for variant in VARIANTS), "mine"]
     assert [variant.name for variant in select_variants(["mine"], peers=False)] == ["fused", "mine"]
     assert select_variants(None, peers=False)[-1].name == "mine"
     assert kind_of_source("mine") == VARIANT
