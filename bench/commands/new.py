@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bench.analysis.default_study import DefaultStudy, default_study
 from bench.commands.console import mapping_display, print_choices, print_place
@@ -17,6 +18,8 @@ from bench.system.atomic import write_text
 from bench.tables.formatting import text
 from kernels.base.registry import REGISTERED
 from kernels.losses import make_loss
+
+TEMPLATE = Path(__file__).with_name("study.toml.jinja")
 
 
 def write_new_study(
@@ -45,80 +48,27 @@ def write_new_study(
 
 def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
     """Return a study as a file in which comments explain the keys; `paths` are those of its data, relative to it."""
-    table = to_table(made.study)
-    data, grid, run = (dict(table[section]) for section in ("data", "grid", "run"))
-    data |= paths
-    in_blocks = run["shuffling"] != "all"
-    lines = [
-        "# A study for sgdbench; `sgdbench schema` lists all keys. Start it with `sgdbench run` and this file.",
-        *_keys(table, "name"),
-        "",
-        "[data]",
-        "# Relative to this file.",
-        *_keys(data, "path", "cache_dir", "x"),
-        *_comment(made.left_out and f"Left out: {describe_left_out(made.left_out)}."),
-        *_keys(data, "y"),
-        *_comment(made.classes and f"{made.classes}."),
-        *_comment_on_scaling(made),
-        *_keys(data, "standardize", "center"),
-        "# Whether rows with a missing value are skipped; else they are refused.",
-        *_keys(data, "drop_missing"),
-        "# A share of the rows on which nothing is trained. Without the target below, settings are chosen by the loss",
-        "# on them.",
-        "# validation = 0.2",
-        "# A share of the rows that decide nothing: the loss on them tells how good the best choice is on new data.",
-        "# test = 0.2",
-        "",
-        "[model]",
-        "# Names that are not columns are parameters, to be fitted.",
-        *_keys(table["model"], "expression"),
-        *_inputs(table["model"]),
-        "",
-        "[grid]",
-        *_comment_on_rates(made),
-        *_keys(grid, "lr", "batch_size", "optimizer"),
-        "# At a constant rate the noise of small batches keeps the parameters on the move; halving lets them settle.",
-        *_keys(grid, "schedule"),
-        "# Each seed has an order of the samples and random starts of its own; all settings see the same ones.",
-        *_keys(grid, "seed", "shuffle"),
-        "",
-        *_starts(grid.get("init")),
-        "",
-        "[run]",
-        *_keys(run, "epochs"),
-        *_comment(made.loss.reason),
-        *_keys(run, *(["loss"] if run["loss"] != "squared" else [])),
-        *_comment_on_target(made),
-        *_keys(run, "target", "target_loss"),
-        *_comment(in_blocks and 'Blocks of rows are read as they lie in the file; "all" jumps about in it.'),
-        *_keys(run, *(["shuffling"] if in_blocks else [])),
-        "",
-    ]
-    return "\n".join(lines)
+    study = to_table(made.study)
+    environment = Environment(  # noqa: S701 (it writes no HTML)
+        loader=FileSystemLoader(TEMPLATE.parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"text": text, "one_line": one_line}
+    return environment.get_template(TEMPLATE.name).render(
+        made=made,
+        left_out=made.left_out and describe_left_out(made.left_out),
+        scales_targets=make_loss(made.study.run.loss).scales_targets,
+        keys=_keys,
+        **study | {"data": study["data"] | paths},
+    )
 
 
-def _starts(init: dict[str, Any] | None) -> list[str]:
-    """Return the lines of the starts; those of a network, which has draws of its own, are a comment."""
-    about = '# Where to start: values of all parameters, also by name, "zero", or random ones such as "normal:1:3".'
-    if init is None:
-        return [about, "# Without it, each seed draws a start.", "# [grid.init]", '# random = "normal:0.1:3"']
-    return ["[grid.init]", about, *_keys(init, *init)]
-
-
-def _comment(sentence: object) -> list[str]:
-    return [f"# {one_line(str(sentence))}"] if sentence else []
-
-
-def _keys(table: dict[str, Any], *names: str) -> list[str]:
-    """Return a line of TOML for each key that has a value."""
-    return [f"{_quote(name)} = {_inline(table[name])}" for name in names if name in table]
-
-
-def _inputs(model: dict[str, Any]) -> list[str]:
-    """Return the lines of the inputs' names: a key, or a table where they are columns and groups by name."""
-    if isinstance(inputs := model.get("inputs"), dict):
-        return ["", "[model.inputs]", *_keys(inputs, *inputs)]
-    return _keys(model, "inputs")
+def _keys(table: dict[str, Any], *names: str) -> str:
+    """Return a line of TOML for each of the keys that has a value; without names, for all."""
+    return "\n".join(f"{_quote(name)} = {_inline(table[name])}" for name in names or table if name in table)
 
 
 def _inline(value: Any) -> str:
@@ -130,38 +80,3 @@ def _inline(value: Any) -> str:
 
 def _quote(key: str) -> str:
     return tomli_w.dumps({key: 0}).removesuffix(" = 0\n")
-
-
-def _comment_on_rates(made: DefaultStudy) -> list[str]:
-    if made.edges is None:
-        return ["# Theory knows no largest stable rate for this model and loss, so this is a wide range."]
-    single, full = (text(edge, 2) for edge in made.edges)
-    return [
-        f"# By theory sgd is stable {made.places} up to about {single} with single samples,",
-        f"# and up to {full} with full batches.",
-        "# The range is from a thirtieth of the one to the other, rounded to a wider one.",
-    ]
-
-
-def _comment_on_scaling(made: DefaultStudy) -> list[str]:
-    if not made.study.data.standardize:
-        return [f"# {made.scaling}"]
-    scales_targets = make_loss(made.study.run.loss).scales_targets
-    how = made.scaling or f"{'Columns' if scales_targets else 'The inputs'} get mean 0 and deviation 1."
-    units = " Losses are in these units." if scales_targets else ""
-    return [f"# {how}", f"# One learning rate suits columns of the same scale.{units}"]
-
-
-def _comment_on_target(made: DefaultStudy) -> list[str]:
-    yardstick = made.yardstick
-    if yardstick.target is None:
-        about = "# Stop at this loss, and compare what it takes to get there; without it, final losses are compared."
-        why = yardstick.note or f"the lowest loss is no improvement over that of {yardstick.baseline}"
-        return [about, f"# No target is known: {why}.", "# target = 0.1"]
-    lowest, constant = (text(loss, 4) for loss in (yardstick.loss, yardstick.constant_loss))
-    note = [f"# ({yardstick.note}.)"] if yardstick.note else []
-    return [
-        f"# The lowest loss of this model is {lowest}, by {yardstick.method}; the best constant has {constant}.",
-        *note,
-        "# The target leaves 1 % of the improvement. It is for this loss; `--loss` makes one for another loss.",
-    ]
