@@ -22,8 +22,9 @@ MOST_INPUTS = 10_000
 MOST_TERMS = 12
 # Columns left out that are named.
 SHOWN = 8
-# Headings of columns that may do no more than number the rows.
-ROW_NUMBERS = ("id", "index", "unnamed: 0", "__index_level_0__")
+# Headings of columns that may do no more than number the rows, and those of an index of pandas without a name, which
+# has gaps where rows were left out.
+ROW_NUMBERS, UNNAMED = ("id", "index"), ("unnamed: 0", "__index_level_0__")
 
 
 class Inputs(NamedTuple):
@@ -199,7 +200,7 @@ def describe_left_out(left_out: Mapping[str, str]) -> str:
 def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[list[str], dict[str, str]]:
     """Return the columns of a table besides `y` that hold numbers and vary, and why the others are left out.
 
-    So are, beside others, columns that number the rows, unless an expression has their names.
+    So are, beside others, columns that number the rows or are an index without a name, unless an expression names them.
     """
     files = table_files(path)
     headings = column_headings(files[0], y)
@@ -211,9 +212,10 @@ def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[li
     reasons |= {"": "it has no heading"} if counts.get("") == 1 else {}
     reasons |= _describe_values(files, [name for name in others if not reasons[name]])
     found = [name for name, reason in reasons.items() if not reason]
-    counted = {name for name in found if column_name(name) not in named and _numbers_rows(files, name)}
+    counted = {name: _describe_index(files, name) for name in found if column_name(name) not in named}
+    counted = {name: reason for name, reason in counted.items() if reason}
     if len(counted) < len(found):
-        reasons |= dict.fromkeys(counted, "it numbers the rows")
+        reasons |= counted
         found = [name for name in found if name not in counted]
     left_out = {name: reason for name, reason in reasons.items() if reason}
     if not found:
@@ -240,12 +242,18 @@ def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, s
     return reasons
 
 
-def _numbers_rows(files: Sequence[Path], name: str) -> bool:
-    """Return whether a column is called like one of row numbers, and its ends are as far apart as those of the rows."""
+def _describe_index(files: Sequence[Path], name: str) -> str:
+    """Return why a column is an index of the rows; an empty text for others.
+
+    One that is called like row numbers is one if its ends are as far apart as those of the rows.
+    """
+    if name.lower() in UNNAMED:
+        return "an index without a name"
     if name.lower() not in ROW_NUMBERS:
-        return False
+        return ""
     ((lowest, highest),) = _find_ranges(files, [name]).tolist()
-    return bool(highest - lowest == sum(count_rows(file, [name]) for file in files) - 1)
+    is_count = highest - lowest == sum(count_rows(file, [name]) for file in files) - 1
+    return "it numbers the rows" if is_count else ""
 
 
 def _find_ranges(files: Sequence[Path], names: Sequence[str]) -> Floats:

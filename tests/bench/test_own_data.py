@@ -88,6 +88,8 @@ def test_a_column_that_numbers_the_rows_is_an_input_where_it_is_named_or_the_onl
     assert choose_inputs(table, None, "y", "a*id + b*hp", make_loss("squared")).columns == ["id", "hp"]
     table.write_text("index,y,Id\n1,2,5\n2,3,9\n3,9,2\n")
     assert numeric_columns(table, "y") == (["Id"], {"index": "it numbers the rows"})
+    table.write_text("Unnamed: 0,y,Id\n1,2,5\n2,3,9\n7,9,2\n")
+    assert numeric_columns(table, "y") == (["Id"], {"Unnamed: 0": "an index without a name"})
     table.write_text("index,y\n1,2\n2,3\n3,9\n")
     assert numeric_columns(table, "y") == (["index"], {})
 
