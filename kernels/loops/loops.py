@@ -91,14 +91,21 @@ MANY, AHEAD = np.int64(2**16), np.int64(512)
 
 
 def train(data, hyper, record, scratch, first, last):
-    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
+    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached.
+
+    The loss at a first mark that is not 0 is known, or nan.
+    """
     options = read_options(hyper.settings)
     per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
     theta = start_from(record.trajectory, first, scratch)
     state = read_state(record.memory, scratch)
     validated = data.validation_y.size > 0
-    scratch.counts[NARROW] = hyper.batch_size < 8  # larger batches are summed in lanes of eight
+    scratch.counts[NARROW] = hyper.batch_size < 8 and data.y.size <= MANY
     done, epoch, start, stop = first, 0, 0, 0
+    if first > 0 and not np.isnan(record.losses[first]):
+        # A slice of time ended at this mark. Of many samples, each epoch may be a slice of its own.
+        epoch, start, stop = leg_from(hyper, first, per_epoch)
+        done += 1
     while True:
         if start == stop:
             finite = keep(record.trajectory, done, theta)
@@ -132,14 +139,18 @@ def train_blocks(data, hyper, blocks, scratch, first, last):
 def train_block(data, hyper, block, scratch, first, last):
     """Train legs first..last-1 of the runs of a block; return whether all are over, and the last mark.
 
-    A run that is over keeps its results, while the others go on beside it.
+    A run that is over keeps its results, while the others go on beside it. The losses at a first mark that is not 0 are
+    known, or nan.
     """
     options = read_options(block.settings)
     per_epoch = samples_per_epoch(data.y.size, hyper.batch_size, hyper.drop_last)
     theta = read_theta(block.now)
     state = read_state(block.memory_now, scratch)
     validated = data.validation_y.size > 0
-    done, epoch, start, stop = first, 0, 0, 0
+    running, done, epoch, start, stop = 1, first, 0, 0, 0
+    if first > 0 and not np.isnan(block.losses[first, 0]):
+        epoch, start, stop = leg_from(hyper, first, per_epoch)
+        done += 1
     while True:
         if start == stop:
             x, y, losses = data.x, data.y, block.losses

@@ -176,7 +176,7 @@ def _train_in_turn(
     trajectory, losses = np.empty((rows, runs.params.shape[1])), np.empty(marks)
     validation_losses = np.empty(marks if runs.validation_losses.size else 0)
     for run in range(len(runs.params)):
-        trajectory[min(first, rows - 1)] = runs.params[run]
+        trajectory[min(first, rows - 1)], losses[first] = runs.params[run], np.nan
         record = Record(losses, trajectory, runs.memory[run], validation_losses, runs.lowest[run])
         plan = hyper._replace(rates=np.ascontiguousarray(hyper.rates[:, run]))
         if hyper.settings.ndim == 2:
@@ -248,6 +248,7 @@ def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first:
         blocks.lowest[...] = runs.lowest[places].reshape(blocks.lowest.shape)
     blocks.status.fill(MAX_EPOCHS)
     blocks.marks.fill(first)
+    blocks.losses[:, first].fill(np.nan)
 
 
 def _collect(blocks: Block, runs: Runs, mine: slice, first: int) -> None:
