@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import bench.report.notebook
@@ -131,6 +132,8 @@ def test_half_the_data_are_refused(result, classic):
             result.plot(**half)
     with pytest.raises(ValueError, match="y must have shape"):
         result.plot(x, y[:-1])
+    with pytest.raises(ValueError, match="x and y must be in the same order"):
+        result.plot(pd.Series(x), pd.Series(y)[::-1])
 
 
 def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):

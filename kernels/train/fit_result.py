@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.columns import Inputs, stack_columns, take_targets
+from kernels.base.columns import Inputs, check_row_order, stack_columns, take_targets
 from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Marks
 from kernels.data.pieces import mean_over, variance
@@ -495,6 +495,7 @@ class FitResult:
         draw = load_view("plot_fit")
         if x is not None:
             x, y = take_targets(x, y)
+            check_row_order(x, y)
             columns = self.model.columns(x)
             x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
         figure: Figure = draw(self, x, y)
