@@ -291,7 +291,9 @@ def take_features(x: Floats, places: tuple[int, ...]) -> Floats:
 
 def encode_targets(y: NDArray[Any], labels: Labels, what: str = "y") -> Floats:
     """Return targets as numbers: labels as the places that they have among those of all classes."""
-    return Classes(tuple(labels.tolist())).encode(y, what) if labels.size else y.astype(np.float64)
+    # As numbers of Python, but for dates, which are whole numbers in some units.
+    known = tuple(labels if labels.dtype.kind in "mM" else labels.tolist())
+    return Classes(known).encode(y, what) if known else y.astype(np.float64)
 
 
 def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:

@@ -92,7 +92,7 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
         return None  # a ragged list, or no array, which is refused where numbers are checked
     if given.ndim > 1 and given.dtype.kind in "bUTO":
         raise ValueError(f"{what} must have shape ({len(given)},), one label for each sample, not {given.shape}")
-    if given.ndim != 1 or not given.size or given.dtype.kind not in "iufbOUT":
+    if given.ndim != 1 or not given.size or given.dtype.kind not in "iufbOUTSmM":
         return None
     if not takes_classes(loss):
         if isinstance(found := _plain(given[0]), str | bool):
@@ -101,10 +101,15 @@ def find_classes(loss: Loss, y: Any, what: str = "y", scores: int = 1) -> Classe
                 f"{losses_of_classes()}"
             )
         return None
-    if given.dtype.kind == "O":
+    if given.dtype.kind in "OSmM":
         check_labels_present(given, what)
-        found = {_plain(label) for label in given}
-        return classes_of(found, loss, what) if all(isinstance(label, Label) for label in found) else None
+        found = list(map(_plain, given)) if given.dtype.kind == "O" else list(given)
+        if others := [type(label).__name__ for label in found if not isinstance(label, Label)]:
+            raise ValueError(
+                f"{what} must hold labels that are numbers, texts or truth values, not values of type {others[0]}: "
+                "astype(str) makes texts of them"
+            )
+        return classes_of(set(found), loss, what)
     if given.dtype.kind == "f" and not np.isfinite(given).all():
         return None  # which is refused where numbers are checked
     labels = [_plain(label) for label in np.unique(given)]

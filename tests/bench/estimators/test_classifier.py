@@ -168,6 +168,15 @@ def test_labels_of_any_kind(iris, labels, kind):
     assert ours.predict_proba(x).shape == (150, len(labels))
 
 
+@pytest.mark.parametrize("unit", ["ns", "D"])
+def test_dates_are_labels(iris, unit):
+    x, y = iris
+    days = np.array(["2026-01-01", "2026-02-01", "2026-03-01"], f"datetime64[{unit}]")
+    ours = classifier(epochs=2).fit(x, days[y])
+    np.testing.assert_array_equal(ours.classes_, days)
+    np.testing.assert_array_equal(ours.predict(x), days[classifier(epochs=2).fit(x, y).predict(x)])
+
+
 def test_held_out_samples_have_labels_too(iris):
     x, y = iris
     names = np.array(["setosa", "versicolor", "virginica"])[y]

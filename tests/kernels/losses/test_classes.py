@@ -53,6 +53,23 @@ def test_labels_train_as_the_classes_that_scikit_learn_makes_of_them(loss, y):
     assert expected.classes is None
 
 
+@pytest.mark.parametrize(
+    ("y", "kind"),
+    [
+        (pd.cut(X, 2), "Interval"),
+        (labelled("2026-01-01", "2026-02-01", "datetime64[ns]"), "datetime64"),
+        (pd.Series(labelled("2026", "2027")).astype("datetime64[s]").dt.date, "date"),
+        (labelled(b"no", b"yes"), "bytes_"),
+        (np.array([[0], [1, 2]] * 20, object), "list"),
+    ],
+    ids=["intervals", "times", "dates", "bytes", "lists"],
+)
+def test_labels_of_other_types_are_refused_with_what_makes_texts_of_them(y, kind):
+    message = f"^y must hold labels that are numbers, texts or truth values, not values of type {kind}: astype"
+    with pytest.raises(ValueError, match=message):
+        fit("a*x + b", X, y, loss="logistic", **SHARED)
+
+
 def test_a_result_says_what_is_class_1():
     result = fit("a*x + b", X, LABELS["texts"], loss="logistic", **SHARED)
     assert str(result.classes) == "'yes' is class 1, and 'no' is class 0"
