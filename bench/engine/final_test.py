@@ -13,6 +13,7 @@ from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import param_columns, params_from_columns
 from kernels.train.fit_result import mean_loss, metrics_on
+from kernels.train.yardstick import constant_loss
 
 
 def confirmed_ranking(
@@ -41,5 +42,5 @@ def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Sa
         {"loss": mean_loss(model, loss, params, *test)} | metrics_on(model, loss, params, *test)
         for params in params_from_columns(model, own)
     ]
-    about = own[columns[:2]].assign(rows=test[1].size)
+    about = own[columns[:2]].assign(rows=test[1].size, constant=constant_loss(loss, test[1]))
     store_tables(result.run.folder, test=pd.concat([about, pd.DataFrame(rows)], axis=1))

@@ -12,7 +12,7 @@ from bench.tables.excess import NEGLIGIBLE
 from bench.tables.run_costs import loss_floor
 from kernels.base.run import Floats
 from kernels.losses.classes import takes_classes
-from kernels.train.yardstick import find_yardstick
+from kernels.train.yardstick import constant_loss, find_yardstick
 
 
 def held_out_floor(problem: Problem) -> float:
@@ -38,5 +38,7 @@ def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
         ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size
         floor = 1 / problem.y.size if ends and takes_classes(problem.loss) else 0.0
         found = replace(found, floor=floor, held_out_floor=held_out_floor(problem), rounding=loss_floor(problem.y))
+        if problem.held_out is not None:
+            found = replace(found, held_out_constant=constant_loss(problem.loss, problem.held_out[1]))
         with explain_os_errors(folder):
             store_yardstick(folder, found)

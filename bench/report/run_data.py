@@ -27,7 +27,6 @@ from bench.tables.typical_runs import lowest_run
 from bench.tables.verdict import describe_solution, describe_units, headline, verdict
 from bench.tables.winners import are_same, is_confirmed
 from kernels.losses import make_loss
-from kernels.train.yardstick import constant_loss
 
 
 class RunData(RankedRun):
@@ -179,17 +178,15 @@ class RunData(RankedRun):
 
         The rows are those for the test, or else those by which settings were chosen.
         """
-        if self.data is None or self.criterion.text != self.result.run.identity["loss"]:
-            return {}
-        if self.judged is not None and self.data.test is not None:
-            loss, rows, about = self.judged["loss"], self.data.test, "test rows"
-        elif self.data.validation is not None and cost_of(self.ranked, "samples") == "validation_loss":
+        if self.judged is not None:
+            loss, constant, about = self.judged["loss"], self.judged["constant"], "test rows"
+        elif len(self.frame) and cost_of(self.ranked, "samples") == "validation_loss":
             best = recommended_choice(self.ranked)
             loss = best[f"{'confirmed_' if is_confirmed(best) else ''}validation_loss"]
-            rows, about = self.data.validation, "held-out rows"
+            constant, about = self.yardstick.held_out_constant, "held-out rows"
         else:
             return {}
-        sentence = describe_no_gain(float(loss), constant_loss(self.criterion, rows[1]), about)
+        sentence = describe_no_gain(float(loss), float(constant), about)
         return {"No gain": sentence} if sentence else {}
 
     def _describe_loss(self) -> dict[str, str]:

@@ -30,7 +30,7 @@ COLUMNS = {
     "speed": set(SPEED),
     "paths": {"config_id", "samples", "loss"},
     "speed_rounds": {"variant", "ns"},
-    "test": {"config_id", "samples_seen", "rows", "loss"},
+    "test": {"config_id", "samples_seen", "rows", "constant", "loss"},
     "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
     "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
     "yardstick": {"loss", "constant_loss", "params", "method", "note", "baseline"},

@@ -56,6 +56,8 @@ class Yardstick:
         any difference counts.
     rounding : float
         The loss below which differences are differences of rounding; 0 where that was not looked at.
+    held_out_constant : float
+        The loss of the best constant for the held-out samples on these; nan where there are none.
     """
 
     loss: float
@@ -67,6 +69,7 @@ class Yardstick:
     floor: float = 0.0
     held_out_floor: float = 0.0
     rounding: float = 0.0
+    held_out_constant: float = math.nan
 
     @property
     def improvement(self) -> float:

@@ -262,6 +262,17 @@ def test_a_choice_that_predicts_new_rows_no_better_than_a_constant_says_so(folde
         kind, (_, y) = ("test", data.test) if data.test else ("held-out", data.validation)
         assert verdict["No gain"].startswith(f"On the {kind} rows the best choice ends at ")
         assert f"the best constant for these rows at {text(float(f'{np.var(y):.4g}'))}: it" in verdict["No gain"]
+        # Of a sweep in Python, whose folder has no data, too.
+        swept = sweep(
+            "a*x + b",
+            data.x,
+            data.y,
+            study.make_grid(),
+            **study.run.of_sweep(),
+            validation=data.validation,
+            test=data.test,
+        )
+        assert swept.verdict()["No gain"] == verdict["No gain"]
 
 
 # What is ranked, announced, kept and handed out is one thing
@@ -317,7 +328,7 @@ def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_pa
         assert best.row[name] == np.median(runs["validation_loss"])
 
 
-def test_the_check_finds_what_is_off_by_a_bit_of_what_is_kept_or_recorded():
+def test_the_check_finds_what_is_off_by_a_bit_of_what_is_kept_or_recorded(monkeypatch):
     result = jumping(patience=12, confirm=0)
     frame, train = result.frame.head(4).copy(), fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
     held = train.validation[0][0], train.validation[1]
@@ -333,7 +344,8 @@ def test_the_check_finds_what_is_off_by_a_bit_of_what_is_kept_or_recorded():
     curves = result.run.curves()
     third = curves.index[curves["config_id"] == frame["config_id"][1]][2]
     curves.loc[third, "validation_loss"] = np.nextafter(curves.loc[third, "validation_loss"], np.inf)
-    assert checking.check(chosen, *shared, curves)["verified"].tolist() == [True, False, True, True]
+    monkeypatch.setattr(result.run, "curves", lambda config_ids: curves)
+    assert checking.check(chosen, *shared)["verified"].tolist() == [True, False, True, True]
 
 
 def test_patience_on_samples_that_the_run_does_not_store_wants_them_again():
@@ -359,6 +371,7 @@ def test_rows_for_the_test_decide_nothing():
     said, said_again = result.verdict(), again.verdict()
     assert next(iter(said)) == next(iter(said_again)) == "On test rows"
     assert said.pop("On test rows") != said_again.pop("On test rows")
+    assert said_again.pop("No gain").startswith("On the test rows ")
     assert said == said_again
     # They are those that `fit` holds out, and no other sample is among them.
     whole = fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)

@@ -10,7 +10,7 @@ from bench.tables.on_test_rows import summarize_judged
 
 def judged(**figures):
     runs = len(next(iter(figures.values())))
-    known = {"config_id": [str(run) for run in range(runs)], "samples_seen": 100, "rows": 40}
+    known = {"config_id": [str(run) for run in range(runs)], "samples_seen": 100, "rows": 40, "constant": 2.0}
     return pd.DataFrame(known | figures)
 
 
@@ -18,7 +18,7 @@ def test_a_figure_that_is_no_number_is_the_worst():
     """Where two of five runs diverged, the median is the worst of the others; where three did, it is infinite."""
     loss, r2 = [0.1, 0.2, 0.3, nan, nan], [0.9, 0.8, 0.7, nan, nan]
     found = summarize_judged(judged(loss=loss, r2=r2, accuracy=[nan] * 5))
-    assert (found["runs"], found["rows"]) == (5, 40)
+    assert (found["runs"], found["rows"], found["constant"]) == (5, 40, 2)
     assert (found["loss"], found["r2"]) == pytest.approx((0.3, 0.7))
     assert "accuracy" not in found
     found = summarize_judged(judged(loss=[0.1, 0.2, nan, nan, nan], r2=[0.9, 0.8, nan, nan, nan]))
