@@ -261,8 +261,8 @@ def no_report(monkeypatch):
     from bench.commands.console import print_place
     from bench.report.painter import Painter
 
-    def say_place(trained, *others, **asked):
-        print_place("Report", trained.result.run.folder / "report.md")
+    def say_place(decided, *others, **asked):
+        print_place("Report", decided.result.run.folder / "report.md")
         return True
 
     monkeypatch.setattr("bench.commands.measure.measure_and_report", say_place)

@@ -1,6 +1,8 @@
 """After the verdict of `sgdbench run`: time updates and variants, replay runs, analyze, draw and report."""
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -10,10 +12,13 @@ from bench.analysis.paths import recorded_paths, typical_paths
 from bench.commands.console import print_place, print_sentence, print_table
 from bench.commands.speed import print_speed
 from bench.commands.stages import Stages
-from bench.commands.trained import Trained
+from bench.data.table import Dataset
 from bench.report.painter import Painter
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData
+from bench.store.evidence import read_tables, store_tables
+from bench.store.results import SweepResult
+from bench.study.schema import Study
 from bench.tables.readable import TITLES, readable_table
 from bench.tables.seconds import times_to_target
 from bench.timing.speed import Speed, speed
@@ -30,30 +35,28 @@ SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
 
 
 def measure_and_report(
-    trained: Trained, ranked: pd.DataFrame, stages: Stages, painter: Painter, *, verbose: bool, svg: bool
+    decided: RunData, study: Study, data: Dataset, stages: Stages, painter: Painter, *, verbose: bool, svg: bool
 ) -> bool:
-    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified.
-
-    Its choices are `ranked`, as they were announced.
-    """
-    result, study, data, _ = trained
+    """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
+    result, folder = decided.result, decided.result.run.folder
     with stages.stage("updates, timed"):
         costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=painter.paused)
         times = times_to_target(result.frame, costs)
-        trained.store(costs=costs, times=times)
+        store_tables(folder, costs=costs, times=times)
         _warn_about_costs(costs)
     with stages.stage("variants, timed"):
-        measured = _measure_speed(trained, painter)
+        measured = _measure_speed(folder, study, data, painter)
     painter.draw("speed")
     with stages.stage("paths and theory"):
-        replay_runs(trained)
+        replay_runs(result, study, data)
         painter.draw("typical_paths")
-        trained.store(basin=basin(result, study.run, data, ranked))
+        store_tables(folder, basin=basin(result, study.run, data, decided.ranked))
         painter.draw("basin")
-        trained.store(**theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run))
+        theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
+        store_tables(folder, **theory)
         painter.draw("theory")
     with stages.stage("report") as advance:
-        run_data = trained.gather()
+        run_data = replace(decided, evidence=read_tables(folder))
         page = write_run_report(run_data, svg=svg, painter=painter, progress=advance)
     with stages.hidden():
         if verbose:
@@ -70,23 +73,23 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
     return bool(wrong or (costs["note"] != "").any())
 
 
-def replay_runs(trained: Trained) -> None:
+def replay_runs(result: SweepResult, study: Study, data: Dataset) -> None:
     """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
-    about = trained.result, trained.study.run, trained.data
-    trained.store(typical_paths=typical_paths(*about), paths=recorded_paths(*about))
+    about = result, study.run, data
+    store_tables(result.run.folder, typical_paths=typical_paths(*about), paths=recorded_paths(*about))
 
 
-def _measure_speed(trained: Trained, painter: Painter) -> Speed | None:
+def _measure_speed(folder: Path, study: Study, data: Dataset, painter: Painter) -> Speed | None:
     """Time the variants in `MEASURED` on the study's model; None if that diverges at every rate."""
     try:
-        one, many = study_problems(trained.study, trained.data)
+        one, many = study_problems(study, data)
     except ValueError as reason:
         print(f"sgdbench: no speed is measured: {reason}", file=sys.stderr)
         return None
     variants = [BY_NAME[name] for name in MEASURED]
     problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
     measured = speed(variants, *problems, seconds=SPEED_SECONDS, undisturbed=painter.paused)
-    trained.store(speed=measured.table, speed_rounds=measured.rounds)
+    store_tables(folder, speed=measured.table, speed_rounds=measured.rounds)
     return measured
 
 

@@ -16,7 +16,6 @@ from bench.commands.console import mapping_display, print_sentence, print_table
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
 from bench.commands.stages import Stages, show_stages
-from bench.commands.trained import Trained
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
@@ -25,10 +24,10 @@ from bench.engine.final_test import judge_choice
 from bench.engine.problem import make_problem
 from bench.engine.recording import record_settings
 from bench.engine.sweep import sweep
-from bench.engine.train import Executor, Trainer, train_in_threads
+from bench.engine.train import Executor, Trainer
 from bench.report.painter import painting
 from bench.report.run_data import RunData
-from bench.store.evidence import read_tables
+from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
@@ -88,11 +87,11 @@ def run_study(study: Study, asked: RunOptions) -> bool:
             check_misfits(study, data[0], asked.locate)
             compile_later(_timed_kernels(study, data[0]))
             with show_stages(STAGES) as stages:
-                trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
+                result = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
                 with keep_results(folder), ExitStack() as stack:
-                    run_data = decide(trained, executor, stages)
+                    run_data = decide(result, study, data, executor, stages)
                     with stages.hidden():
-                        _print_verdict(trained, run_data)
+                        _print_verdict(run_data, study, data[0])
                         # Here the thread of the bar has ended: a process with threads is not forked.
                         painter = stack.enter_context(painting(run_data, svg=asked.svg))
                     painter.draw("")
@@ -100,7 +99,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
                     from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
                     return measure_and_report(
-                        trained, run_data.ranked, stages, painter, verbose=asked.verbose, svg=asked.svg
+                        run_data, study, data[0], stages, painter, verbose=asked.verbose, svg=asked.svg
                     )
     except UNVERIFIED as error:
         return refuse_report(error)
@@ -133,14 +132,13 @@ def train_study(
     stages: Stages,
     *,
     resume: bool,
-    executor: Executor = train_in_threads,
-) -> Trained:
+    executor: Executor,
+) -> SweepResult:
     """Train every configuration on the data of a study into the folder."""
-    samples, scaling = data
-    model, grid = study.make_model(samples), study.make_grid()
+    samples, grid = data[0], study.make_grid()
     with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
         result = sweep(
-            model,
+            study.make_model(samples),
             samples.x,
             samples.y,
             grid,
@@ -154,36 +152,37 @@ def train_study(
         )
         # Of labels the sweep has seen the classes alone, and of shares the samples.
         record_settings(folder, study.run.epochs, study.data.validation, study.data.test, samples.classes)
-        return Trained(result, study, samples, scaling)
+        return result
 
 
-def decide(trained: Trained, executor: Executor, stages: Stages) -> RunData:
-    """Verify a study and confirm its leading choices: all that its verdict needs."""
+def decide(
+    result: SweepResult, study: Study, data: tuple[Dataset, Scaling | None], executor: Executor, stages: Stages
+) -> RunData:
+    """Return what the verdict on a study needs.
+
+    Its runs are verified, its leading choices are trained again with fresh seeds, and the winner is judged on the rows
+    for the test.
+    """
+    (samples, scaling), folder, loss = data, result.run.folder, make_loss(study.run.loss)
     with stages.stage("check"):
-        verify_runs(trained)
+        verify_runs(result, study, samples)
     with stages.stage("fresh seeds"):
-        return confirm_and_judge(trained, executor)
+        run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
+        if study.run.confirm:
+            problem = make_problem(result.model, samples.x, samples.y, study.run, folder, samples.validation)
+            trainer = Trainer(problem, folder, to_toml(study), executor)
+            confirm_choices(trainer, study.make_grid(), run_data.choices, study.run.confirm)
+        if samples.test is not None:
+            judge_choice(result, run_data.ranked, loss, check_held_out(result.model, loss, samples.test, "test"))
+            run_data = run_data.with_evidence(read_tables(folder))
+    return run_data
 
 
-def _print_verdict(trained: Trained, run_data: RunData) -> None:
+def _print_verdict(run_data: RunData, study: Study, data: Dataset) -> None:
     for about, sentence in run_data.headline.items():
         print_sentence(about, sentence)
-    print_sentence("Run", _describe_run(run_data, trained.study, trained.data))
+    print_sentence("Run", _describe_run(run_data, study, data))
     sys.stdout.flush()  # also where it goes through a pipe: seconds of measuring and drawing follow
-
-
-def confirm_and_judge(trained: Trained, executor: Executor = train_in_threads) -> RunData:
-    """Train the leading choices again with fresh seeds, and judge the winner on the rows for the test."""
-    result, study, data, _ = trained
-    folder, loss, run_data = result.run.folder, make_loss(study.run.loss), trained.gather()
-    if study.run.confirm:
-        problem = make_problem(result.model, data.x, data.y, study.run, folder, data.validation)
-        trainer = Trainer(problem, folder, to_toml(study), executor)
-        confirm_choices(trainer, study.make_grid(), run_data.choices, study.run.confirm)
-    if data.test is not None:
-        judge_choice(result, run_data.ranked, loss, check_held_out(result.model, loss, data.test, "test"))
-        run_data = run_data.with_evidence(read_tables(folder))
-    return run_data
 
 
 def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
@@ -194,18 +193,17 @@ def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
 
-def verify_runs(trained: Trained) -> None:
+def verify_runs(result: SweepResult, study: Study, data: Dataset) -> None:
     """Check the derivatives of the model, and train some configurations, drawn at random, again with the reference.
 
     Raise a WrongProgramError if the program that the reference and all kernels compute is not the expression, and a
     WrongRunsError if the reference gives another result than the kernel.
     """
-    result, study, data, _ = trained
     rows = _choose_checked(result, data)
     check_derivatives(result.model, data.x, result.starts[rows[:CHECKED_STARTS]])
     chosen = replace(result, frame=result.frame.iloc[rows], starts=result.starts[rows])
     table = check(chosen, study.run, data.x, data.y, data.validation)
-    trained.store(check=table)
+    store_tables(result.run.folder, check=table)
     if not table["verified"].all():
         print_table(table.drop(columns="config_id"), TITLES["check"])
         raise WrongRunsError("the kernel does not give what the reference gives")

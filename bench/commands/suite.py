@@ -1,6 +1,7 @@
 """The command `sgdbench run` for a suite: train, check and confirm each problem, then compare all."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import tomli_w
@@ -24,6 +25,7 @@ from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
+from bench.store.evidence import read_tables
 from bench.store.run_folder import ANOTHER_FOLDER, RESUME, visible_files
 from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
@@ -122,15 +124,15 @@ def _run_problem(
 ) -> RunData:
     """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
     with show_stages(STAGES) as stages:
-        trained = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
+        result = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
         with keep_results(folder):
-            run = decide(trained, executor, stages)
+            run = decide(result, study, data, executor, stages)
             with stages.hidden():
                 print_sentence(study.name, shorten_best_choice(run.verdict["Best choice"]))
             with stages.stage("paths"):
-                replay_runs(trained)
+                replay_runs(result, study, data[0])
             with stages.stage("report"):
-                run = trained.gather()
+                run = replace(run, evidence=read_tables(folder))
                 write_run_report(run, svg=asked.svg, figures=False)
     return run
 

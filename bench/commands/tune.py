@@ -8,7 +8,6 @@ from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
 from bench.commands.run import UNVERIFIED, refuse_report, verify_runs
 from bench.commands.stages import progress
-from bench.commands.trained import Trained
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.tuning import load_tuning
@@ -29,7 +28,7 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
         from bench.engine.tune import tune  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
-    data, scaling = study.dataset(**mapping_display())
+    data, _ = study.dataset(**mapping_display())
     check_misfits(study, data, asked.locate, searched=True)
     if with_grid or study.tune.batch_size is None:
         check_misfits(study, data, asked.locate)
@@ -59,7 +58,7 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
     with keep_results(folder):
         if len(tuning.result.frame):
             try:
-                verify_runs(Trained(tuning.result, study, data, scaling))
+                verify_runs(tuning.result, study, data)
             except UNVERIFIED as error:
                 return refuse_report(error)
         found = read_tune_data(tuning)

@@ -571,7 +571,7 @@ def test_an_interrupt_that_a_library_makes_another_error_of_is_one(sgdbench, mon
     assert err.endswith(f"{kept} kept in results/quadratic; --resume goes on from there\n")
 
 
-@pytest.mark.parametrize("phase", ["trained.store_tables", "measure.write_run_report"])
+@pytest.mark.parametrize("phase", ["run.store_tables", "measure.write_run_report"])
 @pytest.mark.usefixtures("few_variants")
 def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(sgdbench, monkeypatch, phase):
     def full(*args, **kwargs):

@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ from markdown_it import MarkdownIt
 
 import bench.commands.measure
 import bench.commands.run
-import bench.commands.trained
 from bench import Grid, sweep
 from bench.analysis.paths import ReplayError
 from bench.cli import main
@@ -158,10 +158,15 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
         made.append(set(evidence))
         return RunData(result, evidence, *others)
 
+    def complete(run_data, *, evidence):
+        made.append(set(evidence))
+        return replace(run_data, evidence=evidence)
+
     def write(material, *, svg, **_):
         written.append({svg, *material.evidence})
 
-    monkeypatch.setattr(bench.commands.trained, "RunData", material)
+    monkeypatch.setattr(bench.commands.run, "RunData", material)
+    monkeypatch.setattr(bench.commands.measure, "replace", complete)
     monkeypatch.setattr(bench.commands.measure, "write_run_report", write)
     assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "again", svg=True))
     # What a report is made of is complete when it is made, and stays as it is.
