@@ -19,7 +19,6 @@ from bench.tables.speed_tables import (
     budget_footnotes,
     budget_summary,
     describe_fastest,
-    describe_noise,
     footnotes,
     speed_summary,
 )
@@ -127,7 +126,5 @@ def print_speed(measured: Speed, title: str) -> None:
     print_table(speed_summary(measured.table), title)
     for remark in footnotes(measured.table):
         print_sentence(*remark.split(": ", 1))
-    if measured.baseline and measured.noise:
-        print_sentence("Noise", describe_noise(measured.baseline, measured.noise))
-    if measured.warning:
-        print_sentence("Careful", measured.warning)
+    for note in measured.notes:
+        print_sentence(*note)

@@ -21,10 +21,11 @@ from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice, format_count
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import LOSS_FLOOR
-from bench.tables.speed_tables import describe_noise, find_untimed
+from bench.tables.speed_tables import find_untimed
 from bench.timing.own_variants import find_variant
-from bench.timing.paired import noise_floor, noise_warning, ratio, take_turns
+from bench.timing.paired import ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError
+from bench.timing.speed import describe_noise
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import problem_for, study_problems
@@ -128,12 +129,7 @@ def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparis
         f"{name} trained {format_count(own.runs, 'run')} of {own.epochs:,} epochs on {own.y.size:,} samples"
         for name, own in problems.items()
     )
-    notes = [
-        ("Times", f"of a sample-update, both taken in turns. {given}."),
-        ("Noise", describe_noise(base, noise_floor(timings))),
-    ]
-    if warning := noise_warning(timings):
-        notes.append(("Careful", warning))
+    notes = [("Times", f"of a sample-update, both taken in turns. {given}."), *describe_noise(timings)]
     return Comparison(pd.DataFrame([row]), notes)
 
 

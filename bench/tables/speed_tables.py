@@ -68,12 +68,6 @@ def speed_summary(speed: pd.DataFrame) -> pd.DataFrame:
     return cells.mask(np.outer(wrong[rows.index], measured), MISSING)
 
 
-def describe_noise(name: str, noise: tuple[float, float, float]) -> str:
-    """Return a sentence on how much a variant seems to differ from itself."""
-    low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise)
-    return f"{name} against itself differs by {middle} % [{low}, {high}]."
-
-
 def find_untimed(speed: pd.DataFrame) -> dict[str, str]:
     """Return the variants that were not timed, each with the reason."""
     left_out = speed[speed["ns"].isna()]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.store.evidence import SPEED, with_interval
-from bench.timing.paired import Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
+from bench.timing.paired import AGAIN, Ratio, Timings, noise_floor, noise_warning, ratio, ratio_of, take_turns
 from bench.timing.problem import Errors, FailedError, Problem, UnavailableError
 from bench.timing.roof import make_roof
 from bench.timing.variants import Call, Variant
@@ -39,20 +39,14 @@ class Speed(NamedTuple):
         with the reference). Medians come with their 95 % intervals, `_low` and `_high`.
     rounds : DataFrame
         The single measurements: `variant`, `round`, `ns`.
-    baseline : str or None
-        The variant that was timed twice in each round: `fused`, or else the first of those that are verified; None
-        where there is none.
-    noise : Ratio or None
-        The baseline against itself: smaller differences may be chance.
-    warning : str or None
-        If the machine is too noisy for small differences.
+    notes : list of tuple of str
+        As from `describe_noise`, with `fused` as the baseline, or else the first variant that is verified; none where
+        there is none.
     """
 
     table: pd.DataFrame
     rounds: pd.DataFrame
-    baseline: str | None
-    noise: Ratio | None
-    warning: str | None
+    notes: list[tuple[str, str]]
 
 
 class Contestant(NamedTuple):
@@ -115,7 +109,7 @@ def speed(
         progress(done)
     baseline = BASELINE if BASELINE in contestants else next(iter(contestants), None)
     if baseline is None:
-        return Speed(_make_table(rows.values()), pd.DataFrame(columns=ROUNDS), None, None, None)
+        return Speed(_make_table(rows.values()), pd.DataFrame(columns=ROUNDS), [])
     calls = {name: contestant.call for name, contestant in contestants.items()} | roof_calls
     with undisturbed():
         with no_compilation():
@@ -124,7 +118,15 @@ def speed(
         for name, contestant in contestants.items():
             rows[name] |= _measurements(contestant, contestants, timings, compiled)
     rounds = _long_rounds(contestants, timings)
-    return Speed(_make_table(rows.values()), rounds, baseline, noise_floor(timings), noise_warning(timings))
+    return Speed(_make_table(rows.values()), rounds, describe_noise(timings))
+
+
+def describe_noise(timings: Timings) -> list[tuple[str, str]]:
+    """Return how much the baseline seems to differ from itself, and a warning if that is much, after their subjects."""
+    low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise_floor(timings))
+    name, warning = timings.names[-1].removesuffix(AGAIN), noise_warning(timings)
+    said = ("Noise", f"{name} against itself differs by {middle} % [{low}, {high}].")
+    return [said, ("Careful", warning)] if warning else [said]
 
 
 ROUNDS = ["variant", "round", "ns"]

@@ -586,7 +586,7 @@ def test_settings_reach_both_variants_and_both_are_verified(sgdbench, small, mon
 
 
 def test_a_noisy_machine_is_named(sgdbench, small, monkeypatch):
-    monkeypatch.setattr("bench.compare.sources.noise_warning", lambda timings: "The machine is noisy.")
+    monkeypatch.setattr("bench.timing.speed.noise_warning", lambda timings: "The machine is noisy.")
     _, out, _ = sgdbench("compare", "fused", "reference", "--study", "small.toml")
     assert "\nCareful: The machine is noisy.\n" in out
 
