@@ -37,7 +37,6 @@ from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES
 from bench.tables.seconds import KERNEL
 from kernels.data.order import is_gathered, make_shuffle
-from kernels.data.validation import check_held_out
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
 from kernels.optimizers import make_optimizer
@@ -163,17 +162,18 @@ def decide(
     Its runs are verified, its leading choices are trained again with fresh seeds, and the winner is judged on the rows
     for the test.
     """
-    (samples, scaling), folder, loss = data, result.run.folder, make_loss(study.run.loss)
+    (samples, scaling), folder = data, result.run.folder
     with stages.stage("check"):
         verify_runs(result, study, samples)
     with stages.stage("fresh seeds"):
         run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
+        held_out = samples.validation, samples.test
+        problem = make_problem(result.model, samples.x, samples.y, study.run, folder, *held_out)
         if study.run.confirm:
-            problem = make_problem(result.model, samples.x, samples.y, study.run, folder, samples.validation)
             trainer = Trainer(problem, folder, to_toml(study), executor)
             confirm_choices(trainer, study.make_grid(), run_data.choices, study.run.confirm)
-        if samples.test is not None:
-            judge_choice(result, run_data.ranked, loss, check_held_out(result.model, loss, samples.test, "test"))
+        if problem.test is not None:
+            judge_choice(result, run_data.ranked, problem)
             run_data = run_data.with_evidence(read_tables(folder))
     return run_data
 

@@ -9,8 +9,6 @@ from bench.tables.excess import add_excess
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import loss_floor
 from bench.tables.winners import confirm
-from kernels.data.samples import Samples
-from kernels.losses.loss import Loss
 from kernels.model.param_columns import param_columns, params_from_columns
 from kernels.train.fit_result import mean_loss, metrics_on
 from kernels.train.yardstick import constant_loss
@@ -27,13 +25,14 @@ def confirmed_ranking(
     return confirm(ranked, add_excess(fresh.frame, result.yardstick, floor), rivals=rivals, floor=floor)
 
 
-def judge_choice(result: SweepResult, ranked: pd.DataFrame, loss: Loss, test: Samples) -> None:
-    """Store the losses of the recommended choice on samples for the test, run by run, in the folder of a sweep.
+def judge_choice(result: SweepResult, ranked: pd.DataFrame, problem: Problem) -> None:
+    """Store the losses of the recommended choice on the samples for the test, run by run, in the folder of a sweep.
 
     They are the runs by which it was chosen and, where there are any, those on fresh seeds. This comes after all that
     is decided, and nothing is decided by it.
     """
-    if not len(ranked):
+    loss, test = problem.loss, problem.test
+    if test is None or not len(ranked):
         return
     frames = [result.frame] if result.confirmation is None else [result.frame, result.confirmation.frame]
     model, columns = result.model, ["config_id", "samples_seen", *param_columns(result.model)]

@@ -138,7 +138,7 @@ def sweep(
                 confirm_choices(trainer, grid, rank_runs(result, floor), shared.confirm)
             if problem.test is not None:
                 ranked = confirmed_ranking(result, rank_runs(result, floor), problem)
-                judge_choice(result, ranked, problem.loss, problem.test)
+                judge_choice(result, ranked, problem)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 

@@ -121,7 +121,7 @@ def tune(
             train_on_fresh_seeds(Trainer(problem, folder, study, run_jobs), choices, seeds, space.repeats)
         if problem.test is not None and len(result.result.frame):
             ranked = confirmed_ranking(result.result, _rank(result, floor), problem, rivals="family")
-            judge_choice(result.result, ranked, problem.loss, problem.test)
+            judge_choice(result.result, ranked, problem)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 
