@@ -1,6 +1,6 @@
 """The problem that every variant is given: train this model on this data with these settings, one run or many."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +51,15 @@ class Problem:
     optimizer: str = "sgd"
     loss: str = "squared"
     dtype: str = "float64"
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other has the same contents."""
+        names = [field.name for field in fields(self)]
+        same = (np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+        return self is other or (isinstance(other, Problem) and all(same))
+
+    def __hash__(self) -> int:
+        return hash((self.inits.shape, self.rates.shape, self.y.size, self.batch_size, self.optimizer))
 
     @property
     def runs(self) -> int:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import wraps
 from typing import TypeVar
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -76,31 +76,16 @@ def _once_per_problem(compute: Callable[[Problem], Value]) -> Callable[[Problem]
     return remembered
 
 
-_small: WeakSet[Problem] = WeakSet()
-
-
-def _share(problem: Problem) -> Problem:
-    """Return a problem of the same contents, if there is one: the reference trains it once for several variants.
-
-    Where the same runs come once for one thread and several times for all, their first ones are the same.
-    """
-    names = [field.name for field in fields(problem)]
-    for known in _small:
-        if all(np.array_equal(getattr(known, name), getattr(problem, name)) for name in names):
-            return known
-    _small.add(problem)
-    return problem
-
-
+# Where the same runs come once for one thread and several times for all, these are the same.
 @_once_per_problem
 def _part(problem: Problem) -> Problem:
     samples = PART // SOME // reference_cost(problem.model)
-    return _share(problem.part(runs=SOME, epochs=1, samples=max(LEAST, samples)))
+    return problem.part(runs=SOME, epochs=1, samples=max(LEAST, samples))
 
 
 @_once_per_problem
 def _first_run(problem: Problem) -> Problem:
-    return _share(problem.part(runs=1))
+    return problem.part(runs=1)
 
 
 @_once_per_problem
