@@ -111,7 +111,7 @@ def default_study(
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
         "grid": {
             "lr": _rates(edges),
-            "batch_size": [1, MINIBATCH, "full"] if data.y.size >= 4 * MINIBATCH else [1, "full"],
+            "batch_size": [1, *([MINIBATCH] * (data.y.size >= 4 * MINIBATCH)), *(["full"] * (data.y.size > 1))],
             "optimizer": ["sgd", "momentum(0.9)", "adam"],
             "schedule": ["constant", "halve(10)"],
             "seed": list(range(SEEDS)),

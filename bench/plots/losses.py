@@ -24,6 +24,7 @@ from bench.plots.style import (
     panels,
 )
 from bench.tables.formatting import label, shorten, text
+from bench.tables.phrases import format_count
 
 MAX_STARTS = 6
 
@@ -78,7 +79,7 @@ def loss_curves(
         figure,
         many > 1 and f"Median and 10\N{EN DASH}90 % of {many if few == many else f'{few} to {many}'} runs.",
         "held_out" in bands and "Dashed: medians on the held-out samples.",
-        diverged > 0 and f"{diverged:,} of {len(frame):,} runs diverged.",
+        diverged > 0 and f"{diverged:,} of {format_count(len(frame), 'run')} diverged.",
         len(shown_starts) < len(starts) and f"{len(shown_starts)} of {len(starts)} starts.",
         (bands["median"] < bottom).any() and f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
     )

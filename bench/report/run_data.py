@@ -248,7 +248,7 @@ class RunData(RankedRun):
         if not self.data or not self.result.model.inputs:
             return ""
         dropped = f", {format_count(self.data.dropped, 'row')} dropped" if self.data.dropped else ""
-        return f" on {Path(self.data.source).name} ({len(self.data.y):,} samples{dropped})"
+        return f" on {Path(self.data.source).name} ({format_count(len(self.data.y), 'sample')}{dropped})"
 
 
 def read_run_data(folder: str | Path) -> RunData:

@@ -153,7 +153,9 @@ class Grid:
 
     def sizes(self, n_samples: int) -> tuple[int, ...]:
         """Return the batch sizes in samples, after a check that the data have as many and that they are distinct."""
-        return check_distinct("batch_size", [check_batch_size(size, n_samples) for size in self.batch_size])
+        sizes = {size: check_batch_size(size, n_samples) for size in self.batch_size}
+        check_distinct("batch_size", self.batch_size, sizes.__getitem__)
+        return tuple(sizes.values())
 
     def frame(self, model: Model, n_samples: int) -> pd.DataFrame:
         """Lay the grid out, one row per configuration.

@@ -193,6 +193,8 @@ def test_the_default_grid_ends_at_the_predicted_edge(cars):
     best = np.polyfit(data.x[:, 0], data.y, 1, full=True)[1][0] / data.y.size
     assert made.study.run.target == pytest.approx(best + 0.01 * (1 - best), rel=1e-3)
     assert made.study.run.target_loss == "squared"
+    cars.write_text("hp,mpg\n3,5\n")
+    assert default_study(cars, ["hp"], "mpg", "w @ x + b").study.make_grid().sizes(1) == (1,)  # all rows are one
 
 
 @pytest.mark.parametrize(

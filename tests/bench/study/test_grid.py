@@ -170,7 +170,7 @@ def test_frame_stands_for_itself():
         ({"lr": "log:0.1:1:2000000"}, "lr 'log:0.1:1:2000000': the count must be from 2 to 1,000,000, not 2000000"),
         ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number of at least 1, not 'all'"),
         ({"batch_size": 801}, 'batch_size must be "full" or a whole number from 1 to the 800 samples, not 801'),
-        ({"batch_size": [800, "full"]}, "batch_size must have distinct values, and 800 is there twice"),
+        ({"batch_size": [800, "full"]}, "batch_size must have distinct values, and 'full' is the same as 800"),
         ({"seed": range(10**30)}, f"seed must have at most 1,000,000 values, not range(0, {10**30})"),
         ({"optimizer": ["momentum", "momentum( 0.9 )"]}, "and 'momentum( 0.9 )' is the same as 'momentum'"),
         ({"schedule": ["step(10)", "step(period=10, gamma=0.1)"]}, "is the same as 'step(10)'"),
