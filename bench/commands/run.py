@@ -157,11 +157,7 @@ def train_study(
 def decide(
     result: SweepResult, study: Study, data: tuple[Dataset, Scaling | None], executor: Executor, stages: Stages
 ) -> RunData:
-    """Return what the verdict on a study needs.
-
-    Its runs are verified, its leading choices are trained again with fresh seeds, and the winner is judged on the rows
-    for the test.
-    """
+    """Verify a study, confirm its leading choices, judge the winner on the rows for the test, and return all of it."""
     (samples, scaling), folder = data, result.run.folder
     with stages.stage("check"):
         verify_runs(result, study, samples)

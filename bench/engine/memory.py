@@ -61,7 +61,7 @@ class Memory:
         return cls(problem, frugal, math.inf if room is None else room, width)
 
     def choose_kernel(self, runs: int, marks: int) -> str:
-        """Return the kernel for runs that could be trained side by side, with losses at so many marks."""
+        """Return the kernel for runs that could be trained side by side, each with losses at `marks` marks."""
         kernel, epochs = self.problem.settings.kernel, self.problem.settings.epochs
         block = 8 * self.width_of(kernel) * (epochs + marks)
         fits = block <= SMALL_BLOCK or (runs >= FEW and self.needed(kernel, runs, marks) <= self.room)
