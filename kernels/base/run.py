@@ -16,6 +16,8 @@ POINT, TOTAL, WAITING = 0, 1, 2
 """The rows of `Scratch.partials`: the parameters of all runs, their sums, and the first of the sums that wait."""
 NARROW = 127
 """The place in `Scratch.counts`, after those of any sum, that says whether losses are summed in halves of a lane."""
+BACKWARDS = 126
+"""The place in `Room.counts` that says whether sums of many terms are taken backwards."""
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
 

@@ -1,6 +1,9 @@
 """The loops of models with vectors, bound to a kernel."""
 
+import sys
 from typing import Any
+
+import numpy as np
 
 from kernels.compile.binding import Binder
 from kernels.compile.unrolled import Ingredients, define
@@ -9,6 +12,9 @@ from kernels.loops import loops, network
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.simd import lanes, tuples
 
+FIRST_CACHE = 40 * 1024
+"""The bytes of weights that the first cache of a core holds beside the samples."""
+NEVER = sys.maxsize
 # Within these all is inlined.
 CALLED_OF_NETWORK = {
     network.shuffle_places.__name__,
@@ -44,17 +50,20 @@ def bind_network(made_of: Ingredients) -> Binder:
     given, leaf = binder.given, network.leaf_of_one if made_of.width == 1 else network.leaf_of_lanes
     given |= {"take": network.take_places, "SUMS": int(made_of.needs_loss), "BY_BATCH": made_of.needs_norm}
     given |= {
+        "TURNS": NEVER,
         "no_sum": written["nothing"],
         "sum_at": written["get"],
         "keep_sum": written["put"],
         "join": written["plus"],
     }
 
-    def dot(name: str, source: str) -> Any:
-        eight = written.get(f"{name}_eight")
-        return binder.bind(
-            network.pairwise, leaf=leaf, touch=written[name], touch_eight=eight, input_at=written[source]
-        )
+    def dot(name: str, source: str, turns: int = NEVER) -> Any:
+        names = {"touch": written[name], "touch_eight": written.get(f"{name}_eight"), "input_at": written[source]}
+        return binder.bind(network.pairwise, leaf=leaf, TURNS=turns, **names)
+
+    # Of the weights of fewer inputs a pass finds all in the first cache.
+    bytes_of_weight = made_of.width * np.dtype(made_of.dtype).itemsize * (1 + made_of.slots)
+    turns = FIRST_CACHE // bytes_of_weight if made_of.width > 1 else NEVER
 
     add_four = {"no_sum": written["four_nothings"], "join": tuples.add}
 
@@ -78,7 +87,7 @@ def bind_network(made_of: Ingredients) -> Binder:
         "dot_of_loss": dot("weight_of_loss", "number_at"),
         "four_of_gradient": four(read),
         "four_of_loss": four("weight_of_loss"),
-        "learn": dot("move_weight", "number_at"),
+        "learn": dot("move_weight", "number_at", turns),
         "hidden_of_gradient": dot(read, "get"),
         "hidden_of_loss": dot("weight_of_loss", "get"),
         "take_dots": written["take_dots" if made_of.gradient_at else "take_dots_of_loss"],

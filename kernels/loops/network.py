@@ -5,7 +5,8 @@ run lie in flat arrays, which are read by `get` and written by `put`; where runs
 lane of them. The inputs are one flat array, a row for each sample. Sums are added in NumPy's order, as there.
 
 The weights of a dot with the inputs are updated from sample i in the pass that takes the dot with sample i + 1: weights
-that do not fit the first cache are read once for each sample.
+that do not fit the first cache are read once for each sample. Every second pass goes backwards over them, and begins
+with what the one before has left in that cache.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.base.run import LEAF, ROWS
+from kernels.base.run import BACKWARDS, LEAF, ROWS
 from kernels.loops.loops import JOIN, ZERO, gather, split
 from kernels.loops.order import permute
 from kernels.simd.lanes import pointers, read_lane
@@ -42,6 +43,7 @@ SUMS: int  # the sums of a batch besides its gradient: 1 where its loss is neede
 BY_BATCH: bool  # whether a sample is trained like a batch of one: where the norm of the gradient is needed
 GATHERS: bool
 # In a sum
+TURNS: int  # the terms up to which a sum is never taken backwards
 leaf: Bound  # leaf_of_one, leaf_of_lanes or leaf_of_losses
 touch: Bound  # (theta, slots, place, factor, s, lr, known, options, params) -> a weight, updated where it learns
 touch_eight: Bound  # the same of eight weights of one run
@@ -106,6 +108,7 @@ def each_sample(theta, state, x, y, places, first, last, shuffled, lr, options, 
         loss, terms = head(theta, slots, x, at, as_number(y[row]), dots, options, room, ZERO)
         clock = step_clock(clock, options[1])
         known = known_of_sample(clock, loss)
+        room.counts[BACKWARDS] = i % 2
         dots = move(theta, slots, x, at, following * inputs, terms, lr, known, options, room)
         row = following
         at = row * inputs
@@ -227,11 +230,13 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
     """Return the sum of the leaves, of up to 128 terms each, as NumPy's add.reduce splits `size` terms into them.
 
     For the dot of weights first..first+size-1 with the inputs from `after` on. Where the weights learn, they are first
-    updated with the inputs from `at` on, where s is the derivative by the dot. `more` is handed to the leaf.
+    updated with the inputs from `at` on, where s is the derivative by the dot. `more` is handed to the leaf. A sum of
+    more than `TURNS` terms may be taken from the last leaf to the first, which changes no bit of it.
     """
     total = no_sum()
     counts[0] = size
-    start = 0
+    back = counts[BACKWARDS] if size > TURNS else ZERO
+    start = back * size
     left = 1
     waiting = ZERO
     while left > 0:
@@ -242,12 +247,15 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
             total = join(sum_at(stack, waiting - 1), total)
             keep_sum(total, stack, waiting - 1)
         elif count <= LEAF:
-            total = leaf(theta, slots, first + start, count, s, x, at + start, after + start, lr, known, options, more)
-            start += count
+            begin = start - back * count
+            total = leaf(theta, slots, first + begin, count, s, x, at + begin, after + begin, lr, known, options, more)
+            start = begin + (1 - back) * count
             keep_sum(total, stack, waiting)
             waiting += 1
         else:
             left = split(counts, left, count)
+            last, first_half = counts[left - 2], counts[left - 1]
+            counts[left - 2 + back], counts[left - 1 - back] = last, first_half
     return total
 
 
