@@ -239,6 +239,7 @@ def _collections_paused() -> Iterator[None]:
             gc.enable()
 
 
+@once
 def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     """Return the argument types of the kernel; the data may be read-only, such as a memory map."""
     element, lanes = numba.from_dtype(np.dtype(made_of.dtype)), made_of.width > 1
