@@ -58,7 +58,7 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         check_integer("trials", self.trials)
-        check_seed(self.sampler_seed)
+        check_seed(self.sampler_seed, "sampler_seed")
         for name, value, known in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {describe(value)}")

@@ -60,10 +60,10 @@ def check_bool(name: str, value: bool) -> bool:
     return bool(value)
 
 
-def check_seed(seed: int) -> int:
-    """Return `seed` as an int if it is a whole number of at most 64 bits."""
+def check_seed(seed: int, name: str = "seed") -> int:
+    """Return `seed` as an int if it is a whole number of at most 64 bits; `name` is that of the argument."""
     if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {describe(seed)}")
+        raise ValueError(f"{name} must be a whole number from 0 to 2**64 - 1, not {describe(seed)}")
     return int(seed)
 
 

@@ -253,6 +253,7 @@ def test_the_inputs_of_an_expression_are_those_of_a_fit(data):
     [
         ({"trials": 1}, "^trials must be at least 2, one for each optimizer, not 1$"),
         ({"sampler": "best"}, "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
+        ({"sampler_seed": -1}, "^sampler_seed must be a whole number from 0 to"),
         ({"pruner": "some"}, "pruner must be one of asha, hyperband, none, not 'some'"),
         ({"trails": 3}, "tune has no argument 'trails' .did you mean 'trials'"),
         ({"refine": 1}, "tune has no argument 'refine'$"),
