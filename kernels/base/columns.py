@@ -58,10 +58,12 @@ def column_names(x: Any) -> list[object] | None:
     Raises
     ------
     ValueError
-        For a lazy frame, which is a query and has no columns yet.
+        For a lazy frame, which is a query and has no columns yet, and a structured array.
     """
     if isinstance(x, Mapping):
         return list(x)
+    if isinstance(x, np.ndarray) and x.dtype.names:
+        raise ValueError("x must be a table or an array of numbers, not a structured array: take pandas.DataFrame(x)")
     if hasattr(type(x), "collect"):
         raise ValueError(f"x must be a table in memory, not a {type(x).__name__}: call its collect() first")
     # A Series, which has one dimension, shows the labels of its index as attributes; Arrow's tables have both names.

@@ -154,6 +154,10 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
             "x has 2 columns 'power': rename all but one",
         ),
         ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
+        (
+            np.array([(1.0, 2.0)], [("power", "f8"), ("weight", "f8")]),
+            "x must be a table or an array of numbers, not a structured array: take pandas.DataFrame(x)",
+        ),
         (LazyFrame(), "x must be a table in memory, not a LazyFrame: call its collect() first"),
         ({"power": 1.0, "weight": 2.0}, "x['power'] must have shape (n,), not ()"),
         ({"power": POWER, "weight": IN_ORDER}, "x['weight'] must have shape (n,), not (40, 2)"),
