@@ -156,7 +156,14 @@ class FitResult:
         Returns
         -------
         array, shape (n,); of a model with a score for each class (n, classes)
+
+        Raises
+        ------
+        ValueError
+            If x does not fit the model, or the run diverged and no finite parameters were kept.
         """
+        if not np.isfinite(self.params).all():
+            raise ValueError("the run diverged: it has no parameters to predict with")
         return self.model.predict(self.params, x)
 
     def predict_mean(self, x: Inputs) -> Floats:

@@ -57,3 +57,10 @@ def test_a_result_can_be_sent_to_another_process(loss):
     assert again.params.tolist() == result.params.tolist()
     assert again.test_loss == result.test_loss
     assert str(again) == str(result)
+
+
+def test_a_run_that_diverged_has_no_predictions():
+    result = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[0, 0], lr=1e200, kernel="reference")
+    assert not np.isfinite(result.params).any()
+    with pytest.raises(ValueError, match=r"^the run diverged: it has no parameters to predict with$"):
+        result.predict([1.0])
