@@ -93,5 +93,7 @@ def fit_curves(
 
 def pad_range(values: Floats, share: float) -> tuple[float, float]:
     """Return the lowest and the highest value, each moved outwards by a share of the distance between them."""
-    margin = share * (np.ptp(values) or 1)
+    span = np.ptp(values)
+    # Values that differ by rounding alone span nothing.
+    margin = share * (span if span > 1e-14 * np.abs(values).max() else 1)
     return float(values.min() - margin), float(values.max() + margin)

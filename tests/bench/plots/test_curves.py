@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bench.plots.colors import colors_of
+from bench.plots.fit_curves import pad_range
 from tests.support.figures import legend, lines, texts, visible_pixels
 from tests.support.gallery import X, Y, fitted_curve, quadratic
 
@@ -38,6 +39,10 @@ def test_a_fit_that_diverged_is_named():
 def test_a_fit_far_from_the_data_does_not_hide_them():
     axis, _ = fitted_curve(quadratic, X, Y, params_by_name={"sgd": [0, 0, 1e200]}).axes
     assert axis.get_ylim() == (pytest.approx(-2, abs=0.2), pytest.approx(0, abs=0.2))
+
+
+def test_values_that_differ_by_rounding_alone_have_an_axis():
+    assert pad_range(np.array([27.3, np.nextafter(27.3, 0)]), 0.06) == pytest.approx((27.24, 27.36), rel=1e-12)
 
 
 def test_several_inputs_show_predicted_against_observed():
