@@ -1,9 +1,9 @@
 """The model of an expression for the features of X, and the features that are its inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from kernels.base.checks import describe
-from kernels.model.column_names import ALL_INPUTS, column_names, is_name, number_columns, refuse_misspelt
+from kernels.model.column_names import ALL_INPUTS, headings_by_name, is_name, number_columns, refuse_misspelt
 from kernels.model.expression import names, parse
 from kernels.model.inputs import Given
 from kernels.model.model import Model
@@ -48,7 +48,7 @@ def model_for_features(
     has_product = "@" in model  # with all of them
     used = set() if is_weighted_sum(model) else set(names(parse(model, products=has_product)))
     used -= {ALL_INPUTS} if has_product else set()
-    own = column_names(headings) if headings is not None and used - set(numbered) else numbered
+    own = _own_names(headings, used) if headings is not None and used - set(numbered) else numbered
     by_name, by_number = used & set(own), used & set(numbered) - set(own)
     if by_name and by_number:
         raise ValueError(
@@ -70,9 +70,15 @@ def model_for_features(
     return make_model(model, [called[place] for place in places]), places
 
 
+def _own_names(headings: Sequence[str], used: Collection[str]) -> tuple[str, ...]:
+    """Return the names of features; those that would be called as one before them, and are not in use, keep theirs."""
+    called = {heading: name for name, heading in headings_by_name(headings, used).items()}
+    return tuple(called.get(heading, heading) for heading in headings)
+
+
 def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequence[str] | None) -> tuple[int, ...]:
     """Return the places of a model's inputs among the features."""
-    for called in ([] if headings is None else [headings, column_names(headings)]) + [numbered]:
+    for called in ([] if headings is None else [headings, _own_names(headings, model.headings)]) + [numbered]:
         places = {name: place for place, name in enumerate(called)}
         if model.inputs and set(model.headings) <= set(places):
             return tuple(places[name] for name in model.headings)

@@ -46,6 +46,23 @@ def column_names(columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
+def headings_by_name(headings: Sequence[str], used: Collection[str]) -> dict[str, str]:
+    """Return the headings of columns by their names in expressions; a name in use must be that of one column.
+
+    A heading that is a name goes before others that would be called so too.
+    """
+    names: dict[str, str] = {}
+    own = set(headings)
+    for heading in headings:
+        name = column_name(heading)
+        other = names.setdefault(name, name if name in own else heading)
+        if other not in (heading, name) and name in used:
+            raise ValueError(
+                f"the columns {other!r} and {heading!r} would both be called {name}; give one of them another name"
+            )
+    return names
+
+
 def number_columns(count: int) -> tuple[str, ...]:
     """Return the names of columns that have none: ``x`` for one, else ``x1``, ``x2``, ..."""
     return ("x",) if count == 1 else tuple(f"x{number}" for number in range(1, count + 1))

@@ -11,8 +11,8 @@ from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec, parse_spec
 from kernels.model.column_names import (
     ALL_INPUTS,
-    column_name,
     column_names,
+    headings_by_name,
     is_name,
     is_numbered,
     number_columns,
@@ -191,9 +191,7 @@ def make_model_for(text: str, x: Any) -> Model:
 
 def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str]) -> Model:
     """Return the model of an expression with the names in use, whose inputs are those that are columns of a table."""
-    # A heading that is a name goes before another one that would be called so too.
-    called = {column_name(heading): heading for heading in headings}
-    called |= {name: name for name in headings if is_name(name)}
+    called = headings_by_name(headings, used)
     inputs = {name: heading for name, heading in called.items() if name in used}
     if not inputs and ALL_INPUTS in used:
         return make_model(text)

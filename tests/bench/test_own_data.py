@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import bench.commands.run
+from bench import SGDCurveRegressor
 from bench.analysis.advice import predicted_edge
 from bench.analysis.default_study import default_study
 from bench.commands.options import TableColumns
@@ -109,6 +110,23 @@ def test_columns_of_texts_are_found_together(tmp_path, monkeypatch, form):
 def test_headings_that_would_have_one_name_are_refused():
     with pytest.raises(ValueError, match=r"'a b' and 'a-b' would both be called a_b; give one of them another name"):
         column_names(["a b", "a-b"])
+
+
+def test_in_python_headings_of_one_name_are_refused_where_it_is_in_use():
+    frame = pd.DataFrame(np.eye(4), columns=["a b", "a-b", "c", "y"])
+    x, y, settings = frame[["a b", "a-b", "c"]], frame["y"], {"epochs": 1, "kernel": "reference"}
+    curve = partial(SGDCurveRegressor, random_state=0, **settings)
+    for fit_one in (lambda text: fit(text, frame, "y", **settings), lambda text: curve(text).fit(x, y)):
+        with pytest.raises(
+            ValueError, match=r"^the columns 'a b' and 'a-b' would both be called a_b; give one of them"
+        ):
+            fit_one("k*a_b + d")
+    for text, names in (("k*c + d", ("k", "d")), ("w @ x + k*c", ("w[a_b]", "w[a-b]", "w[c]", "k"))):
+        assert curve(text).fit(x, y).model_.params == names
+    assert fit("k*c + d", frame, "y", **settings).param_names == ("k", "d")
+    named = frame.rename(columns={"c": "a_b"})
+    assert fit("k*a_b + d", named, "y", **settings).model.inputs == ("a_b",)  # which is called so itself
+    np.testing.assert_array_equal(fit("k*a_b + d", named, "y", **settings).x[0], frame["c"])
 
 
 def test_a_column_is_renamed_where_the_left_side_is_a_name(tmp_path):
