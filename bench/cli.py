@@ -17,6 +17,8 @@ if (__name__ == "__main__" or "".join(sys.argv[:1]).endswith(("sgdbench", "sgdbe
 import atexit
 import gc
 import warnings
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,6 +107,7 @@ def main() -> None:
 def _run_command(interruption: Interruption) -> int | None:
     """Run the command that the arguments ask for; return its exit code."""
     try:
+        _refuse_empty(sys.argv[1:])
         code: int | None = app(sys.argv[1:] or ["--help"], prog_name="sgdbench", standalone_mode=False)
     except typer.Abort:  # raised by some versions of typer on Ctrl-C
         return interruption.exit_code
@@ -115,6 +118,13 @@ def _run_command(interruption: Interruption) -> int | None:
             raise
         return _refuse(_describe_error(error))
     return interruption.exit_code if code == INTERRUPTED else code
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument, which as a path would stand for the current folder, with all tables in it."""
+    for before, given in pairwise(["sgdbench", *arguments]):
+        if not given or (given.startswith("--") and given.find("=") == len(given) - 1):
+            raise ValueError(f"the argument of {given[:-1] or before} is empty; is a shell variable not set?")
 
 
 def _describe_error(error: Exception) -> str:

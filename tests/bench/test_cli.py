@@ -370,6 +370,19 @@ def test_bad_input_is_one_line_and_exit_code_2(args, words, refused, tmp_path):
     assert words in refused(*args)
 
 
+@pytest.mark.parametrize(
+    ("args", "name"),
+    [
+        (["fit", ""], "fit"),
+        (["fit", "t.csv", "--test", ""], "--test"),
+        (["run", "t.csv", "--validation="], "--validation"),
+    ],
+)
+def test_an_empty_argument_is_no_folder(args, name, refused):
+    """As a path it was the current one: all tables in it were trained on."""
+    assert f": the argument of {name} is empty; " in refused(*args, "--y", "mpg")
+
+
 @pytest.mark.usefixtures("no_report")
 def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(ran):
     out = ran("run", *SMALL)
