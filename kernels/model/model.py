@@ -80,7 +80,9 @@ class Model:
     ) -> None:
         check_integer("classes", classes, 1, MAX_CLASSES)
         columns = read_inputs(inputs, has_products=isinstance(expression, str) and "@" in expression)
-        self.given_inputs = inputs if isinstance(inputs, Mapping) else tuple(inputs)
+        self.given_inputs: Given = tuple(inputs)
+        if isinstance(inputs, Mapping):  # a copy: lists of columns may grow
+            self.given_inputs = {name: one if isinstance(one, str) else list(one) for name, one in inputs.items()}
         found = names(parse(expression, products=True))
         self.expression, self.inputs, self.headings = expression, columns.columns, columns.columns
         self.classes, self.hidden = classes, hidden

@@ -54,6 +54,14 @@ def test_at_most_29_scalars_and_products_but_any_number_of_weights():
     assert len(Model("w @ x + b", [f"x{k}" for k in range(10_000)]).params) == 10_001
 
 
+def test_a_group_of_inputs_is_that_of_the_time_when_the_model_was_made():
+    features = ["hp"]
+    model = Model("W @ x + b", inputs={"x": features})
+    features.append("weight")
+    assert model.with_classes(2).params == ("W[0,hp]", "W[1,hp]", "b[0]", "b[1]")
+    assert repr(model) == "Model('W @ x + b', inputs={'x': ['hp']})"
+
+
 def test_groups_of_inputs():
     model = Model("w @ z + a*years + b", {"z": ["hp", "weight"], "years": "age"})
     assert model.inputs == ("hp", "weight", "age")
