@@ -356,8 +356,9 @@ def _name_starts(init: Any) -> dict[str, Any]:
                 f"init must give each start a name and all its values, and {name!r} is the number {start}; one start "
                 f"is written {{'near': {{{name!r}: {start}, ...}}}}, in a file near = {{ {name} = {start}, ... }}"
             )
+    kept = {name: start.copy() if isinstance(start, np.ndarray | list) else start for name, start in init.items()}
     return {
-        name: _parse_random_starts(name, start) if isinstance(start, str) else start for name, start in init.items()
+        name: _parse_random_starts(name, start) if isinstance(start, str) else start for name, start in kept.items()
     }
 
 

@@ -97,6 +97,14 @@ def test_a_series_is_a_start_by_the_names_of_parameters():
         np.testing.assert_array_equal(Grid(init=init).starts(QUADRATIC), [[[1.0, 2.0, 3.0]]])
 
 
+def test_a_start_is_that_of_the_time_when_the_grid_was_made():
+    near = np.zeros(3)
+    grids = Grid(init={"near": near}), Grid(init=[near])
+    near += 1
+    for grid in grids:
+        np.testing.assert_array_equal(grid.starts(QUADRATIC), np.zeros((1, 1, 3)))
+
+
 @given(st.sampled_from(["log", "lin"]), st.floats(1e-6, 1e6), st.floats(1.01, 1e6), st.integers(2, 50), st.booleans())
 def test_ranges_are_those_of_numpy_to_twelve_digits(kind, low, factor, count, falling):
     start, stop = (low * factor, low) if falling else (low, low * factor)
