@@ -91,10 +91,9 @@ def fit(
         0 and 1. Rows are taken by position: pandas data whose x and y have the same index in another order are refused.
     y : array, shape (n,), or str
         A text names the column of the table `x` that holds them; that column is no input, nor is a pandas Series that
-        is a column of `x`. For the losses ``"logistic"`` and ``"hinge"`` 0 and 1, or two labels of any kind, such as
-        texts or truth values: the greater one is class 1, and `FitResult.classes` tells them. For ``"softmax"`` whole
-        numbers from 0 on, or 2 to 100 labels of any kind, each of which has a score of its own. For ``"poisson"``
-        counts.
+        is a column of `x`. For the losses ``"logistic"`` and ``"hinge"`` 0 and 1, or two labels that are numbers, texts
+        or truth values: the greater one is class 1, and `FitResult.classes` tells them. For ``"softmax"`` whole numbers
+        from 0 on, or 2 to 100 such labels, each of which has a score of its own. For ``"poisson"`` counts.
     init : array, shape (P,), or mapping of names to values, optional
         Where to start. Without it, standard normal draws of the seed; for models with vectors see
         `kernels.Model.draw_start`.
