@@ -159,6 +159,19 @@ def test_a_run_that_makes_errors_larger_is_compared_as_long_as_that_tells_someth
     assert (checked(result, kernel="fused", target=None)["error"] > TOLERANCE).any()
 
 
+def test_a_run_that_blows_up_is_compared_until_then(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((20, 2))
+    y = x[:, 0] * x[:, 1]
+    result = sweep("mlp(3)", x, y, Grid(lr=2.0, seed=31), epochs=2, kernel="fused", confirm=0)
+    assert 1e40 < result.frame["final_loss"].item() < np.inf
+    settings = RunTable(epochs=2, kernel="fused")
+    table = check.check(result, settings, x, y)
+    assert table["verified"].item()
+    assert table["epochs"].item() == 0
+    monkeypatch.setattr(check, "BLOWN_UP", np.inf)
+    assert not check.check(result, settings, x, y)["verified"].item()
+
+
 def test_an_inexact_kernel_that_is_wrong_is_caught(monkeypatch):
     result = result_of(SINE, WIDE, kernel="fused", target=None)
     curves = result.run.curves()

@@ -96,6 +96,13 @@ def test_more_than_the_reference_can_do_is_held_against_fused_and_a_part_against
     assert asked == [(64, 10), (33, 1)]
 
 
+def test_a_part_that_takes_the_reference_long_too_is_verified_as_it_is(monkeypatch):
+    """Of a model with many classes, no part is small; there are no smaller ones without end."""
+    monkeypatch.setattr("bench.timing.verify.MOST_SAMPLE_UPDATES", 10)
+    _, found = verify(BY_NAME["fused"], many(runs=40, epochs=2))
+    assert found.largest == 0
+
+
 def test_where_fused_is_wrong_what_is_right_is_still_verified(wrong_fused):
     """The first run of many is then held against the reference."""
     batch = many(runs=64, epochs=10)
