@@ -19,7 +19,7 @@ from bench.tables.formatting import text
 from kernels.base.registry import REGISTERED
 from kernels.losses import make_loss
 
-TEMPLATE = Path(__file__).with_name("study.toml.jinja")
+TEMPLATE = Path(__file__).with_name("study.toml.j2")
 
 
 def write_new_study(
