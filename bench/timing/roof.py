@@ -34,6 +34,8 @@ STATEMENTS = {
 }
 # The least number of operations in a turn of a loop: counting the turns then takes no time of its own.
 BODY = 48
+# And the most: the time that numba takes for more grows with their square, to minutes for ten thousand.
+LONGEST = 4000
 # A division waits for about as many additions before the next one can use its result.
 SLOW = {"divide": 4, "sqrt": 4}
 
@@ -113,8 +115,10 @@ def independent(counts: Counter[str], turns: int, registers: int) -> Loop:
     """Return a loop over operations that wait for each other as little as the number of registers lets them.
 
     Each register takes operations of one kind, so that the compiler fuses the intended operations only. The loop is a
-    list of statements, the body of a turn, and the number of turns.
+    list of statements, the body of a turn, and the number of turns. Of very many operations a turn has a part.
     """
+    parts = -(-counts.total() // LONGEST)
+    counts, turns = Counter({kind: max(1, round(count / parts)) for kind, count in counts.items()}), turns * parts
     repeats = -(-BODY // counts.total())
     shares = Counter(dict.fromkeys(counts, 1))
     for _ in range(registers - len(counts)):

@@ -1,5 +1,6 @@
 """Which roofs there are, and how much they do; `test_assembly` reads what they are compiled to."""
 
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pytest
 from bench.timing import roof
 from bench.timing.operations import count_sections
 from bench.timing.problem import UnavailableError, classic, exponential, many, wide
-from bench.timing.roof import BODY, dependent, independent, make_roof, vector_registers
+from bench.timing.roof import BODY, LONGEST, dependent, independent, make_roof, vector_registers
 
 RUNS = many(runs=64, epochs=2).part(samples=100)
 
@@ -47,6 +48,16 @@ def test_a_loop_has_what_was_counted_in_as_many_registers_as_there_are(optimizer
     assert set(changed) == {f"v_{k}" for k in range(registers)}
     # A register takes operations of one kind: nothing is fused by chance.
     assert len(set(zip(changed, kinds, strict=True))) == registers
+
+
+def test_of_very_many_operations_a_turn_has_a_part():
+    """Compiling them all takes minutes."""
+    body, turns = independent(Counter({"add": 30_000, "multiply": 10_001, "divide": 3}), 10, 24)
+    assert len(body) <= LONGEST + 3
+    found = Counter(operations_of(body)[0])
+    assert found["divide"] == 1
+    assert found["add"] * turns == pytest.approx(300_000, rel=1e-3)
+    assert found["multiply"] * turns == pytest.approx(100_010, rel=1e-3)
 
 
 def test_operations_of_one_run_wait_for_each_other():
