@@ -4,6 +4,7 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
@@ -356,9 +357,9 @@ def _name_starts(init: Any) -> dict[str, Any]:
                 f"init must give each start a name and all its values, and {name!r} is the number {start}; one start "
                 f"is written {{'near': {{{name!r}: {start}, ...}}}}, in a file near = {{ {name} = {start}, ... }}"
             )
-    kept = {name: start.copy() if isinstance(start, np.ndarray | list) else start for name, start in init.items()}
     return {
-        name: _parse_random_starts(name, start) if isinstance(start, str) else start for name, start in kept.items()
+        name: _parse_random_starts(name, start) if isinstance(start, str) else deepcopy(start)
+        for name, start in init.items()
     }
 
 

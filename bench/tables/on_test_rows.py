@@ -16,8 +16,8 @@ def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Ser
 
     `judged` has one row per run: `config_id`, `samples_seen`, `rows`, the loss of the best `constant` for them, `loss`,
     and a column for each other figure. The result has `runs`, `rows`, `constant`, and each figure with its `_low` and
-    `_high`. A figure that is not a number, as of a run
-    that diverged, counts as the worst; one that no run has is left out. `pairs` are the starts and seeds of the runs.
+    `_high`. A figure that is not a number, as of a run that diverged, counts as the worst; one that no run has is left
+    out. `pairs` are the starts and seeds of the runs.
     """
     found: dict[str, float] = {"runs": len(judged), **{name: judged[name].iloc[0] for name in ("rows", "constant")}}
     for name, column in judged.drop(columns=["config_id", "samples_seen", "rows", "constant"]).items():

@@ -57,9 +57,9 @@ def bind_network(made_of: Ingredients) -> Binder:
         "join": written["plus"],
     }
 
-    def dot(name: str, source: str, turns: int = NEVER) -> Any:
-        names = {"touch": written[name], "touch_eight": written.get(f"{name}_eight"), "input_at": written[source]}
-        return binder.bind(network.pairwise, leaf=leaf, TURNS=turns, **names)
+    def dot(name: str, source: str, **own: Any) -> Any:
+        own |= {"touch": written[name], "touch_eight": written.get(f"{name}_eight"), "input_at": written[source]}
+        return binder.bind(network.pairwise, leaf=leaf, **own)
 
     # Of the weights of fewer inputs a pass finds all in the first cache.
     bytes_of_weight = made_of.width * np.dtype(made_of.dtype).itemsize * (1 + made_of.slots)
@@ -87,7 +87,7 @@ def bind_network(made_of: Ingredients) -> Binder:
         "dot_of_loss": dot("weight_of_loss", "number_at"),
         "four_of_gradient": four(read),
         "four_of_loss": four("weight_of_loss"),
-        "learn": dot("move_weight", "number_at", turns),
+        "learn": dot("move_weight", "number_at", TURNS=turns),
         "hidden_of_gradient": dot(read, "get"),
         "hidden_of_loss": dot("weight_of_loss", "get"),
         "take_dots": written["take_dots" if made_of.gradient_at else "take_dots_of_loss"],

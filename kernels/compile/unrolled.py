@@ -90,7 +90,7 @@ class Ingredients(NamedTuple):
 
         With exp, whose tables need registers too, that would take a tenth longer, and so would the hinge loss.
         """
-        return self.width > 1 and not self.layers and self.is_squared and self.program.is_exact
+        return self.width > 1 and self._has_exact_squares
 
     @property
     def narrows(self) -> bool:
@@ -98,8 +98,11 @@ class Ingredients(NamedTuple):
 
         Functions such as exp take longer in halves, and eight numbers of float32 are no wider than four of float64.
         """
-        of_numbers = self.width == 1 and not self.layers and self.dtype == "float64"
-        return of_numbers and self.is_squared and self.program.is_exact
+        return self.width == 1 and self.dtype == "float64" and self._has_exact_squares
+
+    @property
+    def _has_exact_squares(self) -> bool:
+        return not self.layers and self.is_squared and self.program.is_exact
 
     @property
     def register(self) -> int:

@@ -254,8 +254,7 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
             waiting += 1
         else:
             left = split(counts, left, count)
-            last, first_half = counts[left - 2], counts[left - 1]
-            counts[left - 2 + back], counts[left - 1 - back] = last, first_half
+            counts[left - 2 + back], counts[left - 1 - back] = counts[left - 2], counts[left - 1]
     return total
 
 
