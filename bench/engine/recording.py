@@ -16,6 +16,8 @@ from kernels.losses.classes import Classes
 # Marks per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by side
 # (28 of 80 operations of the lanes of a quadratic), so that these cost a quarter of the training at most.
 MARKS_PER_EPOCH = 0.4
+# After these epochs, marks that are evenly spaced in the logarithm, 50 or fewer to a decade, are more than one apart.
+FIRST_EPOCHS = 100
 
 
 def settle_record(
@@ -31,10 +33,10 @@ def settle_record(
         return record
     if (folder / ABOUT).exists() and (before := read_identity(folder).get("record")):
         return before
-    most = max(MARKS_PER_EPOCH * epochs, more)
+    most, first = max(MARKS_PER_EPOCH * epochs, more), min(epochs, FIRST_EPOCHS)
     for per_decade in range(finest, 0, -1):
         text = f"log:{per_decade}"
-        if make_marks(text, n, 1, epochs, drop_last=True).size - (epochs + 1) <= most:
+        if make_marks(text, n, 1, first, drop_last=True).size - (first + 1) <= most:
             return text
     return "epoch"
 

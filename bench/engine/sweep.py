@@ -176,8 +176,8 @@ def check_grid(grid: Grid, problem: Problem) -> None:
     """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory."""
     if not isinstance(grid, Grid):
         raise ValueError(f"grid must be a Grid, not {describe(grid)}")
-    for schedule in grid.schedule:
-        learning_rates(schedule, float(grid.lr.max()), problem.settings.epochs)
     n = problem.y.size
     smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
     Memory.of(problem, single="float32" in grid.dtype).check(grid.size, min(smallest, n))
+    for schedule in grid.schedule:
+        learning_rates(schedule, float(grid.lr.max()), problem.settings.epochs)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.engine.recording import FIRST_EPOCHS
 from kernels import fit, models
 from kernels.data.marks import count_updates, make_marks
 
@@ -131,3 +132,11 @@ def test_the_frame_has_a_row_per_mark():
     # The rate of the update that led there: 0.1 in the first epoch, half of it in the second and third.
     by_update = np.repeat([0.1, 0.05, 0.05, 0.025], 7)
     assert frame["lr"].tolist()[1:] == by_update[run.updates[1:] - 1].tolist()
+
+
+@pytest.mark.parametrize("per_decade", [1, 10, 50])
+def test_no_mark_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
+    """So the marks of very many epochs are counted without being made."""
+    marks = make_marks(f"log:{per_decade}", 800, 1, 1000, drop_last=True)
+    assert (marks[marks > FIRST_EPOCHS * 800] % 800 == 0).all()
+    assert (marks % 800 != 0).any()
