@@ -21,7 +21,6 @@ from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.formatting import duration, shorten, text
 from bench.tables.ranking import recommended_choice, runs_of
-from bench.tables.seconds import times_to_target
 from kernels import Model
 from kernels.losses import make_loss
 from tests.support.browsing import chromium, complaints, opened
@@ -756,8 +755,7 @@ def test_without_a_target_nothing_speaks_of_targets(browser, one_figure_here, tm
     x = np.linspace(-1, 1, 40)
     grid = Grid(lr=[0.1, 0.2, 50.0], batch_size=[1, "full"], optimizer=OPTIMIZERS, seed=[0, 1], shuffle=True)
     result = sweep(MODEL, x, 2 * x, grid, epochs=30, kernel="fused", out=tmp_path / "run")
-    costs = make_costs(result.frame)
-    store_tables(tmp_path / "run", costs=costs, times=times_to_target(result.frame, costs))
+    store_tables(tmp_path / "run", costs=make_costs(result.frame))
     page = opened(browser, write_run_report(read_run_data(tmp_path / "run")))
     run(page, "document.querySelectorAll('details').forEach((one) => (one.open = true))")
     written = run(page, "document.querySelector('main').innerText")

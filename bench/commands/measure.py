@@ -20,7 +20,6 @@ from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
 from bench.study.schema import Study
 from bench.tables.readable import TITLES, readable_table
-from bench.tables.seconds import times_to_target
 from bench.timing.speed import Speed, speed
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME
@@ -30,7 +29,7 @@ from kernels.compile.kinds import is_exact
 # Those that need no kernel that nothing else needs; compiling takes seconds.
 MEASURED = ("reference", "fused", "lanes", "lanes, all cores", "C", "NumPy scalars")
 # A run is to be short; `sgdbench speed` takes its time. On the classic study intervals of updates reach 5 to 6 % to
-# either side, those of the reference 9 %, and those of variants 3 to 9 %. In ten epochs calling takes 2 % of the time.
+# either side, and those of variants 3 to 9 %. In ten epochs calling takes 2 % of the time.
 SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
 
 
@@ -41,8 +40,7 @@ def measure_and_report(
     result, folder = decided.result, decided.result.run.folder
     with stages.stage("updates, timed"):
         costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=painter.paused)
-        times = times_to_target(result.frame, costs)
-        store_tables(folder, costs=costs, times=times)
+        store_tables(folder, costs=costs)
         _warn_about_costs(costs)
     with stages.stage("variants, timed"):
         measured = _measure_speed(folder, study, data, painter)
@@ -61,7 +59,7 @@ def measure_and_report(
     with stages.hidden():
         if verbose:
             print()
-            _print_tables(run_data, measured, times)
+            _print_tables(run_data, measured)
         print_place("Report", page)
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
@@ -94,20 +92,18 @@ def _measure_speed(folder: Path, study: Study, data: Dataset, painter: Painter) 
 
 
 def _warn_about_costs(costs: pd.DataFrame) -> None:
-    """Print the kernels whose updates were not timed, with the reasons."""
+    """Print the settings whose updates were not timed, with the reasons."""
     for row in costs[costs["note"] != ""].to_dict("records"):
         order = "shuffled" if row["shuffle"] else "in sequence"
         about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
         print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
 
 
-def _print_tables(run_data: RunData, measured: Speed | None, times: pd.DataFrame) -> None:
+def _print_tables(run_data: RunData, measured: Speed | None) -> None:
     print_table(run_data.evidence["check"].drop(columns="config_id"), TITLES["check"])
     for name, table in run_data.tables.items():
         print_table(readable_table(name, table, run_data.samples), TITLES[name])
     if measured:
         print_speed(measured, "How fast the variants are on this model")
-    if run_data.target is not None:
-        print_table(readable_table("times", times, run_data.samples), TITLES["times"])
     for about, sentence in run_data.verdict.items():
         print_sentence(about, sentence)

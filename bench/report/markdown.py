@@ -5,10 +5,11 @@ import shlex
 from collections.abc import Iterable
 from itertools import chain
 
-from bench.report.measurements import describe_check, measurements_of, titles_of
+from bench.report.measurements import describe_check, measurements_of
 from bench.report.run_data import RunData
 from bench.tables.formatting import escape_markdown, text, to_markdown
 from bench.tables.phrases import format_count
+from bench.tables.readable import TITLES
 from bench.tables.verdict import describe_progress
 
 LEADING_FIGURES = 3
@@ -17,7 +18,7 @@ COMMAND = "sgdbench run run.toml --out FOLDER"
 
 def render_markdown(run_data: RunData, captions: dict[str, str]) -> str:
     """Return the report as GitHub's Markdown; `captions` are those of figures/, by name."""
-    result, frame, titles = run_data.result, run_data.frame, titles_of(run_data)
+    result, frame = run_data.result, run_data.frame
     opening = [
         f"# {escape_markdown(text(run_data.title))}",
         f"`{result.model.expression}`{escape_markdown(text(run_data.source))}, "
@@ -30,7 +31,7 @@ def render_markdown(run_data: RunData, captions: dict[str, str]) -> str:
     figures = [f"![{escape_markdown(text(caption))}](figures/{name}.png)" for name, caption in captions.items()]
     best, *others = run_data.tables
     tables = {name: to_markdown(run_data.readable(name, table)) for name, table in run_data.tables.items()}
-    details = [_details_section(titles[name], [tables[name]]) for name in others if len(run_data.tables[name])]
+    details = [_details_section(TITLES[name], [tables[name]]) for name in others if len(run_data.tables[name])]
     for part in measurements_of(run_data):
         if part.table is not None and len(part.table):
             words = [escape_markdown(part.caption)] if part.caption and part.name != "check" else []
@@ -45,7 +46,7 @@ def render_markdown(run_data: RunData, captions: dict[str, str]) -> str:
             "".join(
                 f"- **{about}.** {escape_markdown(text(sentence))}\n" for about, sentence in run_data.verdict.items()
             ),
-            f"## {titles[best]}",
+            f"## {TITLES[best]}",
             tables[best],
             "## Figures",
             *figures[:LEADING_FIGURES],

@@ -19,15 +19,10 @@ class Measurement(NamedTuple):
     table: pd.DataFrame | None
 
 
-def titles_of(run_data: RunData) -> dict[str, str]:
-    """Return the titles of tables and measurements; without a target there is no time to it."""
-    return {name: title for name, title in TITLES.items() if name != "times" or run_data.target is not None}
-
-
 def measurements_of(run_data: RunData) -> list[Measurement]:
     """Return the measurements that there are, and the check."""
     found = []
-    for name, title in titles_of(run_data).items():
+    for name, title in TITLES.items():
         table = run_data.evidence.get(name)
         if name in run_data.tables or (name != "check" and (table is None or table.empty)):
             continue

@@ -19,14 +19,14 @@ from bench.analysis.convergence import MAX_WEIGHTS, has_many_weights
 from bench.report.answer import SAID_BY_ANSWER, find_answer
 from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
-from bench.report.measurements import Measurement, measurements_of, titles_of
+from bench.report.measurements import Measurement, measurements_of
 from bench.report.page_data import page_data
 from bench.report.reproduce import reproduction, run_table
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.ranking import varies
-from bench.tables.readable import TextTable, caption, text_table
+from bench.tables.readable import TITLES, TextTable, caption, text_table
 from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -75,7 +75,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     if frame.empty:
         nothing = to_script_data({})
         return assemble_page("page.html.j2", EMPTY_PAGE_SCRIPTS, nothing, answer=None, sections=[], **facts)
-    answer, titles = find_answer(run_data), titles_of(run_data)
+    answer = find_answer(run_data)
     measurements = [_to_section(part) for part in measurements_of(run_data)]
     shuffled = repr(run_table(run_data).order(shuffle=True))
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data), "shuffled": shuffled}
@@ -110,7 +110,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         confusions=[{"title": name, "table": text_table(table)} for name, table in run_data.confusions.items()],
         confusion_caption=CONFUSION_CAPTION,
         choices=[
-            (titles[name], text_table(run_data.readable(name, table)))
+            (TITLES[name], text_table(run_data.readable(name, table)))
             for name, table in run_data.tables.items()
             if len(table)
         ],

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from bench.plots.failures import skip_failed_figure
 from bench.report.markdown import render_markdown
-from bench.report.measurements import titles_of
 from bench.report.page import render_page
 from bench.report.painter import FIGURES, Painter, painting
 from bench.report.run_data import RunData, read_run_data
@@ -16,6 +15,8 @@ from bench.tables.readable import TITLES
 from kernels.model.param_columns import array_columns
 
 CONFUSIONS = ("confusion", "confusion_held_out")
+# The tables that reports of version 0.2 have besides.
+FORMER = ("times",)
 # The share of the time of a report that drawing takes.
 FIGURES_SHARE = 0.7
 
@@ -98,12 +99,12 @@ def _write_run_tables(run_data: RunData) -> None:
     frame = run_data.frame
     if frame.empty:
         return
-    folder, titles = run_data.result.run.folder / "tables", titles_of(run_data)
-    tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in titles}
+    folder = run_data.result.run.folder / "tables"
+    tables = run_data.tables | {name: table for name, table in run_data.evidence.items() if name in TITLES}
     confusions = dict(zip(CONFUSIONS, run_data.confusions.values(), strict=False))
     write_tables(tables, folder, run_data.readable)
     write_tables(confusions, folder)
-    _remove_leftovers(folder, {*TITLES, *CONFUSIONS} - {*tables, *confusions})
+    _remove_leftovers(folder, {*TITLES, *CONFUSIONS, *FORMER} - {*tables, *confusions})
     # All rows: there may be too many of them for a table to read, and columns of arrays are in the Parquet file alone.
     with replace_atomically(folder / "configurations.csv") as path:
         write_csv(frame.drop(columns=array_columns(run_data.result.model)), path)

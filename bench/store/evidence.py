@@ -15,7 +15,6 @@ def with_interval(name: str) -> list[str]:
 
 
 _KIND = {"optimizer", "batch_size", "shuffle"}
-_PER_UPDATE = with_interval("seconds_per_update")
 SPEED = [
     *("variant", "ours", "threads", "verified", "error", "error_loss", *with_interval("ns"), "updates_per_second"),
     *(*with_interval("to_reference"), *with_interval("to_c"), *with_interval("share")),
@@ -24,7 +23,7 @@ SPEED = [
 COLUMNS = {
     "basin": {*_KIND, "config_id", "lr", "schedule", "status", "samples_seen", "samples_to_target", "final_loss"},
     "check": {"config_id", "optimizer", "lr", "batch_size", "epochs", "error", "bound", "verified"},
-    "costs": {*_KIND, *_PER_UPDATE, "variant"},
+    "costs": {*_KIND, *with_interval("seconds_per_update"), "variant"},
     "rates": {*_KIND, "lr", "runs", "predicted_rate", "measured_rate"},
     "settings": {"epochs"},
     "speed": set(SPEED),
@@ -32,7 +31,6 @@ COLUMNS = {
     "speed_rounds": {"variant", "ns"},
     "test": {"config_id", "samples_seen", "rows", "constant", "loss"},
     "theory": {*_KIND, "predicted_edge", "stable_up_to", "diverges_from", "agrees"},
-    "times": {*_KIND, *_PER_UPDATE, "lr", "schedule", "variant", "runs", "success", "updates_to_target"},
     "yardstick": {"loss", "constant_loss", "params", "method", "note", "baseline"},
     "typical_paths": {"config_id", "init", "samples", "loss"},
 }
@@ -40,7 +38,7 @@ COLUMNS = {
 
 
 # Those that are about the runs of a sweep as they stood.
-_OF_RUNS = ("basin", "check", "paths", "rates", "theory", "times", "typical_paths")
+_OF_RUNS = ("basin", "check", "paths", "rates", "theory", "typical_paths")
 
 
 def forget_runs(folder: Path) -> None:

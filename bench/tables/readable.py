@@ -42,7 +42,6 @@ TITLES = {
     "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
     "effects": "Effect of each setting: how runs end, and the medians of the best choice with each value",
     "speed": "Speed of the variants",
-    "times": "Time to target",
     "theory": "Largest stable learning rate, predicted and measured",
     "rates": "Rate of convergence, predicted and measured",
     "check": "Checked against the reference",
@@ -111,10 +110,6 @@ _CAPTIONS = {
         "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
         "with the reference."
     ),
-    "times": (
-        "The choice of each optimizer that reaches the target in the least time, with each kernel. Success is Wilson's "
-        "95 % confidence interval for the share of runs that reach it."
-    ),
     "theory": (
         "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
         "columns after it are observed in the first epochs of the runs, of which those that reach their target count "
@@ -182,20 +177,6 @@ def _summarize_importance(effects: pd.DataFrame) -> pd.DataFrame:
     return named.assign(**{"worst against best": factors})
 
 
-def fastest_choices(times: pd.DataFrame) -> pd.DataFrame:
-    """Return the best choice of each optimizer with each kernel from `times_to_target`, with success as one cell."""
-    chosen = times.drop_duplicates(["optimizer", "variant"]).sort_values(["optimizer", "variant"], ignore_index=True)
-    rows = [row for _, row in chosen.iterrows()]
-    success = [f"[{percentage(row['success_low'])}, {percentage(row['success_high'])}]" for row in rows]
-    table = chosen.drop(columns=["success", *(name for name in map(str, chosen) if name.endswith(("_low", "_high")))])
-    for name in ("seconds_per_update", "seconds_to_target"):
-        # Formatted, a time is text, and its heading must not ask for it to be formatted again.
-        cells = [describe_estimate(row, name, duration) for row in rows]
-        table = table.assign(**{name: cells}).rename(columns={name: name.replace("seconds", "time")})
-    table.insert(table.columns.tolist().index("converged") + 1, "success", success)
-    return table
-
-
 _SUMMARIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "speed": _summarize_verified_speed,
     "targets": budget_summary,
@@ -204,6 +185,5 @@ _SUMMARIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "optimizers": _summarize_optimizers,
     "importance": _summarize_importance,
     "effects": _summarize_effects,
-    "times": lambda times: _drop_constant(fastest_choices(times)),
     "check": lambda check: _drop_constant(check.assign(verified=check["verified"].map({True: "✓ yes", False: "✗ no"}))),
 }

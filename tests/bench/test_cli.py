@@ -404,7 +404,6 @@ def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(ran, monkeypatch
     assert out.startswith("Best choice: learning rate 0.5")
     assert "Checked against the reference" in out
     assert "The best choices, over all starts and seeds" in out
-    assert "order" not in out[out.index("Time to target\n") :].splitlines()[1]
     assert "\nBest choice: sgd, learning rate 0.5, batch size 16" in out
     assert out.endswith("Report: results/quadratic/report.md\n")
 

@@ -401,10 +401,10 @@ def test_measurements_of_runs_are_kept_until_the_run_goes_on(tmp_path):
     """Those of updates stay; a report shows none of the others beside runs that are not those that were measured."""
     run = sweep("a*x", X, Y, Grid(lr=[0.1, 0.2]), epochs=1, kernel="reference", confirm=0, out=tmp_path).run
     for grid, epochs, stay in ((Grid(lr=[0.1, 0.2]), 1, True), (Grid(lr=0.1), 1, False), (Grid(lr=0.1), 2, False)):
-        store_tables(run.folder, times=pd.DataFrame(), basin=pd.DataFrame(), costs=pd.DataFrame())
+        store_tables(run.folder, theory=pd.DataFrame(), basin=pd.DataFrame(), costs=pd.DataFrame())
         sweep("a*x", X, Y, grid, epochs=epochs, kernel="reference", confirm=0, out=tmp_path)
-        assert {"times", "basin", "costs"} & read_tables(run.folder).keys() == (
-            {"times", "basin", "costs"} if stay else {"costs"}
+        assert {"theory", "basin", "costs"} & read_tables(run.folder).keys() == (
+            {"theory", "basin", "costs"} if stay else {"costs"}
         )
 
 
