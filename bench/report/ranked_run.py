@@ -251,7 +251,7 @@ class RankedRun:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.standard_tables.standard_tables`."""
-        return standard_tables(self.frame, self.ranked[self.choices.columns], floor=self.floor)
+        return standard_tables(self.frame, self.ranked[self.choices.columns])
 
     @cached_property
     def best_params(self) -> Floats | None:

@@ -16,7 +16,7 @@ from kernels.model.param_columns import array_columns
 
 CONFUSIONS = ("confusion", "confusion_held_out")
 # The tables that reports of version 0.2 have besides.
-FORMER = ("times",)
+FORMER = ("effects", "times")
 # The share of the time of a report that drawing takes.
 FIGURES_SHARE = 0.7
 

@@ -40,7 +40,6 @@ class TextTable(NamedTuple):
 TITLES = {
     "best": "The best choices, over all starts and seeds",
     "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
-    "effects": "Effect of each setting: how runs end, and the medians of the best choice with each value",
     "speed": "Speed of the variants",
     "theory": "Largest stable learning rate, predicted and measured",
     "rates": "Rate of convergence, predicted and measured",
@@ -71,11 +70,12 @@ def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -
         shown = shown.assign(shuffle=shown["shuffle"].map(describe_order))
     if "batch_size" in shown and samples is not None:
         shown = shown.assign(batch_size=[describe_batch_size(size, samples) for size in shown["batch_size"]])
-    words = {("order", text(shuffled)): describe_order(shuffled) for shuffled in (True, False)}
-    words |= {} if samples is None else {("batch size", text(samples)): FULL}
-    for column in {"effects": ["value"], "importance": ["best", "worst"]}.get(name, []):
-        pairs = zip(shown["setting"], shown[column], strict=True)
-        shown = shown.assign(**{column: [words.get(pair, pair[1]) for pair in pairs]})
+    if name == "importance":
+        words = {("order", text(shuffled)): describe_order(shuffled) for shuffled in (True, False)}
+        words |= {} if samples is None else {("batch size", text(samples)): FULL}
+        for end in ("best", "worst"):
+            pairs = zip(shown["setting"], shown[end], strict=True)
+            shown = shown.assign(**{end: [words.get(pair, pair[1]) for pair in pairs]})
     return shown
 
 
@@ -91,13 +91,6 @@ def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
     summary = summary.loc[:, (summary != MISSING).any()]
     marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
     return summary.assign(verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)])
-
-
-def _summarize_effects(effects: pd.DataFrame) -> pd.DataFrame:
-    """Return the effects of settings, without costs of a target that no run reached."""
-    if "converged" not in effects or effects["converged"].any():
-        return effects
-    return effects.drop(columns=["converged", "best_samples", "best_updates", "best_seconds"])
 
 
 _CAPTIONS = {
@@ -184,6 +177,5 @@ _SUMMARIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "best_by_optimizer_and_batch_size": _summarize_ranking,
     "optimizers": _summarize_optimizers,
     "importance": _summarize_importance,
-    "effects": _summarize_effects,
     "check": lambda check: _drop_constant(check.assign(verified=check["verified"].map({True: "✓ yes", False: "✗ no"}))),
 }

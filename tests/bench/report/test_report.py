@@ -104,7 +104,7 @@ def test_every_figure_and_table_is_there(folder, report):
     rows = pd.read_parquet(folder / "tables" / "configurations.parquet")
     assert rows["config_id"].tolist() == load_run(folder).frame["config_id"].tolist()
     assert len(pd.read_csv(folder / "tables" / "configurations.csv")) == len(rows) == 72
-    for name in ("best", "best_by_optimizer_and_batch_size", "effects"):
+    for name in ("best", "best_by_optimizer_and_batch_size"):
         assert (folder / "tables" / f"{name}.md").read_text(encoding="utf-8").strip() in report
     for name in ("best", "check", "speed"):
         assert {path.suffix for path in (folder / "tables").glob(f"{name}.*")} == {".csv", ".parquet", ".md", ".tex"}

@@ -4,8 +4,7 @@ import pytest
 
 from bench.tables.loss_bands import loss_quantiles
 from bench.tables.ranking import ranking
-from bench.tables.readable import readable_table, text_table
-from bench.tables.standard_tables import best_choices, setting_effects, standard_tables
+from bench.tables.standard_tables import standard_tables
 from tests.support.frames import make_curves, make_frame
 
 
@@ -28,60 +27,21 @@ def study():
     )
 
 
-def test_each_optimizer_has_the_best_of_its_choices(study):
-    ranked = best_choices(study, ranking(study))
-    columns = ["optimizer", "lr", "batch_size"]
-    assert list(ranked.columns[:3]) == columns
-    of_each = best_choices(study, ranking(study), by=["optimizer"])
-    assert list(of_each.columns[:3]) == columns
-    assert of_each["optimizer"].is_unique
+def test_each_optimizer_and_batch_size_has_the_best_of_its_choices(study):
+    ranked = ranking(study)
+    tables = standard_tables(study, ranked)
+    assert list(tables["best"].columns[:3]) == ["optimizer", "lr", "batch_size"]
+    assert tables["best"]["recommended"].tolist() == [True] + [False] * 9
+    assert set(tables["best"]["runs"]) == {6}  # starts and seeds repeat a choice
+    of_each = tables["best_by_optimizer_and_batch_size"]
+    assert list(of_each.columns[:3]) == ["optimizer", "batch_size", "lr"]
+    assert not of_each[["optimizer", "batch_size"]].duplicated().any()
+    assert len(of_each) == 4
+    first_recommended = ranked.sort_values("recommended", ascending=False, kind="stable")
     for row in of_each.itertuples():
-        first = ranked[ranked["optimizer"] == row.optimizer].iloc[0]
-        assert (row.lr, row.batch_size, row.samples) == (first["lr"], first["batch_size"], first["samples"])
-
-
-def test_the_best_choice_of_each_start_is_judged_from_there_alone():
-    frame = make_frame(
-        4, init=["near", "far", "near", "far"], lr=[0.1, 0.1, 0.2, 0.2], status="converged",
-        samples_to_target=[100, 900, 200, 300],
-    )  # fmt: skip
-    best = best_choices(frame, ranking(frame), ["init"]).set_index("init")
-    assert best["lr"].to_dict() == {"near": 0.1, "far": 0.2}
-    assert best["samples"].to_dict() == {"near": 100, "far": 300}
-
-
-def test_starts_and_seeds_repeat_a_choice(study):
-    assert set(best_choices(study, ranking(study))["runs"]) == {6}
-    assert set(best_choices(study, ranking(study), by=["init"])["runs"]) == {3}
-
-
-def test_effects(study):
-    table = setting_effects(study, ranking(study))
-    assert table[["setting", "value"]].to_numpy().tolist() == [
-        ["optimizer", "adam"],
-        ["optimizer", "sgd"],
-        ["learning rate", "0.01"],
-        ["learning rate", "0.1"],
-        ["learning rate", "1"],
-        ["batch size", "1"],
-        ["batch size", "16"],
-        ["start", "far"],
-        ["start", "near"],
-    ]
-    adam = study[study["optimizer"] == "adam"]
-    row = table.iloc[0]
-    assert row["runs"] == len(adam)
-    assert row["converged"] == (adam["status"] == "converged").sum()
-    assert row["diverged"] == (adam["status"] == "diverged").sum()
-    for name in ("samples", "updates", "final_loss"):
-        assert row[f"best_{name}"] == best_choices(adam, ranking(adam))[name].iloc[0]
-
-
-def test_effects_on_held_out_samples_show_what_chooses():
-    frame = make_frame(2, lr=[0.1, 0.5], final_loss=[0.39, 0.37], validation_loss=[0.38, 0.41])
-    table = setting_effects(frame, ranking(frame))
-    assert table["best_validation_loss"].tolist() == [0.38, 0.41]
-    assert "best held-out loss" in text_table(readable_table("effects", table)).columns[4].title
+        own = first_recommended["optimizer"].eq(row.optimizer) & first_recommended["batch_size"].eq(row.batch_size)
+        first = first_recommended[own].iloc[0]
+        assert (row.lr, row.samples) == (first["lr"], first["samples"])
 
 
 @pytest.mark.parametrize("runs", [0, 1])
@@ -89,7 +49,6 @@ def test_tables_of_almost_nothing(runs):
     frame = make_frame(runs)
     tables = standard_tables(frame, ranking(frame))
     assert len(tables["best"]) == len(tables["best_by_optimizer_and_batch_size"]) == runs
-    assert tables["effects"].empty
 
 
 def test_quantiles_are_those_of_numpy():
