@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_even_shades
+from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_shades
 from bench.plots.style import INK, STYLE, add_caption, add_legend, panels, round_ticks
 from bench.tables.formatting import label, shorten, text
 from bench.tables.ranking import varies
@@ -51,7 +51,7 @@ def basin_map(
     table = basin.assign(value=values, lost=lost).sort_values(across[::-1], kind="stable")
     x, y = (np.unique(basin[name]) for name in across)
     chosen = list(table.groupby(basin.columns.intersection(PANEL_SETTINGS).tolist(), sort=False, observed=True))
-    shade = make_even_shades([plane.loc[~plane["lost"], "value"] for _, plane in chosen])
+    shade = make_shades([plane.loc[~plane["lost"], "value"] for _, plane in chosen])
     figure, axes = panels(len(chosen))
     place = [names.index(name) for name in across]
     for axis, (_, plane) in zip(axes, chosen, strict=True):

@@ -67,7 +67,7 @@ def rate_map(
     right = [number * (len(rates) + MAP_GAP / wide) for number in range(len(columns))]
     up = [-number * (len(sizes) + TITLE_HEIGHT / high) for number in range(len(rows))]
     origins = [(x, y) for y, x in product(up, right)]
-    shade = make_shades(samples_seen)
+    shade = make_shades(list(samples_seen))
     digits, size = int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, 9 if min(wide, high) > 0.4 else 7
     _draw_cells(axis, samples_seen, lost, origins, shade, digits=digits, fontsize=size)
     if edges is not None:

@@ -49,50 +49,29 @@ class Shades(NamedTuple):
         ]
 
 
-def make_even_shades(panels: Sequence[ArrayLike]) -> Shades:
+def make_shades(panels: Sequence[ArrayLike]) -> Shades:
     """Return shades for positive numbers that tell the numbers of each panel apart, narrow as their range may be.
 
     Limits are quantiles of each panel to two digits, all in all at most eight. They are at least a tenth apart: smaller
-    differences are none worth a color. Values that are not finite do not count.
+    differences are none worth a color. Values that are not finite do not count, nor do those that are not positive,
+    which are in the first class.
     """
-    finite = [numbers[np.isfinite(numbers)] for numbers in (np.asarray(panel, dtype=float) for panel in panels)]
-    finite = [np.sort(numbers.clip(1e-300, 1e300)) for numbers in finite if numbers.size]
-    if not finite:
-        return make_shades([])
-    parts = max(4, MAX_SHADES // len(finite))
+    positive = [numbers[np.isfinite(numbers) & (numbers > 0)] for numbers in (np.asarray(one, float) for one in panels)]
+    positive = [np.sort(numbers.clip(1e-300, 1e300)) for numbers in positive if numbers.size] or [np.ones(1)]
+    parts = max(4, MAX_SHADES // len(positive))
     places = np.arange(1, parts + 1) / parts
-    quantiles = {float(numbers[int(place * (numbers.size - 1))]) for numbers in finite for place in places}
+    quantiles = {float(numbers[int(place * (numbers.size - 1))]) for numbers in positive for place in places}
     limits: list[float] = []
     for limit in sorted(map(_round_up, quantiles), reverse=True):
         # From the highest down: that one has to be there, so that each number has a class.
         if not limits or LEAST_STEP * limit <= limits[-1]:
             limits.append(limit)
-    return _shades_of(spread_evenly(limits[::-1], MAX_SHADES))
+    limits = spread_evenly(limits[::-1], MAX_SHADES)
+    # The blues of the page's map.
+    return Shades(limits, list(colormaps["Blues_r"](np.linspace(0, 0.75, len(limits)))))
 
 
 def _round_up(value: float) -> float:
     """Return the next number of two digits."""
     step = 10.0 ** (np.floor(np.log10(value)) - 1)
     return float(f"{ceil(value / step * (1 - 1e-9)) * step:.2g}")
-
-
-def _shades_of(limits: list[float]) -> Shades:
-    # The blues of the page's map.
-    return Shades(limits, list(colormaps["Blues_r"](np.linspace(0, 0.75, len(limits)))))
-
-
-def make_shades(values: ArrayLike) -> Shades:
-    """Return shades for positive numbers, limited by powers of the smallest base that needs at most eight of them.
-
-    Values that are not finite do not count; values that are not positive are in the first class.
-    """
-    numbers = np.asarray(values, dtype=float)
-    positive = numbers[np.isfinite(numbers) & (numbers > 0)].clip(1e-300, 1e300)
-    if not positive.size:
-        positive = np.ones(1)
-    for base in (2, 4, 10, 100, 1e3, 1e6, 1e20, 1e100):
-        low, high = (ceil(np.log(value) / np.log(base) - 1e-9) for value in (positive.min(), positive.max()))
-        if high - low < MAX_SHADES:
-            break
-    limits = [float(base**power) for power in range(low, high + 1)]
-    return _shades_of(limits)

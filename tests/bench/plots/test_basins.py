@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bench.plots.basins import basin_map
-from bench.plots.shades import make_even_shades
+from bench.plots.shades import make_shades
 from tests.support.figures import legend, overlaps, texts
 from tests.support.frames import plane
 
@@ -14,7 +14,7 @@ def test_a_start_has_the_color_of_its_samples():
     table = plane(samples_to_target=np.arange(1, 26))
     figure = basin_map(table)
     (image,) = figure.axes[0].images
-    shade = make_even_shades([np.arange(1, 26)])
+    shade = make_shades([np.arange(1, 26)])
     np.testing.assert_allclose(image.get_array(), shade.of(np.arange(1.0, 26).reshape(5, 5).T))
     assert image.get_extent() == pytest.approx([-1.25, 1.25, -2.5, 2.5])
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("a", "b")
@@ -40,7 +40,7 @@ def test_without_a_target_final_losses_are_shown():
     figure = basin_map(plane(status="max_epochs", samples_to_target=pd.NA, final_loss=losses))
     assert figure.legends[0].get_title().get_text() == "final loss"
     np.testing.assert_allclose(
-        figure.axes[0].images[0].get_array(), make_even_shades([losses]).of(losses.reshape(5, 5).T), atol=1e-12
+        figure.axes[0].images[0].get_array(), make_shades([losses]).of(losses.reshape(5, 5).T), atol=1e-12
     )
 
 
