@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bench.compare.pytest_benchmark import read_benchmarks
+from bench.compare.pytest_benchmark import read_run
 from bench.timing.paired import FEWEST
 from bench.timing.variants import VARIANTS
 from tests.support.benchmark_files import run_pytest
@@ -46,7 +46,7 @@ def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(tmp_path):
     assert [row["param"] for row in rows] == ["NumPy scalars, sample by sample", "lesson, sample by sample"]
     assert max(map(len, told.partition("[100%]")[2].splitlines())) <= 120
     assert path.stat().st_size <= MOST_BYTES * len(rows)
-    samples, _ = read_benchmarks(path)
+    samples = read_run(path).samples
     # The unit is the one in which the fastest of a table is readable: microseconds, on a slow machine.
     unit = {"ns": 1e9, "us": 1e6}[re.search(r"\(time in (\w+)\)", told)[1]]
     for row in rows:

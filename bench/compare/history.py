@@ -72,7 +72,7 @@ def read_runs(folder: Path) -> list[Run]:
         raise ValueError(f"--history: {folder} is not a folder; {ACCEPTED}")
     paths = sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
     runs = sorted((read_run(path) for path in paths), key=lambda run: (run.committed, run.measured))
-    if not any(run.medians for run in runs):
+    if not any(run.samples for run in runs):
         found = f"no benchmark in {format_count(len(runs), '.json file')}" if runs else "no .json file"
         raise ValueError(f"--history: {folder} has {found}; {ACCEPTED}")
     return runs
@@ -120,7 +120,7 @@ def _tabulate(runs: list[Run]) -> pd.DataFrame:
             "date": f"{run.committed:%Y-%m-%d %H:%M}",
             "facts": _flatten(run.machine),
         }
-        rows += [{"row": name, "seconds": seconds} | facts for name, seconds in run.medians.items()]
+        rows += [{"row": name, "seconds": sample.median} | facts for name, sample in run.samples.items()]
     keys = ["row", "machine", "place"]
     grouped = pd.DataFrame(rows).groupby(keys, sort=False)
     return grouped.agg({"commit": "first", "date": "first", "facts": "first", "seconds": "median"}).reset_index()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.compare.pytest_benchmark import read_benchmarks
+from bench.compare.pytest_benchmark import read_run
 from bench.compare.ratios import EPOCHS, LOSSES, TIMES, Sample, compare_runs, times
 from bench.store.evidence import read_tables
 from bench.store.results import load_run
@@ -192,8 +192,8 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
 
 
 def _read_file(path: Path) -> _Stored:
-    samples, machine = read_benchmarks(path)
-    return _Stored(samples, "call", {}, NO_RUNS, {}, machine)
+    run = read_run(path)
+    return _Stored(run.samples, "call", {}, NO_RUNS, {}, run.facts)
 
 
 def _read_folder(folder: Path) -> _Stored:

@@ -23,7 +23,7 @@ def benchmark_file(path, rows, *, raw=True, node="here", cpu="fast", hz=1):
         stats = {"median": float(np.median(seconds)), "rounds": len(seconds)} | ({"data": list(seconds)} if raw else {})
         benchmarks.append({"name": name.rpartition("::")[2], "fullname": name, "stats": stats})
     machine = {"node": node, "python_version": "3.11.1", "cpu": {"brand_raw": cpu, "hz_actual": hz}}
-    path.write_text(json.dumps({"machine_info": machine, "benchmarks": benchmarks}))
+    path.write_text(json.dumps({"machine_info": machine, "benchmarks": benchmarks, "datetime": "2026-03-01T12:00:00"}))
 
 
 def saved_runs(folder, rows, *, node="here", first=0, **facts):

@@ -11,7 +11,7 @@ from scipy.stats import quantile_test
 from bench import Grid, sweep
 from bench.compare.gates import Gates, load_gates
 from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
-from bench.compare.pytest_benchmark import read_benchmarks
+from bench.compare.pytest_benchmark import read_run
 from bench.compare.ratios import EPOCHS, LOSSES, PAIRS, Sample, _places, times
 from bench.store.evidence import COLUMNS, store_tables
 from bench.tables.run_costs import loss_floor
@@ -227,7 +227,7 @@ def test_only_regular_files_are_read(tmp_path):
         with pytest.raises(ValueError, match=rf": {what}; accepted is one table \[gates\]"):
             load_gates(None, path)
         with pytest.raises(ValueError, match=f": {what}; accepted is what pytest --benchmark-json"):
-            read_benchmarks(path)
+            read_run(path)
 
 
 @pytest.mark.parametrize("gate", [0, np.nan])
@@ -343,6 +343,7 @@ def test_json_has_every_row_and_null_for_what_is_missing(ran, tmp_path):
 
 
 GOOD = {"name": "row", "stats": {"median": 1.0}}
+DATED = {"datetime": "2026-03-01"}
 
 
 @pytest.mark.parametrize(
@@ -356,8 +357,8 @@ GOOD = {"name": "row", "stats": {"median": 1.0}}
             "benchmarks.0.stats.median must be greater",
         ),
         (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 1, "data": [1, -1]}}]}), "stats.data.1 must be"),
-        (json.dumps({"benchmarks": [GOOD, GOOD]}), "two benchmarks called 'row'"),
-        (json.dumps({"benchmarks": [GOOD | {"name": "other"}]}), "Only in A: t.py::same"),
+        (json.dumps({"benchmarks": [GOOD, GOOD]} | DATED), "two benchmarks called 'row'"),
+        (json.dumps({"benchmarks": [GOOD | {"name": "other"}]} | DATED), "Only in A: t.py::same"),
     ],
 )
 @pytest.mark.usefixtures("files")
