@@ -8,7 +8,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from struct import unpack
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,20 +40,8 @@ PAGE_SCRIPTS = [
 EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")
-MAX_PAGE_BYTES = 5_500_000
-MAX_SEEDS = 20
 # What theory predicts stands beside what it is about: the sensitivity to the learning rate.
 THEORY = ("evidence-theory", "evidence-rates")
-
-
-class EmbeddedFigure(NamedTuple):
-    """A figure that is embedded in the page."""
-
-    name: str
-    source: str
-    caption: str
-    width: int
-    height: int
 
 
 def render_page(run_data: RunData, captions: dict[str, str]) -> str:
@@ -66,7 +54,6 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         "source": f"{run_data.source}, {format_count(len(frame), 'configuration')}",
         "notices": [notice for notice in notices if notice],
         "environment": [(name, text(value)) for name, value in result.run.environment.items()],
-        "reproduction": _reproduction_facts(run_data),
         "study": result.run.study,
         "origin": run_data.origin,
         "command": command_of(run_data),
@@ -79,13 +66,11 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     measurements = [_to_section(part) for part in measurements_of(run_data)]
     shuffled = repr(run_table(run_data).order(shuffle=True))
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data), "shuffled": shuffled}
-    data = to_script_data(chart_data)
-    room = MAX_PAGE_BYTES - len(charting_library()) - len(data)
-    figures = embed_figures(result.run.folder / "figures", captions, room)
+    figures = embed_figures(result.run.folder / "figures", captions)
     return assemble_page(
         "page.html.j2",
         PAGE_SCRIPTS,
-        data,
+        to_script_data(chart_data),
         answer=answer,
         verdict=[
             (about, text(sentence))
@@ -115,8 +100,8 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
             if len(table)
         ],
         choices_caption=caption("best", run_data.tables["best"]),
-        figures=[figure for figure in figures if figure.name != "speed"],
-        speed_figures=[figure for figure in figures if figure.name == "speed"],
+        figures=[figure for figure in figures if figure["name"] != "speed"],
+        speed_figures=[figure for figure in figures if figure["name"] == "speed"],
         theory=[part for part in measurements if part["name"] in THEORY],
         measurements=[part for part in measurements if part["name"] not in THEORY],
         **facts,
@@ -201,18 +186,16 @@ def _to_section(part: Measurement) -> dict[str, Any]:
     return {"name": f"evidence-{part.name}", "title": part.title, "caption": part.caption, "table": table}
 
 
-def embed_figures(folder: Path, captions: dict[str, str], room: int) -> list[EmbeddedFigure]:
-    """Return the figures that the page does not draw itself, as far as there is room for them."""
+def embed_figures(folder: Path, captions: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the figures that the page does not draw itself: `name`, `source`, `caption`, `width` and `height`."""
     pictures = []
     for name, words in captions.items():
-        if name.startswith(INTERACTIVE_FIGURES):
-            continue
-        content = (folder / f"{name}.png").read_bytes()
-        room -= len(content) * 4 // 3
-        if room > 0:
+        if not name.startswith(INTERACTIVE_FIGURES):
+            content = (folder / f"{name}.png").read_bytes()
             width, height = unpack(">II", content[16:24])
             source = f"data:image/png;base64,{b64encode(content).decode()}"
-            pictures.append(EmbeddedFigure(name, source, words, width // 2, height // 2))
+            about = {"name": name, "source": source, "caption": words}
+            pictures.append(about | {"width": width // 2, "height": height // 2})
     return pictures
 
 
@@ -233,13 +216,3 @@ def _navigation_links(measurements: list[dict[str, Any]], run_data: RunData, *, 
         *theory,
         *(("configurations", "Configurations"), ("reproduce", "How to reproduce")),
     ]
-
-
-def _reproduction_facts(run_data: RunData) -> list[tuple[str, str]]:
-    """Return the seeds that, with the versions of the machine's software, determine the results."""
-    frame = run_data.frame
-    seeds = frame["seed"].unique().tolist() if len(frame) else []
-    listed = ", ".join(map(str, seeds[:MAX_SEEDS]))
-    if len(seeds) > MAX_SEEDS:
-        listed += f" and {text(len(seeds) - MAX_SEEDS)} more"
-    return [("Seeds", listed or "none yet")]

@@ -14,8 +14,6 @@ from bench.system.atomic import write_text
 from bench.tables.formatting import text, to_markdown, write_tables
 from bench.tables.readable import text_table
 
-MAX_FIGURE_BYTES = 4_000_000
-
 # Captions, and the functions that draw.
 Figures = Mapping[str, tuple[str, Callable[[], Figure]]]
 
@@ -57,7 +55,7 @@ def write_short_report(
         title=text(title),
         sentences=[(about, sentence) for about, sentence in said.items() if about not in said_by_answer],
         tables=[(name, text_table(table)) for name, table in tables.items()],
-        figures=embed_figures(folder / "figures", captions, MAX_FIGURE_BYTES),
+        figures=embed_figures(folder / "figures", captions),
         **context,
     )
     write_text(folder / "report.html", page)
