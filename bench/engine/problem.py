@@ -16,7 +16,7 @@ from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.base.columns import Inputs, check_row_order, take_targets
+from kernels.base.columns import Inputs, check_row_order, take_targets, target_name
 from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
@@ -158,9 +158,10 @@ def make_problem(
 
     The text of a model is that for these inputs. Where the loss takes classes, the model has a score for each.
     """
-    x, y = take_targets(x, y)
+    target_column, (x, y) = target_name(y), take_targets(x, y)
     check_row_order(x, y)
-    model, loss = model if isinstance(model, Model) else make_model_for(model, x), make_loss(settings.loss)
+    model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
+    loss = make_loss(settings.loss)
     classes = find_classes(loss, y, scores=model.classes)
     y = encode_classes(classes, y)
     model = model_for_classes(model, loss, classes, y)

@@ -72,6 +72,11 @@ def column_names(x: Any) -> list[object] | None:
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
+def target_name(y: Any) -> object:
+    """Return the name of targets that are a column, or the name of one; None where there is none."""
+    return y if isinstance(y, str) else getattr(y, "name", None)
+
+
 def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
     """Return inputs and targets, which may be the name of a column of x, or that column itself; it is no input then.
 
@@ -81,7 +86,10 @@ def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
         If x has no column of that name, or several.
     """
     names = column_names(x) or []
-    name = y if isinstance(y, str) else getattr(y, "name", None)
+    name = target_name(y)
+    if name is not None and hasattr(x, "column_names"):  # an Arrow table gives no column by a name of several
+        for one in names:
+            _check_single(str(one), names.count(one))
     if isinstance(y, str):
         if y not in names:
             known = f"a table of the columns {describe(names)}" if names else "an array"

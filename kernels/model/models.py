@@ -11,6 +11,7 @@ from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec, parse_spec
 from kernels.model.column_names import (
     ALL_INPUTS,
+    column_name,
     column_names,
     headings_by_name,
     is_name,
@@ -148,8 +149,8 @@ def make_model(text: str, inputs: Given = ("x",)) -> Model:
     return cast(Model, model)
 
 
-def make_model_for(text: str, x: Any) -> Model:
-    """Return the model of a text for inputs as `kernels.fit` takes them.
+def make_model_for(text: str, x: Any, target: object = None) -> Model:
+    """Return the model of a text for inputs as `kernels.fit` takes them; no parameter is called like the `target`.
 
     Where it has vectors, the inputs are all columns of an array, ``x1``, ``x2``, ..., or of a table, by their names. In
     other models they are the columns of a table that the expression names, and all those of an array, or ``x`` if there
@@ -161,6 +162,12 @@ def make_model_for(text: str, x: Any) -> Model:
         As `make_model`; if it has vectors and x is neither an array of one or two dimensions nor a table; if a name in
         it seems to be that of a column, misspelt.
     """
+    model = _make_model_for(text, x)
+    refuse_target(model, text, target)
+    return model
+
+
+def _make_model_for(text: str, x: Any) -> Model:
     if not isinstance(text, str) or x is None:
         return make_model(text)
     columns = column_names_of(x)
@@ -201,6 +208,18 @@ def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str
         raise ValueError(f"the expression {text!r} must use one of the columns of x{close}, {known}")
     refuse_misspelt(text, used, inputs, tuple(called))
     return make_model(text, tuple(inputs) if all(name == inputs[name] for name in inputs) else inputs)
+
+
+def refuse_target(model: Model, text: str, target: object) -> None:
+    """Refuse a parameter of the model of a text that is called like the column of the targets.
+
+    It would be fitted. Ready-made models have names of their own, and a name that is an input is no parameter.
+    """
+    if not isinstance(target, str) or is_ready_made(text):
+        return
+    name = column_name(target)
+    if name in {param.partition("[")[0] for param in model.params}:
+        raise ValueError(f"the expression {text!r} uses {name!r}, which is the target: give a parameter another name")
 
 
 def _count_columns(text: str, x: Any) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
-from kernels.base.columns import Inputs, check_row_order, take_targets
+from kernels.base.columns import Inputs, check_row_order, take_targets, target_name
 from kernels.base.run import (
     CONVERGED,
     DIVERGED,
@@ -166,8 +166,8 @@ def fit(
     # Check all that was given.
     if isinstance(x, str | PathLike):
         raise ValueError(f"x must be samples, not the path {str(x)!r}: bench.data.load_table reads a table")
-    x, y = take_targets(x, y)
-    model = model if isinstance(model, Model) else make_model_for(model, x)
+    target_column, (x, y) = target_name(y), take_targets(x, y)
+    model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     if y is None:
         raise ValueError("y must be given")

@@ -231,6 +231,28 @@ def test_a_parameter_may_have_the_name_of_a_column_with_a_number():
     assert fit("h*(x - x0)**2", POWER, Y, kernel="reference", epochs=1).model.params == ("h", "x0")
 
 
+def test_no_parameter_is_called_like_the_target(tmp_path, refused):
+    from bench import Grid, sweep
+
+    frame = pd.DataFrame({"u": POWER, "Mean y": Y})
+    message = "the expression 'a*u + mean_y' uses 'mean_y', which is the target: give a parameter another name"
+    for targets in ("Mean y", frame["Mean y"]):
+        assert refusal_of(lambda y=targets: fit("a*u + mean_y", frame, y)) == message
+        assert refusal_of(lambda y=targets: sweep("a*u + mean_y", frame, y, Grid(lr=0.1), epochs=1)) == message
+    path = tmp_path / "table.csv"
+    frame.to_csv(path, index=False)
+    asked = [path, "--x", "u", "--y", "Mean y", "--model", "a*u + mean_y"]
+    for command in ("fit", "new", "run"):
+        assert refused(command, *asked) == f"sgdbench: {message}\n"
+    assert fit("linear", frame.set_axis(["x", "b"], axis=1), "b", epochs=1, kernel="reference").model is models.linear
+
+
+def test_an_arrow_table_with_a_name_twice_is_refused_as_frames_are():
+    table = pa.Table.from_arrays([pa.array(POWER)] * 3, names=["u", "u", "v"])
+    for expression, y in (("a*u + b", "v"), ("a*u + b", Y), ("a*v + b", "u")):
+        assert refusal_of(lambda text=expression, y=y: fit(text, table, y)) == "x has 2 columns 'u': rename all but one"
+
+
 @pytest.mark.parametrize("expression", ["w @ x + b", "a - b + w @ x", "a*exp(w @ x + b)", "w @ x - (b + x1)"])
 def test_a_column_that_is_called_like_the_constant_is_no_constant(expression):
     table = {"b": POWER, "x1": WEIGHT}
