@@ -28,7 +28,7 @@ from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_
 from bench.tables.seconds import add_seconds
 from bench.tables.standard_tables import standard_tables
 from bench.tables.typical_runs import lowest_run
-from bench.tables.winners import confirm
+from bench.tables.winners import are_same, confirm
 from kernels.base.run import Floats
 from kernels.base.spec import parse_spec
 from kernels.losses import make_loss
@@ -36,6 +36,9 @@ from kernels.losses.classes import Label, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import params_of_row
 from kernels.train.yardstick import Yardstick
+
+# Runs in which nothing is drawn, in the place of seeds.
+SAME_RUNS = "runs that are the same for all seeds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,9 +225,23 @@ class RankedRun:
         named = [name for name in ("schedule", "shuffle", "dtype") if name in compared]
         return compared.drop(columns=[name for name in named if not varies(self.frame, name)])
 
+    def frame_of(self, choice: pd.Series) -> pd.DataFrame:
+        """Return the runs by which a choice is judged: those on fresh seeds, where it was trained on these."""
+        return self.frame if self.fresh is None or runs_of(self.fresh, choice).empty else self.fresh
+
+    def seeds_are_same(self, choice: pd.Series) -> bool:
+        """Return whether a choice gives the same with all seeds by which it is judged."""
+        frame = self.frame_of(choice)
+        result = self.result if frame is self.frame else self.result.confirmation
+        assert result  # noqa: S101 (whose frame the fresh one is)
+        own = runs_of(frame, choice)
+        return are_same(own, result.starts[frame.index.get_indexer(own.index)], self.samples)
+
     @property
     def compared_on(self) -> str:
         """The seeds on which optimizers are compared, in words."""
+        if all(self.seeds_are_same(choice) for _, choice in leaders(self.ranked).iterrows()):
+            return SAME_RUNS
         if self.fresh is None:
             return f"the {format_count(self.frame['seed'].nunique(), 'seed')} by which the choices were selected"
         return format_count(self.fresh["seed"].nunique(), "fresh seed")
@@ -253,10 +270,20 @@ class RankedRun:
         """The tables of `bench.tables.standard_tables.standard_tables`."""
         return standard_tables(self.frame, self.ranked[self.choices.columns])
 
+    @property
+    def all_diverged(self) -> bool:
+        """Whether every run diverged, so that no choice is the best; with patience they have losses all the same."""
+        return bool((self.ranked["diverged"] == self.ranked["runs"]).all())
+
+    @property
+    def best_run(self) -> pd.Series | None:
+        """The best run of the best choice; None if no run of it ended."""
+        return None if self.all_diverged else lowest_run(self.own_runs)
+
     @cached_property
     def best_params(self) -> Floats | None:
         """The parameters of the best run of the best choice, shape (P,); None if no run of it ended."""
-        run = lowest_run(self.own_runs)
+        run = self.best_run
         return None if run is None else params_of_row(self.result.model, run)
 
     @cached_property

@@ -23,9 +23,8 @@ from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, recommended_choice, runs_of
 from bench.tables.readable import readable_table
 from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
-from bench.tables.typical_runs import lowest_run
 from bench.tables.verdict import describe_solution, describe_units, headline, verdict
-from bench.tables.winners import are_same, is_confirmed
+from bench.tables.winners import is_confirmed
 from kernels.losses import make_loss
 
 
@@ -43,7 +42,7 @@ class RunData(RankedRun):
         if self.frame.empty:
             return {}
         best = recommended_choice(self.ranked)
-        run, criterion = lowest_run(self.own_runs), self.criterion
+        run, criterion = self.best_run, self.criterion
         found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
         if run is not None:
             found["Solution"] = describe_solution(run, self.result.model, self.scaling, criterion)
@@ -84,18 +83,6 @@ class RunData(RankedRun):
             chosen_in=self.chosen_in,
         )
 
-    def frame_of(self, choice: pd.Series) -> pd.DataFrame:
-        """Return the runs by which a choice is judged: those on fresh seeds, where it was trained on these."""
-        return self.fresh if is_confirmed(choice) and self.fresh is not None else self.frame
-
-    def seeds_are_same(self, best: pd.Series) -> bool:
-        """Return whether a choice gives the same with all seeds by which it is judged."""
-        frame = self.frame_of(best)
-        result = self.result if frame is self.frame else self.result.confirmation
-        assert result  # noqa: S101 (whose frame the fresh one is)
-        own = runs_of(frame, best)
-        return are_same(own, result.starts[frame.index.get_indexer(own.index)], self.samples)
-
     @cached_property
     def shortfall(self) -> str:
         """How far the best choice ends from the lowest loss and what to change, where that is far; else empty.
@@ -105,7 +92,7 @@ class RunData(RankedRun):
         """
         best = recommended_choice(self.ranked)
         stops_before = self.result.run.identity["patience"] != "none"
-        if stops_before or (self.ranked["diverged"] == self.ranked["runs"]).all():
+        if stops_before or self.all_diverged:
             return ""
         own = runs_of(self.frame, best)
         curves = self.result.read_curves(own["config_id"].tolist())
@@ -148,10 +135,11 @@ class RunData(RankedRun):
     def judged(self) -> pd.Series | None:
         """The outcome of the best choice on the rows for the test; see `bench.tables.on_test_rows.summarize_judged`.
 
-        Of its runs on fresh seeds, where there are any. None where these runs, as they stand, were not judged.
+        Of its runs on fresh seeds, where there are any. None where these runs, as they stand, were not judged, or
+        where every run diverged.
         """
         judged = self.evidence.get("test")
-        if judged is None or self.frame.empty:
+        if judged is None or self.frame.empty or self.all_diverged:
             return None
         best = recommended_choice(self.ranked)
         own = runs_of(self.frame_of(best), best)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from bench.report.ranked_run import SAME_RUNS
 from bench.report.run_data import RunData, run_data_of
 from bench.store.tuning import TuneResult
 from bench.tables.excess import add_excess
@@ -151,6 +152,12 @@ class TuneData(RunData):
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
     @property
+    def rivals_on(self) -> str:
+        """The runs on which the leaders are compared, in words."""
+        same = all(self.seeds_are_same(choice) for _, choice in self.leaders.iterrows())
+        return SAME_RUNS if same else "fresh seeds"
+
+    @property
     def heading(self) -> str:
         """The name of the best choice, which is not the one to take where that of the grid is better."""
         rivals = self.on_fresh_seeds
@@ -162,7 +169,7 @@ class TuneData(RunData):
         """The conclusions by subject."""
         found = dict(self.verdict) or {"Best choice": self._describe_no_choice()}
         if self.on_fresh_seeds is not None:
-            found |= _describe_rivals(self.on_fresh_seeds, self.samples)
+            found |= _describe_rivals(self.on_fresh_seeds, self.samples, self.rivals_on)
         return found | {"Search": self._describe_search()}
 
     def _describe_no_choice(self) -> str:
@@ -196,14 +203,14 @@ def _is_better_grid(row: pd.Series) -> bool:
     return bool(row["rival"] == GRID and row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1)
 
 
-def _describe_rivals(rivals: pd.DataFrame, samples: int | None) -> dict[str, str]:
-    """Return sentences on the gain over the grid on fresh seeds, and on the optimizers, each tuned."""
+def _describe_rivals(rivals: pd.DataFrame, samples: int | None, seeds: str) -> dict[str, str]:
+    """Return sentences on the gain over the grid on fresh `seeds`, and on the optimizers, each tuned."""
     cost, sentences = cost_of(rivals, "samples"), {}
     first, *others = [row for _, row in rivals.iterrows()]
     for row in others:
         if row["rival"] == GRID:
             better = " It is the one to take." if _is_better_grid(row) else ""
-            said = f"On fresh seeds the best choice of the grid {describe_rival(row, cost, several=False)}"
+            said = f"On {seeds} the best choice of the grid {describe_rival(row, cost, several=False)}"
             sentences["Against the grid"] = f"{said}: {describe_choice(row, samples)}.{better}"
     parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]
     if parts:

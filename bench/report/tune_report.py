@@ -88,7 +88,7 @@ def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:
         shown = data.readable("best", ranked.drop(columns=constant))
         shown.insert(0, "from", rivals["rival"])
         shown["times the best choice"] = [describe_ratio(row) for _, row in rivals.iterrows()]
-        tables["The best of each optimizer and of the grid, on fresh seeds"] = shown
+        tables[f"The best of each optimizer and of the grid, on {data.rivals_on}"] = shown
     if len(data.frame):
         # In the order of the search, with what fresh seeds say of ties.
         best = data.ranked[data.choices.columns].head(LISTED).drop(columns=constant)

@@ -78,3 +78,13 @@ def test_where_all_diverged_there_is_no_choice(tmp_path):
     assert answer.settings == answer.copies == []
     assert answer.tiles[0].value == "10 of 10"
     assert answer.notes == ["Lower learning rates would help."]
+
+
+def test_where_all_diverged_nothing_is_said_of_a_best_choice(tmp_path):
+    """Although with patience each run keeps the parameters of an earlier mark."""
+    held_out = {"validation": 0.2, "test": 0.2, "patience": 500, "confirm": 0}
+    found = sweep("a*x + b", X, X % 0.1, Grid(lr=[3.0, 5.0]), epochs=600, kernel="fused", out=tmp_path, **held_out)
+    said = found.verdict()
+    assert said["Best choice"].startswith("None: every run diverged.")
+    assert np.isfinite(found.frame["final_loss"]).all()
+    assert not {"On test rows", "No gain", "Solution"} & {*said}
