@@ -1,7 +1,6 @@
 """The report of a suite: the best optimizers on each problem, and the widths of their ranges of good learning rates."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -74,10 +73,7 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
             "profile": profile,
         }
         order = summary["optimizer"].tolist()
-        tables = {
-            "The optimizers over all problems": readable_summary(summary),
-            "Decades of good learning rates": readable_rates(data.rates, order),
-        }
+        tables = {"The optimizers over all problems": readable_summary(summary)}
         figures = {
             "profile": (
                 "How often each optimizer is within a factor of the best one.",
@@ -173,15 +169,6 @@ def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:
     table["times the best"] = [f"{_ratio(value)} [{_ratio(low)}, {_ratio(high)}]" for value, low, high in ends]
     table["decades"] = [f"{width:.2f}" for width in summary["decades"]]
     return table
-
-
-def readable_rates(rates: dict[str, pd.DataFrame], order: Sequence[str]) -> pd.DataFrame:
-    """Return how many decades of learning rates are good, by optimizer and problem."""
-    columns = {name: table.set_index("optimizer")["decades"].reindex(list(order)) for name, table in rates.items()}
-    cells = {
-        name: ["none" if pd.isna(width) else f"{width:.2f}" for width in column] for name, column in columns.items()
-    }
-    return pd.DataFrame({"optimizer": list(order), **cells})
 
 
 def _ratio(value: float) -> str:
