@@ -20,7 +20,7 @@ from bench.tables.confusion import confusion_table
 from bench.tables.excess import add_excess
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import main_effects
-from bench.tables.optimizer_comparison import compare_optimizers, compared_by
+from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
@@ -259,11 +259,7 @@ class RankedRun:
     @property
     def compared_cost(self) -> str:
         """The cost by which optimizers are compared, in words."""
-        if self.compared is None:
-            return self.cost
-        if self.compared["by_distance"].any():
-            return "distance to the lowest loss"
-        return COST_NAMES[compared_by(self.ranked, self.compared)]
+        return self.cost if self.compared is None else COST_NAMES[self.compared["cost"].iloc[0]]
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:

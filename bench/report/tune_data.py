@@ -14,7 +14,7 @@ from bench.tables.excess import add_excess
 from bench.tables.formatting import label, text
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_order, describe_rival, format_count
-from bench.tables.ranking import TOLERANCE, cost_of, leaders, ranking, recommended_choice, summarize
+from bench.tables.ranking import TOLERANCE, leaders, ranking, recommended_choice, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.search_history import search_history
 from bench.tables.trial_value import choice_values, rank_trials
@@ -148,7 +148,7 @@ class TuneData(RunData):
         verdicts = compare_with(np.delete(costs, of_grid, axis=0), 0, pairs=runs.pairs)
         grid = [compare_with(costs[[0, row]], 0, pairs=runs.pairs).iloc[[1]].set_axis([row]) for row in of_grid]
         verdicts = pd.concat([verdicts, *grid])
-        table["by_distance"] = cost == "final_loss" and cost in runs.compared
+        table["cost"] = runs.compared_by(cost)
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
     @property
@@ -205,14 +205,14 @@ def _is_better_grid(row: pd.Series) -> bool:
 
 def _describe_rivals(rivals: pd.DataFrame, samples: int | None, seeds: str) -> dict[str, str]:
     """Return sentences on the gain over the grid on fresh `seeds`, and on the optimizers, each tuned."""
-    cost, sentences = cost_of(rivals, "samples"), {}
+    sentences = {}
     first, *others = [row for _, row in rivals.iterrows()]
     for row in others:
         if row["rival"] == GRID:
             better = " It is the one to take." if _is_better_grid(row) else ""
-            said = f"On {seeds} the best choice of the grid {describe_rival(row, cost, several=False)}"
+            said = f"On {seeds} the best choice of the grid {describe_rival(row, several=False)}"
             sentences["Against the grid"] = f"{said}: {describe_choice(row, samples)}.{better}"
-    parts = [f"{row['rival']} {describe_rival(row, cost)}" for row in others if row["rival"] != GRID]
+    parts = [f"{row['rival']} {describe_rival(row)}" for row in others if row["rival"] != GRID]
     if parts:
         sentences["Optimizers, each tuned"] = f"Compared with {first['rival']}, {'; '.join(parts)}."
     return sentences

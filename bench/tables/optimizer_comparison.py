@@ -14,7 +14,6 @@ from bench.tables.run_costs import (
     describe,
     find_choices,
     run_costs,
-    settle_cost,
 )
 from bench.tables.ties import SUCCESS_SHARE, fails_more_often, rank_choices
 from kernels.base.run import Floats
@@ -30,8 +29,8 @@ def compare_optimizers(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: floa
     -------
     DataFrame
         One row per optimizer, that of the recommended choice first: `optimizer`, its other settings, `tried`, the
-        number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `by_distance`,
-        whether losses were compared by their distances to the lowest; and the columns of `compare_with`.
+        number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `cost`, by which
+        they are compared (`RunCosts.compared_by`); and the columns of `compare_with`.
 
     Raises
     ------
@@ -53,14 +52,8 @@ def compare_optimizers(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: floa
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     table = table.iloc[order].reset_index(drop=True)
     verdicts = compare_with(runs.comparable(cost, floor)[order], 0, pairs=runs.pairs)
-    table["by_distance"] = cost == "final_loss" and cost in runs.compared
+    table["cost"] = runs.compared_by(cost)
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
-
-
-def compared_by(ranked: pd.DataFrame, compared: pd.DataFrame) -> str:
-    """Return the cost by which `compare_optimizers` compares: that of the ranking, or losses if no run got there."""
-    reached, held_out = bool(compared["converged"].any()), "validation_loss" in compared
-    return settle_cost(cost_of(ranked, "samples"), reached=reached, held_out=held_out)
 
 
 def compare_with(

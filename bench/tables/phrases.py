@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.tables.formatting import text
 from bench.tables.ranking import TOLERANCE
-from bench.tables.run_costs import COST_NAMES, LOSSES, settle_cost
+from bench.tables.run_costs import COST_NAMES, settle_cost
 
 # How a run may end, by its status.
 ENDINGS = {
@@ -152,17 +152,17 @@ def success_cost(row: pd.Series, target: float | None, prefix: str = "") -> str:
     return settle_cost("samples", reached=reached, held_out=f"{prefix}validation_loss" in row)
 
 
-def describe_rival(row: pd.Series, cost: str, *, several: bool = True) -> str:
-    """Return how a rival compares with the best choice by a cost: "needs 2.5 [2.1, 2.9] times the samples".
+def describe_rival(row: pd.Series, *, several: bool = True) -> str:
+    """Return how a rival compares with the best choice: "needs 2.5 [2.1, 2.9] times the samples".
 
     At a ratio of 1 it "needs as many samples". The row is of a table as from
     `bench.tables.optimizer_comparison.compare_optimizers`, with `several` rivals or one.
     """
-    is_loss = cost in LOSSES
+    is_loss = row["cost"] != "samples"
     if row["verdict"] == "fails":
         succeeded = format_share(round(row["success"] * row["runs"]), int(row["runs"]))
         return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
-    if is_loss and row.get("by_distance"):
+    if row["cost"] == "distance":
         same, verb, what = "as far above the lowest loss", "ends", "times as far above the lowest loss"
     elif is_loss:
         same, verb, what = "the same loss", "ends at", "times the loss"

@@ -33,6 +33,7 @@ COST_NAMES = {
     "seconds": "time to the target",
     "final_loss": "final loss",
     "validation_loss": "loss on held-out samples",
+    "distance": "distance to the lowest loss",
 }
 # The costs that are losses: any run has them, also without a target.
 LOSSES = ("final_loss", "validation_loss")
@@ -84,6 +85,10 @@ class RunCosts:
     def errors_of(self, cost: str, rows: NDArray[np.intp]) -> tuple[Floats, Floats] | None:
         """Return the timing errors of some choices; None where costs are counted, not measured."""
         return (self.timing_errors[0][rows], self.timing_errors[1][rows]) if cost == "seconds" else None
+
+    def compared_by(self, cost: str) -> str:
+        """Return what runs are compared by: a cost, or "distance" where final losses are by that to the lowest one."""
+        return "distance" if cost == "final_loss" and cost in self.compared else cost
 
     def comparable(self, cost: str, floor: float) -> Floats:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.

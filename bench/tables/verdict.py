@@ -8,7 +8,6 @@ import pandas as pd
 from bench.data.scaling import Scaling
 from bench.data.units import describe_residual_units, in_table_units
 from bench.tables.formatting import duration, shorten_exponent, text
-from bench.tables.optimizer_comparison import compared_by
 from bench.tables.phrases import (
     describe_choice,
     describe_estimate,
@@ -67,9 +66,7 @@ def headline(
         if is_confirmed(best)
         else "",
         "Edge of the grid": _describe_edge(ranked, best, beyond),
-        "Optimizers": ""
-        if compared is None
-        else _describe_optimizers(compared, compared_on, compared_by(ranked, compared)),
+        "Optimizers": "" if compared is None else _describe_optimizers(compared, compared_on),
     }
     return {about: sentence for about, sentence in sentences.items() if sentence}
 
@@ -189,12 +186,12 @@ def _describe_edge(ranked: pd.DataFrame, best: pd.Series, beyond: str) -> str:
     return f"{text(best['lr'])} is the {end} of {tried} learning rates; {beyond} goes beyond it."
 
 
-def _describe_optimizers(compared: pd.DataFrame, seeds: str, cost: str) -> str:
-    """Return how the optimizers compare with that of the best choice by a cost, each at its own best choice."""
+def _describe_optimizers(compared: pd.DataFrame, seeds: str) -> str:
+    """Return how the optimizers compare with that of the best choice, each at its own best choice."""
     first, *others = [row for _, row in compared.iterrows()]
     tried = compared["tried"].unique().tolist()
     counts = f"the best of its {text(tried[0])} choices" if len(tried) == 1 else "its own best choice"
-    parts = [f"{row['optimizer']} {describe_rival(row, cost)}" for row in others[:MAX_OPTIMIZERS]]
+    parts = [f"{row['optimizer']} {describe_rival(row)}" for row in others[:MAX_OPTIMIZERS]]
     more = f"; {text(len(others) - MAX_OPTIMIZERS)} more" if len(others) > MAX_OPTIMIZERS else ""
     each = "" if tried == [1] else f", each at {counts}"
     return f"Compared with {first['optimizer']}{each}, on {seeds}: {'; '.join(parts)}{more}."

@@ -32,7 +32,7 @@ def test_each_optimizer_is_compared_at_its_own_best():
         *[name for name in CHOICES if name != "optimizer"],
         "tried",
         *ranking(frame).columns[len(CHOICES) : -4],
-        "by_distance",
+        "cost",
         *("ratio", "ratio_low", "ratio_high", "verdict"),
     ]
     assert table[["optimizer", "lr", "tried", "verdict"]].to_numpy().tolist() == [

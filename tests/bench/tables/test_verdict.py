@@ -160,24 +160,24 @@ def test_optimizers_are_compared_on_fresh_seeds():
 
 
 @pytest.mark.parametrize(
-    ("cost", "by_distance", "words"),
+    ("cost", "words"),
     [
-        ("samples", False, "needs as many samples"),
-        ("final_loss", False, "ends at the same loss"),
-        ("final_loss", True, "ends as far above the lowest loss"),
+        ("samples", "needs as many samples"),
+        ("final_loss", "ends at the same loss"),
+        ("distance", "ends as far above the lowest loss"),
     ],
 )
-def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, by_distance, words):
+def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, words):
     row = pd.Series({"verdict": "no interval", "ratio": 1.0004, "ratio_low": np.nan, "ratio_high": np.nan})
-    row["by_distance"] = by_distance
-    assert describe_rival(row, cost) == f"{words} (too few runs for an interval)"
+    row["cost"] = cost
+    assert describe_rival(row) == f"{words} (too few runs for an interval)"
     row[["ratio_low", "ratio_high"]] = 0.9, 1.2
-    assert describe_rival(row, cost) == f"{words}, at a ratio of 1 [0.9, 1.2] (too few runs for an interval)"
+    assert describe_rival(row) == f"{words}, at a ratio of 1 [0.9, 1.2] (too few runs for an interval)"
     row["ratio"] = 1.04
-    assert " 1.04 [0.9, 1.2] times " in describe_rival(row, cost)
+    assert " 1.04 [0.9, 1.2] times " in describe_rival(row)
     row[["verdict", "ratio"]] = "better", 0.5
     than = "needs more than another" if cost == "samples" else "ends higher than another"
-    assert describe_rival(row, cost).endswith(f" (but {than})")
+    assert describe_rival(row).endswith(f" (but {than})")
 
 
 def test_without_a_target_nothing_speaks_of_reaching_one():
