@@ -72,13 +72,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         PAGE_SCRIPTS,
         to_script_data(chart_data),
         answer=answer,
-        verdict=[
-            (about, text(sentence))
-            for about, sentence in run_data.verdict.items()
-            if about not in SAID_BY_ANSWER
-            # All that it says then is that there is no target.
-            and not (run_data.target is None and about == "Robustness")
-        ],
+        verdict=[(about, text(said)) for about, said in run_data.verdict.items() if about not in SAID_BY_ANSWER],
         sections=_navigation_links(measurements, run_data, played=chart_data["play"] is not None),
         optimizers=_detail("optimizers", run_data.compared, run_data),
         compared_on=run_data.compared_on,
@@ -91,7 +85,6 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         several_rates=_has_several_rates(run_data),
         no_theory=_explain_missing_theory(run_data),
         fitted=chart_data["fit"] is not None,
-        fit_title=_fit_title(run_data),
         confusions=[{"title": name, "table": text_table(table)} for name, table in run_data.confusions.items()],
         confusion_caption=CONFUSION_CAPTION,
         choices=[
@@ -172,13 +165,6 @@ def _explain_missing_theory(run_data: RunData) -> str:
         f"Stable rates are predicted for models with vectors of up to {MAX_WEIGHTS} parameters; for the "
         f"{text(len(model.params))} of this one that would take long."
     )
-
-
-def _fit_title(run_data: RunData) -> str:
-    if run_data.class_labels:
-        return "Observed and predicted classes"
-    several = len(run_data.result.model.inputs) > 1 or run_data.result.model.vectors
-    return "Predicted against observed values" if several else "Fitted curve"
 
 
 def _to_section(part: Measurement) -> dict[str, Any]:

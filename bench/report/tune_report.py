@@ -50,7 +50,6 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
         has_target=data.target is not None,
         has_study=data.study is not None,
         grid=f"{GRID}/report.html" if data.grid_values is not None else None,
-        code=next((copy.content for copy in answer.copies if copy.anchor == "answer-python"), None) if answer else None,
         space=data.space,
         facts=data.facts,
         pruned=bool(trials["state"].eq("pruned").any()),

@@ -88,8 +88,8 @@ def verdict(
         sentences["Best choice"] = _describe_best(best, runs_of(frame, best), target, samples)
     if precision := describe_precision(ranked, target):
         sentences["Precision"] = precision
-    sentences["Robustness"] = _describe_robustness(ranked, target)
     if target is not None:
+        sentences["Robustness"] = _describe_robustness(ranked, target)
         sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame), samples)
     sentences["Divergence"] = describe_divergence(frame, samples)
     return sentences
@@ -197,10 +197,8 @@ def _describe_optimizers(compared: pd.DataFrame, seeds: str) -> str:
     return f"Compared with {first['optimizer']}{each}, on {seeds}: {'; '.join(parts)}{more}."
 
 
-def _describe_robustness(ranked: pd.DataFrame, target: float | None) -> str:
+def _describe_robustness(ranked: pd.DataFrame, target: float) -> str:
     share = ranked["converged"] / ranked["runs"]
-    if target is None:
-        return "The run has no target; choices are ranked by their losses."
     converged, runs = int(ranked["converged"].sum()), int(ranked["runs"].sum())
     always, never = int((share == 1).sum()), int((share == 0).sum())
     return (

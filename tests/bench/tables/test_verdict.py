@@ -186,7 +186,7 @@ def test_without_a_target_nothing_speaks_of_reaching_one():
     assert told["Best choice"].startswith(
         "sgd, learning rate 1, batch size 1, schedule constant, shuffled: final loss 1.25 ["
     )
-    assert told["Robustness"] == "The run has no target; choices are ranked by their losses."
+    assert "Robustness" not in told
     assert "Safe learning rates" not in told
     assert not re.search("reach", " ".join(told.values()))
 
