@@ -163,16 +163,6 @@ def test_weights_multiply_gradients(samples, batch_size, loss):
     np.testing.assert_allclose((init - ours.params_) / 0.1, gradient, rtol=1e-8, atol=1e-8)
 
 
-def test_full_batches_with_weights_go_to_the_weighted_least_squares(samples):
-    """Where it is not stochastic and has arrived, a weight of 2 is what two samples are."""
-    x, y, _ = samples
-    counts = np.arange(40) % 4
-    settings = {"batch_size": "full", "optimizer": "sgd", "lr": 0.4, "epochs": 300}
-    weighted = regressor(**settings).fit(x, y, sample_weight=counts)
-    repeated = regressor(**settings).fit(x.repeat(counts, axis=0), y.repeat(counts))
-    np.testing.assert_allclose(weighted.params_, repeated.params_, rtol=1e-9)
-
-
 def test_the_numbers_of_fit(samples):
     x, y, _ = samples
     settings = {"lr": 0.05, "optimizer": "adam", "epochs": 6, "batch_size": 9, "kernel": "reference"}
