@@ -24,7 +24,7 @@ from bench.study.load import load_study
 from bench.study.schema_page import schema_page
 from kernels import fit
 from kernels.losses import make_loss
-from kernels.model.column_names import column_name, column_names
+from kernels.model.column_names import column_name
 from kernels.model.models import make_model_for_columns
 from tests.support.constants import ROOT
 
@@ -105,11 +105,6 @@ def test_columns_of_texts_are_found_together(tmp_path, monkeypatch, form):
     )
     found, left_out = numeric_columns(table, "y")
     assert (found, len(left_out), len(passes)) == (["hp"], 9, 2)
-
-
-def test_headings_that_would_have_one_name_are_refused():
-    with pytest.raises(ValueError, match=r"'a b' and 'a-b' would both be called a_b; give one of them another name"):
-        column_names(["a b", "a-b"])
 
 
 def test_in_python_headings_of_one_name_are_refused_where_it_is_in_use():

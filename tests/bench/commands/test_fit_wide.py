@@ -1,11 +1,11 @@
-"""Tables of many columns on the command line: wine, breast cancer and digits, as scikit-learn has them."""
+"""Tables of many columns on the command line: wine and breast cancer, as scikit-learn has them."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
@@ -17,8 +17,7 @@ FEW = ["--epochs", "3", "--lr", "0.01", "--kernel", "reference", "--batch-size",
 def write_table(folder, load, target, labels=None):
     """Write a data set to a CSV file; returns inputs and targets."""
     x, y = load(return_X_y=True)
-    prefix = "pixel_" if load is load_digits else "c"
-    frame = pd.DataFrame(x, columns=[f"{prefix}{k}" for k in range(x.shape[1])])
+    frame = pd.DataFrame(x, columns=[f"c{k}" for k in range(x.shape[1])])
     frame[target] = y if labels is None else np.array(labels)[y]
     frame.to_csv(folder / "t.csv", index=False)
     return x, y
@@ -27,11 +26,6 @@ def write_table(folder, load, target, labels=None):
 @pytest.fixture
 def cancer(tmp_path):
     return write_table(tmp_path, load_breast_cancer, "diagnosis", ["malignant", "benign"])
-
-
-@pytest.fixture
-def digits(tmp_path):
-    return write_table(tmp_path, load_digits, "label")
 
 
 @pytest.fixture
@@ -67,44 +61,12 @@ def test_the_first_parameters_are_printed(ran, cancer):
     assert any(line.split()[0] == "accuracy" for line in lines if line)
 
 
-def test_digits_are_classified(ran, digits):
-    x, y = digits
-    command = ["fit", "t.csv", "--y", "label", "--x", "pixel_*", "--model", "W @ x + b", "--loss", "softmax"]
-    out = ran(*command, "--standardize", "--json", *FEW)
-    found = json.loads(out)
-    assert len(found["params"]) == 650
-    assert "trained" not in found  # a loss that was asked for
-    values = np.array(list(found["params"].values()))
-    scores = x @ values[:640].reshape(10, 64).T + values[640:]
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    assert found["loss"] == pytest.approx(log_loss(y, powers / powers.sum(axis=1, keepdims=True)), rel=1e-9)
-    assert found["metrics"]["accuracy"] == pytest.approx(accuracy_score(y, scores.argmax(axis=1)))
-
-
-def test_whole_numbers_are_numbers_unless_that_is_said(ran, digits):
-    out = ran("fit", "t.csv", "--y", "label", "--standardize", *FEW)
-    about = "Loss: squared, for the 10 whole numbers of label, 0 to 9; give --loss softmax if they are classes, or "
-    assert about in out
-    assert "R²" in out
-
-
 def test_a_group_and_a_single_input(ran, wine):
     x, y = wine
     out = ran("fit", "t.csv", "--y", "kind", "--x", "x=c?", "--x", "proline=c12", "--standardize", "--json", *FEW)
     *weights, slope, constant = json.loads(out)["params"].values()
     prediction = x[:, :10] @ weights + slope * x[:, 12] + constant
     assert json.loads(out)["rmse"] == pytest.approx(np.sqrt(np.mean((prediction - y) ** 2)), rel=1e-9)
-
-
-def test_a_hidden_layer_is_carried_back(ran, wine):
-    x, y = wine
-    out = ran("fit", "t.csv", "--y", "kind", "--x", "c1?", "--model", "mlp(2)", "--standardize", "--json", *FEW)
-    found = json.loads(out)
-    values = np.array(list(found["params"].values()))
-    b, v, hidden, c = values[0], values[1:3], values[3:9].reshape(2, 3), values[9:]
-    prediction = b + np.tanh(x[:, 10:] @ hidden.T + c) @ v
-    assert "note" not in found
-    assert found["loss"] == pytest.approx(np.mean((prediction - y) ** 2), rel=1e-9)
 
 
 def test_lines_of_many_parameters_have_the_length_of_the_gradient(ran, cancer):

@@ -94,12 +94,3 @@ def test_ctrl_c_before_there_is_anything_is_passed_on(monkeypatch):
     monkeypatch.setattr("bench.data.fit_table.kernels_fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit_table(PARABOLA, CARS)
-
-
-def test_without_standardizing_nothing_is_carried_back():
-    small = Dataset(CARS.x / 100, CARS.y / 10, ("hp",), "mpg", "test")
-    fitted = fit_table(PARABOLA, small, lr=0.05, epochs=3)
-    assert fitted.params == dict(zip("abc", fitted.result.params, strict=True))
-    assert fitted.loss == fitted.result.loss[-1]
-    assert fitted.data is small
-    assert fitted.note is None

@@ -141,6 +141,16 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
     assert load_table(path, ["a"], "b").x[0, 0] == 1
 
 
+NUMBER = "must be a number such as -1234.5, not"
+COMMAS = "; a comma stands before the decimals of all columns, or of none"
+NO_COMMA = "; a comma before decimals is read where semicolons separate the fields, and between thousands nowhere"
+THOUSANDS = "; write it without separators of thousands"
+LONG_FIELD = (
+    " has a field of more than 131,072 characters; accepted are fields up to that; is a quotation mark never closed?"
+)
+NOT_CLOSED = " opens a quotation mark that is never closed; close or remove it"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -148,48 +158,21 @@ def test_parquet_decimals_half_floats_and_a_column_that_was_an_index(write, tmp_
         ("a,b", " has column names but no rows of data"),
         ("a,b\n1,2\n\n1,234,5\n", ": line 4 must have 2 fields like the header, not 3"),
         ("a,c\n1,2\n", " has no column 'b'; its columns are 'a', 'c'"),
-        (
-            "a;b\n1;2.5\n1,5;2\n",
-            ": line 3, column 'a' must be a number such as -1234.5, not '1,5'; a comma stands before the decimals of "
-            "all columns, or of none",
-        ),
-        (
-            "a;b\n1,234;2.5\n",
-            ": line 2, column 'b' must be a number such as -1234.5, not '2.5'; a comma stands before the decimals of "
-            "all columns, or of none",
-        ),
-        (
-            "a\tb\n1,5\t2\n",
-            ": line 2, column 'a' must be a number such as -1234.5, not '1,5'; a comma before decimals is read where "
-            "semicolons separate the fields, and between thousands nowhere",
-        ),
-        (
-            'a,b\n1,"-134,289.34"\n',
-            ": line 2, column 'b' must be a number such as -1234.5, not '-134,289.34'; write it without separators of "
-            "thousands",
-        ),
-        (
-            "a;b\n1.234.567;1\n",
-            ": line 2, column 'a' must be a number such as -1234.5, not '1.234.567'; write it without separators of "
-            "thousands",
-        ),
+        ("a;b\n1;2.5\n1,5;2\n", f": line 3, column 'a' {NUMBER} '1,5'{COMMAS}"),
+        ("a;b\n1,234;2.5\n", f": line 2, column 'b' {NUMBER} '2.5'{COMMAS}"),
+        ("a\tb\n1,5\t2\n", f": line 2, column 'a' {NUMBER} '1,5'{NO_COMMA}"),
+        ('a,b\n1,"-134,289.34"\n', f": line 2, column 'b' {NUMBER} '-134,289.34'{THOUSANDS}"),
+        ("a;b\n1.234.567;1\n", f": line 2, column 'a' {NUMBER} '1.234.567'{THOUSANDS}"),
         ("a,a,b\n1,1,2\n", " has 2 columns 'a': rename all but one"),
-        ("a,b\n1,2\n3,!\n", ": line 3, column 'b' must be a number such as -1234.5, not '!'"),
+        ("a,b\n1,2\n3,!\n", f": line 3, column 'b' {NUMBER} '!'"),
         ("1,2\n3,4\n", NO_HEADER.format("'1', '2'")),
         ("1.5e3; -2\n3;4\n", NO_HEADER.format("'1.5e3', '-2'")),
-        ("a,b\n1,True\n", f": line 2, column 'b' must be a number such as -1234.5, not 'True'{CLASSES}"),
-        ('c,a,b\n"x\ny",1,2\n0,z,1\n', ": line 4, column 'a' must be a number such as -1234.5, not 'z'"),
-        (
-            'a,b\n1,"' + "2\n" * 100_000,
-            ": line 2 has a field of more than 131,072 characters; accepted are fields up to that; "
-            "is a quotation mark never closed?",
-        ),
-        (
-            'a,b,c\n1,2,x\n3,4,"y\n5,6,z\n',
-            ": line 3 opens a quotation mark that is never closed; close or remove it",
-        ),
-        ("a,b\n1\xa0,2\n", ": line 2, column 'a' must be a number such as -1234.5, not '1\\xa0'"),
-        (b"a,b\n1,\xe9\n", ": line 2, column 'b' must be a number such as -1234.5, not '\ufffd'"),
+        ("a,b\n1,True\n", f": line 2, column 'b' {NUMBER} 'True'{CLASSES}"),
+        ('c,a,b\n"x\ny",1,2\n0,z,1\n', f": line 4, column 'a' {NUMBER} 'z'"),
+        ('a,b\n1,"' + "2\n" * 100_000, f": line 2{LONG_FIELD}"),
+        ('a,b,c\n1,2,x\n3,4,"y\n5,6,z\n', f": line 3{NOT_CLOSED}"),
+        ("a,b\n1\xa0,2\n", f": line 2, column 'a' {NUMBER} '1\\xa0'"),
+        (b"a,b\n1,\xe9\n", f": line 2, column 'b' {NUMBER} '\ufffd'"),
         ("a,b\n1,2\n".encode("utf-16"), ": the header must be UTF-8 text; save the file as UTF-8"),
     ],
 )
