@@ -172,16 +172,10 @@ def test_many_orders_together_do_not_leave_the_range_of_floats():
     assert spectral_radius(np.ones((800, 1)), 1e3) == np.inf
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"optimizer": "adam"}, "optimizer must be one of sgd, momentum, nesterov to have a linear map, not 'adam"),
-        ({"batch_size": 801}, "batch_size must be"),
-    ],
-)
-def test_what_has_no_map_is_refused_in_one_line(derivatives, given, message):
+def test_what_has_no_map_is_refused(derivatives):
+    message = "optimizer must be one of sgd, momentum, nesterov to have a linear map, not 'adam"
     with pytest.raises(ValueError, match=message):
-        spectral_radius(derivatives, 0.1, **given)
+        spectral_radius(derivatives, 0.1, optimizer="adam")
 
 
 @pytest.mark.parametrize(("optimizer", "batch_size"), CHOICES)

@@ -76,6 +76,9 @@ def test_a_start_that_meets_the_target_is_the_whole_path(kernel):
     grid = Grid(lr=[0.01, 0.1], batch_size=[1, 8], init=start, dtype=["float64", "float32"])
     found = sweep(PARABOLA, data.x, data.y, grid, epochs=3, target=0.1, kernel=kernel, confirm=0)
     assert set(found.frame["samples_seen"]) == {0}
+    # As `fit` keeps it.
+    kept = found.frame.loc[found.frame["dtype"] == "float32", PARAMS]
+    np.testing.assert_array_equal(kept, np.tile(np.float32(start), (4, 1)))
     path = recorded_paths(found, RunTable(epochs=3, target=0.1, kernel=kernel), data)
     assert set(path["config_id"]) == set(found.frame["config_id"])
     assert path["samples"].tolist() == [0] * 8

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench import Grid, sweep
-from bench.engine import memory, train
+from bench.engine import memory
 from bench.engine import problem as common
 from bench.engine.memory import Memory, most_marks
 from bench.study.schema import RunTable
@@ -105,11 +105,6 @@ def test_there_are_never_more_marks_than_told(record, n, batch_size):
     for drop_last in (True, False):
         marks = make_marks(record, n, batch_size, 50, drop_last=drop_last).size
         assert marks <= most_marks(RunTable(epochs=50, record=record, drop_last=drop_last), n, batch_size)
-
-
-@pytest.mark.parametrize(("epochs", "every"), [(2**20 - 1, 1), (2**20, 2), (10**7, 16)])
-def test_of_one_run_no_more_losses_are_kept_than_anything_can_show(epochs, every):
-    assert train.loss_stride(1, epochs) == every
 
 
 def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):

@@ -405,16 +405,8 @@ def test_without_a_target_the_loss_on_held_out_samples_decides(data):
     rng = np.random.default_rng(3)
     x, y = data
     y = y + rng.normal(0, 0.3, y.size)
-    found = search(
-        (x, y),
-        None,
-        target=None,
-        validation=0.25,
-        test=0.2,
-        patience=4,
-        space={"optimizer": "sgd", "batch_size": [1, 10]},
-        trials=40,
-    )
+    about = {"target": None, "validation": 0.25, "test": 0.2, "patience": 4, "trials": 40}
+    found = search((x, y), None, space={"optimizer": "sgd", "batch_size": [1, 10]}, **about)
     complete = found.trials[found.trials["state"] == "complete"].sort_values("value")
     best = complete.iloc[0]
     frame = found.result.frame

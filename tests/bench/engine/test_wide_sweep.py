@@ -35,31 +35,11 @@ def test_parameters_are_columns_of_arrays(swept):
 def test_a_run_is_that_of_fit(swept):
     result, _ = swept
     row = result.frame.iloc[5]
-    again = fit(
-        result.model,
-        X,
-        LABELS,
-        lr=row["lr"],
-        batch_size=int(row["batch_size"]),
-        optimizer=row["optimizer"],
-        shuffle=True,
-        seed=int(row["seed"]),
-        loss="softmax",
-        epochs=4,
-        validation=0.25,
-    )
+    settings = {name: row[name] for name in ("lr", "batch_size", "optimizer", "seed")}
+    again = fit(result.model, X, LABELS, loss="softmax", epochs=4, validation=0.25, shuffle=True, **settings)
     np.testing.assert_array_equal(again.params[:36], row["param_W"])
     assert again.validation_loss[-1] == row["validation_loss"]
     assert not result.starts.any()  # a linear model starts at zero
-
-
-def test_a_run_in_float32_that_is_over_at_its_start_keeps_that_of_fit():
-    grid = Grid(init="normal:0.1:1", dtype="float32")
-    result = sweep("w @ x + b", X, X[:, 0], grid, epochs=1, target=1e6, confirm=0)
-    alone = result.best().refit(X, X[:, 0], kernel="reference")
-    (row,) = result.frame.itertuples()
-    assert (row.status, row.updates) == ("converged", 0)
-    np.testing.assert_array_equal(result.frame.filter(like="param_").to_numpy()[0], alone.params)
 
 
 def test_it_is_read_back_and_goes_on(swept):

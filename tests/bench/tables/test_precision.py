@@ -37,19 +37,6 @@ def test_the_column_is_there_where_it_is_asked_for_and_float64_keeps_its_ids():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "reason"),
-    [
-        ("float16", "^dtype must be one of float64, float32, not 'float16'$"),
-        (["float32", "float32"], "^dtype must have distinct values, and 'float32' is there twice$"),
-        ([], "^dtype must have at least one value"),
-    ],
-)
-def test_what_a_grid_refuses(dtype, reason):
-    with pytest.raises(ValueError, match=reason):
-        Grid(dtype=dtype)
-
-
-@pytest.mark.parametrize(
     ("settings", "reason"),
     [
         ({"kernel": "lanes-fma"}, "^kernel must be .* with dtype 'float32', not 'lanes-fma'$"),
