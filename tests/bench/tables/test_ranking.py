@@ -163,19 +163,11 @@ def test_what_a_run_is_paired_with_is_its_start_and_seed():
 def test_categories_and_missing_values_are_read_as_they_come():
     frame = runs_of(costs_of(np.random.default_rng(5), [100, 200, 300], 6, success=0.8), seconds_per_update=1e-6)
     expected = ranking(frame)
-    optional = frame.astype(
-        {
-            "optimizer": pd.CategoricalDtype(["adam", "sgd"]),
-            "schedule": "category",
-            "init": pd.CategoricalDtype(["far", "near"]),
-            "seed": "uint64",
-            "status": str,
-            "batch_size": "Int64",
-            "final_loss": "Float64",
-            "samples_to_target": float,
-            "seconds_per_update": "Float64",
-        }
-    )
+    optional = frame.astype(dict.fromkeys(("optimizer", "schedule", "init"), "category"))
+    optional = optional.astype({"seed": "uint64", "status": str, "samples_to_target": float, "batch_size": "Int64"})
+    optional = optional.astype(dict.fromkeys(("final_loss", "seconds_per_update"), "Float64"))
+    categories = {"optimizer": ["adam", "sgd"], "init": ["far", "near"]}
+    optional = optional.assign(**{name: optional[name].cat.set_categories(own) for name, own in categories.items()})
     found = ranking(optional)
     assert found["optimizer"].dtype == optional["optimizer"].dtype
     assert found["batch_size"].dtype == "Int64"

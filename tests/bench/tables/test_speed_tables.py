@@ -73,43 +73,28 @@ def test_what_was_not_measured_is_told_in_a_sentence():
     ]
 
 
+# Ratios that were measured, and their targets.
+FASTER = [(2.0, 1.4), (2.8, 3.5), (5.98, 6), (2.9, 3.5), (2.4, 3.5)]
+
+
 def test_the_budget_says_what_is_reached():
     row = {"what": "w", "variant": "fused", "against": "C", "faster_low": 1.0, "faster_high": 3.0, "note": ""}
     row |= dict.fromkeys(("share", "share_low", "share_high"), np.nan)
     share = {"share": 0.8, "share_low": 0.7, "share_high": 0.9}
-    table = pd.DataFrame(
-        [
-            row | {"faster": 2.0, "target": 1.4, "verified": True},
-            row | {"faster": 2.8, "target": 3.5, "verified": True},
-            row | {"faster": 5.98, "target": 6, "verified": True},
-            row | {"faster": 2.9, "target": 3.5, "verified": True} | share,
-            row | {"faster": 2.4, "target": 3.5, "verified": True} | share,
-            row | {"faster": np.nan, "target": 2, "verified": pd.NA, "note": "C: no compiler"},
-            row | {"faster": np.nan, "target": 2, "verified": False, "note": "fused: off by 1"},
-        ]
-    ).astype({"verified": "boolean"})
+    verified = [{"faster": faster, "target": target, "verified": True} for faster, target in FASTER]
+    verified[3:] = [one | share for one in verified[3:]]
+    missing = {"verified": pd.NA, "note": "C: no compiler"}, {"verified": False, "note": "fused: off by 1"}
+    missing = [{"faster": np.nan, "target": 2} | one for one in missing]
+    table = pd.DataFrame([row | one for one in (*verified, *missing)]).astype({"verified": "boolean"})
     cells = budget_summary(table)
     assert cells["reached"].tolist() == [
-        "yes",
-        "no, 20 % short",
-        "no, less than 1 % short",
-        "no, 17 % short",  # 3.62 at the roof
-        "no: 3.00 at the roof",
-        MISSING,
-        "not verified",
+        *("yes", "no, 20 % short", "no, less than 1 % short"),
+        *("no, 17 % short", "no: 3.00 at the roof"),  # 3.62 at the roof of the first
+        *(MISSING, "not verified"),
     ]
-    assert cells["share of the roof"].tolist() == [
-        *(MISSING, MISSING, MISSING, "0.800 ± 0.100", "0.800 ± 0.100", MISSING, MISSING)
-    ]
-    assert cells["speedup"].tolist() == [
-        "2.00 ± 1.00",
-        "2.80 [1.00, 3.00]",
-        "5.98 [1.00, 3.00]",
-        "2.90 [1.00, 3.00]",
-        "2.40 [1.00, 3.00]",
-        MISSING,
-        MISSING,
-    ]
+    assert cells["share of the roof"].tolist() == [*[MISSING] * 3, *["0.800 ± 0.100"] * 2, *[MISSING] * 2]
+    written = ["2.00 ± 1.00", "2.80 [1.00, 3.00]", "5.98 [1.00, 3.00]", "2.90 [1.00, 3.00]", "2.40 [1.00, 3.00]"]
+    assert cells["speedup"].tolist() == [*written, MISSING, MISSING]
     assert budget_footnotes(table) == ["fused against C: C: no compiler", "fused against C: fused: off by 1"]
 
 
