@@ -4,7 +4,6 @@ import json
 import re
 from base64 import b64decode, b64encode
 from hashlib import sha256
-from html.parser import HTMLParser
 from shutil import copytree
 
 import numpy as np
@@ -19,9 +18,9 @@ from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_s
 from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
-from bench.tables.formatting import MISSING
-from bench.tables.readable import caption, readable_table, text_table
+from bench.tables.readable import text_table
 from tests.support.hostile import STARTS, hostile_run
+from tests.support.pages import Reader
 from tests.support.speeds import TABLE
 
 
@@ -33,30 +32,6 @@ def folder(tmp_path_factory, one_figure_here):
 @pytest.fixture(scope="module")
 def page(folder):
     return (folder / "report.html").read_text(encoding="utf-8")
-
-
-class Reader(HTMLParser):
-    """Tags, scripts and links of a page, as a parser sees them that we did not write."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.tags, self.scripts, self.texts, self.stack = [], [], [], []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag in ("script", "style"):
-            self.scripts.append([tag, dict(attrs).get("type"), ""])
-
-    def handle_data(self, data):
-        if self.cdata_elem:
-            self.scripts[-1][2] += data
-        else:
-            self.texts.append(data)
-
-    @property
-    def data(self):
-        return json.loads(next(source for _, kind, source in self.scripts if kind == "application/json"))
 
 
 @pytest.fixture(scope="module")
@@ -239,17 +214,6 @@ def test_not_a_number_is_refused_rather_than_written():
 
 
 SPEED = TABLE.replace({"variant": {"wrong": "<b>wrong</b>"}})
-
-
-def test_a_speed_is_told_only_of_what_is_verified():
-    shown = text_table(readable_table("speed", SPEED))
-    assert [row[0] for row in shown.rows] == ["fused", "reference", "C", "<b>wrong</b>", "unknown"]
-    verified = ["✓ bit for bit"] * 2 + ["✓ within 3e-15", "✗ no: off by 0.123", "✗ no"]
-    assert [row[1] for row in shown.rows] == verified
-    assert {cell for row in shown.rows[-2:] for cell in row[2:-1]} == {MISSING}
-    said = caption("speed", SPEED)
-    assert "<b>wrong</b> was not timed: off by 0.12345." in said
-    assert "JAX was not timed: not installed: pip install jax." in said
 
 
 def test_the_best_choices_are_named_by_all_that_varies_in_the_grid(folder):

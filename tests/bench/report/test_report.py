@@ -1,6 +1,5 @@
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,11 @@ from bench.commands.report import make_reports
 from bench.commands.run import run_study
 from bench.report.page_data import page_data
 from bench.report.report import write_reports, write_run_report
-from bench.report.run_data import RunData, read_run_data
+from bench.report.run_data import read_run_data
 from bench.store.evidence import COLUMNS
 from bench.store.results import load_run
 from bench.store.run_folder import read_identity
-from bench.store.seal import name_owner, read_text, seal_text, write_table
+from bench.store.seal import name_owner, read_text, seal_text
 from bench.study.load import load_study, with_settings
 from bench.tables.seconds import PER_UPDATE
 from bench.tables.typical_runs import best_runs, lowest_run, typical_runs
@@ -152,27 +151,10 @@ def test_names_are_shown_literally(folder, report):
 
 @pytest.mark.usefixtures("few_variants")
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
-    made, written = [], []
-
-    def material(result, evidence, *others):
-        made.append(set(evidence))
-        return RunData(result, evidence, *others)
-
-    def complete(run_data, *, evidence):
-        made.append(set(evidence))
-        return replace(run_data, evidence=evidence)
-
-    def write(material, *, svg, **_):
-        written.append({svg, *material.evidence})
-
-    monkeypatch.setattr(bench.commands.run, "RunData", material)
-    monkeypatch.setattr(bench.commands.measure, "replace", complete)
-    monkeypatch.setattr(bench.commands.measure, "write_run_report", write)
+    asked = []
+    monkeypatch.setattr(bench.commands.measure, "write_run_report", lambda run_data, *, svg, **_: asked.append(svg))
     assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "again", svg=True))
-    # What a report is made of is complete when it is made, and stays as it is.
-    names = {path.stem for path in (folder / "evidence").iterdir()}
-    assert made == [{"check", "settings", "yardstick"}, names]  # for the verdict, and for the report
-    assert written == [{True, *names}]
+    assert asked == [True]
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
 
 
@@ -355,19 +337,6 @@ def test_a_sweep_without_a_study_has_a_report(tmp_path):
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_a_report_is_written_without_a_figure_that_fails(folder, tmp_path, monkeypatch, capsys):
-    def fails(*args, **asked):
-        raise RuntimeError("no glyph")
-
-    monkeypatch.setattr("bench.report.figures.save", fails)
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    assert "figures/" not in write_run_report(read_run_data(copy)).with_name("report.md").read_text(encoding="utf-8")
-    assert capsys.readouterr().err == (
-        "sgdbench: the figure loss_by_optimizer is left out, because it cannot be drawn: RuntimeError: no glyph\n"
-    )
-
-
-@pytest.mark.usefixtures("one_figure")
 def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_path):
     x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
     grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
@@ -389,18 +358,6 @@ def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
         told = (write_run_report(read_run_data(begun)).parent / name).read_text(encoding="utf-8")
         assert "0 of 72 configurations are trained so far." in told
         assert "0 configurations" in told
-
-
-@pytest.mark.usefixtures("one_figure")
-def test_a_run_in_progress_has_a_report_of_what_is_there(folder, tmp_path):
-    going = shutil.copytree(folder, tmp_path / "going")
-    plan = pd.read_parquet(going / "plan.parquet")
-    more = plan.assign(seed=plan["seed"] + 2, config_id=[f"{number:016x}" for number in range(len(plan))])
-    owner = name_owner(read_identity(going))
-    write_table(going / "plan.parquet", pd.concat([plan, more], ignore_index=True), owner)
-    page = write_run_report(read_run_data(going)).read_text(encoding="utf-8")
-    assert "72 of 144 configurations are trained so far." in page
-    assert "72 of 144 configurations are trained so far." in (going / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("no_own_pages")

@@ -19,7 +19,6 @@ from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.tuning import load_tuning
 from bench.study.load import load_study, to_toml
-from bench.study.suite import load_suite
 from bench.tables.ranking import recommended_choice, runs_of
 from kernels import fit
 from kernels.model.param_columns import params_from_columns
@@ -44,6 +43,7 @@ KINDS = {
     "objective": {"builtin": "none", "model": "(1 - u)**2 + 2*(v - u)**2 - 1", "run": 'loss = "objective"'},
     "nonlinear": LINEAR | {"y": "speed", "model": "V*hp/(K + hp)", "data": 'center = "none"'},
     "target": LINEAR | {"run": "target = 0.9", "kernel": "fused"},
+    "built-in data": {"builtin": "quadratic", "model": "a*x**2 + b*x + c", "grid": "", "kernel": "fused"},
     "float32": LINEAR | {"grid": 'dtype = "float32"\ninit = [0.0, 0.0]'},
     "plug-in": LINEAR | {"optimizer": "halved"},
     "vector of classes": LINEAR | {"model": "W @ x + b", "y": "good", "grid": "", "run": 'loss = "softmax"'},
@@ -204,14 +204,3 @@ def test_a_search_hands_out_what_it_announces(tmp_path):
     texts = copied(write_tune_report(tune_data).read_text("utf-8"))
     check_python(texts["answer-python"], tune_data)
     assert announced_by_copy(texts, tmp_path)[1] == announced(tune_data)[1]
-
-
-def test_each_problem_of_a_suite_hands_out_what_it_announces(tmp_path):
-    study = load_suite("optimizers").studies[0].model_copy(update={"name": "first"})
-    run = study.run.model_copy(update={"epochs": 3, "kernel": "reference", "confirm": 5})
-    grid = study.grid.model_copy(update={"lr": [0.01, 0.1], "optimizer": "sgd", "seed": [0, 1]})
-    study = study.model_copy(update={"run": run, "grid": grid})
-    run_data = run_data_of(train_study(study, tmp_path / "run"))
-    texts = copied(render_page(run_data, {}))
-    check_python(texts["answer-python"], run_data)
-    assert announced_by_copy(texts, tmp_path) == announced(run_data)

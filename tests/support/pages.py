@@ -1,0 +1,28 @@
+"""Pages as a parser sees them that we did not write."""
+
+import json
+from html.parser import HTMLParser
+
+
+class Reader(HTMLParser):
+    """Tags, scripts, texts and data of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.scripts, self.texts = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self.scripts.append([tag, dict(attrs).get("type"), ""])
+
+    def handle_data(self, data):
+        if self.cdata_elem:
+            self.scripts[-1][2] += data
+        else:
+            self.texts.append(data)
+
+    @property
+    def data(self):
+        return json.loads(next(source for _, kind, source in self.scripts if kind == "application/json"))
