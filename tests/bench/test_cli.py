@@ -217,29 +217,14 @@ def test_every_option_of_fit_reaches_the_fit(sgdbench, cars, monkeypatch):
         raise ValueError("seen")
 
     monkeypatch.setattr("bench.data.fit_table.kernels_fit", spy)
-    options = ["--lr", "0.2", "--batch-size", "full", "--epochs", "7", "--schedule", "cosine", "--optimizer", "adam"]
-    options += ["--loss", "huber(2.0)", "--init", "a=1,b=2", "--seed", "5", "--shuffle", "--target", "3", "--kernel"]
-    options += ["reference", "--record", "log:5", "--drop-missing", "--dtype", "float32"]
+    given = {"lr": 0.2, "batch_size": "full", "epochs": 7, "schedule": "cosine", "optimizer": "adam", "seed": 5}
+    given |= {"loss": "huber(2.0)", "target": 3.0, "kernel": "reference", "record": "log:5", "dtype": "float32"}
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
+    options += ["--init", "a=1,b=2", "--shuffle", "--drop-missing"]
     sgdbench("fit", cars, "--x", "hp", "--y", "mpg", "--model", "a*hp + b", *options)
     del seen["callback"]
-    assert seen == {
-        "lr": 0.2,
-        "batch_size": "full",
-        "epochs": 7,
-        "schedule": "cosine",
-        "optimizer": "adam",
-        "loss": "huber(2.0)",
-        "init": {"a": 1.0, "b": 2.0},
-        "seed": 5,
-        "shuffle": True,
-        "target": 3.0,
-        "kernel": "reference",
-        "record": "log:5",
-        "validation": None,
-        "test": None,
-        "patience": None,
-        "dtype": "float32",
-    }
+    others = {"init": {"a": 1.0, "b": 2.0}, "shuffle": True} | dict.fromkeys(["validation", "test", "patience"])
+    assert seen == given | others
 
 
 def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, ran, tmp_path):
@@ -298,12 +283,13 @@ def test_a_plot_is_drawn(ran, cars):
     assert Path("deep/fit.svg").read_bytes().startswith(b"<?xml")
 
 
-def test_a_plot_that_cannot_be_written_costs_no_result(sgdbench, tmp_path):
+@pytest.mark.parametrize(("option", "file"), [("--plot", "fit.png"), ("--animate", "bend.gif")])
+def test_a_figure_that_cannot_be_written_costs_no_result(sgdbench, tmp_path, option, file):
     (tmp_path / "file").touch()
-    code, out, err = sgdbench(*QUADRATIC, "--plot", "file/fit.png")
+    code, out, err = sgdbench(*QUADRATIC, "--kernel", "reference", "--epochs", "2", option, f"file/{file}")
     assert code == 2
     assert PARABOLA in out
-    assert err.startswith("sgdbench: --plot: file/fit.png cannot be written: ")
+    assert err.startswith(f"sgdbench: {option}: file/{file} cannot be written: ")
     assert err.count("\n") == 1
 
 
@@ -477,33 +463,16 @@ def test_studies_and_info(ran):
     assert f"kernel cache         {os.environ['SGDBENCH_CACHE_DIR']}" in out
 
 
-# The command, with one figure in a report and the shortest measurements: all of them take seconds.
-BRIEF = """
-from bench import cli
-from bench.commands import measure
-from bench.report import painter, report
-painter.processors = lambda: 1
-measure.SPEED_SECONDS = measure.UPDATE_SECONDS = 0.01
-measure.MEASURED = ("reference", "fused")
-report.FIGURES = {"loss_by_optimizer": ""}
-cli.main()
-"""
-
-
 @pytest.fixture
 def shell(tmp_path):
-    """Run a line of the shell in an empty folder: (exit code, standard error).
-
-    `sgdbench` is the command, and `brief` is the same with one figure in a report, as all of them take seconds.
-    """
+    """Run a line of the shell in an empty folder, where `sgdbench` is the command: (exit code, standard error)."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("needs bash")
     command = tmp_path / "bin" / "sgdbench"
     command.parent.mkdir()
-    for path, arguments in ((command, ["-m", "bench.cli"]), (command.with_name("brief"), ["-c", BRIEF])):
-        path.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, *arguments])} "$@"\n')
-        path.chmod(0o700)
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m bench.cli "$@"\n')
+    command.chmod(0o700)
     folders = {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
     def run(line, **environment):
@@ -522,14 +491,12 @@ def shell(tmp_path):
     return run
 
 
-def test_a_run_ends_with_its_report_though_its_output_is_read_no_more(shell, tmp_path):
-    assert shell(f"brief run quadratic --out a {' '.join(SMALL)} | head -1", PYTHONIOENCODING="ascii") == (0, "")
-    assert (tmp_path / "a" / "report.html").exists()
+FIT_AND_PLOT = "sgdbench fit quadratic --model quadratic --epochs 9 --every 1 --kernel reference --plot a.png"
 
 
-def test_a_fit_has_its_plot_though_its_output_is_never_read(shell, tmp_path):
-    fit = "sgdbench fit quadratic --model quadratic --epochs 9 --kernel reference --plot a.png"
-    assert shell(f"{fit} <&- >&- 2>&-") == (0, "")
+@pytest.mark.parametrize("streams", ["| head -1", "<&- >&- 2>&-"], ids=["read no more", "never read"])
+def test_a_fit_has_its_plot_though_its_output_is_not_read(shell, tmp_path, streams):
+    assert shell(f"{FIT_AND_PLOT} {streams}", PYTHONIOENCODING="ascii") == (0, "")
     assert (tmp_path / "a.png").exists()
 
 
@@ -542,10 +509,7 @@ def test_characters_that_a_terminal_lacks_are_replaced(shell, tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_output_that_is_lost_is_an_error_after_the_work(shell, tmp_path):
     message = "sgdbench: standard output is not complete: No space left on device\n"
-    assert shell("sgdbench fit quadratic --model quadratic --epochs 9 --kernel reference --plot a.png > /dev/full") == (
-        2,
-        message,
-    )
+    assert shell(f"{FIT_AND_PLOT} > /dev/full") == (2, message)
     assert (tmp_path / "a.png").exists()
 
 

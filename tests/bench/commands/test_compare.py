@@ -57,14 +57,6 @@ def runs(tmp_path_factory):
 # Ratios of times.
 
 
-def test_the_ratio_is_that_of_b_to_a_and_above_1_where_b_is_slower():
-    table = times({"row": Sample.of(WOBBLE)}, {"row": Sample.of(1.2 * WOBBLE)})
-    row = table.iloc[0]
-    assert row["ratio"] == pytest.approx(1.2)
-    assert 1.1 < row["low"] < 1.2 < row["high"] < 1.3
-    assert (row["A_seconds"], row["B_seconds"]) == pytest.approx((1.0, 1.2), rel=0.01)
-
-
 @pytest.mark.parametrize(
     ("new", "note"),
     [

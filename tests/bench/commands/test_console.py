@@ -1,5 +1,4 @@
 import io
-import re
 import sys
 
 import pandas as pd
@@ -7,7 +6,7 @@ import pytest
 
 from bench.commands import console, stages
 from kernels import fit
-from kernels.base.announcements import announce, listen
+from kernels.base.announcements import listen
 from kernels.compile import specialize
 from tests.support.terminal import Now, make_terminal
 
@@ -66,33 +65,6 @@ def test_no_progress_in_a_pipe_or_where_it_is_hidden(hidden, monkeypatch):
     with stages.progress("epochs", 40, hidden=hidden) as advance:
         advance(17)
     assert sys.stderr.getvalue() == ""
-
-
-def test_the_progress_bar_says_that_a_kernel_is_compiled(monkeypatch):
-    make_terminal(monkeypatch)
-    monkeypatch.setattr(stages, "Timer", Now)
-    with stages.progress("epochs", 40) as advance:
-        with announce("compiling a kernel"):
-            pass
-        advance(17)
-    assert "epochs: compiling a kernel" in sys.stderr.getvalue()
-    assert sys.stderr.getvalue().rindex("17 of 40") > sys.stderr.getvalue().rindex("compiling")
-
-
-@pytest.mark.parametrize("width", [80, 60])
-def test_the_progress_bar_is_one_line_on_a_narrow_terminal(monkeypatch, width):
-    make_terminal(monkeypatch)
-    monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setattr(stages, "Timer", Now)
-    with stages.progress("configurations", 40_000) as advance:
-        advance(17_000)
-        with announce("compiling kernels for this processor"):
-            pass
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", sys.stderr.getvalue())
-    lines = [line for line in re.split(r"[\r\n]+", shown) if line]
-    assert all(re.fullmatch(". configurations.*time left -:--:--", line) for line in lines)
-    assert any("…" in line and "17,000 of 40,000" in line for line in lines)
-    assert max(map(len, lines)) <= width
 
 
 def test_a_kernel_announces_that_it_is_compiled(classic):

@@ -9,11 +9,10 @@ import time
 import pytest
 
 from bench.commands.interrupts import Interruption, interruptible
+from kernels import fit
 from tests.support.constants import HANG, ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX's signals")
-
-LONG_FIT = ["fit", "quadratic", "--model", "a*x**2 + b*x + c", "--epochs", "2000000", "--every", "1000000"]
 
 
 def start(*args, before=ROOT, command=("-m", "bench.cli")):
@@ -27,14 +26,19 @@ def start(*args, before=ROOT, command=("-m", "bench.cli")):
     )
 
 
-def test_a_fit_says_what_was_reached():
-    """Here by a terminal that closes; tests/kernels/train/test_fit.py sends Ctrl-C."""
-    process = start(*LONG_FIT, "--init", "a=1,b=1,c=1")
-    process.stdout.readline(), process.stdout.readline()
-    for _ in range(2):  # as it does
-        process.send_signal(signal.SIGHUP)
-    out, err = process.communicate(timeout=HANG)
-    assert process.returncode == 129
+def test_a_fit_says_what_was_reached(sgdbench, monkeypatch):
+    """Here by a terminal that closes; tests/kernels/train/test_fit.py sends Ctrl-C to a process."""
+
+    def close(*args, callback, **settings):
+        def look(result):
+            callback(result)
+            signal.raise_signal(signal.SIGHUP)
+
+        return fit(*args, callback=look, **settings)
+
+    monkeypatch.setattr("bench.data.fit_table.kernels_fit", close)
+    code, out, err = sgdbench("fit", "quadratic", "--model", "quadratic", "--kernel", "reference", "--every", "1")
+    assert code == 129
     assert "interrupted" in out
     assert err.startswith("sgdbench: interrupted after epoch ")
     assert err.count("\n") == 1

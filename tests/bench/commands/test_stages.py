@@ -1,4 +1,3 @@
-import io
 import re
 import sys
 
@@ -85,13 +84,3 @@ def test_what_is_printed_stands_by_itself_and_the_bar_goes_on_below(monkeypatch)
     before, after = terminal.getvalue().split("Best choice: sgd\n")
     assert before.endswith(("\x1b[2K", "\x1b[?25h"))  # the line of the bar is erased
     assert re.search("drawing", after)
-
-
-def test_nothing_is_shown_in_a_pipe(monkeypatch):
-    open_terminal(monkeypatch)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with stages.show_stages(SECONDS) as shown, shown.stage("training", 800) as advance:
-        advance(0.5)
-        with shown.hidden():
-            pass
-    assert sys.stderr.getvalue() == ""

@@ -54,17 +54,6 @@ def test_lines_come_as_training_goes_on(capsys):
     assert seen[0] == (seen[0][0], seen[0][0] + 2)
 
 
-def test_the_gradient_is_that_of_half_the_loss():
-    params, step = np.array([1.0, -2.0, 0.5]), 1e-6
-
-    def half_loss(params):
-        return np.mean((models.quadratic.predict(params, DATA.x) - DATA.y) ** 2) / 2
-
-    expected = [(half_loss(params + step * axis) - half_loss(params - step * axis)) / (2 * step) for axis in np.eye(3)]
-    result = fit(models.quadratic, DATA.x, DATA.y, epochs=1, kernel="reference")
-    np.testing.assert_allclose(gradient(result, DATA, params), expected, rtol=1e-8)
-
-
 def test_the_gradient_is_that_of_the_loss_that_is_trained():
     params, x = np.array([1.0, -2.0, 0.5]), DATA.x.ravel()
     huber = fit(models.quadratic, x, DATA.y, epochs=1, kernel="reference", loss="huber(0.5)")
