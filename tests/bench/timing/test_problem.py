@@ -14,25 +14,11 @@ def trained(params, losses=(0.5,)):
 ONE = trained([1.0, 100.0, 0.001])
 
 
-def test_the_error_is_relative_above_one_and_absolute_below():
+def test_errors_are_those_of_parameters_and_losses():
+    """tests/bench/engine/test_check.py has those of numbers that are large, small or not finite."""
     assert errors(ONE, ONE) == (0, 0)
-    assert errors(trained([1.0, 101.0, 0.001]), ONE).largest == pytest.approx(0.01)
-    assert errors(trained([1.0, 100.0, 0.002]), ONE).largest == pytest.approx(0.001)
-    assert errors(trained([1.0, 100.0, 0.001], [0.75]), ONE).largest == pytest.approx(0.25)
-
-
-def test_the_error_of_the_losses_is_relative():
-    assert errors(trained([1.0, 101.0, 0.002], [0.75]), ONE).loss == pytest.approx(0.25 / 0.5)
-
-
-def test_what_is_not_finite_is_far_from_what_is():
-    assert errors(trained([np.nan, 100.0, 0.001]), ONE) == (np.inf, 0)
-    infinite = trained([np.inf, 100.0, 0.001])
-    assert errors(infinite, infinite) == (0, 0)
-    assert errors(trained([np.nan, 100.0, 0.001]), infinite) == (0, 0)
-
-
-def test_another_shape_is_infinitely_far():
+    assert errors(trained([1.0, 101.0, 0.002]), ONE) == (pytest.approx(0.01), 0)
+    assert errors(trained([1.0, 101.0, 0.002], [0.75]), ONE) == (pytest.approx(0.25), pytest.approx(0.25 / 0.5))
     assert errors(trained([1.0, 100.0]), ONE) == (np.inf, np.inf)
     assert errors(trained([1.0, 100.0, 0.001], [0.5, 0.5]), ONE).largest == np.inf
 
