@@ -50,7 +50,8 @@ def use(monkeypatch):
 
 
 def refused(place):
-    return pytest.raises(ValueError, match=rf"can be written by others.* \({place} belongs to user \d+ .*: delete it")
+    told = rf"^the kernel cache .* can be written by others.* \({place} belongs to user \d+ .*: delete it; (?!.*chmod)"
+    return pytest.raises(ValueError, match=told)
 
 
 def made_by(content, name, folder, use):
@@ -88,13 +89,20 @@ def test_a_file_that_others_can_write_to_is_not_read(tmp_path, use):
             cache.read("kernel")
 
 
-def test_a_folder_that_was_opened_to_others_later_is_refused(tmp_path, use):
+@pytest.mark.parametrize("mode", [0o770, 0o702])
+def test_a_folder_that_was_opened_to_others_later_is_refused(tmp_path, use, mode):
     use(tmp_path / "cache")
     cache.write("kernel", "text")
-    (tmp_path / "cache").chmod(0o777)
-    for call in (lambda: cache.read("kernel"), lambda: cache.write("kernel", "text")):
+    (tmp_path / "cache").chmod(mode)
+    for call in (lambda: cache.read("kernel"), lambda: cache.write("kernel", "text"), lambda: use(tmp_path / "cache")):
         with refused(tmp_path / "cache"):
             call()
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path, use, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+    with refused(tmp_path):
+        use(tmp_path)
 
 
 def test_a_folder_below_one_that_others_can_write_to_is_refused(tmp_path, use):
