@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
@@ -137,32 +137,6 @@ def test_the_sign_of_a_negative_zero_is_zero():
     reference, fused = both(Model("abs(a)*x"), np.ones(4), np.ones(4), init=[-0.0], epochs=1)
     np.testing.assert_array_equal(bits(fused.trajectory), bits(reference.trajectory))
     assert not np.signbit(fused.params).any()
-
-
-FACTORS = st.sampled_from(["a", "b", "c", "2.5", "-0.1", "(a - b)", "sqrt(abs(c - x))", "a**2", "b**-1.5"])
-POLYNOMIALS = st.lists(
-    st.tuples(FACTORS, FACTORS, st.integers(-6, 16)).map(lambda term: f"{term[0]}*{term[1]}*x**{term[2] / 2}"),
-    min_size=2,
-    max_size=5,
-).map(" + ".join)
-
-
-# Every example is compiled, so there are few, and one that fails is shown as it was found.
-@pytest.mark.usefixtures("short_kernels")
-@settings(
-    max_examples=4,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(above=POLYNOMIALS, below=POLYNOMIALS, optimizer=st.sampled_from(FORMS))
-def test_any_polynomial_or_rational_model(above, below, optimizer):
-    model = Model(f"({above} + a)/({below} + 7*c)")
-    x, y = np.random.default_rng(3).uniform(0.5, 1.5, (2, 150))
-    init = np.linspace(1, 1.5, len(model.params))
-    reference, fused = both(model, x, y, init=init, lr=0.01, epochs=3, optimizer=optimizer)
-    np.testing.assert_array_equal(bits(fused.trajectory), bits(reference.trajectory))
 
 
 FUNCTIONS = ["exp", "log", "sin", "cos", "tan", "tanh", "arcsin", "arccos", "arctan", "power"]

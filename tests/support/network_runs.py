@@ -103,7 +103,8 @@ def check_features():
             check_bits(optimizer=optimizer, by_run=True, **given)
         check_bits(model="(u @ x)*(v @ x) + a*x1**2", loss="huber(0.5)", **given)
         check_bits(model="mlp(3, relu)", optimizer="momentum", shuffle=True, **given)
-        check_bits(loss="hinge", **given)
+        for size in (8, 14):  # written out, and in loops
+            check_bits(size=size, loss="hinge", optimizer="clipped(adamw)", shuffle=True, by_run=True, **given)
         for dtype in ("float64", "float32"):  # without vectors too
             check_bits(
                 model=KINKS, size=1, loss="huber(0.5)", optimizer="nesterov(weight_decay=0.1)", shuffle=True,

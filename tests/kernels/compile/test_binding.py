@@ -81,47 +81,15 @@ def test_rules_may_use_what_python_lets_them_use(rule):
     assert runs[0].loss[-1] < runs[0].loss[0]
 
 
-@pytest.mark.usefixtures("short_kernels")
-def test_two_rules_that_differ_in_a_closure_are_two_kernels():
-    params = [
-        fit(
-            models.quadratic, X, Y, init=[1, 1, 1], epochs=1, optimizer=Optimizer("own", made_with(factor, scaled))
-        ).params
-        for factor in (0.5, 0.25)
-    ]
-    assert not np.array_equal(*params)
-
-
-def calls_itself(theta, slots, gradient, lr, clock, options):
-    return calls_itself(theta, slots, gradient, lr, clock, options)
-
-
-def uses_a_dictionary(theta, slots, gradient, lr, clock, options):
-    return theta - RATES["a"] * gradient, ()
-
-
-RATES = {"a": 0.1}
-
-
 def uses_what_is_not_there(theta, slots, gradient, lr, clock, options):
     return theta - missing * gradient, ()  # noqa: F821
 
 
-@pytest.mark.parametrize(
-    ("rule", "message"),
-    [
-        (calls_itself, r"calls_itself \(line \d+ of .*test_binding.py\) calls itself; a kernel has no recursion"),
-        (
-            uses_a_dictionary,
-            r"uses_a_dictionary \(line .*\) uses 'RATES', which is of the kind dict; a kernel is made of",
-        ),
-        (uses_what_is_not_there, r"uses_what_is_not_there \(line .*\) uses 'missing', which is not defined"),
-    ],
-)
-def test_what_no_kernel_can_be_made_of_is_refused_with_its_place(rule, message):
-    optimizer = replace(make_optimizer("momentum"), rule=rule, slots=0)
+def test_what_no_kernel_can_be_made_of_is_refused_with_its_place():
+    """tests/kernels/extend/test_register.py has the other reasons."""
+    message = r"uses_what_is_not_there \(line \d+ of .*test_binding.py\) uses 'missing', which is not defined"
     with pytest.raises(ValueError, match=message):
-        fit(models.quadratic, X, Y, optimizer=optimizer)
+        fit(models.quadratic, X, Y, optimizer=replace(make_optimizer("momentum"), rule=uses_what_is_not_there, slots=0))
 
 
 @pytest.mark.parametrize("name", ["OPEN", "VIEW", "NESTED"])

@@ -15,7 +15,6 @@ from kernels.compile.unrolled import Ingredients
 from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from tests.support import short_kernel
-from tests.support.bits import flip_a_bit
 from tests.support.constants import ROOT
 
 X = np.linspace(-1, 1, 50)
@@ -198,18 +197,6 @@ def test_what_compiling_took_is_remembered(stored, tmp_path, monkeypatch):
     (note,) = copy.glob("*.seconds")
     note.write_bytes(note.read_bytes()[: note.stat().st_size // 2])
     assert np.isnan(build(copy)[0].cold_seconds)
-
-
-def test_damaged_machine_code_is_compiled_anew_and_replaced(stored, tmp_path):
-    folder, build = stored
-    copy = copy_of(folder, tmp_path)
-    (file,) = copy.glob("*.nbc")
-    flip_a_bit(file)
-    kernel, compiled = build(copy)
-    assert compiled > 0
-    assert kernel.source == build(folder)[0].source
-    assert [*copy.glob("*.nbc")] == [file]
-    assert build(copy)[1] == 0
 
 
 def test_what_cannot_be_unpickled_is_compiled_anew(stored, tmp_path, monkeypatch):

@@ -289,19 +289,26 @@ def test_lanes_of_other_bits_keep_the_parameters_of_their_best_mark(slicing):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "record", "half"),
+    ("kernel", "record", "half", "order"),
     [
-        ("reference", 25, 4),
-        *((kernel, record, half) for kernel in ("fused", "lanes") for record in ("epoch", 25) for half in (1, 4, 7)),
+        ("reference", 25, 4, {}),
+        *(
+            (kernel, record, half, {})
+            for kernel in ("fused", "lanes")
+            for record in ("epoch", 25)
+            for half in (1, 4, 7)
+        ),
+        *((kernel, 2, 4, {"batch_size": 8, "shuffle": True}) for kernel in ("reference", "fused", "lanes")),
+        ("lanes-fma", "epoch", 4, {"optimizer": "sgd"}),
     ],
 )
-def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, record, half, slicing):
-    settings = {"record": record, "patience": 3.0, "optimizer": "adam"}
+def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, record, half, order, slicing):
+    settings = {"record": record, "patience": 3.0, "optimizer": "adam"} | order
     at_once = many(kernel, **settings)
     before = many(kernel, **settings, epochs=half)
     on = np.flatnonzero(before.status == 0)
     assert on.size > 5
-    first = make_marks(record, 61, 1, half, drop_last=True).size - 1
+    first = make_marks(record, 61, order.get("batch_size", 1), half, drop_last=True).size - 1
     state = before.params[on], before.memory[on]
     after = many(kernel, **settings, runs=on, state=state, first=first, lowest=before.lowest[on])
     for name in ("params", "memory", "status", "marks", "lowest"):
@@ -312,6 +319,8 @@ def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, reco
         end = after.marks[place] + 1
         found = np.append(before.validation_losses[:first, run], after.validation_losses[: end - first, place])
         np.testing.assert_array_equal(found, at_once.validation_losses[:end, run])
+        found = np.append(before.losses[:first, run], after.losses[: end - first, place])
+        np.testing.assert_array_equal(found, at_once.losses[:end, run])
     # Without what the runs saw before, some would wait too long.
     forgetful = many(kernel, **settings, runs=on, state=state, first=first)
     assert (forgetful.marks >= after.marks).all()

@@ -9,22 +9,11 @@ from bench import Grid, sweep
 from bench.engine.jobs import MANY_OPTIONS, share_kernels
 from bench.study.schema import RunTable
 from kernels import models
-from kernels.base.run import Hyperparameters
-from kernels.data.samples import allocate_data
-from kernels.losses import make_loss
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import (
-    initial_memory,
-    kernel_key,
-    option_values,
-    stack_options,
-    takes_options_per_run,
-)
+from kernels.optimizers.run_options import initial_memory, kernel_key, takes_options_per_run
 from kernels.optimizers.wrappers import averaged
-from kernels.train.block import train_runs
-
-SQUARED = make_loss("squared")
+from tests.support.network_runs import check_bits
 
 
 def test_the_rules_whose_clocks_branch_are_known():
@@ -59,28 +48,11 @@ def test_rules_of_ones_own_that_lanes_of_options_cannot_compute_are_known(comput
         assert takes_options_per_run(made) == can
 
 
-@pytest.mark.parametrize(("batch_size", "shuffle"), [(1, False), (16, True)])
-def test_each_run_has_the_bits_that_it_has_alone(noisy, batch_size, shuffle):
+@pytest.mark.parametrize(("batch", "shuffle"), [(1, False), (16, True)])
+def test_each_run_has_the_bits_that_it_has_alone(batch, shuffle):
     """The clock of adam, powers of its betas, differs from run to run too; 40 runs leave places of a lane empty."""
-    x, y = noisy
-    rng = np.random.default_rng(2)
-    optimizers = [make_optimizer(f"adam({a}, {b})") for a, b in rng.uniform(0.5, 0.999, (40, 2))]
-    starts, rates = rng.normal(size=(40, 3)), np.tile(rng.uniform(0.01, 0.5, 40), (4, 1))
-    memory, data = initial_memory(optimizers, starts), allocate_data((x,), y, shuffle=shuffle)
-    hyper = Hyperparameters(rates, stack_options(SQUARED, optimizers), batch_size, True, shuffle, 5, 0.03)
-    together = train_runs("lanes", models.quadratic, SQUARED, optimizers[0], data, hyper, starts, memory)
-    assert {0, 1} == set(together.status)
-    for run in range(0, 40, 13):
-        own = slice(run, run + 1)
-        alone = hyper._replace(rates=rates[:, own].copy(), settings=option_values(SQUARED, optimizers[run]))
-        expected = train_runs(
-            "fused", models.quadratic, SQUARED, optimizers[run], data, alone, starts[own], memory[own]
-        )
-        np.testing.assert_array_equal(together.params[run], expected.params[0])
-        np.testing.assert_array_equal(together.memory[run], expected.memory[0])
-        last = expected.marks[0] + 1
-        np.testing.assert_array_equal(together.losses[:last, run], expected.losses[:last, 0])
-    assert len({tuple(row) for row in together.params.tolist()}) == 40
+    about = {"model": "a*x**2 + b*x + c", "size": 1, "optimizer": "adam", "by_run": True, "runs": 40}
+    check_bits(**about, batch=batch, shuffle=shuffle, kernels=["lanes"])
 
 
 def test_what_is_remembered_at_first_may_depend_on_the_options():

@@ -9,21 +9,17 @@ import pytest
 from numba import config, njit
 from numba.core.errors import TypingError
 
-from kernels import Model, fit, models
-from kernels.base.run import Hyperparameters
+from kernels import models
 from kernels.compile import specialize
-from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
 from kernels.model.program import OPERANDS
 from kernels.optimizers import make_optimizer
-from kernels.optimizers.run_options import option_values
-from kernels.optimizers.schedules import learning_rates
 from kernels.simd import math as lane_math
 from kernels.simd.lanes import broadcast, read_lane, read_spaced, write_lane
 from kernels.simd.tuples import sum_each, sum_lanes
-from kernels.train.block import train_runs
 from tests.support.lane_functions import EPS, EXACT, FUNCTIONS, LARGEST, arguments, results
+from tests.support.network_runs import check_digits
 
 # As `lane_exp` and `lane_log` state them; there the vector library has no part in these.
 ON_AVX512 = {"expm1": 2, "log": 1.5, "log1p": 2}
@@ -175,61 +171,9 @@ def test_lanes_of_different_widths_do_not_mix():
         mixed(np.ones(8), np.empty(8))
 
 
-def block_and_references(model, x, y, start, loss="squared", batch_size=1, optimizer="sgd", kernel="lanes"):
-    """A block of 32 runs, and the same 32 runs one by one with the reference."""
-    rng = np.random.default_rng(4)
-    inits = start + 0.2 * rng.standard_normal((32, len(start)))
-    lrs = np.geomspace(0.001, 0.05, 32)
-    kept, rule = make_loss(loss), make_optimizer(optimizer)
-    rates = np.ascontiguousarray(np.stack([learning_rates("halve(2)", lr, 4) for lr in lrs], axis=1))
-    plan = Hyperparameters(rates, option_values(kept, rule), batch_size, False, True, 5, -np.inf)
-    memories = rule.initial_memory(inits)
-    block = train_runs(kernel, model, kept, rule, allocate_data((x,), y, shuffle=True), plan, inits, memories)
-    references = [
-        fit(model, x, y, init=init, lr=lr, schedule="halve(2)", batch_size=batch_size, epochs=4, shuffle=True, seed=5,
-            drop_last=False, optimizer=optimizer, loss=loss, kernel="reference")
-        for init, lr in zip(inits, lrs, strict=True)
-    ]  # fmt: skip
-    params = np.array([reference.params for reference in references])
-    losses = np.array([reference.loss for reference in references]).T
-    return block.params, block.losses, params, losses
-
-
-X = np.random.default_rng(6).uniform(0.1, 1.0, 45)
-BENT = Model("sqrt(a**2 + x) / (b + x**2) - c*x**-3 + where(x > 0.3*b, max(a*x, b/3), sqrt(0.3*b + x)) - relu(c - x/5)")
-
-
-# Each of the two is a kernel to compile, so that all that there is to get wrong is in it.
-@pytest.mark.parametrize("batch_size", [1, 16])
-def test_a_block_has_the_bits_of_the_reference_in_every_lane(batch_size):
-    start = [1, 2, 0.1]
-    y = (np.cos(20 * X) > 0) * 1.0
-    params, losses, *expected = block_and_references(BENT, X, y, start, "hinge", batch_size, "momentum(0.9, 0.1)")
-    assert np.isfinite(params).all()
-    np.testing.assert_array_equal(params, expected[0])
-    np.testing.assert_array_equal(losses, expected[1])
-
-
-@pytest.mark.parametrize("batch_size", [1, 16])
-def test_a_block_with_functions_stays_close_to_the_reference(batch_size):
-    """These runs settle, so errors add up at most: a few units in the last place per update."""
-    model = Model("a*sin(w*x + p) + erf(p*x)")
-    start = [1.5, 4, 0.3]
-    y = model.predict(start, X) + 0.1 * np.cos(20 * X)
-    params, losses, *expected = block_and_references(model, X, y, start, "logcosh", batch_size)
-    bound = 4 * EPS * 4 * -(-X.size // batch_size)
-    assert np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
-    np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
-
-
 def test_a_block_with_fused_quotients_and_roots_stays_close_to_the_reference():
     """A few rounding errors in each update, which has a root and quotients, none of them exact."""
-    y = models.quadratic.predict([2, -4, 3], X) + 0.1 * np.cos(20 * X)
-    made_of = models.quadratic, X, y, [1, -2, 0.5]
-    params, losses, *expected = block_and_references(*made_of, optimizer="adam", kernel="lanes-fma")
-    bound = 4 * EPS * 4 * X.size
-    assert 0 < np.abs(params - expected[0]).max() <= bound * np.abs(expected[0]).max()
-    np.testing.assert_allclose(losses, expected[1], rtol=10 * bound)
+    check_digits(model="a*x**2 + b*x + c", size=1, optimizer="adam", shuffle=True, runs=32, kernels=["lanes-fma"])
 
 
 @pytest.mark.skipif(not lane_math.LIBRARY_FUNCTIONS, reason="there is no library that could be missing")

@@ -41,11 +41,14 @@ def some_runs(count=RUNS):
     return starts[order], rates[:, order]
 
 
-def train(kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle=False, drop_last=True, **rest):
+def train(
+    kernel, optimizer, starts, rates, state=None, *, batch_size=1, shuffle=False, drop_last=True, y=Y, target=TARGET,
+    **rest,
+):  # fmt: skip
     optimizer = make_optimizer(optimizer)
-    plan = Hyperparameters(rates, option_values(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, TARGET)
+    plan = Hyperparameters(rates, option_values(SQUARED, optimizer), batch_size, drop_last, shuffle, 2**63, target)
     state = optimizer.initial_memory(starts) if state is None else state
-    data = allocate_data((X,), Y, shuffle=shuffle)
+    data = allocate_data((X,), y, shuffle=shuffle)
     return train_runs(kernel, quadratic, SQUARED, optimizer, data, plan, starts, state, **rest)
 
 
@@ -88,14 +91,10 @@ def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, sli
 @pytest.mark.parametrize("batch_size", [1, 2, 9, X.size])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
-    rule, rates = make_optimizer(optimizer), np.full((EPOCHS, RUNS), 0.1)
-    plan = Hyperparameters(rates, option_values(SQUARED, rule), batch_size, False, False, 0, -np.inf)
-    starts = np.random.default_rng(3).choice([0.0, -0.0], (RUNS, 3))
-    state, data = rule.initial_memory(starts), allocate_data((X,), np.zeros(X.size), shuffle=False)
-    expected, *found = (
-        train_runs(kernel, quadratic, SQUARED, rule, data, plan, starts, state)
-        for kernel in ("reference", "fused", "lanes")
-    )
+    starts, rates = np.random.default_rng(3).choice([0.0, -0.0], (RUNS, 3)), np.full((EPOCHS, RUNS), 0.1)
+    given = {"batch_size": batch_size, "drop_last": False, "y": np.zeros(X.size), "target": -np.inf}
+    kernels = ("reference", "fused", "lanes")
+    expected, *found = (train(kernel, optimizer, starts, rates, **given) for kernel in kernels)
     assert (expected.marks == EPOCHS).all()
     assert 0 < np.signbit(expected.params).sum() < expected.params.size
     for runs in found:
@@ -191,29 +190,6 @@ def test_models_of_several_units_with_many_parameters_have_narrower_lanes(monkey
     assert width("W @ x + b", 64, 10) == width("mlp(8)", 64) == most
     assert width("W @ x + b", 64, 10, "float32") == 2 * most
     assert width("W @ x + b", 4, 3) == width("w @ x + b", 784) == 4 * doubles
-
-
-@pytest.mark.parametrize(
-    ("kernel", "optimizer"), [("reference", "adam"), ("fused", "adam"), ("lanes", "adam"), ("lanes-fma", "sgd")]
-)
-@pytest.mark.parametrize("order", [{}, {"batch_size": 9, "shuffle": True}], ids=["per sample", "batches"])
-def test_a_run_that_goes_on_later_is_a_run_made_at_once(kernel, optimizer, order):
-    starts, rates = some_runs()
-    at_once = train(kernel, optimizer, starts, rates, **order)
-    half = EPOCHS // 2
-    before = train(kernel, optimizer, starts, rates[:half], **order)
-    on = before.status == MAX_EPOCHS
-    assert 0 < on.sum() < RUNS
-    after = train(kernel, optimizer, before.params[on], rates[:, on], before.memory[on], first=half, **order)
-    for name in ("params", "memory", "status", "marks"):
-        joined = getattr(before, name).copy()
-        joined[on] = getattr(after, name)
-        np.testing.assert_array_equal(joined, getattr(at_once, name))
-    np.testing.assert_array_equal(before.losses[half, on], after.losses[0])
-    for place, run in enumerate(np.flatnonzero(on)):
-        done = after.marks[place]
-        np.testing.assert_array_equal(at_once.losses[: half + 1, run], before.losses[:, run])
-        np.testing.assert_array_equal(at_once.losses[half : done + 1, run], after.losses[: done - half + 1, place])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
