@@ -277,8 +277,8 @@ def few_variants(monkeypatch):
 
 
 @pytest.fixture
-def nothing_timed(monkeypatch):
-    """A run times nothing, and compiles no kernel that is only timed, for tests of something else in it."""
+def no_update_timed(monkeypatch):
+    """A run times no updates, and compiles no kernel for that, for tests of something else in it."""
     import pandas as pd
 
     from bench.tables.run_costs import COST_SETTINGS
@@ -286,8 +286,13 @@ def nothing_timed(monkeypatch):
 
     costs = pd.DataFrame(columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
     monkeypatch.setattr("bench.commands.measure.update_seconds", lambda *args, **settings: costs)
-    monkeypatch.setattr("bench.commands.measure._measure_speed", lambda *args: None)
     monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
+
+
+@pytest.fixture
+def nothing_timed(monkeypatch, no_update_timed):
+    """A run times nothing."""
+    monkeypatch.setattr("bench.commands.measure._measure_speed", lambda *args: None)
 
 
 @pytest.fixture
