@@ -27,6 +27,13 @@ from tests.support.browsing import chromium, complaints, opened
 from tests.support.hostile import STARTS, TITLE, Y, hostile_run, make_costs
 from tests.support.studies import train_study
 
+pytest.importorskip("selenium", reason="no selenium: pip install selenium")
+from selenium.common.exceptions import NoAlertPresentException
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
+
 CHARTS = ["bend", "fall", "path", "map", "cell", "loss", "compared", "rates", "effects", "fit", "time"]
 # Those of the other run, whose kernels are compiled already.
 MODEL, OPTIMIZERS = "a*x**2 + b*x + c", ["sgd", "momentum(0.9)"]
@@ -70,15 +77,11 @@ def traces(driver, name):
 
 
 def press(driver, *keys, on=None):
-    from selenium.webdriver.common.by import By
-
     (driver.find_element(By.CSS_SELECTOR, on) if on else driver.switch_to.active_element).send_keys(*keys)
 
 
 def click(driver, selector, named=None):
     """Click what is there under this name."""
-    from selenium.webdriver.common.by import By
-
     found = [one for one in driver.find_elements(By.CSS_SELECTOR, selector) if named in (None, one.text)]
     run(driver, "arguments[0].scrollIntoView({block: 'center', inline: 'nearest', behavior: 'instant'})", found[0])
     found[0].click()
@@ -109,8 +112,6 @@ def test_no_request_leaves_the_page(page, folder):
 
 
 def test_names_run_no_script_and_are_shown_as_they_are(page):
-    from selenium.common.exceptions import NoAlertPresentException
-
     with pytest.raises(NoAlertPresentException):
         page.switch_to.alert.text  # noqa: B018
     made = "img[src=x], b:not(.answer b, .tiles b), a[href^=javascript]"
@@ -182,9 +183,6 @@ def test_dragging_bends_the_curve(fresh, folder):
 
 
 def test_a_run_is_played_by_a_key_and_stops_at_its_end(fresh):
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.wait import WebDriverWait
-
     button = "document.getElementById('play-button').textContent"
     watched = "(window.seen = [], (move => (moveTo = (step) => (seen.push(step), move(step))))(moveTo), 1)"
     run(fresh, watched)
@@ -283,9 +281,6 @@ def test_the_page_evaluates_models_and_losses_as_python_does(page, folder):
 
 def test_everything_is_reached_by_the_keyboard(fresh):
     """By the tabulator, in the order of the page, and what has the focus shows it."""
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
     wanted = """[...document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]')]
         .filter((one) => !one.disabled && one.checkVisibility())"""
     run(
@@ -303,9 +298,6 @@ def test_everything_is_reached_by_the_keyboard(fresh):
 
 
 def test_a_click_on_a_cell_shows_its_curves(page, folder):
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.by import By
-
     before = caption(page, "cell")
     run(page, "document.getElementById('map').scrollIntoView({behavior: 'instant'})")
     area = page.find_element(By.CSS_SELECTOR, "#chart-map .nsewdrag")
@@ -327,8 +319,6 @@ def test_a_click_on_a_cell_shows_its_curves(page, folder):
 
 
 def test_keys_choose_a_cell_and_zoom(page):
-    from selenium.webdriver.common.keys import Keys
-
     run(page, "document.querySelector('#chart-map .plot').focus()")
     press(page, *[Keys.ARROW_DOWN] * 5, *[Keys.ARROW_LEFT] * 5)
     assert "learning rate 0.02, batch size 4" in caption(page, "cell")
@@ -388,8 +378,6 @@ def sorted_by(driver, column):
 
 
 def test_the_table_is_sorted_by_click_and_by_key(page, folder):
-    from selenium.webdriver.common.keys import Keys
-
     frame = load_run(folder).frame
     click(page, "#rows th[data-name=final_loss] button")
     assert sorted_by(page, "final_loss") == "ascending"
@@ -417,9 +405,6 @@ def test_the_table_is_filtered_and_turned(fresh):
 
 def test_the_best_row_can_be_copied(page, folder):
     """By the button, as far as the text field that it is pasted into."""
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.wait import WebDriverWait
-
     click(page, "#rows tbody tr:first-child button", "Python")
     WebDriverWait(page, 5).until(lambda driver: run(driver, "document.getElementById('toast').textContent") == "Copied")
     run(page, "document.body.append(Object.assign(document.createElement('textarea'), {id: 'paste'}))")
@@ -689,9 +674,6 @@ def test_every_text_can_be_read_on_what_lies_behind_it(themed):
 
 
 def test_a_pointer_on_the_map_covers_no_cell(page):
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.by import By
-
     run(page, "document.getElementById('map').scrollIntoView({behavior: 'instant'})")
     before = caption(page, "map")
     area = page.find_element(By.CSS_SELECTOR, "#chart-map .nsewdrag")
@@ -704,8 +686,6 @@ def test_a_pointer_on_the_map_covers_no_cell(page):
 
 def test_the_answer_can_be_copied(page):
     """tests/bench/report/test_reproduce.py runs what is copied."""
-    from selenium.webdriver.support.wait import WebDriverWait
-
     run(page, "document.getElementById('toast').textContent = ''")
     click(page, ".copies button", "Copy as command")
     WebDriverWait(page, 5).until(lambda driver: run(driver, "document.getElementById('toast').textContent") == "Copied")
@@ -726,8 +706,6 @@ def test_losses_below_the_view_and_ticks_without_room(page):
 
 
 def test_without_scripts_nothing_is_empty(browser, folder):
-    from selenium.webdriver.common.by import By
-
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.get((folder / "report.html").as_uri())
     seen = {
