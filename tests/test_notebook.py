@@ -198,7 +198,7 @@ def test_a_fit_alone_imports_no_harness_and_nothing_imports_pyplot(python):
     code = """
 import sys
 from kernels import fit
-result = fit("a*x + b", [0.0, 1.0], [0.0, 1.0], epochs=1, kernel="reference")
+result = fit("a*x + b", {"x": [0.0, 1.0]}, [0.0, 1.0], epochs=1, kernel="reference")
 print({name.partition(".")[0] for name in sys.modules} & {"bench", "matplotlib", "pandas"})
 result._repr_html_()
 import bench.report.figures

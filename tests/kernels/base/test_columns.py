@@ -1,7 +1,6 @@
 """Inputs by name: data frames and mappings, whatever the order of their columns, and what is missing in them."""
 
 import re
-import sys
 
 import numpy as np
 import pandas as pd
@@ -284,9 +283,3 @@ def test_truth_values_are_indicators():
 def test_many_names_are_not_all_shown():
     with pytest.raises(ValueError, match=r"'x' is not among \['c0', .{40,60}\.\.\.; arrays are taken by position$"):
         models.linear.columns({f"c{k}": POWER for k in range(1000)})
-
-
-def test_the_mathematics_needs_no_pandas(python):
-    code = "import sys, kernels\nkernels.models.linear.columns({'x': [1.0]})\nprint('pandas' in sys.modules)"
-    assert python(code) == "False\n"
-    assert "pandas" in sys.modules

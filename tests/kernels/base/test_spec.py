@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kernels.base.checks import check_integer, check_real
 from kernels.base.spec import make_from_spec, parse_spec, spec_text
-from kernels.losses import LOSSES, make_loss
+from kernels.losses import LOSSES
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.schedules import SCHEDULES
 from tests.support.refusals import refusal_of
@@ -195,12 +195,6 @@ def test_errors_of_composed_optimizers(text, reason):
 def test_schedules_and_losses_take_numbers_only():
     with pytest.raises(ValueError, match="options must be finite numbers or lists of them"):
         make_from_spec("halve(sgd)", SCHEDULES, "schedule")
-
-
-@given(st.floats(0.0, exclude_min=True, allow_infinity=False))
-def test_the_text_of_a_loss_makes_the_same_loss(delta):
-    loss = LOSSES["huber"](delta)
-    assert make_loss(loss.text) == loss
 
 
 @pytest.mark.parametrize("value", [1, 1.0, np.float32(1), np.int64(1)])

@@ -131,7 +131,8 @@ def test_the_frame_has_a_row_per_mark():
     np.testing.assert_array_equal(frame["epoch"], run.samples_seen / 56)
     # The rate of the update that led there: 0.1 in the first epoch, half of it in the second and third.
     by_update = np.repeat([0.1, 0.05, 0.05, 0.025], 7)
-    assert frame["lr"].tolist()[1:] == by_update[run.updates[1:] - 1].tolist()
+    np.testing.assert_array_equal(frame["lr"], [np.nan, *by_update[run.updates[1:] - 1]])
+    np.testing.assert_array_equal(frame[["param_a", "param_b", "param_c"]], run.trajectory)
 
 
 @pytest.mark.parametrize("per_decade", [1, 10, 50])

@@ -116,18 +116,6 @@ def test_compiled_code_rejects_the_same_draws(compiled_placed, below):
         np.testing.assert_array_equal(columns, expected)
 
 
-@pytest.mark.parametrize("below", [*BOUNDS, 10**6 + 3, 2**31 - 1])
-def test_the_generator_of_the_reference_rejects_the_same_draws(below):
-    """SFC64 gives a draw that it has put aside first, and its first 64 bits are the sum of its state."""
-    for draw in draws_at_the_threshold(below):
-        bits = np.random.SFC64()
-        words = np.array([2**63 + 1, 0, 0, 0], dtype=np.uint64)
-        bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 1, "uinteger": draw}
-        expected, taken = lemire([draw, 1, 2**31], below)
-        assert np.random.Generator(bits).integers(np.array([below])).tolist() == [expected]
-        assert bits.state["has_uint32"] == (taken == 2)
-
-
 def draws_of(seed, epoch, size):
     """That many draws of NumPy's SFC64, started as the reference starts it."""
     bits = np.random.SFC64()
@@ -150,11 +138,6 @@ def test_an_order_in_which_a_draw_is_rejected(compiled, seed):
     assert taken == n
     assert compiled(n, seed, 0).tolist() == places
     assert permutation(n, seed, 0).tolist() == places
-
-
-def test_it_is_the_same_in_another_process(python):
-    code = "from kernels.data import order; print(order.permutation(10, 0, 1).tolist())"
-    assert python(code) == f"{GOLDEN}\n"
 
 
 def test_seeds_and_epochs_give_different_orders(compiled):

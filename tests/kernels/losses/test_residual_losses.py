@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
-from scipy import optimize, special
-from sklearn.linear_model import QuantileRegressor, SGDRegressor
+from scipy import special
+from sklearn.linear_model import QuantileRegressor
 from sklearn.metrics import mean_pinball_loss
 
 from kernels.losses import LOSSES, make_loss
@@ -87,16 +87,6 @@ def test_absolute_and_cauchy_against_torch():
         np.testing.assert_allclose(derivative(r.detach().numpy()), slopes, rtol=1e-15)
 
 
-@pytest.mark.parametrize("scale", [0.3, 1.0, 2.0])
-def test_cauchy_against_scipy(scale):
-    """The cost, and a gradient of 0 where SciPy finds the least."""
-    y = np.array([0.1, 0.3, -0.2, 5.0, 0.05])
-    value, derivative = functions(f"cauchy({scale})")
-    found = optimize.least_squares(lambda theta: theta - y, [0.5], loss="cauchy", f_scale=scale, gtol=1e-12)
-    assert value(found.fun).sum() == pytest.approx(found.cost, rel=1e-14)
-    assert derivative(found.fun).sum() == pytest.approx(0, abs=1e-5)
-
-
 @pytest.mark.parametrize("tau", [0.05, 0.5, 0.9])
 def test_quantile_against_scikit_learn(tau):
     rng = np.random.default_rng(0)
@@ -109,19 +99,6 @@ def test_quantile_against_scikit_learn(tau):
     ends = np.abs(residual) < 1e-9
     assert ends.sum() == 2
     assert -2 * (1 - tau) <= derivative(residual[~ends]).sum() <= 2 * tau
-
-
-@pytest.mark.parametrize("epsilon", [0.0, 0.1, 0.5])
-def test_epsilon_insensitive_against_scikit_learn(epsilon):
-    """A step of SGDRegressor, at a sample where x is 1: theta - lr * derivative."""
-    _, derivative = functions(f"epsilon_insensitive({epsilon})")
-    for residual in (-2.0, -0.5, -0.1, -0.01, 0.0, 0.01, 0.1, 0.5, 2.0):
-        theirs = SGDRegressor(
-            loss="epsilon_insensitive", epsilon=epsilon, penalty=None, learning_rate="constant", eta0=1.0,
-            fit_intercept=False, max_iter=1, tol=None,
-        )  # fmt: skip
-        theirs.fit([[1.0]], [0.0], coef_init=[residual])
-        assert residual - theirs.coef_[0] == pytest.approx(derivative(residual), abs=1e-15)
 
 
 @pytest.mark.parametrize("residual", [1e-150, 1e-9, 0.3, 5.0, 1e99, 1e101, 1e160, 1e300])
@@ -232,20 +209,6 @@ def test_make_loss():
     assert make_loss(loss) is loss
     assert loss.options == {"delta": 1.5}
     assert loss.text == "huber(delta=1.5)"
-    assert [make_loss(name).text for name in LOSSES] == [
-        "squared",
-        "huber(delta=1.0)",
-        "logcosh",
-        "absolute",
-        "quantile(tau=0.5)",
-        "cauchy(scale=1.0)",
-        "epsilon_insensitive(epsilon=0.1)",
-        "logistic",
-        "hinge",
-        "softmax",
-        "poisson",
-        "objective",
-    ]
 
 
 OWN = "; your own come with --plugin FILE or kernels.register_loss"

@@ -295,29 +295,6 @@ def test_every_optimizer_is_compared_with_another_by_default_and_with_options():
         assert used == own
 
 
-@pytest.mark.parametrize(
-    ("spec", "first", "second"),
-    [
-        # theta = 1, g = 2 and then 1, lr = 0.5, worked out by hand.
-        ("sgd", 0.0, -0.5),
-        ("momentum(0.5)", 0.0, -1.0),  # v = 2, 2
-        ("nesterov(0.5)", -0.5, -1.5),  # v = 2, 2; step g + v / 2 = 3, 2
-        ("adagrad(0)", 0.5, 0.5 - 0.5 / 5**0.5),  # s = 4, 5
-        ("rmsprop(0.75, 0)", 0.0, -0.5),  # s = 1, 1
-        ("adam(0.5, 0.75, 0)", 0.5, 0.5 - (0.5 / 0.75) * 1.0 / (1.0 / 0.4375**0.5)),  # m = 1, 1; v = 1, 1
-        ("adamw(0.5, 0.75, 0, 0.5)", 0.25, 0.75 * 0.25 - (0.5 / 0.75) * 1.0 / (1.0 / 0.4375**0.5)),
-    ],
-)
-def test_two_updates_by_hand(spec, first, second):
-    optimizer = make_optimizer(spec)
-    options = tuple(optimizer.options.values())
-    theta, slots, clock = 1.0, first_slots(optimizer, 1.0), optimizer.clock_start
-    for g, expected in ((2.0, first), (1.0, second)):
-        clock = optimizer.clock(clock, options) if optimizer.clock else clock
-        theta, slots = optimizer.rule(theta, slots, g, 0.5, clock, options)
-        assert theta == pytest.approx(expected, rel=1e-15)
-
-
 def test_every_rule_that_is_compared_is_compiled_too():
     compared = [make_optimizer(spec).rule for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]]
     compiled = [make_optimizer(spec).rule for spec in ["sgd", *FORMS]]
@@ -381,18 +358,6 @@ def test_the_clock_of_adam_never_becomes_subnormal():
         clock = OPTIMIZERS["adam"]().clock(clock, options)
     assert clock == (1e-300, 1e-300)
     assert 1.0 - clock[0] == 1.0
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_state_has_the_declared_shape(name):
-    optimizer = make_optimizer(name)
-    options = tuple(optimizer.options.values())
-    clock = optimizer.clock(optimizer.clock_start, options) if optimizer.clock else ()
-    assert len(clock) == len(optimizer.clock_start)
-    known = (*clock, *[1.0] * (optimizer.needs_loss + optimizer.needs_norm))
-    _, slots = optimizer.rule(1.0, first_slots(optimizer, 1.0), 1.0, 0.1, known, options)
-    assert len(slots) == optimizer.slots
-    assert len(optimizer.slots_start) in {0, optimizer.slots}
 
 
 @pytest.mark.parametrize(

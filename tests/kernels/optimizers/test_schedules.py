@@ -100,12 +100,6 @@ def test_values_by_hand(spec, expected, lr):
     np.testing.assert_allclose(rates, lr * np.array(expected), rtol=1e-14)
 
 
-def test_halve_and_step_differ_by_one_epoch():
-    halve, step = (learning_rates(spec, 1.0, 31) for spec in ("halve(10)", "step(10, 0.5)"))
-    np.testing.assert_array_equal(halve[:-1], step[1:])
-    assert np.flatnonzero(halve != step).tolist() == [9, 19, 29]
-
-
 def test_the_table_in_the_docstring_is_true():
     import kernels.optimizers.schedules
 
