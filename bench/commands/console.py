@@ -2,21 +2,19 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.text import Text
 
 from bench.commands.stages import progress
 from bench.data.choose_loss import ChosenLoss
 from bench.data.columns import describe_left_out
-from bench.tables.formatting import display, text, to_rich
-from bench.tables.layout import GAP, lay_out, stack_rows
+from bench.tables.formatting import display, text
+from bench.tables.layout import draw_table
 from kernels.losses.classes import Classes
 
 
@@ -26,17 +24,9 @@ def print_table(table: pd.DataFrame, title: str) -> None:
         print(f"{text(title)}\n{display(table).to_string(index=False)}\n")
         return
     console = Console()
-    panels = lay_out(display(table), console.width)
     console.print(Text(text(title), "italic"))
-    if panels is None:
-        console.print(Text(stack_rows(display(table), console.width)))
-    for panel in panels or []:
-        drawn = to_rich(table)
-        drawn.columns = [replace(drawn.columns[k], _index=place) for place, k in enumerate(panel.columns)]
-        drawn.box, drawn.show_edge, drawn.padding = SIMPLE_HEAD, False, (0, GAP - 1, 0, 0)
-        for column, width in zip(drawn.columns, panel.widths, strict=True):
-            column.width = width
-        console.print(drawn)
+    for part in draw_table(table, console.width):
+        console.print(part)
     console.print()
 
 

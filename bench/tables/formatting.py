@@ -1,4 +1,4 @@
-"""Tables as text, Markdown, LaTeX, terminal tables and files.
+"""Tables as text, Markdown, LaTeX and files.
 
 Names in a table come from users. Every renderer escapes them.
 """
@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
-from rich.text import Text
 
 from bench.system.atomic import replace_atomically, write_text
 
@@ -113,7 +111,7 @@ def display(table: pd.DataFrame) -> pd.DataFrame:
 def to_markdown(table: pd.DataFrame) -> str:
     """Render a table as Markdown (GitHub's dialect), with its text escaped."""
     cells = display(table)
-    numbers = _numeric_labels(table)
+    numbers = numeric_labels(table)
     rule = ["---:" if column in numbers else "---" for column in cells]
     lines = [map(escape_markdown, cells.columns), rule, *(map(escape_markdown, row) for row in cells.to_numpy())]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -122,7 +120,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 def to_latex(table: pd.DataFrame) -> str:
     """Render a table for LaTeX, which needs the package booktabs, with its text escaped."""
     cells = display(table)
-    numbers = _numeric_labels(table)
+    numbers = numeric_labels(table)
     alignment = "".join("r" if column in numbers else "l" for column in cells)
     written = cells.to_latex(index=False, escape=True, column_format=alignment)
     return written.translate(_LATEX_CHARACTERS)
@@ -142,19 +140,7 @@ _LATEX_CHARACTERS = str.maketrans(
 )
 
 
-def to_rich(table: pd.DataFrame) -> Table:
-    """Render a table for the terminal, with its text escaped."""
-    cells = display(table)
-    numbers = _numeric_labels(table)
-    rendered = Table()
-    for column in cells.columns:
-        rendered.add_column(Text(column), justify="right" if column in numbers else "left")
-    for row in cells.to_numpy():
-        rendered.add_row(*map(Text, row))
-    return rendered
-
-
-def _numeric_labels(table: pd.DataFrame) -> set[str]:
+def numeric_labels(table: pd.DataFrame) -> set[str]:
     """Return the headings of numeric columns, which are aligned to the right."""
     columns = table.select_dtypes("number").columns
     return {label(name) for name in columns}

@@ -6,45 +6,58 @@ Where even two columns are too wide for the terminal, each row is a block of lin
 
 import re
 import textwrap
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
 
-from bench.tables.formatting import MISSING
+from bench.tables.formatting import MISSING, display, numeric_labels
 
 GAP = 2  # blanks between columns
 _BREAKABLE = 24  # text that is shorter stays on a line
 _NUMBER = re.compile(r"[-\[(]?[\d∞]")
 
 
-class Panel(NamedTuple):
-    """Some columns of a table, by position, and how wide each of them is."""
+def draw_table(table: pd.DataFrame, width: int) -> list[Table | Text]:
+    """Return the parts of a table for a terminal with that many characters in a line, with its text escaped."""
+    cells, numbers = display(table), numeric_labels(table)
+    panels = lay_out(cells, width)
+    if panels is None:
+        return [Text(stack_rows(cells, width))]
+    drawn: list[Table | Text] = []
+    for widths in panels:
+        panel = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, GAP - 1, 0, 0))
+        for k, wide in widths.items():
+            heading = str(cells.columns[k])
+            panel.add_column(Text(heading), justify="right" if heading in numbers else "left", width=wide)
+        for row in cells.to_numpy().tolist():
+            panel.add_row(*(Text(row[k]) for k in widths))
+        drawn.append(panel)
+    return drawn
 
-    columns: list[int]
-    widths: list[int]
 
-
-def lay_out(cells: pd.DataFrame, width: int) -> list[Panel] | None:
+def lay_out(cells: pd.DataFrame, width: int) -> list[dict[int, int]] | None:
     """Return the panels in which a table of text is shown, from left to right; None where its rows must be stacked.
 
-    The headings are the names of the columns of `cells`; `width` is the number of characters in a line.
+    A panel has how wide each of its columns is, by their positions. The headings are the names of the columns of
+    `cells`; `width` is the number of characters in a line.
     """
-    everything = list(range(cells.shape[1]))
     for one_line_headers, whole_sentences in ((True, True), (False, True), (False, False)):
-        widths = [_column_width(cells, k, one_line_headers, whole_sentences) for k in everything]
+        widths = {k: _column_width(cells, k, one_line_headers, whole_sentences) for k in range(cells.shape[1])}
         if _total(widths) <= width:
-            return [Panel(everything, widths)]
-    keys = _key_columns(cells)
-    panels: list[Panel] = []
-    columns = keys.copy()
-    for k in everything[len(keys) :]:
-        if len(columns) > len(keys) and _total([widths[column] for column in [*columns, k]]) > width:
-            panels.append(_panel(columns, widths))
-            columns = keys.copy()
-        columns.append(k)
-    panels.append(_panel(columns, widths))
-    return panels if all(_total(panel.widths) <= width for panel in panels) else None
+            return [widths]
+    keys = {k: widths[k] for k in _key_columns(cells)}
+    panels, panel = [], keys.copy()
+    for k in range(len(keys), cells.shape[1]):
+        if len(panel) > len(keys) and _total(panel | {k: widths[k]}) > width:
+            panels.append(panel)
+            panel = keys.copy()
+        panel[k] = widths[k]
+    panels.append(panel)
+    return panels if all(_total(panel) <= width for panel in panels) else None
 
 
 def stack_rows(cells: pd.DataFrame, width: int) -> str:
@@ -62,13 +75,9 @@ def stack_rows(cells: pd.DataFrame, width: int) -> str:
     return "\n\n".join(blocks)
 
 
-def _panel(columns: list[int], widths: list[int]) -> Panel:
-    return Panel(columns, [widths[column] for column in columns])
-
-
-def _total(widths: list[int]) -> int:
+def _total(widths: Mapping[int, int]) -> int:
     """Return the width of a table, with the blank that is drawn after its last column."""
-    return sum(widths) + GAP * len(widths) - 1
+    return sum(widths.values()) + GAP * len(widths) - 1
 
 
 def _key_columns(cells: pd.DataFrame) -> list[int]:

@@ -19,10 +19,10 @@ from bench.tables.formatting import (
     text,
     to_latex,
     to_markdown,
-    to_rich,
     write_csv,
     write_tables,
 )
+from bench.tables.layout import draw_table
 
 HOSTILE = ["<script>alert(1)</script>", "$x_1$", "a|b", "[bold]red[/bold]", "**x** `y` _z_", "\\|", "&amp;", "~~a~~"]
 
@@ -112,7 +112,7 @@ def test_display_of_nothing():
     table = pd.DataFrame({"runs": [], "converged": [], "seconds": []})
     assert display(table).shape == (0, 2)
     assert to_markdown(table).count("\n") == 2
-    assert to_rich(table).row_count == 0
+    assert draw_table(table, 80)[0].row_count == 0
 
 
 def cells(markdown):
@@ -181,13 +181,13 @@ def test_latex_has_letters_for_what_tables_hold():
 def test_rich_shows_names_literally(name):
     for look in ({}, {"force_terminal": True, "color_system": "truecolor"}):
         console = Console(file=io.StringIO(), width=200, **look)
-        console.print(to_rich(pd.DataFrame({"init": [name], f"param_{name}": [0.5]})))
+        console.print(*draw_table(pd.DataFrame({"init": [name], f"param_{name}": [0.5]}), 200))
         assert console.file.getvalue().count(name) == 2
 
 
 def test_rich_gets_no_control_codes():
     console = Console(file=io.StringIO(), width=80)
-    console.print(to_rich(pd.DataFrame({"init": ["\x1b[2Jgone"]})))
+    console.print(*draw_table(pd.DataFrame({"init": ["\x1b[2Jgone"]}), 80))
     assert "\x1b" not in console.file.getvalue()
 
 

@@ -59,7 +59,7 @@ def test_parts_of_a_table_repeat_what_tells_its_rows_apart():
         {"optimizer": ["sgd", "sgd"], "rate": ["0.1", "0.2"], **{f"c{k}": ["x" * 20] * 2 for k in range(6)}}
     )
     panels = lay_out(rows, 50)
-    assert [panel.columns for panel in panels] == [[0, 1, 2], [0, 1, 3], [0, 1, 4], [0, 1, 5], [0, 1, 6], [0, 1, 7]]
+    assert [list(panel) for panel in panels] == [[0, 1, 2], [0, 1, 3], [0, 1, 4], [0, 1, 5], [0, 1, 6], [0, 1, 7]]
     assert len(lay_out(rows, 200)) == 1
 
 
