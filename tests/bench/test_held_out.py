@@ -207,33 +207,6 @@ def test_patience_needs_held_out_samples(folder, sgdbench):
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        'validation_path = "others.csv"',
-        "validation = 0.25\ntest = 0.2",
-        'validation = 0.2\ntest_path = "others.csv"\ncache_dir = "columns"',
-    ],
-)
-def test_the_code_of_the_best_choice_holds_out_the_same(folder, monkeypatch, line):
-    (folder / "study.toml").write_text(f"{STUDY}{line}\n")
-    study = load_study(folder / "study.toml")
-    data, _ = study.dataset()
-    result = train_study(study, folder / "run")
-    best, names = result.best(), {}
-    assert ("On test rows" in result.verdict()) == ("test" in line)
-    monkeypatch.chdir(folder)
-    exec(compile(best.code(), "choice", "exec"), names)
-    row = result.frame[(result.frame["lr"] == best.settings["lr"])].iloc[0]
-    for run in (names["result"], best.refit(data.x, data.y)):
-        assert run.kept.validation_loss == row["validation_loss"] == row["best_validation_loss"]
-        assert (run.kept.loss, run.status) == (row["final_loss"], row["status"])
-        assert run.params.tolist() == row[["param_a", "param_b"]].tolist()
-        assert (run.test_loss is not None) == ("test" in line)
-        if run.test_loss is not None:
-            np.testing.assert_array_equal(run.test[1], data.test[1])
-
-
-@pytest.mark.parametrize(
     ("line", "noise"), [("test = 0.3", True), ("validation = 0.3", True), ("validation = 0.3", False)]
 )
 def test_a_choice_that_predicts_new_rows_no_better_than_a_constant_says_so(folder, line, noise):

@@ -36,9 +36,11 @@ TABLE = {
 LINEAR = {"y": "mpg", "model": "a*hp + b"}
 # More numbers than are written out as a start, and a column that does not vary.
 MANY = LINEAR | {"model": "w @ x + b", "x": [name for name in TABLE if name.startswith(("hp", "u"))]}
+FILES = 'validation_path = "table.csv"\ntest_path = "table.csv"\ncache_dir = "columns"'
 IN_BLOCKS = 'shuffling = "blocks(size=8, buffer=16)"'
 KINDS = {
     "robust": LINEAR | {"data": "validation = 0.25\ntest = 0.2", "run": f'loss = "huber(0.5)"\n{IN_BLOCKS}'},
+    "held-out files": LINEAR | {"data": FILES, "run": "patience = 2"},
     "classes": LINEAR | {"y": "good", "data": "validation = 0.25", "run": 'loss = "logistic"\npatience = 2'},
     "objective": {"builtin": "none", "model": "(1 - u)**2 + 2*(v - u)**2 - 1", "run": 'loss = "objective"'},
     "nonlinear": LINEAR | {"y": "speed", "model": "V*hp/(K + hp)", "data": 'center = "none"'},
@@ -120,8 +122,13 @@ def check_python(code, run_data):
     assert result.kept.loss == own["final_loss"].iloc[same[0]]
     assert result.status == own["status"].iloc[same[0]]
     assert (result.validation is None) == ("validation_loss" not in own)
+    assert (result.test is None) == (run_data.data.test is None)
+    if result.test is not None:
+        np.testing.assert_array_equal(result.test[1], run_data.data.test[1])
     if result.validation is not None:
         assert result.kept.validation_loss == own["validation_loss"].iloc[same[0]]
+        refitted = run_data.result.best().refit(run_data.data.x, run_data.data.y, kernel="reference")
+        np.testing.assert_array_equal(refitted.params, result.params)
     if classes := run_data.data.classes:
         numbers = np.array([classes.labels.index(label) for label in made["labels"]])
         assert (numbers == result.y).mean() == pytest.approx(result.metrics["accuracy"])
