@@ -63,17 +63,13 @@ def heavy():
 
 @pytest.fixture
 def rules(rules_forgotten):
-    @register_optimizer(clock=advanced, clock_start=(0.0,))
-    def fading(theta, slots, gradient, lr, clock, options):
-        return theta - lr / np.sqrt(clock[0]) * gradient / TABLE[1], ()
-
     def make(scale):
-        def shorter(theta, slots, gradient, lr, clock, options):
-            return theta - lr * scale * gradient, ()
+        def fading(theta, slots, gradient, lr, clock, options):
+            return theta - lr * scale / np.sqrt(clock[0]) * gradient / TABLE[1], ()
 
-        return shorter
+        return fading
 
-    register_optimizer(make(0.25))
+    register_optimizer(clock=advanced, clock_start=(0.0,))(make(0.5))
 
     @register_optimizer
     def doubled(times=2.0):
@@ -144,8 +140,8 @@ def test_frames_and_curves_are_those_of_threads(client, heavy, small_jobs):
 
 
 def test_rules_of_all_shapes_are_the_same_on_workers(client, rules):
-    """A clock, a closure, a function that returns an optimizer, an array, and a loss."""
-    grid = grid_of(["averaged(fading)", "shorter", "doubled(3)"], 2)
+    """A clock, a closure with an array, a function that returns an optimizer, and a loss."""
+    grid = grid_of(["averaged(fading)", "doubled(3)"], 2)
     settings = {"loss": "fair(2)", "target": None, "kernel": "reference", "epochs": 1}
     assert_same(swept(grid, executor=client, **settings), swept(grid, **settings))
 
