@@ -414,29 +414,12 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     options += ["--dtype", "float64,float32", "--set", "run.shuffling=blocks(4)"]
     assert sgdbench("run", "quadratic", *options, "--test", "0.2")[0] == 0
     assert (seen[0].data.validation, seen[0].data.test) == (0.25, 0.2)
-    assert seen[0].grid.model_dump() == {
-        "lr": "log:0.1:1:3",
-        "batch_size": [2, "full"],
-        "init": {"given": {"a": 1, "b": 2.0, "c": 3}},
-        "optimizer": ["sgd", "adam"],
-        "schedule": ["constant", "multistep([3, 5], 0.5)"],
-        "seed": [7, 8, 9, 12],
-        "shuffle": False,
-        "dtype": ["float64", "float32"],
-    }
-    assert seen[0].run.model_dump() == {
-        "epochs": 9,
-        "drop_last": False,
-        "shuffling": "blocks(size=4, buffer=262144)",
-        "target": 0.5,
-        "kernel": "lanes-fma",
-        "loss": "logcosh",
-        "record": 25,
-        "confirm": 7,
-        "refine": 3,
-        "patience": 4,
-        "target_loss": None,
-    }
+    grid = {"lr": "log:0.1:1:3", "batch_size": [2, "full"], "optimizer": ["sgd", "adam"], "seed": [7, 8, 9, 12]}
+    grid |= {"init": {"given": {"a": 1, "b": 2.0, "c": 3}}, "schedule": ["constant", "multistep([3, 5], 0.5)"]}
+    assert seen[0].grid.model_dump() == grid | {"shuffle": False, "dtype": ["float64", "float32"]}
+    run = {"epochs": 9, "target": 0.5, "loss": "logcosh", "record": 25, "confirm": 7, "refine": 3, "patience": 4}
+    run |= {"drop_last": False, "shuffling": "blocks(size=4, buffer=262144)", "kernel": "lanes-fma"}
+    assert seen[0].run.model_dump() == run | {"target_loss": None}
 
 
 @pytest.mark.parametrize(
@@ -476,16 +459,9 @@ def shell(tmp_path):
     folders = {"PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
     def run(line, **environment):
-        done = subprocess.run(
-            [bash, "-o", "pipefail", "-c", line],
-            cwd=tmp_path,
-            env=os.environ | folders | environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=HANG,
-            check=False,
-        )
+        command = [bash, "-o", "pipefail", "-c", line]
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "timeout": HANG}
+        done = subprocess.run(command, cwd=tmp_path, env=os.environ | folders | environment, check=False, **streams)
         return done.returncode, done.stderr
 
     return run
@@ -520,31 +496,27 @@ def test_a_warning_is_one_line(shell):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("phase", ["run.verify_runs", "measure.write_run_report"])
-@pytest.mark.usefixtures("few_variants")
-def test_an_interrupt_after_the_training_says_how_to_go_on(sgdbench, monkeypatch, phase):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(f"bench.commands.{phase}", interrupted)
-    code, _, err = sgdbench("run", *SMALL)
-    assert code == 130
-    assert "sgdbench: all configurations are trained and kept in results/quadratic; --resume goes on from there" in err
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
-@pytest.mark.parametrize(("phase", "kept"), [("sweep", "what is done is"), ("verify_runs", "trained and")])
-def test_an_interrupt_that_a_library_makes_another_error_of_is_one(sgdbench, monkeypatch, phase, kept):
+@pytest.mark.parametrize(
+    ("phase", "kept"),
+    [
+        ("run.sweep", "what is done is kept"),
+        ("run.verify_runs", "all configurations are trained and kept"),
+        ("measure.write_run_report", "all configurations are trained and kept"),
+    ],
+)
+@pytest.mark.usefixtures("few_variants")
+def test_an_interrupt_that_a_library_makes_another_error_of_says_how_to_go_on(sgdbench, monkeypatch, phase, kept):
     def interrupted(*args, **kwargs):
         try:
             signal.raise_signal(signal.SIGTERM)
         except KeyboardInterrupt:
             raise RuntimeError("something was not done") from None
 
-    monkeypatch.setattr(bench.commands.run, phase, interrupted)
+    monkeypatch.setattr(f"bench.commands.{phase}", interrupted)
     code, _, err = sgdbench("run", *SMALL)
     assert code == 143
-    assert err.endswith(f"{kept} kept in results/quadratic; --resume goes on from there\n")
+    assert err.endswith(f"sgdbench: {kept} in results/quadratic; --resume goes on from there\n")
 
 
 @pytest.mark.parametrize("phase", ["run.store_tables", "measure.write_run_report"])

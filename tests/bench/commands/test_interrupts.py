@@ -15,17 +15,6 @@ from tests.support.constants import HANG, ROOT
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX's signals")
 
 
-def start(*args, before=ROOT, command=("-m", "bench.cli")):
-    """Start the command, which pays heed to Ctrl-C."""
-    return subprocess.Popen(
-        [sys.executable, *command, *args],
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{before}{os.pathsep}{ROOT}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_a_fit_says_what_was_reached(sgdbench, monkeypatch):
     """Here by a terminal that closes; tests/kernels/train/test_fit.py sends Ctrl-C to a process."""
 
@@ -44,23 +33,6 @@ def test_a_fit_says_what_was_reached(sgdbench, monkeypatch):
     assert err.count("\n") == 1
 
 
-# The command, which writes what is done at once, in place of every two seconds.
-HASTY = "from bench import cli; from bench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
-
-
-def test_a_sweep_keeps_what_is_done_and_says_how_to_go_on(tmp_path):
-    grid = ["--lr", "log:0.001:0.1:400", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "1000", "--yes"]
-    process = start("run", "quadratic", "--out", str(tmp_path / "run"), *grid, command=("-c", HASTY))
-    deadline = time.monotonic() + HANG
-    while not list(tmp_path.glob("run/parts/*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.terminate()
-    _, err = process.communicate(timeout=HANG)
-    assert process.returncode == 143
-    assert f"sgdbench: what is done is kept in {tmp_path / 'run'}; --resume goes on from there" in err
-    assert "Traceback" not in err
-
-
 @pytest.mark.parametrize(("module", "name"), [("typer", "SIGINT"), ("platformdirs", "SIGTERM")])
 def test_an_interrupt_during_imports_is_silent(tmp_path, module, name):
     """An import that the signal strikes, and that makes another error of it as many do."""
@@ -73,10 +45,11 @@ except BaseException:
     raise ImportError("cannot import name") from None
 user_cache_path = None
 """)
-    process = start("compare", "fused", "reference", "--seconds", "1000", before=tmp_path)
-    out, err = process.communicate(timeout=HANG)
-    assert process.returncode == 128 + getattr(signal, name)
-    assert (out, err.strip()) == ("", "")
+    command = [sys.executable, "-m", "bench.cli", "compare", "fused", "reference", "--seconds", "1000"]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG, check=False)
+    assert done.returncode == 128 + getattr(signal, name)
+    assert (done.stdout, done.stderr.strip()) == ("", "")
 
 
 # Compiled code is kept, and a signal strikes while LLVM calls back, where numba's function cannot raise anything.

@@ -157,11 +157,6 @@ def test_without_a_display_it_is_said_before_training():
     if sys.platform != "linux":
         pytest.skip("elsewhere there is always a display")
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "bench.cli", *QUADRATIC, "--watch"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-W", "error", "-m", "bench.cli", *QUADRATIC, "--watch"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"sgdbench: {NO_WINDOW}\n")
