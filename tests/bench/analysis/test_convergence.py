@@ -37,11 +37,6 @@ def radius(matrix):
     return np.abs(np.linalg.eigvals(matrix)).max()
 
 
-def around(edge):
-    """Rates in steps of 2 %, of which none is the edge itself."""
-    return edge * 1.02 ** (np.arange(-12, 12) + 0.4)
-
-
 def test_the_design_holds_what_a_parameter_is_multiplied_with():
     model = Model("a*x*z + sin(x) + b - 2*c/z", inputs=("x", "z"))
     x, z = np.random.default_rng(0).uniform(1, 2, (2, 20))
@@ -182,7 +177,8 @@ def test_what_has_no_map_is_refused(derivatives):
 def test_the_predicted_edge_is_within_a_step_of_the_measured_one(noisy, optimizer, batch_size):
     x, y = noisy
     edge = EpochMap(models.quadratic.design_matrix(x), batch_size, optimizer=optimizer).largest_stable_rate()
-    grid = Grid(lr=around(edge), batch_size=batch_size, init=STARTS, optimizer=optimizer)
+    rates = edge * 1.02 ** (np.arange(-12, 12) + 0.4)  # in steps of 2 %, of which none is the edge itself
+    grid = Grid(lr=rates, batch_size=batch_size, init=STARTS, optimizer=optimizer)
     result = sweep(models.quadratic, x, y, grid, epochs=200)
 
     # Measured without the table: what is stable has settled at the solution, or at the noise, after 150 epochs.

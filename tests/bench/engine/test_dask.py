@@ -382,14 +382,9 @@ def test_ctrl_c_keeps_what_arrived_and_leaves_no_process(tmp_path):
     hasty = "from bench import cli; from bench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
     grid = ["--lr", "log:0.001:0.1:5000", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "2000"]
     grid += ["--target", "1e-300", "--optimizer", "sgd", "--yes", "--out", tmp_path / "run"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", hasty, "run", "quadratic", *grid, "--cluster", "local:1"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, "-c", hasty, "run", "quadratic", *grid, "--cluster", "local:1"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
     wait_until(lambda: list(tmp_path.glob("run/parts/*.parquet")) or process.poll() is not None)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=HANG)

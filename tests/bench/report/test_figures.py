@@ -45,15 +45,9 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, kernel=
 @pytest.fixture(scope="module")
 def rich(tmp_path_factory):
     """A material with something to show in every figure, but for the speed."""
-    return material_of(
-        tmp_path_factory.mktemp("rich"),
-        lr=[0.02, 0.2, 5.0],
-        batch_size=[1, 8],
-        optimizer=["sgd", "momentum(0.9)"],
-        init={"far": FAR, "near": NEAR, "random": "normal:1:2"},
-        seed=[0, 1],
-        shuffle=True,
-    )
+    grid = {"lr": [0.02, 0.2, 5.0], "batch_size": [1, 8], "optimizer": ["sgd", "momentum(0.9)"]}
+    grid |= {"init": {"far": FAR, "near": NEAR, "random": "normal:1:2"}, "seed": [0, 1], "shuffle": True}
+    return material_of(tmp_path_factory.mktemp("rich"), **grid)
 
 
 def by_name(material, *wanted):
@@ -177,10 +171,6 @@ def test_where_all_diverge_no_figure_is_empty(tmp_path):
         assert any(axis.lines for axis in figure.axes) or texts(figure).startswith("No loss curve to show")
 
 
-def captions_in(page):
-    return re.findall(r"figures/(\w+)\.png", page.with_suffix(".md").read_text(encoding="utf-8"))
-
-
 def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
     def fails(*args, **kwargs):
         raise RuntimeError("no\nglyph\x1b[2J")
@@ -188,7 +178,8 @@ def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
     monkeypatch.setattr("bench.report.report.FIGURES", dict.fromkeys(["rate_map", "loss_by_optimizer", "contours"], ""))
     monkeypatch.setattr("bench.report.figures.rate_map", fails)
     monkeypatch.setattr("bench.report.figures.loss_surface", fails)
-    assert captions_in(write_run_report(rich)) == ["loss_by_optimizer"]
+    report = write_run_report(rich).with_suffix(".md").read_text(encoding="utf-8")
+    assert re.findall(r"figures/(\w+)\.png", report) == ["loss_by_optimizer"]
     why = "is left out, because it cannot be drawn: RuntimeError: no glyph\ufffd[2J"
     assert capsys.readouterr().err.splitlines() == [
         f"sgdbench: the figure rate_map {why}",

@@ -270,18 +270,11 @@ def runs_of(start, samples_to_target, **columns):
     )
 
 
-def frame_of(*parts):
-    frame = pd.concat(parts, ignore_index=True)
-    starts = [part["init"].iloc[0] for part in parts]
-    return frame.assign(init=pd.Categorical(frame["init"], categories=starts))
-
-
 def test_the_best_and_the_typical_run_of_each_start():
-    frame = frame_of(
-        runs_of("near", [1, 9, 3, None, 2], final_loss=[1e-6, 1e-7, 1e-6, 0.1, 1e-6]),
-        runs_of("far", [None, None], final_loss=[7.0, 5.0]),
-        runs_of("lost", [None], final_loss=[np.nan]),
-    )
+    near = runs_of("near", [1, 9, 3, None, 2], final_loss=[1e-6, 1e-7, 1e-6, 0.1, 1e-6])
+    far, lost = runs_of("far", [None, None], final_loss=[7.0, 5.0]), runs_of("lost", [None], final_loss=[np.nan])
+    frame = pd.concat([near, far, lost], ignore_index=True)
+    frame = frame.assign(init=pd.Categorical(frame["init"], categories=["near", "far", "lost"]))
     assert best_runs(frame).index.tolist() == [1, 6]  # the parameters of which the verdict gives
     assert typical_runs(frame).index.tolist() == [2, 6]
     assert typical_runs(frame.tail(1)).empty
