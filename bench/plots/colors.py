@@ -3,13 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-from matplotlib import colormaps
-
 # Okabe and Ito's colors, distinct for color-blind readers; their yellow is too pale for a line on white. Orange and sky
 # blue have a contrast of 2.3 with white. At 3, readers who see no green would take orange for vermilion: as they see
 # these, their distance in CIELAB would be 6 in place of 18.
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
 FAINT = "#b0b0b0"  # data, and names without a color of their own
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
 # Other names have none of the colors of optimizers: blue would be taken for sgd. Each color can be told from white and
@@ -17,15 +14,12 @@ OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adam
 OTHERS = ["#6a6fd1", "#998a1f", "#b04a9c", "#a0704a", "#2e9c8f", "#cc6677", "#7f7f7f"]
 
 
-def colors_of(values: Iterable[Any]) -> dict[Any, Any]:
-    """Give each distinct value a color, in the values' own order.
+def colors_of(names: Iterable[str]) -> dict[Any, Any]:
+    """Give each distinct name a color, in the order of the alphabet.
 
-    Numbers run from light to dark, evenly by rank: learning rates and batch sizes are seldom evenly spaced. An
-    optimizer has its own color in every figure, which nothing else gets while there are others.
+    An optimizer has its own color in every figure, which nothing else gets while there are others.
     """
-    distinct = sorted(set(values))
-    if distinct and not isinstance(distinct[0], str):
-        return dict(zip(distinct, colormaps["viridis"](np.linspace(0, 0.88, len(distinct))[::-1]), strict=True))
+    distinct = sorted(set(names))
     own: dict[str, str] = {}
     for name in distinct:
         optimizer = name.partition("(")[0]

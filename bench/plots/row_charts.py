@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 
 from bench.plots.colors import FAINT, colors_of
 from bench.tables.formatting import MISSING, label, percentage, shorten, text
@@ -65,7 +64,7 @@ def optimizer_ratios(
         ratio, low, high = row[["ratio", "ratio_low", "ratio_high"]].astype(float) if drawn else [np.nan] * 3
         name = str(row["optimizer"])
         words = _describe_comparison(row, samples)
-        rows.append(Row(shorten(name, 20), to_hex(colors.get(name, FAINT)), ratio, low, high, words))
+        rows.append(Row(shorten(name, 20), colors.get(name, FAINT), ratio, low, high, words))
     ends = np.append([[row.value, row.low, row.high] for row in rows], 1.0)
     ends = ends[np.isfinite(ends) & (ends > 0)]
     # Optimizers that hardly differ fill the chart too, but differences of a thousandth do not look large.

@@ -82,15 +82,15 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def nested_widths(values: list[Any]) -> dict[Any, float]:
-    """Return the widths of the lines in the order in which they are drawn: those of names decrease.
+def nested_widths(names: Sequence[str]) -> dict[Any, float]:
+    """Return the widths of lines by their names, in the order in which they are drawn: they decrease.
 
-    Names may stand for lines that are equal, such as those of two optimizers of which one has the other within it: the
-    thin one is seen in the wide one. Numbers have an order, by which lines seldom coincide.
+    Lines may be equal, such as those of two optimizers of which one has the other within it: the thin one is seen in
+    the wide one.
     """
     # Half of a step is what is seen of the wide line at each side: a pixel.
-    step = min(1.1, 4.6 / max(1, len(values) - 1)) if values and isinstance(values[0], str) else 0.0
-    return {value: 1.4 + step * place for place, value in enumerate(reversed(values))}
+    step = min(1.1, 4.6 / max(1, len(names) - 1))
+    return {name: 1.4 + step * place for place, name in enumerate(reversed(names))}
 
 
 def title_length(count: int) -> int:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from bench.plots.colors import colors_of
@@ -40,7 +39,8 @@ def encode_setting(column: pd.Series, samples: int) -> dict[str, Any]:
         words = [text(value) for value in values]
     # JavaScript has no integers as large as a seed may be.
     plain = [str(value) for value in values] if column.name == "seed" else values
-    colors = {value: to_hex(color) for value, color in colors_of(values).items()} if column.name != "seed" else {}
+    # Lines have the colors of their optimizers, or of their starts.
+    colors = colors_of(values) if column.name in ("optimizer", "init") else {}
     return {
         "values": plain,
         "shown": words,

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
@@ -235,7 +234,7 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
         "runs": [
             {
                 "name": f"{text(name)}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}{units}",
-                "color": to_hex(colors[name]),
+                "color": colors[name],
                 "curve": pack(to_float32(curve)),
             }
             for (name, curve), samples, loss in zip(chart.curves.items(), seen, best["final_loss"], strict=True)

@@ -52,7 +52,6 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         "names": [shorten(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
         "inputs": [pack(to_float32(column[some])) for column in columns],
         "y": pack(to_float32(y[some])),
-        "samples": int(y.size),
         "scales": {"inputs": scales[0], "y": scales[1]},
         **_encode_paths(run_data, paths, rows),
     }

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
 
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, band_limits, clock_range
@@ -125,9 +124,7 @@ def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
         "losses": {
             "limits": band_limits(together, PLAIN, target) if bands else (1.0, 10.0),
             "clocks": {"samples": clock_range(together, "samples", None)} if bands else {},
-            "lines": [
-                {"name": name, "color": to_hex(colors[name]), **pack_bands(line)} for name, line in bands.items()
-            ],
+            "lines": [{"name": name, "color": colors[name], **pack_bands(line)} for name, line in bands.items()],
         },
     }
 

@@ -7,13 +7,6 @@ from matplotlib.colors import to_rgb
 from bench.plots.colors import OPTIMIZERS, OTHERS, PALETTE, colors_of
 
 
-def test_numbers_run_from_light_to_dark():
-    colors = colors_of([8, 1, 800, 16, 1])
-    assert list(colors) == [1, 8, 16, 800]
-    lightness = [np.dot(to_rgb(color), [0.2126, 0.7152, 0.0722]) for color in colors.values()]
-    assert lightness == sorted(lightness, reverse=True)
-
-
 def test_an_optimizer_keeps_its_color():
     alone = {name: colors_of([name])[name] for name in OPTIMIZERS}
     assert colors_of([*OPTIMIZERS, "lbfgs"]).items() >= alone.items()
