@@ -18,7 +18,7 @@ class Reader(HTMLParser):
             self.scripts.append([tag, dict(attrs).get("type"), ""])
 
     def handle_data(self, data):
-        if self.cdata_elem:
+        if self.cdata_elem in ("script", "style"):  # from Python 3.14 on a title is such an element too
             self.scripts[-1][2] += data
         else:
             self.texts.append(data)
