@@ -28,6 +28,8 @@ Locate = Callable[[Key], str]
 """Gives the beginning of an error about a key: its place."""
 
 _REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, and only one study is wanted here"
+# The learning rates of all epochs are checked where a study is read, of this many at most.
+MOST_EPOCHS = 1_000_000
 # The files of a folder that are compared with a name that is not there, at most.
 MOST_FILES = 1000
 
@@ -247,9 +249,10 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
     if not make_loss(study.run.loss).by_class:  # else how many parameters there are depends on the targets
         with _locate_errors(locate, ("grid", "init")):
             grid.vectors(model)
-    with _locate_errors(locate, ("grid", "schedule")):
-        for schedule in grid.schedule:
-            learning_rates(schedule, float(grid.lr.max()), study.run.epochs)
+    if study.run.epochs <= MOST_EPOCHS:  # else whether they fit into the memory is checked first, with the data
+        with _locate_errors(locate, ("grid", "schedule")):
+            for schedule in grid.schedule:
+                learning_rates(schedule, float(grid.lr.max()), study.run.epochs)
     return study
 
 
