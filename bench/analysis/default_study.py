@@ -15,8 +15,10 @@ from bench.data.memory_maps import MapOptions, is_mapped, load_table
 from bench.data.scaling import Scaling, find_scaling, standardize
 from bench.data.table import Dataset
 from bench.data.units import describe_residual_units, original_units
+from bench.study.grid import Grid
 from bench.study.load import study_of_table
 from bench.study.schema import Study
+from bench.tables.phrases import format_count
 from kernels import Model
 from kernels.data.order import BUFFER
 from kernels.losses import make_loss
@@ -35,6 +37,9 @@ DECADES = 4
 # Places with edges that are lower than the highest by more than this factor do not count.
 FARTHEST = 1000.0
 MINIBATCH, SEEDS = 16, 5
+EPOCHS, FEWER_EPOCHS, FEWEST_EPOCHS = 100, 20, 5
+# Samples times parameters, of all epochs and configurations: two processors take some minutes at most.
+MOST_WORK = 10**11
 # Carrying back is tried for this many parameters, drawn at random.
 TRIED = 2
 
@@ -45,8 +50,8 @@ class DefaultStudy(NamedTuple):
     `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` says in words
     where the loss is curved so. `yardstick` has the lowest loss and that of the best constant, as the data are trained.
     `scaling` says how the columns are scaled and why, and `left_out` which were left out as inputs without being asked
-    for, with the reasons. `loss` has the reason where none was given, or the units of its residuals; `classes` are the
-    labels of y, where they are classes.
+    for, with the reasons. `loss` has the reason where none was given, or the units of its residuals; `epochs` has the
+    reason where they are fewer than usual; `classes` are the labels of y, where they are classes.
     """
 
     study: Study
@@ -56,6 +61,7 @@ class DefaultStudy(NamedTuple):
     scaling: str
     left_out: dict[str, str]
     loss: ChosenLoss
+    epochs: str
     classes: Classes | None = None
 
 
@@ -104,28 +110,32 @@ def default_study(
     places = {"validation_path": validation_path, "test_path": test_path, "cache_dir": mapping.get("cache_dir")}
     optional: dict[str, Any] = {"validation": validation, "test": test}
     optional |= {key: None if place is None else str(Path(place).absolute()) for key, place in places.items()}
+    grid: dict[str, Any] = {
+        "lr": _rates(edges),
+        "batch_size": [1, *([MINIBATCH] * (data.y.size >= 4 * MINIBATCH)), *(["full"] * (data.y.size > 1))],
+        "optimizer": ["sgd", "momentum(0.9)", "adam"],
+        "schedule": ["constant", "halve(10)"],
+        "seed": list(range(SEEDS)),
+        "shuffle": True,
+        **_start(made),
+    }
+    epochs, fewer = _epochs(data.y.size, len(made.params), Grid(**grid).size)
+    if epochs < 10:  # before the tenth nothing is halved
+        grid["schedule"] = "constant"
     sections: dict[str, Any] = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
         "data": {"path": str(path), "x": columns, "y": y, "standardize": center is not None}
         | {"drop_missing": drop_missing, "center": center or "both"}
         | {key: value for key, value in optional.items() if value is not None},
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
-        "grid": {
-            "lr": _rates(edges),
-            "batch_size": [1, *([MINIBATCH] * (data.y.size >= 4 * MINIBATCH)), *(["full"] * (data.y.size > 1))],
-            "optimizer": ["sgd", "momentum(0.9)", "adam"],
-            "schedule": ["constant", "halve(10)"],
-            "seed": list(range(SEEDS)),
-            "shuffle": True,
-            **_start(made),
-        },
-        "run": {"epochs": _epochs(data.y.size)}
+        "grid": grid,
+        "run": {"epochs": epochs}
         | ({"shuffling": "blocks"} if is_mapped(path) and data.y.size > BUFFER else {})
         | ({} if criterion.is_squared else {"loss": criterion.text})
         | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }
     study = study_of_table(sections)
-    return DefaultStudy(study, edges, name_places(made), yardstick, reason, left_out, chosen, table.classes)
+    return DefaultStudy(study, edges, name_places(made), yardstick, reason, left_out, chosen, fewer, table.classes)
 
 
 def _start(model: Model) -> dict[str, Any]:
@@ -198,6 +208,13 @@ def _one_digit(value: float, towards: Callable[[float], int]) -> float:
     return float(f"{towards(value / 10.0**power)}e{power}")
 
 
-def _epochs(rows: int) -> int:
-    """Return how many epochs take a moment."""
-    return 100 if rows <= 10_000 else 20 if rows <= 100_000 else 5
+def _epochs(rows: int, params: int, runs: int) -> tuple[int, str]:
+    """Return how many epochs do not take long, and the reason where they are fewer than usual."""
+    most = EPOCHS if rows <= 10_000 else FEWER_EPOCHS if rows <= 100_000 else FEWEST_EPOCHS
+    affordable = MOST_WORK // (rows * params * runs)
+    epochs = EPOCHS if affordable >= EPOCHS else FEWER_EPOCHS if affordable >= FEWER_EPOCHS else FEWEST_EPOCHS
+    epochs = min(epochs, most)
+    if epochs == EPOCHS:
+        return epochs, ""
+    size = f"{format_count(rows, 'sample')} and {format_count(params, 'parameter')}"
+    return epochs, f"{epochs} in place of {EPOCHS}{' at constant rates' * (epochs < 10)}, as there are {size}."

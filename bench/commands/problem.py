@@ -88,6 +88,8 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     print_choices(made.left_out, made.loss, made.classes)
     if made.scaling:
         print_sentence("Scaling", made.scaling)
+    if made.epochs and "run.epochs" not in settings:
+        print_sentence("Epochs", made.epochs)
     if made.study.run.target is None:
         print_sentence("Target", f"none: {_describe_no_target(made.yardstick)}")
     return made.study

@@ -37,6 +37,8 @@ SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and the last per cent does n
 SLOW_SAMPLES, MOST_SLOWDOWN, SLOW_EPOCHS = 200, 10, 2
 # The weights that a call updates, of all samples together.
 MOST_WEIGHTS = 1_500_000
+# The samples of a call without weights, unless a batch has more.
+MOST_SAMPLES = 1_000_000
 
 
 def update_seconds(
@@ -51,8 +53,8 @@ def update_seconds(
     """Time an update of the kernel `fused` for all settings that decide how long it takes.
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates.
-    With many weights they are on a part of the samples. There are five rounds at least. Where the kernel does not give
-    what the reference gives, it is not timed. The clock runs inside of `undisturbed()`.
+    Of many samples or weights they are on a part of the samples. There are five rounds at least. Where the kernel does
+    not give what the reference gives, it is not timed. The clock runs inside of `undisturbed()`.
 
     Returns
     -------
@@ -107,9 +109,9 @@ def _make_problems(
 
 
 def _affordable_part(problem: Problem) -> Problem:
-    """Return the problem, or of a model with many weights fewer of its samples, and if need be of its epochs."""
+    """Return the problem, or of many samples or weights fewer samples, and if need be fewer epochs."""
     if not problem.model.vectors:
-        return problem
+        return problem.part(samples=max(problem.batch_size, MOST_SAMPLES))
     part = problem.part(samples=max(problem.batch_size, MOST_WEIGHTS // (problem.inits.size * problem.epochs)))
     return part.part(epochs=max(1, min(problem.epochs, MOST_WEIGHTS // (problem.inits.size * part.y.size))))
 

@@ -210,6 +210,22 @@ def test_the_default_grid_ends_at_the_predicted_edge(cars):
     assert default_study(cars, ["hp"], "mpg", "w @ x + b").study.make_grid().sizes(1) == (1,)  # all rows are one
 
 
+@pytest.mark.parametrize(("epochs", "schedules"), [(20, ("constant", "halve(10)")), (5, ("constant",))])
+def test_epochs_are_fewer_where_they_cost_much(ran, cars, monkeypatch, capsys, epochs, schedules):
+    """Of 5,000 columns, 100 epochs took ten minutes; in five nothing is halved, and half of the runs were the same."""
+    monkeypatch.setattr("bench.analysis.default_study.MOST_WORK", 392 * 2 * 810 * epochs)
+    ran("new", "cars.csv", "--y", "mpg")
+    study = load_study("cars.toml")
+    assert (study.run.epochs, study.make_grid().schedule) == (epochs, schedules)
+    constant = " at constant rates" if epochs == 5 else ""
+    said = f"{epochs} in place of 100{constant}, as there are 392 samples and 2 parameters."
+    assert f"[run]\n# {said}\nepochs = {epochs}\n" in Path("cars.toml").read_text("utf-8")
+    for settings in ({}, {"run.epochs": 3}):
+        study = load_problem("cars.csv", TableColumns(None, "mpg", None, False), settings, None)
+        assert study.run.epochs == settings.get("run.epochs", epochs)
+        assert (f"Epochs: {said}\n" in capsys.readouterr().out) == (not settings)
+
+
 @pytest.mark.parametrize(
     ("model", "places"), [("mlp(8)", "where runs start"), ("a*exp(b*x) + c*exp(d*x) + e", "or near")]
 )

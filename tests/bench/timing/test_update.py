@@ -64,6 +64,12 @@ def test_an_update_is_timed_for_all_that_decides_how_long_it_takes(result, class
     assert (table["note"] == "").all()
 
 
+def test_of_many_samples_an_update_is_timed_on_some(result, classic, timed, monkeypatch):
+    monkeypatch.setattr(times, "MOST_SAMPLES", 100)
+    table = update_seconds(result, *classic, RunTable(), seconds=0.02)
+    np.testing.assert_allclose(table["seconds_per_update"], [0.1 / 800, 0.2 / 48])
+
+
 def test_an_interval_is_never_narrower_than_what_lies_between_two_runs(result, classic, monkeypatch):
     """All rounds are alike here, and another process would give another median all the same."""
 
