@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-TARGETS = ("expression", "derivative", "study", "table", "run_folder")
+TARGETS = ("expression", "spec", "derivative", "study", "table", "run_folder")
 SECONDS, MEGABYTES = 1.0, 500
 
 
