@@ -23,7 +23,6 @@ LANES = {"runs": 2 * WIDTH + 5, "kernels": ["lanes"]}
 @pytest.mark.parametrize(
     "given",
     [
-        {"size": FILL_REGISTERS - 1},
         {"size": 10, "dtype": "float32", "shuffle": True},
         {"size": 1, "model": DEGREE_8, "loss": "huber(0.5)", "shuffle": BLOCKS, "patience": 1000.0},
     ],

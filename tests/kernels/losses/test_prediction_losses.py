@@ -167,10 +167,9 @@ def test_targets_that_a_loss_does_not_know_are_refused():
         sweep("a*x", [1, 2, 3], target, Grid(), loss="poisson")
 
 
-@pytest.mark.parametrize("name", ["logistic", "hinge"])
-def test_held_out_targets_are_classes_too(name):
-    with pytest.raises(ValueError, match=f"validation: y must be 0 or 1 for the loss '{name}', and is 2 in row 2"):
-        fit("a*x", [1, 2, 3], [0, 1, 1], loss=name, validation=([1, 2, 3], [0, 1, 2]))
+def test_held_out_targets_are_classes_too():
+    with pytest.raises(ValueError, match="validation: y must be 0 or 1 for the loss 'hinge', and is 2 in row 2"):
+        fit("a*x", [1, 2, 3], [0, 1, 1], loss="hinge", validation=([1, 2, 3], [0, 1, 2]))
 
 
 def test_only_an_objective_has_targets_below_zero():

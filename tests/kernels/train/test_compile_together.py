@@ -13,6 +13,7 @@ from kernels.train import trainer
 from kernels.train.compile_together import compile_later, compile_together
 from kernels.train.trainer import Wanted
 from tests.support.constants import HANG
+from tests.support.short_kernel import USE_SHORT_KERNELS
 
 
 class Noted(Wanted):
@@ -64,13 +65,14 @@ EACH = "import pickle, sys\nwhile True:\n pickle.load(sys.stdin.buffer)\n sys.st
 
 
 def test_a_helper_compiles_what_this_process_then_loads(python, tmp_path):
-    code = """
+    code = f"""{USE_SHORT_KERNELS}
 from time import sleep
 from kernels.base.numba_internals import record_compilations
 from kernels.losses import make_loss
 from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.train import compile_together as together
+together.HELPER = {USE_SHORT_KERNELS!r} + together.HELPER
 loss = make_loss("logistic")  # with a function that has no name of its own
 model = make_model("a*x + b")
 wanted = [together.Wanted("fused", model, loss, make_optimizer(name)) for name in ("sgd", "averaged(sgd)")]
