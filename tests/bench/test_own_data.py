@@ -227,7 +227,7 @@ def test_epochs_are_fewer_where_they_cost_much(ran, cars, monkeypatch, capsys, e
 
 
 @pytest.mark.parametrize(
-    ("model", "places"), [("mlp(8)", "where runs start"), ("a*exp(b*x) + c*exp(d*x) + e", "or near")]
+    ("model", "places"), [("mlp(3)", "where runs start"), ("a*exp(b*x) + c*exp(d*x) + e", "or near")]
 )
 def test_rates_of_other_models_begin_where_runs_learn(model, places, tmp_path):
     """Not by the curvature at parameters of 1e8, near which the lowest loss may lie: there they began at 1e-20."""

@@ -9,7 +9,7 @@ from bench.tables.optimizer_comparison import compare_optimizers, compare_with, 
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES
 from bench.tables.winners import confirm
-from tests.support.simulated import NOISES, costs_of, runs_of
+from tests.support.simulated import costs_of, runs_of
 
 
 def optimizers(costs, **settings):
@@ -93,7 +93,7 @@ def test_seconds_are_no_better_known_than_the_time_of_an_update():
     assert table["verdict"].tolist() == ["best", "worse"]
 
 
-@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("noise", ["normal", "cauchy"])  # in ratios of equals, skewed noise is symmetric
 def test_equals_are_told_apart_in_5_of_100_studies_at_most(noise):
     """Whichever of them the others are compared with, also the luckiest one."""
     rng = np.random.default_rng(4)
