@@ -37,7 +37,7 @@ PAGE_SCRIPTS = [
     *("program.js", "runs.js", "scenes.js", "play.js"),
     *("cell.js", "loss.js", "rates.js", "row_charts.js", "fit.js", "time.js", "table.js", "page.js"),
 ]
-EMPTY_PAGE_SCRIPTS = ["look.js", "bare.js"]
+PLAIN_SCRIPTS = ["look.js", "bare.js"]  # of a page without charts
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")
 # What theory predicts stands beside what it is about: the sensitivity to the learning rate.
@@ -60,8 +60,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         "rules": run_data.rules,
     }
     if frame.empty:
-        nothing = to_script_data({})
-        return assemble_page("page.html.j2", EMPTY_PAGE_SCRIPTS, nothing, answer=None, sections=[], **facts)
+        return assemble_page("page.html.j2", answer=None, sections=[], **facts)
     answer = find_answer(run_data)
     measurements = [_to_section(part) for part in measurements_of(run_data)]
     shuffled = repr(run_table(run_data).order(shuffle=True))
@@ -70,7 +69,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     return assemble_page(
         "page.html.j2",
         PAGE_SCRIPTS,
-        to_script_data(chart_data),
+        chart_data,
         answer=answer,
         verdict=[(about, text(said)) for about, said in run_data.verdict.items() if about not in SAID_BY_ANSWER],
         sections=_navigation_links(measurements, run_data, played=chart_data["play"] is not None),
@@ -101,11 +100,11 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     )
 
 
-def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context: Any) -> str:
+def assemble_page(template: str, scripts: Sequence[str] = PLAIN_SCRIPTS, data: Any = None, **context: Any) -> str:
     """Fill a template with the parts of every page: style, scripts, data, and the policy that allows nothing else.
 
-    Scripts are files of templates/, in the order in which they run at the end of the page, and `data` for them is from
-    `to_script_data`. The template escapes its `context`.
+    Scripts are files of templates/, in the order in which they run at the end of the page, on `data` for them. The
+    template escapes its `context`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -125,7 +124,7 @@ def assemble_page(template: str, scripts: Sequence[str], data: Markup, **context
         policy=Markup(policy),  # noqa: S704 (made here)
         style=Markup(_read_template("style.css")),  # noqa: S704 (our own file)
         scripts=[Markup(source) for source in sources],  # noqa: S704 (our own files and the library's)
-        data=data,
+        data=to_script_data(data or {}),
         version=version("sgdbench"),
         **context,
     )

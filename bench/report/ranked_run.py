@@ -308,9 +308,8 @@ class RankedRun:
         labels = self.class_labels
         if not labels:
             return {}
-        titles = {"the training samples": "Training samples", "the held-out samples": "Held-out samples"}
         return {
-            titles[name]: confusion_table(y, scores, self.criterion, labels)
+            name.removeprefix("the ").capitalize(): confusion_table(y, scores, self.criterion, labels)
             for name, (scores, y) in self.predictions.items()
         }
 

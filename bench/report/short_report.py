@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
-from bench.report.page import EMPTY_PAGE_SCRIPTS, assemble_page, embed_figures, to_script_data
+from bench.report.page import assemble_page, embed_figures
 from bench.system.atomic import write_text
 from bench.tables.formatting import text, to_markdown, write_tables
 from bench.tables.readable import text_table
@@ -50,8 +50,6 @@ def write_short_report(
     write_text(folder / "report.md", "\n\n".join([*parts, *([more] if more else [])]) + "\n")
     page = assemble_page(
         template,
-        EMPTY_PAGE_SCRIPTS,
-        to_script_data({}),
         title=text(title),
         sentences=[(about, sentence) for about, sentence in said.items() if about not in said_by_answer],
         tables=[(name, text_table(table)) for name, table in tables.items()],

@@ -12,7 +12,7 @@ from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, band_limits, clock_range
 from bench.report.answer import describe_sample
 from bench.report.packing import pack_bands
-from bench.report.page import LIBRARY, assemble_page, to_script_data
+from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
 from bench.system.atomic import write_text
 from bench.tables.formatting import MISSING, text
@@ -42,7 +42,7 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
     html = assemble_page(
         "comparison.html.j2",
         COMPARISON_SCRIPTS,
-        to_script_data(_loss_data(runs)),
+        _loss_data(runs),
         title=f"Comparison of {len(runs)} runs",
         best=_transpose(text_table(best)),
         runs=[_describe_run(name, run_data, path) for name, run_data in runs.items()],
