@@ -5,7 +5,6 @@ from itertools import count
 
 import numpy as np
 import pytest
-from numba import config
 
 from kernels import Model, fit
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, STATUS, Hyperparameters
@@ -146,19 +145,6 @@ def test_a_run_does_not_depend_on_its_neighbours(size):
     apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
     for name in ("params", "memory", "status", "marks"):
         np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
-
-
-@pytest.mark.skipif(config.DISABLE_JIT, reason="lanes are arrays")
-@pytest.mark.parametrize("order", [{}, {"batch_size": 9, "shuffle": True}], ids=["per sample", "batches"])
-def test_the_number_of_runs_in_a_lane_changes_no_bit(monkeypatch, order):
-    """As many as fit the registers of AVX-512, and of SSE2 or arm64; the digests hold it in code for them."""
-    runs, found, widths = some_runs(), [], []
-    for doubles in (8, 2):
-        monkeypatch.setattr(kinds, "doubles_in_register", lambda doubles=doubles: doubles)
-        widths.append(kinds.lane_width("lanes", "float64", quadratic.program, SQUARED))
-        found.append(train("lanes", "sgd", *runs, **order))
-    assert widths == [32, 8]
-    assert_same(*found)
 
 
 def test_lanes_are_twice_as_wide_in_float32_and_with_functions(monkeypatch):
