@@ -50,9 +50,6 @@ class Progress:
         """Return where the rows of a plan stand before anything is trained."""
         size = len(plan)
         params = np.array(params_from_columns(problem.model, plan, START))
-        if "dtype" in plan:  # a run that is over before its first update has its start as it is stored here
-            single = (plan["dtype"] == "float32").to_numpy()
-            params[single] = params[single].astype(np.float32)
         return cls(
             marks=np.zeros(size, np.int64),
             finished=np.zeros(size, np.bool_),
