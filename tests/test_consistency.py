@@ -101,7 +101,7 @@ def test_fresh_seeds_that_beat_the_choice_of_the_sweep_take_its_place():
     best = recommended_choice(confirmed)
     assert best["optimizer"] == "adam"
     assert best["reason"] == (
-        "Fresh seeds ruled out the choice that came first before: sgd, learning rate 0.1, batch size full, schedule "
+        "Trained again, the choice that came first was ruled out: sgd, learning rate 0.1, batch size full, schedule "
         "constant, shuffled."
     )
     assert confirmed["reason"].ne("").sum() == 1

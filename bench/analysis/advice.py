@@ -104,7 +104,7 @@ def advise(
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
     if noisy:
         sentences.append(_advise_settling(result, batch_size, epochs))
-    elif not strays:
+    elif not strays and (edge is None or lr <= edge):
         sentences.append(_advise_patience(result, quality, batch_size, epochs, falls=falls))
     return [sentence for sentence in sentences if sentence]
 

@@ -17,7 +17,7 @@ from bench.tables.formatting import duration, percentage, text
 from bench.tables.phrases import describe_batch_size, describe_order, format_count, format_share
 from bench.tables.ranking import cost_of
 from bench.tables.seconds import KERNEL
-from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
+from bench.tables.verdict import advise_if_all_diverged
 from bench.tables.winners import is_confirmed
 
 # The sentences of the verdict that the answer says in its own way.
@@ -56,7 +56,8 @@ def find_answer(run_data: RunData) -> Answer:
     diverged = int((frame["status"] == "diverged").sum())
     if diverged == len(frame):
         tiles = [Tile(f"{text(diverged)} of {text(len(frame))}", "", "runs diverged")]
-        return Answer("No best choice: every run diverged", [], tiles, [ADVICE_IF_ALL_DIVERGED], [])
+        notes = [advise_if_all_diverged(frame["samples_seen"])]
+        return Answer("No best choice: every run diverged", [], tiles, notes, [])
     choice = find_choice(run_data, "samples", None)
     best = choice.row
     settings = [

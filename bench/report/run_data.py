@@ -23,7 +23,7 @@ from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, recommended_choice, runs_of
 from bench.tables.readable import readable_table
 from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
-from bench.tables.verdict import describe_solution, describe_units, headline, verdict
+from bench.tables.verdict import advise_if_all_diverged, describe_solution, describe_units, headline, verdict
 from bench.tables.winners import is_confirmed
 from kernels.losses import make_loss
 
@@ -81,6 +81,7 @@ class RunData(RankedRun):
             named=self.named,
             beyond=self.beyond,
             chosen_in=self.chosen_in,
+            if_all_diverged=advise_if_all_diverged(self.frame["samples_seen"]),
         )
 
     @cached_property

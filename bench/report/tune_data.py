@@ -18,7 +18,7 @@ from bench.tables.ranking import TOLERANCE, leaders, ranking, recommended_choice
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
 from bench.tables.search_history import search_history
 from bench.tables.trial_value import choice_values, rank_trials
-from bench.tables.verdict import ADVICE_IF_ALL_DIVERGED
+from bench.tables.verdict import advise_if_all_diverged
 from bench.tables.winners import confirm
 
 GRID = "the grid"
@@ -175,7 +175,7 @@ class TuneData(RunData):
     def _describe_no_choice(self) -> str:
         trials = self.tuning.trials
         if len(trials) and trials["state"].eq("diverged").all():
-            return f"None: every trial diverged. {ADVICE_IF_ALL_DIVERGED}"
+            return f"None: every trial diverged. {advise_if_all_diverged(trials['diverged_after'])}"
         return "None: no trial was trained to its end."
 
     def _describe_search(self) -> str:

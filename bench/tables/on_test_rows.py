@@ -48,4 +48,6 @@ def describe_judged(found: pd.Series, label: str, runs: str, scale: float, units
         scaled = found * scale if name == "rmse" else found
         said.append(f"{NAMES.get(name, name)} {describe_estimate(scaled, name, text)}{units if name == 'rmse' else ''}")
     counted = f"{format_count(int(found['runs']), 'run')} {runs}"
+    if "[" in "".join(said) or "±" in "".join(said):
+        counted = f"intervals over {counted}"  # the rows are the same for all
     return f"{', '.join(said)}; {counted}, on {format_count(int(found['rows']), 'row')} that decided nothing."

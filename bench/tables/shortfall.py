@@ -121,9 +121,9 @@ def describe_shortfall(
             advice.append("more epochs, as the loss was still falling")
         elif not risen and best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
             schedule = settling_schedule(int(own["epochs"].max()))
-            advice.append(
-                f"a schedule that lowers the rate, such as {schedule}, or larger batches, as it no longer falls"
-            )
+            per_epoch = (own["samples_seen"] / own["epochs"]).max()
+            larger = ", or larger batches" if best["batch_size"] < per_epoch else ""
+            advice.append(f"a schedule that lowers the rate, such as {schedule}{larger}, as it no longer falls")
         elif not risen and is_linear and not decays and best["schedule"] != "constant":
             advice.append("a schedule that lowers the rate more slowly, as the loss no longer falls")
         if not is_linear and _starts_differ(own):

@@ -1,6 +1,7 @@
 """The conclusions of a run: five short sentences for a terminal, and all of them for a report."""
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from kernels.model.param_columns import params_of_row
 
 # How many tied choices, and how many optimizers besides the first one, are named.
 MAX_TIES, MAX_OPTIMIZERS = 2, 4
-ADVICE_IF_ALL_DIVERGED = "Lower learning rates would help."
+LOWER_RATES = "Lower learning rates would help."
 # Parameters that a sentence names.
 MOST_NAMED = 12
 
@@ -46,6 +47,7 @@ def headline(
     named: Collection[str] = (),
     beyond: str = "--refine 2",
     chosen_in: str = "the sweep",
+    if_all_diverged: str = LOWER_RATES,
 ) -> dict[str, str]:
     """Return short sentences on the best choice, its ties, its figures on fresh seeds, the edge of the grid, rivals.
 
@@ -54,11 +56,11 @@ def headline(
     the `same` for every seed where nothing in runs of the best choice is drawn.
     A batch of all `samples` is called full. Choices have the settings in which they differ, and those that are `named`.
     Rates `beyond` those that were tried come from the option or the argument of this name. `chosen_in` is what ranked
-    the choices.
+    the choices, and `if_all_diverged` follows where every run diverged.
     """
     best = recommended_choice(ranked)
     if (ranked["diverged"] == ranked["runs"]).all():
-        return {"Best choice": f"None: every run diverged. {ADVICE_IF_ALL_DIVERGED}"}
+        return {"Best choice": f"None: every run diverged. {if_all_diverged}"}
     sentences = {
         "Best choice": f"{_name_differences(best, ranked, samples, named)}: {describe_success(best, target)}.",
         "Ties": _describe_ties(ranked, best, samples, named),
@@ -93,6 +95,13 @@ def verdict(
         sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame), samples)
     sentences["Divergence"] = describe_divergence(frame, samples)
     return sentences
+
+
+def advise_if_all_diverged(seen: "pd.Series[Any]") -> str:
+    """Return what would help runs all of which diverged, once they had seen these numbers of samples."""
+    if seen.eq(0).all():
+        return "The loss is not finite where runs start: no rate helps, but other starts, another model or data might."
+    return LOWER_RATES
 
 
 def describe_progress(done: int, planned: int) -> str:

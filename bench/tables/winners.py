@@ -70,7 +70,7 @@ def confirm(
     selected = recommended_choice(ranked)
     decided = _decide(confirmed, _FreshRuns(ranked, runs, runs.ranked_by(cost), floor), rivals)
     if decided["recommended"].idxmax() != selected.name:
-        reason = f"Fresh seeds ruled out the choice that came first before: {describe_choice(selected, samples)}."
+        reason = f"Trained again, the choice that came first was ruled out: {describe_choice(selected, samples)}."
         decided["reason"] = np.where(decided["recommended"], reason, "")
     return decided
 

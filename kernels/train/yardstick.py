@@ -30,6 +30,8 @@ MOST_PARAMS = 1000
 FEW_PARAMS = 100
 # Starts of runs from which the lowest loss of nonlinear models is looked for.
 MOST_STARTS = 8
+# Losses that a scan for the best constant evaluates, of few samples one at each of their targets.
+SCANNED = 100_000
 CONSTANT, START = "the best constant", "the best start"
 
 
@@ -191,7 +193,9 @@ def constant_loss(loss: Loss, y: Floats) -> float:
         # The best scores are the logarithms of the shares of the classes, the best log odds their difference.
         shares = np.unique(y, return_counts=True)[1] / y.size
         return float(-np.sum(shares * np.log(shares)))
-    scan = np.unique(np.quantile(y, np.linspace(0, 1, 41))) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
+    # A loss that is not convex, as cauchy, may be lowest at any of the targets.
+    levels = np.linspace(0, 1, max(41, min(y.size, SCANNED // y.size)))
+    scan = np.unique(np.quantile(y, levels)) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])
     losses[~np.isfinite(losses)] = np.inf
     best = int(np.argmin(losses))

@@ -347,7 +347,8 @@ def test_the_verdict_leads_with_the_winner_on_rows_for_the_test(confirm):
     assert sentence.startswith(f"median loss {float(f'{np.median(losses):.4g}')}{ends[0]}")
     assert f"R² {float(f'{1 - np.median(losses) / np.var(y):.4g}')}{ends[1]}" in sentence
     fresh = " on fresh seeds" if confirm else ""
-    assert sentence.endswith(f"; {len(runs)} runs of the best choice{fresh}, on 20 rows that decided nothing.")
+    over = "intervals over " if confirm else ""
+    assert sentence.endswith(f"; {over}{len(runs)} runs of the best choice{fresh}, on 20 rows that decided nothing.")
     assert f"  On test rows: {sentence}" in str(result)
     assert str(result).index("On test rows") < str(result).index("Best choice")
 
@@ -397,7 +398,7 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     assert first.startswith("On test rows: median loss ")
     assert f"RMSE {float(f'{rmse:.4g}')} [" in first
     assert "in the table's units" in first
-    assert first.endswith("; 6 runs of the best choice on fresh seeds, on 10 rows that decided nothing.")
+    assert first.endswith("; intervals over 6 runs of the best choice on fresh seeds, on 10 rows that decided nothing.")
     assert first == f"On test rows: {result.verdict()['On test rows']}"
     page = (folder / "run" / "report.html").read_text()
     assert page.index("on test rows") < page.index("median loss on held-out samples")

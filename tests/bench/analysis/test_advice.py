@@ -107,6 +107,13 @@ def test_where_a_schedule_or_held_out_rows_ended_the_gain_more_epochs_are_not_ad
         assert sentences == ["The loss on held-out rows no longer falls: more --epochs would not lower it."]
 
 
+def test_a_rate_that_is_too_high_and_that_a_schedule_lowers_is_not_to_be_higher():
+    """Nor is the run to go on: it has been told to begin lower."""
+    settings = {"lr": 6.0, "batch_size": "full", "schedule": "halve(8)"}
+    sentences, _ = advised(WEAK, "a*x1 + b", **settings, init=[0.0, -5.0])
+    assert [sentence.partition(":")[0] for sentence in sentences] == ["The learning rate 6 is too high"]
+
+
 def test_losses_with_kinks_have_no_largest_stable_rate():
     sentences, _ = advised(WEAK, "a*x1 + b", lr=3.0, loss="absolute")
     assert sentences == ["A lower learning rate would help, such as --lr 0.3."]

@@ -50,6 +50,7 @@ def test_a_choice_that_has_arrived_has_no_such_line():
         # Between the start and the end there may be no mark.
         ({"lr": [1e-3], "epochs": 1, "record": "epoch"}, "Try more epochs, as the loss was still falling."),
         ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(2), or larger batches, as it no longer falls"),
+        ({"lr": [4.0], "batch_size": "full", "loss": "absolute"}, "the rate, such as halve(2), as it no longer falls"),
         ({"lr": [0.003], "schedule": "halve(1)"}, "a schedule that lowers the rate more slowly, as the loss no longer"),
         (
             {"lr": [0.1], "batch_size": "full", "optimizer": "sgd(0.9)", "kernel": "reference"},

@@ -10,7 +10,7 @@ from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import describe_rival, format_share
 from bench.tables.ranking import ranking, varies
 from bench.tables.safe_rates import describe_divergence, safe_rates
-from bench.tables.verdict import describe_units, headline, verdict
+from bench.tables.verdict import advise_if_all_diverged, describe_units, headline, verdict
 from bench.tables.winners import confirm
 from tests.support.frames import make_frame
 
@@ -275,6 +275,11 @@ def test_optimizers_between_which_there_is_no_difference():
 def test_without_a_target_and_where_all_diverged():
     assert "final loss 1" in say_short(APART, target=None)["Best choice"]
     assert say_short(lost())["Best choice"].startswith("None: every run diverged.")
+
+
+def test_no_rate_helps_runs_that_start_where_the_loss_is_not_finite():
+    assert advise_if_all_diverged(pd.Series([0, 800])) == "Lower learning rates would help."
+    assert advise_if_all_diverged(pd.Series([0, 0])).startswith("The loss is not finite where runs start: no rate ")
 
 
 def test_losses_at_the_end_do_not_depend_on_how_often_they_are_evaluated():

@@ -85,7 +85,7 @@ def test_each_optimizer_stands_by_the_choice_that_fresh_seeds_show_to_be_its_bes
     confirmed = confirm(ranked, fresh)
     best = recommended_choice(confirmed)
     assert best[["optimizer", "lr"]].tolist() == ["sgd", 0.2]
-    assert best["reason"].startswith("Fresh seeds ruled out the choice that came first before: sgd, learning rate 0.1,")
+    assert best["reason"].startswith("Trained again, the choice that came first was ruled out: sgd, learning rate 0.1,")
     assert confirmed.loc[confirmed["tied"], "lr"].tolist() == [0.2]
     compared = compare_optimizers(fresh, confirmed)
     assert compared[["optimizer", "lr"]].to_numpy().tolist() == [["sgd", 0.2], ["adam", 0.2]]

@@ -154,6 +154,12 @@ def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
         assert found.constant_loss <= np.mean(criterion.recorded((*given, tuple(criterion.options.values())))) + 1e-9
 
 
+def test_the_best_constant_of_a_loss_that_is_not_convex_is_at_one_of_the_targets():
+    y = 1e6 * np.random.default_rng(2).normal(size=60)
+    of_targets = [np.mean(np.log1p((target - y) ** 2)) / 2 for target in y]
+    assert constant_loss(make_loss("cauchy"), y) == pytest.approx(min(of_targets), rel=1e-6)
+
+
 def test_many_separable_classes_are_said_to_have_no_minimum():
     model = Model("W @ x + b", ["x1", "x2", "x3"], classes=3)
     apart = yardstick(model, 9.0 * np.eye(3), [0, 1, 2], "softmax")
