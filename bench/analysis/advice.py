@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, some_samples
+from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, nearby_edges, some_samples
 from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
@@ -181,14 +181,15 @@ def _is_endless(quality: TableQuality) -> bool:
 def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> float | None:
     """Return a rate up to which sgd is stable, by the curvature of the loss; None where it is not known.
 
-    Of a model that is not linear it is the highest of those where the run starts and near the lowest loss: above it
-    sgd is stable at neither.
+    It is the lowest of those at the places that runs pass; of a model that is not linear, that no run may come near, see
+    `bench.analysis.curvature.nearby_edges`.
     """
     if make_optimizer(optimizer).name != "sgd":
         return None
     result = fitted.result
     found = edges_of_runs(result.model, result.criterion, fitted.rows, quality.yardstick.params, [result.trajectory[0]])
-    return (min if result.model.is_linear else max)((min(edges) for edges in found), default=None)
+    lowest = [min(edges) for edges in found]
+    return min(lowest if result.model.is_linear else nearby_edges(lowest), default=None)
 
 
 def _advise_patience(

@@ -1,6 +1,6 @@
 """The largest stable learning rates near given parameters, of any model and any smooth loss."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from kernels.train.lowest_of_linear import PIECES
 EDGE_SAMPLES = 5_000
 # The edge of epochs of several batches is a search over products of matrices: of more parameters it takes minutes.
 MOST_PARAMS = 30
+# Places with edges that are lower than the highest by more than this factor do not count.
+FARTHEST = 1000.0
 STEP = 1e-4
 """The step of the difference of slopes that stands for a second derivative, relative to the prediction."""
 
@@ -72,6 +74,14 @@ def edges_of_runs(
     elif not (places and loss.is_squared):
         places.append(np.zeros(len(model.params)))
     return [edges for place in places if (edges := edges_at(model, loss, data, place)) is not None]
+
+
+def nearby_edges(edges: Sequence[float]) -> list[float]:
+    """Return the edges at places that runs may come near: not those below a `FARTHEST` of the highest.
+
+    No run that starts at a pole gets far, nor does one at such a rate.
+    """
+    return [edge for edge in edges if edge * FARTHEST >= max(edges)]
 
 
 def name_places(model: Model) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from bench.analysis.curvature import edges_of_runs, name_places
+from bench.analysis.curvature import edges_of_runs, name_places, nearby_edges
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import choose_inputs
 from bench.data.held_out import hold_out_share
@@ -34,8 +34,6 @@ LOWEST, HIGHEST = 0.001, 1.0
 BELOW = 30.0
 # Edges that are further apart than this, or from 1, need more rates between them.
 DECADES = 4
-# Places with edges that are lower than the highest by more than this factor do not count.
-FARTHEST = 1000.0
 MINIBATCH, SEEDS = 16, 5
 EPOCHS, FEWER_EPOCHS, FEWEST_EPOCHS = 100, 20, 5
 # Samples times parameters, of all epochs and configurations: two processors take some minutes at most.
@@ -177,8 +175,8 @@ def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tup
     """Return the largest stable rates of sgd for single samples and for full batches.
 
     They are the lowest of those at the places that runs pass (`edges_of_runs`). Of a model that is not linear, whose
-    places differ by orders of magnitude, that of full batches is the highest, and places with a rate below a
-    `FARTHEST` of the highest are left out: no run that starts at a pole gets far, nor does one at such a rate.
+    places differ by orders of magnitude, that of full batches is the highest, and that of single samples the lowest of
+    the `nearby_edges`.
     """
     starts = map(model.draw_start, range(SEEDS))
     found = edges_of_runs(model, loss, data, yardstick.params, starts)
@@ -187,7 +185,7 @@ def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tup
     singles, fulls = zip(*found, strict=True)
     if model.is_linear:
         return min(singles), min(fulls)
-    return min(single for single in singles if single * FARTHEST >= max(singles)), max(fulls)
+    return min(nearby_edges(singles)), max(fulls)
 
 
 def _rates(edges: tuple[float, float] | None) -> str:

@@ -107,6 +107,15 @@ def test_where_a_schedule_or_held_out_rows_ended_the_gain_more_epochs_are_not_ad
         assert sentences == ["The loss on held-out rows no longer falls: more --epochs would not lower it."]
 
 
+def test_a_rate_that_is_advised_is_stable_where_the_run_starts_and_near_the_lowest_loss():
+    decay = replace(WEAK, y=2.0 * np.exp(-0.5 * WEAK.x[:, 0]) + 1.0)
+    for seed in range(4):
+        settings = {"seed": seed, "epochs": 3, "batch_size": 4}
+        told = " ".join(advised(decay, "a*exp(b*x1) + c", lr=2.0, **settings)[0])
+        rate = float(re.search(r"Try --lr (\S+)\.", told)[1])
+        assert np.isfinite(advised(decay, "a*exp(b*x1) + c", lr=rate, **settings)[1])
+
+
 def test_a_rate_that_is_too_high_and_that_a_schedule_lowers_is_not_to_be_higher():
     """Nor is the run to go on: it has been told to begin lower."""
     settings = {"lr": 6.0, "batch_size": "full", "schedule": "halve(8)"}
