@@ -181,8 +181,7 @@ def _is_endless(quality: TableQuality) -> bool:
 def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> float | None:
     """Return a rate up to which sgd is stable, by the curvature of the loss; None where it is not known.
 
-    It is the lowest of those at the places that runs pass; of a model that is not linear, that no run may come near, see
-    `bench.analysis.curvature.nearby_edges`.
+    It is the lowest of those at the places that runs pass, of a model that is not linear of the `nearby_edges`.
     """
     if make_optimizer(optimizer).name != "sgd":
         return None

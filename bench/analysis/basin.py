@@ -13,7 +13,7 @@ from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.ranking import leaders
 from bench.tables.run_costs import choice_columns
-from bench.tables.typical_runs import judged_loss
+from bench.tables.typical_runs import ended_runs, judged_loss
 from kernels import Model
 from kernels.base.columns import stack_columns
 from kernels.base.run import CONVERGED, STATUS, Floats, Marks
@@ -92,7 +92,7 @@ def _outcome(runs: Runs, seen: Marks) -> dict[str, Any]:
 
 def best_run_of_each_optimizer(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     """Return, for each of the three best optimizers, the run of its best choice that ends lowest; the best first."""
-    ended = frame[np.isfinite(frame["final_loss"])]
+    ended = ended_runs(frame)
     chosen = leaders(ranked)
     shared = choice_columns(chosen)
     lowest = chosen[shared].merge(ended.sort_values(judged_loss(ended), kind="stable"), on=shared)

@@ -13,7 +13,7 @@ from bench.store.choice import Choice
 from bench.study.grid import DEFAULT
 from bench.study.run_settings import choice_settings
 from bench.tables.ranking import leaders_first, recommended_choice, runs_of
-from bench.tables.run_costs import choice_columns
+from bench.tables.run_costs import choice_columns, losses_of
 from bench.tables.typical_runs import judged_loss
 from kernels.base.checks import describe
 
@@ -64,8 +64,7 @@ def _find_typical_run(runs: pd.DataFrame) -> pd.Series:
     """
     reached = runs[runs["status"] == "converged"]
     if reached.empty:
-        losses = runs[judged_loss(runs)]
-        losses = losses.where(np.isfinite(losses), np.inf)
+        losses = pd.Series(losses_of(runs, judged_loss(runs)), runs.index)
         reached = runs[losses <= losses.quantile(0.5, interpolation="lower")]
     return reached.iloc[0]
 

@@ -271,15 +271,10 @@ class RankedRun:
         """Whether every run diverged, so that no choice is the best; with patience they have losses all the same."""
         return bool((self.ranked["diverged"] == self.ranked["runs"]).all())
 
-    @property
-    def best_run(self) -> pd.Series | None:
-        """The best run of the best choice; None if no run of it ended."""
-        return None if self.all_diverged else lowest_run(self.own_runs)
-
     @cached_property
     def best_params(self) -> Floats | None:
         """The parameters of the best run of the best choice, shape (P,); None if no run of it ended."""
-        run = self.best_run
+        run = lowest_run(self.own_runs)
         return None if run is None else params_of_row(self.result.model, run)
 
     @cached_property

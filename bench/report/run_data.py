@@ -23,6 +23,7 @@ from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, recommended_choice, runs_of
 from bench.tables.readable import readable_table
 from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
+from bench.tables.typical_runs import lowest_run
 from bench.tables.verdict import advise_if_all_diverged, describe_solution, describe_units, headline, verdict
 from bench.tables.winners import is_confirmed
 from kernels.losses import make_loss
@@ -42,7 +43,7 @@ class RunData(RankedRun):
         if self.frame.empty:
             return {}
         best = recommended_choice(self.ranked)
-        run, criterion = self.best_run, self.criterion
+        run, criterion = lowest_run(self.own_runs), self.criterion
         found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
         if run is not None:
             found["Solution"] = describe_solution(run, self.result.model, self.scaling, criterion)
@@ -144,7 +145,9 @@ class RunData(RankedRun):
             return None
         best = recommended_choice(self.ranked)
         own = runs_of(self.frame_of(best), best)
-        rows = own[["config_id", "samples_seen"]].merge(judged, on=["config_id", "samples_seen"])
+        rows = own[["config_id", "samples_seen", "status"]].merge(judged, on=["config_id", "samples_seen"])
+        failed, about = rows.pop("status").eq("diverged"), ["config_id", "samples_seen", "rows", "constant"]
+        rows.loc[failed, rows.columns.difference(about)] = np.nan  # also those that patience kept
         found = summarize_judged(rows, Pairs.of(own)) if 0 < len(own) == len(rows) else None
         return None if found is None or not np.isfinite(found["loss"]) else found
 

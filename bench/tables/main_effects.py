@@ -6,7 +6,7 @@ import pandas as pd
 from bench.tables.excess import compared_loss
 from bench.tables.formatting import MISSING, label, text
 from bench.tables.ranking import varies
-from bench.tables.run_costs import LOSS_FLOOR, choice_columns
+from bench.tables.run_costs import LOSS_FLOOR, choice_columns, losses_of
 from kernels.base.run import Floats
 
 # A run that fails costs this multiple of the dearest one: the convention PAR10 of algorithm configuration. Losses
@@ -51,7 +51,7 @@ def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:
     samples = frame["samples_to_target"].to_numpy(float, na_value=np.nan)
     if np.isfinite(samples).any():
         return np.where(np.isfinite(samples), np.maximum(samples, 1.0), PENALTY * float(frame["samples_seen"].max()))
-    losses = frame[compared_loss(frame)].to_numpy(float)
+    losses = losses_of(frame, compared_loss(frame))
     ended = np.isfinite(losses)
     if not ended.any():
         return np.empty(0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench import Grid, Space, load_run, load_tuning, sweep
+from bench.report.choice import _find_typical_run
 from bench.study.load import load_study
 from kernels import models
 
@@ -67,6 +68,18 @@ def test_a_run_that_failed_is_not_handed_out(target):
     assert best.seed == 0
     assert best.refit(x, 5 * x / (1 + x), kernel="reference").loss[-1] == losses["near"].iloc[0]
     assert "init=[4.0, 2.0]" in best.code()
+
+
+def test_a_run_that_diverged_counts_as_failed_though_patience_keeps_its_parameters():
+    x = np.linspace(-1, 1, 40)
+    y = 2 * np.exp(-0.5 * x) + 0.3 * np.random.default_rng(0).normal(size=40)
+    grid = Grid(lr=0.4, init="normal:2:4", seed=range(3), shuffle=True)
+    settings = {"epochs": 60, "validation": 0.3, "test": 0.2, "patience": 100, "confirm": 0, "kernel": "fused"}
+    found = sweep("a*exp(b*x) + c", x, y, grid, **settings)
+    assert "6 of 12 runs diverged" in found.verdict()["Best choice"]
+    assert "On test rows" not in found.verdict()
+    failed = found.frame.assign(validation_loss=np.where(found.frame["status"].eq("diverged"), 1e-9, 1.0))
+    assert _find_typical_run(failed)["status"] == "max_epochs"
 
 
 @pytest.mark.parametrize("init", [None, {"near": [-1, 10, 26], "far": "uniform:-2:3.5:2", "wide": "normal:2:1"}])

@@ -287,6 +287,7 @@ def test_held_out_samples_tell_the_best_run_where_they_rank_choices():
     assert lowest_run(frame).name == 2
     assert best_runs(frame).index.tolist() == typical_runs(frame).index.tolist() == [2]
     assert lowest_run(frame.assign(status="converged")).name == 0
+    assert lowest_run(frame.assign(status=["max_epochs", "max_epochs", "diverged"])).name == 1  # patience kept the last
 
 
 @pytest.mark.usefixtures("unsaved")

@@ -52,6 +52,8 @@ def test_without_a_target_it_is_about_the_final_loss():
     (effect,) = main_effects(frame).to_dict("records")
     # At the higher rate one is lost, and one ends a hundred times above the median: both count ten times the median.
     assert effect["factor"] == pytest.approx(10)
+    kept = frame.assign(final_loss=[1e-3, 1e-1, 1e-3, 1e-4], status=["max_epochs"] * 3 + ["diverged"])  # with patience
+    pd.testing.assert_frame_equal(main_effects(kept), main_effects(frame))
 
 
 def test_with_held_out_samples_it_is_about_the_loss_on_them():
