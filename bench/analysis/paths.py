@@ -34,11 +34,13 @@ class ReplayError(Exception):
     """A run that ends elsewhere than in the sweep when it is trained once more; the message says where."""
 
 
-def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
+def recorded_paths(
+    result: SweepResult, settings: RunTable, data: Dataset, best: pd.Series | None = None
+) -> pd.DataFrame:
     """Train one run of each choice from each start once more, with the kernel of the sweep, and record its path.
 
     It is the run of the first seed. Where all take too long, or too much room, the later starts are left out, and of a
-    single start every second choice, or every third, ...
+    single start every second choice, or every third, ..., but not the `best`, a row of a ranking.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def recorded_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd
     ReplayError
         If a run ends elsewhere than in the sweep, although the kernel promises the same bits.
     """
-    return _record(result, settings, data, _choose_runs(result, settings))
+    return _record(result, settings, data, _choose_runs(result, settings, best))
 
 
 def typical_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
@@ -81,7 +83,7 @@ def _record(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.Dat
     return paths.assign(config_id=paths["config_id"].astype("category"))
 
 
-def _choose_runs(result: SweepResult, settings: RunTable) -> pd.DataFrame:
+def _choose_runs(result: SweepResult, settings: RunTable, best: pd.Series | None) -> pd.DataFrame:
     """Return the rows of `result.frame` to be trained again, those of similar length together."""
     rows = result.frame.drop_duplicates([*choice_columns(result.frame), "init"])
     room = max(1, MAX_NUMBERS // (LEAST_MARKS * (len(result.model.params) + 2)))
@@ -96,7 +98,11 @@ def _choose_runs(result: SweepResult, settings: RunTable) -> pd.DataFrame:
     else:
         rows = rows[start == 0]
         every = max(-(-len(rows) // room), int(np.ceil(work[rows.index].sum() / WORK))) if len(rows) else 1
-        rows = rows.iloc[every - 1 :: every] if every > 1 else rows
+        kept = np.arange(1, len(rows) + 1) % every == 0
+        if best is not None:
+            choice = choice_columns(rows)
+            kept |= (rows[choice] == best[choice]).all(axis=1) & (work[rows.index] <= WORK)
+        rows = rows[kept]
     return rows.sort_values("samples_seen", kind="stable")
 
 

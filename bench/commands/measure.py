@@ -17,8 +17,8 @@ from bench.report.painter import Painter
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
-from bench.store.results import SweepResult
 from bench.study.schema import Study
+from bench.tables.ranking import recommended_choice
 from bench.tables.readable import TITLES, readable_table
 from bench.timing.speed import Speed, speed
 from bench.timing.update import update_seconds
@@ -46,7 +46,7 @@ def measure_and_report(
         measured = _measure_speed(folder, study, data, painter)
     painter.draw("speed")
     with stages.stage("paths and theory"):
-        replay_runs(result, study, data)
+        replay_runs(decided, study, data)
         painter.draw("typical_paths")
         store_tables(folder, basin=basin(result, study.run, data, decided.ranked))
         painter.draw("basin")
@@ -71,10 +71,11 @@ def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
     return bool(wrong or (costs["note"] != "").any())
 
 
-def replay_runs(result: SweepResult, study: Study, data: Dataset) -> None:
+def replay_runs(decided: RunData, study: Study, data: Dataset) -> None:
     """Store the paths of typical runs and of those that the page plays; ReplayError if one ends elsewhere."""
-    about = result, study.run, data
-    store_tables(result.run.folder, typical_paths=typical_paths(*about), paths=recorded_paths(*about))
+    about, best = (decided.result, study.run, data), recommended_choice(decided.ranked)
+    folder = decided.result.run.folder
+    store_tables(folder, typical_paths=typical_paths(*about), paths=recorded_paths(*about, best))
 
 
 def _measure_speed(folder: Path, study: Study, data: Dataset, painter: Painter) -> Speed | None:

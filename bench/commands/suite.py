@@ -130,7 +130,7 @@ def _run_problem(
             with stages.hidden():
                 print_sentence(study.name, shorten_best_choice(run.verdict["Best choice"]))
             with stages.stage("paths"):
-                replay_runs(result, study, data[0])
+                replay_runs(run, study, data[0])
             with stages.stage("report"):
                 run = replace(run, evidence=read_tables(folder))
                 write_run_report(run, svg=asked.svg, figures=False)

@@ -11,8 +11,8 @@ from bench.tables.phrases import describe_range, format_count, name_settings
 from bench.tables.ranking import varies
 
 _SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
-# The most groups of diverged runs that are listed one by one.
-MAX_GROUPS = 3
+# The most optimizers, and the most groups of diverged runs, that are listed one by one.
+MAX_OPTIMIZERS, MAX_GROUPS = 8, 3
 
 
 def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
@@ -51,6 +51,8 @@ def describe_safe_rates(ranges: pd.DataFrame, samples: int | None = None) -> str
         f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {_describe_settings(row, shown, samples)})"
         for row in safe.to_dict("records")
     ]
+    if (more := len(named) - MAX_OPTIMIZERS) > 1:
+        named[MAX_OPTIMIZERS:] = [f"{text(more)} more"]
     never = [str(optimizer) for optimizer in ranges.loc[ranges["safe"] == 0, "optimizer"]]
     return f"Every start and seed reached the target with {'; '.join(named)}." + (
         f" There is no such learning rate for {', '.join(never)}." if never else ""

@@ -125,6 +125,8 @@ def test_where_there_is_no_room_marks_go_first_then_starts_then_choices(given, m
     assert len(chosen) == 6
     _, chosen = with_room_for(3, 7)
     assert len(chosen) == 3
+    first = frame[~frame["config_id"].isin(chosen["config_id"])].iloc[0]
+    assert first["config_id"] in set(recorded_paths(*given, first)["config_id"])
 
 
 def test_where_it_would_take_long_there_are_none(given, monkeypatch):

@@ -214,6 +214,12 @@ def test_safe_rates_and_divergence_name_the_order():
     )
 
 
+def test_safe_rates_of_many_optimizers_are_those_of_the_first():
+    told = say(joined(*(runs_of([100 + k] * 6, optimizer=f"momentum(0.{k:02})") for k in range(40))))
+    assert told["Safe learning rates"].count("momentum") == 8
+    assert told["Safe learning rates"].endswith("; 32 more.")
+
+
 # How the two runs of a rate end.
 ENDS = {"c": ("converged", "converged"), "m": ("converged", "max_epochs"), "d": ("diverged", "diverged")}
 # Of an optimizer, a batch size, an order and a schedule, at five rates.
