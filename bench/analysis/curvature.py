@@ -44,7 +44,8 @@ def edges_at(model: Model, loss: Loss, data: Dataset, params: Floats) -> tuple[f
         single = float(2.0 / np.max(np.sum(rows * rows, axis=1)))
     else:
         single = EpochMap(rows, orders=sample_orders(len(rows), [0], 16)).largest_stable_rate()
-    full = 2.0 * len(rows) / _largest_singular_value(rows) ** 2
+    with np.errstate(all="ignore"):  # 0 or infinite where the square leaves the range of floats
+        full = float(2.0 * len(rows) / np.square(_largest_singular_value(rows)))
     return (single, full) if np.isfinite([single, full]).all() else None
 
 

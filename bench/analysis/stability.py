@@ -132,7 +132,7 @@ class EpochMap:
 
         The rate is inf if no sample determines anything, and 0 if a derivative is not finite: no rate is stable then.
         """
-        if not self.curvatures.size:
+        if not self.curvatures.any():
             return np.inf
         if not np.isfinite(self.curvatures).all():
             return 0.0

@@ -66,3 +66,9 @@ def test_single_samples_of_many_parameters_have_a_bound_that_is_stable_in_any_or
     assert full == pytest.approx(2 / np.linalg.eigvalsh(design.T @ design / 300).max(), rel=1e-9)
     stable = fit(model, table.x, table.y, lr=single, epochs=50, shuffle=True, kernel="reference")
     assert stable.loss[-1] < stable.loss[0]
+
+
+@pytest.mark.parametrize(("scale", "edges"), [(1e200, (0.0, 0.0)), (1e-200, None)])
+def test_no_rate_is_stable_where_curvature_is_too_large_for_a_float_and_every_one_where_it_is_too_small(scale, edges):
+    table = Dataset(scale * np.arange(1.0, 4.0).reshape(-1, 1), np.arange(3.0), ("x",), "y", "large or small")
+    assert edges_at(Model("a*x"), make_loss("squared"), table, np.zeros(1)) == edges
