@@ -5,6 +5,7 @@ import select
 import signal
 import time
 import traceback
+import warnings
 
 import numpy as np
 
@@ -93,7 +94,9 @@ def kill_at_random_moments(folder, kills):
 def in_a_fork(work, seconds=None):
     """Whether another process came to the end of its work before it was killed."""
     here, there = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():  # from Python 3.12 on of threads, which packages start that are imported
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         try:
             work()

@@ -37,7 +37,7 @@ def test_steps_are_marked_with_commit_ratio_and_color_slowdowns_first(draw):
     assert [axis.get_title("left") for axis in figure.axes] == ["up", "down", "same"]
     marks = [[line for line in axis.lines if line.get_linestyle() == "--"] for axis in figure.axes]
     assert [[line.get_xdata()[0] for line in own] for own in marks] == [[29.5], [11.5], []]
-    assert [own[0].get_color() for own in marks[:2]] == [to_hex(SLOWER).upper(), to_hex(FASTER).upper()]
+    assert [to_hex(own[0].get_color()) for own in marks[:2]] == [to_hex(SLOWER), to_hex(FASTER)]
     (label,) = figure.axes[0].texts
     assert (label.get_text(), label.get_color()) == (f"{commit_id(30)[:7]}: 1.2", INK)
     figure.draw_without_rendering()
