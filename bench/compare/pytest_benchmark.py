@@ -78,7 +78,7 @@ class Run(NamedTuple):
 
 
 def read_run(path: str | Path) -> Run:
-    """Return what is in a file; the ValueError for another file says where in it and what would be accepted."""
+    """Return the contents of a file; the ValueError for another file says where in it and what would be accepted."""
     try:
         file = _File.model_validate_json(read_regular_file(Path(path)))
     except OSError as error:

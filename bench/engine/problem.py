@@ -158,7 +158,7 @@ def make_problem(
 
     The text of a model is that for these inputs. Where the loss takes classes, the model has a score for each.
     """
-    target_column, (x, y) = target_name(y), take_targets(x, y)
+    target_column, (x, y) = target_name(x, y), take_targets(x, y)
     check_row_order(x, y)
     model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
     loss = make_loss(settings.loss)

@@ -87,7 +87,7 @@ class RunCosts:
         return (self.timing_errors[0][rows], self.timing_errors[1][rows]) if cost == "seconds" else None
 
     def compared_by(self, cost: str) -> str:
-        """Return what runs are compared by: a cost, or "distance" where final losses are by that to the lowest one."""
+        """Return the cost by which runs are compared, "distance" where final losses are by that to the lowest one."""
         return "distance" if cost == "final_loss" and cost in self.compared else cost
 
     def comparable(self, cost: str, floor: float) -> Floats:

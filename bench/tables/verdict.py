@@ -98,7 +98,7 @@ def verdict(
 
 
 def advise_if_all_diverged(seen: "pd.Series[Any]") -> str:
-    """Return what would help runs all of which diverged, once they had seen these numbers of samples."""
+    """Return the advice for runs all of which diverged, once they had seen these numbers of samples."""
     if seen.eq(0).all():
         return "The loss is not finite where runs start: no rate helps, but other starts, another model or data might."
     return LOWER_RATES

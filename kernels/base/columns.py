@@ -72,8 +72,13 @@ def column_names(x: Any) -> list[object] | None:
     return list(x.column_names if hasattr(x, "column_names") else x.columns)
 
 
-def target_name(y: Any) -> object:
-    """Return the name of targets that are a column, or the name of one; None where there is none."""
+def target_name(x: Any, y: Any) -> object:
+    """Return the name of targets that are a column of x; None where x has none of that name."""
+    name = _name_of(y)
+    return name if name in (column_names(x) or []) else None
+
+
+def _name_of(y: Any) -> object:
     return y if isinstance(y, str) else getattr(y, "name", None)
 
 
@@ -86,7 +91,7 @@ def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
         If x has no column of that name, or several.
     """
     names = column_names(x) or []
-    name = target_name(y)
+    name = _name_of(y)
     if name is not None and hasattr(x, "column_names"):  # an Arrow table gives no column by a name of several
         for one in names:
             _check_single(str(one), names.count(one))

@@ -244,6 +244,8 @@ def test_no_parameter_is_called_like_the_target(tmp_path, refused):
     for command in ("fit", "new", "run"):
         assert refused(command, *asked) == f"sgdbench: {message}\n"
     assert fit("linear", frame.set_axis(["x", "b"], axis=1), "b", epochs=1, kernel="reference").model is models.linear
+    # Targets that are no column of the table have a name by chance.
+    assert fit("a*u + b", frame[["u"]], pd.Series(Y, name="b"), epochs=1, kernel="reference").model.params == ("a", "b")
 
 
 def test_an_arrow_table_with_a_name_twice_is_refused_as_frames_are():
