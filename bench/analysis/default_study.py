@@ -24,7 +24,7 @@ from kernels.data.order import BUFFER
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, model_for_classes, reads_rows
 from kernels.losses.loss import Loss
-from kernels.model.models import make_model_for_columns, refuse_target
+from kernels.model.models import make_model_for_columns
 from kernels.train.yardstick import Yardstick, find_yardstick
 
 RATES = 9
@@ -94,8 +94,7 @@ def default_study(
     mapping["by_row"] = reads_rows(expression, columns, names, criterion)
     table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, **mapping)
     table = hold_out_share(table, validation, test=test)
-    made = make_model_for_columns(expression, columns, names)
-    refuse_target(made, expression, y)
+    made = make_model_for_columns(expression, columns, names, y)
     made = model_for_classes(made, criterion, table.classes, *table.all_targets)
     center, reason = ("both", "") if model is None else choose_centering(made, table, criterion)
     data = table

@@ -40,7 +40,7 @@ from kernels import FitResult, Model
 from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows
 from kernels.losses.loss import Loss
-from kernels.model.models import make_model_for_columns, refuse_target
+from kernels.model.models import make_model_for_columns
 from kernels.train.yardstick import ARRIVED
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     classes = table.classes
     if not output.as_json:
         print_choices(inputs.left_out, chosen, classes)
-    formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names)
-    refuse_target(formula, inputs.expression, table.y_name)
+    formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names, table.y_name)
     formula = model_for_classes(formula, criterion, classes, *table.all_targets)
     _check_figures(formula, output)
     settings |= {"record_params": True} if output.every or output.animate or output.watch else {}

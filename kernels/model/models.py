@@ -163,7 +163,7 @@ def make_model_for(text: str, x: Any, target: object = None) -> Model:
         it seems to be that of a column, misspelt.
     """
     model = _make_model_for(text, x)
-    refuse_target(model, text, target)
+    _refuse_target(model, text, target)
     return model
 
 
@@ -210,7 +210,7 @@ def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str
     return make_model(text, tuple(inputs) if all(name == inputs[name] for name in inputs) else inputs)
 
 
-def refuse_target(model: Model, text: str, target: object) -> None:
+def _refuse_target(model: Model, text: str, target: object) -> None:
     """Refuse a parameter of the model of a text that is called like the column of the targets.
 
     It would be fitted. Ready-made models have names of their own, and a name that is an input is no parameter.
@@ -263,7 +263,9 @@ def _name_in(text: str) -> str:
     return ""
 
 
-def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Given | None = None) -> Model:
+def make_model_for_columns(
+    expression: str, columns: Sequence[str], inputs: Given | None = None, target: str | None = None
+) -> Model:
     """Return the model of an expression, or the ready-made model of that name, for the columns of some data.
 
     Parameters
@@ -276,13 +278,20 @@ def make_model_for_columns(expression: str, columns: Sequence[str], inputs: Give
         are the columns in their order. Without it the expression calls them by their own names, as in ``a*hp + b``, by
         the rule of `kernels.model.column_names.column_name`; or else ``x`` if there is one and ``x1``, ``x2``, ... if
         there are several. Models with vectors always have the names of the columns.
+    target : str, optional
+        The column that holds the targets, like which no parameter is called.
 
     Raises
     ------
     ValueError
         If the expression cannot be read, or it is not clear which names in it stand for data.
     """
-    columns = tuple(columns)
+    model = _make_model_for_columns(expression, tuple(columns), inputs)
+    _refuse_target(model, expression, target)
+    return model
+
+
+def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: Given | None) -> Model:
     if isinstance(inputs, Mapping):
         return _make_model_of_groups(expression, columns, inputs)
     if inputs is not None:

@@ -255,8 +255,7 @@ def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fa
 
 
 @pytest.mark.usefixtures("one_figure", "nothing_timed")
-def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, monkeypatch, request):
-    monkeypatch.setattr("bench.commands.measure.replay_runs", lambda trained: None)  # which would compile
+def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, request):
     out = ran("run", small, "--out", tmp_path / "out")
     assert "Over all: " in out
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
