@@ -6,7 +6,7 @@ import pandas as pd
 from bench.engine.confirm import join_plans, plan_choices
 from bench.engine.problem import Problem
 from bench.study.grid import Grid
-from bench.tables.run_costs import choice_columns, find_choices
+from bench.tables.run_costs import choice_columns, rows_alike
 from kernels.base.run import Floats
 
 # The factor between rates where a single one was tried.
@@ -24,7 +24,7 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
     choices, kinds = choice_columns(ranked), [{"dtype": dtype} for dtype in grid.dtype] or [{}]
     for row in ranked.drop_duplicates("optimizer").to_dict("records"):
         others = [name for name in choices if name != "lr"]
-        alike = ranked[find_choices(ranked, pd.DataFrame([row]), others).notna().to_numpy()]
+        alike = rows_alike(ranked, row, others)
         rates = np.sort(alike["lr"].to_numpy(float))
         tied = set(alike.loc[alike["tied"], "lr"])
         settings = {name: row[name] for name in choices}

@@ -108,7 +108,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             if columns is None:
                 columns = [name for name in file.schema_arrow.names if name not in OF_THE_CURVE]
             # A name with dots also finds nested columns; select() takes names literally.
-            return file.read(columns).select(columns)
+            return file.read(columns, use_threads=False).select(columns)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
@@ -116,7 +116,7 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def join_tables(tables: Sequence[pa.Table], folder: Path) -> pd.DataFrame:
     """Return the rows of parts, one after the other."""
     try:  # the notes of pandas in them may be damaged
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas(use_threads=False)
     except (pa.ArrowException, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} is damaged: {' '.join(str(error).split())}") from error
     return frame

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.tables.dependence import Pairs, design_effects
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
 from bench.tables.ranking import leaders
-from bench.tables.run_costs import choice_columns, find_choices, run_costs
+from bench.tables.run_costs import choice_columns, find_choices, rows_alike, run_costs
 from kernels.base.run import Floats
 
 # Costs that differ by no more than this share are equal.
@@ -52,7 +52,7 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
     rows, others = [], [name for name in choice_columns(ranked) if name != "lr"]
     for name, group in ranked.groupby("optimizer", observed=True, sort=False):
         best = group.iloc[0]
-        by_rate = group[find_choices(group, group.head(1), others).notna().to_numpy()].sort_values("lr")
+        by_rate = rows_alike(group, best, others).sort_values("lr")
         cost = by_rate["samples"].to_numpy(float, na_value=np.inf)
         every = (by_rate["converged"] == by_rate["runs"]).to_numpy(bool)
         good = every & (cost <= GOOD * cost.min())

@@ -6,7 +6,7 @@ import pandas as pd
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_success, format_count
 from bench.tables.ranking import recommended_choice, varies
-from bench.tables.run_costs import choice_columns, find_choices
+from bench.tables.run_costs import choice_columns, find_choices, rows_alike
 
 
 def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
@@ -18,10 +18,10 @@ def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
         return ""
     best, others = recommended_choice(ranked), [name for name in choice_columns(ranked) if name != "dtype"]
     all_pairs = _describe_pairs(ranked, others)
-    alike = find_choices(ranked, best.to_frame().T, others).notna() & (ranked["dtype"] != best["dtype"])
-    if not best["tied"] or not alike.any():
+    alike = rows_alike(ranked[ranked["dtype"] != best["dtype"]], best, others)
+    if not best["tied"] or alike.empty:
         return all_pairs
-    rival = ranked[alike].iloc[0]
+    rival = alike.iloc[0]
     ends = [f"with {row['dtype']}, {describe_success(row, target)}" for row in (best, rival)]
     matters = "These runs show no effect of precision on" if rival["tied"] else "Precision matters for"
     return f"{matters} the best choice: {'; '.join(ends)}. {all_pairs}".rstrip()

@@ -26,7 +26,7 @@ from bench.tables.run_costs import (
     RunCosts,
     check_columns,
     choice_columns,
-    find_choices,
+    rows_alike,
     run_costs,
     settle_cost,
 )
@@ -195,7 +195,7 @@ def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | No
     or if the choice is not recommended.
     """
     others = [name for name in choice_columns(ranked) if name != "lr"]
-    rates = ranked["lr"][find_choices(ranked, best.to_frame().T, others).notna().to_numpy()].to_numpy(float)
+    rates = rows_alike(ranked, best, others)["lr"].to_numpy(float)
     if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:
         return None
     return "highest" if best["lr"] == rates.max() else "lowest", rates.size
@@ -203,7 +203,7 @@ def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | No
 
 def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
     """Return the runs of a choice of settings."""
-    return frame[find_choices(frame, choice.to_frame().T, choice_columns(frame)).notna().to_numpy()]
+    return rows_alike(frame, choice, choice_columns(frame))
 
 
 def cost_of(ranked: pd.DataFrame, cost: str) -> str:

@@ -1,7 +1,8 @@
 """The cost of each run: a row for each choice of settings, a column for each start and seed."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -222,6 +223,16 @@ def find_choices(rows: pd.DataFrame, table: pd.DataFrame, by: Sequence[str]) -> 
     codes = _codes(pd.concat([table[list(by)].infer_objects(), rows[list(by)]], ignore_index=True), list(by))
     places = pd.Index(codes[: len(table)]).get_indexer(pd.Index(codes[len(table) :]))
     return pd.Series(np.where(places < 0, np.nan, places), rows.index, name="place")
+
+
+def rows_alike(frame: pd.DataFrame, choice: Mapping[Hashable, Any] | pd.Series, names: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a frame whose settings of these names are those of a choice."""
+    alike = np.ones(len(frame), bool)
+    for name in names:
+        settings, value = frame[name], choice[name]
+        same = settings.isna() if pd.isna(value) else settings.eq(value)
+        alike &= same.to_numpy(bool, na_value=False)
+    return frame[alike]
 
 
 def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
