@@ -79,7 +79,7 @@ class Trainer:
         problem, plan = self.problem, self.problem.with_ids(plan)
         every = loss_stride(len(plan), problem.clock.last_mark(int(plan["batch_size"].min()), problem.settings.epochs))
         with open_run(self.folder, self.study, identity_of(problem), resume=resume, every=every) as run:
-            run.record_rules(rules_of(problem, plan, self.study))
+            run.record_rules(rules_of(problem, plan["optimizer"].unique(), plan["schedule"].unique(), self.study))
             stored = Progress.read(run, plan, problem)
             run.record_study(self.study)
             if run.record_plan(plan) or not stored.finished.all():
@@ -139,12 +139,14 @@ def identity_of(problem: Problem) -> dict[str, str]:
     }
 
 
-def rules_of(problem: Problem, plan: pd.DataFrame, study: str) -> dict[str, dict[str, str]]:
-    """Return a folder's record of the user's own rules: the loss, and those that the study and the plan name."""
+def rules_of(
+    problem: Problem, optimizers: Iterable[str], schedules: Iterable[str], study: str
+) -> dict[str, dict[str, str]]:
+    """Return a folder's record of the user's own rules: the loss, those that are named, and the study's model."""
     rules = registered_in(problem.loss, "loss")
-    for text in plan["optimizer"].unique():
+    for text in optimizers:
         rules += registered_in(make_optimizer(text), "optimizer")
-    for text in plan["schedule"].unique():
+    for text in schedules:
         rules += registered_named("schedule", text)
     model = tomllib.loads(study).get("model")
     expression = model.get("expression") if isinstance(model, dict) else None

@@ -172,6 +172,8 @@ class _Tuning:
         # A trial is judged after this number of epochs: trials of another number are no rivals.
         identity["epochs"] = str(self.problem.settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
+            named = ([template.lowest for template in each] for each in (self.space.families, self.space.schedules))
+            run.record_rules(rules_of(self.problem, *named, study))
             run.record_study(study)
             searches = self._open_searches(run)
             budgets = np.full(len(searches), self.searched.trials // len(searches))
@@ -276,7 +278,6 @@ class _Tuning:
 
     def _record(self, run: OpenRun, plan: pd.DataFrame) -> None:
         """Record the rows of a round, with all before them."""
-        run.record_rules(rules_of(self.problem, plan, run.study or ""))
         whole = join_plans([self.plan, plan]) if len(self.plan) else plan
         self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
         run.record_plan(self.plan)

@@ -126,6 +126,11 @@ class Template:
     ranges: tuple[Range, ...]
     names: tuple[str, ...]
 
+    @property
+    def lowest(self) -> str:
+        """The text with the low end of each range."""
+        return _fill(self.text, [own.low for own in self.ranges])
+
     def draw(self, trial: "BaseTrial") -> str:
         """Return the text with numbers that a trial proposes."""
         return _fill(self.text, [own.draw(trial, name) for own, name in zip(self.ranges, self.names, strict=True)])

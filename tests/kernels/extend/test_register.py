@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.main import get_command
 
-from bench import Grid, load_run, sweep
+from bench import Grid, Space, load_run, load_tuning, sweep, tune
 from bench.cli import app
 from bench.report.markdown import render_markdown
 from bench.report.page import render_page
@@ -550,6 +550,19 @@ def test_a_run_goes_on_with_the_same_rule_only(rules, tmp_path):
     # Rules that are not used do not matter.
     rules("SLOWER = 0.5", "SLOWER = 0.25")
     assert len(run(folder, optimizers=["sgd", "adam"], epochs=3).frame) == 4
+
+
+def test_a_search_goes_on_with_the_same_rules_only(rules, tmp_path):
+    """It is refused before its next trials, which may be of another optimizer, and before those on fresh seeds."""
+    rules()
+    space = Space(optimizer=["sgd", "heavy(beta=lin:0.5:0.9)"], schedule="sawtooth(int:2:4)", seed=[0])
+    about = {"epochs": 2, "kernel": "reference", "out": tmp_path / "run"}
+    first = tune(MODEL, X, Y, space, trials=4, confirm=0, **about)
+    rules("SLOWER = 0.5", "SLOWER = 0.25", name="other_rules.py")
+    for changes in ({"trials": 6, "confirm": 0}, {"trials": 4, "confirm": 1}):
+        assert "holds runs with another optimizer heavy" in refusal_of(tune, MODEL, X, Y, space, **about | changes)
+    after = load_tuning(tmp_path / "run")
+    assert (len(after.trials), after.result.confirmation, after.result.run.rules) == (4, None, first.result.run.rules)
 
 
 def test_a_run_that_stopped_before_its_first_result_takes_another_rule(rules, tmp_path):
