@@ -1,5 +1,8 @@
 """Advice on a fit that diverged or did not arrive."""
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 
 from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, nearby_edges, some_samples
@@ -28,6 +31,9 @@ LOW = 10.0
 QUIETEST = 0.01
 # A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
 NOISE = 5.0
+# A rate that is advised to a run that went astray is tried for this many seconds, and where it goes astray again, the
+# rate that is this part of it, up to this many rates.
+SECONDS, NEXT, TRIALS = 1.0, 1 / 4, 20
 # Columns whose sizes differ by more than this are worth standardizing.
 SIZES = 10.0
 
@@ -55,6 +61,7 @@ def predicted_edge(
 def advise(
     fitted: TableFit,
     quality: TableQuality,
+    train: Callable[..., TableFit],
     *,
     lr: float,
     optimizer: str,
@@ -63,10 +70,13 @@ def advise(
     shuffle: bool | str,
     seed: int,
 ) -> list[str]:
-    """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one."""
+    """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
+
+    `train` makes the same run with another `lr`, and with `watch`, as `bench.data.fit_table.fit_table` does. By it the
+    rates are tried that are advised to a run that went astray.
+    """
     result = fitted.result
-    diverged = result.status == "diverged"
-    strays = diverged or bool(result.loss[-1] > result.loss[0])
+    diverged, strays = result.status == "diverged", _strays(result)
     if result.status == "converged" or not (strays or _falls_short(result, quality)):
         return []
     if diverged and result.loss.size == 1:
@@ -83,7 +93,7 @@ def advise(
     falls = not noisy and (_drifts(result) or (hidden and not strays))
     quiet = np.inf if batch_size == "full" else _quiet_share(quality)
     if edge is not None:
-        sentences = [_advise_rate(lr, edge, quiet, diverged=diverged, falls=falls)]
+        sentences = [_advise_rate(lr, edge, quiet, train, diverged=diverged, falls=falls)]
     else:
         slow = not strays and result.model.is_linear and _is_far(result, quality)
         slow = slow and _drifts(result) and not _rate_was_lowered(result)
@@ -91,7 +101,7 @@ def advise(
         exact = result.criterion.is_squared and result.model.is_linear
         where = "" if exact else f" {name_places(result.model)}"
         if strays:
-            sentences = [_advise_lower_rate(lr, bound, quiet, where)]
+            sentences = [_advise_lower_rate(lr, bound, quiet, where, train)]
         else:
             sentences = [_advise_higher_rate(lr, bound, quiet, where)] if slow else []
     if fitted.scaling is None and sizes_differ(fitted.rows):
@@ -107,6 +117,29 @@ def advise(
     elif not strays and (edge is None or lr <= edge):
         sentences.append(_advise_patience(result, quality, batch_size, epochs, falls=falls))
     return [sentence for sentence in sentences if sentence]
+
+
+def _strays(result: FitResult) -> bool:
+    """Return whether a run diverged, or ended with a higher loss than it had at its start."""
+    return result.status == "diverged" or bool(result.loss[-1] > result.loss[0])
+
+
+def _advise_tried(sentence: str, rate: float, train: Callable[..., TableFit]) -> str:
+    """Return the sentence with the rate, or the next lower one of some with which the run does not go astray."""
+    tried = [f"{rate * NEXT**number:.2g}" for number in range(TRIALS)]
+    for lr in tried:
+        begun = time.monotonic()
+
+        def stop(result: FitResult, data: Dataset, begun: float = begun) -> None:
+            if time.monotonic() - begun > SECONDS:
+                raise KeyboardInterrupt  # upon which `train` returns the result so far
+
+        if not _strays(train(lr=float(lr), watch=stop).result):
+            return f"{sentence} --lr {lr}."
+    return (
+        f"The run goes astray at every learning rate that was tried, from {tried[0]} to {tried[-1]}: another start "
+        "(--init, --seed), model or scale of the data might help."
+    )
 
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:
@@ -240,13 +273,17 @@ def _quiet_share(quality: TableQuality) -> float:
     return max(share, QUIETEST) if np.isfinite(share) else np.inf
 
 
-def _advise_rate(lr: float, edge: float, quiet: float, *, diverged: bool, falls: bool) -> str:
+def _advise_rate(
+    lr: float, edge: float, quiet: float, train: Callable[..., TableFit], *, diverged: bool, falls: bool
+) -> str:
     """Return a sentence on the learning rate, where theory knows the largest stable one."""
     known = f"the largest stable learning rate here is about {text(edge, 2)}, by theory"
     if lr > edge:
-        return f"The learning rate {text(lr)} is too high: {known}. Try --lr {edge * min(quiet, 1 / 2):.2g}."
+        told = f"The learning rate {text(lr)} is too high: {known}. Try"
+        return _advise_tried(told, edge * min(quiet, 1 / 2), train)
     if diverged:
-        return f"By theory a rate below {text(edge, 2)} is stable in the end; try --lr {edge * min(quiet, 1 / 4):.2g}."
+        told = f"By theory a rate below {text(edge, 2)} is stable in the end; try"
+        return _advise_tried(told, edge * min(quiet, 1 / 4), train)
     better = edge * min(quiet, 1 / 2)
     if lr < min(edge / LOW, better / 2) and falls:
         return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}."
@@ -262,11 +299,11 @@ def _advise_higher_rate(lr: float, bound: float | None, quiet: float, where: str
     return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}." if lr < better / 2 else ""
 
 
-def _advise_lower_rate(lr: float, bound: float | None, quiet: float, where: str) -> str:
+def _advise_lower_rate(lr: float, bound: float | None, quiet: float, where: str, train: Callable[..., TableFit]) -> str:
     """Return a sentence on a rate at which a run went astray, with one up to which runs are stable if that is known."""
     if bound is None or lr <= bound:
-        return f"A lower learning rate would help, such as --lr {lr / 10:.2g}."
-    return (
-        f"The learning rate {text(lr)} is too high: by theory those up to about {text(bound, 2)} are "
-        f"stable{where}. Try --lr {bound * min(quiet, 1 / 2):.2g}."
+        return _advise_tried("A lower learning rate would help, such as", lr / 10, train)
+    told = (
+        f"The learning rate {text(lr)} is too high: by theory those up to about {text(bound, 2)} are stable{where}. Try"
     )
+    return _advise_tried(told, bound * min(quiet, 1 / 2), train)

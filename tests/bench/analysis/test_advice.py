@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -38,9 +39,10 @@ def advised(table, expression, **settings):
     """Return the advice on a fit and the share of the improvement that it leaves."""
     settings = SETTINGS | {"kernel": "reference", "loss": "squared"} | settings
     model = model_for_classes(make_model(expression, table.x_names), make_loss(settings["loss"]), None, table.y)
-    fitted = fit_table(model, table, **settings)
+    train = partial(fit_table, model, table, **settings)
+    fitted = train()
     quality = table_quality(fitted, table)
-    sentences = advise(fitted, quality, **{name: settings[name] for name in SETTINGS})
+    sentences = advise(fitted, quality, train, **{name: settings[name] for name in SETTINGS})
     return sentences, quality.yardstick.remaining(fitted.loss)
 
 
@@ -107,13 +109,24 @@ def test_where_a_schedule_or_held_out_rows_ended_the_gain_more_epochs_are_not_ad
         assert sentences == ["The loss on held-out rows no longer falls: more --epochs would not lower it."]
 
 
-def test_a_rate_that_is_advised_is_stable_where_the_run_starts_and_near_the_lowest_loss():
-    decay = replace(WEAK, y=2.0 * np.exp(-0.5 * WEAK.x[:, 0]) + 1.0)
+@pytest.mark.parametrize("size", [1.0, 3.0])  # of the larger one, theory knows no rate that is low enough
+def test_with_a_rate_that_is_advised_the_run_does_not_go_astray(size):
+    decay = replace(WEAK, x=size * WEAK.x, y=2.0 * np.exp(-0.5 * WEAK.x[:, 0]) + 1.0)
     for seed in range(4):
         settings = {"seed": seed, "epochs": 3, "batch_size": 4}
         told = " ".join(advised(decay, "a*exp(b*x1) + c", lr=2.0, **settings)[0])
         rate = float(re.search(r"Try --lr (\S+)\.", told)[1])
         assert np.isfinite(advised(decay, "a*exp(b*x1) + c", lr=rate, **settings)[1])
+
+
+def test_where_no_rate_helps_a_start_might():
+    steep = replace(WEAK, x=30.0 * WEAK.x)
+    sentences, _ = advised(steep, "a*exp(b*x1) + c", lr=1.0, init=[1.0, 1.0, 0.0], epochs=2)
+    tried = re.match(
+        r"The run goes astray at every learning rate that was tried, from (\S+) to (\S+): another", sentences[0]
+    )
+    assert float(tried[1]) < 1.0
+    assert float(tried[2]) == pytest.approx(float(tried[1]) / 4**19, rel=0.1)
 
 
 def test_a_rate_that_is_too_high_and_that_a_schedule_lowers_is_not_to_be_higher():
