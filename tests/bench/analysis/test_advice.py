@@ -37,7 +37,9 @@ NOISY = replace(BENT, y=3.0 * BENT.y + RNG.standard_normal(200))
 
 def advised(table, expression, **settings):
     """Return the advice on a fit and the share of the improvement that it leaves."""
-    settings = SETTINGS | {"kernel": "reference", "loss": "squared"} | settings
+    settings = SETTINGS | {"loss": "squared"} | settings
+    shared = expression == "a*x1 + b" and settings["loss"] == "squared"  # with many other tests
+    settings["kernel"] = "fused" if shared else "reference"
     model = model_for_classes(make_model(expression, table.x_names), make_loss(settings["loss"]), None, table.y)
     train = partial(fit_table, model, table, **settings)
     fitted = train()
@@ -54,14 +56,14 @@ def advised(table, expression, **settings):
         (TREND, "a*x1 + b", {"lr": 0.01, "shuffle": False}, "noise of single samples"),  # a higher rate is worse
         (CLASSES, "a*x1 + b*x2 + c", {"lr": 0.5, "loss": "logistic"}, "noise of single samples"),
         (WIDE, "w @ x + b", {"lr": 0.1}, "The learning rate 0.1 is too high: by theory those up to about 0.0"),
-        (THREE, "W @ x + b", {"lr": 50.0, "loss": "softmax"}, "The learning rate 50 is too high: by theory those up"),
+        (THREE, "W @ x + b", {"lr": 50.0, "loss": "softmax", "epochs": 8}, "rate 50 is too high: by theory those up"),
         (WEAK, "a*x1 + b", {"lr": 1e-5}, "is low: the largest stable learning rate here is about"),
         (WEAK, "a*x1 + b", {"lr": 1e-5, "loss": "huber(1)"}, "is low: by theory those up to about"),
         (CLASSES, "a*x1 + b*x2 + c", {"lr": 1e-6, "loss": "logistic"}, "are stable near the lowest loss. Try --lr"),
         (NOISY, "a*tanh(b*x1 + c*x2)", {"lr": 0.3}, "noise of single samples"),  # not "stands still"
         # The lowest loss of networks, and of sums of exponentials, may have parameters that no run comes near: by the
         # curvature there, rates were advised with which no run gets anywhere.
-        (BENT, "mlp(3)", {"lr": 3.0}, "stable where runs start. Try --lr 0."),
+        (BENT, "mlp(2)", {"lr": 3.0, "epochs": 8}, "stable where runs start. Try --lr 0."),
         (WEAK, "a*exp(b*x1) + c*exp(d*x1) + e", {"lr": 3.0}, "where runs start or near the lowest loss. Try --lr 0."),
     ],
 )
@@ -156,12 +158,17 @@ def test_full_batches_have_no_noise():
         # Farther: the noise of the steep direction hides that the loss falls, at a rate near the edge or far below it.
         (FAR, "a*x1 + b", {"lr": 6e-4}, "was still falling"),
         (FAR, "a*x1 + b", {"lr": 2e-4}, "was still falling"),
-        (replace(CLASSES, y=(CLASSES.x[:, 0] > 0).astype(float)), "w @ x + b", {"loss": "logistic"}, "has no minimum"),
+        (
+            replace(CLASSES, y=(CLASSES.x[:, 0] > 0).astype(float)),
+            "a*x1 + b*x2 + c",
+            {"loss": "logistic"},
+            "has no minimum",
+        ),
     ],
 )
 def test_a_run_that_noise_does_not_hold_up_is_told_to_go_on(table, expression, settings, reason):
     (*_, sentence), left = advised(table, expression, **settings)
     assert reason in sentence
     assert sentence.endswith("more --epochs would help.")
-    _, better = advised(table, expression, **settings | {"epochs": 400})
+    _, better = advised(table, expression, **settings | {"epochs": 250})
     assert better < left / 2

@@ -213,13 +213,13 @@ def test_the_quasi_random_sequence_fills_the_range_of_what_trials_have_in_common
 def test_a_stop_changes_no_value(data, tmp_path, judged):
     """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
 
-    It is stopped after the ninth of ten rounds, those of the optimizers in turn, and in the last.
+    It is stopped after the fifth of six rounds, those of the optimizers in turn, and in the last.
     """
-    about = {"confirm": 0, "trials": 80} | judged
+    about = {"confirm": 0, "trials": 48} | judged
     if judged:
         data = data[0], data[1] + np.random.default_rng(0).normal(0, 0.5, data[1].size)
     whole = search(data, tmp_path / "whole", **about)
-    for interruption in ({"progress": stop_at(2 * ROUND + 8)}, {"executor": Executor(most=2)}):
+    for interruption in ({"progress": stop_at(ROUND + 8)}, {"executor": Executor(most=2)}):
         with pytest.raises(KeyboardInterrupt):
             search(data, tmp_path / "stopped", **about, **interruption)
     again = search(data, tmp_path / "stopped", **about)
@@ -340,7 +340,7 @@ def test_a_search_whose_results_are_lost_begins_anew(data, tmp_path):
 
 def test_what_is_damaged_is_made_anew(data, tmp_path):
     """Runs of trials that are ranked too: there were fewer choices then, and nothing said so."""
-    about = {"confirm": 0, "trials": 2 * ROUND, "space": {"optimizer": "sgd"}}
+    about = {"confirm": 0, "trials": 16, "space": {"optimizer": "sgd"}}
     before = search(data, tmp_path, **about, record="epoch")
     (part, *_), remedy = sorted((tmp_path / "parts").iterdir()), rf"`sgdbench tune .* {tmp_path} --resume` "
     for path, message in (
@@ -373,7 +373,7 @@ class Planted:
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_pickle_in_the_folder_is_not_loaded(data, tmp_path):
     about = {"sampler": "cmaes", "confirm": 0, "space": {"optimizer": "sgd"}}
-    search(data, tmp_path / "run", **about, trials=2 * ROUND)
+    search(data, tmp_path / "run", **about, trials=16)
     assert b"cma:" not in (tmp_path / "run" / JOURNAL).read_bytes()
     with studies(tmp_path / "run") as journal:
         study = journal["sgd"]
@@ -391,7 +391,7 @@ def test_a_pickle_in_the_folder_is_not_loaded(data, tmp_path):
         study.sampler = optuna.samplers.CmaEsSampler(seed=0, warn_independent_sampling=False)
         study.ask(trial.distributions)
     (tmp_path / "written").rmdir()
-    assert len(search(data, tmp_path / "run", **about, trials=4 * ROUND).trials) == 4 * ROUND
+    assert len(search(data, tmp_path / "run", **about, trials=ROUND).trials) == ROUND
     assert not (tmp_path / "written").exists()
 
 

@@ -25,7 +25,7 @@ from kernels.model.param_columns import params_from_columns
 from tests.support.studies import train_study
 
 RNG = np.random.default_rng(3)
-ROWS = 60
+ROWS = 40
 HP = np.round(RNG.uniform(50, 200, ROWS), 1)
 TABLE = {
     "hp": HP,
@@ -49,7 +49,7 @@ KINDS = {
     "float32": LINEAR | {"grid": 'dtype = "float32"\ninit = [0.0, 0.0]'},
     "plug-in": LINEAR | {"optimizer": "halved"},
     "vector of classes": LINEAR | {"model": "W @ x + b", "y": "good", "grid": "", "run": 'loss = "softmax"'},
-    "hidden layer from zeros": LINEAR | {"model": 'mlp(10, "relu")', "grid": 'init = "zero"'},
+    "hidden layer from zeros": LINEAR | {"model": 'mlp(3, "relu")', "grid": 'init = "zero"'},
     "many weights from draws": MANY | {"grid": 'init = "normal:0.5:2"'},
     "many weights": MANY | {"grid": ""},
 }

@@ -49,7 +49,7 @@ run = { target = 1e-3 }
 [[problem]]
 name = "bowl <b>"
 data = { builtin = "none" }
-model = { expression = "x**2 + 3*y**2" }
+model = { expression = "(1 - x)**2 + 100*(y - x**2)**2" }
 grid = { init = { random = "normal:1:1" } }
 run = { target = 1e-4, loss = "objective", epochs = 2 }
 """
@@ -92,13 +92,13 @@ def test_what_a_problem_says_goes_before_what_is_shared(small):
 
 def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys):
     small.write_text(SMALL.partition('\n[[problem]]\nname = "bowl')[0])
-    changed = load_problem(str(small), TableColumns(None, None, None, False), {"run.loss": "absolute"}, None)
+    changed = load_problem(str(small), TableColumns(None, None, None, False), {"run.loss": "huber(1)"}, None)
     (line,) = changed.studies
-    assert (line.run.loss, line.run.target_loss) == ("absolute", "absolute")
+    assert (line.run.loss, line.run.target_loss) == ("huber(1)", "huber(1)")
     assert line.run.target != 1e-3
-    assert "for the loss absolute; 0.001 was made for the loss squared." in capsys.readouterr().out
-    small.write_text(small.read_text().replace("a*x**2 + b*x + c", "a*exp(b*x) + c"))
-    (bent,) = load_problem(str(small), TableColumns(None, None, None, False), {"run.loss": "absolute"}, None).studies
+    assert "for the loss huber(1); 0.001 was made for the loss squared." in capsys.readouterr().out
+    small.write_text(small.read_text().replace("a*x**2 + b*x + c", "a*exp(b*x) + c*x**2"))
+    (bent,) = load_problem(str(small), TableColumns(None, None, None, False), {"run.loss": "huber(1)"}, None).studies
     assert bent.run.target not in (1e-3, line.run.target)
 
 
