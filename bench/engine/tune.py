@@ -172,7 +172,8 @@ class _Tuning:
         # A trial is judged after this number of epochs: trials of another number are no rivals.
         identity["epochs"] = str(self.problem.settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
-            named = ([template.lowest for template in each] for each in (self.space.families, self.space.schedules))
+            optimizers, schedules = self.space.families, self.space.schedules
+            named = [one.lowest for one in optimizers], [one.lowest for one in schedules]
             run.record_rules(rules_of(self.problem, *named, study))
             run.record_study(study)
             searches = self._open_searches(run)
