@@ -17,7 +17,7 @@ from bench.data.label_numbers import LabelNumbers, is_label
 from bench.data.table_errors import MAP_IT, NoNumbersError, either, explain_failures, find_columns, missing_or_infinite
 from bench.data.text_table import text_columns, text_headings
 from bench.system.files import TABLES
-from bench.system.memory import available_memory
+from kernels.base.memory import available_memory
 from kernels.base.run import Floats
 from kernels.data.samples import find_non_finite
 from kernels.losses.classes import losses_of_classes

@@ -10,7 +10,6 @@ import numpy as np
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset
 from bench.data.units import describe_residual_units, in_table_units, original_loss, standardized_target
-from bench.system.memory import available_memory
 from kernels import FitResult, Model
 from kernels import fit as kernels_fit
 from kernels.base.run import Floats
@@ -162,7 +161,6 @@ def fit_table(
         so_far = result
         watch(result, data)
 
-    _check_memory(model, settings.get("epochs", 100))
     try:
         settings = {"x": data.x, "y": data.y, "validation": data.validation, "test": data.test} | settings
         result = kernels_fit(model, loss=loss, target=target, callback=remember, **settings)
@@ -171,15 +169,6 @@ def fit_table(
             raise
         return carry_back(so_far, data, scaling, interrupted=True)
     return carry_back(result, data, scaling)
-
-
-def _check_memory(model: Model, epochs: int) -> None:
-    """Refuse epochs that do not fit into the memory, before anything is made for each of them."""
-    # The rate, the samples and the updates so far, the loss, and the parameters; once more in the result.
-    needed, room = 16 * epochs * (4 + (0 if model.vectors else len(model.params))), available_memory()
-    if room is not None and needed > room:
-        available = f"{room / 1e9:,.1f} GB are available"
-        raise MemoryError(f"{epochs:,} epochs take about {needed / 1e9:,.1f} GB, and {available}")
 
 
 def carry_back(result: FitResult, data: Dataset, scaling: Scaling | None, *, interrupted: bool = False) -> TableFit:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from bench.engine.problem import Problem
 from bench.study.schema import RunTable
 from bench.system.environment import processors
-from bench.system.memory import available_memory
 from bench.tables.phrases import format_count
+from kernels.base.memory import available_memory
 from kernels.base.run import samples_per_epoch
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
 from kernels.data.marks import PER_DECADE

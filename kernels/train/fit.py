@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
+from kernels.base.checks import check_bool, check_seed, check_target, describe
 from kernels.base.columns import Inputs, check_row_order, take_targets, target_name
+from kernels.base.memory import check_epochs
 from kernels.base.run import (
     CONVERGED,
     DIVERGED,
@@ -178,7 +179,7 @@ def fit(
     (columns, targets), held_out, for_test = hold_out(
         model, loss, *check_samples(model, x, y), validation, test, classes
     )
-    n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
+    n, epochs, seed = targets.size, check_epochs(epochs, 0 if model.vectors else len(model.params)), check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
     dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)

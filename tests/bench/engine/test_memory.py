@@ -2,8 +2,6 @@
 
 import json
 import math
-import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from bench.engine import memory
 from bench.engine import problem as common
 from bench.engine.memory import Memory, most_marks
 from bench.study.schema import RunTable
-from bench.system.memory import available_memory
 from kernels import models
 from kernels.data.marks import make_marks
 from kernels.train.block import train_runs
@@ -105,19 +102,3 @@ def test_there_are_never_more_marks_than_told(record, n, batch_size):
     for drop_last in (True, False):
         marks = make_marks(record, n, batch_size, 50, drop_last=drop_last).size
         assert marks <= most_marks(RunTable(epochs=50, record=record, drop_last=drop_last), n, batch_size)
-
-
-def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):
-    found = available_memory()
-    if found is None:
-        pytest.skip("the size of memory is unknown here")
-    with open("/proc/meminfo") as file:
-        assert found <= 1024 * int(re.search(r"MemTotal:\s*(\d+)", file.read())[1])
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr("bench.system.memory._CGROUPS", (limit,))
-    limit.write_text("123456\n")
-    assert available_memory() == 123456
-    limit.write_text("max\n")
-    assert available_memory() > 123456
-    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
-    assert available_memory() > 123456

@@ -1,7 +1,11 @@
-"""The memory that is available."""
+"""The memory that is available, and what a run takes of it."""
 
 from pathlib import Path
 
+from kernels.base.checks import check_integer
+
+# What takes fewer bytes fits, without a look at what is available.
+SMALL = 2**28
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
@@ -9,6 +13,23 @@ def available_memory() -> int | None:
     """Return the number of bytes that this process can take without swapping, or None if that is not known."""
     found = [_available_on_machine(), *map(_limit_of_group, _CGROUPS), *_limits_of_process()]
     return min((amount for amount in found if amount is not None), default=None)
+
+
+def check_epochs(epochs: int, params: int) -> int:
+    """Return `epochs` as an int, if the memory holds what is recorded of a run after each of them.
+
+    `params` is the number of the parameters that are recorded.
+    """
+    count = check_integer("epochs", epochs)
+    # The rate, the samples and the updates so far, the loss, and the parameters; once more in the result.
+    needed = 16 * count * (4 + params)
+    room = available_memory() if needed > SMALL else None
+    if room is not None and needed > room:
+        raise ValueError(
+            f"epochs must be fewer than {count:,}, which take about {needed / 1e9:,.1f} GB of memory; "
+            f"{room / 1e9:,.1f} GB are available"
+        )
+    return count
 
 
 def _limits_of_process() -> list[int]:

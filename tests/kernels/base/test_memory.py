@@ -1,0 +1,39 @@
+"""What is available, and what does not fit."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from kernels import fit
+from kernels.base.memory import available_memory
+
+
+@pytest.mark.parametrize(
+    ("model", "each"), [("a*x + b", 96), ("w @ x", 64)], ids=["parameters after each epoch", "of vectors at the end"]
+)
+def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, each):
+    if available_memory() is None:
+        pytest.skip("the size of memory is unknown here")
+    x = np.ones(3)[:, np.newaxis]
+    with pytest.raises(
+        ValueError, match=rf"epochs must be fewer than 1,000,000,000,000, .* {each},000.0 GB of memory; "
+    ):
+        fit(model, x, x[:, 0], lr=0.1, epochs=10**12)
+
+
+def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):
+    found = available_memory()
+    if found is None:
+        pytest.skip("the size of memory is unknown here")
+    with open("/proc/meminfo") as file:
+        assert found <= 1024 * int(re.search(r"MemTotal:\s*(\d+)", file.read())[1])
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr("kernels.base.memory._CGROUPS", (limit,))
+    limit.write_text("123456\n")
+    assert available_memory() == 123456
+    limit.write_text("max\n")
+    assert available_memory() > 123456
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert available_memory() > 123456
