@@ -80,7 +80,7 @@ def run(program, optimizer, data, start, batch):
 @pytest.mark.parametrize("batch", [1, 7])
 def test_kernels_have_the_bits_of_the_reference(batch):
     """In lanes; as it is here, `network_runs.check_features` has it of single runs, in pure Python."""
-    given = {"size": 8, "loss": "hinge", "optimizer": "clipped(adamw)", "shuffle": True, "by_run": True}
+    given = {"size": 2, "loss": "hinge", "optimizer": "clipped(adamw)", "shuffle": True, "by_run": True}
     check_bits(batch=batch, **given, kernels=["lanes"])
 
 
@@ -93,8 +93,8 @@ def test_a_model_with_weights_starts_where_it_does_without():
 def test_fused_operations_and_losses_from_a_factor_change_the_last_digits_alone():
     """Of as many columns as tests/kernels/loops/test_by_register.py has, whose kernel this is."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(N, 10))
-    y, grid = x @ np.arange(10.0), Grid(lr=[0.01, 0.02], init="zero", batch_size=[1, 8])
+    x = rng.normal(size=(N, 7))
+    y, grid = x @ np.arange(7.0), Grid(lr=[0.01, 0.02], init="zero", batch_size=[1, 8])
     exact, fused = (
         sweep("w @ x + b", x, y, grid, epochs=30, record="epoch", confirm=0, kernel=kernel).frame
         for kernel in ("reference", "lanes-fma")
