@@ -40,13 +40,14 @@ def trained(
     model = model.with_classes(classes) if classes > 1 else model
     if weighted:
         model, x = WeightedModel(model), np.column_stack([x, rng.uniform(0, 3, n)])
+    highest = 1e3 if "polyak" in optimizer else 0.05 / size  # so that its steps follow from the loss and the norm
     loss, optimizer, shuffle = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
     columns = tuple(np.ascontiguousarray(x.T))
     form = {"shuffle": shuffle, "batch_size": batch, "by_row": model.by_row, "dtype": dtype}
     held = (tuple(column[:9] for column in columns), y[:9]) if np.isfinite(patience) else None
     data = allocate_data(columns, y, validation=held, **form)
     marks = make_marks("epoch", n, batch, 3, drop_last=False)
-    rates = np.tile(np.linspace(0.01, 0.05, runs) / size, (3, 1))
+    rates = np.tile(np.linspace(0.2 * highest, highest, runs), (3, 1))
     hyper = Hyperparameters(rates, option_values(loss, optimizer), batch, False, bool(shuffle), 3, 0.0, marks, patience)
     starts = 0.5 * rng.normal(size=(runs, len(model.params)))
     each = [optimizer] * runs
