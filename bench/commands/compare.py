@@ -17,6 +17,7 @@ from bench.compare.judge import (
     summarize_rows,
 )
 from bench.compare.sources import VARIANT, Measurement, compare_sources, join_names, kind_of_source
+from bench.tables.phrases import format_count
 from bench.tables.speed_tables import describe_ratio_of_times
 from bench.timing.verify import NotVerifiedError
 
@@ -57,6 +58,9 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
     shown = {TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
+    if left_out := sum(map(len, tables.values())) - sum(map(len, shown.values())):
+        said = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
+        notes += [] if style == "json" else [("Left out", said)]
     print_findings(style, summary, describe_verdict(rows), tables, shown, notes)
     return not rows["verdict"].eq(PAST).any()
 

@@ -411,6 +411,8 @@ def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
     assert "batch size full" in best
     different = next(note["says"] for note in told["notes"] if note["about"] == "Different")
     assert different == "shuffling: all in A, blocks(size=4, buffer=262144) in B."
+    said = "Left out: 1 row of choices that differ less, or not at all; --json has all.\n"
+    assert said in sgdbench("compare", tmp_path / "a", tmp_path / "b")[1]
     code, _, err = sgdbench("compare", tmp_path / "a", tmp_path / "a")
     assert (code, err) == (2, f"sgdbench: A and B are both {tmp_path / 'a'}: they must be two\n")
 
