@@ -101,7 +101,7 @@ def test_every_chart_is_drawn_and_described(page):
 
 def test_no_request_leaves_the_page(page, folder):
     page.get_log("performance")
-    opened(page, folder / "report.html")
+    run(opened(page, folder / "report.html"), "(window.isShared = true)")
     events = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
@@ -161,41 +161,41 @@ def test_every_run_that_is_played_ends_at_the_parameters_of_the_kernel(page, fol
     assert played > 20
 
 
-def test_dragging_bends_the_curve(fresh, folder):
+def test_dragging_bends_the_curve(page, folder):
     material = read_run_data(folder)
     predict = curve_in_table_units(material.result.model, material.criterion, material.scaling)
-    at = np.array(run(fresh, "player.view.at"))[:, np.newaxis]
-    last = run(fresh, "lastStep()")
+    at = np.array(run(page, "player.view.at"))[:, np.newaxis]
+    last = run(page, "lastStep()")
     curves = []
     for step in (0, last // 2, last):
-        slide(fresh, step)
-        curves.append(drawn_curve(fresh))
-        params, seen = run(fresh, f"[player.run.params[{step}], player.run.marks[{step}]]")
+        slide(page, step)
+        curves.append(drawn_curve(page))
+        params, seen = run(page, f"[player.run.params[{step}], player.run.marks[{step}]]")
         np.testing.assert_allclose(curves[-1], predict(np.array(params), at), rtol=1e-5)
-        told = run(fresh, "document.getElementById('play-says').textContent")
+        told = run(page, "document.getElementById('play-says').textContent")
         assert told.startswith(f"{text(seen)} sample")
         assert all(f"{name} = {text(value)}" in told for name, value in zip("abc", params, strict=True))
         dots = "['fall', 'path'].map((name) => document.querySelector(`#chart-${name} .plot`).data.at(-1).x[0])"
-        assert run(fresh, dots)[1] == pytest.approx(params[run(fresh, "player.plane.pair[0]")])
+        assert run(page, dots)[1] == pytest.approx(params[run(page, "player.plane.pair[0]")])
     assert not np.allclose(curves[0], curves[1])
     assert not np.allclose(curves[1], curves[2])
-    assert complaints(fresh) == []
+    assert complaints(page) == []
 
 
-def test_a_run_is_played_by_a_key_and_stops_at_its_end(fresh):
+def test_a_run_is_played_by_a_key_and_stops_at_its_end(page):
     button = "document.getElementById('play-button').textContent"
     watched = "(window.seen = [], (move => (moveTo = (step) => (seen.push(step), move(step))))(moveTo), 1)"
-    run(fresh, watched)
-    press(fresh, Keys.ENTER, on="#play-button")
-    assert run(fresh, button) == "Pause"
-    WebDriverWait(fresh, 60).until(lambda driver: run(driver, button) == "Play")
-    seen = run(fresh, "seen")
+    run(page, watched)
+    press(page, Keys.ENTER, on="#play-button")
+    assert run(page, button) == "Pause"
+    WebDriverWait(page, 60).until(lambda driver: run(driver, button) == "Play")
+    seen = run(page, "seen")
     assert seen[0] == 0
-    assert seen[-1] == run(fresh, "lastStep()") == int(run(fresh, "document.getElementById('play-slider').value"))
+    assert seen[-1] == run(page, "lastStep()") == int(run(page, "document.getElementById('play-slider').value"))
     assert len(seen) > 3
     assert all(one < other for one, other in pairwise(seen))
-    press(fresh, Keys.ARROW_LEFT, on="#play-slider")
-    assert run(fresh, "player.step") == seen[-1] - 1
+    press(page, Keys.ARROW_LEFT, on="#play-slider")
+    assert run(page, "player.step") == seen[-1] - 1
 
 
 def test_a_path_that_leaves_its_optimum_and_returns_is_seen_whole(page):
@@ -206,39 +206,10 @@ def test_a_path_that_leaves_its_optimum_and_returns_is_seen_whole(page):
     assert high > max(b)
 
 
-def test_the_shades_of_contours_are_named_in_both_themes(fresh):
+def test_the_shades_of_contours_are_named_in_both_themes(page):
     for theme, shade in (("dark", "Brighter"), ("light", "Darker")):
-        run(fresh, f"(root.dataset.theme = '{theme}', redraw('path'))")
-        assert f"{shade} is lower; each line is four times" in caption(fresh, "path")
-
-
-def test_a_run_of_one_mark_and_one_that_is_left_out_are_no_obstacle(fresh):
-    shown = "redraw('bend', 'fall', 'path'), tellStep(), startPlaying(), player.timer"
-    first = "['marks', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"
-    cut = f"Object.assign(player.run, Object.fromEntries({first}))"
-    assert run(fresh, f"({cut}, player.plane = planeOf(player.run), player.step = 0, {shown})") is None
-    assert run(fresh, "document.getElementById('play-says').textContent").startswith("0 samples seen, loss ")
-    assert len(drawn_curve(fresh)) > 100
-    assert run(fresh, f"(play.places.clear(), openRun(), {shown})") is None
-    assert caption(fresh, "bend") == "Of this run the page holds nothing to draw."
-    assert run(fresh, "document.getElementById('play-button').disabled")
-    assert complaints(fresh) == []
-
-
-def test_a_cell_of_the_map_is_played_and_lists_agree(fresh):
-    run(fresh, "choose(0, 1)")
-    shown = run(
-        fresh, "[...document.querySelectorAll('#controls-play select')].map((one) => one.selectedOptions[0].text)"
-    )
-    assert {"0.02", "full"} <= set(shown)
-    assert run(fresh, "[player.run.codes.lr, player.run.codes.batch_size]") == [0, 1]
-    optimizers = "['play', 'map'].map((name) => document.querySelector(`#controls-${name} select`).selectedIndex)"
-    before = run(fresh, optimizers)
-    assert before[0] == before[1]
-    change = "((list) => (list.value = arguments[0], list.dispatchEvent(new Event('change'))))"
-    run(fresh, f"{change}(document.querySelector('#controls-map select'))", 1 - before[0])
-    assert run(fresh, optimizers) == [1 - before[0]] * 2
-    assert run(fresh, "player.run.codes.optimizer") == 1 - before[0]
+        run(page, f"(root.dataset.theme = '{theme}', redraw('path'))")
+        assert f"{shade} is lower; each line is four times" in caption(page, "path")
 
 
 def test_the_page_evaluates_models_and_losses_as_python_does(page, folder):
@@ -277,24 +248,6 @@ def test_the_page_evaluates_models_and_losses_as_python_does(page, folder):
         if loss.mean:
             found = run(page, f"arguments[0].map(MEANS.{name})", predictions.tolist())
             np.testing.assert_allclose(found, loss.mean_of(predictions), rtol=1e-12)
-
-
-def test_everything_is_reached_by_the_keyboard(fresh):
-    """By the tabulator, in the order of the page, and what has the focus shows it."""
-    wanted = """[...document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]')]
-        .filter((one) => !one.disabled && one.checkVisibility())"""
-    run(
-        fresh,
-        f"(window.wanted = {wanted}, window.met = [], document.addEventListener('focusin', (event) => "
-        "met.push([wanted.indexOf(event.target), getComputedStyle(event.target).outlineStyle])), 1)",
-    )
-    total = run(fresh, "wanted.length")
-    assert total > 40
-    run(fresh, "(document.activeElement.blur(), scrollTo(0, 0), 1)")
-    ActionChains(fresh).send_keys(Keys.TAB * total).perform()
-    met = run(fresh, "met")
-    assert [place for place, _ in met] == list(range(total))
-    assert {style for _, style in met} == {"solid"}
 
 
 def test_a_click_on_a_cell_shows_its_curves(page, folder):
@@ -348,23 +301,6 @@ def test_an_optimizer_is_hidden_in_all_charts(page):
     assert {name: traces(page, name) for name in before} == before
 
 
-def test_axes_are_switched(fresh):
-    kind = "document.querySelector('#chart-loss .plot')._fullLayout.{}axis.type"
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "log"]
-    ticks = "[...document.querySelectorAll('#chart-loss .xtick text')].map((t) => t.textContent)"
-    assert run(fresh, ticks)[0] == "0"
-    click(fresh, "#chart-loss .controls button", "y linear")
-    click(fresh, "#chart-loss .controls button", "x linear")
-    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "linear"]
-    title = "document.querySelector('#chart-loss .xtitle').textContent"
-    assert run(fresh, title) == "samples seen"
-    for button, name in (("updates", "updates"), ("time", "time")):
-        click(fresh, "#chart-loss .controls button", button)
-        assert run(fresh, title) == name
-    assert "updates times the measured time of an update with the kernel fused" in caption(fresh, "loss")
-    assert complaints(fresh) == []
-
-
 def rows(driver, column):
     place = f"[...document.querySelectorAll('#rows th')].findIndex((th) => th.dataset.name === '{column}')"
     return run(
@@ -391,16 +327,19 @@ def test_the_table_is_sorted_by_click_and_by_key(page, folder):
     assert set(rows(page, "lr")) == {"0.02"}
 
 
-def test_the_table_is_filtered_and_turned(fresh):
+def test_the_table_is_filtered_and_turned(page):
     told = "document.querySelector('#pages output').textContent"
-    assert run(fresh, told) == "1\N{EN DASH}20 of 72 configurations"
-    click(fresh, "#pages button", "Next")
-    assert run(fresh, told) == "21\N{EN DASH}40 of 72 configurations"
-    press(fresh, "momentum diverged", on="#filters input")
-    assert set(rows(fresh, "optimizer")) == {"momentum(0.9)"}
-    assert set(rows(fresh, "status")) == {"diverged"}
-    press(fresh, " nowhere", on="#filters input")
-    assert run(fresh, told) == "No configuration matches these filters."
+    assert run(page, told) == "1\N{EN DASH}20 of 72 configurations"
+    click(page, "#pages button", "Next")
+    assert run(page, told) == "21\N{EN DASH}40 of 72 configurations"
+    press(page, "momentum diverged", on="#filters input")
+    assert set(rows(page, "optimizer")) == {"momentum(0.9)"}
+    assert set(rows(page, "status")) == {"diverged"}
+    press(page, " nowhere", on="#filters input")
+    assert run(page, told) == "No configuration matches these filters."
+    press(page, Keys.CONTROL, "a", on="#filters input")
+    press(page, Keys.DELETE)
+    assert run(page, told) == "1\N{EN DASH}20 of 72 configurations"
 
 
 def test_the_best_row_can_be_copied(page, folder):
@@ -448,30 +387,6 @@ def test_the_page_ranks_as_the_tables_do(page, folder):
         assert run(page, ids.replace("{}", f"bestOutcome({{optimizer: {place}}})")) == best, code
 
 
-def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
-    run_data = read_run_data(folder)
-    state = "[settings.optimizer.values[state.optimizer], settings.lr.values[state.lr], state.batch_size]"
-    optimizer, lr, _ = run(fresh, state)
-    row = recommended_choice(run_data.ranked)
-    assert (optimizer, lr) == (row["optimizer"], row["lr"])
-    word = """document.querySelector('#chart-map .plot').layout.annotations
-        .find((one) => one.x === state.lr && one.y === state.batch_size).text"""
-    shown = {}
-    for name in ("samples", "updates", "seconds", "share", "final_loss"):
-        titles = run(fresh, "Object.keys(CELLS)")
-        change = f"""((list) => {{ list.value = {titles.index(name)}; list.dispatchEvent(new Event('change')); }})(
-            [...document.querySelectorAll('#controls-map select')].at(-1))"""
-        run(fresh, change)
-        shown[name] = run(fresh, word)
-    assert shown == {
-        "samples": run(fresh, "short(arguments[0])", row["samples"]),
-        "updates": run(fresh, "short(arguments[0])", row["updates"]),
-        "seconds": duration(row["seconds"]),
-        "share": f"{row['converged']}/{row['runs']}",
-        "final_loss": text(float(f"{row['final_loss']:.3g}")),
-    }
-
-
 def test_numbers_are_written_as_in_the_tables(page):
     values = [0.0, -12.5, 1 / 3, 9.9996e-5, 6.0579e-30, 999.96, 123456.7, 999999.7, 2.5e12, 800, 0.00012345678]
     assert run(page, "arguments[0].map(text)", values) == [text(value) for value in values]
@@ -498,109 +413,6 @@ def test_headings_are_in_order_and_everything_has_a_name(page):
         !(e.textContent.trim() || e.ariaLabel || e.alt || e.labels?.length)).map((e) => e.outerHTML)"""
     assert run(page, unnamed) == []
     assert run(page, "document.querySelectorAll('main, header, footer, nav').length") == 4
-
-
-@contextmanager
-def at_width(driver, page, width):
-    """The page as it is on a screen of another width."""
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    try:
-        yield opened(driver, page)
-    finally:
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-# Texts of charts that are cut off at an edge of their chart, or lie over each other; by chart.
-BAD_TEXTS = """(() => {
-    const found = [];
-    for (const plot of document.querySelectorAll('.plot')) {
-        const frame = plot.getBoundingClientRect();
-        const texts = [...plot.querySelectorAll('svg text')].filter((one) => one.textContent.trim());
-        const boxes = texts.map((one) => [one.textContent, one.getBoundingClientRect()]);
-        const name = plot.parentElement.id;
-        for (const [said, box] of boxes)
-            if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1)
-                found.push(`${name}: ${said} is cut off`);
-        boxes.forEach(([said, one], i) => boxes.slice(i + 1).forEach(([other, two]) => {
-            const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
-            const down = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
-            if (across > 1 && down > 3) found.push(`${name}: ${said} over ${other}`);
-        }));
-    }
-    return found;
-})()"""
-# Texts of the page that do not fit into their boxes, and controls that lie over each other.
-BAD_BOXES = """(() => {
-    const found = [];
-    const tight = '.answer b, .tiles b, .tiles small, h1, h2, h3, dt, dd, p:not(.unseen), button, .legend > *, ' +
-        'figcaption, .notes li, #play-says > *';
-    for (const one of document.querySelectorAll(tight))
-        if (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')
-            found.push(`${one.tagName}: ${one.textContent}`);
-    const apart = (all) => all.forEach((one, i) => all.slice(i + 1).forEach((other) => {
-        const [a, b] = [one, other].map((element) => element.getBoundingClientRect());
-        const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-        const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        if (across > 1 && down > 1) found.push(`${one.textContent} over ${other.textContent}`);
-    }));
-    for (const row of document.querySelectorAll('tr')) apart([...row.cells]);
-    for (const row of document.querySelectorAll(".controls, .legend, .tiles, .answer, .scenes, main, section, .chart"))
-        apart([...row.children].filter((one) => !one.matches('.unseen')));
-    return found;
-})()"""
-
-
-@pytest.mark.parametrize("width", [390, 1440])
-def test_nothing_is_cut_off_or_covered_at_any_width(browser, folder, width):
-    with at_width(browser, folder / "report.html", width) as page:
-        assert run(page, "document.documentElement.scrollWidth") == width
-        assert run(page, BAD_TEXTS) == []
-        assert run(page, BAD_BOXES) == []
-        # What is wider than the page scrolls inside of its own box.
-        wide = """[...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, pre, svg, .plot')
-            && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
-        assert run(page, wide) == []
-        # A word without an end, such as the path of a file, is broken.
-        run(page, "(document.querySelector('section p').textContent = 'x'.repeat(400), 1)")
-        assert run(page, "document.documentElement.scrollWidth") == width
-        sticky = "[...document.querySelectorAll('th, td')].filter((one) => getComputedStyle(one).position !== 'static')"
-        assert run(page, f"{sticky}.length") == 0
-
-
-def test_the_title_of_a_low_chart_is_as_high_as_the_chart(fresh):
-    long = "half Poisson deviance above the lowest possible, 0.56 (standardized)"
-    run(fresh, "(run.loss_titles[''] = run.loss_titles['final '] = arguments[0], redraw())", long)
-    inside = """((plot) => {
-        const [title, all] = [plot.querySelector('.ytitle'), plot].map((one) => one.getBoundingClientRect());
-        return title.height > 50 && title.top >= all.top && title.bottom <= all.bottom;
-    })(document.querySelector('#chart-%s .plot'))"""
-    assert [name for name in ("fall", "cell", "loss", "time") if not run(fresh, inside % name)] == []
-
-
-def test_a_target_out_of_view_is_said_to_be_below(fresh):
-    legends = (
-        "['cell', 'loss', 'time'].map((name) => document.querySelector(`#chart-${name} .legend`).lastChild.textContent)"
-    )
-    assert caption(fresh, "fall") == "The loss. Dashed: the target."
-    assert run(fresh, legends) == ["target 0.02"] * 3
-    run(fresh, "(run.lowest = run.target, redraw())")
-    assert caption(fresh, "fall") == "The loss. The target is below."
-    assert run(fresh, legends) == ["target 0.02, below"] * 3
-
-
-def test_a_linear_axis_of_losses_is_that_of_those_in_view(fresh):
-    """A run that diverged may end at 1e45, beside which all others are zero; and all may be hidden."""
-    far = "(numbers.final_loss[0] = 1e45, lossLook.y = timeLook.y = false, state.hidden.add('sgd'), redraw())"
-    run(fresh, far.replace("add('sgd')", "clear()"))
-    top = "document.querySelector('#chart-%s .plot').layout.yaxis.range[1]"
-    assert run(fresh, top % "time") < 1e10
-    assert " of them outside the view." in caption(fresh, "time")
-    for name in OPTIMIZERS:
-        run(fresh, far.replace("sgd", name))
-    assert caption(fresh, "loss") == "All optimizers are hidden."
-    assert run(fresh, top % "loss") > 0.02
-    assert complaints(fresh) == []
 
 
 def test_an_infinite_median_is_shaded_as_the_worst(page):
@@ -705,6 +517,219 @@ def test_losses_below_the_view_and_ticks_without_room(page):
     assert all(np.log10(b / a) > 0.7 * np.log10(830 / 110) / 4 for a, b in pairwise(values))
 
 
+def test_paper_is_white(page):
+    run(page, "(root.dataset.theme = 'dark')")
+    for event, theme in (("beforeprint", "light"), ("afterprint", "dark")):
+        assert run(page, f"(dispatchEvent(new Event('{event}')), root.dataset.theme)") == theme
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    for selector in (".modebar", "#rows td button", "#theme", "#map .controls"):
+        assert run(page, f"document.querySelector('{selector}').checkVisibility()") is False
+    assert run(page, "document.querySelector('#rows td:nth-child(2)').checkVisibility()")
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_the_study_on_the_page_is_the_one_that_was_run(page, folder):
+    shown = run(page, "document.getElementById('study').textContent")
+    assert tomllib.loads(shown) == tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))
+
+
+# What changes the page, or begins where it opens: it is opened anew for each
+
+
+def test_everything_is_reached_by_the_keyboard(fresh):
+    """By the tabulator, in the order of the page, and what has the focus shows it."""
+    wanted = """[...document.querySelectorAll('a[href], button, select, input, summary, [tabindex="0"]')]
+        .filter((one) => !one.disabled && one.checkVisibility())"""
+    run(
+        fresh,
+        f"(window.wanted = {wanted}, window.met = [], document.addEventListener('focusin', (event) => "
+        "met.push([wanted.indexOf(event.target), getComputedStyle(event.target).outlineStyle])), 1)",
+    )
+    total = run(fresh, "wanted.length")
+    assert total > 40
+    run(fresh, "(document.activeElement.blur(), scrollTo(0, 0), 1)")
+    ActionChains(fresh).send_keys(Keys.TAB * total).perform()
+    met = run(fresh, "met")
+    assert [place for place, _ in met] == list(range(total))
+    assert {style for _, style in met} == {"solid"}
+
+
+def test_a_run_of_one_mark_and_one_that_is_left_out_are_no_obstacle(fresh):
+    shown = "redraw('bend', 'fall', 'path'), tellStep(), startPlaying(), player.timer"
+    first = "['marks', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"
+    cut = f"Object.assign(player.run, Object.fromEntries({first}))"
+    assert run(fresh, f"({cut}, player.plane = planeOf(player.run), player.step = 0, {shown})") is None
+    assert run(fresh, "document.getElementById('play-says').textContent").startswith("0 samples seen, loss ")
+    assert len(drawn_curve(fresh)) > 100
+    assert run(fresh, f"(play.places.clear(), openRun(), {shown})") is None
+    assert caption(fresh, "bend") == "Of this run the page holds nothing to draw."
+    assert run(fresh, "document.getElementById('play-button').disabled")
+    assert complaints(fresh) == []
+
+
+def test_a_cell_of_the_map_is_played_and_lists_agree(fresh):
+    run(fresh, "choose(0, 1)")
+    shown = run(
+        fresh, "[...document.querySelectorAll('#controls-play select')].map((one) => one.selectedOptions[0].text)"
+    )
+    assert {"0.02", "full"} <= set(shown)
+    assert run(fresh, "[player.run.codes.lr, player.run.codes.batch_size]") == [0, 1]
+    optimizers = "['play', 'map'].map((name) => document.querySelector(`#controls-${name} select`).selectedIndex)"
+    before = run(fresh, optimizers)
+    assert before[0] == before[1]
+    change = "((list) => (list.value = arguments[0], list.dispatchEvent(new Event('change'))))"
+    run(fresh, f"{change}(document.querySelector('#controls-map select'))", 1 - before[0])
+    assert run(fresh, optimizers) == [1 - before[0]] * 2
+    assert run(fresh, "player.run.codes.optimizer") == 1 - before[0]
+
+
+def test_axes_are_switched(fresh):
+    kind = "document.querySelector('#chart-loss .plot')._fullLayout.{}axis.type"
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["log", "log"]
+    ticks = "[...document.querySelectorAll('#chart-loss .xtick text')].map((t) => t.textContent)"
+    assert run(fresh, ticks)[0] == "0"
+    click(fresh, "#chart-loss .controls button", "y linear")
+    click(fresh, "#chart-loss .controls button", "x linear")
+    assert [run(fresh, kind.format(axis)) for axis in "xy"] == ["linear", "linear"]
+    title = "document.querySelector('#chart-loss .xtitle').textContent"
+    assert run(fresh, title) == "samples seen"
+    for button, name in (("updates", "updates"), ("time", "time")):
+        click(fresh, "#chart-loss .controls button", button)
+        assert run(fresh, title) == name
+    assert "updates times the measured time of an update with the kernel fused" in caption(fresh, "loss")
+    assert complaints(fresh) == []
+
+
+def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
+    run_data = read_run_data(folder)
+    state = "[settings.optimizer.values[state.optimizer], settings.lr.values[state.lr], state.batch_size]"
+    optimizer, lr, _ = run(fresh, state)
+    row = recommended_choice(run_data.ranked)
+    assert (optimizer, lr) == (row["optimizer"], row["lr"])
+    word = """document.querySelector('#chart-map .plot').layout.annotations
+        .find((one) => one.x === state.lr && one.y === state.batch_size).text"""
+    shown = {}
+    for name in ("samples", "updates", "seconds", "share", "final_loss"):
+        titles = run(fresh, "Object.keys(CELLS)")
+        change = f"""((list) => {{ list.value = {titles.index(name)}; list.dispatchEvent(new Event('change')); }})(
+            [...document.querySelectorAll('#controls-map select')].at(-1))"""
+        run(fresh, change)
+        shown[name] = run(fresh, word)
+    assert shown == {
+        "samples": run(fresh, "short(arguments[0])", row["samples"]),
+        "updates": run(fresh, "short(arguments[0])", row["updates"]),
+        "seconds": duration(row["seconds"]),
+        "share": f"{row['converged']}/{row['runs']}",
+        "final_loss": text(float(f"{row['final_loss']:.3g}")),
+    }
+
+
+def test_the_title_of_a_low_chart_is_as_high_as_the_chart(fresh):
+    long = "half Poisson deviance above the lowest possible, 0.56 (standardized)"
+    run(fresh, "(run.loss_titles[''] = run.loss_titles['final '] = arguments[0], redraw())", long)
+    inside = """((plot) => {
+        const [title, all] = [plot.querySelector('.ytitle'), plot].map((one) => one.getBoundingClientRect());
+        return title.height > 50 && title.top >= all.top && title.bottom <= all.bottom;
+    })(document.querySelector('#chart-%s .plot'))"""
+    assert [name for name in ("fall", "cell", "loss", "time") if not run(fresh, inside % name)] == []
+
+
+def test_a_target_out_of_view_is_said_to_be_below(fresh):
+    legends = (
+        "['cell', 'loss', 'time'].map((name) => document.querySelector(`#chart-${name} .legend`).lastChild.textContent)"
+    )
+    assert caption(fresh, "fall") == "The loss. Dashed: the target."
+    assert run(fresh, legends) == ["target 0.02"] * 3
+    run(fresh, "(run.lowest = run.target, redraw())")
+    assert caption(fresh, "fall") == "The loss. The target is below."
+    assert run(fresh, legends) == ["target 0.02, below"] * 3
+
+
+def test_a_linear_axis_of_losses_is_that_of_those_in_view(fresh):
+    """A run that diverged may end at 1e45, beside which all others are zero; and all may be hidden."""
+    far = "(numbers.final_loss[0] = 1e45, lossLook.y = timeLook.y = false, state.hidden.add('sgd'), redraw())"
+    run(fresh, far.replace("add('sgd')", "clear()"))
+    top = "document.querySelector('#chart-%s .plot').layout.yaxis.range[1]"
+    assert run(fresh, top % "time") < 1e10
+    assert " of them outside the view." in caption(fresh, "time")
+    for name in OPTIMIZERS:
+        run(fresh, far.replace("sgd", name))
+    assert caption(fresh, "loss") == "All optimizers are hidden."
+    assert run(fresh, top % "loss") > 0.02
+    assert complaints(fresh) == []
+
+
+# Other widths, no scripts, and other pages
+
+
+@contextmanager
+def at_width(driver, page, width):
+    """The page as it is on a screen of another width."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        yield opened(driver, page)
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+# Texts of charts that are cut off at an edge of their chart, or lie over each other; by chart.
+BAD_TEXTS = """(() => {
+    const found = [];
+    for (const plot of document.querySelectorAll('.plot')) {
+        const frame = plot.getBoundingClientRect();
+        const texts = [...plot.querySelectorAll('svg text')].filter((one) => one.textContent.trim());
+        const boxes = texts.map((one) => [one.textContent, one.getBoundingClientRect()]);
+        const name = plot.parentElement.id;
+        for (const [said, box] of boxes)
+            if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 1)
+                found.push(`${name}: ${said} is cut off`);
+        boxes.forEach(([said, one], i) => boxes.slice(i + 1).forEach(([other, two]) => {
+            const across = Math.min(one.right, two.right) - Math.max(one.left, two.left);
+            const down = Math.min(one.bottom, two.bottom) - Math.max(one.top, two.top);
+            if (across > 1 && down > 3) found.push(`${name}: ${said} over ${other}`);
+        }));
+    }
+    return found;
+})()"""
+# Texts of the page that do not fit into their boxes, and controls that lie over each other.
+BAD_BOXES = """(() => {
+    const found = [];
+    const tight = '.answer b, .tiles b, .tiles small, h1, h2, h3, dt, dd, p:not(.unseen), button, .legend > *, ' +
+        'figcaption, .notes li, #play-says > *';
+    for (const one of document.querySelectorAll(tight))
+        if (one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')
+            found.push(`${one.tagName}: ${one.textContent}`);
+    const apart = (all) => all.forEach((one, i) => all.slice(i + 1).forEach((other) => {
+        const [a, b] = [one, other].map((element) => element.getBoundingClientRect());
+        const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+        const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+        if (across > 1 && down > 1) found.push(`${one.textContent} over ${other.textContent}`);
+    }));
+    for (const row of document.querySelectorAll('tr')) apart([...row.cells]);
+    for (const row of document.querySelectorAll(".controls, .legend, .tiles, .answer, .scenes, main, section, .chart"))
+        apart([...row.children].filter((one) => !one.matches('.unseen')));
+    return found;
+})()"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_is_cut_off_or_covered_at_any_width(browser, folder, width):
+    with at_width(browser, folder / "report.html", width) as page:
+        assert run(page, "document.documentElement.scrollWidth") == width
+        assert run(page, BAD_TEXTS) == []
+        assert run(page, BAD_BOXES) == []
+        # What is wider than the page scrolls inside of its own box.
+        wide = """[...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, pre, svg, .plot')
+            && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
+        assert run(page, wide) == []
+        # A word without an end, such as the path of a file, is broken.
+        run(page, "(document.querySelector('section p').textContent = 'x'.repeat(400), 1)")
+        assert run(page, "document.documentElement.scrollWidth") == width
+        sticky = "[...document.querySelectorAll('th, td')].filter((one) => getComputedStyle(one).position !== 'static')"
+        assert run(page, f"{sticky}.length") == 0
+
+
 def test_without_scripts_nothing_is_empty(browser, folder):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     browser.get((folder / "report.html").as_uri())
@@ -716,17 +741,6 @@ def test_without_scripts_nothing_is_empty(browser, folder):
     assert seen == {"play": False, "map": False, "optimizers": True, "chart-fit": False}
     assert {"Watch a run", "Map"}.isdisjoint(links)
     assert "How to reproduce" in links
-
-
-def test_paper_is_white(fresh):
-    run(fresh, "(root.dataset.theme = 'dark')")
-    for event, theme in (("beforeprint", "light"), ("afterprint", "dark")):
-        assert run(fresh, f"(dispatchEvent(new Event('{event}')), root.dataset.theme)") == theme
-    fresh.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    for selector in (".modebar", "#rows td button", "#theme", "#map .controls"):
-        assert run(fresh, f"document.querySelector('{selector}').checkVisibility()") is False
-    assert run(fresh, "document.querySelector('#rows td:nth-child(2)').checkVisibility()")
-    fresh.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_without_a_target_nothing_speaks_of_targets(browser, one_figure_here, tmp_path):
@@ -742,11 +756,6 @@ def test_without_a_target_nothing_speaks_of_targets(browser, one_figure_here, tm
     assert "final loss" in told
     assert not re.search("target|reach|converged", told, re.IGNORECASE)
     assert complaints(browser) == []
-
-
-def test_the_study_on_the_page_is_the_one_that_was_run(page, folder):
-    shown = run(page, "document.getElementById('study').textContent")
-    assert tomllib.loads(shown) == tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))
 
 
 def test_several_runs_are_drawn_side_by_side(browser, folder, tmp_path):
@@ -765,6 +774,31 @@ def test_several_runs_are_drawn_side_by_side(browser, folder, tmp_path):
         "plain",
     ]
     assert complaints(page) == []
+
+
+def test_charts_show_the_losses_on_held_out_samples_beside_the_others(browser, one_figure_here, tmp_path):
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, 80)
+    grid = Grid(lr=[0.3, 0.9], init={"zero": [0.0, 0.0], "far": [9.0, -9.0]}, seed=range(3), shuffle=True)
+    settings = {"epochs": 24, "record": "log:4", "validation": 0.3, "test": 0.25, "kernel": "reference", "confirm": 0}
+    result = sweep("a*x + b", x, x + rng.normal(0, 0.5, 80), grid, out=tmp_path, **settings)
+    curve = result.read_curves([result.frame["config_id"].iloc[0]])
+    page = opened(browser, result.report())
+    drawn = """(() => {
+        const traces = (name) => document.querySelector(`#chart-${name} .plot`).data;
+        const dashed = (name) => traces(name).filter((one) => one.line.dash === "4px,3px").length;
+        return [dashed("cell"), dashed("loss"), traces("cell").length, curve(0).samples, curve(0).losses,
+                curve(0).heldOut, document.querySelector("#chart-cell .legend").textContent];
+    })()"""
+    cell, loss, lines, samples, losses, held_out, legend = run(page, drawn)
+    assert (cell, lines, loss) == (2, 4, 1)
+    assert "on held-out samples" in legend
+    places = np.searchsorted(curve["samples"], samples)
+    np.testing.assert_allclose(losses, curve["loss"].iloc[places], rtol=1e-3)
+    np.testing.assert_allclose(held_out, curve["validation_loss"].iloc[places], rtol=1e-3)
+    assert complaints(page) == []
+    told = run(page, "document.querySelector('main').textContent")
+    assert told.index("on test rows") < told.index("run diverged")
 
 
 def test_a_page_without_a_single_run_complains_of_nothing(browser, folder, tmp_path):

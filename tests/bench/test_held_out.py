@@ -23,7 +23,6 @@ from bench.study.load import load_study, with_settings
 from bench.study.schema import RunTable
 from bench.tables.formatting import text
 from kernels import fit, models
-from tests.support.browsing import chromium, complaints, opened
 from tests.support.refusals import refusal_of
 from tests.support.studies import train_study
 
@@ -491,27 +490,3 @@ def test_loss_curves_show_both_losses(tmp_path):
         assert [line.get_linestyle() for line in axis.lines] == ["-", "--"]
         starts = {line.get_linestyle(): line.get_ydata()[0] for line in axis.lines}
         assert starts == {"-": first["loss"], "--": first["validation_loss"]}
-
-
-@pytest.mark.usefixtures("one_figure")
-def test_the_charts_of_the_page_show_both_losses(tmp_path):
-    result = jumping(tmp_path)
-    result.report()
-    curve = result.read_curves([result.frame["config_id"].iloc[0]])
-    with chromium() as driver:
-        opened(driver, tmp_path / "report.html")
-        script = """
-            const traces = (name) => document.querySelector(`#chart-${name} .plot`).data;
-            const dashed = (name) => traces(name).filter((one) => one.line.dash === "4px,3px").length;
-            return [dashed("cell"), dashed("loss"), traces("cell").length, curve(0).samples, curve(0).losses,
-                    curve(0).heldOut, document.querySelector("#chart-cell .legend").textContent]
-        """
-        cell, loss, lines, samples, losses, held_out, legend = driver.execute_script(script)
-        assert (cell, lines, loss) == (2, 4, 1)
-        assert "on held-out samples" in legend
-        places = np.searchsorted(curve["samples"], samples)
-        np.testing.assert_allclose(losses, curve["loss"].iloc[places], rtol=1e-3)
-        np.testing.assert_allclose(held_out, curve["validation_loss"].iloc[places], rtol=1e-3)
-        assert not complaints(driver)
-        tile = driver.execute_script("return document.querySelector('main').textContent")
-        assert tile.index("on test rows") < tile.index("run diverged")
