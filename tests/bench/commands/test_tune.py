@@ -22,7 +22,7 @@ STUDY = {
     "model": {"expression": "a*x**2 + b*x + c"},
     "grid": {"lr": [0.1, 0.5], "batch_size": [10, 40], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}},
     "run": {"epochs": 9, "target": 1e-3, "confirm": 2},
-    "tune": {"trials": 33},
+    "tune": {"trials": 17},
 }
 
 
@@ -39,7 +39,7 @@ def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
     said = dict(line.split(": ", 1) for line in out.splitlines())
     assert list(said)[-2:] == ["Search", "Report"]
     assert {"Best choice", "Confirmed", "Against the grid"} <= set(said)
-    assert said["Search"].startswith("33 trials by tpe")
+    assert said["Search"].startswith("17 trials by tpe")
     folder = tmp_path / "results" / "small-tuned"
     assert said["Report"] == str((folder / "report.html").relative_to(tmp_path))
     names = {path.stem for path in (folder / "figures").glob("*.png")}
@@ -53,7 +53,7 @@ def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
     assert re.search("<dt>range of order</dt><dd>(not )?shuffled</dd>", page)
     assert (folder / "grid" / "report.html").exists()
     tables = pd.read_csv(folder / "tables" / "trials.csv")
-    assert len(tables) == 33
+    assert len(tables) == 17
 
     # Made again from what is stored, it is the same, and nothing is trained.
     parts = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]

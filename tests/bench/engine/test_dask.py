@@ -48,6 +48,14 @@ def advanced(clock, options):
     return (clock[0] + 1.0,)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _untried():
+    """No rule is compiled to be tried: tests/kernels/extend does that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kernels.extend.register.try_rule", lambda *about: True)
+        yield
+
+
 @pytest.fixture(scope="module")
 def heavy():
     """A rule of the user's own, with a helper and a constant."""
@@ -380,7 +388,7 @@ def test_the_scheduler_need_not_import_the_mathematics_nor_a_sweep_in_threads_da
 def test_ctrl_c_keeps_what_arrived_and_leaves_no_process(tmp_path):
     """A terminal sends it to the workers too."""
     hasty = "from bench import cli; from bench.engine import train; train.FLUSH_SECONDS = 0; cli.main()"
-    grid = ["--lr", "log:0.001:0.1:5000", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "2000"]
+    grid = ["--lr", "log:0.001:0.1:300", "--seed", "0", "--set", "run.kernel=fused", "--epochs", "2000"]
     grid += ["--target", "1e-300", "--optimizer", "sgd", "--yes", "--out", tmp_path / "run"]
     command = [sys.executable, "-c", hasty, "run", "quadratic", *grid, "--cluster", "local:1"]
     pipe = subprocess.PIPE
