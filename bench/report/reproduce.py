@@ -121,7 +121,7 @@ def _python_parts(run_data: RunData) -> list[str]:
 
 def _rule_comments(run_data: RunData) -> list[str]:
     """Return which rules of the user's own have to be registered before anything below is run, but for plug-ins."""
-    given = run_data.result.run.rules
+    given = run_data.own_rules
     return [f"# Register the {name} first: {place}" for name, place, _ in run_data.rules if not given[name]["plugin"]]
 
 

@@ -1,5 +1,6 @@
 """The contents of a run's folder, as far as the run has got, and its conclusions."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -221,10 +222,18 @@ class RunData(RankedRun):
         return "This run was made by a sweep in Python."
 
     @cached_property
+    def own_rules(self) -> dict[str, dict[str, str]]:
+        """The user's own rules on record, but for those of earlier grids that the folder went on from."""
+        run, frame = self.result.run, self.result.frame
+        texts = [run.study or "", run.identity["loss"], *frame["optimizer"].unique(), *frame["schedule"].unique()]
+        named = set(re.findall(r"\w+", " ".join(texts)))
+        return {name: rule for name, rule in run.rules.items() if name.split()[1] in named}
+
+    @cached_property
     def rules(self) -> list[tuple[str, str, str]]:
         """The user's own rules with which it was trained: name, where it was and its hash, and source."""
         rules = []
-        for name, rule in self.result.run.rules.items():
+        for name, rule in self.own_rules.items():
             line, _, file = rule["place"].partition(" of ")  # without the folders of the machine on which it was
             rules.append((name, f"{line} of {Path(file).name}, sha256 {rule['sha256'][:16]}", rule["source"]))
         return rules
@@ -232,7 +241,7 @@ class RunData(RankedRun):
     @cached_property
     def plugins(self) -> list[str]:
         """The files in which these rules were, where they were given as plug-ins."""
-        return list(dict.fromkeys(rule["plugin"] for rule in self.result.run.rules.values() if rule["plugin"]))
+        return list(dict.fromkeys(rule["plugin"] for rule in self.own_rules.values() if rule["plugin"]))
 
     @property
     def source(self) -> str:

@@ -547,9 +547,11 @@ def test_a_run_goes_on_with_the_same_rule_only(rules, tmp_path):
     told = refusal_of(run, folder, epochs=3)
     assert re.search(r" holds runs with another optimizer heavy, as it was at line \d+ of .*: ch", told)
     assert load_run(folder).run.rules == load_run(folder).run.rules | {"optimizer heavy": recorded}
-    # Rules that are not used do not matter.
-    rules("SLOWER = 0.5", "SLOWER = 0.25")
-    assert len(run(folder, optimizers=["sgd", "adam"], epochs=3).frame) == 4
+    # Rules that are not used do not matter, and no file with them is asked for.
+    rules("SLOWER = 0.5", "SLOWER = 0.25", name="other_rules.py")
+    without = run(folder, optimizers=["sgd", "adam"], epochs=3)
+    assert len(without.frame) == 4
+    assert re.findall(r"load_plugin\('.*/(.*)'\)", without.best().code()) == ["other_rules.py"]
 
 
 def test_a_search_goes_on_with_the_same_rules_only(rules, tmp_path):
