@@ -84,7 +84,7 @@ def test_optimizers_that_need_the_loss_of_a_batch_have_it(batch_size):
     made = make_optimizer("polyak")
     assert made.needs_loss
     starts = RNG.normal(2, 1, (5, 3))
-    rates = np.full((40, 5), 0.1)
+    rates = np.full((40, 5), 10.0)  # above what the loss and the norm make of it
     hyper = Hyperparameters(rates, option_values(SQUARED, made), batch_size, True, False, 0, 1e-9, marks)
     run = [
         train_runs(kernel, quadratic, SQUARED, made, data, hyper, starts, made.initial_memory(starts))
