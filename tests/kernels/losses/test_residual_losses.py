@@ -13,6 +13,7 @@ from sklearn.metrics import mean_pinball_loss
 from kernels.losses import LOSSES, make_loss
 from kernels.losses.loss import Loss
 from kernels.simd.lanes import read_lane, write_lane
+from tests.support.rules import INNER
 from tests.support.refusals import refusal_of
 
 SPECS = ["squared", "huber", "huber(0.25)", "huber(1.5)", "huber(1e-3)", "logcosh"]
@@ -175,7 +176,7 @@ def compile_losses():
     for place, (name, options) in enumerate(COMPILED):
         loss = make_loss(name)
         for kind, function in enumerate((loss.value, loss.derivative)):
-            scope[f"f_{place}_{kind}"] = njit(function)
+            scope[f"f_{place}_{kind}"] = njit(**INNER)(function)
             arguments = f"{'' if loss.of_residual else '1.0, '}{options}"
             lines += [f"write_lane(f_{place}_{kind}(read_lane(r, 0, 8), {arguments}), out[{place}, {kind}, 0], 0)"]
             lines += [f"for i in range(8): out[{place}, {kind}, 1, i] = f_{place}_{kind}(r[i], {arguments})"]
