@@ -1,6 +1,5 @@
 """What all tests share: a kernel cache of their own, benchmarks that run once, the lesson's data, other processes."""
 
-import functools
 import gc
 import os
 import signal
@@ -155,13 +154,9 @@ def python():
 @pytest.fixture
 def short_kernels(monkeypatch):
     """Kernels of single runs are those of `tests.support.short_kernel`, and none of them is known afterwards."""
-    from kernels.compile import specialize
-    from kernels.loops import loops
-    from kernels.train import trainer
-    from tests.support import short_kernel
+    from tests.support.short_kernel import use_short_kernels
 
-    monkeypatch.setattr(loops, "train", short_kernel.train)
-    monkeypatch.setattr(trainer, "specialize", functools.cache(specialize.specialize.__wrapped__))
+    use_short_kernels(monkeypatch)
 
 
 @pytest.fixture

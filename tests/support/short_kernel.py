@@ -4,6 +4,7 @@ All but the loops is as it is for every kernel of single runs: what they are bou
 signature, the cache folder.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,27 @@ def train(data, hyper, record, scratch, first, last):
     record.losses[first] = 0.0
     write_state(record.memory, state)
     return MAX_EPOCHS, last
+
+
+def use_short_kernels(patched):
+    """Make this the kernel of single runs, and know none afterwards."""
+    from kernels.compile import specialize
+    from kernels.train import trainer
+
+    patched.setattr(loops, "train", train)
+    patched.setattr(trainer, "specialize", functools.cache(specialize.specialize.__wrapped__))
+
+
+def begin_anew(patched, folder, in_memory=()):
+    """Begin as another process does that uses such kernels and this cache folder, with some functions in memory."""
+    from kernels.base import cache
+    from kernels.compile import inner_functions, specialize
+
+    use_short_kernels(patched)
+    patched.setattr(cache, "folder", functools.cache(cache.folder.__wrapped__))
+    patched.setenv("SGDBENCH_CACHE_DIR", str(folder))
+    patched.setattr(inner_functions, "_compiled", dict(in_memory))
+    patched.setattr(specialize, "_bind", functools.cache(specialize._bind.__wrapped__))
 
 
 # For another process, before it trains anything.

@@ -9,11 +9,12 @@ import sys
 import numpy as np
 import pytest
 
+from kernels import fit
 from kernels.base import cache
 from kernels.base.checksum import find_flaw
 from tests.drills.flips import flip
 from tests.support.constants import HANG
-from tests.support.short_kernel import USE_SHORT_KERNELS
+from tests.support.short_kernel import USE_SHORT_KERNELS, begin_anew
 
 # Trains a model; prints how it went as JSON.
 TRAIN = """
@@ -79,14 +80,20 @@ def damaged_files(folder):
     return [path.name for path in sorted(folder.iterdir()) if find_flaw(path.read_bytes(), path.name.encode())]
 
 
-def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, python, tmp_path):
+def train_here(monkeypatch, folder):
+    """Train in this process, which begins anew with this folder; return the parameters."""
+    begin_anew(monkeypatch, folder)
+    x = [i / 50 for i in range(100)]
+    return fit("a*x + b*x**3", x, x, batch_size=9).params.tolist()
+
+
+def test_a_fit_mends_a_cache_of_which_every_file_is_damaged(filled, monkeypatch, tmp_path):
     folder, first = filled
     copy, rng = shutil.copytree(folder, tmp_path / "copy"), np.random.default_rng(0)
     for file in copy.iterdir():
         flip(file, rng)
     assert damaged_files(copy) == sorted(file.name for file in folder.iterdir())
-    mended = json.loads(python(CHILD, SGDBENCH_CACHE_DIR=str(copy)))
-    assert mended == first
+    assert train_here(monkeypatch, copy) == first["params"]
     assert damaged_files(copy) == []
     assert sorted(file.name for file in copy.iterdir()) == sorted(file.name for file in folder.iterdir())
 
@@ -103,20 +110,26 @@ def test_processes_at_once_in_an_empty_folder(filled, tmp_path):
     assert not [*(tmp_path / "new").glob("*.tmp")]
 
 
-def test_without_a_folder_it_warns_once_and_works(filled, python):
-    result = json.loads(python(CHILD, SGDBENCH_CACHE_DIR="/dev/null/cache"))
-    assert result["params"] == filled[1]["params"]
-    (warning,) = result["warnings"]
-    assert warning.startswith("RuntimeWarning: the kernel cache /dev/null/cache cannot be written (Not a directory)")
+def test_without_a_folder_it_warns_once_and_works(filled, monkeypatch):
+    with pytest.warns(RuntimeWarning) as caught:
+        assert train_here(monkeypatch, "/dev/null/cache") == filled[1]["params"]
+    (warning,) = caught
+    assert str(warning.message).startswith("the kernel cache /dev/null/cache cannot be written (Not a directory)")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, which Windows has not")
-def test_on_a_full_disk_it_warns_and_works(filled, python, tmp_path):
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
-    result = json.loads(python(f"{limit}\n{CHILD}", SGDBENCH_CACHE_DIR=str(tmp_path)))
-    assert result["params"] == filled[1]["params"]
-    (warning,) = result["warnings"]
-    assert "cannot be used" in warning
+def test_on_a_full_disk_it_warns_and_works(filled, monkeypatch, tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.warns(RuntimeWarning) as caught:
+            assert train_here(monkeypatch, tmp_path) == filled[1]["params"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (warning,) = caught
+    assert "cannot be used" in str(warning.message)
     assert not [*tmp_path.glob("**/*.tmp")]
 
 

@@ -13,8 +13,8 @@ from sklearn.metrics import mean_pinball_loss
 from kernels.losses import LOSSES, make_loss
 from kernels.losses.loss import Loss
 from kernels.simd.lanes import read_lane, write_lane
-from tests.support.rules import INNER
 from tests.support.refusals import refusal_of
+from tests.support.rules import INNER
 
 SPECS = ["squared", "huber", "huber(0.25)", "huber(1.5)", "huber(1e-3)", "logcosh"]
 SPECS += ["absolute", "quantile", "quantile(0.9)", "quantile(tau=0.05)", "cauchy", "cauchy(0.3)", "cauchy(7)"]
