@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import takewhile
@@ -71,18 +72,18 @@ def sections_with(language):
 
 @pytest.fixture
 def own_folder(tmp_path, monkeypatch):
-    """A folder with the tables that the documents are about."""
+    """A folder with the tables that the documents are about, or with some of their rows."""
     monkeypatch.chdir(tmp_path)
     data = builtin("auto-mpg")
-    power = data.x[:, 0]
-    pd.DataFrame({"hp": power, "mpg": data.y}).to_csv("cars.csv", index=False)
+    power, consumption = data.x[::2, 0], data.y[::2]
+    pd.DataFrame({"hp": power, "mpg": consumption}).to_csv("cars.csv", index=False)
     pd.DataFrame({"width": power, "weight": power**2, "good": (power > 100).astype(int)}).to_csv(
         "quality.csv", index=False
     )
     (tmp_path / "trips").mkdir()
     pd.DataFrame({"distance": power / 100, "fare": power / 40}).to_parquet("trips/2026.parquet", row_group_size=100)
-    pd.DataFrame({"Engine Power (PS)": power, "mpg": data.y}).to_csv("engines.csv", index=False)
-    pixels, labels = load_digits(return_X_y=True)
+    pd.DataFrame({"Engine Power (PS)": power, "mpg": consumption}).to_csv("engines.csv", index=False)
+    pixels, labels = few_rows(load_digits, return_X_y=True)
     digits = pd.DataFrame(pixels, columns=[f"pixel_{k}" for k in range(64)])
     digits.assign(age=labels % 7, label=labels).to_csv("digits.csv", index=False)
     return tmp_path
@@ -99,8 +100,8 @@ def train_by_reference(monkeypatch, *, other_than=None):
 
 
 def few_rows(load, **asked):
-    """The first rows of a data set of scikit-learn, for blocks that train on it."""
-    return [values[:300] for values in load(**asked)]
+    """The first rows of a data set of scikit-learn, for what trains on it."""
+    return [values[:150] for values in load(**asked)]
 
 
 # Files, headings, links
@@ -275,6 +276,8 @@ def test_python_runs_and_gives_what_it_says(file, section, own_folder, monkeypat
     train_by_reference(monkeypatch, other_than=quadratic.expression)
     for load in (load_breast_cancer, load_digits):
         monkeypatch.setattr(datasets, load.__name__, partial(few_rows, load))
+    data = builtin("digits")
+    monkeypatch.setattr("bench.data.builtin", {"digits": replace(data, x=data.x[:150], y=data.y[:150])}.get)
     names = {}
     for block in sections_with("python")[file, section]:
         exec(compile(block.text, f"{file}, {section}", "exec"), names)
@@ -323,7 +326,7 @@ def test_toml_is_what_it_is_said_to_be(block, own_folder):
         data, scaling = study.dataset()
         assert scaling
         assert study.make_model(data).inputs == ("power",)
-        assert (data.y.size, len(data.validation[1]), len(data.test[1])) == (236, 78, 78)
+        assert (data.y.size, len(data.validation[1]), len(data.test[1])) == (118, 39, 39)
         assert study.make_grid().size == 9 * 3 * 5 * 2
 
 
