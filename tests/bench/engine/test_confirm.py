@@ -60,8 +60,8 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
     ],
 )
 def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
-    given = {"epochs": 90, "target": 1e-2, "kernel": "reference", "confirm": 3, "test": 0.1}
-    found = sweep(models.quadratic, X, Y, Grid(lr=0.5, optimizer=["sgd", "sgd(weight_decay=1e-9)"], **drawn), **given)
+    given = {"epochs": 90, "target": 1e-2, "kernel": "fused", "confirm": 3, "test": 0.1}
+    found = sweep(models.quadratic, X, Y, Grid(lr=0.5, optimizer=["sgd", "momentum(1e-9)"], **drawn), **given)
     assert found.verdict()["Confirmed"].startswith(begins)
     assert ("3 runs of the best choice on fresh seeds," in found.verdict()["On test rows"]) == (begins[0] == "O")
     over = (

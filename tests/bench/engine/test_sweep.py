@@ -260,7 +260,9 @@ class TestFingerprint:
         monkeypatch.setattr(fingerprint, "CHUNK", piece)
         x, y = classic
         found = [
-            sweep(model, inputs, y, Grid(), epochs=1, kernel="reference").run.identity["data"]
+            sweep(model, inputs, y, Grid(batch_size="full"), epochs=1, kernel="reference", confirm=0).run.identity[
+                "data"
+            ]
             for model, inputs in ((models.quadratic, x), (models.plane, np.stack([x, x**2], axis=1)))
         ]
         assert found == ["e8a951ae9555de0a627216e492569571", "1e69b1330a17132293f55cd9e6adaf47"]
