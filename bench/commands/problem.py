@@ -96,10 +96,10 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
 
 
 def apply_settings(study: Study, settings: Mapping[str, Any], target: float | None) -> Study:
-    """Return the study with these settings, and a new target if they change the loss or its units.
+    """Return the study with these settings, and a new target if they change the loss, its units or the rows.
 
     A target is a number in units of the loss that it was made for. Another loss gets one of its own, if none is given,
-    and so do columns that are standardized otherwise.
+    and so do columns that are standardized otherwise, and the rows that a share for the test leaves of a table.
     Where the settings hold out rows, a target that was made for a table goes: settings are then chosen by these rows.
     """
     if target is not None and "run.target" in settings:
@@ -116,13 +116,15 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
     same = make_loss(made_for).text == loss.text
     scales = [(one.data.standardize, one.data.center) for one in (study, changed)]
     rescaled = loss.scales_targets and scales[0] != scales[1]
-    if study.run.target is None or "run.target" in settings or (same and not rescaled):
+    other_rows = study.run.target_loss is not None and study.data.test != changed.data.test
+    if study.run.target is None or "run.target" in settings or (same and not rescaled and not other_rows):
         return changed
     data, _ = changed.dataset(**mapping_display())
     model = changed.make_model(data)
     starts = changed.make_grid().starts(model)
     yardstick = find_yardstick(model, loss, (model.columns(data.x), data.y), starts)
-    old = f"{text(study.run.target)} was made for the loss {made_for}{', in other units' if rescaled else ''}"
+    where = f"{', in other units' if rescaled else ''}{', on other rows' if other_rows else ''}"
+    old = f"{text(study.run.target)} was made for the loss {made_for}{where}"
     if yardstick.target is None:
         print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {_describe_no_target(yardstick)}")
         return with_settings(changed, {"run.target": None, "run.target_loss": None})

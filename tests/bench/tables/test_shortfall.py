@@ -188,6 +188,20 @@ def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, ran
     assert seen[-1].target == 0.31275
 
 
+def test_the_rows_that_those_for_the_test_leave_get_a_target_of_their_own(ran, monkeypatch):
+    """That of all rows would have been decided by those for the test too, and may be below what the others allow."""
+    seen = []
+    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
+    out = ran("run", "auto-mpg", "--test", "0.2")
+    (study,) = seen
+    data, _ = study.dataset()
+    lowest = np.polyfit(data.x[:, 0], data.y, 2, full=True)[1][0] / data.y.size
+    assert study.run.target == pytest.approx(lowest + 0.01 * (1 - lowest), rel=1e-4)
+    said = "for the loss squared; 0.3127 was made for the loss squared, on other rows.\n"
+    assert out == f"Target: {study.run.target:.4g} {said}"
+    assert ran("run", "auto-mpg", "--test", "0.2", "--target", "19") == ""
+
+
 def test_columns_that_are_standardized_otherwise_get_another_target(sgdbench, monkeypatch, tmp_path):
     """A study's target is in the units of training; `center` says how to standardize, and is gone without that."""
     seen = []
