@@ -70,15 +70,16 @@ def bind_network(made_of: Ingredients) -> Binder:
     def four(name: str) -> Any:
         sums = {"sum_at": written["get_four"], "keep_sum": written["put_four"]} | add_four
         sums |= {"terms": written["four_terms"], "add_up": tuples.sum_lanes}
-        leaf = network.leaf_of_four_in_order if made_of.fma else network.leaf_of_four
+        own: dict[str, Any] = {"leaf": network.leaf_of_four, "product": network.product_of_four}
+        own["sum_of_four"] = all_terms
         if made_of.width == 1:
-            leaf = network.leaf_of_samples_of_one
-        eight = written.get(f"{name}_eight")
-        return binder.bind(network.pairwise, leaf=leaf, touch=written[name], touch_eight=eight, **sums)
+            own = {"leaf": network.leaf_of_samples_of_one, "touch_eight": written[f"{name}_eight"]}
+        return binder.bind(network.pairwise, touch=written[name], **sums, **own)
+
+    all_terms = network.sum_in_order if made_of.fma and made_of.width > 1 else network.sum_by_eight
 
     def sums(product: str, **sums: Any) -> Any:
-        total = network.sum_in_order if made_of.fma and made_of.width > 1 else network.sum_of_samples
-        return binder.bind(total, product=written[product], **sums)
+        return binder.bind(all_terms, product=written[product], **sums)
 
     # Most gradients are taken where the loss is: functions that are the same are compiled once.
     read = "weight_of_gradient" if made_of.gradient_at else "weight_of_loss"
@@ -92,7 +93,7 @@ def bind_network(made_of: Ingredients) -> Binder:
         "hidden_of_loss": dot("weight_of_loss", "get"),
         "take_dots": written["take_dots" if made_of.gradient_at else "take_dots_of_loss"],
         "weight_of_gradient": written[read],
-        "sum_numbers": sums("number_of_sample"),
+        "sum_numbers": sums("number_at_step"),
         "sum_with_input": sums("term_times_input"),
         "sum_with_inputs": sums("term_times_four", **add_four),
         "sum_with_hidden": sums("term_times_hidden"),

@@ -34,23 +34,22 @@ def _move(layers: list[Places]) -> str:
             first, size, at = layer.first(symbol), layer.size(symbol), layer.source(symbol)
             term = f"terms[{symbol}]" if layer.by_itself else f"get(room.terms, {layer.term(symbol, '0')})"
             lines.append(f"    s = {term}")
-            tail = "lr, known, options, params"
             if source == SCALAR:
-                lines.append(f"    move_scalar(theta, slots, {first}, s, {tail})")
+                lines.append(f"    move_scalar(theta, slots, {first}, s, step, params)")
             elif source == HIDDEN:
                 lines += [
                     f"    for f in range({size}):",
-                    f"        move_weight(theta, slots, {first} + f, get(room.hidden, f), s, {tail})",
+                    f"        move_weight(theta, slots, {first} + f, get(room.hidden, f), s, step, params)",
                 ]
             else:
                 place = layer.dots.index(symbol)
                 lines += [
-                    f"    dot_{place} = learn(theta, slots, {first}, {size}, s, x, at + {at}, after + {at}, lr, known, "
-                    "options, room.counts, room.stack, params)",
+                    f"    dot_{place} = learn((theta, slots, x, s, step, params), {size}, {first}, at + {at}, "
+                    f"after + {at}, room.counts, room.stack)",
                     *([] if layer.by_itself else [f"    put(dot_{place}, room.dots, {layer.dot(place, '0')})"]),
                 ]
     dots = "".join(f"dot_{place}, " for place in range(len(layers[0].dots)) if layers[0].by_itself)
-    return written("move(theta, slots, x, at, after, terms, lr, known, options, room)", *lines, f"return ({dots})")
+    return written("move(theta, slots, x, at, after, terms, step, room)", *lines, f"return ({dots})")
 
 
 def _gradient_of_samples(made_of: Ingredients, layers: list[Places]) -> str:
@@ -62,7 +61,7 @@ def _gradient_of_samples(made_of: Ingredients, layers: list[Places]) -> str:
             first, column = layer.first(symbol), layer.term(symbol, "0")
             if source == SCALAR:
                 lines += [
-                    f"    total = sum_numbers(room.terms, count, {column}, layout[{TERMS}], room)",
+                    f"    total = sum_numbers(count, (room.terms, {column}, layout[{TERMS}]))",
                     f"    put(total, room.partials, level + {first})",
                 ]
                 continue
@@ -75,12 +74,12 @@ def _gradient_of_samples(made_of: Ingredients, layers: list[Places]) -> str:
                 lines += _sums_with_inputs(made_of, f"{column}, {at}", f"room.partials, level + {first} + begin")
             lines += [
                 "    while f < size:",
-                f"        put({total}({of}, count, {column}, {offset}, room), room.partials, level + {first} + f)",
+                f"        put({total}(count, ({of}, {column}, {offset}, room)), room.partials, level + {first} + f)",
                 "        f += 1",
             ]
     if made_of.needs_loss:
         lines += [
-            f"total = sum_numbers(room.terms, count, layout[{TERMS}] - 1, layout[{TERMS}], room)",
+            f"total = sum_numbers(count, (room.terms, layout[{TERMS}] - 1, layout[{TERMS}]))",
             f"put(total, room.partials, level + layout[{PARAMS}])",
         ]
     return written("gradient_of_samples(x, count, room, level)", *lines)
@@ -92,7 +91,7 @@ def _sums_with_inputs(made_of: Ingredients, of: str, cell: str) -> list[str]:
     return [
         f"    while f < size and size >= {many}:",
         f"        begin = min(f, size - {many})",  # the last ones overlap with those before them
-        f"        sums = sum_with_inputs(x, count, {of} + begin, room)",
+        f"        sums = sum_with_inputs(count, (x, {of} + begin, room))",
         *([f"        write_lane(sums, {cell})"] if many == 8 else []),
         *(f"        put(sums[{j}], {cell} + {j})" for j in range(4) if many == 4),
         f"        f += {many}",
@@ -108,15 +107,14 @@ def _move_by_gradient(made_of: Ingredients, layers: list[Places]) -> str:
             if source == SCALAR:
                 name, count = "step_scalar", layer.units
             lines += [f"place = {layer.begin(symbol)}", f"stop = place + {count}"]
-            tail = "part, lr, known, options, room)"
             if source != SCALAR and made_of.width == 1:
                 lines += [
                     "while place + 8 <= stop:",
-                    f"    {name}_eight(theta, slots, place, {tail}",
+                    f"    {name}_eight(theta, slots, place, part, step, room)",
                     "    place += 8",
                 ]
-            lines += ["while place < stop:", f"    {name}(theta, slots, place, {tail}", "    place += 1"]
-    return written("move_by_gradient(theta, slots, part, lr, known, options, room)", *lines)
+            lines += ["while place < stop:", f"    {name}(theta, slots, place, part, step, room)", "    place += 1"]
+    return written("move_by_gradient(theta, slots, part, step, room)", *lines)
 
 
 def _known(made_of: Ingredients) -> list[str]:
@@ -161,11 +159,11 @@ def _rule(made_of: Ingredients) -> list[str]:
 
     point = "point_of_gradient(t, z, options[1])" if made_of.gradient_at else "t"
     decay = [f"gradient = add_weight_decay({point}, gradient, options[2])"] if made_of.decays else []
-    arguments = "theta, slots, place, factor, s, lr, known, options, params"
+    arguments, taken = "theta, slots, place, factor, s, step, params", "lr, known, options = step"
     functions = []
     for name, eight in (("", False), ("_eight", True))[: 1 if lanes else 2]:
         parameter, state, writes = access(eight)
-        begin = [f"t = {parameter}", f"z = {state}"]
+        begin = [taken, f"t = {parameter}", f"z = {state}"]
         step = ["t, z = rule(t, z, gradient, lr, known, options[1])", *writes]
         from_sample = ["gradient = s * factor", *decay, *step]
         if made_of.per_sample:
@@ -175,7 +173,7 @@ def _rule(made_of: Ingredients) -> list[str]:
             written(f"weight_of_gradient{name}({arguments})", *begin, f"return {point}"),
             written(f"weight_of_loss{name}({arguments})", f"return {parameter}"),
             written(
-                f"step_weight{name}(theta, slots, place, part, lr, known, options, room)",
+                f"step_weight{name}(theta, slots, place, part, step, room)",
                 f"params = room.layout[{PARAMS}]",
                 *begin,
                 f"gradient = part * {parameter.replace('theta', 'room.partials')}",
@@ -184,16 +182,16 @@ def _rule(made_of: Ingredients) -> list[str]:
             ),
         ]
     parameter, state, writes = access(eight=False)
-    begin = [f"t = {parameter}", f"z = {state}"]
+    begin = [taken, f"t = {parameter}", f"z = {state}"]
     step = [f"t, z = rule(t, z, gradient, lr, known, ({made_of.options_without_decay}))", *writes]
     from_sample = ["gradient = s", *step]
     if made_of.per_sample:
         from_sample = [f"t = per_sample_step(t, {made_of.number('1.0')}, s, lr)", writes[-1]]
     return [
         *functions,
-        written("move_scalar(theta, slots, place, s, lr, known, options, params)", *begin, *from_sample),
+        written("move_scalar(theta, slots, place, s, step, params)", *begin, *from_sample),
         written(
-            "step_scalar(theta, slots, place, part, lr, known, options, room)",
+            "step_scalar(theta, slots, place, part, step, room)",
             f"params = room.layout[{PARAMS}]",
             *begin,
             f"gradient = part * {parameter.replace('theta', 'room.partials')}",

@@ -61,23 +61,27 @@ def _cells(made_of: Ingredients) -> list[str]:
         written("get_eight(cells, place)", "return read_lane(cells, 8 * place, 8)"),
         written("put_eight(numbers, cells, place)", "write_lane(numbers, cells, 8 * place)"),
         written("number_at(x, place)", f"return {number('x[place]')}"),
-        written("number_of_sample(x, i, column, place, room)", "return get(x, i * place + column)"),
+        written("number_at_step(of, i)", "cells, first, step = of", "return get(cells, i * step + first)"),
         written(
-            "term_times_input(x, i, column, place, room)",
+            "term_times_input(of, i)",
+            "x, column, place, room = of",
             f"return get(room.terms, i * room.layout[{TERMS}] + column) * {number('x[room.rows[i] + place]')}",
         ),
         written(
-            "term_times_four(x, i, column, place, room)",
+            "term_times_four(of, i)",
+            "x, column, place, room = of",
             f"term, at = get(room.terms, i * room.layout[{TERMS}] + column), room.rows[i] + place",
             f"return ({listed('term * ' + number('x[at + #]'), 4)})",
         ),
         written(
-            "term_times_eight(x, i, column, place, room)",
+            "term_times_eight(of, i)",
+            "x, column, place, room = of",
             f"return get(room.terms, i * room.layout[{TERMS}] + column) * read_lane(x, room.rows[i] + place, 8)",
         ),
         written(
-            "term_times_hidden(x, i, column, place, room)",
-            f"return get(room.terms, i * room.layout[{TERMS}] + column) * get(room.hidden, i * x + place)",
+            "term_times_hidden(of, i)",
+            "size, column, place, room = of",
+            f"return get(room.terms, i * room.layout[{TERMS}] + column) * get(room.hidden, i * size + place)",
         ),
         written("eight_nothings()", f"return broadcast({made_of.number('-0.0')}, 8)"),
     ]
@@ -115,19 +119,20 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
 
 def _take_dots(layer: Places, kind: str) -> str:
     """Return the function that takes the dots of all units of the first layer with the inputs of some samples."""
-    lines = ["layout = room.layout"]
-    tail = f"0.0, (), options, room.counts, room.stack, layout[{PARAMS}])"
+    lines = ["layout = room.layout", f"step, params = (0.0, (), options), layout[{PARAMS}]"]
     for place, symbol in enumerate(layer.dots):
-        start, source = f"theta, slots, {layer.first(symbol)}, {layer.size(symbol)}", layer.source(symbol)
+        weights, source = f"{layer.size(symbol)}, {layer.first(symbol)}, 0", layer.source(symbol)
         lines += [f"for k in range({layer.units}):", "    row, stop = first, first + count"]
         lines += [
             "    while row + 4 <= stop:",
             f"        rows = ({listed('room.rows[row + #]', 4)})",
-            f"        four = four_of_{kind}({start}, rows, x, 0, {source}, {tail}",
+            "        of = theta, slots, x, rows, step, params",
+            f"        four = four_of_{kind}(of, {weights}, {source}, room.counts, room.stack)",
             *(f"        put(four[{j}], room.dots, {layer.dot(place, f'row + {j}')})" for j in range(4)),
             "        row += 4",
             "    while row < stop:",
-            f"        one = dot_of_{kind}({start}, 0.0, x, 0, room.rows[row] + {source}, {tail}",
+            "        alone = theta, slots, x, 0.0, step, params",
+            f"        one = dot_of_{kind}(alone, {weights}, room.rows[row] + {source}, room.counts, room.stack)",
             f"        put(one, room.dots, {layer.dot(place)})",
             "        row += 1",
         ]
@@ -143,13 +148,14 @@ def takes_losses_by_eight(made_of: Ingredients) -> bool:
 def _losses_of_eight(made_of: Ingredients, layer: Places) -> str:
     """Return the function that computes the losses of eight samples, one after the other in the data."""
     dots = [
-        f"eight_of_loss(theta, theta, {layer.first(symbol)}, {layer.size(symbol)}, step, x, 0, at + "
-        f"{layer.source(symbol)}, 0.0, (), options, room.counts, room.stack, params), "
+        f"eight_of_loss(of, {layer.size(symbol)}, {layer.first(symbol)}, 0, at + {layer.source(symbol)}, room.counts, "
+        "room.stack), "
         for symbol in layer.dots
     ]
-    lines = [*bases([layer]), f"slots, step, k = theta, layout[{INPUTS}], 0", "at = first * step"]
+    lines = [*bases([layer]), f"slots, apart, k = theta, layout[{INPUTS}], 0", "at = first * apart"]
+    lines += ["of = theta, theta, x, apart, (0.0, (), options), params"]
     lines += [f"dots = ({''.join(dots)})", "y = read_lane(y, first, 8)"]
-    lines += _unit_lines(made_of, layer, "loss", "y", input_at="read_spaced(x, at + #, step, 8)")
+    lines += _unit_lines(made_of, layer, "loss", "y", input_at="read_spaced(x, at + #, apart, 8)")
     return written("losses_of_eight(theta, x, y, first, options, room)", *lines, *_value_of_loss(made_of))
 
 
@@ -221,11 +227,13 @@ def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str, inp
         elif source == HIDDEN:
             size = layer.size(symbol)
             symbols.append(
-                f"hidden_of_{kind}(theta, slots, {layer.first(symbol)}, {size}, 0.0, room.hidden, 0, row * {size}, "
-                "0.0, (), options, room.counts, room.stack, params)"
+                f"hidden_of_{kind}((theta, slots, room.hidden, 0.0, (0.0, (), options), params), {size}, "
+                f"{layer.first(symbol)}, 0, row * {size}, room.counts, room.stack)"
             )
         else:
-            symbols.append(f"weight_of_{kind}(theta, slots, {layer.first(symbol)}, 0.0, 0.0, 0.0, (), options, params)")
+            symbols.append(
+                f"weight_of_{kind}(theta, slots, {layer.first(symbol)}, 0.0, 0.0, (0.0, (), options), params)"
+            )
     inputs = "".join(
         made_of.number(input_at.replace("#", layer.column(number))) + ", "
         for number in range(layer.layer.program.inputs)
@@ -242,7 +250,7 @@ def _back(layers: list[Places]) -> list[str]:
         lines += [
             f"    s = get(room.terms, {last.term(symbol)})",
             f"    for f in range({last.size(symbol)}):",
-            f"        part = s * weight_of_gradient(theta, slots, {place}, 0.0, 0.0, 0.0, (), options, params)",
+            f"        part = s * weight_of_gradient(theta, slots, {place}, 0.0, 0.0, (0.0, (), options), params)",
             f"        if {'k > 0' if number == 0 else 'True'}:",
             "            part = get(room.before, f) + part",
             "        put(part, room.before, f)",

@@ -214,7 +214,7 @@ def train_part(theta, state, data, hyper, epoch, start, stop, lr, options, scrat
         inputs = inputs_between(x, first, last)
         theta, state = leg(theta, state, inputs, y[first:last], lr, options, data, scratch)
     else:
-        theta, state = minibatch_leg(theta, state, x, y, first, last, lr, options, hyper.batch_size, data, scratch)
+        theta, state = minibatch_leg(theta, state, (x, y), first, last, lr, options, hyper.batch_size, data, scratch)
     return theta, state, start + last - first
 
 
@@ -251,8 +251,9 @@ def leg_by_register(theta, state, x, y, lr, options, data, scratch):
     return read_points(cells), state
 
 
-def minibatch_leg(theta, state, x, y, start, stop, lr, options, size, data, scratch):
+def minibatch_leg(theta, state, samples, start, stop, lr, options, size, data, scratch):
     """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
+    x, y = samples
     for first in range(start, stop, size):
         count = min(size, stop - first)
         if first > MANY:

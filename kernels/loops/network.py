@@ -33,8 +33,9 @@ value_of_loss: Bound  # (theta, slots, x, at, y, options, room, row) -> the loss
 # (theta, slots, x, first, count, options, room): the dots of samples with the inputs, where the gradient is taken
 take_dots: Bound
 take_dots_of_loss: Bound  # the same with theta
-move: Bound  # (theta, slots, x, at, after, terms, lr, known, options, room) -> the next dots, after the update
-move_by_gradient: Bound  # (theta, slots, part, lr, known, options, room), where the gradient is this part of a sum
+# A `step` is what the rule is given besides: lr, known, options.
+move: Bound  # (theta, slots, x, at, after, terms, step, room) -> the next dots, after the update
+move_by_gradient: Bound  # (theta, slots, part, step, room), where the gradient is this part of a sum
 gradient_of_samples: Bound  # (x, count, room, level): the gradients of some samples from their derivatives
 step_clock: Bound  # (clock, options) -> clock
 known_of_sample: Bound  # (clock, loss) -> the numbers that the rule is given
@@ -45,7 +46,7 @@ GATHERS: bool
 # In a sum
 TURNS: int  # the terms up to which a sum is never taken backwards
 leaf: Bound  # leaf_of_one, leaf_of_lanes or leaf_of_losses
-touch: Bound  # (theta, slots, place, factor, s, lr, known, options, params) -> a weight, updated where it learns
+touch: Bound  # (theta, slots, place, factor, s, step, params) -> a weight, updated where it learns
 touch_eight: Bound  # the same of eight weights of one run
 input_at: Bound  # (x, place) -> an input, or a hidden unit
 no_sum: Bound  # () -> a sum that changes no other: a number, or one for each of four or eight samples
@@ -57,9 +58,10 @@ eight_terms: Bound  # the same of eight weights of one run
 add_up: Bound  # the sums of eight terms, for each sample -> the sum of each
 eight_nothings: Bound  # () -> -0.0 for each of eight samples
 losses_of_eight: Bound  # (theta, x, y, first, options, room) -> the losses of samples first..first+7 of one run
-product: Bound  # (x, i, column, place, room) -> the part of sample i
+product: Bound  # (of, i) -> term i
+sum_of_four: Bound  # (count, of) -> the dots of `leaf_of_four`
 add_losses: Bound  # pairwise of leaf_of_losses
-sum_numbers: Bound  # (cells, count, first, step, room): the sum of count numbers, one at every step
+sum_numbers: Bound  # (count, of) -> the sum of count numbers, one at every step; of = cells, first, step
 
 
 def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room):
@@ -71,11 +73,11 @@ def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room)
             gather(data, hyper, epoch, start, stop)
         elif start == 0:
             shuffle_places(data, hyper.seed, epoch)
-    x, y, places, room = pointers(data.x[0]), pointers(data.y), pointers(data.visited_y), pointers(room)
+    samples, room = (pointers(data.x[0]), pointers(data.y), pointers(data.visited_y)), pointers(room)
     if hyper.batch_size == 1 and not BY_BATCH:
-        state = each_sample(theta, state, x, y, places, first, last, hyper.shuffle, lr, options, room)
+        state = each_sample(theta, state, samples, first, last, hyper.shuffle, lr, options, room)
     else:
-        state = each_batch(theta, state, x, y, places, first, last, hyper, lr, options, room)
+        state = each_batch(theta, state, samples, first, last, hyper, lr, options, room)
     return theta, state, start + last - first
 
 
@@ -93,9 +95,10 @@ def take_places(data, filled, chosen):
         data.visited_y[filled + k] = chosen[k]
 
 
-def each_sample(theta, state, x, y, places, first, last, shuffled, lr, options, room):
+def each_sample(theta, state, samples, first, last, shuffled, lr, options, room):
     """Step against the gradient of each sample."""
     slots, clock = state
+    x, y, places = samples
     inputs = room.layout[1]
     row = places[first] if shuffled else first
     at = row * inputs
@@ -109,28 +112,29 @@ def each_sample(theta, state, x, y, places, first, last, shuffled, lr, options, 
         clock = step_clock(clock, options[1])
         known = known_of_sample(clock, loss)
         room.counts[BACKWARDS] = i % 2
-        dots = move(theta, slots, x, at, following * inputs, terms, lr, known, options, room)
+        dots = move(theta, slots, x, at, following * inputs, terms, (lr, known, options), room)
         row = following
         at = row * inputs
     return slots, clock
 
 
-def each_batch(theta, state, x, y, places, first, last, hyper, lr, options, room):
+def each_batch(theta, state, samples, first, last, hyper, lr, options, room):
     """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
     slots, clock = state
     size = hyper.batch_size
     while first < last:
         count = min(size, last - first)
-        gradient_of_batch(theta, slots, x, y, places, first, count, hyper.shuffle, options, room)
+        gradient_of_batch(theta, slots, samples, first, count, hyper.shuffle, options, room)
         part = as_number(1.0 / count)
         clock = step_clock(clock, options[1])
-        move_by_gradient(theta, slots, part, lr, known_of_batch(clock, part, room), options, room)
+        move_by_gradient(theta, slots, part, (lr, known_of_batch(clock, part, room), options), room)
         first += count
     return slots, clock
 
 
-def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, options, room):
+def gradient_of_batch(theta, slots, samples, start, count, shuffled, options, room):
     """Add up the gradients and the losses of a batch, in NumPy's order; the sums are the first row of the partials."""
+    x, y, places = samples
     width = room.layout[0] + SUMS
     room.batch_counts[0] = count
     left = 1
@@ -164,16 +168,16 @@ def gradient_of_batch(theta, slots, x, y, places, start, count, shuffled, option
 def mean_of_losses(theta, x, y, factors, held_out, options, room):
     """Return the mean over all samples of the squared residual, or of the loss itself."""
     room, size = pointers(room), y.size
-    x, y = pointers(x[0]), pointers(y)
-    total = add_losses(theta, y, 0, size, 0.0, x, 0, 0, 0.0, (), options, room.batch_counts, room.sums, room)
-    return total / size
+    of = theta, pointers(y), pointers(x[0]), 0.0, (0.0, (), options), room
+    return add_losses(of, size, 0, 0, 0, room.batch_counts, room.sums) / size
 
 
-def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, room):
+def leaf_of_losses(of, count, first, at, after):
     """Return the sum of the losses of up to 128 samples, from the first on: eight running sums, and then the rest.
 
     A cell for each sample would take the room of weights in the first cache.
     """
+    theta, y, x, _, (_, _, options), room = of
     whole = count - count % 8
     sums = min(whole, 8)
     for i in range(count):
@@ -186,11 +190,12 @@ def leaf_of_losses(theta, y, first, count, s, x, at, after, lr, known, options, 
         if sums <= i < whole:
             loss = get(room.losses, place) + loss
         put(loss, room.losses, place)
-    return sum_numbers(room.losses, sums + count - whole, ZERO, ZERO + 1, room)
+    return sum_numbers(sums + count - whole, (room.losses, ZERO, ZERO + 1))
 
 
-def leaf_of_losses_by_eight(theta, y, first, count, s, x, at, after, lr, known, options, room):
+def leaf_of_losses_by_eight(of, count, first, at, after):
     """Return the sum of `leaf_of_losses`, eight samples of one run at a time: each has a running sum."""
+    theta, y, x, _, (_, _, options), room = of
     start = count - count % 8
     sums = eight_nothings()
     for i in range(0, start, 8):
@@ -203,8 +208,8 @@ def leaf_of_losses_by_eight(theta, y, first, count, s, x, at, after, lr, known, 
     return total
 
 
-def sum_of_samples(x, count, column, place, room):
-    """Return the sum of `product` over up to 128 samples: eight running sums, one after the other, then the rest."""
+def sum_by_eight(count, of):
+    """Return the sum of up to 128 terms, `product` of each: eight running sums, one after the other, then the rest."""
     total = no_sum()
     start = 0
     if count >= 8:
@@ -214,24 +219,25 @@ def sum_of_samples(x, count, column, place, room):
             for first in range(half, half + 4, 2):
                 pair = no_sum()
                 for begin in range(first, first + 2):
-                    single = product(x, begin, column, place, room)
+                    single = product(of, begin)
                     for i in range(begin + 8, start, 8):
-                        single = join(single, product(x, i, column, place, room))
+                        single = join(single, product(of, i))
                     pair = join(pair, single)
                 quarter = join(quarter, pair)
             total = join(total, quarter)
     while start < count:
-        total = join(total, product(x, start, column, place, room))
+        total = join(total, product(of, start))
         start += 1
     return total
 
 
-def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, counts, stack, more):
+def pairwise(of, size, first, at, after, counts, stack):
     """Return the sum of the leaves, of up to 128 terms each, as NumPy's add.reduce splits `size` terms into them.
 
     For the dot of weights first..first+size-1 with the inputs from `after` on. Where the weights learn, they are first
-    updated with the inputs from `at` on, where s is the derivative by the dot. `more` is handed to the leaf. A sum of
-    more than `TURNS` terms may be taken from the last leaf to the first, which changes no bit of it.
+    updated with the inputs from `at` on. The leaf is handed what the sum is `of`: theta, slots, x, s, step, params,
+    where s is the derivative by the dot. A sum of more than `TURNS` terms may be taken from the last leaf to the first,
+    which changes no bit of it.
     """
     total = no_sum()
     counts[0] = size
@@ -248,7 +254,7 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
             keep_sum(total, stack, waiting - 1)
         elif count <= LEAF:
             begin = start - back * count
-            total = leaf(theta, slots, first + begin, count, s, x, at + begin, after + begin, lr, known, options, more)
+            total = leaf(of, count, first + begin, at + begin, after + begin)
             start = begin + (1 - back) * count
             keep_sum(total, stack, waiting)
             waiting += 1
@@ -258,26 +264,27 @@ def pairwise(theta, slots, first, size, s, x, at, after, lr, known, options, cou
     return total
 
 
-def leaf_of_one(theta, slots, first, count, s, x, at, after, lr, known, options, params):
+def leaf_of_one(of, count, first, at, after):
     """Return the dot of up to 128 weights of one run: eight running sums, each an element of a vector."""
+    theta, slots, x, s, step, params = of
     total = nothing()
     start = 0
     if count >= 8:
         start = count - count % 8
-        weights = touch_eight(theta, slots, first, read_lane(x, at, 8), s, lr, known, options, params)
+        weights = touch_eight(theta, slots, first, read_lane(x, at, 8), s, step, params)
         sums = weights * read_lane(x, after, 8)
         for f in range(8, start, 8):
-            weights = touch_eight(theta, slots, first + f, read_lane(x, at + f, 8), s, lr, known, options, params)
+            weights = touch_eight(theta, slots, first + f, read_lane(x, at + f, 8), s, step, params)
             sums = sums + weights * read_lane(x, after + f, 8)
         (total,) = sum_lanes((sums,))
     while start < count:
-        weight = touch(theta, slots, first + start, input_at(x, at + start), s, lr, known, options, params)
+        weight = touch(theta, slots, first + start, input_at(x, at + start), s, step, params)
         total = total + weight * input_at(x, after + start)
         start += 1
     return total
 
 
-def leaf_of_lanes(theta, slots, first, count, s, x, at, after, lr, known, options, params):
+def leaf_of_lanes(of, count, first, at, after):
     """Return the dots of up to 128 weights of many runs: eight running sums, four at a time.
 
     One at a time, each would read weights at a distance of 2 KB: at every second step the processor takes such a load
@@ -289,93 +296,69 @@ def leaf_of_lanes(theta, slots, first, count, s, x, at, after, lr, known, option
         start = count - count % 8
         for half in range(0, 8, 4):
             # Sums begin with their first terms: to add these to -0.0 would take operations too.
-            one = term_of(theta, slots, first, half, s, x, at, after, lr, known, options, params)
-            two = term_of(theta, slots, first, half + 1, s, x, at, after, lr, known, options, params)
-            three = term_of(theta, slots, first, half + 2, s, x, at, after, lr, known, options, params)
-            four = term_of(theta, slots, first, half + 3, s, x, at, after, lr, known, options, params)
+            one = term_of(of, first, at, after, half)
+            two = term_of(of, first, at, after, half + 1)
+            three = term_of(of, first, at, after, half + 2)
+            four = term_of(of, first, at, after, half + 3)
             for f in range(half + 8, start, 8):
-                one = one + term_of(theta, slots, first, f, s, x, at, after, lr, known, options, params)
-                two = two + term_of(theta, slots, first, f + 1, s, x, at, after, lr, known, options, params)
-                three = three + term_of(theta, slots, first, f + 2, s, x, at, after, lr, known, options, params)
-                four = four + term_of(theta, slots, first, f + 3, s, x, at, after, lr, known, options, params)
+                one = one + term_of(of, first, at, after, f)
+                two = two + term_of(of, first, at, after, f + 1)
+                three = three + term_of(of, first, at, after, f + 2)
+                four = four + term_of(of, first, at, after, f + 3)
             total = total + ((one + two) + (three + four))
     while start < count:
-        total = total + term_of(theta, slots, first, start, s, x, at, after, lr, known, options, params)
+        total = total + term_of(of, first, at, after, start)
         start += 1
     return total
 
 
-def term_of(theta, slots, first, f, s, x, at, after, lr, known, options, params):
+def term_of(of, first, at, after, f):
     """Return the product of a weight, which is updated first where it learns, and its input."""
-    weight = touch(theta, slots, first + f, input_at(x, at + f), s, lr, known, options, params)
+    theta, slots, x, s, step, params = of
+    weight = touch(theta, slots, first + f, input_at(x, at + f), s, step, params)
     return weight * input_at(x, after + f)
 
 
-def leaf_of_samples_of_one(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
+def leaf_of_samples_of_one(of, count, first, at, after):
     """Return the dots of up to 128 weights of one run with the inputs of four or eight samples.
 
-    Of four, `rows` are the places at which they begin; of eight, which lie one after the other, the step to the next.
+    In the place of s is, of four, where they begin; of eight, which lie one after the other, how far apart.
     """
+    theta, slots, x, rows, step, params = of
     total = no_sum()
     start = 0
     if count >= 8:
         start = count - count % 8
-        weights = touch_eight(theta, slots, first, 0.0, 0.0, lr, known, options, params)
+        weights = touch_eight(theta, slots, first, 0.0, 0.0, step, params)
         sums = eight_terms(weights, x, rows, after)
         for f in range(8, start, 8):
-            weights = touch_eight(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
+            weights = touch_eight(theta, slots, first + f, 0.0, 0.0, step, params)
             sums = add(sums, eight_terms(weights, x, rows, after + f))
         total = add_up(sums)
     while start < count:
-        weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
+        weight = touch(theta, slots, first + start, 0.0, 0.0, step, params)
         total = join(total, terms(weight, x, rows, after + start))
         start += 1
     return total
 
 
-def leaf_of_four(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
-    """Return the dots of up to 128 weights with the inputs of four samples, for which they are read once.
-
-    `rows` are the places at which the samples begin. Eight running sums, one after the other, as in `leaf_of_lanes`.
-    """
-    total = no_sum()
-    start = 0
-    if count >= 8:
-        start = count - count % 8
-        for half in range(0, 8, 4):
-            quarter = no_sum()
-            for begin in range(half, half + 4, 2):
-                pair = no_sum()
-                for place in range(begin, begin + 2):
-                    weight = touch(theta, slots, first + place, 0.0, 0.0, lr, known, options, params)
-                    single = terms(weight, x, rows, after + place)
-                    for f in range(place + 8, start, 8):
-                        weight = touch(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
-                        single = join(single, terms(weight, x, rows, after + f))
-                    pair = join(pair, single)
-                quarter = join(quarter, pair)
-            total = join(total, quarter)
-    while start < count:
-        weight = touch(theta, slots, first + start, 0.0, 0.0, lr, known, options, params)
-        total = join(total, terms(weight, x, rows, after + start))
-        start += 1
-    return total
+def leaf_of_four(of, count, first, at, after):
+    """Return the dots of up to 128 weights with the inputs of four samples, for which they are read once."""
+    return sum_of_four(count, (of, first, after))
 
 
-def leaf_of_four_in_order(theta, slots, first, count, rows, x, at, after, lr, known, options, params):
-    """Return the dots of `leaf_of_four`, added one after the other."""
-    total = no_sum()
-    for f in range(count):
-        weight = touch(theta, slots, first + f, 0.0, 0.0, lr, known, options, params)
-        total = join(total, terms(weight, x, rows, after + f))
-    return total
+def product_of_four(of, f):
+    """Return the products of a weight with the inputs of four samples; in the place of s are those where they begin."""
+    (theta, slots, x, rows, step, params), first, after = of
+    weight = touch(theta, slots, first + f, 0.0, 0.0, step, params)
+    return terms(weight, x, rows, after + f)
 
 
-def sum_in_order(x, count, column, place, room):
-    """Return the sum of `product` over up to 128 samples, one after the other."""
+def sum_in_order(count, of):
+    """Return the sum of `sum_by_eight`, one term after the other."""
     total = no_sum()
     for i in range(count):
-        total = join(total, product(x, i, column, place, room))
+        total = join(total, product(of, i))
     return total
 
 
