@@ -340,7 +340,7 @@ def test_inputs_are_not_changed():
     for kernel in SINGLE:
         fit(models.quadratic, u, y, kernel=kernel, **settings)
     for kernel in ("reference", "fused"):
-        fit(models.plane, x, y, kernel=kernel, loss="huber", **settings)
+        fit(models.plane, x, y, kernel=kernel, **settings)
     assert (x.tobytes(), y.tobytes(), u.tobytes()) == before
 
 
@@ -407,8 +407,8 @@ def test_strided_columns_are_the_same_as_contiguous_ones():
     rng = np.random.default_rng(5)
     table = rng.standard_normal((50, 6))
     y = rng.standard_normal(100)[::2]
-    strided = fit(models.plane, table[:, ::3], y, lr=0.01, loss="huber")
-    whole = fit(models.plane, table[:, ::3].copy(), y.copy(), lr=0.01, loss="huber")
+    strided = fit(models.plane, table[:, ::3], y, lr=0.01)
+    whole = fit(models.plane, table[:, ::3].copy(), y.copy(), lr=0.01)
     np.testing.assert_array_equal(strided.trajectory, whole.trajectory)
 
 
