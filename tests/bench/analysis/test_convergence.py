@@ -179,7 +179,7 @@ def test_the_predicted_edge_is_within_a_step_of_the_measured_one(noisy, optimize
     edge = EpochMap(models.quadratic.design_matrix(x), batch_size, optimizer=optimizer).largest_stable_rate()
     rates = edge * 1.02 ** (np.arange(-12, 12) + 0.4)  # in steps of 2 %, of which none is the edge itself
     grid = Grid(lr=rates, batch_size=batch_size, init=STARTS, optimizer=optimizer)
-    result = sweep(models.quadratic, x, y, grid, epochs=200)
+    result = sweep(models.quadratic, x, y, grid, epochs=200, kernel="fused")
 
     # Measured without the table: what is stable has settled at the solution, or at the noise, after 150 epochs.
     at_150, at_200 = (
@@ -220,7 +220,7 @@ def test_shuffled_samples_turn_near_the_edge_of_their_orders(classic):
 def test_the_predicted_rate_is_within_a_percent_of_the_measured_one(classic, optimizer, batch_size, lr):
     x, y = classic
     grid = Grid(lr=lr, batch_size=batch_size, init=STARTS, optimizer=optimizer)
-    result = sweep(models.quadratic, x, y, grid, epochs=800)
+    result = sweep(models.quadratic, x, y, grid, epochs=800, kernel="fused")
     table = rates_table(models.quadratic, x, y, result.frame, result.curves, RunTable())
     assert table["lr"].tolist() == lr
     assert table["runs"].tolist() == [2] * len(lr)
@@ -255,7 +255,7 @@ def test_what_does_not_depend_on_parameters_is_taken_off_the_target(classic):
 
 def test_short_waves_and_what_has_not_settled_have_no_measured_rate(classic):
     grid = Grid(lr=[0.02, 0.5], batch_size="full", init=STARTS, optimizer=["sgd", "momentum(0.9)"])
-    result = sweep(models.quadratic, *classic, grid, epochs=12)
+    result = sweep(models.quadratic, *classic, grid, epochs=12, kernel="fused")
     assert rates_table(models.quadratic, *classic, result.frame, result.curves, RunTable()).empty
 
 

@@ -16,7 +16,7 @@ from bench.tables.typical_runs import typical_runs
 from kernels import Model, fit
 
 X = np.linspace(-1, 1, 40)[:, np.newaxis]
-PARABOLA, DECAY = "a*x**2 + b*x + c", "a*exp(b*x) + c"
+PARABOLA, SINE = "a*x**2 + b*x + c", "a*sin(b*x + c)"
 STARTS = {"near": [-1.0, 1.0, 2.0], "far": [9.0, -1.0, 0.0]}
 
 
@@ -24,7 +24,8 @@ def swept(model=PARABOLA, kernel="fused", epochs=30):
     """A sweep with runs that converge, diverge and do neither, what they have in common, and their data."""
     y = Model(model).predict([2.0, -1.0, 3.0], X)
     budget = RunTable(epochs=epochs, target=0.1, kernel=kernel)
-    grid = Grid(lr=[0.002, 0.2, 9.0], batch_size=[4, "full"], init=STARTS, seed=[0, 1], shuffle=True)
+    rates = [0.002, 0.2, 9.0 if model == PARABOLA else 1e30]
+    grid = Grid(lr=rates, batch_size=[4, "full"], init=STARTS, seed=[0, 1], shuffle=True)
     result = sweep(model, X, y, grid, epochs=epochs, target=0.1, kernel=kernel, confirm=0)
     assert set(result.frame["status"]) == {"converged", "diverged", "max_epochs"}
     return result, budget, Dataset(X, y, ("x",), "y", "here")
@@ -156,7 +157,7 @@ def test_a_run_that_ends_elsewhere_is_refused(given, changed):
         recorded_paths(replace(result, frame=frame), budget, data)
 
 
-@pytest.mark.parametrize("model", [PARABOLA, DECAY])
+@pytest.mark.parametrize("model", [PARABOLA, SINE])
 def test_a_typical_run_from_each_start_goes_to_the_parameters_that_it_keeps(model):
     result, budget, data = swept(model)
     paths = typical_paths(result, budget, data)
@@ -171,7 +172,7 @@ def test_a_typical_run_from_each_start_goes_to_the_parameters_that_it_keeps(mode
 
 
 def test_a_run_that_a_rounding_leads_elsewhere_is_left_out():
-    result, budget, data = swept(DECAY)
+    result, budget, data = swept(SINE)
     lost = typical_runs(result.frame).index[0]
     frame = result.frame.copy()
     frame.loc[lost, "param_b"] += 1e-3

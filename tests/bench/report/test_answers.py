@@ -74,7 +74,7 @@ def test_a_run_that_diverged_counts_as_failed_though_patience_keeps_its_paramete
     x = np.linspace(-1, 1, 40)
     y = 2 * np.exp(-0.5 * x) + 0.3 * np.random.default_rng(0).normal(size=40)
     grid = Grid(lr=0.4, init="normal:2:4", seed=range(3), shuffle=True)
-    settings = {"epochs": 60, "validation": 0.3, "test": 0.2, "patience": 100, "confirm": 0, "kernel": "fused"}
+    settings = {"epochs": 60, "validation": 0.3, "test": 0.2, "patience": 100, "confirm": 0, "kernel": "reference"}
     found = sweep("a*exp(b*x) + c", x, y, grid, **settings)
     assert "6 of 12 runs diverged" in found.verdict()["Best choice"]
     assert "On test rows" not in found.verdict()
@@ -152,7 +152,7 @@ def test_a_search_answers_as_a_sweep_does(tmp_path):
     from bench import tune
 
     space = Space(lr="log:0.1:0.9", init={"near": [-1, 10, 26]}, seed=range(2), shuffle=True)
-    shared = {"epochs": 40, "target": 1e-4, "kernel": "reference", "confirm": 5}
+    shared = {"epochs": 40, "target": 1e-4, "confirm": 5}
     found = tune(models.quadratic, X, Y, space, trials=4, pruner="none", grid=GRID, **shared, out=tmp_path)
     first, *others = str(found).splitlines()
     assert first == "Search for settings of a*x**2 + b*x + c: 4 trials"
