@@ -15,16 +15,18 @@ X = np.random.default_rng(0).standard_normal((30, 12))
 CLASSES = np.arange(30.0) % 3
 
 
-@pytest.mark.parametrize("kernel", ["reference", "fused"])
+CASES = [
+    (Model("w @ x + b", NAMES), "logistic", "adam", 8, True),  # a kernel that a notebook has too
+    (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 1, True),
+    (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 7, False),
+    (make_model("mlp(4)", NAMES).with_classes(3), "softmax", "sgd", 7, True),
+]
+IN_BLOCKS = (Model("(u @ x)*(v @ x) + a*x1**2", NAMES), "logistic", "averaged(polyak)", 8, "blocks(size=9, buffer=20)")
+
+
 @pytest.mark.parametrize(
-    ("model", "loss", "optimizer", "batch_size", "shuffle"),
-    [
-        (Model("w @ x + b", NAMES), "logistic", "adam", 8, True),  # a kernel that a notebook has too
-        (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 1, True),
-        (Model("W @ x + b", NAMES, classes=3), "softmax", "sgd", 7, False),
-        (make_model("mlp(4)", NAMES).with_classes(3), "softmax", "sgd", 7, True),
-    ],
-    ids=["with memory", "classes", "in batches", "hidden layer"],
+    ("model", "loss", "optimizer", "batch_size", "shuffle", "kernel"),
+    [*((*case, kernel) for case in CASES for kernel in ("reference", "fused")), (*IN_BLOCKS, "reference")],
 )
 def test_models_with_vectors_have_the_bits_of_fit(model, loss, optimizer, batch_size, shuffle, kernel):
     settings = {"optimizer": optimizer, "loss": loss, "batch_size": batch_size, "shuffle": shuffle, "kernel": kernel}
