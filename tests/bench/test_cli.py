@@ -506,7 +506,7 @@ def test_a_warning_is_one_line(shell):
         ("measure.write_run_report", "all configurations are trained and kept"),
     ],
 )
-@pytest.mark.usefixtures("few_variants")
+@pytest.mark.usefixtures("nothing_timed")
 def test_an_interrupt_that_a_library_makes_another_error_of_says_how_to_go_on(sgdbench, monkeypatch, phase, kept):
     def interrupted(*args, **kwargs):
         try:
@@ -521,7 +521,7 @@ def test_an_interrupt_that_a_library_makes_another_error_of_says_how_to_go_on(sg
 
 
 @pytest.mark.parametrize("phase", ["run.store_tables", "measure.write_run_report"])
-@pytest.mark.usefixtures("few_variants")
+@pytest.mark.usefixtures("nothing_timed")
 def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the_report(sgdbench, monkeypatch, phase):
     def full(*args, **kwargs):
         with replace_atomically("results/quadratic/file.csv"):

@@ -378,7 +378,7 @@ def test_a_table_that_is_run_without_a_study_is_scaled_and_has_its_target_withou
     np.testing.assert_allclose(data.test[1] * scaling.y_scale + scaling.y_mean, cars["mpg"][np.sort(for_test)])
 
 
-@pytest.mark.usefixtures("one_figure")
+@pytest.mark.usefixtures("one_figure", "nothing_timed")
 def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     """The terminal, the page and the JSON of a fit lead with what they say, in the units of the table."""
     (folder / "study.toml").write_text(STUDY.replace("confirm = 3", "confirm = 6"))

@@ -149,7 +149,7 @@ def test_names_are_shown_literally(folder, report):
         assert "<" not in table.read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("few_variants")
+@pytest.mark.usefixtures("nothing_timed")
 def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(bench.commands.measure, "write_run_report", lambda run_data, *, svg, **_: asked.append(svg))
@@ -214,7 +214,7 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
     assert line.endswith("; no report is written")
 
 
-@pytest.mark.usefixtures("few_variants")
+@pytest.mark.usefixtures("nothing_timed")
 def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(folder, tmp_path, monkeypatch, capsys):
     def elsewhere(*args):
         raise ReplayError("configuration 7 ends elsewhere")
