@@ -55,8 +55,8 @@ def test_held_out_samples_may_be_a_table_too(table):
 def test_a_sweep_takes_names_too(table):
     from bench import Grid, sweep
 
-    grid = Grid(lr=[0.01, 0.05], init={"origin": [0, 0, 0]})
-    by_name, by_place = (sweep(MODEL, x, Y, grid, epochs=2, kernel="reference").frame for x in (table, IN_ORDER))
+    grid, asked = Grid(lr=[0.01, 0.05], init={"origin": [0, 0, 0]}), {"epochs": 2, "kernel": "reference", "confirm": 0}
+    by_name, by_place = (sweep(MODEL, x, Y, grid, **asked).frame for x in (table, IN_ORDER))
     pd.testing.assert_frame_equal(by_name, by_place)
 
 
