@@ -113,8 +113,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
             if window:
                 window(result, trained)
 
-        train = partial(fit_table, formula, table, standardized=standardize, center=center, **settings)
-        fitted = train(watch=watch)
+        fitted = fit_table(formula, table, standardized=standardize, center=center, watch=watch, **settings)
     if trace:
         trace.finish(fitted.result, fitted.data)
     quality = _quality(fitted, table)
@@ -125,7 +124,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
         known = {name: value for name, value in facts.items() if value}
         print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
     else:
-        _print_fit(fitted, table, quality, train)
+        _print_fit(fitted, table, quality, settings)
     _write_figures(output, None if fitted.interrupted else window, fitted, table, settings)
     if fitted.interrupted:
         print(f"sgdbench: interrupted after epoch {fitted.result.epochs:,}", file=sys.stderr)
@@ -207,9 +206,9 @@ def _quality(fitted: TableFit, table: Dataset) -> TableQuality:
         return unknown_quality(fitted, "interrupted before the rows were read once more")
 
 
-def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, train: "partial[TableFit]") -> None:
+def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings: dict[str, Any]) -> None:
     """Print the parameters, the end of the run, the quality of the fit, and advice if it is not good."""
-    result, settings = fitted.result, train.keywords
+    result = fitted.result
     # More digits than a table of many runs would show: these are the answer.
     params = pd.DataFrame(
         {
@@ -243,7 +242,8 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, train: "
     shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "epochs", "shuffle", "seed")}
     # Without R² there is nothing to go by.
     known = not math.isnan(quality.r2) or not result.criterion.of_residual or fitted.status == "diverged"
-    sentences = [] if fitted.interrupted or not known else advise(fitted, quality, train, **shared)
+    again = partial(fit_table, result.model, fitted.data, **settings | {"target": None})  # which has other units
+    sentences = [] if fitted.interrupted or not known else advise(fitted, quality, again, **shared)
     if sentences and not quality.uncertainty.reason:
         print_sentence("Standard errors", "they suppose that the run has arrived at a minimum, and it has not.")
     for sentence in sentences:
