@@ -51,6 +51,7 @@ def bind_network(made_of: Ingredients) -> Binder:
     given |= {"take": network.take_places, "SUMS": int(made_of.needs_loss), "BY_BATCH": made_of.needs_norm}
     given |= {
         "TURNS": NEVER,
+        "sum_of_terms": network.sum_in_order if made_of.fma and made_of.width > 1 else network.sum_by_eight,
         "no_sum": written["nothing"],
         "sum_at": written["get"],
         "keep_sum": written["put"],
@@ -69,17 +70,13 @@ def bind_network(made_of: Ingredients) -> Binder:
 
     def four(name: str) -> Any:
         sums = {"sum_at": written["get_four"], "keep_sum": written["put_four"]} | add_four
-        sums |= {"terms": written["four_terms"], "add_up": tuples.sum_lanes}
-        own: dict[str, Any] = {"leaf": network.leaf_of_four, "product": network.product_of_four}
-        own["sum_of_four"] = all_terms
-        if made_of.width == 1:
-            own = {"leaf": network.leaf_of_samples_of_one, "touch_eight": written[f"{name}_eight"]}
-        return binder.bind(network.pairwise, touch=written[name], **sums, **own)
-
-    all_terms = network.sum_in_order if made_of.fma and made_of.width > 1 else network.sum_by_eight
+        sums |= {"terms": written["four_terms"], "add_up": tuples.sum_lanes, "product": network.product_of_four}
+        sums |= {"touch": written[name], "touch_eight": written.get(f"{name}_eight")}
+        leaf = network.leaf_of_samples_of_one if made_of.width == 1 else network.leaf_of_four
+        return binder.bind(network.pairwise, leaf=leaf, **sums)
 
     def sums(product: str, **sums: Any) -> Any:
-        return binder.bind(all_terms, product=written[product], **sums)
+        return binder.bind(given["sum_of_terms"], product=written[product], **sums)
 
     # Most gradients are taken where the loss is: functions that are the same are compiled once.
     read = "weight_of_gradient" if made_of.gradient_at else "weight_of_loss"

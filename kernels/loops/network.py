@@ -59,7 +59,7 @@ add_up: Bound  # the sums of eight terms, for each sample -> the sum of each
 eight_nothings: Bound  # () -> -0.0 for each of eight samples
 losses_of_eight: Bound  # (theta, x, y, first, options, room) -> the losses of samples first..first+7 of one run
 product: Bound  # (of, i) -> term i
-sum_of_four: Bound  # (count, of) -> the dots of `leaf_of_four`
+sum_of_terms: Bound  # sum_by_eight or sum_in_order
 add_losses: Bound  # pairwise of leaf_of_losses
 sum_numbers: Bound  # (count, of) -> the sum of count numbers, one at every step; of = cells, first, step
 
@@ -344,7 +344,7 @@ def leaf_of_samples_of_one(of, count, first, at, after):
 
 def leaf_of_four(of, count, first, at, after):
     """Return the dots of up to 128 weights with the inputs of four samples, for which they are read once."""
-    return sum_of_four(count, (of, first, after))
+    return sum_of_terms(count, (of, first, after))
 
 
 def product_of_four(of, f):
