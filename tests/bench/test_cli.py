@@ -537,6 +537,15 @@ def test_a_disk_that_fills_after_the_training_names_the_file_and_what_brings_the
     )
 
 
+def test_memory_that_a_library_finds_too_small_is_one_line(sgdbench, monkeypatch):
+    def too_large(*args, **kwargs):
+        raise MemoryError("Unable to allocate 7.45 GiB")
+
+    monkeypatch.setattr("bench.commands.fit.fit_table", too_large)
+    code, _, err = sgdbench(*QUADRATIC)
+    assert (code, err) == (2, "sgdbench: there is not enough memory: Unable to allocate 7.45 GiB\n")
+
+
 def test_a_figure_of_a_fit_that_fails_costs_no_result(sgdbench, monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError("no glyph")

@@ -15,9 +15,10 @@ EPS = np.finfo(float).eps
 BATCH_SIZES = [1, 2, 7, 8, 9, 16, 100, 128, 129, 800, "full"]
 # A kernel takes seconds to compile, and differs from others of its form in the rule alone, which is compared by itself
 # for every optimizer (tests/kernels/optimizers/test_optimizer.py). So there is one for each form: without state, and
-# with a clock; with gradients taken elsewhere and weight decay; with the norm and the loss. Below weight decay is also
-# beside no state, and slots are there without a clock; `network_runs.check_features` has a norm by itself.
-FORMS = ["sgd", "adam", "schedule_free_sgd(weight_decay=0.1)", "averaged(polyak)"]
+# with a clock; with gradients taken elsewhere, with the norm, and with the loss. Weight decay is beside a clock and
+# gradients taken elsewhere, and beside the norm; below also beside no state, and slots are there without a clock.
+FORMS = ["sgd", "adam", "schedule_free_sgd(weight_decay=0.1)", "clipped(adam(weight_decay=0.1), 0.5)"]
+FORMS += ["averaged(polyak)"]
 
 
 def both(model, x, y, kernel="fused", **settings):
@@ -64,7 +65,7 @@ def test_fused_is_the_reference_bit_for_bit(noisy, optimizer, batch_size, drop_l
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, "full"])
-@pytest.mark.parametrize("optimizer", FORMS[:-1])
+@pytest.mark.parametrize("optimizer", FORMS[:3])
 def test_a_diverging_run_has_the_same_bits_too(noisy, optimizer, batch_size):
     lr = 1e200 if optimizer != "sgd" else 5.0
     settings = {"init": [-1, 10, 26], "lr": lr, "epochs": 999, "optimizer": optimizer, "batch_size": batch_size}
