@@ -75,7 +75,8 @@ def read_table(path: Path, owner: bytes) -> pd.DataFrame:
     """Return a table that `write_table` has written; raises a DamagedError."""
     content = _read_sealed(path, owner)
     try:
-        table: pd.DataFrame = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False).to_pandas()
+        rows = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        table: pd.DataFrame = rows.to_pandas(use_threads=False)
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
         raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())})") from error
     return table
