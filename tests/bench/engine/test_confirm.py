@@ -62,14 +62,16 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
 def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
     given = {"epochs": 90, "target": 1e-2, "kernel": "fused", "confirm": 3, "test": 0.1}
     found = sweep(models.quadratic, X, Y, Grid(lr=0.5, optimizer=["sgd", "momentum(1e-9)"], **drawn), **given)
-    assert found.verdict()["Confirmed"].startswith(begins)
-    assert ("3 runs of the best choice on fresh seeds," in found.verdict()["On test rows"]) == (begins[0] == "O")
+    run_data = run_data_of(found)
+    said = run_data.sentences
+    assert said["Confirmed"].startswith(begins)
+    assert ("3 runs of the best choice on fresh seeds," in said["On test rows"]) == (begins[0] == "O")
     over = (
         "nothing that its runs depend on is drawn, so all seeds give the same" if begins[0] == "N" else "3 fresh seeds"
     )
     compared_on = "runs that are the same for all seeds" if begins[0] == "N" else "3 fresh seeds"
-    assert f", on {compared_on}: " in found.verdict()["Optimizers"]
-    notes = find_answer(run_data_of(found)).notes
+    assert f", on {compared_on}: " in said["Optimizers"]
+    notes = find_answer(run_data).notes
     assert any(f"over 1 start{';' if begins[0] == 'N' else ' and'} {over}." in note for note in notes)
 
 
