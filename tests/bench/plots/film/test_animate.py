@@ -228,7 +228,7 @@ def test_the_part_before_ctrl_c_is_animated(sgdbench, monkeypatch):
         return fit(*args, callback=interrupt, **settings)
 
     monkeypatch.setattr("bench.data.fit_table.kernels_fit", impatient)
-    code, out, err = sgdbench(*QUADRATIC, "--epochs", "100000", "--animate", "bend.gif")
+    code, out, err = sgdbench(*QUADRATIC, "--epochs", "500", "--animate", "bend.gif")
     assert code == 130
     assert "interrupted" in out
     assert err.startswith("sgdbench: interrupted after epoch ")
