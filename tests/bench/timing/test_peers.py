@@ -85,7 +85,9 @@ OTHER_KERNELS = [
 # JAX compiles each for half a second, and has the same steps and the same formulas in the others. Of one run after the
 # other it has those of many runs, whose models are these.
 COMPILED_IN_OTHERS = ["full", "functions", "linear with an offset", "wide", "wide, logistic", "softmax of powers"]
+COMPILED_IN_OTHERS += ["softmax"]
 MODELS_OF_MANY_RUNS = ["33 runs in minibatches", "functions in minibatches", "logistic", "softmax, 66 runs"]
+MODELS_OF_MANY_RUNS += ["wide, decaying"]
 MODELS_OF_MANY_RUNS += ["groups of inputs", "hidden units", "exponential, adam"]
 
 
@@ -95,7 +97,7 @@ def pairs():
             elsewhere = variant.kernel not in {None, "reference"} and name in OTHER_KERNELS
             elsewhere |= variant.name.startswith("JAX") and name in COMPILED_IN_OTHERS
             elsewhere |= variant.name == "JAX" and name in MODELS_OF_MANY_RUNS
-            if not elsewhere and not variant.lacks(problem):
+            if variant is not REFERENCE and not elsewhere and not variant.lacks(problem):
                 yield pytest.param(variant, problem, id=f"{variant.name}, {name}")
 
 
