@@ -11,7 +11,7 @@ from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
 from bench.report.page import assemble_page, embed_figures
 from bench.system.atomic import write_text
-from bench.tables.formatting import text, to_markdown, write_tables
+from bench.tables.formatting import escape_markdown, text, to_markdown, write_tables
 from bench.tables.readable import text_table
 
 # Captions, and the functions that draw.
@@ -44,8 +44,11 @@ def write_short_report(
             save(draw(), folder / "figures", name, svg=svg)
             captions[name] = caption
     said = {text(about): text(sentence) for about, sentence in sentences.items()}
-    parts = [f"# {text(title)}", "\n".join(f"- {about}: {sentence}" for about, sentence in said.items())]
-    parts += [f"![{caption}](figures/{name}.png)" for name, caption in captions.items()]
+    parts = [
+        f"# {escape_markdown(text(title))}",
+        "\n".join(f"- **{escape_markdown(about)}.** {escape_markdown(sentence)}" for about, sentence in said.items()),
+    ]
+    parts += [f"![{escape_markdown(caption)}](figures/{name}.png)" for name, caption in captions.items()]
     parts += [f"## {name}\n\n{to_markdown(table)}" for name, table in tables.items()]
     write_text(folder / "report.md", "\n\n".join([*parts, *([more] if more else [])]) + "\n")
     page = assemble_page(

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
 from bench.report.run_data import RunData
 from bench.report.short_report import Figures, write_short_report
-from bench.tables.formatting import percentage, text
+from bench.tables.formatting import escape_markdown, percentage, text
 from bench.tables.performance_profile import (
     cost_ratios,
     good_rates,
@@ -89,7 +89,9 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
             ),
         }
     runs = _runs(data, folder)
-    listed = "\n".join(f"- [{run['name']}]({run['link']}): {run['about']}" for run in runs)
+    listed = "\n".join(
+        f"- [{escape_markdown(run['name'])}]({run['link']}): {escape_markdown(run['about'])}" for run in runs
+    )
     return write_short_report(
         folder,
         "suite.html.j2",

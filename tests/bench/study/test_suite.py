@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from bench import Grid, sweep
 from bench.commands.options import TableColumns
@@ -272,6 +273,9 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     assert summary["solved"].max() == 1.0
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "(figures/profile.png)" in text
+    rendered = MarkdownIt().render(text)
+    assert "<h1>Two &lt;problems&gt;</h1>" in rendered
+    assert "(1 - x)**2 + 100*(y - x**2)**2" in rendered
 
     # The report again, from what is stored; and the run again, which trains nothing and is not measured here.
     (tmp_path / "out" / "report.html").unlink()
