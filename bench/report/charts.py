@@ -1,7 +1,8 @@
 """The charts of a run that the figures and the page draw alike."""
 
+from collections.abc import Sequence
+
 from bench.data.units import curve_in_table_units
-from bench.plots.choices import best_optimizers
 from bench.plots.fit_curves import FitCurves, fit_curves
 from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
@@ -34,15 +35,18 @@ def loss_caption(run_data: RunData) -> str:
     )
 
 
-def ratio_chart(run_data: RunData) -> RowChart | None:
-    """Return the optimizers compared, each at its own best choice; None where there is nothing to compare."""
+def ratio_chart(run_data: RunData, named: Sequence[str]) -> RowChart | None:
+    """Return the optimizers compared, each at its own best choice; None where there is nothing to compare.
+
+    Those that are `named` have the colors that they have in other charts of these optimizers.
+    """
     if run_data.compared is None:
         return None
     return optimizer_ratios(
         run_data.compared,
         cost=run_data.compared_cost,
         seeds=run_data.compared_on,
-        named=best_optimizers(run_data.ranked),
+        named=named,
         samples=run_data.samples,
     )
 

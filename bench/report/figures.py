@@ -83,7 +83,7 @@ def loss_by_optimizer(run_data: RunData) -> tuple[str, Figure]:
 
 
 def _optimizer_ratios(run_data: RunData) -> Drawn:
-    chart = ratio_chart(run_data)
+    chart = ratio_chart(run_data, best_optimizers(run_data.ranked))
     if chart is None:
         return None
     return f"Optimizers compared, each at its own best choice, on {run_data.compared_on}.", draw_rows(chart)

@@ -52,7 +52,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
     measures, axis = _measures(run_data), run_data.loss_axis
-    compared, effects = ratio_chart(run_data), effect_chart(run_data)
+    compared, effects = ratio_chart(run_data, encoded["optimizer"]["values"]), effect_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
     return {
         "total": len(frame),

@@ -16,7 +16,7 @@ from bench import Grid, sweep
 from bench.report import page_data as payload
 from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_script_data
 from bench.report.report import write_run_report
-from bench.report.run_data import read_run_data
+from bench.report.run_data import read_run_data, run_data_of
 from bench.store.evidence import store_tables
 from bench.tables.readable import text_table
 from tests.support.hostile import STARTS, hostile_run
@@ -195,6 +195,18 @@ def test_a_large_run_stays_below_six_megabytes(tmp_path, monkeypatch):
     (marks,) = data["curves"]["marks"]
     assert unpacked(data["curves"]["counts"]).min() == len(marks["samples"]) > 90
     assert marks["samples"][-1] == 1600
+
+
+def test_an_optimizer_has_one_color_in_all_charts_of_the_page():
+    # More than the figures name.
+    grid = Grid(optimizer=["adadelta", "adam", "adamax", "lion", "momentum(0.9)", "nadam", "radam", "sgd"], seed=[0, 1])
+    found = sweep("a*x", [1.0, 2.0], [1.0, 2.0], grid, epochs=1, confirm=2, kernel="reference")
+    data = payload.page_data(run_data_of(found))
+    optimizers, rows = data["settings"]["optimizer"], data["compared"]["rows"]
+    assert len(rows) == 8
+    assert {row["name"]: row["color"] for row in rows} == dict(
+        zip(optimizers["shown"], optimizers["colors"], strict=True)
+    )
 
 
 @given(st.text())
