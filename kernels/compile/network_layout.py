@@ -8,12 +8,16 @@ PARAMS, INPUTS, TERMS, FIRST = 0, 1, 2, 3
 
 
 class Places:
-    """A layer, and the texts of its sizes: of the layout in a kernel, in the names that a function gives them."""
+    """A layer, and the texts of its sizes: of the layout in a kernel, in the names that a function gives them.
 
-    def __init__(self, number: int, layer: Structure, start: int) -> None:
+    Its dots stand behind those of the layer `below` it.
+    """
+
+    def __init__(self, number: int, layer: Structure, start: int, below: "Places | None" = None) -> None:
         self.number, self.layer, self.start = number, layer, start
         self.symbols = len(layer.sources)
         self.units = f"layout[{start}]"
+        self.dots_below = f" + {ROWS * len(below.dots)} * {below.units}" if below else ""
         self.stop = start + 1 + 3 * self.symbols + layer.program.inputs
 
     def begin(self, symbol: int) -> str:
@@ -48,7 +52,8 @@ class Places:
 
     def dot(self, place: int, row: str = "row") -> str:
         """Return the place of a dot of unit k among those of `ROWS` samples."""
-        return f"({row} & {ROWS - 1}) * {self.units} * {len(self.dots)} + k * {len(self.dots)} + {place}"
+        count = len(self.dots)
+        return f"({row} & {ROWS - 1}) * {self.units} * {count} + k * {count} + {place}{self.dots_below}"
 
     @property
     def by_itself(self) -> bool:

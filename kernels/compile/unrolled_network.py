@@ -12,9 +12,9 @@ from kernels.model.network import HIDDEN
 
 def unroll_network(made_of: Ingredients) -> str:
     """Return the source of the functions that `kernels.loops.network` and `kernels.loops.loops` declare."""
-    layers, start = [], FIRST
+    layers, start = list[Places](), FIRST
     for number, layer in enumerate(made_of.layers):
-        layers.append(Places(number, layer, start))
+        layers.append(Places(number, layer, start, *layers))
         start = layers[-1].stop
     parts = (
         _cells(made_of),
@@ -102,7 +102,7 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
     ]
     return [
         *units,
-        *(_take_dots(layers[0], kind) for kind in ("gradient", "loss")),
+        *(_take_dots(layers, kind) for kind in ("gradient", "loss")),
         written(
             "head(theta, slots, x, at, y, dots, options, room, row)",
             *_head(made_of, layers, "gradient"),
@@ -117,10 +117,10 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
     ]
 
 
-def _take_dots(layer: Places, kind: str) -> str:
-    """Return the function that takes the dots of all units of the first layer with the inputs of some samples."""
+def _take_dots(layers: list[Places], kind: str) -> str:
+    """Return the function that takes the dots of all units with the inputs of some samples."""
     lines = ["layout = room.layout", f"step, params = (0.0, (), options), layout[{PARAMS}]"]
-    for place, symbol in enumerate(layer.dots):
+    for layer, place, symbol in [(one, *dot) for one in layers for dot in enumerate(one.dots)]:
         weights, source = f"{layer.size(symbol)}, {layer.first(symbol)}, 0", layer.source(symbol)
         lines += [f"for k in range({layer.units}):", "    row, stop = first, first + count"]
         lines += [

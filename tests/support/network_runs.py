@@ -7,11 +7,13 @@ import numba
 import numpy as np
 
 from kernels.base.run import Hyperparameters
+from kernels.compile.kinds import takes_factor
 from kernels.data.marks import make_marks
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
-from kernels.model.models import make_model
+from kernels.model.model import Model
+from kernels.model.models import make_model, quadratic
 from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import initial_memory, option_values, stack_options
@@ -25,8 +27,9 @@ KINKS = (
 
 
 def trained(
-    *, size=14, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, shuffle=False,
-    dtype="float64", patience=np.inf, by_run=False, weighted=False, runs=3, kernels=("fused", "lanes"),
+    *, size=14, n=43, model="w @ x + b", loss="squared", optimizer="sgd", batch=1, classes=1, hidden=None,
+    shuffle=False, dtype="float64", patience=np.inf, by_run=False, weighted=False, runs=3, epochs=3,
+    kernels=("fused", "lanes"),
 ):  # fmt: skip
     """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options."""
     rng = np.random.default_rng(size)
@@ -36,7 +39,8 @@ def trained(
         y = (y > 0) * 1.0
     if classes > 1:
         y = rng.integers(0, classes, n) * 1.0
-    model = make_model(model, [f"x{k}" for k in range(1, size + 1)] if size > 1 else ["x"])
+    inputs = [f"x{k}" for k in range(1, size + 1)] if size > 1 else ["x"]
+    model = Model(model, inputs, hidden=hidden) if hidden else make_model(model, inputs)
     model = model.with_classes(classes) if classes > 1 else model
     if weighted:
         model, x = WeightedModel(model), np.column_stack([x, rng.uniform(0, 3, n)])
@@ -46,8 +50,8 @@ def trained(
     form = {"shuffle": shuffle, "batch_size": batch, "by_row": model.by_row, "dtype": dtype}
     held = (tuple(column[:9] for column in columns), y[:9]) if np.isfinite(patience) else None
     data = allocate_data(columns, y, validation=held, **form)
-    marks = make_marks("epoch", n, batch, 3, drop_last=False)
-    rates = np.tile(np.linspace(0.2 * highest, highest, runs), (3, 1))
+    marks = make_marks("epoch", n, batch, epochs, drop_last=False)
+    rates = np.tile(np.linspace(0.2 * highest, highest, runs), (epochs, 1))
     hyper = Hyperparameters(rates, option_values(loss, optimizer), batch, False, bool(shuffle), 3, 0.0, marks, patience)
     starts = 0.5 * rng.normal(size=(runs, len(model.params)))
     each = [optimizer] * runs
@@ -103,7 +107,9 @@ def check_features():
         for optimizer in ("averaged(polyak)", "clipped(adamw)", "adam(weight_decay=0.1)", "schedule_free_adamw"):
             check_bits(optimizer=optimizer, by_run=True, **given)
         check_bits(model="(u @ x)*(v @ x) + a*x1**2", loss="huber(0.5)", **given)
-        check_bits(model="mlp(3, relu)", optimizer="momentum", shuffle=True, **given)
+        layers = {"model": "v @ relu(W @ x + c) + (u @ x)*(w @ x) + a*x1**2", "hidden": 3}
+        check_bits(**layers, loss="huber(0.5)", optimizer="momentum", shuffle=True, **given)
+        check_bits(model="mlp(3, relu)", optimizer="schedule_free_sgd(weight_decay=0.1)", shuffle=True, **given)
         for size in (8, 14):  # written out, and in loops
             check_bits(size=size, loss="hinge", optimizer="clipped(adamw)", shuffle=True, by_run=True, **given)
         for dtype in ("float64", "float32"):  # without vectors too
@@ -117,3 +123,8 @@ def check_features():
         check_digits(loss="logistic", **given)
         for model in ("W @ x + b", "mlp(4)"):
             check_digits(model=model, loss="softmax", classes=3, weighted=model != "W @ x + b", **given)
+        fused = given | {"kernels": ["lanes-fma"]}
+        check_digits(**fused)
+        # Losses from the factor of the samples, of an optimizer that needs those of batches.
+        assert takes_factor("lanes-fma", quadratic, make_loss("squared"), 33)
+        check_digits(size=1, model=quadratic.expression, optimizer="polyak", epochs=32, **fused)

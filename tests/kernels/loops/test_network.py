@@ -36,26 +36,25 @@ def test_any_order(batch):
     check_bits(shuffle=True, batch=batch, patience=1.0)
 
 
-# A kernel takes seconds to compile, so features cross: gradients are taken elsewhere, in batches of gathered samples
-# whose norm and loss are needed, and by sample in float32, with a decay and an option of the loss. One run and runs
-# side by side share what is written for these features; in pure Python, below, both are compared.
-@pytest.mark.parametrize(
-    ("batch", "given"),
-    [
-        (9, {"model": "(u @ x)*(v @ x) + a*x1**2", "loss": "hinge", "optimizer": "averaged(polyak)", "by_run": True,
-             "shuffle": BLOCKS, "kernels": ("lanes",)}),
-        *((batch, {"model": "mlp(3, relu)", "loss": "huber(0.5)", "dtype": "float32", "shuffle": True,
-                   "optimizer": "schedule_free_sgd(weight_decay=0.1)", "kernels": ("fused",)}) for batch in (1, 9)),
-    ],
-    ids=["dots", "layers", "layers in batches"],
-)  # fmt: skip
-def test_features_that_cross(given, batch):
-    check_bits(batch=batch, **given)
+# A kernel takes seconds to compile, so features cross: a hidden layer in float32 with a clock, slots, a decay and an
+# option of the loss, of one run; and scores of hidden units side by side, whose gradients are taken elsewhere, in
+# batches of gathered samples whose norm and loss are needed. One run and runs side by side share what is written for
+# these features; in pure Python, below, both are compared.
+@pytest.mark.parametrize("batch", [1, 9])
+def test_a_hidden_layer_in_float32(batch):
+    given = {"model": "mlp(3, relu)", "loss": "huber(0.5)", "optimizer": "adam(weight_decay=0.1)"}
+    check_bits(**given, dtype="float32", batch=batch, shuffle=True, kernels=("fused",))
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_scores_of_hidden_units_to_twelve_digits(batch):
+    given = {"loss": "softmax", "classes": 3, "optimizer": "averaged(polyak)", "shuffle": BLOCKS, "by_run": True}
+    check_digits(model="mlp(4)", batch=batch, **given, kernels=("lanes",))
 
 
 @pytest.mark.parametrize("order", [{}, {"batch": 8, "shuffle": True}], ids=["per sample", "batches"])
 def test_scores_to_twelve_digits(order):
-    check_digits(model="mlp(4)", loss="softmax", classes=3, **order)
+    check_digits(model="W @ x + b", loss="softmax", classes=3, **order, kernels=("fused",))
 
 
 def test_every_feature_is_the_reference_in_pure_python(python):
@@ -65,7 +64,7 @@ def test_every_feature_is_the_reference_in_pure_python(python):
 
 def test_scores_of_any_size_overflow_nothing():
     x = np.array([[1e3, -1e3], [-1e3, 1e3], [5e2, 5e2]])
-    result = fit("mlp(4)", x, [0, 1, 2], loss="softmax", lr=1e3, epochs=5)
+    result = fit("W @ x + b", x, [0, 1, 2], loss="softmax", lr=1e3, epochs=5)
     assert result.status == "max_epochs"
     assert np.isfinite(result.loss).all()
 
