@@ -2,17 +2,15 @@
 
 import numpy as np
 import pytest
-from numba import config
 
 from kernels import Model, fit, models
 from kernels.base.weak_scalars import WeakScalar
-from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, lane_width
+from kernels.compile.kinds import FLOAT32_LOSSES, lane_width
 from kernels.losses import LOSSES, make_loss
-from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.optimizers import make_optimizer
 from kernels.train.trainer import Wanted
 from tests.support.bits import bits
 from tests.support.network_runs import KINKS, check_bits
-from tests.support.rules import FORMS, WIDTH, bound_rule, check_lanes, first_slots, names_of, run
 
 FIT = {"init": [-1, 10, 26], "lr": 0.05, "schedule": "halve(1)", "epochs": 2, "seed": 7, "dtype": "float32"}
 
@@ -102,32 +100,8 @@ def test_weak_numbers_are_of_double_precision_until_they_meet_an_array():
     np.testing.assert_array_equal(single * root, single * np.float32(float(root)))
 
 
-ACCEPTED = [spec for spec in FORMS if names_of(make_optimizer(spec)) <= set(FLOAT32_OPTIMIZERS)]
-# One text for each; that of adam with two slots is in a kernel above.
-ACCEPTED = list({make_optimizer(spec).name: spec for spec in ACCEPTED}.values())
-
-
-@pytest.mark.skipif(config.DISABLE_JIT, reason="there are no lanes")
-@pytest.mark.parametrize("spec", ACCEPTED)
-def test_rules_on_lanes_have_the_same_bits(spec):
-    optimizer = make_optimizer(spec)
-    options, rng = tuple(optimizer.options.values()), np.random.default_rng(2)
-    starts, rates = rng.standard_normal(WIDTH).astype(np.float32), np.geomspace(1e-3, 0.1, WIDTH).astype(np.float32)
-    noise = (0.1 * rng.standard_normal(200)).astype(np.float32)
-    weak = (tuple(map(WeakScalar, optimizer.clock_start)), tuple(map(WeakScalar, options)))
-    slots = tuple(np.float32(slot) for slot in first_slots(optimizer, starts))
-    _, bound = bound_rule(optimizer, run)
-    with np.errstate(all="ignore"):
-        expected = bound(starts, slots, noise, rates, *weak)
-    assert expected.dtype == np.float32
-    check_lanes(optimizer, noise, expected, starts, rates, options)
-
-
-def test_what_float32_has_not_is_known():
-    """asgd takes powers of a rate, and polyak divides by the smallest number of float64."""
-    assert set(OPTIMIZERS) - set(FLOAT32_OPTIMIZERS) == {"asgd", "polyak"}
+def test_losses_that_float32_has_not_are_known():
     assert set(LOSSES) - set(FLOAT32_LOSSES) == {"logcosh", "cauchy", "logistic", "softmax", "poisson"}
-    assert {name for spec in ACCEPTED for name in names_of(make_optimizer(spec))} | {"sgd"} == set(FLOAT32_OPTIMIZERS)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from kernels.base.plugins import PREFIX
 from kernels.base.registry import REGISTERED
 from kernels.compile.binding import Binder
 from kernels.compile.inner_functions import compile_bound
+from kernels.compile.kinds import FLOAT32_OPTIMIZERS
 from kernels.simd.lanes import as_float32, as_float64, read_lane, write_lane
 
 WIDTH = 16
@@ -79,6 +80,15 @@ def run_on_lanes(starts, memory, gradients, rates, clock, options, out):
     write_lane(theta, out, 0)
 
 
+def run_all(clock, options, starts, memory, gradients, rates, out, single, end):
+    """Run them one by one, on lanes, and on lanes of float32."""
+    for i in range(WIDTH):
+        out[0, i] = run_alone(starts[i], slots_of(memory, i), gradients, rates[i], clock, options)  # noqa: F821
+    on_lanes(starts, memory, gradients, rates, clock, options, out[1])  # noqa: F821
+    starts_of, memory_of, gradients_of, rates_of = single
+    on_lanes_of_float32(starts_of, memory_of, gradients_of, rates_of, clock, options, end)  # noqa: F821
+
+
 def bound_rule(optimizer, function, **given):
     """A function bound to the parts of an optimizer; the loss and the norm are made up."""
     size = optimizer.needs_loss + optimizer.needs_norm
@@ -93,15 +103,21 @@ def bound_rule(optimizer, function, **given):
     return binder, binder.bind(function)
 
 
-def check_lanes(optimizer, noise, expected, starts, rates, options):
-    """Hold a rule, compiled for lanes of the type of the starts, against what it gives for arrays."""
+def run_compiled(optimizer, starts, gradients, rates):
+    """Where runs end by a compiled rule: alone, on lanes, and on lanes of float32, if it has NumPy's bits there."""
     listed = "".join(f"read_lane(memory, {WIDTH * slot}, {WIDTH}), " for slot in range(optimizer.slots))
-    scope = {"read_lane": read_lane}
-    exec(f"def read_slots(memory):\n    return ({listed})\n", scope)
-    given = {"read_slots": scope["read_slots"], "as_number": as_float32 if starts.dtype == np.float32 else as_float64}
-    binder, bound = bound_rule(optimizer, run_on_lanes, **given)
+    one = "".join(f"memory[{WIDTH * slot} + i], " for slot in range(optimizer.slots))
+    made = {"read_lane": read_lane}
+    exec(f"def read_slots(memory):\n    return ({listed})\n\ndef slots_of(memory, i):\n    return ({one})\n", made)
+    binder, alone = bound_rule(optimizer, run, read_slots=made["read_slots"], slots_of=made["slots_of"])
+    lanes, single = (binder.bind(run_on_lanes, as_number=number) for number in (as_float64, as_float32))
+    in_float32 = names_of(optimizer) <= set(FLOAT32_OPTIMIZERS)
+    single = single if in_float32 else (lambda *given: None)
+    entry = binder.bind(run_all, run_alone=alone, on_lanes=lanes, on_lanes_of_float32=single)
     compile_bound(binder, lambda function: INNER)
-    slots = [np.asarray(slot, starts.dtype) for slot in first_slots(optimizer, starts)]
-    memory, found = np.concatenate([starts[:0], *slots]), np.empty(WIDTH)
-    njit(error_model="numpy")(bound)(starts, memory, noise, rates, optimizer.clock_start, options, found)
-    np.testing.assert_array_equal(found, expected)
+    given = (starts, np.concatenate([starts[:0], *first_slots(optimizer, starts)]), gradients, rates)
+    rounded = tuple(array.astype(np.float32) for array in given)
+    known = optimizer.clock_start, tuple(optimizer.options.values())
+    found, end = np.empty((2, WIDTH)), np.empty(WIDTH, np.float32)
+    njit(error_model="numpy", no_cfunc_wrapper=True)(entry)(*known, *given, found, rounded, end)
+    return (*found, end) if in_float32 else found
