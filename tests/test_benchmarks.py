@@ -12,21 +12,32 @@ from tests.support.benchmark_files import run_pytest
 from tests.support.constants import BENCHMARKS, ROOT
 
 PEERS = sorted({variant.module or variant.package for variant in VARIANTS if variant.package})
-# What is collected to be measured and to run untimed, without the peers: blocked, as if they were not installed.
-COLLECT = f"""
+# Two benchmarks are measured; then all are collected that would be, and those that run untimed: without the peers,
+# blocked as if they were not installed. One process does it, which takes seconds to start.
+CODE = f"""
 import sys
 sys.modules.update(dict.fromkeys({PEERS}))
 import pytest
-for what in ("--benchmark-only", "tests/benchmarks"):
-    print(f"collected for {{what}}")
-    assert not pytest.main([*sys.argv[1:], "--collect-only", "-q", what])
+*options, path = sys.argv[1:]
+chosen = ["-k", "(scalars or lesson) and not batches", "--benchmark-only", f"--benchmark-json={{path}}"]
+collected = [["--collect-only", "-q", what] for what in ("--benchmark-only", "tests/benchmarks")]
+for asked in (["tests/benchmarks/test_variants.py", *chosen], *collected):
+    assert not pytest.main([*options, *asked])
+    print("the end of what pytest says")
 """
 # All benchmarks together may write 3 MB, and there are fewer of them than this.
 MOST_BYTES = 3_000_000 / 160
 
 
-def test_what_is_measured_without_peers_is_what_runs_untimed():
-    _, measured, untimed = run_pytest(code=COLLECT).split("collected for ")
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The file of what was measured; what pytest said then, of what it would measure, and of what it would run."""
+    path = tmp_path_factory.mktemp("measured") / "times.json"
+    return path, *run_pytest(path, code=CODE).split("the end of what pytest says")[:3]
+
+
+def test_what_is_measured_without_peers_is_what_runs_untimed(told):
+    _, _, measured, untimed = told
     names = {text: re.findall("^tests/benchmarks/.*", text, re.MULTILINE) for text in (measured, untimed)}
     assert set(names[untimed]) < set(names[measured])
     functions = [{name.partition("[")[0] for name in found} for found in names.values()]
@@ -37,11 +48,8 @@ def test_what_is_measured_without_peers_is_what_runs_untimed():
         assert f"{variant.name}: not installed: pip install {variant.package}" in measured.splitlines()
 
 
-def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(tmp_path):
-    path = tmp_path / "times.json"
-    chosen = "(scalars or lesson) and not batches"
-    options = ["-k", chosen, "--benchmark-only", f"--benchmark-json={path}"]
-    told = run_pytest(BENCHMARKS / "test_variants.py", *options)
+def test_tables_fit_on_a_screen_and_files_keep_some_hundred_rounds(told):
+    path, told, *_ = told
     rows = json.loads(path.read_text())["benchmarks"]
     assert [row["param"] for row in rows] == ["NumPy scalars, sample by sample", "lesson, sample by sample"]
     assert max(map(len, told.partition("[100%]")[2].splitlines())) <= 120
