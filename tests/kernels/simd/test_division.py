@@ -45,17 +45,3 @@ def test_subnormal_numbers_have_roots():
     u = np.ldexp(np.arange(1.0, 65.0), -1074)
     for mode in ("exact", "fma"):
         np.testing.assert_allclose(quotients_and_roots(mode, u, u), [np.ones(64), np.sqrt(u)], rtol=4.5e-16, atol=0)
-
-
-@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
-def test_processors_without_estimates_divide(python, tmp_path):
-    if not llvm.get_process_triple().startswith("x86_64") or not llvm.get_host_cpu_features().get("avx2"):
-        pytest.skip("code for AVX2 does not run here")
-    file = tmp_path / "results.npy"
-    code = f"""
-import numpy as np
-from tests.support.divided import arguments, quotients_and_roots
-np.save({str(file)!r}, quotients_and_roots("fma", *arguments()))
-"""
-    python(code, NUMBA_CPU_NAME="haswell", NUMBA_CPU_FEATURES="+avx,+avx2,+fma")
-    assert_same_bits(np.load(file), expected())

@@ -68,12 +68,18 @@ def computed(request, python, tmp_path_factory):
         return dict(zip([*FUNCTIONS, *EXACT], results(), strict=True)) | {"place": request.param}
     if request.param == "AVX2" and not all(llvm.get_host_cpu_features().get(name) for name in ("avx2", "fma")):
         pytest.skip("this processor has no AVX2")
-    file = tmp_path_factory.mktemp("lanes") / "results.npy"
+    file = tmp_path_factory.mktemp("lanes") / "results.npz"
     code = ["import numpy as np", "from kernels.simd import math as lane_math"]
     code += ["lane_math.LIBRARY_FUNCTIONS = ()"] if request.param == "no vector library" else []
-    code += ["from tests.support.lane_functions import results", f"np.save({str(file)!r}, results())"]
+    code += ["from tests.support.lane_functions import results", "divided = ()"]
+    if request.param == "AVX2":
+        code += ["from tests.support.divided import arguments, quotients_and_roots", "pairs = arguments()"]
+        code += ["divided = [*pairs, *quotients_and_roots('fma', *pairs)]"]
+    code += [f"np.savez({str(file)!r}, functions=results(), divided=divided)"]
     python("\n".join(code), **PLACES[request.param])
-    return dict(zip([*FUNCTIONS, *EXACT], np.load(file), strict=True)) | {"place": request.param}
+    made = np.load(file)
+    found = dict(zip([*FUNCTIONS, *EXACT], made["functions"], strict=True))
+    return found | {"place": request.param, "divided": made["divided"]}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -95,6 +101,18 @@ def test_arithmetic_has_the_bits_of_numpy(computed, name):
     np.testing.assert_array_equal(ours, expected)
     if name not in ("minimum", "maximum"):  # of 0 and -0, NumPy takes either
         assert_same_signs(ours, expected)
+
+
+@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("computed", ["AVX2"], indirect=True)
+def test_processors_without_estimates_divide(computed):
+    """Where operations may be fused, too; tests/kernels/simd/test_division.py has those that estimate."""
+    u, v, *divided = computed["divided"]
+    with np.errstate(all="ignore"):
+        expected = u / v, np.sqrt(u)
+    for found, true in zip(divided, expected, strict=True):
+        np.testing.assert_array_equal(found, true)
+        assert_same_signs(found, true)
 
 
 def assert_same_signs(ours, expected):
