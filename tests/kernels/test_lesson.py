@@ -1,7 +1,5 @@
 """The classic lesson: its two experiments, and its stopping rule, which looks at the last sample only."""
 
-import functools
-
 import numpy as np
 import pytest
 
@@ -17,22 +15,12 @@ EXPERIMENTS = {
 LESSON = {"lr": 0.5, "schedule": "halve(10)", "epochs": 100}
 
 
-@pytest.fixture(scope="module")
-def experiment(classic):
-    """Run an experiment, each once: the reference takes a second."""
-
-    @functools.cache
-    def run(name, init, kernel):
-        return fit(models.quadratic, *classic, init=init, kernel=kernel, **LESSON, **EXPERIMENTS[name])
-
-    return run
-
-
+# By kernels whose results are those of the reference (tests/kernels/test_equality.py), which takes a second.
 @STARTS
-@pytest.mark.parametrize("kernel", ["reference", "fused", "fused-fma"])
+@pytest.mark.parametrize("kernel", ["fused", "fused-fma"])
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_it_finds_the_curve(experiment, init, name, kernel):
-    result = experiment(name, init, kernel)
+def test_it_finds_the_curve(classic, init, name, kernel):
+    result = fit(models.quadratic, *classic, init=init, kernel=kernel, **LESSON, **EXPERIMENTS[name])
     np.testing.assert_allclose(result.params, [2, -4, 3], rtol=0, atol=1e-9)
     assert result.loss[-1] < 1e-18
     assert result.loss.shape == (101,)
@@ -55,8 +43,8 @@ def last_error(classic, path):
     [(FAR, 2, [328.47, -689.39, 361.86], 385_967.84), (NEAR, 1, [-9.43, 17.86, -7.44], 375.09)],
     ids=["far", "near"],
 )
-def test_the_lessons_rule_stops_far_from_the_curve(classic, experiment, init, epochs, params, loss):
-    result = experiment("per sample, sequential", init, "reference")
+def test_the_lessons_rule_stops_far_from_the_curve(classic, init, epochs, params, loss):
+    result = fit(models.quadratic, *classic, init=init, batch_size=1, **LESSON)
     error = last_error(classic, result.trajectory[1:])
     stopped = 1 + int(np.argmax(error < 1e-5))
     assert stopped == epochs

@@ -15,7 +15,6 @@ from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.reference import train
-from tests.support.network_runs import check_bits
 
 N = 40
 
@@ -75,13 +74,6 @@ def run(program, optimizer, data, start, batch):
     record = Record(np.empty(4), np.tile(start, (4, 1)), optimizer.initial_memory(start), np.empty(0), np.zeros(2))
     train(program, loss, optimizer, data, hyper, record, 0, 3)
     return record
-
-
-@pytest.mark.parametrize("batch", [1, 7])
-def test_kernels_have_the_bits_of_the_reference(batch):
-    """In lanes; as it is here, `network_runs.check_features` has it of single runs, in pure Python."""
-    given = {"size": 2, "loss": "hinge", "optimizer": "clipped(adamw)", "shuffle": True, "by_run": True}
-    check_bits(batch=batch, **given, kernels=["lanes"])
 
 
 def test_a_model_with_weights_starts_where_it_does_without():
