@@ -109,6 +109,14 @@ def test_a_fit_that_never_was_finite_is_shown(classic):
     assert "diverged" in Shown(lost._repr_html_()).cells
 
 
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_of_a_wide_model_that_diverged_the_losses_are_drawn(loss):
+    x, y = 10.0 * np.eye(3), [0.0, 1.0, 1.0]
+    lost = fit("w @ x + b", x, y, lr=1e308, loss=loss, epochs=3, kernel="reference")
+    assert not np.isfinite(lost.params).all()
+    assert lost.plot(x, y).axes[0].get_ylabel() == lost.plot().axes[0].get_ylabel()
+
+
 def test_the_axis_of_losses_names_the_loss():
     result = fit("a*x + b", [0.0, 1.0], ["no", "yes"], loss="logistic", epochs=2, kernel="reference")
     assert result.plot().axes[0].get_ylabel() == "log loss"

@@ -48,7 +48,8 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
     if not result.x and result.params.size > 1:
         surface = loss_surface(result.model, result.criterion, builtin("none"))
         return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
-    if x is None or y is None or not np.isfinite(result.loss[0]):
+    # Of models with vectors the predictions of the end are drawn, which a run that diverged does not have.
+    if x is None or y is None or not np.isfinite(result.params if result.model.vectors else result.loss[0]).all():
         return _add_png_display(_loss_figure(result))
     if result.model.vectors:
         return _add_png_display(_predictions_figure(result, x, y))
