@@ -169,7 +169,9 @@ def make_model_for(text: str, x: Any, target: object = None) -> Model:
 
 def _make_model_for(text: str, x: Any) -> Model:
     if not isinstance(text, str) or x is None:
-        return make_model(text)
+        has_own_inputs = isinstance(text, str) and is_ready_made(text)
+        own: Any = make_from_spec(text, KNOWN, "model", inner=str) if has_own_inputs else make_model(text)
+        return cast(Model, own)
     columns = column_names_of(x)
     if not has_vectors(text) and is_ready_made(text):
         made: Any = make_from_spec(text, KNOWN, "model", inner=str) if columns is not None else None

@@ -105,3 +105,7 @@ def test_models_without_inputs_take_no_data():
         fit(models.beale, [1.0], [0.0], loss="objective")
     with pytest.raises(ValueError, match=r"kernels\.minimize takes models without inputs"):
         fit("rosenbrock", [1.0], [0.0])
+    named, made = (fit(model, None, [0.0], loss="objective", kernel="reference") for model in ("beale", models.beale))
+    np.testing.assert_array_equal(named.params, made.params)
+    with pytest.raises(ValueError, match=r"x must be given, for the inputs \('x1', 'x2'\)"):
+        fit("plane", None, [0.0])
