@@ -12,7 +12,7 @@ import bench.commands.run as run
 from bench.cli import main
 
 def measure(*args):
-    show("matplotlib", "jinja2", "scipy.optimize", "scipy.stats", "distributed", "sklearn")
+    show("matplotlib", "jinja2", "scipy.optimize", "scipy.stats", "sklearn", "dask", "distributed", "tornado")
     import bench.commands.measure
     show("matplotlib.figure", "matplotlib.backends.backend_agg", "IPython")
     sys.exit()
