@@ -348,8 +348,9 @@ def test_the_verdict_leads_with_the_winner_on_rows_for_the_test(confirm):
     fresh = " on fresh seeds" if confirm else ""
     over = "intervals over " if confirm else ""
     assert sentence.endswith(f"; {over}{len(runs)} runs of the best choice{fresh}, on 20 rows that decided nothing.")
-    assert f"  On test rows: {sentence}" in str(result)
-    assert str(result).index("On test rows") < str(result).index("Best choice")
+    told = str(result)
+    assert f"  On test rows: {sentence}" in told
+    assert told.index("On test rows") < told.index("Best choice")
 
 
 def test_a_judgement_of_other_runs_is_not_shown(tmp_path):
