@@ -287,9 +287,14 @@ def no_update_timed(monkeypatch):
 
 
 @pytest.fixture
-def nothing_timed(monkeypatch, no_update_timed):
-    """A run times nothing."""
+def no_speed(monkeypatch):
+    """A run times no variants."""
     monkeypatch.setattr("bench.commands.measure._measure_speed", lambda *args: None)
+
+
+@pytest.fixture
+def nothing_timed(no_speed, no_update_timed):
+    """A run times nothing."""
 
 
 @pytest.fixture

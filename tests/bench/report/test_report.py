@@ -47,6 +47,13 @@ def report(folder):
 
 
 @pytest.fixture
+def run_a_part(folder, tmp_path):
+    """Run a part of the study for few epochs, for tests of what is done with runs; return whether it is sound."""
+    few = {"grid.lr": [0.2], "grid.batch_size": [4], "run.epochs": 2, "run.confirm": 0}
+    return lambda: run_study(with_settings(load_study(folder / "run.toml"), few), RunOptions(tmp_path / "run"))
+
+
+@pytest.fixture
 def unwritten(monkeypatch):
     """The report of a run is empty, for tests of what is measured before it."""
 
@@ -158,7 +165,7 @@ def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
 
 
-@pytest.mark.usefixtures("unwritten", "few_variants")
+@pytest.mark.usefixtures("unwritten", "no_speed")
 def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page(folder, tmp_path, monkeypatch, capsys):
     """Also where times would favour other choices: those that were printed last take no time at all."""
     printed = []
@@ -183,7 +190,7 @@ def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page
     assert all(part in run_data.verdict["Best choice"] for part in (*settings.split(", "), success))
 
 
-def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(run_a_part, tmp_path, monkeypatch, capsys):
     honest = bench.commands.run.check
 
     def wrong(*args, **kwargs):
@@ -191,7 +198,7 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(folder, tmp_
         return checked.assign(verified=checked.index > 0)
 
     monkeypatch.setattr(bench.commands.run, "check", wrong)
-    assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
+    assert not run_a_part()
     assert not (tmp_path / "run" / "report.md").exists()
     assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
 
@@ -215,19 +222,21 @@ def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch,
 
 
 @pytest.mark.usefixtures("nothing_timed")
-def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(folder, tmp_path, monkeypatch, capsys):
+def test_a_run_that_ends_elsewhere_when_it_is_trained_once_more_is_not_reported(
+    run_a_part, tmp_path, monkeypatch, capsys
+):
     def elsewhere(*args):
         raise ReplayError("configuration 7 ends elsewhere")
 
     monkeypatch.setattr(bench.commands.measure, "recorded_paths", elsewhere)
-    assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
+    assert not run_a_part()
     assert not (tmp_path / "run" / "report.md").exists()
     assert capsys.readouterr().err == "sgdbench: configuration 7 ends elsewhere; no report is written\n"
 
 
 @pytest.mark.parametrize("promised", [True, False])
-@pytest.mark.usefixtures("unwritten", "few_variants")
-def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_path, monkeypatch, capsys, promised):
+@pytest.mark.usefixtures("unwritten", "no_speed")
+def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(run_a_part, tmp_path, monkeypatch, capsys, promised):
     """It fails the run where the same bits are promised; elsewhere training may have made a rounding large."""
 
     def some_wrong(*args, **kwargs):
@@ -236,8 +245,7 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
 
     monkeypatch.setattr(bench.commands.measure, "update_seconds", some_wrong)
     monkeypatch.setattr(bench.commands.measure, "is_exact", lambda *args: promised)
-    sound = run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
-    assert sound != promised
+    assert run_a_part() != promised
     out, err = capsys.readouterr()
     assert err.splitlines() == [
         "sgdbench: fused, sgd, batches of 4, shuffled: not verified: off by 1",
@@ -248,13 +256,13 @@ def test_a_kernel_that_is_not_timed_because_it_is_wrong_is_named(folder, tmp_pat
 
 
 @pytest.mark.usefixtures("one_figure", "few_variants")
-def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(folder, tmp_path, monkeypatch, wrong_fused):
+def test_a_wrong_kernel_in_the_table_of_speeds_fails_the_run(run_a_part, tmp_path, monkeypatch, wrong_fused):
     monkeypatch.setattr(
         bench.commands.measure,
         "update_seconds",
         lambda *args, **kwargs: update_seconds(*args, **kwargs).assign(note=""),
     )
-    assert not run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
+    assert not run_a_part()
     assert re.search(r"\| fused \| ✗ no: off by 0\.\d+ ", (tmp_path / "run" / "report.md").read_text(encoding="utf-8"))
 
 
