@@ -22,7 +22,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     """Return the recommended choice of a run, or the best one of an optimizer; see `SweepResult.best`."""
     if run_data.frame.empty:
         raise ValueError("nothing has been trained to its end yet: there is no best choice")
-    ranked = run_data.ranked_by(cost)
+    ranked = run_data.ranked if cost == "samples" else run_data.ranked_by(cost)
     row = recommended_choice(ranked)
     if optimizer is not None:
         rivals = ranked[run_data.rivals].astype(str).replace(run_data.names)

@@ -92,10 +92,19 @@ def write_study_file(
     return load_study(folder / "mine.toml")
 
 
-def announced(run_data):
+def announced(run_data, answer=None):
     """What is said of the best choice: its settings, and its figures on fresh seeds."""
-    answer = find_answer(run_data)
+    answer = answer or find_answer(run_data)
     return answer.settings, [(tile.value, tile.interval) for tile in answer.tiles], run_data.on_test_rows
+
+
+def render(run_data):
+    """What a page says of the best choice, and the texts that its buttons copy."""
+    answers = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.report.page.find_answer", lambda data: answers.append(find_answer(data)) or answers[0])
+        texts = copied(render_page(run_data, {}))
+    return announced(run_data, *answers), texts
 
 
 def copied(text):
@@ -160,7 +169,7 @@ def test_a_study_hands_out_what_it_announces(kind, tmp_path, ran, monkeypatch):
         monkeypatch.setattr("kernels.fit", partial(fit, kernel="reference"))
     study = write_study_file(tmp_path, **KINDS[kind])
     run_data = run_data_of(train_study(study, tmp_path / "run"))
-    said, texts = announced(run_data), copied(render_page(run_data, {}))
+    said, texts = render(run_data)
     assert ("order", "shuffled in blocks" if kind == "robust" else "shuffled") in said[0]
     check_python(texts["answer-python"], run_data)
     assert announced_by_copy(texts, tmp_path) == said
@@ -190,7 +199,7 @@ def test_an_extended_run_hands_out_its_own_marks_and_no_other_rates(settings, tm
     study = write_study_file(tmp_path, **LINEAR, data="validation = 0.25", **settings)
     train_study(study, tmp_path / "run", epochs=2)
     run_data = run_data_of(train_study(study, tmp_path / "run"))
-    said, texts = announced(run_data), copied(render_page(run_data, {}))
+    said, texts = render(run_data)
     assert announced_by_copy(texts, tmp_path) == said
     monkeypatch.setattr("bench.commands.run.run_study", run_quickly)
     ran(*shlex.split(texts["answer-command"])[1:])
