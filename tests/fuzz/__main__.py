@@ -2,7 +2,7 @@
 
 Each other module here makes one target in an empty folder: a small corpus, the pieces that mutations insert, and the
 function that examines an input. An input is accepted or refused in one line; anything else is a failure. The suite runs
-each target for a second.
+each target for less than a second.
 
 It prints what became of the inputs, and an input for each place where something failed, and ends with exit code 1
 then. An input may take a second of processor time, and the process 500 MB. The inputs follow from the seed.

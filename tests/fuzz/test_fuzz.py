@@ -1,4 +1,4 @@
-"""Each target for about half a second; the long runs are by hand."""
+"""Each target for about a quarter of a second; the long runs are by hand."""
 
 import importlib
 import os
@@ -12,7 +12,7 @@ from tests.fuzz.__main__ import TARGETS
 pytest.importorskip("resource", reason="needs the timers and limits of POSIX")
 from tests.fuzz.harness import Target, fuzz, mutate
 
-INPUTS = {"expression": 2000, "spec": 600, "derivative": 30, "study": 200, "table": 400, "run_folder": 30}
+INPUTS = {"expression": 1000, "spec": 300, "derivative": 30, "study": 100, "table": 200, "run_folder": 30}
 
 
 @pytest.mark.parametrize("name", TARGETS)
