@@ -34,9 +34,9 @@ if CACHE:
 
 # The files that take longest, from the longest on.
 LONGEST = [
-    "kernels/loops/test_network",
-    "test_documents",
     "test_browser",
+    "test_documents",
+    "kernels/loops/test_network",
     "bench/engine/test_dask",
     "bench/report/test_report",
     "bench/engine/test_digests",
@@ -49,12 +49,10 @@ LONGEST = [
     "kernels/optimizers/test_optimizer",
     "benchmarks/test_targets",
     "bench/test_cli",
-    "kernels/loops/test_by_register",
     "test_notebook",
     "bench/test_held_out",
     "kernels/simd/test_lanes",
     "bench/analysis/test_advice",
-    "kernels/model/test_written_out",
     "bench/engine/test_sweep",
     "kernels/test_float32",
     "kernels/train/test_block",

@@ -25,8 +25,9 @@ def has_other(target):
 
 
 def marks_of(target):
-    """Kernels of vectors take ten seconds to compile, and the suite has others elsewhere."""
-    return [pytest.mark.measured_only] * (" inputs" in target.what)
+    """Kernels of vectors, and of many fused runs of adam, take seconds to compile; the suite has others elsewhere."""
+    costs = " inputs" in target.what or (target.what.startswith("adam"), target.ours) == (True, "lanes-fma")
+    return [pytest.mark.measured_only] * costs
 
 
 @pytest.mark.benchmark(group="targets")

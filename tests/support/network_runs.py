@@ -123,8 +123,17 @@ def check_features():
         check_digits(loss="logistic", **given)
         for model in ("W @ x + b", "mlp(4)"):
             check_digits(model=model, loss="softmax", classes=3, weighted=model != "W @ x + b", **given)
-        fused = given | {"kernels": ["lanes-fma"]}
-        check_digits(**fused)
-        # Losses from the factor of the samples, of an optimizer that needs those of batches.
+        parabola = given | {"model": quadratic.expression, "size": 1}
+        for optimizer in (
+            "averaged(polyak)",
+            "schedule_free_sgd(weight_decay=0.1)",
+            "clipped(adam(weight_decay=0.1), 0.5)",
+        ):
+            check_bits(optimizer=optimizer, **parabola)
+        # Losses from the factor of the samples too, of an optimizer that needs those of batches, and by register.
         assert takes_factor("lanes-fma", quadratic, make_loss("squared"), 33)
-        check_digits(size=1, model=quadratic.expression, optimizer="polyak", epochs=32, **fused)
+        fused = {"kernels": ["lanes-fma"], "epochs": 32}
+        check_digits(**given, kernels=["lanes-fma"])
+        check_digits(size=7, **given, **fused)
+        for optimizer in ("adam", "polyak"):
+            check_digits(optimizer=optimizer, **parabola, **fused)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
 from kernels.base.run import Hyperparameters, Record
 from kernels.data.marks import make_marks
 from kernels.data.samples import allocate_data
@@ -80,17 +79,3 @@ def test_a_model_with_weights_starts_where_it_does_without():
     for expression in ("w @ x + b", "exp(w @ x)"):
         start = Model(expression, ["x1", "x2"]).draw_start(0)
         np.testing.assert_array_equal(WeightedModel(Model(expression, ["x1", "x2"])).draw_start(0), start)
-
-
-def test_fused_operations_and_losses_from_a_factor_change_the_last_digits_alone():
-    """Of as many columns as tests/kernels/loops/test_by_register.py has, whose kernel this is."""
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(N, 7))
-    y, grid = x @ np.arange(7.0), Grid(lr=[0.01, 0.02], init="zero", batch_size=[1, 8])
-    exact, fused = (
-        sweep("w @ x + b", x, y, grid, epochs=30, record="epoch", confirm=0, kernel=kernel).frame
-        for kernel in ("reference", "lanes-fma")
-    )
-    np.testing.assert_allclose(fused["final_loss"], exact["final_loss"], rtol=1e-9)
-    for name in exact.filter(like="param_"):
-        np.testing.assert_allclose(fused[name], exact[name], rtol=1e-9)
