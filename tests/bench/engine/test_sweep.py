@@ -193,14 +193,14 @@ class TestFolder:
         np.testing.assert_array_equal(part.curves["loss"], curves["loss"])
 
     def test_a_run_can_be_read_while_it_goes_on(self, tmp_path, many_parts):
-        seen = []
+        seen, grid = [], some_grid(lr=0.05, seed=0)
 
         def look(done):
             seen.append((done, len(load_run(tmp_path).frame)))
 
-        swept(tmp_path, progress=look)
+        swept(tmp_path, grid, progress=look)
         assert seen[0] == (0, 0)
-        assert seen[-1] == (some_grid().size, some_grid().size)
+        assert seen[-1] == (grid.size, grid.size)
         assert all(found == done for done, found in seen)
         assert len(seen) > 10
 
