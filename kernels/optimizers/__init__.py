@@ -1,8 +1,11 @@
 """The optimizers by name, and how text names one."""
 
+import copyreg
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
-from kernels.base.registry import Table
+from kernels.base.registry import Table, registered_in
 from kernels.base.spec import make_from_spec
 from kernels.optimizers.adam_rules import adabelief, adam, adamax, adamw, adan, nadam, radam, yogi
 from kernels.optimizers.adaptive_rules import adadelta, adagrad, rmsprop, rprop
@@ -32,3 +35,17 @@ def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     return make_from_spec(optimizer, KNOWN, "optimizer", inner=make_optimizer)
+
+
+def _reduce(optimizer: Optimizer) -> str | tuple[Any, ...]:
+    """Return how to pickle an optimizer: as its text if that makes it, since rules of wrappers are local functions.
+
+    The functions of a rule of the user's own travel with it, to processes that do not know its name.
+    """
+    with suppress(ValueError):  # of an optimizer that was made by hand
+        if not registered_in(optimizer, "optimizer") and make_optimizer(optimizer.text) == optimizer:
+            return make_optimizer, (optimizer.text,)
+    return object.__reduce_ex__(optimizer, 2)
+
+
+copyreg.pickle(Optimizer, _reduce)

@@ -1,6 +1,7 @@
 """Update rules against torch.optim and optax, by hand, and compiled against interpreted."""
 
 import inspect
+import pickle
 
 import numpy as np
 import pytest
@@ -312,6 +313,15 @@ def test_the_list_of_optimizers_has_all_options_and_their_defaults():
         defaults = {option.name: option.default for option in inspect.signature(build).parameters.values()}
         defaults.pop("inner", None)
         assert {option: float(value or 0) for option, value in listed[name].items()} == defaults
+
+
+@pytest.mark.parametrize(
+    "made",
+    [*map(make_optimizer, FORMS), Optimizer("mine", sgd_per_sample), Optimizer("averaged", sgd_per_sample, {"a": 1.0})],
+    ids=str,
+)
+def test_every_optimizer_can_be_pickled(made):
+    assert pickle.loads(pickle.dumps(made)) == made
 
 
 @pytest.mark.parametrize("spec", FORMS)
