@@ -276,9 +276,10 @@ for cell in notebook.cells:
         shown[-1] += " ".join([output.get("text", ""), *data]) + "\\n"
 print(json.dumps(["".join(shown[first:end]) for first, end in zip(ends, ends[1:])]))
 """
-# Kernels that no other test compiles take seconds.
+# Kernels that no other test compiles take seconds, and so does the reference on all rows of the last table.
 BY_REFERENCE = """
 from importlib import import_module
+from sklearn import datasets
 from kernels.train.trainer import make_trainer
 
 def make(kernel, model, *of):
@@ -286,6 +287,13 @@ def make(kernel, model, *of):
 
 for module in ("fit", "partial_fit"):
     import_module(f"kernels.train.{module}").make_trainer = make
+
+def load_some(load=datasets.load_breast_cancer, **asked):
+    found = load(**asked)
+    found.data, found.target = found.data[:150], found.target[:150]
+    return found
+
+datasets.load_breast_cancer = load_some
 """
 # What is needed besides Jupyter, what is to be seen, how many characters all outputs have, and what holds at the end.
 NEEDED = {"own-data": ("optuna",)}
