@@ -266,21 +266,16 @@ def test_what_pytest_benchmark_really_saves(sgdbench, tmp_path):
     (hook,) = [block.text for block in BLOCKS if "def pytest_benchmark_update_machine_info" in block.text]
     (tmp_path / "conftest.py").write_text(hook)
     git = ["git", "-c", "user.name=n", "-c", "user.email=e@e", "-c", "init.defaultBranch=main"]
-    subprocess.run([*git, "init", "-q"], cwd=tmp_path, check=True)
-    subprocess.run([*git, "add", "test_it.py"], cwd=tmp_path, check=True)
-    for message in ("one", "two"):
-        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", message], cwd=tmp_path, check=True)
-        run_pytest("-q", "--benchmark-max-time=0.01", "--benchmark-autosave", "test_it.py", folder=tmp_path)
-    said = subprocess.run(
-        [*git, "log", "--reverse", "--format=%H"], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
-    commits = said.stdout.split()
+    for command in (["init", "-q"], ["add", "test_it.py"], ["commit", "-q", "-m", "one"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    run_pytest("-q", "--benchmark-max-time=0.01", "--benchmark-autosave", "test_it.py", folder=tmp_path)
+    said = subprocess.run([*git, "log", "--format=%H"], cwd=tmp_path, check=True, capture_output=True, text=True)
     runs = read_runs(tmp_path / ".benchmarks")
-    assert [run.commit for run in runs] == commits
+    assert [run.commit for run in runs] == said.stdout.split()
     assert not any(run.dirty for run in runs)
     code, found = told(sgdbench, ".benchmarks", "--gate", "1.05")
     (row,) = found["benchmarks"]
-    assert (code, row["row"], row["commits"], row["note"]) == (0, "test_it.py::test_sum", 2, "too short for steps")
+    assert (code, row["row"], row["commits"], row["note"]) == (0, "test_it.py::test_sum", 1, "too short for steps")
     assert found["verdict"] == "No benchmark has a step yet, which takes 10 commits."
     assert found["notes"][0]["about"] == "Machine"
     assert found["notes"][0]["says"].startswith("speed, ")
