@@ -27,7 +27,7 @@ from bench.engine.yardstick import held_out_floor, settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, open_run
-from bench.store.tuning import GRID, IMPORTANCE, TuneResult, load_tuning
+from bench.store.tuning import GRID, IMPORTANCE, IMPORTANCE_COLUMNS, TuneResult, load_tuning
 from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.excess import add_excess
@@ -197,8 +197,7 @@ class _Tuning:
             for search in searches
             for name, share in search.importance().items()
         ]
-        columns = ["family", "parameter", "importance"]
-        store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=columns)})
+        store_tables(folder, **{IMPORTANCE: pd.DataFrame(importance, columns=IMPORTANCE_COLUMNS)})
 
     def _open_searches(self, run: OpenRun) -> list[Search]:
         """Return the searches of the optimizers, with the trials that the folder holds."""

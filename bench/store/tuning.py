@@ -12,6 +12,7 @@ from bench.store.run_folder import holds_search, read_identity, read_run
 
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
+IMPORTANCE_COLUMNS = ["family", "parameter", "importance"]
 # Columns that trials and configurations have in common.
 _SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
@@ -32,7 +33,8 @@ class TuneResult(Ranked):
         `diverged_after`, the samples after which the first of them diverged, or -1; `params`, a dictionary of the
         values that Optuna proposed.
     importance : DataFrame
-        `family`, `parameter`, `importance`: the share of the differences in value that a parameter explains.
+        `family`, `parameter`, `importance`: the share of the differences in value that a parameter explains; empty
+        until a search is done.
     grid : SweepResult or None
         The grid that was trained for comparison.
     """
@@ -77,7 +79,8 @@ def load_tuning(folder: str | Path) -> TuneResult:
     run = read_run(folder)
     if not holds_search(run.identity):
         raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
-    whole, trials, importance = read_result(run), read_trials(folder), read_table_of(folder, IMPORTANCE)
+    whole, trials = read_result(run), read_trials(folder)
+    importance = read_table_of(folder, IMPORTANCE).reindex(columns=IMPORTANCE_COLUMNS)
     complete = trials[trials["state"] == "complete"][_SETTINGS] if len(trials) else pd.DataFrame(columns=_SETTINGS)
     wanted = pd.MultiIndex.from_frame(complete)
     keys = whole.frame[_SETTINGS].astype({"optimizer": object, "schedule": object})

@@ -62,6 +62,9 @@ def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
     assert sgdbench("report", folder) == (0, f"Report: {folder / 'report.html'}\n", "")
     assert (folder / "report.html").read_text("utf-8") == page
     assert (folder / "report.md").read_text("utf-8") == markdown
+    # A search that was stopped, which does not know yet how important its parameters are, has a report too.
+    (folder / "evidence" / "importance.parquet").unlink()
+    assert sgdbench("report", folder)[::2] == (0, "")
     # The table of the best trials recommends what the verdict does, also where fresh seeds decided for another one.
     data = read_tune_data(load_tuning(folder))
     vars(data)["ranked"] = data.ranked.assign(recommended=data.ranked.index == 1)
