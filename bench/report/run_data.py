@@ -17,6 +17,7 @@ from bench.report.ranked_run import RankedRun
 from bench.store.evidence import read_tables
 from bench.store.results import SweepResult, load_run
 from bench.study.load import load_study
+from bench.study.schema import Study
 from bench.tables.dependence import Pairs
 from bench.tables.formatting import text
 from bench.tables.on_test_rows import describe_judged, summarize_judged
@@ -267,19 +268,19 @@ def run_data_of(result: SweepResult) -> RunData:
     try:
         make_loss(study.run.loss)  # without a loss of the user's own nothing can be said of the data
         data, scaling = study.dataset()
-        other = _changed_samples(result, data)
+        missing = _describe_change(result, study, data)
     except (OSError, ValueError) as error:
-        return RunData(result, evidence, study, None, None, f"The data can no longer be read: {error}.")
-    if other:
-        file = study.data.validation_path if other == "validation" else None
-        changed = f"The data are no longer those of the run: {Path(file or data.source).name} has changed since."
-        warn(f"{result.run.folder}: {changed}", RuntimeWarning, stacklevel=2)
-        return RunData(result, evidence, study, None, None, changed)
+        missing = f"The data can no longer be read: {error}."
+    if missing:
+        warn(f"{result.run.folder}: {missing}", RuntimeWarning, stacklevel=2)
+        return RunData(result, evidence, study, None, None, missing)
     return RunData(result, evidence, study, data, scaling, None)
 
 
-def _changed_samples(result: SweepResult, data: Dataset) -> str | None:
-    """Return which samples are not those of a run, "data" to train on or those for "validation"; None if all are."""
+def _describe_change(result: SweepResult, study: Study, data: Dataset) -> str | None:
+    """Return which file has other samples than those of a run, to train on or for validation; None if none has."""
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
     found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
-    return next((name for name, samples in found.items() if samples != result.run.identity[name]), None)
+    other = next((name for name, samples in found.items() if samples != result.run.identity[name]), None)
+    file = study.data.validation_path if other == "validation" else None
+    return other and f"The data are no longer those of the run: {Path(file or data.source).name} has changed since."
