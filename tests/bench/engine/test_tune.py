@@ -56,6 +56,12 @@ def studies(folder):
     yield {name: optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)}
 
 
+@pytest.fixture
+def no_importance(monkeypatch):
+    """A search ends without the importance of its parameters, for which trees are grown, for tests of its trials."""
+    monkeypatch.setattr(Search, "importance", lambda search: {})
+
+
 class Executor:
     """Trains jobs in threads, notes them, and is interrupted after some of them."""
 
@@ -144,6 +150,7 @@ def test_the_best_ones_are_confirmed_on_fresh_seeds_with_that_of_the_grid(tuned,
     assert np.abs(best.refit(*data).params - [2, -4, 3]).max() < 0.5
 
 
+@pytest.mark.usefixtures("no_importance")
 def test_the_choice_of_the_grid_is_the_one_that_a_sweep_of_it_announces(data, tmp_path):
     """By its seeds alone it was one of those tied that needs more samples, from which any search gains."""
     from bench.report.tune_data import read_tune_data
@@ -177,6 +184,7 @@ def stop_at(trials):
     return stop
 
 
+@pytest.mark.usefixtures("no_importance")
 @pytest.mark.parametrize("sampler", ["cmaes", "qmc"])
 def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, sampler):
     """Within a round, whose trials go on where they stood: a sampler that starts anew would propose others."""
@@ -207,6 +215,7 @@ def test_the_quasi_random_sequence_fills_the_range_of_what_trials_have_in_common
         assert drawn.value_counts(normalize=True).max() < 0.5
 
 
+@pytest.mark.usefixtures("no_importance")
 @pytest.mark.parametrize("judged", [{}, {"target": None, "validation": 0.25, "patience": 3}])
 def test_a_stop_changes_no_value(data, tmp_path, judged):
     """Runs that are beyond an epoch count with the loss that they had then: TPE goes on to the same trials.
@@ -398,6 +407,7 @@ def test_a_search_that_does_not_fit_into_the_memory_is_refused(data, tmp_path):
         search(data, tmp_path / "run", epochs=10**10, record="epoch")
 
 
+@pytest.mark.usefixtures("no_importance")
 def test_without_a_target_the_loss_on_held_out_samples_decides(data):
     """It is that of the parameters that are handed out, and the rows for the test have no part in it."""
     rng = np.random.default_rng(3)
@@ -423,6 +433,7 @@ def test_without_a_target_the_loss_on_held_out_samples_decides(data):
     assert next(iter(found.verdict())) == "On test rows"
 
 
+@pytest.mark.usefixtures("no_importance")
 def test_trials_with_the_same_settings_are_trained_once(data, tmp_path):
     space = {"optimizer": "sgd", "lr": 0.5, "batch_size": [1, 2, 4], "schedule": "constant"}
     found = search(data, tmp_path / "run", trials=40, space=space, sampler="random", pruner="none")
@@ -456,6 +467,7 @@ def test_a_round_tries_several_batch_sizes_also_where_trials_have_one_start(data
     assert len(np.unique(sizes)) == 4
 
 
+@pytest.mark.usefixtures("no_importance")
 def test_a_small_search_learns_from_its_trials(data):
     """Of 32 trials the last are proposed by the first: their rates lie nearer to the best than random ones do."""
     space = {"optimizer": "sgd", "lr": "log:1e-6:1e6", "batch_size": 8}
