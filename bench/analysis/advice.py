@@ -1,6 +1,5 @@
 """Advice on a fit that diverged or did not arrive."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -31,8 +30,8 @@ LOW = 10.0
 QUIETEST = 0.01
 # A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
 NOISE = 5.0
-# A rate that is advised to a run that went astray is tried for this many seconds, and where it goes astray again, the
-# rate that is this part of it, up to this many rates.
+# A rate that is advised to a run that went astray is tried for this many seconds of training, and where it goes astray
+# again, the rate that is this part of it, up to this many rates.
 SECONDS, NEXT, TRIALS = 1.0, 1 / 4, 20
 # Columns whose sizes differ by more than this are worth standardizing.
 SIZES = 10.0
@@ -126,14 +125,13 @@ def _strays(result: FitResult) -> bool:
 
 def _advise_tried(sentence: str, rate: float, train: Callable[..., TableFit]) -> str:
     """Return the sentence with the rate, or the next lower one of some with which the run does not go astray."""
+
+    def stop(result: FitResult, data: Dataset) -> None:
+        if result.seconds > SECONDS:
+            raise KeyboardInterrupt  # upon which `train` returns the result so far
+
     tried = [f"{rate * NEXT**number:.2g}" for number in range(TRIALS)]
     for lr in tried:
-        begun = time.monotonic()
-
-        def stop(result: FitResult, data: Dataset, begun: float = begun) -> None:
-            if time.monotonic() - begun > SECONDS:
-                raise KeyboardInterrupt  # upon which `train` returns the result so far
-
         if not _strays(train(lr=float(lr), watch=stop).result):
             return f"{sentence} --lr {lr}."
     return (
