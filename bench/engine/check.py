@@ -34,7 +34,8 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
-    All stored losses are compared, and where there was time for the whole run also its length and its end. The result
+    Where there is no time for one, that of many samples ends at the first mark after `SAMPLES` of them. All stored
+    losses are compared, and where there was time for the whole run also its length and its end. The result
     has these configurations alone in its frame and its starts; settings and data are those of the sweep.
 
     Returns
@@ -47,7 +48,8 @@ def check(
     """
     rows, curves = [], result.run.curves(result.frame["config_id"].tolist())
     for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):
-        epochs = max(1, min(settings.epochs, SAMPLES // (reference_cost(result.model) * result.clock.n)))
+        most = max(1, SAMPLES // reference_cost(result.model))
+        epochs = max(1, min(settings.epochs, most // result.clock.n))
         options = fit_settings(row, settings, result.clock) | {
             "epochs": epochs,
             # A schedule may look ahead to the last epoch of the sweep.
@@ -56,22 +58,53 @@ def check(
         }
         exact = is_exact(result.model, settings.kernel, settings.loss, row["optimizer"])
         train = partial(fit, result.model, x, y, **options)
-        rows.append(_check_run(row, start, curves[curves["config_id"] == row["config_id"]], train, exact=exact))
+        curve = curves[curves["config_id"] == row["config_id"]]
+        rows.append(_check_run(row, start, curve, train, most, exact=exact))
     return pd.DataFrame(rows)
 
 
+class _EnoughError(Exception):
+    """The reference has trained on as many samples as it is to."""
+
+
+def _train_by_reference(train: "partial[FitResult]", start: Floats, most: int) -> tuple[FitResult, bool]:
+    """Return the run, and whether it ended: an epoch of more than `most` samples is cut off after that many."""
+    found: list[FitResult] = []
+
+    def stop(result: FitResult) -> None:
+        found[:] = [result]
+        if most <= result.samples_seen[-1] < result.samples_per_epoch:
+            raise _EnoughError
+
+    try:
+        return train(init=start, kernel="reference", callback=stop), True
+    except _EnoughError:
+        return found[0], False
+
+
 def _check_run(
-    row: Mapping[Hashable, Any], start: Floats, curve: pd.DataFrame, train: "partial[FitResult]", *, exact: bool
+    row: Mapping[Hashable, Any],
+    start: Floats,
+    curve: pd.DataFrame,
+    train: "partial[FitResult]",
+    most: int,
+    *,
+    exact: bool,
 ) -> dict[str, Any]:
     """Return the row of `check` for one configuration, which `train` trains from a start with a kernel."""
-    reference = train(init=start, kernel="reference")
-    compared = reference.loss.size - 1
+    reference, ended = _train_by_reference(train, start, most)
+    last = reference.loss.size - 1
+    if reference.samples_per_epoch > most:  # a slower machine may not have trained further than this mark
+        last = min(last, int(np.searchsorted(reference.samples_seen, most)))
+    ended = ended and last == reference.loss.size - 1
+    compared = last
     if not exact:
-        nudged = train(init=start + NUDGE * np.maximum(np.abs(start), 1), kernel="reference")
+        nudged, _ = _train_by_reference(train, start + NUDGE * np.maximum(np.abs(start), 1), most)
         grown = np.isfinite(reference.loss) & (reference.loss > BLOWN_UP * reference.loss[0])
         sure = int(np.argmax(grown)) if grown.any() else reference.loss.size
-        compared = max(0, min(count_agreeing(nudged.loss, reference.loss), sure) - 1)
-    found, expected = _values_to_compare(row, curve, reference, compared, train.keywords)
+        compared = max(0, min(count_agreeing(nudged.loss, reference.loss), sure, last + 1) - 1)
+    whole = ended and compared == last
+    found, expected = _values_to_compare(row, curve, reference, compared, train.keywords, whole=whole)
     error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
     return {
         **{name: row[name] for name in ("config_id", "optimizer", "lr", "batch_size")},
@@ -89,10 +122,13 @@ def _values_to_compare(
     reference: FitResult,
     compared: int,
     options: Mapping[str, Any],
+    *,
+    whole: bool,
 ) -> tuple[Floats, Floats]:
     """Return the values of the sweep and of the reference, up to the mark at which the latter is sure of its losses.
 
-    The `row` and the `curve` are of the sweep; `options` are the arguments of the reference.
+    The `row` and the `curve` are of the sweep; `options` are the arguments of the reference. How the run ends is
+    compared where `whole` says that the reference knows it.
     """
     marks = curve["mark"].to_numpy()
     marks = marks[marks <= compared]
@@ -100,7 +136,7 @@ def _values_to_compare(
     if reference.validation_loss is not None:
         found += [*curve["validation_loss"].iloc[: marks.size]]
         expected += [*reference.validation_loss[marks]]
-    if compared == reference.loss.size - 1:
+    if whole:
         last = options["epochs"] * reference.samples_per_epoch
         found += [min(row["samples_seen"], last)]
         expected += [reference.samples_seen[-1]]

@@ -114,11 +114,12 @@ def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     words = np.array([seed, epoch, 0, 1], dtype=np.uint64)
     bits.state = {"bit_generator": "SFC64", "state": {"state": words}, "has_uint32": 0, "uinteger": 0}
     bits.random_raw(18, output=False)
-    order = np.arange(n)
+    order = list(range(n))  # Python exchanges two places in half the time that an array takes
     if n > 1:
-        for i, j in zip(range(n - 1, 0, -1), np.random.Generator(bits).integers(np.arange(n, 1, -1)), strict=True):
+        draws = np.random.Generator(bits).integers(np.arange(n, 1, -1)).tolist()
+        for i, j in zip(range(n - 1, 0, -1), draws, strict=True):
             order[i], order[j] = order[j], order[i]
-    return order
+    return np.array(order, np.int64)
 
 
 def visiting_order(n: int, order: NDArray[np.uint32], seed: int, epoch: int) -> NDArray[np.int64]:

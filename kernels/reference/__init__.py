@@ -8,7 +8,8 @@ It computes with the type of the samples, float64 or float32. In float32 the opt
 precision that are rounded where they meet one of float32 (`kernels.base.weak_scalars`), and so is 1/size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,8 +37,12 @@ def train(
     record: Record,
     first: int,
     last: int,
+    visiting: Callable[[int, int], NDArray[np.int64]] | None = None,
 ) -> tuple[int, int]:
-    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached."""
+    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached.
+
+    `visiting` gives the order of an epoch from (seed, epoch), where a caller remembers the last one.
+    """
     x, y = _columns_of(program, data.x, data.y.size), data.y
     x_held_out = _columns_of(program, data.validation_x, data.validation_y.size)
     n, size = y.size, hyper.batch_size
@@ -48,6 +53,7 @@ def train(
     theta = record.trajectory[min(first, rows - 1)].astype(y.dtype)
     state = _state_from(record.memory, optimizer, theta)
     done = first
+    visiting = visiting or partial(visiting_order, n, data.order)
     order, drawn = np.arange(n), -1  # the epoch that the order belongs to
     with np.errstate(all="ignore"), errors_in_one_line(f"optimizer {optimizer.text} with the loss {loss.text}"):
         while True:
@@ -70,7 +76,7 @@ def train(
                 break
             epoch, start = divmod(int(marks[done]), per_epoch)
             if hyper.shuffle and epoch != drawn:
-                order, drawn = visiting_order(n, data.order, hyper.seed, epoch), epoch
+                order, drawn = visiting(hyper.seed, epoch), epoch
             for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
                 lr = theta.dtype.type(hyper.rates[epoch])
                 theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], lr)

@@ -11,6 +11,7 @@ from bench.engine import check, problem, train
 from bench.study.schema import RunTable
 from kernels import Model, models
 from kernels.compile.kinds import TOLERANCE, is_exact, largest_error, largest_loss_error
+from kernels.train import slices
 from kernels.train.block import train_runs
 
 SINE = Model("a*sin(b*x + c)")
@@ -65,6 +66,20 @@ def test_only_as_many_epochs_are_compared_as_there_is_time_for_but_one(monkeypat
     table = checked(result)
     assert table["verified"].all()
     assert table["epochs"].tolist() == np.minimum(result.frame["samples_seen"] / X.size, epochs).tolist()
+
+
+def test_a_part_of_an_epoch_of_many_samples_is_compared(monkeypatch):
+    monkeypatch.setattr(check, "SAMPLES", 8)
+    monkeypatch.setattr(slices, "FIRST_SLICE", 10)  # to the next mark
+    result = result_of()
+    table = checked(result)
+    assert table["verified"].all()
+    first = np.where(result.frame["batch_size"] == 1, 10, 16)  # the first mark after eight samples
+    assert table["epochs"].tolist() == (np.minimum(result.frame["samples_seen"], first) / X.size).tolist()
+    monkeypatch.setattr(slices, "FIRST_SLICE", 10**9)  # the whole epoch
+    assert checked(result).equals(table)
+    wrong = result.frame.assign(final_loss=-1.0)
+    assert (~checked(result, frame=wrong)["verified"]).tolist() == (result.frame["samples_seen"] <= 8).tolist()
 
 
 def test_thinned_curves_are_compared_where_there_is_something_to_compare(monkeypatch):
