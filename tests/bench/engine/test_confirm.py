@@ -129,9 +129,8 @@ def test_the_same_call_again_trains_nothing(confirmed, monkeypatch):
 
 
 def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
-    """In twenty epochs of which a sweep records few marks: medians were 316 with an interval from 100 to 316."""
     grid = Grid(lr=[0.4, 0.9], init=STARTS, seed=range(3), shuffle=True)
-    given = {"epochs": 20, "target": 1e-4, "confirm": 10, "out": tmp_path}
+    given = {"epochs": 20, "target": 1e-3, "confirm": 10, "out": tmp_path}
     found = sweep(models.quadratic, X, Y, grid, **given)
     fresh = found.confirmation
     assert fresh.clock.record == "log:50"
@@ -141,7 +140,7 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
     row = fresh.frame.iloc[0]
     alone = fit(
         models.quadratic, X, Y, init=fresh.starts[0], lr=row["lr"], seed=row["seed"], shuffle=True, epochs=20,
-        target=1e-4, record="log:50",
+        target=1e-3, record="log:50",
     )  # fmt: skip
     assert row["samples_to_target"] == alone.samples_seen[-1]
     assert "; in the sweep, which evaluated losses less often, after " in found.verdict()["Confirmed"]

@@ -218,6 +218,17 @@ class TestRecording:
             assert found == expected
             assert make_marks(found, n, 1, epochs, drop_last=True).size <= 1 + 1.4 * epochs
 
+    def test_with_a_target_where_runs_end_they_are_twenty_if_a_full_run_can_afford_fewer(self):
+        x = np.linspace(-1, 1, 20_000)
+        for record, settings in (
+            ("log:4", {"target": 1e-3}),
+            ("epoch", {}),
+            ("epoch", {"target": 1e-3, "validation": 0.5, "patience": 1}),
+        ):
+            assert (
+                sweep(models.quadratic, x, x**2, Grid(lr=0.05), epochs=2, confirm=0, **settings).clock.record == record
+            )
+
     def test_a_run_that_is_extended_goes_on_as_it_began(self, tmp_path):
         settings = {"grid": Grid(lr=0.05), "target": None, "record": "log"}
         assert swept(tmp_path, **settings | {"epochs": 2}).clock.record == "epoch"
