@@ -22,6 +22,9 @@ RATES = {"lr": "float", "runs": "int", "predicted_rate": "float", "measured_rate
 
 # Larger data have no theory here: their matrices would take 160 MB.
 MAX_NUMBERS = 20_000_000
+# Nor have as many batches in a given order that their H_b have more numbers than this: the edge of momentum would take
+# more than four seconds. Of drawn orders, whose parts are alike, a part stands for the rest.
+MOST_IN_ORDER, MOST_DRAWN = 4_000_000, 1_000_000
 # With more parameters than these, the eigenvalues of a model with vectors take seconds for each choice.
 MAX_WEIGHTS = 16
 
@@ -62,7 +65,8 @@ def theory_tables(
     decay, which end elsewhere.
 
     Both tables are empty for models that are not linear, losses other than the squared one, models with vectors of more
-    parameters than `MAX_WEIGHTS`, or more numbers in X (for small batches: in all H_b together) than `MAX_NUMBERS`.
+    parameters than `MAX_WEIGHTS`, or more numbers in X than `MAX_NUMBERS`. Batches of samples that are not shuffled are
+    left out where all H_b together have more than `MOST_IN_ORDER`; of shuffled ones, those with `MOST_DRAWN` are taken.
 
     Returns
     -------
@@ -171,17 +175,19 @@ def _group_runs(
     """Yield the runs of each optimizer with a linear map, batch size and order, and the orders if they are drawn."""
     n, params = derivatives.shape
     orders: NDArray[np.int64] | None = None
-    for key, runs in frame.groupby(CHOICE, observed=True):
-        optimizer, batch_size, shuffle = cast(tuple[str, int, bool], key)
+    for group, runs in frame.groupby(CHOICE, observed=True):
+        optimizer, batch_size, shuffle = key = cast(tuple[str, int, bool], group)
         if not has_linear_map(optimizer):
             continue
         drawn = shuffle and batch_size < n
         if drawn and orders is None:
             seeds = frame["seed"][frame["shuffle"]].unique().tolist()
             orders = sample_orders(n, seeds, max(1, int(frame["epochs"].max())), settings.order(shuffle=True))
-        batches = n // batch_size * (len(orders) if drawn and orders is not None else 1)
-        if batches * params**2 <= MAX_NUMBERS:
-            yield (optimizer, batch_size, shuffle), runs, orders if drawn else None
+        batches, most = n // batch_size, max(1, MOST_DRAWN // params**2)
+        if drawn and orders is not None:
+            yield key, runs, orders[: max(1, most // batches), : most * batch_size]
+        elif batches * params**2 <= MOST_IN_ORDER:
+            yield key, runs, None
 
 
 def _add_first_rate(frame: pd.DataFrame) -> pd.DataFrame:

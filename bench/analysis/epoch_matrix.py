@@ -27,10 +27,10 @@ def batch_curvatures(derivatives: Floats, batch_size: int | str, drop_last: bool
     """Return H_b of each batch b in each order, shape (orders, batches, P, P).
 
     `derivatives` are the x_i^T, shape (n, P), as from `Model.design_matrix`; `orders`, shape (orders, n), are those in
-    which the samples are visited.
+    which the samples are visited, or their beginnings.
     """
-    n, params = derivatives.shape
-    size = check_batch_size(batch_size, n)
+    params = derivatives.shape[1]
+    n, size = orders.shape[1], check_batch_size(batch_size, len(derivatives))
     complete = n // size * size
     visited = derivatives[orders]
     batches = visited[:, :complete].reshape(len(orders), n // size, size, params)

@@ -66,8 +66,8 @@ class EpochMap:
     optimizer : str or Optimizer
         One of `bench.analysis.epoch_matrix.AFFINE` with its options; another one raises a ValueError.
     orders : array, shape (K, n), optional
-        Orders that are visited in turn for ever, as from `sample_orders`. Without it the samples are visited as they
-        stand.
+        Orders that are visited in turn for ever, as from `sample_orders`, or the beginnings of such orders, as long as
+        each other, which stand for the whole. Without it the samples are visited as they stand.
     """
 
     def __init__(
@@ -86,8 +86,10 @@ class EpochMap:
             )
         n, size = len(derivatives), check_batch_size(batch_size, len(derivatives))
         self.is_full = size == n
+        per_epoch = samples_per_epoch(n, size, drop_last)
         if orders is None or self.is_full:
-            orders = np.arange(samples_per_epoch(n, size, drop_last))[np.newaxis]
+            orders = np.arange(per_epoch)[np.newaxis]
+        self.share = min(1.0, orders.shape[1] / per_epoch)  # of an epoch
         seen = derivatives[np.unique(orders)]
         if not made.weight_decay and np.isfinite(seen).all():
             # The coordinates are changed orthogonally, and those that never move are left out.
@@ -114,7 +116,7 @@ class EpochMap:
                 product = other @ (product / size[:, np.newaxis, np.newaxis])
             finite = np.isfinite(product).all(axis=(-2, -1))
             moduli = np.abs(np.linalg.eigvals(np.where(finite[:, np.newaxis, np.newaxis], product, 0.0)))
-            moduli = np.exp((logarithm[:, np.newaxis] + np.log(moduli)) / (1 + len(others)))
+            moduli = np.exp((logarithm[:, np.newaxis] + np.log(moduli)) / ((1 + len(others)) * self.share))
         moduli[~finite] = np.inf
         return np.sort(moduli)[:, ::-1]
 

@@ -37,8 +37,9 @@ SAMPLE_SECONDS = 2e-4  # there are dozens of calls, and the last per cent does n
 SLOW_SAMPLES, MOST_SLOWDOWN, SLOW_EPOCHS = 200, 10, 2
 # The weights that a call updates, of all samples together.
 MOST_WEIGHTS = 1_500_000
-# The samples of a call without weights, unless a batch has more.
-MOST_SAMPLES = 1_000_000
+# The samples of a call without weights, unless a batch has more: fewer would stay in caches, and take half as long when
+# shuffled. It visits this many in all its epochs, but has four at least: the loss at its start is timed too.
+MOST_SAMPLES, MOST_VISITS, FEWEST_EPOCHS = 1_000_000, 2_000_000, 4
 
 
 def update_seconds(
@@ -53,7 +54,8 @@ def update_seconds(
     """Time an update of the kernel `fused` for all settings that decide how long it takes.
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates.
-    Of many samples or weights they are on a part of the samples. There are five rounds at least. Where the kernel does
+    With many samples they have fewer, and of a million or of many weights they are on a part of the samples. There are
+    five rounds at least. Where the kernel does
     not give what the reference gives, it is not timed. The clock runs inside of `undisturbed()`.
 
     Returns
@@ -111,7 +113,8 @@ def _make_problems(
 def _affordable_part(problem: Problem) -> Problem:
     """Return the problem, or of many samples or weights fewer samples, and if need be fewer epochs."""
     if not problem.model.vectors:
-        return problem.part(samples=max(problem.batch_size, MOST_SAMPLES))
+        part = problem.part(samples=max(problem.batch_size, MOST_SAMPLES))
+        return part.part(epochs=max(FEWEST_EPOCHS, MOST_VISITS // part.y.size))
     part = problem.part(samples=max(problem.batch_size, MOST_WEIGHTS // (problem.inits.size * problem.epochs)))
     return part.part(epochs=max(1, min(problem.epochs, MOST_WEIGHTS // (problem.inits.size * part.y.size))))
 

@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import brentq
 
 from bench import Grid, sweep
+from bench.analysis import convergence
 from bench.analysis.convergence import theory_tables
 from bench.analysis.epoch_matrix import batch_curvatures, epoch_matrices
 from bench.analysis.stability import EpochMap, sample_orders
@@ -396,10 +397,32 @@ def test_a_frame_without_runs_has_no_theory():
     assert theory_table(Model("a*x"), [1.0], frame, make_curves({"none": [1.0]}), RunTable()).empty
 
 
-def test_data_that_would_take_too_much_memory_have_no_theory(monkeypatch):
-    monkeypatch.setattr("bench.analysis.convergence.MAX_NUMBERS", 30)
+def test_data_that_would_take_too_much_memory_or_time_have_no_theory(monkeypatch):
+    monkeypatch.setattr(convergence, "MAX_NUMBERS", 30)
+    monkeypatch.setattr(convergence, "MOST_IN_ORDER", 30)
     x = np.linspace(-1, 1, 10)
-    frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 10, 10], shuffle=[True, True, False, False])
+    frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 10, 10], shuffle=False)
     curves = make_curves({run: [1.0, 0.5] for run in frame["config_id"]})
     assert theory_table(models.quadratic, x, frame, curves, RunTable())["batch_size"].tolist() == [10]
     assert theory_table(models.quadratic, np.tile(x, 2), frame, curves, RunTable()).empty
+
+
+def test_a_part_of_many_shuffled_batches_stands_for_all(monkeypatch):
+    x = np.random.default_rng(0).standard_normal(2000)
+    frame = make_frame(4, lr=[0.1, 9, 0.1, 9], batch_size=[1, 1, 16, 16], shuffle=True)
+    curves = make_curves({run: [1.0, 0.5] for run in frame["config_id"]})
+    whole = theory_table(Model("a*x + b"), x, frame, curves, RunTable())
+    monkeypatch.setattr(convergence, "MOST_DRAWN", 100 * 2**2)
+    part = theory_table(Model("a*x + b"), x, frame, curves, RunTable())
+    assert not np.isclose(part["predicted_edge"], whole["predicted_edge"], rtol=1e-4).any()
+    np.testing.assert_allclose(part["predicted_edge"], whole["predicted_edge"], rtol=0.2)
+
+
+def test_the_beginning_of_an_order_gives_the_factors_of_an_epoch():
+    rows = np.random.default_rng(0).standard_normal((2000, 2))
+    orders, rates = sample_orders(2000, [0], 1), np.array([1e-4, 1e-3])
+    for size in (1, 16):
+        whole, part = (
+            EpochMap(rows, size, orders=given).eigenvalue_moduli(rates) for given in (orders, orders[:, :992])
+        )
+        np.testing.assert_allclose(np.log(part), np.log(whole), rtol=0.1)
