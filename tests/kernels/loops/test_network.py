@@ -1,4 +1,4 @@
-"""Kernels of models with vectors: the bits of the reference, one run and side by side."""
+"""Kernels of models with vectors: the bits of the reference, one run and side by side, and the gradients of PyTorch."""
 
 import numpy as np
 import pytest
@@ -67,6 +67,32 @@ def test_scores_of_any_size_overflow_nothing():
     result = fit("W @ x + b", x, [0, 1, 2], loss="softmax", lr=1e3, epochs=5)
     assert result.status == "max_epochs"
     assert np.isfinite(result.loss).all()
+
+
+@pytest.mark.parametrize("model", ["W @ x + b", "mlp(6)"])
+def test_gradients_are_those_of_pytorch(model):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(32, 7)), rng.integers(0, 4, 32)
+    made = make_model(model, [f"x{k}" for k in range(1, 8)]).with_classes(4)
+    start = 0.3 * rng.normal(size=len(made.params))
+    ours = fit(made, x, y, loss="softmax", init=start, lr=0.2, batch_size="full", epochs=4, kernel="reference")
+    theta = {name: torch.tensor(made.coef(start, name), requires_grad=True) for name in made.vectors}
+    step = torch.optim.SGD(theta.values(), lr=0.2)
+    inputs, targets = torch.tensor(x), torch.tensor(y)
+    for epoch in range(5):
+        hidden = inputs
+        if "c" in theta:
+            hidden = torch.tanh(inputs @ theta["W"].T + theta["c"])
+        scores = hidden @ theta["v" if "c" in theta else "W"].T + theta["b"]
+        loss = torch.nn.functional.cross_entropy(scores, targets)
+        assert ours.loss[epoch] == pytest.approx(loss.item(), rel=1e-13)
+        if epoch < 4:
+            step.zero_grad()
+            loss.backward()
+            step.step()
+    for name, value in theta.items():
+        np.testing.assert_allclose(made.coef(ours.params, name), value.detach().numpy(), rtol=1e-11, atol=1e-13)
 
 
 def test_weight_decay_leaves_scalars_alone():

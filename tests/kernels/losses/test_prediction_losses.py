@@ -1,4 +1,4 @@
-"""Losses of prediction and target: against scikit-learn and differences; what is recorded and refused."""
+"""Losses of prediction and target: against scikit-learn, PyTorch and differences; what is recorded and refused."""
 
 import itertools
 
@@ -14,6 +14,7 @@ from bench.data.table import Dataset
 from kernels import Model, fit
 from kernels.losses import make_loss
 
+PREDICTIONS = np.array([-40.0, -1.0, -0.3, 0.0, 0.2, 1.0, 2.5, 40.0])
 NAMES = ["logistic", "hinge", "poisson", "objective"]
 
 
@@ -71,6 +72,19 @@ def test_log_loss_keeps_its_digits_where_a_sample_is_all_but_certain():
     found, slope = values("logistic", 40.0, 1.0)
     assert found == pytest.approx(np.exp(-40.0), rel=1e-14)
     assert slope == pytest.approx(-np.exp(-40.0), rel=1e-14)
+
+
+def test_gradients_of_torch():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    functional = torch.nn.functional
+    for name, target, theirs in (
+        ("logistic", 1.0, functional.binary_cross_entropy_with_logits),
+        ("logistic", 0.0, functional.binary_cross_entropy_with_logits),
+        ("poisson", 3.0, functional.poisson_nll_loss),
+    ):
+        f = torch.tensor(PREDICTIONS, requires_grad=True)
+        theirs(f, torch.full_like(f, target), reduction="sum").backward()
+        np.testing.assert_allclose(values(name, PREDICTIONS, target)[1], f.grad, rtol=1e-13, atol=1e-17)
 
 
 @pytest.mark.parametrize(("name", "theirs"), [("logistic", "log_loss"), ("hinge", "hinge")])

@@ -59,12 +59,17 @@ def test_per_sample_against_scikit_learn(loss, theirs, shuffle):
 
 TORCH = {
     "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ("Adagrad", {}),
+    "rmsprop": ("RMSprop", {}),
     "adam": ("Adam", {}),
     "adamw": ("AdamW", {}),
 }
 TORCH_LOSSES = {
     "squared": lambda torch, r: r**2 / 2,
     "huber(0.5)": lambda torch, r: torch.nn.functional.huber_loss(r, torch.zeros_like(r), delta=0.5, reduction="none"),
+    "logcosh": lambda torch, r: torch.log(torch.cosh(r)),
 }
 
 TORCH_MODELS = {
@@ -90,7 +95,8 @@ def test_against_a_training_loop_in_torch(name, optimizer, loss, batch_size):
     model = getattr(models, name)
     y = model.predict(true, x) + 0.1 * rng.standard_normal(50)
     # The reference has the same bits, and costs no compilation of a kernel that no other test has.
-    kernel = "fused" if (name, loss) == ("quadratic", "squared") else "reference"
+    shared = name == "quadratic" and optimizer in {"sgd", "adam"} and loss == "squared"
+    kernel = "fused" if shared else "reference"
     ours = fit(model, x, y, init=start, lr=0.02, schedule="halve(3)", batch_size=batch_size, epochs=4, shuffle=True,
                seed=5, drop_last=False, optimizer=optimizer, loss=loss, kernel=kernel)  # fmt: skip
 
