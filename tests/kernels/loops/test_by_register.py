@@ -11,7 +11,7 @@ from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.train.block import WIDTH
 from kernels.train.trainer import Wanted
-from tests.support.network_runs import BLOCKS, check_bits
+from tests.support.network_runs import BLOCKS, check_bits, check_digits
 
 # The fewest parameters that have them.
 DEGREE_7 = " + ".join(f"p{k}*x**{k}" for k in range(2, FILL_REGISTERS)) + " + p1*x + p0"
@@ -24,6 +24,10 @@ LANES = {"runs": 2 * WIDTH + 5, "kernels": ["lanes"]}
 def test_the_bits_are_those_of_the_reference():
     given = {"size": 1, "model": DEGREE_7, "loss": "huber(0.5)", "shuffle": BLOCKS, "patience": 1000.0}
     check_bits(**LANES, **given, dtype="float32")
+
+
+def test_the_digits_are_those_of_the_reference_where_bits_may_differ():
+    check_digits(**LANES | {"kernels": ["lanes-fma"]}, size=FILL_REGISTERS - 1)
 
 
 @pytest.mark.parametrize(
