@@ -34,9 +34,9 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
-    Where there is no time for one, that of many samples ends at the first mark after `SAMPLES` of them. All stored
-    losses are compared, and where there was time for the whole run also its length and its end. The result
-    has these configurations alone in its frame and its starts; settings and data are those of the sweep.
+    Where there is no time for one, it ends at the first mark after `SAMPLES` samples. All stored losses are compared,
+    and where there was time for the whole run also its length and its end. The result has these configurations alone in
+    its frame and its starts; settings and data are those of the sweep.
 
     Returns
     -------

@@ -55,8 +55,8 @@ def update_seconds(
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates.
     With many samples they have fewer, and of a million or of many weights they are on a part of the samples. There are
-    five rounds at least. Where the kernel does
-    not give what the reference gives, it is not timed. The clock runs inside of `undisturbed()`.
+    five rounds at least. Where the kernel does not give what the reference gives, it is not timed. The clock runs
+    inside of `undisturbed()`.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from tests.support.frames import compare_ranked_runs, make_frame
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}
 NO_EFFECT = "These runs show no effect of precision on the best choice"
 BOTH = ["float64", "float32"]
-RUN = {"epochs": 3, "target": 0.05, "confirm": 2, "kernel": "fused"}
+RUN = {"epochs": 3, "target": 0.05, "record": "epoch", "confirm": 2, "kernel": "fused"}
 
 
 def ids_of(**grid):
