@@ -5,8 +5,9 @@ EXTRAS ?= test
 VENV := .venv
 BIN = $(VENV)/bin
 REFERENCE := results/reference
-# The processes of the suite share the processors: no linear algebra starts threads in them.
-PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print(2 * (os.cpu_count() or 2))')
+# The processes of the suite, two for each processor, share them: no linear algebra starts threads there.
+SHARE = 2
+PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print($(SHARE) * (os.cpu_count() or 2))')
 
 .PHONY: run test core oldest bench lint digests reference clean
 
@@ -18,6 +19,7 @@ test: $(VENV)/installed-$(EXTRAS)
 
 # What everything else rests on: for a second Python, or other versions of what is installed.
 core: CORE = not killed
+core: SHARE = 1
 core: $(VENV)/installed-$(EXTRAS)
 	$(PYTEST) -k "$(CORE)" tests/kernels/train/test_fit.py tests/bench/store/test_run_folder.py \
 		tests/bench/engine/test_sweep.py tests/bench/engine/test_digests.py

@@ -90,7 +90,7 @@ class EpochMap:
         if orders is None or self.is_full:
             orders = np.arange(per_epoch)[np.newaxis]
         self.share = min(1.0, orders.shape[1] / per_epoch)  # of an epoch
-        seen = derivatives[np.unique(orders)]
+        seen = derivatives[np.bincount(orders.ravel(), minlength=n) > 0]
         if not made.weight_decay and np.isfinite(seen).all():
             # The coordinates are changed orthogonally, and those that never move are left out.
             _, sizes, directions = np.linalg.svd(seen, full_matrices=False)
