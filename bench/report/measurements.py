@@ -43,7 +43,11 @@ def describe_check(run_data: RunData) -> str:
     if not exact and "loss_error" in checked:
         agreement += f", and by {text(checked['loss_error'].max())} relative to it where it is not close to 0"
     some = f"{text(len(checked))} of {format_count(len(run_data.frame), 'configuration')}"
+    seen = run_data.frame.set_index("config_id")["samples_seen"].reindex(checked["config_id"])
+    per_epoch = checked["batch_size"].map(run_data.result.clock.samples_per_epoch)
+    whole = (checked["epochs"] * per_epoch > seen.to_numpy() - 0.5).all()
+    until = "" if whole else f" up to epoch {text(checked['epochs'].max())}"
     return (
         f"{some}, drawn at random, {'was' if len(checked) == 1 else 'were'} trained again with the plain NumPy "
-        f"reference. Every loss {agreement}."
+        f"reference. Every loss{until} {agreement}."
     )

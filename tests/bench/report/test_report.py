@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.cli import main
 from bench.commands.options import RunOptions
 from bench.commands.report import make_reports
 from bench.commands.run import run_study
+from bench.report.measurements import describe_check
 from bench.report.page_data import page_data
 from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import read_run_data
@@ -136,6 +138,13 @@ def test_the_check_is_told(report):
     told = report.split("## Measurements and checks")[1]
     assert "6 of 72 configurations" in told
     assert "Every loss is the same to the last bit." in told
+
+
+def test_a_check_of_a_part_of_the_runs_says_of_which(folder):
+    whole = read_run_data(folder)
+    part = whole.evidence["check"].assign(epochs=0.5)
+    told = describe_check(replace(whole, evidence=whole.evidence | {"check": part}))
+    assert "Every loss up to epoch 0.5 is the same to the last bit." in told
 
 
 def test_names_are_shown_literally(folder, report):
