@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bench.analysis.advice import advise
+from bench.analysis import advice
 from bench.data.fit_table import fit_table
 from bench.data.table import Dataset
 from bench.data.table_quality import table_quality
@@ -49,7 +49,7 @@ def advised(table, expression, **settings):
     """Return the advice on a fit, its loss and the yardstick."""
     fitted, train = trained(table, expression, **settings)
     quality = table_quality(fitted, table)
-    sentences = advise(fitted, quality, train, **{name: train.keywords[name] for name in SETTINGS})
+    sentences = advice.advise(fitted, quality, train, **{name: train.keywords[name] for name in SETTINGS})
     return sentences, fitted.loss, quality.yardstick
 
 
@@ -124,6 +124,21 @@ def test_with_a_rate_that_is_advised_the_run_does_not_go_astray(size):
         told = " ".join(advised(decay, "a*exp(b*x1) + c", lr=2.0, **settings)[0])
         rate = float(re.search(r"Try --lr (\S+)\.", told)[1])
         assert np.isfinite(trained(decay, "a*exp(b*x1) + c", lr=rate, **settings)[0].loss)
+
+
+def test_a_rate_is_tried_for_seconds_of_training_alone(monkeypatch):
+    fitted, train = trained(WEAK, "a*x1 + b", lr=3.0)
+    for seconds in (-1.0, 60.0):
+        monkeypatch.setattr(advice, "SECONDS", seconds)
+        tried = []
+
+        def remember(tried=tried, **changed):
+            tried.append(train(**changed))
+            return tried[-1]
+
+        settings = {name: train.keywords[name] for name in SETTINGS}
+        advice.advise(fitted, table_quality(fitted, WEAK), remember, **settings)
+        assert tried[0].interrupted == (seconds < 0)
 
 
 def test_where_no_rate_helps_a_start_might():
