@@ -90,11 +90,12 @@ def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> lis
     """Return the costs of a choice and its success, on fresh seeds where there are any."""
     prefix = "confirmed_" if is_confirmed(best) else ""
     runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
+    noun = "run" if runs == 1 else "runs"
     if target is None or not best["converged"]:
         diverged = best[f"{prefix}diverged"]
-        ended = Tile(format_share(diverged, runs), "", "runs diverged") if diverged else Tile("no", "", "run diverged")
+        ended = (format_share(diverged, runs), "", f"{noun} diverged") if diverged else ("no", "", "run diverged")
         name = cost_of(run_data.ranked, "samples")
-        return [_estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}"), ended]
+        return [_estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}"), Tile(*ended)]
     tiles = []
     if np.isfinite(best[f"{prefix}samples"]):  # else half of the runs or more failed, and there is no median
         tiles.append(_estimate_tile(best, f"{prefix}samples", text, f"samples to the target loss {text(target)}"))
@@ -104,7 +105,7 @@ def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> lis
     low, high = best[f"{prefix}success_low"], best[f"{prefix}success_high"]
     return [
         *tiles,
-        Tile(format_share(converged, runs), f"[{percentage(low)}, {percentage(high)}]", "runs reached the target"),
+        Tile(format_share(converged, runs), f"[{percentage(low)}, {percentage(high)}]", f"{noun} reached the target"),
     ]
 
 

@@ -216,6 +216,8 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     than was written, is refused with a ValueError.
     """
     folder = Path(folder)
+    if not folder.exists():
+        raise ValueError(f"{folder} is no run folder: it does not exist")
     for name in (ABOUT, _STUDY, ENVIRONMENT, _PARTS):
         if not (folder / name).exists():
             raise ValueError(f"{folder} is no run folder: it has no {name}")

@@ -135,14 +135,15 @@ def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> 
     """
     name = success_cost(row, target, prefix)
     median, runs = row[f"{prefix}{name}"], int(row[f"{prefix}runs"])
+    noun = "run" if runs == 1 else "runs"
     if name == "samples":
-        reached = f"{format_share(row[f'{prefix}converged'], runs)} runs reached the target"
+        reached = f"{format_share(row[f'{prefix}converged'], runs)} {noun} reached the target"
         if np.isinf(median):
             return f"{reached}, too few for a median of their samples"
         return f"{reached}, after {describe_estimate(row, f'{prefix}samples')} samples"
     missed = "" if target is None else "no run reached the target; "
     if np.isinf(median):
-        return f"{missed}{format_share(row[f'{prefix}diverged'], runs)} runs diverged"
+        return f"{missed}{format_share(row[f'{prefix}diverged'], runs)} {noun} diverged"
     return f"{missed}{COST_NAMES[name]} {describe_estimate(row, f'{prefix}{name}')}"
 
 

@@ -269,6 +269,8 @@ def test_at_most_five_short_sentences():
 
 def test_one_run_is_not_all():
     assert [format_share(*share) for share in ((1, 1), (2, 2), (3, 3), (0, 1))] == ["1 of 1", "both", "all 3", "0 of 1"]
+    told = say_short(runs_of(np.array([100.0])))
+    assert told["Best choice"].endswith("1 of 1 run reached the target, after 100 samples.")
 
 
 def test_optimizers_between_which_there_is_no_difference():
