@@ -18,7 +18,7 @@ from kernels.losses.classes import Classes
 MARKS_PER_EPOCH = 0.4
 # Marks that a sweep with a target may have in any case. Of many samples most good runs reach it within the first epoch,
 # where choices tie that were looked at less often. A run that reaches it ends there: sweeps of 20,000 to 1,000,000
-# samples took between half and 1.3 times as long as with the marks that `MARKS_PER_EPOCH` allows.
+# samples took at most 1.4 times as long as with the marks that `MARKS_PER_EPOCH` allows.
 MARKS_TO_TARGET = 20
 # After these epochs, marks that are evenly spaced in the logarithm, 50 or fewer to a decade, are more than one apart.
 FIRST_EPOCHS = 100
