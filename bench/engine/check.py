@@ -67,8 +67,8 @@ class _EnoughError(Exception):
     """The reference has trained on as many samples as it is to."""
 
 
-def _train_by_reference(train: "partial[FitResult]", start: Floats, most: int) -> tuple[FitResult, bool]:
-    """Return the run, and whether it ended: an epoch of more than `most` samples is cut off after that many."""
+def _train_by_reference(train: "partial[FitResult]", start: Floats, most: int) -> FitResult:
+    """Return the run, of which an epoch of more than `most` samples is cut off after that many."""
     found: list[FitResult] = []
 
     def stop(result: FitResult) -> None:
@@ -77,9 +77,9 @@ def _train_by_reference(train: "partial[FitResult]", start: Floats, most: int) -
             raise _EnoughError
 
     try:
-        return train(init=start, kernel="reference", callback=stop), True
+        return train(init=start, kernel="reference", callback=stop)
     except _EnoughError:
-        return found[0], False
+        return found[0]
 
 
 def _check_run(
@@ -92,19 +92,15 @@ def _check_run(
     exact: bool,
 ) -> dict[str, Any]:
     """Return the row of `check` for one configuration, which `train` trains from a start with a kernel."""
-    reference, ended = _train_by_reference(train, start, most)
-    last = reference.loss.size - 1
-    if reference.samples_per_epoch > most:  # a slower machine may not have trained further than this mark
-        last = min(last, int(np.searchsorted(reference.samples_seen, most)))
-    ended = ended and last == reference.loss.size - 1
-    compared = last
+    reference = _train_by_reference(train, start, most)
+    # A slower machine may not have trained further than this mark.
+    compared = min(reference.loss.size - 1, int(np.searchsorted(reference.samples_seen, most)))
     if not exact:
-        nudged, _ = _train_by_reference(train, start + NUDGE * np.maximum(np.abs(start), 1), most)
+        nudged = _train_by_reference(train, start + NUDGE * np.maximum(np.abs(start), 1), most)
         grown = np.isfinite(reference.loss) & (reference.loss > BLOWN_UP * reference.loss[0])
         sure = int(np.argmax(grown)) if grown.any() else reference.loss.size
-        compared = max(0, min(count_agreeing(nudged.loss, reference.loss), sure, last + 1) - 1)
-    whole = ended and compared == last
-    found, expected = _values_to_compare(row, curve, reference, compared, train.keywords, whole=whole)
+        compared = max(0, min(count_agreeing(nudged.loss, reference.loss), sure, compared + 1) - 1)
+    found, expected = _values_to_compare(row, curve, reference, compared, train.keywords)
     error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
     return {
         **{name: row[name] for name in ("config_id", "optimizer", "lr", "batch_size")},
@@ -122,13 +118,10 @@ def _values_to_compare(
     reference: FitResult,
     compared: int,
     options: Mapping[str, Any],
-    *,
-    whole: bool,
 ) -> tuple[Floats, Floats]:
     """Return the values of the sweep and of the reference, up to the mark at which the latter is sure of its losses.
 
-    The `row` and the `curve` are of the sweep; `options` are the arguments of the reference. How the run ends is
-    compared where `whole` says that the reference knows it.
+    The `row` and the `curve` are of the sweep; `options` are the arguments of the reference.
     """
     marks = curve["mark"].to_numpy()
     marks = marks[marks <= compared]
@@ -136,7 +129,8 @@ def _values_to_compare(
     if reference.validation_loss is not None:
         found += [*curve["validation_loss"].iloc[: marks.size]]
         expected += [*reference.validation_loss[marks]]
-    if whole:
+    was_cut = reference.status == "max_epochs" and reference.samples_seen[-1] < reference.samples_per_epoch
+    if compared == reference.loss.size - 1 and not was_cut:
         last = options["epochs"] * reference.samples_per_epoch
         found += [min(row["samples_seen"], last)]
         expected += [reference.samples_seen[-1]]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.engine.problem import Problem
-from bench.engine.recording import record_settings, settle_record
+from bench.engine.recording import record_settings, settle_record, stops_at_target
 from bench.engine.train import Trainer
 from bench.store.run_folder import CONFIRMATION
 from bench.study.grid import Grid
@@ -41,8 +41,7 @@ def train_on_fresh_seeds(trainer: Trainer, choices: pd.DataFrame, seeds: list[in
     """Train choices of settings from the starts of a grid with some seeds; see `confirm_choices`."""
     problem, folder = trainer.problem, trainer.folder / CONFIRMATION
     rows, settings = plan_choices(choices, Grid(init=grid.init, seed=seeds), problem), problem.settings
-    # With patience, which marks there are decides where a run ends; without a target, they decide nothing.
-    if settings.target is not None and settings.patience is None:
+    if stops_at_target(settings):
         n = problem.y.size
         more = EVALUATED / (len(rows) * n)
         record = settle_record(settings.record, n, settings.epochs, folder, finest=PER_DECADE, more=more)

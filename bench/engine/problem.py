@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.fingerprint import hash_columns
-from bench.engine.recording import MARKS_TO_TARGET, settle_record
+from bench.engine.recording import MARKS_TO_TARGET, settle_record, stops_at_target
 from bench.engine.settings import HeldOut
 from bench.store.clock import Clock
 from bench.study.config_id import config_ids
@@ -167,8 +167,7 @@ def make_problem(
     model = model_for_classes(model, loss, classes, y)
     (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test, classes)
     check_patience(settings.patience, validation)
-    # With patience, which marks there are decides where a run ends.
-    more = MARKS_TO_TARGET if settings.target is not None and settings.patience is None else 0
+    more = MARKS_TO_TARGET if stops_at_target(settings) else 0
     record = settle_record(settings.record, y.size, settings.epochs, folder, more=more)
     clock = Clock(record, y.size, settings.drop_last)
     return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out, for_test, classes)

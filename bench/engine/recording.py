@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.store.evidence import store_tables
 from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
+from bench.study.schema import RunTable
 from kernels.data.marks import PER_DECADE, make_marks
 from kernels.losses.classes import Classes
 
@@ -43,6 +44,11 @@ def settle_record(
         if make_marks(text, n, 1, first, drop_last=True).size - (first + 1) <= most:
             return text
     return "epoch"
+
+
+def stops_at_target(settings: RunTable) -> bool:
+    """Return whether marks do nothing but find when a run is at its target: with patience they decide where it ends."""
+    return settings.target is not None and settings.patience is None
 
 
 def record_settings(

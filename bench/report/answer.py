@@ -93,9 +93,10 @@ def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> lis
     noun = "run" if runs == 1 else "runs"
     if target is None or not best["converged"]:
         diverged = best[f"{prefix}diverged"]
-        ended = (format_share(diverged, runs), "", f"{noun} diverged") if diverged else ("no", "", "run diverged")
+        share, noun = (format_share(diverged, runs), noun) if diverged else ("no", "run")
         name = cost_of(run_data.ranked, "samples")
-        return [_estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}"), Tile(*ended)]
+        median = _estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}")
+        return [median, Tile(share, "", f"{noun} diverged")]
     tiles = []
     if np.isfinite(best[f"{prefix}samples"]):  # else half of the runs or more failed, and there is no median
         tiles.append(_estimate_tile(best, f"{prefix}samples", text, f"samples to the target loss {text(target)}"))

@@ -138,15 +138,19 @@ def make_model(text: str, inputs: Given = ("x",)) -> Model:
     called = tuple(inputs)
     if not is_ready_made(text, called) and not _must_be_ready_made(text, called):
         return Model(text, inputs)
-    model: Any = make_from_spec(text, KNOWN, "model", inner=str)  # which may take words
+    model = _make_ready_made(text)
     if model.vectors and model.given_inputs == (ALL_INPUTS,):
-        with_inputs: Model = model.with_inputs(inputs)
-        return with_inputs
+        return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
         has, given = (", ".join(names) or "none" for names in (model.inputs, inputs))
         hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
         raise ValueError(f"the model {text!r} has the inputs {has}, not {given}{hint}")
-    return cast(Model, model)
+    return model
+
+
+def _make_ready_made(text: str) -> Model:
+    """Return the ready-made model of that name with inputs of its own."""
+    return cast(Model, make_from_spec(text, KNOWN, "model", inner=str))  # which may take words
 
 
 def make_model_for(text: str, x: Any, target: object = None) -> Model:
@@ -169,12 +173,10 @@ def make_model_for(text: str, x: Any, target: object = None) -> Model:
 
 def _make_model_for(text: str, x: Any) -> Model:
     if not isinstance(text, str) or x is None:
-        has_own_inputs = isinstance(text, str) and is_ready_made(text)
-        own: Any = make_from_spec(text, KNOWN, "model", inner=str) if has_own_inputs else make_model(text)
-        return cast(Model, own)
+        return _make_ready_made(text) if isinstance(text, str) and is_ready_made(text) else make_model(text)
     columns = column_names_of(x)
     if not has_vectors(text) and is_ready_made(text):
-        made: Any = make_from_spec(text, KNOWN, "model", inner=str) if columns is not None else None
+        made = _make_ready_made(text) if columns is not None else None
         return made if made and made.inputs else make_model(text, number_columns(_count_columns(text, x)))
     if has_vectors(text):
         called = number_columns(_count_columns(text, x)) if columns is None else tuple(map(str, columns))
@@ -252,8 +254,7 @@ def has_vectors(text: str) -> bool:
     name = _name_in(text)
     if name not in KNOWN.registered:
         return "@" in text or name == MLP
-    made: Any = make_from_spec(text, KNOWN, "model", inner=str)
-    return bool(made.vectors)
+    return bool(_make_ready_made(text).vectors)
 
 
 def _name_in(text: str) -> str:

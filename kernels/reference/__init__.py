@@ -9,7 +9,7 @@ precision that are rounded where they meet one of float32 (`kernels.base.weak_sc
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ from kernels.model.program import Program
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 
 State = tuple[tuple[Floats, ...], tuple[float, ...]]
+Visiting = Callable[[int, int], NDArray[np.int64]]
+"""From a seed and an epoch to the order in which it visits the samples."""
 
 
 def train(
@@ -37,11 +39,11 @@ def train(
     record: Record,
     first: int,
     last: int,
-    visiting: Callable[[int, int], NDArray[np.int64]] | None = None,
+    visiting: Visiting | None = None,
 ) -> tuple[int, int]:
     """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached.
 
-    `visiting` gives the order of an epoch from (seed, epoch), where a caller remembers the last one.
+    A caller that trains a run in slices has `visiting` from `remember_order`.
     """
     x, y = _columns_of(program, data.x, data.y.size), data.y
     x_held_out = _columns_of(program, data.validation_x, data.validation_y.size)
@@ -53,8 +55,8 @@ def train(
     theta = record.trajectory[min(first, rows - 1)].astype(y.dtype)
     state = _state_from(record.memory, optimizer, theta)
     done = first
-    visiting = visiting or partial(visiting_order, n, data.order)
-    order, drawn = np.arange(n), -1  # the epoch that the order belongs to
+    visiting = visiting or remember_order(data)
+    order = np.arange(n)
     with np.errstate(all="ignore"), errors_in_one_line(f"optimizer {optimizer.text} with the loss {loss.text}"):
         while True:
             recorded = _recorded_loss(program, loss, theta, x, y)
@@ -75,14 +77,19 @@ def train(
             if done == last or status != MAX_EPOCHS:
                 break
             epoch, start = divmod(int(marks[done]), per_epoch)
-            if hyper.shuffle and epoch != drawn:
-                order, drawn = visiting(hyper.seed, epoch), epoch
+            if hyper.shuffle:
+                order = visiting(hyper.seed, epoch)
             for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
                 lr = theta.dtype.type(hyper.rates[epoch])
                 theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], lr)
             done += 1
     record.memory[:] = _memory_of(state, theta)
     return status, done
+
+
+def remember_order(data: Data) -> Visiting:
+    """Return the orders of these samples, each drawn once: for many samples that takes longer than a slice of a run."""
+    return lru_cache(maxsize=1)(partial(visiting_order, data.y.size, data.order))
 
 
 def _batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64] | np.int64]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
 
 from kernels.base.registry import registered_in
@@ -10,12 +10,11 @@ from kernels.base.run import Data, Hyperparameters, allocate_room, allocate_scra
 from kernels.compile.kinds import KERNELS, check_dtype, lane_width
 from kernels.compile.specialize import Kernel, ingredients_of, specialize
 from kernels.compile.unrolled import Ingredients
-from kernels.data.order import visiting_order
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
 from kernels.optimizers.optimizer import Optimizer
-from kernels.reference import train
+from kernels.reference import remember_order, train
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
 """From settings, a `Record` or a `Block`, and two marks to the status and the mark that was reached."""
@@ -75,9 +74,7 @@ def make_trainer(
     dtype = data.dtype
     if kernel == "reference":
         check_dtype(dtype, kernel, model, loss, optimizer)
-        # A run is trained in slices, and to draw an order of many samples takes longer than a slice.
-        visiting = lru_cache(maxsize=1)(partial(visiting_order, data.y.size, data.order))
-        return partial(train, model.program, loss, optimizer, data, visiting=visiting)
+        return partial(train, model.program, loss, optimizer, data, visiting=remember_order(data))
     compiled = Wanted(kernel, model, loss, optimizer, options_per_run, dtype, data.order.size > 0).compile().train
     width, program = lane_width(kernel, dtype, model.program, loss), model.program
     if isinstance(program, Network):

@@ -225,9 +225,8 @@ class TestRecording:
             ("epoch", {}),
             ("epoch", {"target": 1e-3, "validation": 0.5, "patience": 1}),
         ):
-            assert (
-                sweep(models.quadratic, x, x**2, Grid(lr=0.05), epochs=2, confirm=0, **settings).clock.record == record
-            )
+            found = sweep(models.quadratic, x, x**2, Grid(lr=0.05), epochs=2, confirm=0, **settings)
+            assert found.clock.record == record
 
     def test_a_run_that_is_extended_goes_on_as_it_began(self, tmp_path):
         settings = {"grid": Grid(lr=0.05), "target": None, "record": "log"}
