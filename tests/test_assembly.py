@@ -49,11 +49,10 @@ def counted(optimizer, *, fma=False):
 
 
 def without_roots(operations):
-    """The operations of an exact kernel where roots are made of others (`kernels.simd.division`)."""
+    """The operations of an exact kernel where all roots, or half of them, are made of others; see `simd.division`."""
     features = llvm.get_host_cpu_features()
-    if not features.get("avx512f") or features.get("sse4a"):
-        return operations
-    roots = operations["sqrt"]
+    share = (0.5 if features.get("sse4a") else 1) if features.get("avx512f") else 0
+    roots = share * operations["sqrt"]
     return operations - Counter(sqrt=roots) + Counter(multiply=3 * roots, fma=7 * roots)
 
 
@@ -130,6 +129,11 @@ def test_adam_needs_the_stack_because_its_moments_do_not_fit():
     assert loop.count(scalar=True) == {"multiply": 3, "add": 2, "divide": 2, "sqrt": 1}
 
 
+def some_turns(operations):
+    """The operations of one turn of a loop, or of two: LLVM unrolls loops of 48 operations for AMD's processors."""
+    return [{kind: turns * count for kind, count in operations.items()} for turns in (1, 2)]
+
+
 @pytest.mark.parametrize(
     ("optimizer", "processor", "fma"),
     [("sgd", AVX512, False), ("sgd", AVX2, True), ("adam", AVX512, True), ("adam", AVX2, False)],
@@ -143,7 +147,7 @@ def test_a_roof_is_the_arithmetic_that_was_counted_and_nothing_else(optimizer, p
     found = [loop for loop in innermost_loops(text) if loop.count()]
     for loop, (body, _), (operations, _) in zip(found, made, sections, strict=True):
         repeats = len(body) // operations.total()
-        assert loop.count() == {kind: repeats * count for kind, count in operations.items()}
+        assert loop.count() in some_turns({kind: repeats * count for kind, count in operations.items()})
         assert loop.count(scalar=True) == {}
         assert loop.memory_accesses == 0
         assert loop.is_straight
@@ -156,5 +160,7 @@ def test_a_roof_of_one_run_is_a_chain(fma):
     body, turns = dependent(chain, 1000)
     text = assembly_of(compile_loops([(body, turns)], 1, 1).func)
     (loop,) = [loop for loop in innermost_loops(text) if loop.count(scalar=True)]
-    assert loop.count(scalar=True) == {kind: len(body) // len(chain) * chain.count(kind) for kind in {*chain}}
+    assert loop.count(scalar=True) in some_turns(
+        {kind: len(body) // len(chain) * chain.count(kind) for kind in {*chain}}
+    )
     assert loop.memory_accesses == 0

@@ -22,6 +22,7 @@ from bench.timing.operations import count_sections, longest_chain
 from bench.timing.problem import Problem, UnavailableError
 from kernels.compile.kinds import KERNELS, doubles_in_register, takes_factor
 from kernels.losses import make_loss
+from kernels.simd.division import has_fast_divider
 from kernels.simd.lanes import Lane, read_lane, write_lane
 from kernels.simd.vector import REGISTER, llvm_function
 
@@ -100,7 +101,7 @@ def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
 
 def shares_divisions(kernel: str, operations: Counter[str]) -> bool:
     """Return whether lanes make some of the quotients and roots in other ways than by the divider."""
-    shared = SLOW.keys() if KERNELS[kernel].fma else {"sqrt"}
+    shared = {"sqrt"} if has_fast_divider() or not KERNELS[kernel].fma else {"sqrt", "divide"}
     return doubles_in_register() == REGISTER and not shared.isdisjoint(operations)
 
 

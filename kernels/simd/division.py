@@ -7,8 +7,9 @@ steps and takes as many operations.
 
 Elsewhere both have the bits of IEEE 754. Quotients are the divider's; beside it, roots are made by fused operations all
 the same: a remainder without a rounding error tells which of two neighbours is right. P. Markstein, Computation of
-elementary functions on the IBM RISC System/6000 processor, IBM Journal of Research and Development 34 (1990). AMD's
-dividers are two to three times as fast, and are left to do it.
+elementary functions on the IBM RISC System/6000 processor, IBM Journal of Research and Development 34 (1990).
+
+AMD's dividers are two to three times as fast. They make all quotients, and half of the roots to the bit.
 """
 
 from functools import reduce
@@ -42,7 +43,7 @@ SMALLEST = 2.0**-900
 
 def divide(context: Any, builder: Any, _sig: Any, a: ir.Value, b: ir.Value) -> ir.Value:
     """Emit a / b: to the bit, or within 2 ULP where operations may be fused."""
-    if not (_has_estimates(context, a.type) and allows_fma(context)):
+    if not (_has_estimates(context, a.type) and allows_fma(context)) or has_fast_divider(context):
         return builder.fdiv(a, b)
     pairs = zip(_registers(builder, a), _registers(builder, b), strict=True)
     # All of them, though the divider is idle then: a run has the same bits wherever it stands in a lane.
@@ -55,8 +56,17 @@ def sqrt(context: Any, builder: Any, _sig: Any, x: ir.Value) -> ir.Value:
         return Vector(builder, x).call("llvm.sqrt").value
     if allows_fma(context):
         return concatenate(builder, [_close_root(part).value for part in _registers(builder, x)])
-    is_of_amd = "+sse4a" in features_of(context)
-    return Vector(builder, x).call("llvm.sqrt").value if is_of_amd else _exact_roots(builder, x)
+    if not has_fast_divider(context):
+        return _exact_roots(builder, x)
+    if x.type.count == REGISTER:
+        return Vector(builder, x).call("llvm.sqrt").value
+    fused, divided = split(builder, x, x.type.count // 2)
+    return concatenate(builder, [_exact_roots(builder, fused), Vector(builder, divided).call("llvm.sqrt").value])
+
+
+def has_fast_divider(context: Any = None) -> bool:
+    """Return whether the processor is AMD's, of which alone SSE4a is; see `features_of` for the context."""
+    return "+sse4a" in features_of(context)
 
 
 def wait_for(context: Any, builder: Any, lane: ir.Value, earlier: ir.Value) -> ir.Value:
