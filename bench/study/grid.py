@@ -102,7 +102,7 @@ class Grid:
         self.dtype = () if dtype is None else _parse_values("dtype", dtype, check_dtype_name)
 
     def __repr__(self) -> str:
-        return f"<Grid of {self.size:,} configurations>"
+        return f"<Grid of {self.size:,} configuration{'s' * (self.size != 1)}>"
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -234,7 +234,9 @@ class Space:
         self.repeats = Grid(init=init, seed=seed)
 
     def __repr__(self) -> str:
-        return f"<Space of {len(self.families)} optimizers, {self.pairs} runs for each trial>"
+        families, pairs = len(self.families), self.pairs
+        optimizers = f"{families} optimizer{'s' * (families != 1)}"
+        return f"<Space of {optimizers}, {pairs} run{'s' * (pairs != 1)} for each trial>"
 
     @property
     def pairs(self) -> int:

@@ -168,3 +168,16 @@ def test_a_study_says_what_is_searched():
     assert "[tune]" not in to_toml(load_study("quadratic"))
     with pytest.raises(ValueError, match=r"tune.lr 'log:0:1': the ends|lr 'log:0:1'"):
         with_settings(study, {"tune.lr": "log:0:1"})
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (Grid(lr=0.1), "<Grid of 1 configuration>"),
+        (Grid(lr=[0.1, 0.2], seed=range(600)), "<Grid of 1,200 configurations>"),
+        (Space(lr="log:0.1:1", optimizer="sgd", seed=0), "<Space of 1 optimizer, 1 run for each trial>"),
+        (Space(optimizer=["sgd", "adam"], seed=[0, 1]), "<Space of 2 optimizers, 2 runs for each trial>"),
+    ],
+)
+def test_a_repr_counts_in_words(made, text):
+    assert repr(made) == text
