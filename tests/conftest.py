@@ -259,6 +259,15 @@ def refused(sgdbench):
 
 
 @pytest.fixture
+def studies(monkeypatch):
+    """The studies that `run` and `tune` are given: nothing is trained."""
+    studies = []
+    for name in ("run.run_study", "tune.run_tune"):
+        monkeypatch.setattr(f"bench.commands.{name}", lambda study, *_, **__: studies.append(study) or True)
+    return studies
+
+
+@pytest.fixture
 def no_report(monkeypatch):
     """A run ends with its verdict: what is measured and drawn after it takes seconds, and has tests of its own."""
     from bench.commands.console import print_place

@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
-import bench.commands.run
 from bench.cli import app
 from bench.data.table import builtin
 from bench.study.schema import folder_name
@@ -178,26 +177,17 @@ def test_a_fit_takes_the_columns_and_the_model_that_a_run_takes(sgdbench, ran, c
 
 
 @pytest.mark.parametrize("command", ["run", "tune"])
-@pytest.mark.usefixtures("no_report")
-def test_a_target_on_the_command_line_is_in_the_tables_units(sgdbench, cars, tmp_path, command):
-    seen = {}
-
-    def keep(study, *args, **kwargs):
-        seen["target"] = study.run.target
-        return True
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"bench.commands.{command}.{'run_study' if command == 'run' else 'run_tune'}", keep)
-        table = ["cars.csv", "--x", "hp", "--y", "mpg"]
-        assert sgdbench(command, *table, "--target", "30")[0] == 0
-        assert seen["target"] == pytest.approx(30 / np.var(builtin("auto-mpg").y), rel=1e-12)
-        # Deviations are those of the rows that are trained on.
-        assert sgdbench(command, *table, "--target", "30", "--validation", "0.5")[0] == 0
-        assert seen["target"] != pytest.approx(30 / np.var(builtin("auto-mpg").y), rel=1e-6)
-        assert sgdbench(command, "quadratic", "--target", "0.25")[0] == 0
-        assert seen["target"] == 0.25
-        code, _, err = sgdbench(command, *table, "--target", "-3")
-        assert (code, "target must be a finite number >= 0, not -3.0" in err) == (2, True)
+def test_a_target_on_the_command_line_is_in_the_tables_units(sgdbench, cars, studies, command):
+    table, variance = ["cars.csv", "--x", "hp", "--y", "mpg"], np.var(builtin("auto-mpg").y)
+    assert sgdbench(command, *table, "--target", "30")[0] == 0
+    assert studies[-1].run.target == pytest.approx(30 / variance, rel=1e-12)
+    # Deviations are those of the rows that are trained on.
+    assert sgdbench(command, *table, "--target", "30", "--validation", "0.5")[0] == 0
+    assert studies[-1].run.target != pytest.approx(30 / variance, rel=1e-6)
+    assert sgdbench(command, "quadratic", "--target", "0.25")[0] == 0
+    assert studies[-1].run.target == 0.25
+    code, _, err = sgdbench(command, *table, "--target", "-3")
+    assert (code, "target must be a finite number >= 0, not -3.0" in err) == (2, True)
 
 
 def test_json_is_one_object_with_the_documented_keys(ran):
@@ -404,9 +394,7 @@ def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdben
     assert "Report: " in ran("run", *SMALL, "--epochs", "3", "--resume")
 
 
-def test_every_override_reaches_the_study(sgdbench, monkeypatch):
-    seen = []
-    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
+def test_every_override_reaches_the_study(sgdbench, studies):
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--optimizer", "sgd,adam"]
     options += ["--set", "grid.init={given={a=1, b=2.0, c=3}}", "--set", "run.drop_last=false"]
     options += ["--schedule", "constant,multistep([3, 5], 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9"]
@@ -414,13 +402,13 @@ def test_every_override_reaches_the_study(sgdbench, monkeypatch):
     options += ["--confirm", "7", "--refine", "3", "--validation", "0.25", "--patience", "4"]
     options += ["--dtype", "float64,float32", "--set", "run.shuffling=blocks(4)"]
     assert sgdbench("run", "quadratic", *options, "--test", "0.2")[0] == 0
-    assert (seen[0].data.validation, seen[0].data.test) == (0.25, 0.2)
+    assert (studies[0].data.validation, studies[0].data.test) == (0.25, 0.2)
     grid = {"lr": "log:0.1:1:3", "batch_size": [2, "full"], "optimizer": ["sgd", "adam"], "seed": [7, 8, 9, 12]}
     grid |= {"init": {"given": {"a": 1, "b": 2.0, "c": 3}}, "schedule": ["constant", "multistep([3, 5], 0.5)"]}
-    assert seen[0].grid.model_dump() == grid | {"shuffle": False, "dtype": ["float64", "float32"]}
+    assert studies[0].grid.model_dump() == grid | {"shuffle": False, "dtype": ["float64", "float32"]}
     run = {"epochs": 9, "target": 0.5, "loss": "logcosh", "record": 25, "confirm": 7, "refine": 3, "patience": 4}
     run |= {"drop_last": False, "shuffling": "blocks(size=4, buffer=262144)", "kernel": "lanes-fma"}
-    assert seen[0].run.model_dump() == run | {"target_loss": None}
+    assert studies[0].run.model_dump() == run | {"target_loss": None}
 
 
 @pytest.mark.parametrize(

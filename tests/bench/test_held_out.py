@@ -416,7 +416,7 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     assert told["test_metrics"]["r2"] == pytest.approx(1 - np.mean(residuals**2) / np.var(cars["mpg"]), rel=1e-9)
 
 
-def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, monkeypatch):
+def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, studies):
     given = ["--validation", "others.csv", "--test", "others.csv"]
     asked = ["cars.csv", "--y", "mpg", *given]
     told = json.loads(ran("fit", *asked, "--standardize", "--lr", "0.05", "--kernel", "reference", "--json"))
@@ -426,10 +426,6 @@ def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, monke
     assert told["test_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)
     message = "of the built-in data quadratic a share is held out, and not the file others.csv"
     assert message in refused("fit", "quadratic", *given)
-
-    studies = []
-    for name in ("run.run_study", "tune.run_tune"):
-        monkeypatch.setattr(f"bench.commands.{name}", lambda study, *_, **__: studies.append(study) or True)
     (folder / "shares.toml").write_text(STUDY + "validation = 0.2\ntest = 0.2", "utf-8")
     for command in ("run", "tune"):
         assert "Target: none: settings are chosen by the loss on the held-out rows" in ran(command, *asked)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import bench.commands.run
 from bench import SGDCurveRegressor
 from bench.analysis.advice import predicted_edge
 from bench.analysis.default_study import default_study
@@ -368,22 +367,20 @@ def test_a_table_is_swept_without_a_study(ran, cars):
 
 
 @pytest.mark.parametrize("given", ["cars.csv", "cars.toml", "auto-mpg"])
-def test_held_out_rows_choose_the_settings_where_no_target_is_given(sgdbench, cars, monkeypatch, given):
-    seen = []
-    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
+def test_held_out_rows_choose_the_settings_where_no_target_is_given(sgdbench, cars, studies, given):
     assert sgdbench("new", "cars.csv", "--y", "mpg")[0] == 0
     command = ["run", given, *(["--y", "mpg"] if given == "cars.csv" else []), "--validation", "0.2"]
     said = "Target: none: settings are chosen by the loss on the held-out rows; --target gives one.\n"
     assert said in sgdbench(*command)[1]
-    assert (seen[-1].run.target, seen[-1].run.target_loss) == (None, None)
+    assert (studies[-1].run.target, studies[-1].run.target_loss) == (None, None)
     assert said in sgdbench(*command, "--loss", "absolute")[1]
-    assert seen[-1].run.target is None
+    assert studies[-1].run.target is None
     assert "Target" not in sgdbench(*command, "--target", "40")[1]
-    assert seen[-1].run.target == pytest.approx(40 / np.var(pd.read_csv(cars)["mpg"]), rel=0.2)
+    assert studies[-1].run.target == pytest.approx(40 / np.var(pd.read_csv(cars)["mpg"]), rel=0.2)
     assert "Target" not in sgdbench(*command, "--set", "run.target=0.5")[1]
-    assert seen[-1].run.target == 0.5
+    assert studies[-1].run.target == 0.5
     assert sgdbench(*command[:-2], "--test", "0.2")[0] == 0
-    assert seen[-1].run.target is not None
+    assert studies[-1].run.target is not None
 
 
 @pytest.mark.parametrize("command", [["new"], ["run", "--out", "run"]])

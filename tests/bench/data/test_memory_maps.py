@@ -502,8 +502,10 @@ def test_the_command_shuffles_a_map_in_blocks(ran, write, rows, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["run", "tune", "new"])
-def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(ran, write, rows, tmp_path, monkeypatch, command):
-    path, counted, studies = write(rows, "folder"), [], []
+def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(
+    ran, write, rows, studies, tmp_path, monkeypatch, command
+):
+    path, counted = write(rows, "folder"), []
 
     @contextmanager
     def bar(what, total):
@@ -511,8 +513,6 @@ def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(ran, write, 
         yield lambda done: None
 
     monkeypatch.setattr("bench.commands.console.progress", bar)
-    for name in ("run.run_study", "tune.run_tune"):
-        monkeypatch.setattr(f"bench.commands.{name}", lambda study, *_, **__: studies.append(study) or True)
     about = ["--x", "x", "--y", "y", "--cache-dir", "elsewhere"]
     out = ran(command, path, *about, *(["--out", "a/rows.toml"] if command == "new" else []))
     assert out.startswith(f"Columns: 1,003 rows of {path} are written to elsewhere, once: 16.0 kB.\n")

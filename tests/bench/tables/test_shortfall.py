@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import bench.commands.run
 from bench import Grid, sweep
 from bench.report.run_data import RunData, run_data_of
 from bench.study.load import load_study
@@ -173,27 +172,23 @@ def test_objectives_are_compared_where_they_are_negative():
     assert result.yardstick.loss == pytest.approx(-0.25)
 
 
-def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, ran, monkeypatch):
-    seen = []
-    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study.run) or True)
+def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, ran, studies):
     out = ran("run", "auto-mpg", "--loss", "absolute")
-    (run,) = seen
+    run = studies[0].run
     assert out == f"Target: {run.target:.4g} for the loss absolute; 0.3127 was made for the loss squared.\n"
     assert (run.loss, run.target_loss) == ("absolute", "absolute")
     # One that is given is kept, in the table's units.
     assert sgdbench("run", "auto-mpg", "--loss", "absolute", "--target", "3")[1] == ""
-    assert seen[-1].target == pytest.approx(3 / 7.795, rel=1e-3)
+    assert studies[-1].run.target == pytest.approx(3 / 7.795, rel=1e-3)
     # The same loss needs no other target.
     assert sgdbench("run", "auto-mpg", "--loss", "squared")[1] == ""
-    assert seen[-1].target == 0.31275
+    assert studies[-1].run.target == 0.31275
 
 
-def test_the_rows_that_those_for_the_test_leave_get_a_target_of_their_own(ran, monkeypatch):
+def test_the_rows_that_those_for_the_test_leave_get_a_target_of_their_own(ran, studies):
     """That of all rows would have been decided by those for the test too, and may be below what the others allow."""
-    seen = []
-    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
     out = ran("run", "auto-mpg", "--test", "0.2")
-    (study,) = seen
+    (study,) = studies
     data, _ = study.dataset()
     lowest = np.polyfit(data.x[:, 0], data.y, 2, full=True)[1][0] / data.y.size
     assert study.run.target == pytest.approx(lowest + 0.01 * (1 - lowest), rel=1e-4)
@@ -202,30 +197,26 @@ def test_the_rows_that_those_for_the_test_leave_get_a_target_of_their_own(ran, m
     assert ran("run", "auto-mpg", "--test", "0.2", "--target", "19") == ""
 
 
-def test_columns_that_are_standardized_otherwise_get_another_target(sgdbench, monkeypatch, tmp_path):
+def test_columns_that_are_standardized_otherwise_get_another_target(sgdbench, studies, tmp_path):
     """A study's target is in the units of training; `center` says how to standardize, and is gone without that."""
-    seen = []
-    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study) or True)
     (tmp_path / "flat.csv").write_text("u,y\n1,5\n2,9.1\n3,13\n4,18\n", "utf-8")
     sgdbench("new", "flat.csv", "--y", "y", "--model", "a*u", "--out", "flat.toml")
     code, out, err = sgdbench("run", "flat.toml", "--set", "data.standardize=false")
-    assert (code, err, seen[0].data.center) == (0, "", "both")
+    assert (code, err, studies[0].data.center) == (0, "", "both")
     assert re.fullmatch(
         r"Target: (\S+) for the loss squared; \S+ was made for the loss squared, in other units.\n", out
     )
-    assert seen[0].run.target > 0.05
+    assert studies[0].run.target > 0.05
     assert sgdbench("run", "auto-mpg", "--set", "data.center=both")[1] == ""
 
 
-def test_without_an_improvement_there_is_no_target_and_it_is_said(ran, monkeypatch, tmp_path):
-    seen = []
-    monkeypatch.setattr(bench.commands.run, "run_study", lambda study, *args, **kwargs: seen.append(study.run) or True)
+def test_without_an_improvement_there_is_no_target_and_it_is_said(ran, studies, tmp_path):
     (tmp_path / "flat.csv").write_text("u,y\n1,5\n2,5.1\n3,4.9\n4,5\n", "utf-8")
     out = ran("run", "flat.csv", "--y", "y", "--model", "a*u**3")
     assert "Scaling: Columns are scaled and not centered: the model has no parameters for a shift of them.\n" in out
     assert "Target: none: the lowest loss, " in out
     assert "is no improvement over that of the best constant." in out
-    assert seen[0].target is None
+    assert studies[0].run.target is None
 
 
 def test_rows_that_do_not_vary_say_nothing_about_a_gain():
