@@ -30,8 +30,9 @@ from kernels.model.network import SCALAR, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# One thread; it is read when JAX is imported.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+# One thread; both are read when JAX starts. The flag is not enough: matrix products were shared by all processors.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("PJRT_NPROC", "1")
 
 import jax
 import jax.numpy as jnp

@@ -1,6 +1,7 @@
 import inspect
 import itertools
 import shlex
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -341,3 +342,18 @@ def test_torch_gets_its_threads_back():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+JAX_THREADS = """
+from pathlib import Path
+from bench.timing.peers.xla import jnp
+x = jnp.ones((600, 600))
+(x @ x).block_until_ready()
+print(*(file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the threads of a process from /proc")
+def test_jax_computes_in_one_thread(python):
+    pytest.importorskip("jax", reason="needs JAX: pip install jax")
+    assert python(JAX_THREADS).split().count("tf_XLAEigen") == 1
