@@ -9,7 +9,7 @@ registered again.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from inspect import signature
 from types import FunctionType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
@@ -51,14 +51,19 @@ class Registrar(Protocol[Settings]):
     def __call__(self, *args: Settings.args, **settings: Settings.kwargs) -> Callable[[Rule], Rule]: ...
 
 
-def _keep_type(register: Callable[Concatenate[Any, Settings], Any]) -> Registrar[Settings]:
-    """Return the function itself; for type checkers, the rules that it registers keep their types."""
-    return cast(Registrar[Settings], register)
+def _registrar(register: Callable[Concatenate[Any, Settings], Any]) -> Registrar[Settings]:
+    """Let a function that registers a rule be a decorator with settings too; rules keep their types."""
+
+    @wraps(register)
+    def called(rule: Any = None, /, *args: Settings.args, **settings: Settings.kwargs) -> Any:
+        return partial(called, *args, **settings) if rule is None else register(rule, *args, **settings)
+
+    return cast(Registrar[Settings], called)
 
 
-@_keep_type
+@_registrar
 def register_optimizer(
-    rule: Callable[..., Any] | None = None,
+    rule: Callable[..., Any],
     /,
     *,
     name: str | None = None,
@@ -123,29 +128,25 @@ def register_optimizer(
         "needs_norm": check_bool("needs_norm", needs_norm),
         "needs_loss": check_bool("needs_loss", needs_loss),
     }
+    about = Candidate("optimizer", rule, name)
+    if about.takes_options_only:
+        if options or bounds or any(given.values()):
+            raise about.error("all its parameters have defaults, so it must return an Optimizer with slots and all")
+        _register_made(about, Optimizer, about.own)
+        return rule
+    about.check_parameters(RULE)
+    chosen = Options(about, options or {}, bounds or {})
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        about = Candidate("optimizer", function, name)
-        if about.takes_options_only:
-            if options or bounds or any(given.values()):
-                raise about.error("all its parameters have defaults, so it must return an Optimizer with slots and all")
-            _register_made(about, Optimizer, about.own)
-            return function
-        about.check_parameters(RULE)
-        chosen = Options(about, options or {}, bounds or {})
+    def build(*args: Any, **kwargs: Any) -> Optimizer:
+        return Optimizer(about.name, about.own, chosen.read(*args, **kwargs), **given)
 
-        def build(*args: Any, **kwargs: Any) -> Optimizer:
-            return Optimizer(about.name, about.own, chosen.read(*args, **kwargs), **given)
-
-        _register_made(about, Optimizer, chosen.sign(build))
-        return function
-
-    return register if rule is None else register(rule)
+    _register_made(about, Optimizer, chosen.sign(build))
+    return rule
 
 
-@_keep_type
+@_registrar
 def register_loss(
-    loss: Callable[..., Any] | None = None,
+    loss: Callable[..., Any],
     /,
     *,
     name: str | None = None,
@@ -179,37 +180,31 @@ def register_loss(
     ...     side = (1.0 - 2.0 * target) * prediction
     ...     return np.exp(side), (1.0 - 2.0 * target) * np.exp(side)
     """
+    about = Candidate("loss", loss, name)
+    if about.takes_options_only:
+        if options or bounds:
+            raise about.error("all its parameters have defaults, so they are its options")
+        _register_made(about, Loss, about.own)
+        return loss
+    of_residual = len(about.parameters) < len(OF_PREDICTION)
+    about.check_parameters(OF_RESIDUAL if of_residual else OF_PREDICTION)
+    chosen = Options(about, options or {}, bounds or {})
+    (pair,), _ = about.freeze([about.own])
+    _check_pair(about, pair, of_residual, tuple(chosen.read().values()))
+    parts = value_and_derivative(pair, of_residual)
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        about = Candidate("loss", function, name)
-        if about.takes_options_only:
-            if options or bounds:
-                raise about.error("all its parameters have defaults, so they are its options")
-            _register_made(about, Loss, about.own)
-            return function
-        of_residual = len(about.parameters) < len(OF_PREDICTION)
-        about.check_parameters(OF_RESIDUAL if of_residual else OF_PREDICTION)
-        chosen = Options(about, options or {}, bounds or {})
-        (pair,), _ = about.freeze([about.own])
-        _check_pair(about, pair, of_residual, tuple(chosen.read().values()))
-        parts = value_and_derivative(pair, of_residual)
+    def build(*args: Any, **kwargs: Any) -> Loss:
+        values = chosen.read(*args, **kwargs)
+        with np.errstate(all="ignore"):
+            nonnegative = of_residual and bool(np.all(parts[0](RESIDUALS, tuple(values.values())) > -1e-9))
+        return Loss(about.name, *parts, values, of_residual=of_residual, nonnegative=nonnegative)
 
-        def build(*args: Any, **kwargs: Any) -> Loss:
-            values = chosen.read(*args, **kwargs)
-            with np.errstate(all="ignore"):
-                nonnegative = of_residual and bool(np.all(parts[0](RESIDUALS, tuple(values.values())) > -1e-9))
-            return Loss(about.name, *parts, values, of_residual=of_residual, nonnegative=nonnegative)
-
-        _register_made(about, Loss, chosen.sign(build))
-        return function
-
-    return register if loss is None else register(loss)
+    _register_made(about, Loss, chosen.sign(build))
+    return loss
 
 
-@_keep_type
-def register_schedule(
-    schedule: Callable[..., Any] | None = None, /, *, name: str | None = None, bounds: Bounds | None = None
-) -> Any:
+@_registrar
+def register_schedule(schedule: Callable[..., Any], /, *, name: str | None = None, bounds: Bounds | None = None) -> Any:
     """Register a schedule: factors on the learning rate, one for each epoch.
 
     Parameters
@@ -231,39 +226,35 @@ def register_schedule(
     ... def sawtooth(epoch, epochs, period=10):
     ...     return 1.0 - (epoch % period) / period
     """
+    about = Candidate("schedule", schedule, name)
+    about.check_parameters(("epoch", "epochs"), options_follow=True)
+    defaults = {option.name: option.default for option in about.parameters[2:]}
+    chosen = Options(about, defaults, bounds or {})
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        about = Candidate("schedule", function, name)
-        about.check_parameters(("epoch", "epochs"), options_follow=True)
-        defaults = {option.name: option.default for option in about.parameters[2:]}
-        chosen = Options(about, defaults, bounds or {})
+    def factors_by_default(length: int) -> list[float]:
+        epochs: Floats = np.arange(length, dtype=np.float64)
+        return list(_call_schedule(about, epochs, length, chosen.read()))
 
-        def factors_by_default(length: int) -> list[float]:
-            epochs: Floats = np.arange(length, dtype=np.float64)
-            return list(_call_schedule(about, epochs, length, chosen.read()))
+    tried = [factors_by_default(length) for length in LENGTHS]
 
-        tried = [factors_by_default(length) for length in LENGTHS]
+    def build(*args: Any, **kwargs: Any) -> Schedule:
+        values = chosen.read(*args, **kwargs)
+        if factors_by_default(LENGTHS[-1]) != tried[-1]:
+            raise about.error("it gives other factors than when it was registered: register it again")
+        return lambda epoch, epochs: _call_schedule(about, epoch, epochs, values)
 
-        def build(*args: Any, **kwargs: Any) -> Schedule:
-            values = chosen.read(*args, **kwargs)
-            if factors_by_default(LENGTHS[-1]) != tried[-1]:
-                raise about.error("it gives other factors than when it was registered: register it again")
-            return lambda epoch, epochs: _call_schedule(about, epoch, epochs, values)
-
-        source = text_of(about.own.__code__) or about.own.__name__
-        try:
-            uses = fingerprint(about.freeze([about.own])[1])
-        except ValueError:  # it is never compiled and may use anything: its factors tell it from another
-            uses = source
-        about.register(chosen.sign(build), source, digest_of(uses, defaults, tried))
-        return function
-
-    return register if schedule is None else register(schedule)
+    source = text_of(about.own.__code__) or about.own.__name__
+    try:
+        uses = fingerprint(about.freeze([about.own])[1])
+    except ValueError:  # it is never compiled and may use anything: its factors tell it from another
+        uses = source
+    about.register(chosen.sign(build), source, digest_of(uses, defaults, tried))
+    return schedule
 
 
-@_keep_type
+@_registrar
 def register_model(
-    model: Callable[..., Any] | Model | str | None = None,
+    model: Callable[..., Any] | Model | str,
     /,
     *,
     name: str | None = None,
@@ -294,37 +285,33 @@ def register_model(
     >>> register_model("a*exp(-b*x)*cos(w*x + p)", name="damped")
     'a*exp(-b*x)*cos(w*x + p)'
     """
-    caller = sys._getframe(1)
-    module, file = str(caller.f_globals.get("__name__")), caller.f_code.co_filename
-    place = f"line {caller.f_lineno} of {file}"
+    if isinstance(model, str | Model):
+        if name is None:
+            raise ValueError('register_model needs a name for an expression, as in name="damped"')
+        caller = sys._getframe(2)
+        module, file = str(caller.f_globals.get("__name__")), caller.f_code.co_filename
+        place = f"line {caller.f_lineno} of {file}"
+        check_name("model", name, (module, name), file)
+        made = model if isinstance(model, Model) else Model(model, inputs)
+        made.program  # noqa: B018 (derived, so that errors come here)
+        digest = _digest_of_model(made)
+        known = Registered("model", name, lambda: made, (module, name), place, made.expression, digest)
+        REGISTERED["model"][name] = known
+        return model
+    about = Candidate("model", model, name)
+    about.check_parameters((), options_follow=True)
 
-    def register(given: Any) -> Any:
-        if isinstance(given, str | Model):
-            if name is None:
-                raise ValueError('register_model needs a name for an expression, as in name="damped"')
-            check_name("model", name, (module, name), file)
-            made = given if isinstance(given, Model) else Model(given, inputs)
-            made.program  # noqa: B018 (derived, so that errors come here)
-            digest = _digest_of_model(made)
-            known = Registered("model", name, lambda: made, (module, name), place, made.expression, digest)
-            REGISTERED["model"][name] = known
-            return given
-        about = Candidate("model", given, name)
-        about.check_parameters((), options_follow=True)
-
-        @wraps(about.own)
-        def build(*args: Any, **kwargs: Any) -> Model:
-            with explained(about):
-                made = about.own(*args, **kwargs)
-                return made if isinstance(made, Model) else Model(made, inputs)
-
+    @wraps(about.own)
+    def build(*args: Any, **kwargs: Any) -> Model:
         with explained(about):
-            made = build()
-            made.program  # noqa: B018
-        about.register(build, text_of(about.own.__code__) or about.own.__name__, _digest_of_model(made))
-        return given
+            made = about.own(*args, **kwargs)
+            return made if isinstance(made, Model) else Model(made, inputs)
 
-    return register if model is None else register(model)
+    with explained(about):
+        made = build()
+        made.program  # noqa: B018
+    about.register(build, text_of(about.own.__code__) or about.own.__name__, _digest_of_model(made))
+    return model
 
 
 def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> None:
