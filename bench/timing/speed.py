@@ -117,7 +117,9 @@ def speed(
         compiled: dict[str | None, dict[str, float]] = {}
         for name, contestant in contestants.items():
             rows[name] |= _measurements(contestant, contestants, timings, compiled)
-    rounds = _long_rounds(contestants, timings)
+    ns = {name: 1e9 * timings.of(name) / contestant.problem.sample_updates for name, contestant in contestants.items()}
+    long = pd.DataFrame(ns).melt(var_name="variant", value_name="ns", ignore_index=False)
+    rounds = long.reset_index(names="round")[ROUNDS]
     return Speed(_make_table(rows.values()), rounds, describe_noise(timings))
 
 
@@ -192,9 +194,3 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
         "compile_seconds": kernel.cold_seconds,
         "load_seconds": float(np.median(repeat(kernel.load, number=1, repeat=LOADS))),
     }
-
-
-def _long_rounds(contestants: Mapping[str, Contestant], timings: Timings) -> pd.DataFrame:
-    ns = {name: 1e9 * timings.of(name) / contestant.problem.sample_updates for name, contestant in contestants.items()}
-    long = pd.DataFrame(ns).melt(var_name="variant", value_name="ns", ignore_index=False)
-    return long.reset_index(names="round")[ROUNDS]

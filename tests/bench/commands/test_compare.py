@@ -22,6 +22,7 @@ from tests.support.benchmark_files import WOBBLE, benchmark_file
 from tests.support.frames import best_runs, compare_ranked_runs, make_frame
 
 HOSTILE = "t|<b>`x`[1]\x1b[2J\n"
+X = np.linspace(-1, 1, 8)
 
 
 @pytest.fixture
@@ -41,11 +42,10 @@ def files(tmp_path):
 def runs(tmp_path_factory):
     """The folders of three runs on eight samples, with and without times; the third has another target."""
     folder = tmp_path_factory.mktemp("runs")
-    x = np.linspace(-1, 1, 8)
-    y = 2 * x**2 - 4 * x + 3
+    y = 2 * X**2 - 4 * X + 3
     for name, optimizers, target in (("a", ["sgd", "momentum(0.5)"], 0.1), ("b", ["sgd"], 0.1), ("c", ["sgd"], 0.2)):
         grid = Grid(lr=[0.01, 0.1, 0.2], init="normal:1:8", optimizer=optimizers, seed=[0], shuffle=[True])
-        sweep(models.quadratic, x, y, grid, epochs=30, target=target, kernel="reference", out=folder / name)
+        sweep(models.quadratic, X, y, grid, epochs=30, target=target, kernel="reference", out=folder / name)
     for name, slower in (("a", {"fused": 1.0, "C": 1.0}), ("b", {"fused": 1.3, "lanes": 1.0})):
         rounds = [pd.DataFrame({"variant": v, "round": np.arange(40), "ns": f * WOBBLE}) for v, f in slower.items()]
         lost = pd.DataFrame({"variant": ["fused", "C"], "ns": [1.0, np.nan], "note": ["", "there is no compiler"]})
@@ -385,8 +385,7 @@ def test_two_runs_are_compared_by_times_and_by_epochs(sgdbench, runs):
 
 
 def test_times_of_other_work_are_said_to_be_so(sgdbench, runs, tmp_path):
-    x = np.linspace(-1, 1, 8)
-    sweep("a*x + b", x, x, Grid(lr=[0.1]), epochs=3, kernel="reference", out=tmp_path / "line")
+    sweep("a*x + b", X, X, Grid(lr=[0.1]), epochs=3, kernel="reference", out=tmp_path / "line")
     rounds = pd.DataFrame({"variant": "fused", "round": np.arange(40), "ns": 3 * WOBBLE})
     store_tables(tmp_path / "line", speed_rounds=rounds)
     sentence = "A sample-update is not the same work in both, as they differ in model: no ratio is that of a change."
@@ -400,11 +399,10 @@ def test_times_of_other_work_are_said_to_be_so(sgdbench, runs, tmp_path):
 
 def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
     """After fresh seeds, and with a batch of all samples called full."""
-    x = np.linspace(-1, 1, 8)
     grid = Grid(lr=[0.5], batch_size="full", init="normal:1:6")
     for name, shuffling in (("a", "all"), ("b", "blocks(4)")):
         given = {"epochs": 30, "target": 0.1, "kernel": "reference", "shuffling": shuffling}
-        found = sweep("a*x + b", x, x, grid, **given, out=tmp_path / name)
+        found = sweep("a*x + b", X, X, grid, **given, out=tmp_path / name)
     told = json.loads(sgdbench("compare", tmp_path / "a", tmp_path / "b", "--json")[1])
     best = next(note["says"] for note in told["notes"] if note["about"] == "Best of B")
     assert found.verdict()["Best choice"].startswith(best.removesuffix("."))
@@ -418,13 +416,12 @@ def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
 
 
 def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_any(sgdbench, refused, tmp_path):
-    x = np.linspace(-1, 1, 8)
     held_out = (np.array([0.5, 0.7]), np.array([1.0, 1.5]))
     found = {}
     for name, share, epochs, target in (("a", held_out, 2, None), ("b", held_out, 3, None), ("c", None, 3, 1e-300)):
         grid = Grid(lr=[0.1, 9e99], init="normal:1:6")
         given = {"validation": share, "epochs": epochs, "target": target, "kernel": "reference", "confirm": 0}
-        found[name] = sweep("a*x", x, 2 * x, grid, **given, out=tmp_path / name)
+        found[name] = sweep("a*x", X, 2 * X, grid, **given, out=tmp_path / name)
     (tmp_path / "gates.toml").write_text('[gates]\n"loss: best of each" = 0.99\n')
     code, out, _ = sgdbench("compare", "a", "b", "--tolerances", "gates.toml", "--json")
     told = json.loads(out)
@@ -443,7 +440,7 @@ def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_a
     assert "Losses: not compared: the held-out samples are not the same" in refused("compare", "b", "c")
     # With patience a run keeps other parameters than those of its end.
     given |= {"validation": held_out, "target": None, "patience": 1}
-    sweep("a*x", x, 2 * x, grid, **given, out=tmp_path / "d")
+    sweep("a*x", X, 2 * X, grid, **given, out=tmp_path / "d")
     said = "Losses: with the parameters that each run keeps, on the held-out samples"
     assert said in sgdbench("compare", "a", "d")[1]
     code, out, _ = sgdbench("compare", "b", "a", "--tolerances", "gates.toml")
@@ -453,12 +450,11 @@ def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_a
 
 def test_losses_that_differ_by_rounding_are_equal(sgdbench, tmp_path):
     """Here and in the ranking, as they are for the command line and with the data gone."""
-    x = np.linspace(-1, 1, 8)
     for name, batch in (("a", "full"), ("b", 1)):
         grid = Grid(lr=[0.5, 0.9], batch_size=batch, init="normal:1:6")
         given = {"epochs": 200, "kernel": "reference", "confirm": 0, "out": tmp_path / name}
-        found = sweep("a*x + b", x, 1e3 * x / 3 + 1e6, grid, **given)
-    assert found.yardstick.rounding == loss_floor(1e3 * x / 3 + 1e6)
+        found = sweep("a*x + b", X, 1e3 * X / 3 + 1e6, grid, **given)
+    assert found.yardstick.rounding == loss_floor(1e3 * X / 3 + 1e6)
     assert found.frame["final_loss"].max() < found.yardstick.rounding
     assert found.ranking()["ratio"].eq(1).all()
     told = json.loads(sgdbench("compare", tmp_path / "a", tmp_path / "b", "--json")[1])
@@ -484,11 +480,10 @@ def test_epochs_to_other_targets_are_not_compared(refused, runs):
 
 def test_epochs_at_other_marks_and_of_other_losses_are_not_compared(refused):
     """The same runs reached their target in fewer epochs where their losses were recorded more often."""
-    x = np.linspace(-1, 1, 8)
     others = {"a": {}, "b": {"record": 1}, "c": {"loss": "absolute"}}
     for name, other in others.items():
         given = {"record": "epoch", "epochs": 9, "target": 0.1, "kernel": "reference", "confirm": 0, "out": name}
-        sweep("a*x", x, x, Grid(lr=[0.5], init=[0], seed=range(6)), **given | other)
+        sweep("a*x", X, X, Grid(lr=[0.5], init=[0], seed=range(6)), **given | other)
     assert "Epochs: not compared: the record is epoch in A and 1 in B" in refused("compare", "a", "b")
     assert "Epochs: not compared: the loss is squared in A and absolute in B" in refused("compare", "a", "c")
 

@@ -131,18 +131,16 @@ def test_what_has_no_blocks_is_refused_by_partial_fit_as_by_fit(samples):
 @pytest.mark.parametrize("weighted", [False, True], ids=["alike", "weighted"])
 def test_calls_of_partial_fit_give_the_bits_of_fit(samples, optimizer, batch_size, weighted):
     x, y, weights = samples
+    given = {"sample_weight": weights if weighted else None}
     settings = {"optimizer": optimizer, "batch_size": batch_size, "schedule": "halve(2)", "epochs": 5, "lr": 0.05}
-    whole, parts = regressor(**settings), regressor(**settings)
-    whole.fit(x, y, sample_weight=weights if weighted else None)
+    whole, parts = regressor(**settings).fit(x, y, **given), regressor(**settings)
     for _ in range(5):
-        parts.partial_fit(x, y, sample_weight=weights if weighted else None)
+        parts.partial_fit(x, y, **given)
     np.testing.assert_array_equal(parts.params_, whole.params_)
     np.testing.assert_array_equal(parts.loss_curve_[1:], whole.loss_curve_[1:])
     # They go on from `fit`, at the last rate, in the order of the next epoch.
-    longer = regressor(**settings | {"epochs": 6, "schedule": [1, 0.5, 0.5, 0.25, 0.25, 0.25]}).fit(
-        x, y, sample_weight=weights if weighted else None
-    )
-    whole.partial_fit(x, y, sample_weight=weights if weighted else None)
+    longer = regressor(**settings | {"epochs": 6, "schedule": [1, 0.5, 0.5, 0.25, 0.25, 0.25]}).fit(x, y, **given)
+    whole.partial_fit(x, y, **given)
     np.testing.assert_array_equal(whole.params_, longer.params_)
 
 

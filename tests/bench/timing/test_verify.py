@@ -136,7 +136,9 @@ def test_a_problem_is_not_kept_alive(make):
     assert [ref() for ref in gone] == [None, None]
 
 
-def test_what_the_reference_gives_is_computed_once_for_each_problem(monkeypatch):
+@pytest.fixture
+def by_reference(monkeypatch):
+    """The problems that the reference is given."""
     asked = []
 
     def counting(problem):
@@ -144,28 +146,26 @@ def test_what_the_reference_gives_is_computed_once_for_each_problem(monkeypatch)
         return kernel("reference", problem)
 
     monkeypatch.setitem(BY_NAME, "reference", BY_NAME["reference"]._replace(prepare=counting))
+    return asked
+
+
+def test_what_the_reference_gives_is_computed_once_for_each_problem(by_reference):
     one, other = classic(2, n=20), classic(2, n=21)
     for problem in (one, other, one, classic(2, n=20)):
         verify(BY_NAME["fused"], problem)
-    assert asked == [one, other]
+    assert by_reference == [one, other]
 
 
-def test_the_reference_trains_what_large_problems_have_in_common_once(monkeypatch):
+def test_the_reference_trains_what_large_problems_have_in_common_once(by_reference):
     """The runs of one thread, and four times as many of the same for all threads, begin alike."""
-    asked = []
-
-    def counting(problem):
-        asked.append((problem.runs, problem.epochs, problem.y.size))
-        return kernel("reference", problem)
-
-    monkeypatch.setitem(BY_NAME, "reference", BY_NAME["reference"]._replace(prepare=counting))
     batch = many(runs=64, epochs=10, noise=0.125)  # as no other test verifies
     more = replace(batch, inits=np.tile(batch.inits, (4, 1)), rates=np.tile(batch.rates, 4))
     for problem in (batch, more):
         verify(BY_NAME["lanes"], problem)
-    assert sorted(asked) == [(1, 10, 800), (33, 1, 151)]
+    sizes = [(problem.runs, problem.epochs, problem.y.size) for problem in by_reference]
+    assert sorted(sizes) == [(1, 10, 800), (33, 1, 151)]
     verify(BY_NAME["lanes"], replace(more, rates=0.5 * more.rates))
-    assert len(asked) == 4
+    assert len(by_reference) == 4
 
 
 def test_compiling_while_the_clock_runs_is_noticed():
