@@ -183,9 +183,13 @@ def _model_table(model: Model) -> dict[str, Any]:
     """Return the table of a model in a study; the inputs of one with vectors are all columns, or groups of them."""
     inputs: Any = model.given_inputs
     if not model.vectors:
-        return {"expression": model.expression, "inputs": list(model.inputs)}
-    expression = _name_of_mlp(model) or model.expression
-    return {"expression": expression} | ({"inputs": dict(inputs)} if isinstance(inputs, Mapping) else {})
+        plain = Model(model.expression, model.inputs)
+        own_order = {} if plain.params == model.params else {"params": list(model.params)}
+        return {"expression": model.expression, "inputs": list(model.inputs)} | own_order
+    name = _name_of_mlp(model)
+    sizes = {"classes": model.classes if model.classes > 1 else None, "hidden": None if name else model.hidden}
+    table = {"expression": name or model.expression, "inputs": dict(inputs) if isinstance(inputs, Mapping) else None}
+    return {key: value for key, value in (table | sizes).items() if value is not None}
 
 
 def _name_of_mlp(model: Model) -> str | None:

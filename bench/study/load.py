@@ -234,7 +234,6 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
         return study
     from bench.data.table import builtin  # noqa: PLC0415
     from kernels.losses import make_loss  # noqa: PLC0415
-    from kernels.model.models import make_model_for_columns  # noqa: PLC0415
     from kernels.optimizers.schedules import learning_rates  # noqa: PLC0415
 
     grid = study.make_grid()
@@ -244,7 +243,7 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
         study = order_columns(study, study.data.x or builtin(str(study.data.builtin)).x_names)
     with _locate_errors(locate, ("model", "expression")):
         columns = study.data.x or builtin(str(study.data.builtin)).x_names
-        model = make_model_for_columns(study.model.expression, columns, study.model.inputs, study.data.y)
+        model = study.model.make(columns, study.data.y)
     if not make_loss(study.run.loss).by_class:  # else how many parameters there are depends on the targets
         with _locate_errors(locate, ("grid", "init")):
             grid.vectors(model)

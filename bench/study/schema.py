@@ -5,6 +5,7 @@ with the same sentence. These are imported where they are needed: this module al
 """
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -164,6 +165,24 @@ class ModelTable(Table):
         description="Names for the columns of `x` in the expression, in their order; or a table of names with the "
         "columns, and the groups of columns for `@`, that they stand for.",
     )
+    params: list[str] | None = Field(
+        default=None,
+        description="The parameters, in the order of the numbers of a start; without it that of their appearance.",
+    )
+    classes: int | None = Field(
+        default=None, description="The scores of a model for `softmax`, where the targets may lack some of the classes."
+    )
+    hidden: int | None = Field(
+        default=None, description="The units of a hidden layer, as of `v @ tanh(W @ x + c) + u @ x`."
+    )
+
+    def make(self, columns: Sequence[str], target: str | None = None) -> "Model":
+        """Make the model for some columns; none of its parameters is called like the target."""
+        from kernels.model.models import make_model_for_columns  # noqa: PLC0415
+
+        given = {name: getattr(self, name) for name in ("params", "hidden") if getattr(self, name) is not None}
+        model = make_model_for_columns(self.expression, columns, self.inputs, target, **given)
+        return model if self.classes is None else model.with_classes(self.classes)
 
     @field_validator("inputs", mode="before")
     @classmethod
@@ -425,9 +444,8 @@ class Study(Table):
         """Make the model for the columns of the data, with a score for each class where the loss takes them."""
         from kernels.losses import make_loss  # noqa: PLC0415
         from kernels.losses.classes import model_for_classes  # noqa: PLC0415
-        from kernels.model.models import make_model_for_columns  # noqa: PLC0415
 
-        model = make_model_for_columns(self.model.expression, dataset.x_names, self.model.inputs)
+        model = self.model.make(dataset.x_names)
         return model_for_classes(model, make_loss(self.run.loss), dataset.classes, *dataset.all_targets)
 
     def make_grid(self) -> "Grid":

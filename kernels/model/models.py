@@ -127,8 +127,15 @@ def __dir__() -> list[str]:
     return sorted(MODELS)
 
 
-def make_model(text: str, inputs: Given = ("x",)) -> Model:
+def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
     """Return the ready-made model of that name, such as ``"polynomial(3)"``, else the expression in the inputs.
+
+    Parameters
+    ----------
+    text : str
+    inputs : sequence of str, or mapping
+    **given
+        Other arguments of `Model`, of an expression alone.
 
     Raises
     ------
@@ -137,14 +144,16 @@ def make_model(text: str, inputs: Given = ("x",)) -> Model:
     """
     called = tuple(inputs)
     if not is_ready_made(text, called) and not _must_be_ready_made(text, called):
-        return Model(text, inputs)
+        return Model(text, inputs, **given)
     model = _make_ready_made(text)
+    if given:
+        raise ValueError(f"{' and '.join(given)} must be left out of the ready-made model {text!r}")
     if model.vectors and model.given_inputs == (ALL_INPUTS,):
         return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
-        has, given = (", ".join(names) or "none" for names in (model.inputs, inputs))
+        has, wanted = (", ".join(names) or "none" for names in (model.inputs, inputs))
         hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
-        raise ValueError(f"the model {text!r} has the inputs {has}, not {given}{hint}")
+        raise ValueError(f"the model {text!r} has the inputs {has}, not {wanted}{hint}")
     return model
 
 
@@ -267,7 +276,7 @@ def _name_in(text: str) -> str:
 
 
 def make_model_for_columns(
-    expression: str, columns: Sequence[str], inputs: Given | None = None, target: str | None = None
+    expression: str, columns: Sequence[str], inputs: Given | None = None, target: str | None = None, **given: Any
 ) -> Model:
     """Return the model of an expression, or the ready-made model of that name, for the columns of some data.
 
@@ -283,26 +292,28 @@ def make_model_for_columns(
         there are several. Models with vectors always have the names of the columns.
     target : str, optional
         The column that holds the targets, like which no parameter is called.
+    **given
+        Other arguments of `Model`, of an expression alone.
 
     Raises
     ------
     ValueError
         If the expression cannot be read, or it is not clear which names in it stand for data.
     """
-    model = _make_model_for_columns(expression, tuple(columns), inputs)
+    model = _make_model_for_columns(expression, tuple(columns), inputs, **given)
     _refuse_target(model, expression, target)
     return model
 
 
-def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: Given | None) -> Model:
+def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: Given | None, **given: Any) -> Model:
     if isinstance(inputs, Mapping):
-        return _make_model_of_groups(expression, columns, inputs)
+        return _make_model_of_groups(expression, columns, inputs, **given)
     if inputs is not None:
         if len(inputs) != len(columns):
             raise ValueError(f"inputs must give each of the columns {columns} a name, not {tuple(inputs)}")
-        return make_model(expression, inputs)
+        return make_model(expression, inputs, **given)
     if has_vectors(expression):
-        return make_model(expression, column_names(columns))
+        return make_model(expression, column_names(columns), **given)
     usual = number_columns(len(columns))
     try:
         used = () if is_ready_made(expression) else names(parse(expression))
@@ -310,7 +321,7 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
         used = ()
     ways = list(dict.fromkeys([column_names(columns), usual]))
     if not used or (is_name(expression) and not any(expression in way for way in ways)):
-        return make_model(expression, usual)
+        return make_model(expression, usual, **given)
     fitting = [way for way in ways if set(way) <= set(used)]
     if len(fitting) != 1:
         written = [" and ".join(way) for way in ways]
@@ -321,11 +332,11 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
             else f"must use {' or '.join(written)} as the data{close}, or inputs must name them"
         )
         raise ValueError(f"the expression {expression!r} {problem}")
-    return make_model(expression, fitting[0])
+    return make_model(expression, fitting[0], **given)
 
 
 def _make_model_of_groups(
-    expression: str, columns: tuple[str, ...], inputs: Mapping[str, str | Sequence[str]]
+    expression: str, columns: tuple[str, ...], inputs: Mapping[str, str | Sequence[str]], **given: Any
 ) -> Model:
     """Return the model of an expression for columns that are named one by one or in groups."""
     known = read_inputs(inputs)
@@ -333,10 +344,10 @@ def _make_model_of_groups(
         named = list_names(known.columns)
         raise ValueError(f"inputs must name the columns {list_names(columns)} in this order, not {named}")
     if has_vectors(expression):
-        return make_model(expression, inputs)
+        return make_model(expression, inputs, **given)
     if group := next(iter(known.groups), None):
         raise ValueError(
             f"inputs[{group!r}] is a group of columns, which stands on the right of @, as in w @ {group}, and the "
             f"expression {expression!r} has none"
         )
-    return make_model(expression, tuple(inputs))
+    return make_model(expression, tuple(inputs), **given)

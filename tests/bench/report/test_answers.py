@@ -5,12 +5,13 @@ import tomllib
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from bench import Grid, Space, load_run, load_tuning, sweep
 from bench.report.choice import _find_typical_run
 from bench.study.load import load_study
-from kernels import models
+from kernels import Model, models
 
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
@@ -100,6 +101,28 @@ def test_the_study_of_a_choice_has_columns_for_all_inputs():
     one = sweep("plane", np.stack([X, X**2], axis=1), Y, grid, epochs=2, kernel="reference", confirm=0).best()
     assert tomllib.loads(one.to_study())["data"] == {"path": "your-data.csv", "x": ["x1", "x2"], "y": "y"}
     assert "x, y = ..., ...  # your data" in one.code()
+
+
+PAIR = ("x1", "x2")
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [
+        (Model("a*x1 + b*x2", PAIR, ("b", "a")), "squared"),
+        (Model("w @ x + b", PAIR, classes=4), "softmax"),
+        (Model("v @ tanh(W @ x + c) + u @ x", PAIR, hidden=3), "squared"),
+        (models.mlp(2, inputs=PAIR, classes=4), "softmax"),
+    ],
+)
+def test_the_study_of_a_choice_has_the_model_with_its_parameters_and_sizes(tmp_path, model, loss):
+    """Starts were those of other parameters, or of fewer classes than the model has, or the study was refused."""
+    y = np.arange(60) % 3
+    best = sweep(model, np.stack([X, Y], 1), y, Grid(lr=0.1), epochs=1, kernel="reference", confirm=0, loss=loss).best()
+    pd.DataFrame({"x1": X, "x2": Y, "y": y}).to_csv(tmp_path / "your-data.csv", index=False)
+    (tmp_path / "one.toml").write_text(best.to_study())
+    study = load_study(tmp_path / "one.toml")
+    assert study.make_model(study.dataset()[0]).params == model.params
 
 
 def test_the_study_of_a_choice_has_a_file_for_samples_that_were_held_out_besides(tmp_path):
