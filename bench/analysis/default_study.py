@@ -157,8 +157,8 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
     for center, reason in options:
         try:
             scaling = find_scaling(table, targets=targets, center=center, constant=bool(model.vectors))
-        except ValueError:
-            continue  # a column that does not vary
+        except ValueError as error:  # a column that does not vary, whatever is centered
+            return None, f"Columns stay as they are: {error}."
         if _carries_back(model, scaling):
             return center, reason
     return None, "Columns stay as they are: the model has no parameters for a shift or another unit of them."

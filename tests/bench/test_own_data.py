@@ -274,6 +274,11 @@ def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
     assert there == pytest.approx(made.yardstick.loss * scaling.y_scale**2, rel=1e-6)
 
 
+def test_columns_that_stay_as_they_are_have_the_reason(cars):
+    made = default_study(cars, ["hp=Engine Power (PS)", "constant"], "mpg", "a*hp + b*constant")
+    assert made.scaling.startswith("Columns stay as they are: column 'constant' must vary to be standardized: ")
+
+
 @pytest.mark.parametrize("command", ["fit", "new", "run"])
 def test_a_model_of_some_columns_names_the_option_for_them(refused, command):
     Path("t.csv").write_text("hp,Größe (m²),b,y\n1,2,3,4\n2,5,4,3\n3,3,9,9\n", "utf-8")
