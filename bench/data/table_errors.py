@@ -1,6 +1,5 @@
 """Checks of tables, with one wording for every kind of file."""
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -36,8 +35,6 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
         raise ValueError(f"{path} cannot be read: {error.strerror}; give a {either(accepted)} file") from error
     try:
         yield
-    except csv.Error as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
     except pa.ArrowMemoryError as error:
         hint = f"; {MAP_IT}" if accepted == TABLES else ""
         raise ValueError(f"{path} does not fit into memory{hint}") from error

@@ -244,9 +244,7 @@ def _read_rows(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
                 if fields:
                     yield line, fields
                 line = reader.line_num + 1  # a quoted field may go over several lines
-        except csv.Error as error:
-            if "field limit" not in str(error):
-                raise
+        except csv.Error as error:  # the only one of a file that is open so
             raise ValueError(
                 f"{path}: line {line} has a field of more than {csv.field_size_limit():,} characters; accepted are "
                 "fields up to that; is a quotation mark never closed?"

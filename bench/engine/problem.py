@@ -163,9 +163,9 @@ def make_problem(
     model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
     loss = make_loss(settings.loss)
     classes = find_classes(loss, y, scores=model.classes)
-    y = encode_classes(classes, y)
-    model = model_for_classes(model, loss, classes, y)
-    (columns, y), held_out, for_test = hold_out(model, loss, *check_samples(model, x, y), validation, test, classes)
+    samples = check_samples(model, x, encode_classes(classes, y))
+    model = model_for_classes(model, loss, classes, samples[1])
+    (columns, y), held_out, for_test = hold_out(model, loss, *samples, validation, test, classes)
     check_patience(settings.patience, validation)
     more = MARKS_TO_TARGET if stops_at_target(settings) else 0
     record = settle_record(settings.record, y.size, settings.epochs, folder, more=more)

@@ -126,7 +126,7 @@ def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
     return len(classes.labels) if classes else int(y.max(initial=1.0)) + 1
 
 
-def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *targets: ArrayLike) -> Model:
+def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *targets: Floats) -> Model:
     """Return the model with a score for each class that some targets have, where the loss takes scores of classes.
 
     Raises
@@ -140,14 +140,8 @@ def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *target
         raise ValueError(f"loss must be softmax for a model of {model.classes} classes, not {loss.name!r}")
     count = 0
     for y in targets:
-        try:
-            numbers = np.asarray(y)
-        except (ValueError, TypeError, RuntimeError):
-            return model  # a ragged list, or no array, which is refused where numbers are checked
-        if numbers.dtype.kind not in "iuf":
-            return model  # which are refused there too
-        loss.check_targets(numbers.ravel().astype(np.float64))
-        count = max(count, count_classes(loss, classes, numbers))
+        loss.check_targets(y)
+        count = max(count, count_classes(loss, classes, y))
     if model.classes == 1:
         return model.with_classes(count)
     if count > model.classes or (classes and count < model.classes):

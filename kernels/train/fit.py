@@ -174,11 +174,9 @@ def fit(
         raise ValueError("y must be given")
     check_row_order(x, y)
     classes = find_classes(loss, y, scores=model.classes)
-    y = encode_classes(classes, y)
-    model = model_for_classes(model, loss, classes, y)
-    (columns, targets), held_out, for_test = hold_out(
-        model, loss, *check_samples(model, x, y), validation, test, classes
-    )
+    samples = check_samples(model, x, encode_classes(classes, y))
+    model = model_for_classes(model, loss, classes, samples[1])
+    (columns, targets), held_out, for_test = hold_out(model, loss, *samples, validation, test, classes)
     n, epochs, seed = targets.size, check_epochs(epochs, 0 if model.vectors else len(model.params)), check_seed(seed)
     rates = learning_rates(schedule, lr, epochs)
     dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
