@@ -129,6 +129,22 @@ def test_the_curve_is_drawn_where_there_are_data(result, classic):
     np.testing.assert_array_equal(losses.lines[0].get_ydata(), result.loss)
 
 
+def test_the_curve_that_is_drawn_is_that_of_the_parameters_that_patience_keeps(classic):
+    """It was that of the end of the run."""
+    settings = {"validation": ([0.0], [12.0]), "patience": 4, "record": 3, "kernel": "reference"}
+    result = fit(models.quadratic, *classic, init=[-1, 10, 26], lr=0.1, epochs=20, batch_size=80, **settings)
+    assert 0 < result.kept.mark < result.loss.size - 1
+    model = next(line for line in result.plot(*classic).axes[0].lines if line.get_label() == "model")
+    np.testing.assert_allclose(model.get_ydata(), np.polyval(result.params, model.get_xdata()))
+
+
+def test_the_curve_is_drawn_where_parameters_were_recorded_at_the_ends_alone(classic):
+    """It was refused, with the advice to train once more."""
+    x, y = classic
+    figure = fit(models.quadratic, x, y, epochs=2, kernel="reference", record_params=False).plot(x, y)
+    assert "fit" in figure.axes[0].get_legend_handles_labels()[1]
+
+
 def test_the_axis_of_a_curve_has_the_name_of_the_input(classic):
     named = fit(Model("a*t + b", inputs=("t",)), *classic, epochs=2, batch_size=50, kernel="reference")
     assert named.plot(*classic).axes[0].get_xlabel() == "t"

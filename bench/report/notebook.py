@@ -1,6 +1,7 @@
 """The display of results in a notebook: a table with a small figure, and the same figure in full size."""
 
 from base64 import b64encode
+from dataclasses import replace
 from html import escape
 from io import BytesIO
 
@@ -48,12 +49,17 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
     if not result.x and result.params.size > 1:
         surface = loss_surface(result.model, result.criterion, builtin("none"))
         return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
-    # Of models with vectors the predictions of the end are drawn, which a run that diverged does not have.
-    if x is None or y is None or not np.isfinite(result.params if result.model.vectors else result.loss[0]).all():
+    if x is None or y is None:
         return _add_png_display(_loss_figure(result))
-    if result.model.vectors:
+    # Where the path is not known the predictions of `params` are drawn, which a run that diverged may not have.
+    has_path = len(result.trajectory) == result.loss.size and not result.model.vectors
+    if not np.isfinite(result.loss[0] if has_path else result.params).all():
+        return _add_png_display(_loss_figure(result))
+    if not has_path:
         return _add_png_display(_predictions_figure(result, x, y))
-    film = fit_film(result, x, y)
+    recorded, end = ("loss", "trajectory", "samples_seen", "updates"), result.kept.mark + 1
+    kept = replace(result, **{name: getattr(result, name)[:end] for name in recorded})
+    film = fit_film(kept, x, y)
     figure = Figure(figsize=(WIDTH, HEIGHT))
     FrameRenderer(figure, film).draw(-1)
     return _add_png_display(figure)
