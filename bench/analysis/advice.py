@@ -1,12 +1,14 @@
 """Advice on a fit that diverged or did not arrive."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, nearby_edges, some_samples
 from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.data.fit_table import TableFit
+from bench.data.scaling import find_scaling
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
@@ -33,6 +35,8 @@ NOISE = 5.0
 # A rate that is advised to a run that went astray is tried for this many seconds of training, and where it goes astray
 # again, the rate that is this part of it, up to this many rates.
 SECONDS, NEXT, TRIALS = 1.0, 1 / 4, 20
+# The rate of `fit` where none is given. By noise alone a run with it may end at this many times the loss of its start.
+DEFAULT_RATE, HELD_UP = 0.1, 2.0
 # Columns whose sizes differ by more than this are worth standardizing.
 SIZES = 10.0
 
@@ -71,8 +75,8 @@ def advise(
 ) -> list[str]:
     """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
 
-    `train` makes the same run with another `lr`, and with `watch`, as `bench.data.fit_table.fit_table` does. By it the
-    rates are tried that are advised to a run that went astray.
+    `train` makes the same run with another `lr`, `standardized` or not, and with `watch`, as
+    `bench.data.fit_table.fit_table` does. By it the rates are tried that are advised to a run that went astray.
     """
     result = fitted.result
     diverged, strays = result.status == "diverged", _strays(result)
@@ -103,12 +107,8 @@ def advise(
             sentences = [_advise_lower_rate(lr, bound, quiet, where, train)]
         else:
             sentences = [_advise_higher_rate(lr, bound, quiet, where)] if slow else []
-    if fitted.scaling is None and sizes_differ(fitted.rows):
-        # The rate that was given, and one that is advised, suit the columns as they are.
-        start = (
-            "Or --standardize, without that --lr: it" if any(sentences) else "--standardize, perhaps with another --lr,"
-        )
-        sentences.append(f"{start} gives all columns the same size, so that one learning rate suits them all.")
+    if fitted.scaling is None and sizes_differ(fitted.rows) and _can_be_standardized(fitted):
+        sentences.append(_advise_standardizing(train, mapped=fitted.data.mapped_in is not None, another=any(sentences)))
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
     if noisy:
@@ -118,26 +118,57 @@ def advise(
     return [sentence for sentence in sentences if sentence]
 
 
-def _strays(result: FitResult) -> bool:
-    """Return whether a run diverged, or ended with a higher loss than it had at its start."""
-    return result.status == "diverged" or bool(result.loss[-1] > result.loss[0])
+def _strays(result: FitResult, most: float = 1.0) -> bool:
+    """Return whether a run diverged, or ended with a higher loss than `most` times that of its start."""
+    return result.status == "diverged" or bool(result.loss[-1] > most * result.loss[0])
+
+
+def _can_be_standardized(fitted: TableFit) -> bool:
+    """Return whether all columns vary that have to, to be standardized."""
+    model, scales_targets = fitted.result.model, fitted.result.criterion.scales_targets
+    try:
+        find_scaling(fitted.rows, targets=scales_targets, center="both", constant=bool(model.vectors))
+    except ValueError:
+        return False
+    return True
+
+
+def _advise_standardizing(train: Callable[..., TableFit], *, mapped: bool, another: bool) -> str:
+    """Return a sentence on columns of one size, and on the rate for them.
+
+    The rate that was given, and `another` one that is advised, suit the columns as they are. The default rate is tried
+    where another one is advised, but for columns that are mapped, as these would be written.
+    """
+    use = "gives all columns the same size, so that one learning rate suits them all."
+    if mapped or not another:
+        return f"--standardize, perhaps with another --lr, {use}"
+    lr, _ = _find_steady_rate(DEFAULT_RATE, partial(train, standardized=True), HELD_UP)
+    if lr is None:
+        return ""
+    how = "without that --lr" if float(lr) == DEFAULT_RATE else f"with --lr {lr}"
+    return f"Or --standardize, {how}: it {use}"
 
 
 def _advise_tried(sentence: str, rate: float, train: Callable[..., TableFit]) -> str:
     """Return the sentence with the rate, or the next lower one of some with which the run does not go astray."""
+    lr, tried = _find_steady_rate(rate, train)
+    if lr is not None:
+        return f"{sentence} --lr {lr}."
+    return (
+        f"The run goes astray at every learning rate that was tried, from {tried[0]} to {tried[-1]}: another start "
+        "(--init, --seed), model or scale of the data might help."
+    )
+
+
+def _find_steady_rate(rate: float, train: Callable[..., TableFit], most: float = 1.0) -> tuple[str | None, list[str]]:
+    """Return the rate, or the next lower one of some with which the run does not go astray, and all of these."""
 
     def stop(result: FitResult, data: Dataset) -> None:
         if result.seconds > SECONDS:
             raise KeyboardInterrupt  # upon which `train` returns the result so far
 
     tried = [f"{rate * NEXT**number:.2g}" for number in range(TRIALS)]
-    for lr in tried:
-        if not _strays(train(lr=float(lr), watch=stop).result):
-            return f"{sentence} --lr {lr}."
-    return (
-        f"The run goes astray at every learning rate that was tried, from {tried[0]} to {tried[-1]}: another start "
-        "(--init, --seed), model or scale of the data might help."
-    )
+    return next((lr for lr in tried if not _strays(train(lr=float(lr), watch=stop).result, most)), None), tried
 
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:

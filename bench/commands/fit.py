@@ -242,7 +242,13 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "epochs", "shuffle", "seed")}
     # Without R² there is nothing to go by.
     known = not math.isnan(quality.r2) or not result.criterion.of_residual or fitted.status == "diverged"
-    again = partial(fit_table, result.model, fitted.data, **settings | {"target": None})  # which has other units
+
+    def again(*, standardized: bool = False, **changed: Any) -> TableFit:
+        """Make the run once more, without its target, which has other units."""
+        center = _choose_centering(result.model, table, result.criterion, quiet=True) if standardized else "both"
+        given = settings | {"target": None, "standardized": standardized, "center": center}
+        return fit_table(result.model, fitted.data, **given | changed)
+
     sentences = [] if fitted.interrupted or not known else advise(fitted, quality, again, **shared)
     if sentences and not quality.uncertainty.reason:
         print_sentence("Standard errors", "they suppose that the run has arrived at a minimum, and it has not.")

@@ -93,6 +93,15 @@ def test_a_rate_for_columns_as_they_are_is_none_for_standardized_ones():
     assert sentences[0].startswith("--standardize, perhaps with another --lr, gives all columns the same size")
 
 
+def test_standardizing_is_advised_with_a_rate_at_which_it_trains_and_where_all_columns_vary():
+    large = replace(WIDE, x=1000 * WIDE.x)
+    rate = re.search(r"Or --standardize, with --lr (\S+): ", " ".join(advised(large, "w @ x + b")[0]))
+    assert trained(large, "w @ x + b", standardized=True)[0].status == "diverged"
+    assert trained(large, "w @ x + b", standardized=True, lr=float(rate[1]))[0].loss < np.var(large.y) / 2
+    flat = replace(large, x=np.column_stack([large.x[:, 0], np.ones(200)]), x_names=("x1", "x2"))
+    assert "--standardize" not in " ".join(advised(flat, "a*x1 + b*x2", epochs=2)[0])
+
+
 def test_where_a_model_explains_next_to_nothing_the_rate_still_trains():
     noise = replace(WEAK, y=RNG.standard_normal(200) + 0.01 * WEAK.x[:, 0])
     told = " ".join(advised(noise, "a*x1 + b", lr=3.0, epochs=2)[0])
