@@ -31,7 +31,9 @@ def yardstick_of(table: pd.DataFrame) -> Yardstick:
 def lowered_by(yardstick: Yardstick, frame: pd.DataFrame, model: Model) -> Yardstick:
     """Return the yardstick, or the end of a run in the frame that is lower: no search finds every minimum."""
     ended = frame[np.isfinite(frame["final_loss"].to_numpy(float)) & (frame["status"] != "diverged")]
-    if ended.empty:
-        return yardstick
-    best = ended.loc[ended["final_loss"].idxmin()]
-    return yardstick.lowered(float(best["final_loss"]), params_of_row(model, best), "a run")
+    if "dtype" not in ended:
+        ended = ended.assign(dtype="float64")
+    for dtype, runs in ended.groupby("dtype", observed=True):
+        best = runs.loc[runs["final_loss"].idxmin()]
+        yardstick = yardstick.lowered(float(best["final_loss"]), params_of_row(model, best), "a run", str(dtype))
+    return yardstick

@@ -373,7 +373,7 @@ class FitResult:
         from kernels.train.yardstick import find_yardstick  # noqa: PLC0415 (only when asked for)
 
         found = find_yardstick(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
-        return found.lowered(self.kept.loss, self.params, "this run")
+        return found.lowered(self.kept.loss, self.params, "this run", self.dtype)
 
     @property
     def remaining(self) -> float:

@@ -297,6 +297,8 @@ def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
     for loss in (1.5, np.nextafter(1.0, 0.0)):
         assert found.lowered(loss, np.ones(1), "this run") is found
     assert found.lowered(0.5, np.ones(1), "this run").loss == 0.5
+    assert found.lowered(1 - 1e-7, np.ones(1), "this run", "float32") is found  # the loss of such a run is rounded
+    assert found.lowered(0.5, np.ones(1), "this run", "float32").loss == 0.5
 
 
 def test_parameters_that_are_linear_together_are_solved():
