@@ -52,6 +52,7 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
         grid=f"{GRID}/report.html" if data.grid_values is not None else None,
         space=data.space,
         facts=data.facts,
+        fresh=data.on_fresh_seeds is not None,
         pruned=bool(trials["state"].eq("pruned").any()),
     )
 

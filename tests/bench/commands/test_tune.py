@@ -49,6 +49,7 @@ def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
     assert f"<b>{best.settings['batch_size']}</b>" in page
     assert 'href="grid/report.html"' in page
     assert "the pruner asha gave up trials that fell behind" in page
+    assert "trained again with seeds that had no part in the search" in page
     assert "<dt>range of learning rate</dt>" in page
     assert re.search("<dt>range of order</dt><dd>(not )?shuffled</dd>", page)
     assert (folder / "grid" / "report.html").exists()
@@ -112,6 +113,7 @@ def test_options_take_the_place_of_what_the_study_says(ran, study, tmp_path):
     assert (trials["state"] == "complete").all()
     page = (tmp_path / "there" / "report.html").read_text("utf-8")
     assert "no trial was given up because it fell behind" in page
+    assert "trained again" not in page
     assert "&lt;script&gt;alert" in page
     assert "<script>alert" not in page
 
