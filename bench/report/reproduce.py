@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import tomli_w
 
+from bench.data.builtin_curves import NO_DATA
 from bench.data.memory_maps import is_mapped
 from bench.report.run_data import RunData
 from bench.report.start_text import DRAWN, start_texts
@@ -80,6 +81,11 @@ def _has_unknown_validation(run_data: RunData) -> bool:
     return given and "validation" not in held_out_shares(run_data)
 
 
+def _has_no_data(run_data: RunData) -> bool:
+    """Return whether a function of the parameters alone was minimized."""
+    return not run_data.result.model.inputs and run_data.criterion.name == "objective"
+
+
 def _python_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
     imports: list[str] = []
@@ -88,6 +94,8 @@ def _python_parts(run_data: RunData) -> list[str]:
         data = UNKNOWN_DATA
     elif run_data.study:
         imports, data = _data_lines(run_data.study)
+    elif _has_no_data(run_data):
+        data = f"x, y = None, [0.0] * {run_data.result.clock.n}  # no data: the model has no inputs"
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
     head = [
         *_rule_comments(run_data),
@@ -164,6 +172,13 @@ def _toml_parts(run_data: RunData) -> list[str]:
     model, common, shuffling = run_data.result.model, common_settings(run_data), run_table(run_data).shuffling
     blocks = {} if shuffling == "all" else {"shuffling": shuffling}
     data = PLACEHOLDER_TABLE | ({"x": list(model.headings)} if model.headings else {}) | held_out_shares(run_data)
+    comments = _rule_comments(run_data)
+    if run_data.study is None and _has_no_data(run_data):
+        data, samples = {"builtin": "none"}, run_data.result.clock.n
+        if samples != NO_DATA:
+            comments.append(
+                f"# An epoch of a study without data has {NO_DATA} samples, and had {samples} in this sweep."
+            )
     tables: dict[str, Any] = {
         "name": "one",
         "data": data | ({"validation_path": "your-held-out-data.csv"} if _has_unknown_validation(run_data) else {}),
@@ -175,8 +190,8 @@ def _toml_parts(run_data: RunData) -> list[str]:
         tables.pop("grid", None)
         tables["run"] |= changed_settings(run_data)
     run = tables.pop("run")
-    comments = "".join(f"{line}\n" for line in _rule_comments(run_data))
-    return [comments + tomli_w.dumps(tables) + "\n", "\n" + tomli_w.dumps({"run": run})]
+    head = "".join(f"{line}\n" for line in comments) + tomli_w.dumps(tables)
+    return [head + "\n", "\n" + tomli_w.dumps({"run": run})]
 
 
 def _model_table(model: Model) -> dict[str, Any]:
@@ -185,7 +200,7 @@ def _model_table(model: Model) -> dict[str, Any]:
     if not model.vectors:
         plain = Model(model.expression, model.inputs)
         own_order = {} if plain.params == model.params else {"params": list(model.params)}
-        return {"expression": model.expression, "inputs": list(model.inputs)} | own_order
+        return {"expression": model.expression} | ({"inputs": list(model.inputs)} if model.inputs else {}) | own_order
     name = _name_of_mlp(model)
     sizes = {"classes": model.classes if model.classes > 1 else None, "hidden": None if name else model.hidden}
     table = {"expression": name or model.expression, "inputs": dict(inputs) if isinstance(inputs, Mapping) else None}

@@ -125,6 +125,23 @@ def test_the_study_of_a_choice_has_the_model_with_its_parameters_and_sizes(tmp_p
     assert study.make_model(study.dataset()[0]).params == model.params
 
 
+@pytest.mark.parametrize("samples", [1, 100])
+def test_what_a_choice_of_a_function_of_parameters_hands_out_needs_no_data(tmp_path, samples):
+    """The study had columns x and y, and was refused; the code asked for data."""
+    settings = {"epochs": 2, "kernel": "reference", "confirm": 0, "loss": "objective"}
+    result = sweep("rosenbrock", None, [0.0] * samples, Grid(lr=0.001, init=[-1, 1]), **settings)
+    best, made = result.best(), {}
+    exec(best.code(), made)
+    (tmp_path / "one.toml").write_text(best.to_study())
+    study = load_study(tmp_path / "one.toml")
+    data, _ = study.dataset()
+    again = sweep(study.make_model(data), None, data.y, study.make_grid(), **settings)
+    params = result.frame[["param_x", "param_y"]].to_numpy()
+    np.testing.assert_array_equal(made["result"].params, params[0])
+    assert np.array_equal(again.frame[["param_x", "param_y"]], params) == (samples == 100)
+    assert ("without data has 100 samples, and had 1 in" in best.to_study()) == (samples == 1)
+
+
 def test_the_study_of_a_choice_has_a_file_for_samples_that_were_held_out_besides(tmp_path):
     """Without it, patience was refused, or the final loss chose."""
     settings = {"validation": (X[:5], Y[:5]), "patience": 2, "epochs": 2, "kernel": "reference", "confirm": 0}
