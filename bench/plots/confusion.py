@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.plots.style import INK, STYLE, add_caption, panels
-from bench.tables.confusion import OBSERVED
-from bench.tables.formatting import shorten
+from bench.tables.formatting import OBSERVED, shorten
 from kernels.base.run import Floats
 
 # More classes have no room for names and counts.

@@ -29,7 +29,7 @@ from bench.report.charts import (
     ratio_chart,
 )
 from bench.report.run_data import RunData
-from bench.tables.formatting import text
+from bench.tables.confusion import name_classes
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
 from bench.tables.run_costs import COST_NAMES
@@ -106,7 +106,7 @@ def _weights(run_data: RunData) -> Drawn:
     model, params = run_data.result.model, run_data.best_params
     if params is None or not has_weights(model):
         return None
-    labels = [text(label) for label in run_data.class_labels]
+    labels = name_classes(run_data.class_labels)
     figure = weight_bars(model, params, labels=labels, standardized=run_data.is_standardized)
     return "Weights of the inputs, of the best run of the best choice.", figure
 

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.tables.formatting import text
+from bench.tables.formatting import OBSERVED, text
 from kernels.base.run import Floats
 from kernels.losses.classes import Label
 from kernels.losses.loss import Loss
-
-OBSERVED = "observed / predicted"
 
 
 def confusion_table(observed: Floats, scores: Floats, loss: Loss, labels: Sequence[Label]) -> pd.DataFrame:
@@ -22,7 +20,15 @@ def confusion_table(observed: Floats, scores: Floats, loss: Loss, labels: Sequen
     predicted = np.argmax(scores, axis=1) if loss.by_class else scores > 0.0
     counts = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(counts, (observed.astype(np.int64), predicted.astype(np.int64)), 1)
-    names = [text(label) for label in labels]
+    names = name_classes(labels)
     table = pd.DataFrame(counts, columns=names)
     table.insert(0, OBSERVED, names)
     return table
+
+
+def name_classes(labels: Sequence[Label]) -> list[str]:
+    """Return distinct names for labels: a label as it is written, with its class behind it where others look alike."""
+    names = [text(str(label)) for label in labels]
+    return [
+        f"{name} (class {number})" if [OBSERVED, *names].count(name) > 1 else name for number, name in enumerate(names)
+    ]

@@ -23,6 +23,8 @@ LABELS = {
     "validation": "held-out",
 }
 MISSING = "\N{EN DASH}"
+OBSERVED = "observed / predicted"
+"""The column of a confusion table whose other columns are called like classes."""
 
 
 def label(column: str) -> str:
@@ -97,11 +99,13 @@ def display(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as text, the form that every renderer starts from.
 
     Columns are named by `label`, values written by `text`, times by `duration`. Where `runs` and `converged` are both
-    there they become one column, as in "3/5".
+    there they become one column, as in "3/5". The names of classes over the columns of a confusion table stay.
     """
     cells = table.map(text).astype("str")
+    if OBSERVED in cells:
+        return cells
     for name in table.columns:
-        if "seconds" in name.split("_"):
+        if "seconds" in name.split("_") and not name.startswith("param_"):
             cells[name] = table[name].map(duration).astype("str")
     if {"runs", "converged"} <= set(cells):
         cells["converged"] = cells["converged"] + "/" + cells.pop("runs")
@@ -143,7 +147,7 @@ _LATEX_CHARACTERS = str.maketrans(
 def numeric_labels(table: pd.DataFrame) -> set[str]:
     """Return the headings of numeric columns, which are aligned to the right."""
     columns = table.select_dtypes("number").columns
-    return {label(name) for name in columns}
+    return {name if OBSERVED in table else label(name) for name in columns}
 
 
 def escape_markdown(cell: str) -> str:
