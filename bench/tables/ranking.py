@@ -159,12 +159,10 @@ def _median(runs: RunCosts, cost: str) -> tuple[Floats, Floats, Floats]:
 def _updates_bounds(runs: RunCosts) -> tuple[Floats, Floats]:
     """Return the intervals of the updates, the range of the runs where there is none."""
     _, low, high = _median(runs, "updates")
-    if "updates" in runs.costs:
-        updates = runs.costs["updates"]
-        fewest = np.min(updates, axis=1, initial=np.inf, where=runs.made)
-        most = np.max(updates, axis=1, initial=0.0, where=runs.made)
-        low, high = np.where(np.isnan(low), fewest, low), np.where(np.isnan(high), most, high)
-    return low, high
+    updates = runs.costs["updates"]
+    fewest = np.min(updates, axis=1, initial=np.inf, where=runs.made)
+    most = np.max(updates, axis=1, initial=0.0, where=runs.made)
+    return np.where(np.isnan(low), fewest, low), np.where(np.isnan(high), most, high)
 
 
 def recommended_choice(ranked: pd.DataFrame) -> pd.Series:

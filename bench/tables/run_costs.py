@@ -155,7 +155,7 @@ def check_columns(frame: pd.DataFrame, cost: str) -> None:
     """Raise a ValueError for an unknown cost, or a frame that lacks a column for it."""
     if not isinstance(cost, str) or cost not in COSTS:
         raise ValueError(f"cost must be one of {', '.join(map(repr, COSTS))}, not {describe_value(cost)}")
-    for column in [*CHOICES, *PAIR, "status", "final_loss", *COSTS[cost]]:
+    for column in [*CHOICES, *PAIR, "status", "final_loss", *COSTS["samples"], *COSTS["updates"], *COSTS[cost]]:
         if column not in frame:
             raise ValueError(
                 f"frame must have a column {column!r} to rank by {cost}; it has {', '.join(map(str, frame))}"
@@ -188,9 +188,8 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
 
     costs = {}
     for name in ("samples", "updates"):
-        if COSTS[name][0] in frame:
-            to_target = _numbers(frame[COSTS[name][0]])
-            costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
+        to_target = _numbers(frame[f"{name}_to_target"])
+        costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
     costs |= {name: matrix(losses_of(frame, name), np.nan) for name in LOSSES if name in frame}
     resolved = {"final_loss": EXCESS, "validation_loss": RESOLVED}
     compared = {name: matrix(losses_of(frame, column), np.nan) for name, column in resolved.items() if column in frame}
@@ -198,7 +197,7 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
         for name in ("seconds_per_update", "seconds_per_update_low", "seconds_per_update_high")
     )
-    if "updates" in costs and "seconds_per_update" in frame:
+    if "seconds_per_update" in frame:
         costs["seconds"] = costs["updates"] * per_update[:, np.newaxis]
     errors = tuple(np.where(np.isfinite(end), end, per_update) / per_update for end in (low, high))
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)

@@ -24,9 +24,7 @@ def winners(ranked: pd.DataFrame) -> pd.DataFrame:
     and of each batch size, even if it is not good, because these are compared.
     """
     chosen = ranked["recommended"] | (ranked["tied"] & (ranked["tied"].cumsum() <= MOST))
-    for name in ("optimizer", "batch_size"):
-        if name in ranked:
-            chosen |= ~ranked[name].duplicated()
+    chosen |= ~ranked["optimizer"].duplicated() | ~ranked["batch_size"].duplicated()
     return ranked[chosen].reset_index(drop=True)
 
 
@@ -65,8 +63,6 @@ def confirm(
         .add_prefix("confirmed_")
     )
     confirmed = ranked.join(found.reindex(places).set_axis(ranked.index))
-    if rivals not in ranked:
-        return confirmed
     selected = recommended_choice(ranked)
     decided = _decide(confirmed, _FreshRuns(ranked, runs, runs.ranked_by(cost), floor), rivals)
     if decided["recommended"].idxmax() != selected.name:
