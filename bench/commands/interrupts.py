@@ -14,6 +14,14 @@ PATIENCE = 0.02
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends a command.
+
+    Where a plain KeyboardInterrupt leaves text that `exec` runs, as of dataclasses, Python ends itself by Ctrl-C's
+    signal at its end, with no regard to the exit code.
+    """
+
+
 class Interruption:
     """The signal that ends a command; None as long as there is none."""
 
@@ -27,12 +35,12 @@ class Interruption:
         return INTERRUPTED if self.signal is None else 128 + self.signal
 
     def handle(self, signum: int, _frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt."""
+        """Raise a KeyboardInterrupt."""
         again, self._again = self._again, None
         if self.signal in _ENDING and signum != signal.SIGINT and again is None:
             return  # a terminal that is closed sends SIGHUP, and so does its shell
         self.signal = signum
-        raise KeyboardInterrupt
+        raise Interrupted
 
     def handle_unraisable(self, unraisable: Any) -> None:
         """Deliver an interrupt once more that came where none can be raised, such as in a destructor."""

@@ -52,6 +52,16 @@ user_cache_path = None
     assert (done.stdout, done.stderr.strip()) == ("", "")
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_in_text_that_is_run_keeps_its_exit_code(tmp_path, name):
+    """As in the text of which a dataclass is made: Python ended itself by SIGINT, also after SIGTERM."""
+    text = f"import os, signal, time; os.kill(os.getpid(), signal.{name}); time.sleep(0.1)"
+    (tmp_path / "rules.py").write_text(f"exec({text!r})")
+    command = [sys.executable, "-m", "bench.cli", "studies", "--plugin", str(tmp_path / "rules.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=HANG, check=False)
+    assert done.returncode == 128 + getattr(signal, name)
+
+
 # Compiled code is kept, and a signal strikes while LLVM calls back, where numba's function cannot raise anything.
 WHILE_COMPILING = """
 import signal
