@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,11 +32,12 @@ from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
-from bench.data.units import curve_in_table_units, original_loss
+from bench.data.units import curve_in_table_units, original_loss, write_params
 from bench.tables.formatting import duration, text
 from bench.tables.on_test_rows import NAMES
 from bench.tables.shortfall import describe_impossible_target
 from kernels import FitResult, Model
+from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows
 from kernels.losses.loss import Loss
@@ -213,8 +214,8 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     params = pd.DataFrame(
         {
             "parameter": list(fitted.params)[:SHOWN],
-            "value": [f"{value:.10g}" for value in list(fitted.params.values())[:SHOWN]],
-            **_parameter_facts(quality),
+            "value": _write_params(fitted, list(fitted.params.values())),
+            **_parameter_facts(fitted, quality),
         }
     )
     rows = {
@@ -265,13 +266,19 @@ def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
     return loss | {name: f"{value:.6g}" for name, value in result.metrics.items()}
 
 
-def _parameter_facts(quality: TableQuality) -> dict[str, list[str]]:
+def _write_params(fitted: TableFit, params: Sequence[float] | Floats) -> list[str]:
+    """Return the parameters that are shown, with digits enough for the curve."""
+    scaling = None if fitted.note else fitted.scaling
+    return write_params(fitted.result.model, np.asarray(params, dtype=np.float64), scaling, 10)[:SHOWN]
+
+
+def _parameter_facts(fitted: TableFit, quality: TableQuality) -> dict[str, list[str]]:
     """Return columns beside the values: standard errors and the least-loss parameters, as far as they are known."""
     columns = {}
     if not quality.uncertainty.reason:
         columns["standard error"] = [f"{error:.3g}" for error in quality.uncertainty.stderr[:SHOWN]]
     if quality.optimum is not None:
-        columns["lowest loss"] = [f"{value:.10g}" for value in quality.optimum[:SHOWN]]
+        columns["lowest loss"] = _write_params(fitted, quality.optimum)
     return columns
 
 

@@ -13,6 +13,10 @@ from kernels.model.model import Model
 
 # Parameters are no use where rounding them to float64 moves the curve by more than this.
 ROUNDING = 1e-6
+# Parameters are written with digits enough that the curve moves by less than this part of the deviation of y.
+WRITTEN = 1e-5
+# Digits that give each float64 back.
+EXACT = 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,23 @@ def in_table_units(
     if original.params is None:
         return params, loss, f"The parameters are in standardized units. {original.reason}"
     return original.params, loss, None
+
+
+def write_params(model: Model, params: Floats, scaling: Scaling | None, digits: int) -> list[str]:
+    """Return parameters in original units as texts with `digits` significant digits, or more if the curve needs them.
+
+    Far from 0, as a time in seconds since 1970 is, a line needs more digits of its slope and its offset.
+    """
+    written = [f"{value:.{digits}g}" for value in params.tolist()]
+    if scaling is None or digits == EXACT:
+        return written
+    x = scaling.x_mean + scaling.x_scale * np.random.default_rng(0).normal(size=(200, len(model.inputs)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        exact = model.predict(params, x)
+        error = np.abs(model.predict(np.array(written, dtype=np.float64), x) - exact)
+    if np.all(error <= WRITTEN * scaling.y_scale, where=np.isfinite(exact)):
+        return written
+    return write_params(model, params, scaling, digits + 1)
 
 
 def curve_in_table_units(model: Model, loss: Loss, scaling: Scaling | None) -> Callable[[Floats, Floats], Floats]:

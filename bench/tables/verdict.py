@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.data.scaling import Scaling
-from bench.data.units import describe_residual_units, in_table_units
+from bench.data.units import describe_residual_units, in_table_units, write_params
 from bench.tables.formatting import duration, shorten_exponent, text
 from bench.tables.phrases import (
     describe_choice,
@@ -116,17 +116,15 @@ def describe_solution(run: pd.Series, model: Model, scaling: Scaling | None, cri
     trained = params_of_row(model, run)
     params, loss, note = in_table_units(model, trained, run["final_loss"], scaling, criterion)
     units = " in the table's own units" if scaling and not note else ""
-    values = ", ".join(f"{name} = {_six_digits(value)}" for name, value in zip(model.params, params, strict=True))
-    if params.size > MOST_NAMED:
-        values = format_count(params.size, "parameter")
+    values = format_count(params.size, "parameter")
+    if params.size <= MOST_NAMED:
+        written = map(shorten_exponent, write_params(model, params, None if note else scaling, 6))
+        values = ", ".join(f"{name} = {value}" for name, value in zip(model.params, written, strict=True))
     loss_units = " in the table's own units" if scaling and note and criterion.degree else ""
     loss_units = " in standardized units" if describe_residual_units(criterion, scaling) else loss_units
-    sentence = f"The best run of this choice has {values}{units}, with loss {_six_digits(loss)}{loss_units}."
+    lowest = shorten_exponent(f"{loss:.6g}")
+    sentence = f"The best run of this choice has {values}{units}, with loss {lowest}{loss_units}."
     return f"{sentence} {note}" if note else sentence
-
-
-def _six_digits(value: float) -> str:
-    return shorten_exponent(f"{value:.6g}")
 
 
 def describe_units(center: str, *, losses: bool, residuals: str) -> str:

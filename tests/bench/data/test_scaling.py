@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, builtin
-from bench.data.units import describe_residual_units, original_loss, original_units
+from bench.data.units import describe_residual_units, original_loss, original_units, write_params
 from kernels.losses import make_loss
 from kernels.model.model import Model
 from kernels.model.models import mlp
@@ -194,6 +194,16 @@ def test_calendar_years_lose_some_models_to_rounding(text, theta):
         f"The parameters of {text} in original units are lost to rounding, because they are too large or cancel "
         "too much; fit without standardizing, or subtract a round number from x first."
     )
+
+
+@pytest.mark.parametrize(("begin", "digits"), [(0.0, 6), (1.7e9, 12)])  # seconds since 1970
+def test_parameters_are_written_with_digits_enough_for_the_curve(begin, digits):
+    model, x = Model("a*x + b"), begin + np.arange(0.0, 3600.0, 20.0)
+    _, scaling = standardize(Dataset(x[:, np.newaxis], np.sin(x), ("x",), "y", "sensor"))
+    params = original_units(model, [0.9876543210123, 0.0123456789012], scaling).params
+    written = write_params(model, params, scaling, 6)
+    assert max(len(text.strip("-0.").replace(".", "")) for text in written) == digits
+    assert_allclose(model.predict(np.array(written, float), x), model.predict(params, x), atol=3e-5 * scaling.y_scale)
 
 
 def test_a_diverged_fit_has_no_parameters_in_any_units():
