@@ -183,6 +183,8 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
                 notes.append(("Losses", f"{where}, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
                 said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
+                if own.best["status"].eq("diverged").all():
+                    said = "none: every run diverged"
                 notes.append((f"Best of {name}", f"{said}."))
     ours, theirs = a.facts | a.environment, b.facts | b.environment
     ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))

@@ -415,6 +415,13 @@ def test_the_best_of_each_is_the_choice_that_is_announced(sgdbench, tmp_path):
     assert (code, err) == (2, f"sgdbench: A and B are both {tmp_path / 'a'}: they must be two\n")
 
 
+def test_a_run_of_which_everything_diverged_has_no_best_choice(ran, tmp_path):
+    """As its page says; the first of its choices was named."""
+    for name, lr in (("a", 0.1), ("b", 9e99)):
+        sweep("a*x", X, 2 * X, Grid(lr=lr), target=1.0, epochs=2, kernel="reference", confirm=0, out=tmp_path / name)
+    assert "Best of B: none: every run diverged.\n" in ran("compare", "a", "b")
+
+
 def test_without_a_target_losses_are_compared_on_held_out_samples_if_there_are_any(sgdbench, refused, tmp_path):
     held_out = (np.array([0.5, 0.7]), np.array([1.0, 1.5]))
     found = {}
