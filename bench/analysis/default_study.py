@@ -165,9 +165,10 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
 
 
 def _carries_back(model: Model, scaling: Scaling) -> bool:
-    """Return whether fitted parameters have counterparts in the table's units."""
+    """Return whether fitted parameters have counterparts in the table's units, which may be lost to rounding."""
     draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED, len(model.params)))
-    return all(original_units(model, draw, scaling).params is not None for draw in draws)
+    found = [original_units(model, draw, scaling) for draw in draws]
+    return all(one.params is not None or one.lost for one in found)
 
 
 def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tuple[float, float] | None:

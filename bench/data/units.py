@@ -21,10 +21,11 @@ EXACT = 17
 
 @dataclass(frozen=True, eq=False)
 class OriginalUnits:
-    """Parameters in original units, shape (P,), or the reason why there are none."""
+    """Parameters in original units, shape (P,), or the reason why there are none; they may be `lost` to rounding."""
 
     params: Floats | None
     reason: str | None = None
+    lost: bool = False
 
 
 def original_loss(loss: ArrayLike, scaling: Scaling | None, criterion: Loss) -> Floats:
@@ -85,6 +86,7 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
         None,
         f"The parameters of {model.expression} in original units are lost to rounding, because they are too large "
         "or cancel too much; fit without standardizing, or subtract a round number from x first.",
+        lost=True,
     )
 
 

@@ -274,6 +274,13 @@ def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
     assert there == pytest.approx(made.yardstick.loss * scaling.y_scale**2, rel=1e-6)
 
 
+def test_columns_are_centered_also_where_rounding_loses_the_parameters(tmp_path):
+    seconds = 1_700_000_000 + np.arange(0, 3600, 60)
+    pd.DataFrame({"t": seconds, "y": np.cos(seconds / 900)}).to_csv(tmp_path / "sensor.csv", index=False)
+    made = default_study(tmp_path / "sensor.csv", ["t"], "y", "a*t**2 + b*t + c")
+    assert (made.study.data.center, made.scaling) == ("both", "")
+
+
 def test_columns_that_stay_as_they_are_have_the_reason(cars):
     made = default_study(cars, ["hp=Engine Power (PS)", "constant"], "mpg", "a*hp + b*constant")
     assert made.scaling.startswith("Columns stay as they are: column 'constant' must vary to be standardized: ")
