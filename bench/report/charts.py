@@ -55,7 +55,7 @@ def effect_chart(run_data: RunData) -> RowChart | None:
     """Return how much each setting matters; None where no setting varies, or all runs cost the same."""
     if run_data.effects.empty:
         return None
-    return setting_importance(run_data.effects, cost=run_data.cost, samples=run_data.samples)
+    return setting_importance(run_data.effects, cost=run_data.cost_of_effects, samples=run_data.samples)
 
 
 def fit_chart(run_data: RunData) -> FitCurves | None:

@@ -93,7 +93,7 @@ def _setting_importance(run_data: RunData) -> Drawn:
     chart = effect_chart(run_data)
     if chart is None or len(chart.rows) < 2:
         return None
-    caption = f"How much of the differences in {run_data.cost} each setting explains by itself."
+    caption = f"How much of the differences in {run_data.cost_of_effects} each setting explains by itself."
     return caption, draw_rows(chart)
 
 

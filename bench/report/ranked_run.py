@@ -17,9 +17,9 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
 from bench.study.schema import Study
 from bench.tables.confusion import confusion_table
-from bench.tables.excess import add_excess
+from bench.tables.excess import EXCESS, add_excess
 from bench.tables.loss_bands import loss_bands
-from bench.tables.main_effects import main_effects
+from bench.tables.main_effects import cost_of_effects, main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
@@ -255,6 +255,12 @@ class RankedRun:
     def cost(self) -> str:
         """The cost by which choices are ranked, in words."""
         return COST_NAMES[cost_of(self.ranked, "samples")]
+
+    @property
+    def cost_of_effects(self) -> str:
+        """The cost on which settings have the `effects`, in words."""
+        distance = cost_of(self.ranked, "samples") == "final_loss" and cost_of_effects(self.frame) == EXCESS
+        return COST_NAMES["distance"] if distance else self.cost
 
     @property
     def compared_cost(self) -> str:

@@ -62,6 +62,14 @@ def test_with_held_out_samples_it_is_about_the_loss_on_them():
     assert (effect["best"], effect["factor"]) == ("2", pytest.approx(8))
 
 
+def test_negative_losses_count_by_their_distance_to_the_lowest():
+    """They were all taken for equal, and shares were those of the runs with a positive loss."""
+    frame = make_frame(4, lr=[1, 2, 1, 2], batch_size=[1, 1, 8, 8], final_loss=[-4, -3, -4, -3])
+    assert main_effects(frame).empty
+    effects = main_effects(frame.assign(excess_loss=frame["final_loss"] + 4.1))
+    np.testing.assert_allclose(effects[["share", "factor"]], [[1, 11], [0, 1]], atol=1e-12)
+
+
 @pytest.mark.parametrize("frame", [make_frame(3, lr=[1, 2, 3]), make_frame(3, lr=[1, 2, 3], final_loss=np.nan)])
 def test_nothing_to_explain(frame):
     assert main_effects(frame).empty
