@@ -313,6 +313,8 @@ class FitResult:
 
     def _params_at(self, mark: int) -> Floats:
         """Return the parameters of a mark, and nan where they are not recorded."""
+        if mark == range(self.loss.size)[self.kept_mark]:
+            return self.params.copy()
         if len(self.trajectory) == self.loss.size:
             place = mark
         elif mark in {0, self.loss.size - 1}:

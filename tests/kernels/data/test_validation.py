@@ -198,6 +198,14 @@ def test_all_that_is_said_of_the_parameters_is_said_of_those_that_are_kept(kerne
     assert kept.stderr.tolist() != end.stderr.tolist()
 
 
+def test_the_mark_that_is_kept_has_its_parameters_without_those_of_other_marks():
+    """They were nan, beside `params`."""
+    run = quadratic(kernel="reference", patience=100, record_params=False)
+    assert 0 < run.kept.mark < run.loss.size - 1
+    for kept in (run.kept, run.best):
+        np.testing.assert_array_equal(kept.params, run.params)
+
+
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
 def test_a_run_that_diverges_keeps_the_best_mark_too(kernel):
     """Its start predicts best; after some epochs nothing is finite."""
