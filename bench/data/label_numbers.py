@@ -21,7 +21,7 @@ class LabelNumbers:
 
     def __init__(self) -> None:
         self.labels: list[Any] = []
-        self._numbers: dict[Any, int] = {}
+        self._numbers: dict[str, int] = {}
         self._words: set[str] = set()  # which stand for missing labels
 
     @property
@@ -43,13 +43,13 @@ class LabelNumbers:
             column = column.combine_chunks()
         coded = column.dictionary_encode()
         found = coded.dictionary.to_pylist()
-        for label in found:
-            if label not in self._numbers:
-                self._numbers[label] = len(self.labels)
+        for label in found:  # of the files of a folder, True in one is the word "True" in another
+            if str(label) not in self._numbers:
+                self._numbers[str(label)] = len(self.labels)
                 self.labels.append(label)
         self._words |= set(found).intersection(MISSING) if text else set()
         missing = self._missing()
-        numbers = [np.nan if label in missing else self._numbers[label] for label in found]
+        numbers = [np.nan if label in missing else self._numbers[str(label)] for label in found]
         places = coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
         codes: Floats = np.array([*numbers, np.nan])[places]
         return codes

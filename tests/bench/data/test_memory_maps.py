@@ -105,6 +105,14 @@ def test_numbers_of_all_kinds(tmp_path):
         open_table(tmp_path / "kinds.feather", "u", "w")
 
 
+def test_truth_values_of_parquet_are_the_words_of_a_text_file_beside_it(tmp_path):
+    (folder := tmp_path / "rows").mkdir()
+    (folder / "1.csv").write_text("u,good\n1,True\n2,False\n", "utf-8")
+    pa.parquet.write_table(pa.table({"u": [3.0, 4.0], "good": [False, True]}), folder / "2.parquet")
+    table = load_table(folder, "u", "good", loss="logistic")
+    assert (table.y.tolist(), table.classes.labels) == ([1.0, 0.0, 0.0, 1.0], ("False", "True"))
+
+
 def test_decimal_commas_may_come_late(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.data.text_table._LONGEST_LINE", 1000)
     path = tmp_path / "rows.csv"
