@@ -20,23 +20,25 @@ class LossAxis(NamedTuple):
 
     Noisy data have a lowest loss far above zero, near which all curves would be one line: where it is known, the axis
     shows the distance to it; it is 0 where it is unknown, or too low to matter. `called` is the name of the losses,
-    which may be those of `standardized` data.
+    which may be those of `standardized` data. Of losses that may be negative, the lowest may be the lowest `seen`.
     """
 
     lowest: float = 0.0
     standardized: bool = False
     called: str = "loss"
+    seen: bool = False
 
     def name(self, prefix: str = "") -> str:
         """Return the name of the axis, with the units."""
         loss = f"{prefix}{self.called}"
         units = " (standardized)" if self.standardized else ""
-        return f"{loss} above the lowest\npossible, {text(self.lowest)}{units}" if self.lowest else f"{loss}{units}"
+        which = "seen" if self.seen else "possible"
+        return f"{loss} above the lowest\n{which}, {text(self.lowest)}{units}" if self.lowest else f"{loss}{units}"
 
     @property
     def held_out(self) -> "LossAxis":
-        """The axis of losses on held-out samples, of which no lowest one is known."""
-        return self._replace(lowest=0.0, called=f"{self.called} on held-out samples")
+        """The axis of losses on held-out samples, of which no lowest one is known but that seen."""
+        return self._replace(lowest=self.lowest if self.seen else 0.0, called=f"{self.called} on held-out samples")
 
     @property
     def quantity(self) -> str:
@@ -111,7 +113,7 @@ def rate_bands(outcomes: pd.DataFrame, measure: str, shown: LossAxis, *more: str
     bands = best[["optimizer", "lr", *more, "runs"]].assign(lost=best["diverged"] / best["runs"])
     spreads = best[[f"{measure}_{name}" for name in SPREAD]].to_numpy(float)
     return bands.assign(
-        **dict(zip(SPREAD, (shown.place(spreads) if measure == "final_loss" else spreads).T, strict=True))
+        **dict(zip(SPREAD, (shown.place(spreads) if measure.endswith("loss") else spreads).T, strict=True))
     )
 
 

@@ -70,7 +70,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "families": _encode_families(run_data, encoded["init"]["values"]),
         "outcomes": _encode_outcomes(run_data.outcomes, encoded),
         "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
-        | {"held_out": axis.held_out.name()},
+        | {"held_out": axis.held_out.name().replace("\n", " ")},
         "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
         "captions": {"loss": loss_caption(run_data), "rates": RATE_CAPTION},
         "rate_limits": _rate_limits(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"]),

@@ -98,14 +98,24 @@ class RankedRun:
         """The lowest loss, from which the axes of losses begin: 0 where that is unknown, or too low to matter.
 
         It does not matter below 1 % of the loss of the best constant, unless losses may be negative; nor where losses
-        on held-out samples are drawn too, which may be lower.
+        on held-out samples are drawn too, which may be lower. Negative losses without it begin at the lowest seen.
         """
+        if self.lowest_is_seen:
+            curves = self.result.curves
+            losses = curves[[name for name in ("loss", "validation_loss") if name in curves]].to_numpy(float)
+            return float(np.min(losses, where=np.isfinite(losses), initial=0.0))
         if self.result.run.identity["validation"] != "none":
             return 0.0
         lowest, constant = self.yardstick.loss, self.yardstick.constant_loss
         if not np.isfinite(lowest) or (self.criterion.nonnegative and not lowest > 0.01 * constant):
             return 0.0
         return lowest
+
+    @property
+    def lowest_is_seen(self) -> bool:
+        """Whether axes begin at the lowest loss of the runs: losses may be negative, and no lowest one is known."""
+        held_out = self.result.run.identity["validation"] != "none"
+        return not self.criterion.nonnegative and (held_out or not np.isfinite(self.yardstick.loss))
 
     @cached_property
     def criterion(self) -> Loss:
@@ -209,7 +219,7 @@ class RankedRun:
     @cached_property
     def loss_axis(self) -> LossAxis:
         """How losses are shown in charts."""
-        return LossAxis(self.lowest_loss, self.has_standardized_losses, self.criterion.label)
+        return LossAxis(self.lowest_loss, self.has_standardized_losses, self.criterion.label, self.lowest_is_seen)
 
     @cached_property
     def compared(self) -> pd.DataFrame | None:

@@ -7,7 +7,7 @@ function paintRates(plot, figure) {
   const { title, unit } = MEASURES[rateLook.measure];
   const { says, brief } = UNITS[unit];
   const isDistance = rateLook.measure === "final_loss";
-  const place = isDistance ? distance : (value) => value;
+  const place = unit === "loss" ? distance : (value) => value;
   const limits = run.rate_limits[rateLook.measure][rateLook.size === null ? 0 : rateLook.size + 1];
   const range = limits.map(Math.log10);
   const traces = shownOptimizers().map((code, number, codes) => {

@@ -11,13 +11,14 @@ from bench import Grid, sweep
 from bench.analysis.basin import basin
 from bench.analysis.paths import typical_paths
 from bench.data.table import Dataset
+from bench.plots.loss_axis import rate_bands
 from bench.report.figures import DRAWN
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
 from bench.tables.ranking import ranking
-from kernels import models
+from kernels import Model, models
 from kernels.train.yardstick import Yardstick
 from tests.support.figures import legend, texts
 from tests.support.hostile import make_costs
@@ -195,3 +196,15 @@ def test_neither_ctrl_c_nor_a_full_disk_is_a_failed_figure(rich, monkeypatch, er
     monkeypatch.setattr("bench.report.figures.rate_map", fails)
     with pytest.raises(type(error)):
         write_run_report(rich)
+
+
+def test_axes_of_negative_losses_begin_at_the_lowest_seen_where_none_is_known(tmp_path):
+    """They were empty: a negative loss has no place on a logarithmic axis."""
+    grid, settings = Grid(lr=[0.01, 0.1], init=[1, 1]), {"epochs": 2, "kernel": "reference", "confirm": 0}
+    result = sweep(Model("u - v**2", inputs=()), None, [0.0] * 10, grid, loss="objective", out=tmp_path, **settings)
+    material = RunData(result, {}, None, None, None, None)
+    lowest = result.frame["best_loss"].min()
+    assert material.loss_axis.lowest == lowest < 0
+    assert material.loss_axis.held_out.name() == f"objective on held-out samples above the lowest\nseen, {lowest:,.0f}"
+    bands = rate_bands(material.outcomes, "final_loss", material.loss_axis)
+    assert bands["median"].tolist()[0] > bands["median"].tolist()[1] == 0
