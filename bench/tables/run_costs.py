@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs
-from bench.tables.excess import EXCESS, RESOLVED
+from bench.tables.excess import EXCESS, NEGLIGIBLE, RESOLVED
 from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
 
@@ -88,21 +88,31 @@ class RunCosts:
         return (self.timing_errors[0][rows], self.timing_errors[1][rows]) if cost == "seconds" else None
 
     def compared_by(self, cost: str) -> str:
-        """Return the cost by which runs are compared, "distance" where final losses are by that to the lowest one."""
-        return "distance" if cost == "final_loss" and cost in self.compared else cost
+        """Return the cost by which runs are compared, "distance" where losses are by that to the lowest one."""
+        return "distance" if self._has_lowest(cost) or self._is_negative(cost) else cost
+
+    def _has_lowest(self, cost: str) -> bool:
+        """Return whether what is compared are distances to the lowest loss that the model can reach."""
+        return cost == "final_loss" and cost in self.compared
+
+    def _is_negative(self, cost: str) -> bool:
+        """Return whether a cost is a loss that is negative in some runs, and no lowest one is known."""
+        return cost in LOSSES and not self._has_lowest(cost) and bool((self.costs[cost] < 0).any())
 
     def comparable(self, cost: str, floor: float) -> Floats:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
 
         A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
         `floor`. Final losses are compared by their distances to the lowest, where it is known, and losses on held-out
-        samples as far as these tell them apart.
+        samples as far as these tell them apart; negative losses without a lowest one by their distances to that seen.
 
         Raises
         ------
         ValueError
             For seconds, if those per update are not known of a choice that succeeds.
         """
+        if self._is_negative(cost):
+            return distances_to_lowest(self.costs[cost])
         if cost in self.compared:
             return np.maximum(self.compared[cost], np.finfo(float).tiny)
         if cost in LOSSES:
@@ -115,6 +125,16 @@ class RunCosts:
             updates = np.maximum(self.costs["updates"], 1.0)
             return np.where(np.isfinite(updates), updates * self.seconds_per_update[:, np.newaxis], updates)
         return np.maximum(self.costs[cost], 1.0)
+
+
+@np.errstate(over="ignore")
+def distances_to_lowest(losses: Floats) -> Floats:
+    """Return the distances of losses to the lowest of them; those that are negligible beside the median are equal."""
+    finite = losses[np.isfinite(losses)]
+    lowest = finite.min()
+    least = NEGLIGIBLE * float(np.median(finite) - lowest)
+    distances: Floats = np.maximum(losses - lowest, max(least, np.finfo(float).tiny))
+    return distances
 
 
 def choice_columns(frame: pd.DataFrame) -> list[str]:

@@ -31,6 +31,23 @@ def test_a_run_that_diverged_has_failed_though_it_kept_parameters():
     assert table["final_loss"].tolist() == [1, inf]
 
 
+@pytest.mark.parametrize("name", ["final_loss", "validation_loss"])
+def test_negative_losses_are_ranked_by_their_distance_to_the_lowest_of_them(name):
+    """As of a log-likelihood: their ratios say nothing, and none is above the floor of rounding."""
+    noise = 0.01 * np.random.default_rng(3).normal(size=8)
+    losses = np.array([[-0.5], [-2.0], [-1.999], [0.7]]) + noise
+    frame = with_losses(losses, lr=[0.1, 0.2, 0.3, 0.4]).assign(**{name: losses.ravel()})
+    table = ranking(frame)
+    assert table["lr"].tolist() in ([0.2, 0.3, 0.1, 0.4], [0.3, 0.2, 0.1, 0.4])
+    assert table["tied"].tolist() == [True, True, False, False]
+    assert table["ratio"][2] > 10
+    moved = ranking(frame.assign(**{name: losses.ravel() - 1024}))
+    pd.testing.assert_frame_equal(moved[["lr", "ratio", "tied"]], table[["lr", "ratio", "tied"]])
+    lost = ranking(frame.assign(**{name: np.where(frame["lr"] == 0.2, -7e80, losses.ravel())}))
+    assert lost["lr"][0] == 0.2
+    assert lost["tied"].tolist() == [True, False, False, False]
+
+
 def test_a_row_says_how_often_and_at_what_cost_a_choice_succeeds():
     costs = [[100, 120, 140, 160, 180, 200], [50, 60, 70, 80, inf, inf]]
     table = ranking(runs_of(costs, batch_size=10, seconds_per_update=1e-3, lr=[0.1, 0.2]))
