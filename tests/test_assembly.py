@@ -14,6 +14,7 @@ from kernels.compile.specialize import ingredients_of, specialize
 from kernels.losses import make_loss
 from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
+from kernels.simd.division import has_fast_divider
 from tests.support.assembly import ARM, AVX2, AVX512, Loop, assembly_of, innermost_loops, skip_without_assembly
 
 skip_without_assembly()
@@ -50,8 +51,9 @@ def counted(optimizer, *, fma=False):
 
 def without_roots(operations):
     """The operations of an exact kernel where all roots, or half of them, are made of others; see `simd.division`."""
-    features = llvm.get_host_cpu_features()
-    share = (0.5 if features.get("sse4a") else 1) if features.get("avx512f") else 0
+    share = 0.5 if has_fast_divider() else 1
+    if not llvm.get_host_cpu_features().get("avx512f"):
+        share = 0
     roots = share * operations["sqrt"]
     return operations - Counter(sqrt=roots) + Counter(multiply=3 * roots, fma=7 * roots)
 

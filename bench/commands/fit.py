@@ -267,8 +267,8 @@ def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:
 
 
 def _write_params(fitted: TableFit, params: Sequence[float] | Floats) -> list[str]:
-    """Return the parameters that are shown, with digits enough for the curve."""
-    scaling = None if fitted.note else fitted.scaling
+    """Return the parameters that are shown, with digits enough for the curve where these are all of them."""
+    scaling = None if fitted.note or len(params) > SHOWN else fitted.scaling
     return write_params(fitted.result.model, np.asarray(params, dtype=np.float64), scaling, 10)[:SHOWN]
 
 
