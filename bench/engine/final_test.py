@@ -22,7 +22,8 @@ def confirmed_ranking(
     if fresh is None:
         return ranked
     floor = loss_floor(problem.y)
-    return confirm(ranked, add_excess(fresh.frame, result.yardstick, floor), rivals=rivals, floor=floor)
+    compared = add_excess(fresh.frame, result.yardstick, floor, result.frame)
+    return confirm(ranked, compared, rivals=rivals, floor=floor)
 
 
 def judge_choice(result: SweepResult, ranked: pd.DataFrame, problem: Problem) -> None:

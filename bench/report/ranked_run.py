@@ -17,14 +17,14 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
 from bench.study.schema import Study
 from bench.tables.confusion import confusion_table
-from bench.tables.excess import EXCESS, add_excess
+from bench.tables.excess import DISTANCES, add_excess
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import cost_of_effects, main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
-from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, choice_columns, find_choices, loss_floor
+from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, find_choices, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.standard_tables import standard_tables
 from bench.tables.typical_runs import lowest_run
@@ -81,7 +81,8 @@ class RankedRun:
 
     def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return runs with the columns by which they are compared: seconds, and distances to the lowest loss."""
-        return add_excess(add_seconds(frame, self.evidence.get("costs")), self.yardstick, self.floor)
+        timed = add_seconds(frame, self.evidence.get("costs"))
+        return add_excess(timed, self.yardstick, self.floor, self.result.frame)
 
     @cached_property
     def floor(self) -> float:
@@ -269,7 +270,7 @@ class RankedRun:
     @property
     def cost_of_effects(self) -> str:
         """The cost on which settings have the `effects`, in words."""
-        distance = cost_of(self.ranked, "samples") == "final_loss" and cost_of_effects(self.frame) == EXCESS
+        distance = cost_of(self.ranked, "samples") in LOSSES and cost_of_effects(self.frame) in DISTANCES.values()
         return COST_NAMES["distance"] if distance else self.cost
 
     @property

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.excess import EXCESS, compared_loss
+from bench.tables.excess import DISTANCES, compared_loss
 from bench.tables.formatting import MISSING, label, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns, losses_of
@@ -24,9 +24,8 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     shares add up to less than 1.
 
     The cost is samples to the target, and ten times the longest run for runs that miss it; where no run reached a
-    target it is the loss on held-out samples, or else the distance of the final loss to the lowest, where that is
-    known, and ten times the median for runs that diverged or ended above that. Negative losses have no logarithm: there
-    are no rows then.
+    target it is the loss on held-out samples, or else the final loss, or its distance to the lowest where losses are
+    compared by that, and ten times the median for runs that diverged or ended above that.
 
     Each of the settings that vary, and the start, has a row, largest share first: `setting`, `share`, `factor`, how
     many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text, or
@@ -51,7 +50,8 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
 def cost_of_effects(frame: pd.DataFrame) -> str:
     """Return the column of the losses that settings have an effect on, where no run reached a target."""
     column = compared_loss(frame)
-    return EXCESS if column == "final_loss" and EXCESS in frame else column
+    distance = DISTANCES.get(column, column)
+    return distance if distance in frame else column
 
 
 def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs
-from bench.tables.excess import EXCESS, NEGLIGIBLE, RESOLVED
+from bench.tables.excess import DISTANCES, RESOLVED
 from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
 
@@ -63,6 +63,8 @@ class RunCosts:
         The start and the seed of each column.
     compared : dict of str to array
         What is compared in place of losses, where the frame has it: see `bench.tables.excess`.
+    distances : set of str
+        The losses in place of which that are distances to the lowest one.
     """
 
     choices: pd.DataFrame
@@ -74,6 +76,7 @@ class RunCosts:
     timing_errors: tuple[Floats, Floats]
     pairs: Pairs
     compared: dict[str, Floats]
+    distances: set[str]
 
     def ranked_by(self, cost: str) -> str:
         """Return the cost, or a loss where no run reached a target; see `settle_cost`."""
@@ -89,30 +92,20 @@ class RunCosts:
 
     def compared_by(self, cost: str) -> str:
         """Return the cost by which runs are compared, "distance" where losses are by that to the lowest one."""
-        return "distance" if self._has_lowest(cost) or self._is_negative(cost) else cost
-
-    def _has_lowest(self, cost: str) -> bool:
-        """Return whether what is compared are distances to the lowest loss that the model can reach."""
-        return cost == "final_loss" and cost in self.compared
-
-    def _is_negative(self, cost: str) -> bool:
-        """Return whether a cost is a loss that is negative in some runs, and no lowest one is known."""
-        return cost in LOSSES and not self._has_lowest(cost) and bool((self.costs[cost] < 0).any())
+        return "distance" if cost in self.distances else cost
 
     def comparable(self, cost: str, floor: float) -> Floats:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
 
         A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
-        `floor`. Final losses are compared by their distances to the lowest, where it is known, and losses on held-out
-        samples as far as these tell them apart; negative losses without a lowest one by their distances to that seen.
+        `floor`. Losses are compared by their distances to the lowest, where the frame has these, and losses on held-out
+        samples as far as these tell them apart.
 
         Raises
         ------
         ValueError
             For seconds, if those per update are not known of a choice that succeeds.
         """
-        if self._is_negative(cost):
-            return distances_to_lowest(self.costs[cost])
         if cost in self.compared:
             return np.maximum(self.compared[cost], np.finfo(float).tiny)
         if cost in LOSSES:
@@ -125,16 +118,6 @@ class RunCosts:
             updates = np.maximum(self.costs["updates"], 1.0)
             return np.where(np.isfinite(updates), updates * self.seconds_per_update[:, np.newaxis], updates)
         return np.maximum(self.costs[cost], 1.0)
-
-
-@np.errstate(over="ignore")
-def distances_to_lowest(losses: Floats) -> Floats:
-    """Return the distances of losses to the lowest of them; those that are negligible beside the median are equal."""
-    finite = losses[np.isfinite(losses)]
-    lowest = finite.min()
-    least = NEGLIGIBLE * float(np.median(finite) - lowest)
-    distances: Floats = np.maximum(losses - lowest, max(least, np.finfo(float).tiny))
-    return distances
 
 
 def choice_columns(frame: pd.DataFrame) -> list[str]:
@@ -211,7 +194,8 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
         to_target = _numbers(frame[f"{name}_to_target"])
         costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
     costs |= {name: matrix(losses_of(frame, name), np.nan) for name in LOSSES if name in frame}
-    resolved = {"final_loss": EXCESS, "validation_loss": RESOLVED}
+    distances = {name: column for name, column in DISTANCES.items() if column in frame}
+    resolved = {"validation_loss": RESOLVED} | distances
     compared = {name: matrix(losses_of(frame, column), np.nan) for name, column in resolved.items() if column in frame}
     per_update, low, high = (
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
@@ -222,7 +206,8 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     errors = tuple(np.where(np.isfinite(end), end, per_update) / per_update for end in (low, high))
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
     pairs = Pairs.of(frame.iloc[np.unique(column, return_index=True)[1]])
-    return RunCosts(choices, made, converged, diverged, costs, per_update, (errors[0], errors[1]), pairs, compared)
+    timed = per_update, (errors[0], errors[1])
+    return RunCosts(choices, made, converged, diverged, costs, *timed, pairs, compared, set(distances))
 
 
 def losses_of(frame: pd.DataFrame, column: str) -> Floats:

@@ -6,8 +6,11 @@ import pytest
 from numpy import inf, nan
 from scipy.stats import binomtest
 
+from bench.tables.excess import add_excess
 from bench.tables.ranking import leaders, ranking
 from bench.tables.run_costs import CHOICES, LOSS_FLOOR, loss_floor
+from bench.tables.winners import confirm
+from kernels.train.yardstick import unknown_yardstick
 from tests.support.simulated import costs_of, runs_of, study
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]
@@ -31,21 +34,36 @@ def test_a_run_that_diverged_has_failed_though_it_kept_parameters():
     assert table["final_loss"].tolist() == [1, inf]
 
 
+def by_distance(frame, sweep=None):
+    return add_excess(frame, unknown_yardstick("the loss has no lower bound"), LOSS_FLOOR, sweep)
+
+
 @pytest.mark.parametrize("name", ["final_loss", "validation_loss"])
 def test_negative_losses_are_ranked_by_their_distance_to_the_lowest_of_them(name):
     """As of a log-likelihood: their ratios say nothing, and none is above the floor of rounding."""
     noise = 0.01 * np.random.default_rng(3).normal(size=8)
     losses = np.array([[-0.5], [-2.0], [-1.999], [0.7]]) + noise
     frame = with_losses(losses, lr=[0.1, 0.2, 0.3, 0.4]).assign(**{name: losses.ravel()})
-    table = ranking(frame)
+    table = ranking(by_distance(frame))
     assert table["lr"].tolist() in ([0.2, 0.3, 0.1, 0.4], [0.3, 0.2, 0.1, 0.4])
     assert table["tied"].tolist() == [True, True, False, False]
     assert table["ratio"][2] > 10
-    moved = ranking(frame.assign(**{name: losses.ravel() - 1024}))
+    moved = ranking(by_distance(frame.assign(**{name: losses.ravel() - 1024})))
     pd.testing.assert_frame_equal(moved[["lr", "ratio", "tied"]], table[["lr", "ratio", "tied"]])
-    lost = ranking(frame.assign(**{name: np.where(frame["lr"] == 0.2, -7e80, losses.ravel())}))
+    lost = ranking(by_distance(frame.assign(**{name: np.where(frame["lr"] == 0.2, -7e80, losses.ravel())})))
     assert lost["lr"][0] == 0.2
     assert lost["tied"].tolist() == [True, False, False, False]
+
+
+def test_negative_losses_that_are_tied_in_the_sweep_are_tied_on_fresh_seeds():
+    """Among the leaders alone losses spread less, and differences that do not matter were said to be worse."""
+    noise = 1e-3 * np.random.default_rng(4).normal(size=(4, 8))
+    sweep = with_losses(np.array([[-2.0], [-1.996], [1.0], [2.0]]) + noise, lr=[0.1, 0.2, 0.3, 0.4])
+    leading = with_losses(np.array([[-2.0], [-1.996]]) + noise[2:], lr=[0.1, 0.2]).assign(seed=lambda f: f["seed"] + 50)
+    ranked = ranking(by_distance(sweep))
+    assert ranked["tied"].tolist() == [True, True, False, False]
+    assert confirm(ranked, by_distance(leading, sweep))["tied"].tolist() == [True, True, False, False]
+    assert confirm(ranked, by_distance(leading))["tied"].tolist() == [True, False, False, False]
 
 
 def test_a_row_says_how_often_and_at_what_cost_a_choice_succeeds():
