@@ -35,6 +35,7 @@ SEARCHED = {
     "momentum": "log1m:0.5:0.995",
     "beta1": "log1m:0.5:0.995",
     "beta2": "log1m:0.8:0.9999",
+    "beta3": "log1m:0.8:0.9999",
     "alpha": "log1m:0.8:0.999",
     "rho": "log1m:0.5:0.999",
 }
@@ -178,7 +179,8 @@ def _options(kind: str, text: str, numbers: Sequence[float]) -> dict[str, Any]:
     try:
         if kind == "optimizer":
             optimizer = make_optimizer(filled)
-            return optimizer.options | {"weight_decay": optimizer.weight_decay}
+            # A decay that is decoupled is an option, and the other one is 0 then.
+            return {"weight_decay": optimizer.weight_decay} | optimizer.options
         learning_rates(filled, 1.0, 1)
     except ValueError as error:
         raise ValueError(str(error).replace(repr(filled), repr(text))) from None

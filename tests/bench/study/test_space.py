@@ -65,6 +65,11 @@ def test_a_range_has_the_name_of_its_own_option_where_another_has_the_same_value
     assert [family.names for family in families] == [("beta2",), ("beta2", "beta1")]
 
 
+@pytest.mark.parametrize("text", ["adamw(weight_decay=log:1e-4:0.1)", "sgd(log:1e-4:0.1)", "lion(0.9, 0.99, lin:0:1)"])
+def test_a_range_of_weight_decay_has_its_name_whether_or_not_it_is_decoupled(text):
+    assert Space(optimizer=text).families[0].names == ("weight_decay",)
+
+
 def test_a_range_between_whole_ends_is_refused_where_only_whole_numbers_are_accepted():
     with pytest.raises(ValueError, match=r"^schedule 'halve\(lin:5:50\)': period must be a whole number"):
         Space(schedule="halve(lin:5:50)")
@@ -137,7 +142,7 @@ def test_the_space_of_a_grid_lies_between_its_ends_and_frees_what_is_usually_tun
     grid = Grid(
         lr=[0.1, 0.5, 2],
         batch_size=[1, 16, "full"],
-        optimizer=["sgd", "momentum(0.9)", "momentum(0.5)", "adam(eps=1e-6)", "asgd", "clipped(adam)"],
+        optimizer=["sgd", "momentum(0.9)", "momentum(0.5)", "adam(eps=1e-6)", "asgd", "clipped(adam)", "adan"],
         schedule=["constant", "halve(10)", "step(30, 0.5)", "cosine"],
         shuffle=True,
         seed=range(3),
@@ -150,6 +155,7 @@ def test_the_space_of_a_grid_lies_between_its_ends_and_frees_what_is_usually_tun
         "adam(beta1=log1m:0.5:0.995, beta2=log1m:0.8:0.9999, eps=1e-06)",
         "asgd",
         "clipped(adam)",
+        "adan(beta1=log1m:0.5:0.995, beta2=log1m:0.8:0.9999, beta3=log1m:0.8:0.9999)",
     ]
     assert found["schedule"] == ["constant", "halve(logint:5:100)", "step(logint:5:100, gamma=0.5)", "cosine"]
     space = Space(**found)
