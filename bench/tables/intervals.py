@@ -66,8 +66,8 @@ def median_interval(
     95 %. Fewer do not bound it (four: 87.5 %, three: 75 %, two: 50 %), and there is no interval: NaN. In general there
     is none where the range of the sample misses the median more than 1.4 times as often as asked for.
 
-    Values are not negative; NaN stands for no value. Infinite values count, as of runs that failed: where the median
-    may be infinite for them, the upper end is.
+    Negative values have no logarithm and are interpolated themselves; NaN stands for no value. Infinite values count,
+    as of runs that failed: where the median may be infinite for them, the upper end is.
 
     Runs of the same seeds from several starts, which `pairs` tells apart, depend on each other: they count as fewer, by
     the design effect on the share of values below the median (`bench.tables.dependence`), and the ends are at the same
@@ -125,7 +125,8 @@ def _position(count: int, confidence: float) -> tuple[int, float] | None:
 
 
 def _between(start: Floats, end: Floats, weights: Floats) -> Floats:
-    """Interpolate on the logarithms, where values may be 0 and infinite."""
+    """Interpolate on the logarithms, where values may be 0 and infinite, or between negative values on these."""
     with np.errstate(divide="ignore", invalid="ignore"):
         between = np.exp((1 - weights) * np.log(start) + weights * np.log(end))
+        between = np.where((start < 0) | (end < 0), (1 - weights) * start + weights * end, between)
     return np.where((weights == 0) | (start == end), start, between)

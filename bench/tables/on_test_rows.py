@@ -25,10 +25,8 @@ def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Ser
         values = np.array([1 - column if name == "r2" else column], float)
         if np.isnan(values).all() and name != "loss":
             continue
-        values[np.isnan(values)] = np.inf
-        bounds = [
-            end[0] if values.min() >= 0 else np.nan for end in median_interval(np.maximum(values, 0), pairs=pairs)
-        ]
+        values[np.isnan(values)] = 0.0 if name == "accuracy" else np.inf
+        bounds = [end[0] for end in median_interval(values, pairs=pairs)]
         middle = row_medians(values)[0]
         low, high = [1 - end for end in bounds[::-1]] if name == "r2" else bounds
         found |= {str(name): 1 - middle if name == "r2" else middle, f"{name}_low": low, f"{name}_high": high}

@@ -71,6 +71,14 @@ def test_ends_are_interpolated_on_logarithms():
     np.testing.assert_allclose([*np.log(low), *np.log(high)], [5 / 14, 5 - 5 / 14])
 
 
+def test_negative_values_have_an_interval_too():
+    """As log-likelihoods; there was one of five values alone."""
+    low, high = median_interval(np.array([[-5.0, -4, -3, -2, -1, 0], [-1, 0, 1, 2, 3, inf]]))
+    np.testing.assert_allclose([low, high], [[5 / 14 - 5, 5 / 14 - 1], [-5 / 14, inf]])
+    for count in (6, 10, 20):
+        assert 0.935 <= coverage(np.random.default_rng(count).standard_normal((8000, count)), 0.0) <= 0.965
+
+
 def test_ends_are_values_of_the_sample_where_two_are_equal():
     low, high = median_interval(np.array([[1.0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 5], [1, 2, 3, 3, 4, 5]]))
     np.testing.assert_array_equal(low, [1, 1, 1])

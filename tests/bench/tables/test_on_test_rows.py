@@ -21,6 +21,7 @@ def test_a_figure_that_is_no_number_is_the_worst():
     assert (found["runs"], found["rows"], found["constant"]) == (5, 40, 2)
     assert (found["loss"], found["r2"]) == pytest.approx((0.3, 0.7))
     assert "accuracy" not in found
+    assert summarize_judged(judged(loss=loss, accuracy=[0.7, 0.8, 0.9, nan, nan]))["accuracy"] == 0.7
     found = summarize_judged(judged(loss=[0.1, 0.2, nan, nan, nan], r2=[0.9, 0.8, nan, nan, nan]))
     assert (found["loss"], found["r2"]) == (np.inf, -np.inf)
 
