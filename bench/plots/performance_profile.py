@@ -46,7 +46,7 @@ def performance_profiles(profile: pd.DataFrame, *, named: Sequence[str]) -> Figu
 
 @rc_context(STYLE)
 def ratios_by_problem(ratios: pd.DataFrame) -> Figure:
-    """Draw a map of how many times the samples of the best optimizer each one needs on each problem.
+    """Draw a map of how many times the samples of the best optimizer of a run each one needs, medians by problem.
 
     Rows are optimizers, best first; infinite where one mostly fails.
     """
@@ -67,7 +67,7 @@ def ratios_by_problem(ratios: pd.DataFrame) -> Figure:
     axis.grid(visible=False)
     for spine in axis.spines.values():
         spine.set_visible(False)
-    add_caption(figure, "Medians of paired runs on fresh seeds; 1 is the best optimizer of a problem.")
+    add_caption(figure, "Medians over the runs on fresh seeds; 1 is the optimizer with the fewest samples in a run.")
     return figure
 
 
@@ -98,7 +98,7 @@ def rate_ranges(rates: Mapping[str, pd.DataFrame], *, order: Sequence[str]) -> F
     figure.supxlabel("learning rate")
     add_caption(
         figure,
-        "Rates at which every run reaches the target at no more than twice the samples of the best one (dot).",
+        "Rates at which every run reaches the target, the median at most at twice the samples of the best (dot).",
         any(table["lowest"].isna().any() for table in rates.values()) and "No dot: at each rate some run misses it.",
     )
     return figure
