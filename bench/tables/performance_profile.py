@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.tables.dependence import Pairs, design_effects
 from bench.tables.intervals import median_interval, row_medians, wilson_interval
-from bench.tables.ranking import leaders
+from bench.tables.ranking import leaders, leaders_first
 from bench.tables.run_costs import choice_columns, find_choices, rows_alike, run_costs
 from kernels.base.run import Floats
 
@@ -46,18 +46,19 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
     """Return for each optimizer the widest range of good learning rates around its best one on one problem.
 
     `ranked` is as for `cost_ratios`, and all rates have the other settings of the best one. The result has one row per
-    optimizer: `optimizer`, `best`, the rate that is recommended by its costs, `lowest` and `highest`, between which
-    every rate tried is good, and `decades`, the logarithm of their quotient; missing where no rate is good.
+    optimizer: `optimizer`, `best`, the rate of its best choice, `lowest` and `highest`, between which every rate tried
+    is good, and `decades`, the logarithm of their quotient; missing where no rate is good.
     """
     rows, others = [], [name for name in choice_columns(ranked) if name != "lr"]
     for name, group in ranked.groupby("optimizer", observed=True, sort=False):
-        best = group.iloc[0]
+        best = leaders_first(group).iloc[0]
         by_rate = rows_alike(group, best, others).sort_values("lr")
         cost = by_rate["samples"].to_numpy(float, na_value=np.inf)
         every = (by_rate["converged"] == by_rate["runs"]).to_numpy(bool)
-        good = every & (cost <= GOOD * cost.min())
         rates = by_rate["lr"].to_numpy(float)
-        place, stretch = int(np.searchsorted(rates, best["lr"])), np.cumsum(~good)
+        place = int(np.searchsorted(rates, best["lr"]))
+        good = every & (cost <= GOOD * cost[place])
+        stretch = np.cumsum(~good)
         around = rates[good & (stretch == stretch[place])] if good[place] else np.array([np.nan])
         rows.append((str(name), float(best["lr"]), around[0], around[-1], np.log10(around[-1] / around[0])))
     return pd.DataFrame(rows, columns=["optimizer", "best", "lowest", "highest", "decades"])

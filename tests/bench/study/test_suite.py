@@ -219,6 +219,9 @@ def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
     assert row["decades"] == pytest.approx(2.0)
     table.loc[table["lr"] == 1.0, "converged"] = 4  # one run misses
     assert good_rates(table)["highest"].item() == 0.1
+    # A rate at which some runs miss is no best one, however soon the others arrive.
+    sooner = table.assign(samples=table["samples"].where(table["lr"] != 1.0, 10))
+    pd.testing.assert_frame_equal(good_rates(sooner), good_rates(table))
     # Rates with other settings than the best one's are of another range.
     pd.testing.assert_frame_equal(
         good_rates(pd.concat([table, table.assign(batch_size=9, samples=1)])), good_rates(table)
