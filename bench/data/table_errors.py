@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from bench.system.files import TABLES, check_regular_file
-from kernels.base.checks import describe, did_you_mean
+from kernels.base.checks import check_sequence, describe, did_you_mean
 
 MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
 
@@ -44,7 +44,7 @@ def explain_failures(path: Path, accepted: Sequence[str] = TABLES) -> Iterator[N
 
 def join_columns(x: str | Sequence[str], y: str) -> tuple[str, ...]:
     """Return the names of inputs and of the target, which must be distinct texts."""
-    inputs = [x] if isinstance(x, str) or not isinstance(x, Iterable) else list(x)
+    inputs = [x] if isinstance(x, str) or not isinstance(x, Iterable) else list(check_sequence("x", x))
     if wrong := [name for name in (*inputs, y) if not isinstance(name, str)]:
         raise ValueError(f"x and y must name columns, by texts such as 'hp', not {describe(wrong[0])}")
     if y in inputs:

@@ -3,16 +3,20 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# Numbers to `numbers.Integral`: NumPy's spans of time are a kind of its signed integers.
+NO_NUMBERS = (bool, np.timedelta64)
+
 
 def check_real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
     """Return `value` as a float if it is a finite number that `accepted` accepts; the error says what is `wanted`."""
-    if isinstance(value, Real) and not isinstance(value, bool):
+    if isinstance(value, Real) and not isinstance(value, NO_NUMBERS):
         try:
             number = float(value)
         except OverflowError:
@@ -47,7 +51,7 @@ def check_integer(name: str, value: object, least: int = 1, most: int | None = N
     """Return `value` as an int if it is a whole number of at least `least`, and at most `most` or below 2**53."""
     # float64 counts one by one below 2**53; the bound also keeps int64 arithmetic from overflowing.
     below = 2**53 if most is None else most + 1
-    if isinstance(value, Integral) and not isinstance(value, bool) and least <= int(value) < below:
+    if isinstance(value, Integral) and not isinstance(value, NO_NUMBERS) and least <= int(value) < below:
         return int(value)
     wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise ValueError(f"{name} must be a whole number {wanted}, not {describe(value)}")
@@ -62,7 +66,7 @@ def check_bool(name: str, value: bool) -> bool:
 
 def check_seed(seed: int, name: str = "seed") -> int:
     """Return `seed` as an int if it is a whole number of at most 64 bits; `name` is that of the argument."""
-    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**64:
+    if not isinstance(seed, Integral) or isinstance(seed, NO_NUMBERS) or not 0 <= seed < 2**64:
         raise ValueError(f"{name} must be a whole number from 0 to 2**64 - 1, not {describe(seed)}")
     return int(seed)
 
@@ -95,10 +99,22 @@ def check_array(name: str, values: ArrayLike, kinds: str = "iuf") -> NDArray[np.
     except ValueError:
         raise ValueError(f"{name} must be an array of numbers, not a ragged list") from None
     except (TypeError, RuntimeError) as error:  # of a tensor with a gradient, for example
-        raise ValueError(f"{name} must be an array that NumPy can read: {error}") from None
+        raise ValueError(f"{name} must be an array that NumPy can read: {first_sentence(str(error))}") from None
     if array.dtype.kind not in kinds:
         raise ValueError(f"{name} must hold real numbers, not values of type {array.dtype}")
-    return array.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):  # numbers of more than double precision may be beyond its range
+        return array.astype(np.float64, copy=False)
+
+
+def check_sequence(name: str, names: object) -> tuple[Any, ...]:
+    """Return the elements of a sequence of names: a text is none, and sets have another order in each process."""
+    if isinstance(names, str):
+        text = describe(names)
+        raise ValueError(f"{name} must be a sequence of names such as ({text},), not the text {text}")
+    with suppress(TypeError):
+        if not isinstance(names, set | frozenset):
+            return tuple(str(one) if isinstance(one, str) else one for one in names)  # type: ignore[attr-defined]
+    raise ValueError(f"{name} must be a sequence of names such as ('x',), not {describe(names)}")
 
 
 def describe(value: object) -> str:

@@ -98,7 +98,9 @@ def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
     if isinstance(y, str):
         if y not in names:
             known = f"a table of the columns {describe(names)}" if names else "an array"
-            raise ValueError(f"{called} must be targets or the name of a column of x, not {y!r}, where x is {known}")
+            raise ValueError(
+                f"{called} must be targets or the name of a column of x, not {describe(y)}, where x is {known}"
+            )
         _check_single(y, names.count(y))
         y = x[name]
     elif name is None or name not in names or not _are_equal(x[name], y):

@@ -4,7 +4,7 @@ Labels are sorted, as in `sklearn.preprocessing.LabelEncoder`: of two the greate
 beside -1, True beside False. Targets of 0 and 1, or of all whole numbers from 0 on, are classes already.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Classes:
             row = int(np.argmax(np.isnan(found)))
             wanted = " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_listed(self.labels)}"
             value = _plain(given.ravel()[row])
-            raise ValueError(f"{what} must be {wanted}, and is {value!r} in {locate(row)}")
+            raise ValueError(f"{what} must be {wanted}, and is {describe(value)} in {locate(row)}")
         return found
 
     def decode(self, classes: NDArray[np.int64]) -> NDArray[Any]:
@@ -210,7 +210,7 @@ def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classe
 
 
 def _listed(labels: Sequence[Label]) -> str:
-    return ", ".join(map(repr, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
+    return ", ".join(map(describe, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
 
 
 def encode_classes(classes: Classes | None, y: Any, what: str = "y") -> Any:
@@ -219,10 +219,13 @@ def encode_classes(classes: Classes | None, y: Any, what: str = "y") -> Any:
 
 
 def check_labels_present(given: Any, what: str) -> None:
-    """Refuse missing labels: None, nan, and those of pandas, none of which is equal to itself."""
+    """Refuse infinite and missing labels: None, nan, and those of pandas, none of which is equal to itself."""
     for row, label in enumerate(given):
-        if label is None or type(label).__name__ in {"NAType", "NaTType"} or label != label:  # noqa: PLR0124
+        missing = label is None or type(label).__name__ in {"NAType", "NaTType"}
+        if missing or (isinstance(label, Hashable) and label != label):  # noqa: PLR0124
             raise ValueError(f"{what} must have a label for each sample, and has none in {describe_row(row)}")
+        if isinstance(label, float | np.floating) and np.isinf(label):
+            raise ValueError(f"{what} must be finite, and is {label} in {describe_row(row)}")
 
 
 def _plain(label: Any) -> Any:

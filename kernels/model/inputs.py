@@ -1,9 +1,9 @@
 """The inputs of a model: columns of data, in groups or single ones, by the names that an expression has for them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from kernels.base.checks import describe
+from kernels.base.checks import check_sequence, describe
 from kernels.base.columns import LISTED
 from kernels.model.column_names import ALL_INPUTS, is_name
 from kernels.model.expression import reads_as_number
@@ -68,31 +68,23 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
 
 def check_names(what: str, given: Sequence[str]) -> tuple[str, ...]:
     """Return names that an expression can use, each once."""
-    check_sequence(what, given)
-    for name in given:
+    listed = check_sequence(what, given)
+    for name in listed:
         if not is_name(name):
             fault = "reads as a number" if isinstance(name, str) and reads_as_number(name) else "is none"
-            raise ValueError(f"{what} must be names, and {name!r} {fault}")
-    return check_distinct(what, given)
-
-
-def check_sequence(what: str, given: object) -> None:
-    """Refuse a text, and anything else that is no sequence of names."""
-    if isinstance(given, str):
-        raise ValueError(f"{what} must be a sequence of names such as ({given!r},), not the text {given!r}")
-    if not isinstance(given, Iterable):
-        raise ValueError(f"{what} must be a sequence of names such as ('x',), not {describe(given)}")
+            raise ValueError(f"{what} must be names, and {describe(name)} {fault}")
+    return check_distinct(what, listed)
 
 
 def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
     """Return texts, each of which may stand there once."""
-    check_sequence(what, given)
-    if wrong := [name for name in given if not isinstance(name, str) or not name]:
+    listed = check_sequence(what, given)
+    if wrong := [name for name in listed if not isinstance(name, str) or not name]:
         raise ValueError(f"{what} must be texts, not {describe(wrong[0])}")
-    if len(set(given)) < len(given):
-        twice = next(name for name in given if list(given).count(name) > 1)
+    if len(set(listed)) < len(listed):
+        twice = next(name for name in listed if listed.count(name) > 1)
         raise ValueError(f"{what} must be distinct, and {twice!r} is there twice")
-    return tuple(given)
+    return listed
 
 
 def list_names(names: Sequence[str]) -> str:

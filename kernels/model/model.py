@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_array, check_integer, describe, did_you_mean, meant_by
+from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, meant_by
 from kernels.base.columns import Inputs, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
 from kernels.model.column_names import ALL_INPUTS
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
-from kernels.model.inputs import Given, check_names, list_names, read_inputs
+from kernels.model.inputs import Given, check_distinct, check_names, list_names, read_inputs
 from kernels.model.layers import (
     MAX_CLASSES,
     MAX_PARAMS,
@@ -80,7 +80,7 @@ class Model:
     ) -> None:
         check_integer("classes", classes, 1, MAX_CLASSES)
         columns = read_inputs(inputs, has_products=isinstance(expression, str) and "@" in expression)
-        self.given_inputs: Given = tuple(inputs)
+        self.given_inputs: Given = columns.columns
         if isinstance(inputs, Mapping):  # a copy: lists of columns may grow
             self.given_inputs = {name: one if isinstance(one, str) else list(one) for name, one in inputs.items()}
         found = names(parse(expression, products=True))
@@ -189,6 +189,7 @@ class Model:
 
     def with_inputs(self, inputs: Given) -> Model:
         """Return a model with vectors of other inputs, which has its parameters also where an input is called alike."""
+        inputs = inputs if isinstance(inputs, Mapping) else check_distinct("inputs", inputs)
         scalars = {name for draft in self._drafts for name in draft.scalars}
         if taken := scalars & set(inputs):
             if isinstance(inputs, Mapping):
@@ -275,6 +276,7 @@ class Model:
         """
         if not isinstance(name, str):
             raise ValueError(f"name must be that of a parameter, not {describe(name)}")
+        params = self._check_count("params", check_array("params", params))
         if not self.vectors and name in self.params:
             return np.asarray(params[self.params.index(name)])
         if name not in self.vectors:
@@ -291,7 +293,7 @@ class Model:
         Standard normal draws of the seed; in models with vectors zeros if they are linear, and else draws divided by
         the square root of the length for weights, and zeros for constants that are added.
         """
-        draws = np.random.default_rng(seed).standard_normal(len(self.params))
+        draws = np.random.default_rng(check_seed(seed)).standard_normal(len(self.params))
         # The sum makes zeros of -0.0.
         return draws if self.network is None else draws * self.network.start_scale + 0.0
 
@@ -322,13 +324,16 @@ class Model:
             if missing := [name for name in self.params if name not in params]:
                 raise ValueError(f"{what} has no value for {list_names(missing)}; the parameters are {named}")
             params = cast(ArrayLike, [params[name] for name in self.params])
-        vector = check_array(what, params)
+        vector = self._check_count(what, check_array(what, params))
+        if not np.isfinite(vector).all():
+            raise ValueError(f"{what} must be finite numbers, not {describe(vector.tolist())}")
+        return vector
+
+    def _check_count(self, what: str, vector: Floats) -> Floats:
         if vector.shape != (len(self.params),):
             count = len(self.params)
             wanted = f"{count} number{'s' if count > 1 else ''} for {list_names(self.params)}"
             raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
-        if not np.isfinite(vector).all():
-            raise ValueError(f"{what} must be finite numbers, not {describe(vector.tolist())}")
         return vector
 
     def _flatten(self, params: Mapping[str, ArrayLike], what: str) -> dict[str, Any]:

@@ -95,10 +95,10 @@ def mlp(units: int, activation: str = "tanh", inputs: Given = ("x",), *, classes
     ValueError
         If the activation is another one, or the numbers are out of range.
     """
-    if activation not in ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {describe(activation)}")
     made = Model(f"b + v @ {activation}(W @ x + c)", classes=classes, hidden=units)
-    return made if inputs == (ALL_INPUTS,) else made.with_inputs(inputs)
+    return made if isinstance(inputs, tuple) and inputs == (ALL_INPUTS,) else made.with_inputs(inputs)
 
 
 # Each builder takes the options that the text form may give, and no others.

@@ -21,7 +21,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import check_between, check_integer, check_positive, check_real, check_unmasked, describe
+from kernels.base.checks import (
+    check_array,
+    check_between,
+    check_integer,
+    check_positive,
+    check_real,
+    check_unmasked,
+    describe,
+)
 from kernels.base.registry import Table
 from kernels.base.run import Floats
 from kernels.base.spec import make_from_spec
@@ -205,12 +213,9 @@ def _check_factors(schedule: ArrayLike, epochs: int) -> Floats:
     """Return factors as an array, one per epoch."""
     check_unmasked("schedule", schedule)
     try:
-        given = np.asarray(schedule)
+        factors = check_array("schedule", schedule, "biuf")
     except ValueError:
-        given = np.empty(0, object)  # a ragged list
-    if given.dtype.kind not in "biuf":
-        raise ValueError("schedule must be text, a function of the epoch, or an array of numbers")
-    factors = given.astype(np.float64)
+        raise ValueError("schedule must be text, a function of the epoch, or an array of numbers") from None
     if factors.shape != (epochs,):
         raise ValueError(f"schedule must have the shape ({epochs},), one factor per epoch, not {factors.shape}")
     return factors

@@ -166,7 +166,7 @@ def fit(
     """
     # Check all that was given.
     if isinstance(x, str | PathLike):
-        raise ValueError(f"x must be samples, not the path {str(x)!r}: bench.data.load_table reads a table")
+        raise ValueError(f"x must be samples, not the path {describe(str(x))}: bench.data.load_table reads a table")
     target_column, (x, y) = target_name(x, y), take_targets(x, y)
     model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)

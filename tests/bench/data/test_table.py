@@ -288,6 +288,7 @@ def test_only_regular_files_are_read(tmp_path, suffix):
         (["a", "a"], "b", "x must name each column once, not 'a' 2 times"),
         ([0], "b", "x and y must name columns, by texts such as 'hp', not 0"),
         (None, "b", "x and y must name columns, by texts such as 'hp', not None"),
+        ({"a"}, "b", r"x must be a sequence of names such as \('x',\), not {'a'}"),
     ],
 )
 def test_choice_of_columns(write, x, y, message):

@@ -212,6 +212,30 @@ def test_what_make_model_refuses(text, inputs, message):
         make_model(text, inputs)
 
 
+@pytest.mark.parametrize("text", ["a*u + b*v + c", "w @ x + b"])
+def test_names_come_from_any_sequence_and_not_from_a_set(text):
+    """The order of a set differs between processes, and arrays are taken by position."""
+    expected = Model(text, ("u", "v"))
+    for names in (
+        np.array(["u", "v"]),
+        (name for name in "uv"),
+        pd.DataFrame({"u": [1], "v": [2]}),
+        {"u": 1, "v": 2}.keys(),
+    ):
+        model = Model(text, names)
+        assert repr(model) == repr(expected)
+        assert repr(model.given_inputs) == "('u', 'v')"
+    assert refusal_of(Model, text, {"u", "v"}).startswith("inputs must be a sequence of names such as ('x',), not {")
+    assert refusal_of(Model, text, np.array(0.5)) == "inputs must be a sequence of names such as ('x',), not array(0.5)"
+
+
+def test_starts_need_a_seed_and_coefficients_all_parameters():
+    """Without a seed the draws would be others in each call."""
+    assert refusal_of(models.linear.draw_start, None) == "seed must be a whole number from 0 to 2**64 - 1, not None"
+    wanted = "params must be 2 numbers for a, b, not an array of shape (3,)"
+    assert refusal_of(models.linear.coef, [1.0, 2.0, 3.0], "a") == wanted
+
+
 def test_the_largest_polynomial():
     model = models.polynomial(28)
     assert len(model.params) == 29

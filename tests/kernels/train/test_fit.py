@@ -457,6 +457,19 @@ def with_bad(value, row):
         ({"schedule": [[1], [1, 2]]}, "schedule must be text, a function of the epoch, or an array of numbers"),
         ({"callback": 3}, "callback must be a function of a result or None, not 3"),
         ({"y": Y + 0j, "loss": "softmax"}, "y must hold real numbers, not values of type complex128"),
+        (
+            {"y": with_bad(np.inf, 7).astype(object), "loss": "softmax"},
+            "y must be finite, and is inf in row 7 (counted",
+        ),
+        ({"y": [*Y[1:].astype(object), [1, 2]], "loss": "softmax"}, "y must be an array of numbers, not a ragged list"),
+        ({"y": "mpg" * 100}, "y must be targets or the name of a column of x, not 'mpgmpg"),
+        ({"x": np.full(60, np.longdouble("1e400"))}, "x must be finite, and is inf in row 0 (counted from 0)"),
+        ({"epochs": np.timedelta64(3, "D")}, "epochs must be a whole number of at least 1, not np.timedelta64(3,'D')"),
+        (
+            {"seed": np.timedelta64(3, "D")},
+            "seed must be a whole number from 0 to 2**64 - 1, not np.timedelta64(3,'D')",
+        ),
+        ({"lr": np.timedelta64(3, "D")}, "lr must be a positive finite number, not np.timedelta64(3,'D')"),
     ],
     ids=str,
 )
