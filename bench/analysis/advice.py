@@ -32,8 +32,8 @@ LOW = 10.0
 QUIETEST = 0.01
 # A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
 NOISE = 5.0
-# A rate that is advised to a run that went astray is tried for this many seconds of training, and where it goes astray
-# again, the rate that is this part of it, up to this many rates.
+# A rate that is advised is tried for this many seconds of training, and where the run goes astray with it, the rate
+# that is this part of it, up to this many rates.
 SECONDS, NEXT, TRIALS = 1.0, 1 / 4, 20
 # The rate of `fit` where none is given. By noise alone a run with it may end at this many times the loss of its start.
 DEFAULT_RATE, HELD_UP = 0.1, 2.0
@@ -76,7 +76,7 @@ def advise(
     """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
 
     `train` makes the same run with another `lr`, `standardized` or not, and with `watch`, as
-    `bench.data.fit_table.fit_table` does. By it the rates are tried that are advised to a run that went astray.
+    `bench.data.fit_table.fit_table` does. By it the rates that are advised are tried.
     """
     result = fitted.result
     diverged, strays = result.status == "diverged", _strays(result)
@@ -106,7 +106,7 @@ def advise(
         if strays:
             sentences = [_advise_lower_rate(lr, bound, quiet, where, train)]
         else:
-            sentences = [_advise_higher_rate(lr, bound, quiet, where)] if slow else []
+            sentences = [_advise_higher_rate(lr, bound, quiet, where, train)] if slow else []
     if fitted.scaling is None and sizes_differ(fitted.rows) and _can_be_standardized(fitted):
         sentences.append(_advise_standardizing(train, mapped=fitted.data.mapped_in is not None, another=any(sentences)))
     if not shuffle and batch_size != "full" and not diverged:
@@ -160,14 +160,22 @@ def _advise_tried(sentence: str, rate: float, train: Callable[..., TableFit]) ->
     )
 
 
-def _find_steady_rate(rate: float, train: Callable[..., TableFit], most: float = 1.0) -> tuple[str | None, list[str]]:
+def _advise_higher(sentence: str, lr: float, rate: float, train: Callable[..., TableFit]) -> str:
+    """Return the sentence with the rate, or the next lower one above lr with which the run does not go astray."""
+    steady, tried = _find_steady_rate(rate, train, above=lr)
+    return f"{sentence}. Try --lr {steady}." if steady else f"{sentence}, but the run goes astray at --lr {tried[0]}."
+
+
+def _find_steady_rate(
+    rate: float, train: Callable[..., TableFit], most: float = 1.0, *, above: float = 0.0
+) -> tuple[str | None, list[str]]:
     """Return the rate, or the next lower one of some with which the run does not go astray, and all of these."""
 
     def stop(result: FitResult, data: Dataset) -> None:
         if result.seconds > SECONDS:
             raise KeyboardInterrupt  # upon which `train` returns the result so far
 
-    tried = [f"{rate * NEXT**number:.2g}" for number in range(TRIALS)]
+    tried = [f"{rate * NEXT**number:.2g}" for number in range(TRIALS) if rate * NEXT**number > above]
     return next((lr for lr in tried if not _strays(train(lr=float(lr), watch=stop).result, most)), None), tried
 
 
@@ -315,17 +323,20 @@ def _advise_rate(
         return _advise_tried(told, edge * min(quiet, 1 / 4), train)
     better = edge * min(quiet, 1 / 2)
     if lr < min(edge / LOW, better / 2) and falls:
-        return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}."
+        return _advise_higher(f"The learning rate {text(lr)} is low: {known}", lr, better, train)
     return ""
 
 
-def _advise_higher_rate(lr: float, bound: float | None, quiet: float, where: str) -> str:
+def _advise_higher_rate(
+    lr: float, bound: float | None, quiet: float, where: str, train: Callable[..., TableFit]
+) -> str:
     """Return a sentence on a rate at which the loss falls by next to nothing."""
+    low = f"The learning rate {text(lr)} is low"
     if bound is None:
-        return f"The learning rate {text(lr)} is low: the loss falls slowly. Try --lr {lr * LOW:.2g}."
+        return _advise_higher(f"{low}: the loss falls slowly", lr, lr * LOW, train)
     better = bound * min(quiet, 1 / 2)
     known = f"by theory those up to about {text(bound, 2)} are stable{where}"
-    return f"The learning rate {text(lr)} is low: {known}. Try --lr {better:.2g}." if lr < better / 2 else ""
+    return _advise_higher(f"{low}: {known}", lr, better, train) if lr < better / 2 else ""
 
 
 def _advise_lower_rate(lr: float, bound: float | None, quiet: float, where: str, train: Callable[..., TableFit]) -> str:

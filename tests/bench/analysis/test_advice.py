@@ -135,6 +135,18 @@ def test_with_a_rate_that_is_advised_the_run_does_not_go_astray(size):
         assert np.isfinite(trained(decay, "a*exp(b*x1) + c", lr=rate, **settings)[0].loss)
 
 
+def test_a_higher_rate_is_advised_only_if_the_run_does_not_go_astray_with_it():
+    # In this order the run ends at the last samples, the farther from the others the higher its rate is.
+    tilted = replace(FAR, y=100.0 * np.linspace(-1.0, 1.0, 200))
+    order = {"shuffle": False, "epochs": 20}
+    told = advised(tilted, "a*x1 + b", lr=1e-7, **order)[0][0]
+    rate = float(re.search(r" is low: .* Try --lr (\S+)\.", told)[1])
+    result = trained(tilted, "a*x1 + b", lr=rate, **order)[0].result
+    assert result.loss[-1] <= result.loss[0]
+    told = advised(tilted, "a*x1 + b", lr=1e-5, **order)[0][0]
+    assert told.endswith("by theory, but the run goes astray at --lr 5.5e-05.")
+
+
 def test_a_rate_is_tried_for_seconds_of_training_alone(monkeypatch):
     fitted, train = trained(WEAK, "a*x1 + b", lr=3.0)
     for seconds in (-1.0, 60.0):
