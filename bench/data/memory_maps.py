@@ -6,7 +6,6 @@ its columns are checked and written to a file beside it, piece by piece.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -34,7 +33,7 @@ from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, encode_target, read_table
 from bench.data.table_errors import explain_failures, join_columns
 from bench.system.atomic import replace_atomically
-from bench.system.files import TABLES
+from bench.system.files import TABLES, check_path
 from bench.system.lock import lock_folder
 from kernels.base.checks import check_bool, describe
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
@@ -119,7 +118,7 @@ def open_table(
     >>> fit("a*x + b", trips.x, trips.y, epochs=2)  # doctest: +SKIP
     """
     mapping = MapOptions(by_row=by_row, cache_dir=cache_dir, announce=announce, progress=progress)
-    return _map_table(_check_path(path), join_columns(x, y), labels=False, **mapping)[0]
+    return _map_table(check_path("path", path), join_columns(x, y), labels=False, **mapping)[0]
 
 
 def _map_table(
@@ -133,10 +132,12 @@ def _map_table(
     progress: ShowProgress = _no_progress,
 ) -> tuple[Dataset, list[Any] | None]:
     """Return a table as `open_table` does, and the labels whose numbers the targets are, where it has `labels`."""
-    files = table_files(path)
+    files, by_row = table_files(path), check_bool("by_row", by_row)
     # A path such as "." has no name of its own.
     place = path.absolute()
-    folder = place.with_name(f"{place.name}.columns") if cache_dir is None else Path(cache_dir)
+    folder = place.with_name(f"{place.name}.columns")
+    if cache_dir is not None:
+        folder = check_path("cache_dir", cache_dir, "a folder")
     columns = found = None
     if len(files) == 1 and files[0].suffix.lower() in ARROW and not by_row:
         columns = _map_arrow(files[0], names, labels=labels)
@@ -146,12 +147,6 @@ def _map_table(
     else:
         inputs, targets = columns[:, :-1], columns[:, -1]
     return Dataset(inputs, targets, names[:-1], names[-1], str(path), mapped_in=folder), found
-
-
-def _check_path(path: str | Path) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"path must be a file or a folder, not {describe(path)}")
-    return Path(path)
 
 
 def is_mapped(path: str | Path) -> bool:
@@ -212,8 +207,10 @@ def load_table(
     criterion = make_loss(loss)
     if unknown := mapping.keys() - MapOptions.__annotations__:
         raise TypeError(f"load_table() got an unexpected keyword argument {min(unknown)!r}")
-    path, names, drop_missing = _check_path(path), join_columns(x, y), check_bool("drop_missing", drop_missing)
-    if not (mapped or is_mapped(path)):
+    path, names, drop_missing = check_path("path", path), join_columns(x, y), check_bool("drop_missing", drop_missing)
+    if not (like is None or isinstance(like, Dataset)):
+        raise ValueError(f"like must be a Dataset or None, not {describe(like)}")
+    if not (check_bool("mapped", mapped) or is_mapped(path)):
         return read_table(path, names, criterion, drop_missing=drop_missing, like=like)
     if drop_missing:
         raise ValueError(

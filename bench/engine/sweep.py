@@ -23,11 +23,12 @@ from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
 from bench.study.grid import Grid
 from bench.system.atomic import unsynced_files
+from bench.system.files import check_path
 from bench.tables.excess import add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
 from kernels import Model
-from kernels.base.checks import describe
+from kernels.base.checks import check_bool, describe
 from kernels.base.columns import Inputs
 from kernels.compile.kinds import check_dtype
 from kernels.data.samples import allocate_data, to_dtype
@@ -115,8 +116,9 @@ def sweep(
     """
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings, Grid)
     run_jobs = find_executor(executor)
+    check_progress(resume, progress)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
+        folder = open_folder(stack, out)
         with unsynced_files() if out is None else nullcontext():
             problem = make_problem(model, x, y, shared, folder, **held_out)
             check_grid(grid, problem)
@@ -143,9 +145,23 @@ def sweep(
     return result
 
 
+def open_folder(stack: ExitStack, out: str | Path | None) -> Path:
+    """Return the folder of the results; where none is given a temporary one, which goes with the stack."""
+    if out is None:
+        return Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")))
+    return check_path("out", out, "a folder")
+
+
+def check_progress(resume: bool, progress: object) -> None:
+    """Refuse a `resume` that is no truth value, such as "no", and a `progress` that cannot be called."""
+    check_bool("resume", resume)
+    if not callable(progress):
+        raise ValueError(f"progress must be a function of the number that is done, not {describe(progress)}")
+
+
 def find_executor(executor: object) -> Executor:
     """Return the executor that an argument of `sweep` stands for; a ValueError if it stands for none."""
-    if executor == "threads":
+    if isinstance(executor, str) and executor == "threads":
         return train_in_threads
     if "distributed" in sys.modules:  # which whoever made a client has imported
         from distributed import Client  # noqa: PLC0415

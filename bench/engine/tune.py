@@ -5,7 +5,6 @@ import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Union, Unpack
 
 import numpy as np
@@ -21,7 +20,7 @@ from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.settings import TuneSettings, check_settings
-from bench.engine.sweep import check_grid, find_executor, rank_runs, sweep
+from bench.engine.sweep import check_grid, check_progress, find_executor, open_folder, rank_runs, sweep
 from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import held_out_floor, settle_yardstick
 from bench.store.evidence import store_tables
@@ -101,8 +100,9 @@ def tune(
     shared, held_out, about_search = check_settings("tune", TuneSettings, settings, Space)
     searched = SearchSettings(**about_search)
     run_jobs = find_executor(executor)
+    check_progress(resume, progress)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")) if out is None else out)
+        folder = open_folder(stack, out)
         problem = make_problem(model, x, y, shared, folder, **held_out)
         if grid is not None:  # one that does not fit the data is refused before the search
             check_grid(grid, problem)

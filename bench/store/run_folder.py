@@ -49,7 +49,7 @@ from bench.store.seal import (
 )
 from bench.system.atomic import replace_atomically, sync_folder
 from bench.system.environment import ENVIRONMENT, environment
-from bench.system.files import read_regular_file
+from bench.system.files import check_path, read_regular_file
 from bench.system.lock import lock_folder
 from kernels.base.checks import describe
 from kernels.base.checksum import find_flaw
@@ -215,7 +215,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     Damaged parts are named in a warning and left out. A folder of another kind or version, or with another first file
     than was written, is refused with a ValueError.
     """
-    folder = Path(folder)
+    folder = check_path("folder", folder, "a run folder")
     if not folder.exists():
         raise ValueError(f"{folder} is no run folder: it does not exist")
     for name in (ABOUT, _STUDY, ENVIRONMENT, _PARTS):

@@ -75,8 +75,8 @@ def load_tuning(folder: str | Path) -> TuneResult:
         from bench.store.journal import read_trials  # noqa: PLC0415 (it needs Optuna)
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
-    folder = Path(folder)
     run = read_run(folder)
+    folder = run.folder
     if not holds_search(run.identity):
         raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
     whole, trials = read_result(run), read_trials(folder)

@@ -58,10 +58,11 @@ class SearchSettings:
     sampler_seed: int = 0
 
     def __post_init__(self) -> None:
-        check_integer("trials", self.trials)
-        check_seed(self.sampler_seed, "sampler_seed")
+        # As int: numbers of NumPy may be of few bits, which overflow.
+        object.__setattr__(self, "trials", check_integer("trials", self.trials))
+        object.__setattr__(self, "sampler_seed", check_seed(self.sampler_seed, "sampler_seed"))
         for name, value, known in (("sampler", self.sampler, SAMPLERS), ("pruner", self.pruner, PRUNERS)):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {describe(value)}")
 
     def identity(self) -> dict[str, str]:

@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from kernels.base.checks import describe
+
 TABLES = (".csv", ".tsv", ".parquet")
 """The suffixes of tables that are read into memory."""
 _KINDS = {
@@ -15,6 +17,13 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+def check_path(name: str, path: object, wanted: str = "a file or a folder") -> Path:
+    """Return a path that an argument gives; a ValueError for anything but a text or a path."""
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{name} must be {wanted}, not {describe(path)}")
+    return Path(path)
 
 
 def check_regular_file(path: Path) -> None:

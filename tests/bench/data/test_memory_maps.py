@@ -472,6 +472,19 @@ def test_a_list_of_files_is_no_path(read):
         read(["a.parquet", "b.parquet"], "x", "y")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"by_row": "no"}, "by_row must be True or False, not 'no'"),
+        ({"cache_dir": 3}, "cache_dir must be a folder, not 3"),
+        ({"like": 3}, "like must be a Dataset or None, not 3"),
+        ({"mapped": "no"}, "mapped must be True or False, not 'no'"),
+    ],
+)
+def test_odd_options_are_refused(write, rows, options, message):
+    assert refusal_of(load_table, write(rows, "csv"), "x", "y", **{"mapped": True} | options) == message
+
+
 def test_a_folder_that_is_called_like_a_file(tmp_path, rows):
     (tmp_path / "all.parquet").mkdir()
     pa.parquet.write_table(rows, tmp_path / "all.parquet" / "part-0.parquet")

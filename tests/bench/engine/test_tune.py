@@ -261,6 +261,8 @@ def test_the_inputs_of_an_expression_are_those_of_a_fit(data):
         ({"trials": 1}, "^trials must be at least 2, one for each optimizer, not 1$"),
         ({"sampler": "best"}, "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
         ({"sampler_seed": -1}, "^sampler_seed must be a whole number from 0 to"),
+        ({"resume": "no"}, "^resume must be True or False, not 'no'$"),
+        ({"progress": None}, "^progress must be a function of the number that is done, not None$"),
         ({"pruner": "some"}, "pruner must be one of asha, hyperband, none, not 'some'"),
         ({"trails": 3}, "tune has no argument 'trails' .did you mean 'trials'"),
         ({"refine": 1}, "tune has no argument 'refine'$"),
@@ -273,6 +275,12 @@ def test_bad_arguments_are_refused(data, tmp_path, changes, message):
     with pytest.raises((ValueError, TypeError), match=message):
         search(data, tmp_path / "run", **changes)
     assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_count_like_those_of_python():
+    """Of few bits, they overflowed: trials times starts and seeds, and seeds of the samplers of several optimizers."""
+    settings = SearchSettings(np.uint8(200), sampler_seed=np.uint8(3))
+    assert (type(settings.trials), type(settings.sampler_seed)) == (int, int)
 
 
 @pytest.mark.parametrize(

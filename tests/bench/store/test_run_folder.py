@@ -17,9 +17,11 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import load_run, load_tuning
 from bench.store.run_folder import open_run, read_run
 from tests.support.bits import flip_a_bit
 from tests.support.forked import FORKED
+from tests.support.refusals import refusal_of
 
 STUDY = 'name = "mine"\n'
 IDENTITY = {"model": "a*x + b", "data": "3f2a"}
@@ -476,6 +478,11 @@ def test_a_damaged_description_is_refused(folder, about):
     with pytest.raises(ValueError, match=r"^[^\n]*sgdbench.json is damaged[^\n]*$"), opened(folder):
         pass
     assert path.read_bytes() == content
+
+
+def test_a_folder_is_given_by_its_path():
+    for read in (load_run, load_tuning, read_run):
+        assert refusal_of(read, None) == "folder must be a run folder, not None"
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
