@@ -197,20 +197,23 @@ def _compare(costs: Floats, ranks: Ranks, runs: Pairs | None) -> _Comparison:
     pairs = np.count_nonzero(both, axis=1)
     means = differences.sum(axis=1) / np.maximum(pairs, 1)
     squares = (np.where(both, differences - means[:, np.newaxis], 0.0) ** 2).sum(axis=1)
-    freedom = np.maximum(pairs - 1, 0)
 
     near = ranks.reliable & (ranks.ratio <= NEAR)
     near[best] = False
-    all_squares, all_freedom = squares[near].sum(), freedom[near].sum()
-    others_squares = np.maximum(all_squares - np.where(near, squares, 0.0), 0.0)
-    others_freedom = all_freedom - np.where(near, freedom, 0)
-    prior = np.minimum(PRIOR_FREEDOM, others_freedom)
-    variances = (squares + prior * others_squares / np.maximum(others_freedom, 1)) / np.maximum(freedom + prior, 1)
     differences = np.where(both, differences, np.nan)
     effects = design_effects(differences, runs, near)
     independent = pairs / effects
+    # The sum over pairs that depend on each other is that over independent ones, many times.
+    squares, own_freedom = squares / effects, np.maximum(independent - 1, 0.0)
+    all_squares, all_freedom = squares[near].sum(), own_freedom[near].sum()
+    others_squares = np.maximum(all_squares - np.where(near, squares, 0.0), 0.0)
+    others_freedom = np.maximum(all_freedom - np.where(near, own_freedom, 0.0), 0.0)
+    prior = np.minimum(PRIOR_FREEDOM, others_freedom)
+    freedom = own_freedom + prior
+    usual = np.divide(others_squares, others_freedom, out=np.zeros_like(squares), where=others_freedom > 0)
+    variances = np.divide(squares + prior * usual, freedom, out=np.zeros_like(squares), where=freedom > 0)
     errors = np.sqrt(variances / np.maximum(independent, 1))
-    return _Comparison(differences, effects, independent, means, errors, np.maximum(independent - 1, 0) + prior)
+    return _Comparison(differences, effects, independent, means, errors, freedom)
 
 
 def _p_values(compared: _Comparison, allowed: float) -> Floats:
