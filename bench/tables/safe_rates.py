@@ -40,12 +40,13 @@ def safe_rates(frame: pd.DataFrame) -> pd.DataFrame:
     return table.drop_duplicates("optimizer", ignore_index=True)
 
 
-def describe_safe_rates(ranges: pd.DataFrame, samples: int | None = None) -> str:
+def describe_safe_rates(frame: pd.DataFrame, samples: int | None = None) -> str:
     """Return the table of `safe_rates` in a sentence."""
+    ranges = safe_rates(frame)
     safe = ranges[ranges["safe"] > 0]
     if safe.empty:
         return "At no learning rate did every start and seed reach the target."
-    shown = ["batch_size", "shuffle", *(["schedule"] if varies(safe, "schedule") else [])]
+    shown = ["batch_size", "shuffle", *(["schedule"] if varies(frame, "schedule") else [])]
     named = [
         f"{row['optimizer']} at {describe_range(row['lowest'], row['highest'])} "
         f"({text(row['safe'])} of {format_count(row['tried'], 'rate')}; {_describe_settings(row, shown, samples)})"

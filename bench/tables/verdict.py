@@ -21,7 +21,7 @@ from bench.tables.phrases import (
 )
 from bench.tables.precision import describe_precision
 from bench.tables.ranking import edge_of_rates, recommended_choice, runs_of, varies
-from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
+from bench.tables.safe_rates import describe_divergence, describe_safe_rates
 from bench.tables.seconds import KERNEL
 from bench.tables.winners import is_confirmed
 from kernels import Model
@@ -92,7 +92,7 @@ def verdict(
         sentences["Precision"] = precision
     if target is not None:
         sentences["Robustness"] = _describe_robustness(ranked, target)
-        sentences["Safe learning rates"] = describe_safe_rates(safe_rates(frame), samples)
+        sentences["Safe learning rates"] = describe_safe_rates(frame, samples)
     sentences["Divergence"] = describe_divergence(frame, samples)
     return sentences
 

@@ -214,6 +214,14 @@ def test_safe_rates_and_divergence_name_the_order():
     )
 
 
+def test_safe_rates_name_the_schedule_where_others_were_tried_too():
+    told = say(joined(runs_of([100] * 6, schedule="constant"), runs_of([100] * 5 + [None], schedule="halve(2)")))
+    assert told["Safe learning rates"] == (
+        "Every start and seed reached the target with sgd at 0.1 (1 of 1 rate; batch size 1, schedule constant, "
+        "shuffled)."
+    )
+
+
 def test_safe_rates_of_many_optimizers_are_those_of_the_first():
     told = say(joined(*(runs_of([100 + k] * 6, optimizer=f"momentum(0.{k:02})") for k in range(40))))
     assert told["Safe learning rates"].count("momentum") == 8
