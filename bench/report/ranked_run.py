@@ -281,7 +281,8 @@ class RankedRun:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.standard_tables.standard_tables`."""
-        return standard_tables(self.frame, self.ranked[self.choices.columns])
+        columns = [*self.choices.columns, *(["leading"] if "leading" in self.ranked else [])]
+        return standard_tables(self.frame, self.ranked[columns])
 
     @property
     def all_diverged(self) -> bool:

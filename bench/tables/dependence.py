@@ -30,11 +30,13 @@ class Pairs(NamedTuple):
         return cls(*(pd.factorize(frame[name])[0] for name in ("init", "seed")))
 
 
-def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_] | None = None) -> Floats:
+def design_effects(
+    values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_] | None = None, unknown: float = 1.0
+) -> Floats:
     """Return the design effect of each row of a matrix of runs, from 1 to the number of starts; shape (rows,).
 
     The starts are given, and the seeds are drawn: what counts is the difference of a run from the mean of its start,
-    and the sums of these over the starts of a seed. The effect is 1 where seeds make no difference, or what is usual.
+    and the sums of these over the starts of a seed. The effect is what is usual where seeds make no difference.
 
     Parameters
     ----------
@@ -44,6 +46,8 @@ def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_]
         Without it, runs are independent.
     usual : array of bool, shape (rows,), optional
         Rows that tell together what is usual.
+    unknown : float
+        What is usual where seeds make no difference in any of them.
     """
     if pairs is None or not pairs.starts.max(initial=0):
         return np.ones(len(values))
@@ -58,7 +62,7 @@ def design_effects(values: Floats, pairs: Pairs | None, usual: NDArray[np.bool_]
     expected = among[usual].sum() / within[usual].sum() if known else starts
     with np.errstate(invalid="ignore", divide="ignore"):
         effects = (seeds * among / within + MORE_SEEDS * expected) / (seeds + MORE_SEEDS)
-    return np.asarray(np.clip(np.where(within > 0, effects, expected if known else 1.0), 1.0, starts))
+    return np.asarray(np.clip(np.where(within > 0, effects, expected if known else unknown), 1.0, starts))
 
 
 def count_independent(counts: Floats | NDArray[np.intp] | int, effects: Floats | float) -> NDArray[np.int64]:

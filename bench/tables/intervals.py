@@ -28,6 +28,17 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike) -> tuple[Floats, Fl
     return np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)
 
 
+def share_interval(outcomes: Floats, pairs: Pairs | None) -> tuple[Floats, Floats]:
+    """Return Wilson's interval for the share of each row of outcomes, 0 or 1; NaN for runs that were not made.
+
+    Runs of a seed from several starts count as fewer (`bench.tables.dependence`), as it is usual over the rows: where
+    all succeed, a row does not tell whether they would fail together. Where no row does, a seed counts as one run.
+    """
+    made = np.maximum(np.count_nonzero(~np.isnan(outcomes), axis=1), 1)
+    effects = design_effects(outcomes, pairs, np.ones(len(outcomes), np.bool_), unknown=np.inf)
+    return wilson_interval(np.nansum(outcomes, axis=1) / effects, made / effects)
+
+
 def row_medians(values: Floats) -> Floats:
     """Return the median of each row, shape (rows,); NaN for a row without values.
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bench.tables.dependence import Pairs, design_effects
-from bench.tables.intervals import median_interval, row_medians, wilson_interval
+from bench.tables.dependence import Pairs
+from bench.tables.intervals import median_interval, row_medians, share_interval
 from bench.tables.ranking import leaders, leaders_first
 from bench.tables.run_costs import choice_columns, find_choices, rows_alike, run_costs
 from kernels.base.run import Floats
@@ -105,8 +105,7 @@ def profile_summary(ratios: Mapping[str, pd.DataFrame], rates: Mapping[str, pd.D
     for name, bound in (("won", 1 + EQUAL), ("within_2", 2.0), ("within_10", 10.0), ("solved", np.finfo(float).max)):
         within = values <= bound
         count, of = within.sum(axis=1), np.maximum(known.sum(axis=1), 1)
-        effects = design_effects(np.where(known, within, np.nan), pairs)
-        low, high = wilson_interval(count / effects, of / effects)
+        low, high = share_interval(np.where(known, within, np.nan), pairs)
         table = table.assign(**{name: count / of, f"{name}_low": low, f"{name}_high": high})
     low, high = median_interval(values, pairs=pairs)
     widths = pd.concat([one.set_index("optimizer")["decades"].fillna(0.0) for one in rates.values()], axis=1)

@@ -16,8 +16,7 @@ from seeds that had no part in the ranking (`bench.tables.winners`).
 import numpy as np
 import pandas as pd
 
-from bench.tables.dependence import design_effects
-from bench.tables.intervals import median_interval, row_medians, wilson_interval
+from bench.tables.intervals import median_interval, row_medians, share_interval
 from bench.tables.recommendation import recommend
 from bench.tables.run_costs import (
     COSTS,
@@ -126,8 +125,7 @@ def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
     tried. Runs of a seed from several starts, which may end alike, count as fewer (`bench.tables.dependence`).
     """
     made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
-    effects = design_effects(np.where(runs.made, runs.succeeded(cost), np.nan), runs.pairs)
-    low, high = wilson_interval(successes / effects, made / effects)
+    low, high = share_interval(np.where(runs.made, runs.succeeded(cost), np.nan), runs.pairs)
     columns = {
         "runs": made,
         "converged": np.count_nonzero(runs.converged, axis=1),

@@ -5,7 +5,7 @@ import pytest
 from numpy import inf, nan
 
 from bench.tables.dependence import Pairs, design_effects
-from bench.tables.intervals import median_interval
+from bench.tables.intervals import median_interval, share_interval
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.ties import fails_more_often, rank_choices, tied_with_best
 
@@ -63,6 +63,20 @@ def test_the_best_is_tied_and_ratios_hold():
         held.append(ratio["ratio_low"] <= np.exp(0.2) <= ratio["ratio_high"])
     assert np.mean(tied) >= 0.95
     assert np.mean(held) >= 0.92  # without the pairs: 0.7
+
+
+@pytest.mark.parametrize("choices", [1, 10])
+def test_intervals_of_shares_hold_where_all_runs_of_a_choice_succeed(choices):
+    """They say nothing of whether runs of a seed fail together, and counted as independent: 32 of 100 held."""
+    rng, pairs, held = np.random.default_rng(5), make_pairs(10, 5), []
+    for _ in range(200):
+        succeeds = np.repeat(rng.random((choices, 1, 5)) < 0.9, 10, axis=1).reshape(choices, -1)
+        low, high = share_interval(succeeds.astype(float), pairs)
+        held.append((low <= 0.9) & (high >= 0.9))
+    assert np.mean(held) >= 0.89  # as of five runs of one start
+    with_one = np.ones((3, 50))
+    with_one[0, 0] = 0  # of which the runs of the same seed do not fail
+    assert (share_interval(with_one, pairs)[0][1:] > 0.8).all()
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
