@@ -481,7 +481,7 @@ def compare(
 
 @command("sgdbench report results/quadratic", "sgdbench report results/before results/after --out both.html")
 def report(
-    folders: Annotated[list[Path], argument("FOLDER", "Folders of runs, searches or suites, also in progress.")],
+    folders: Annotated[list[Path], argument("FOLDER", "Folders of runs, or of one search or suite, also in progress.")],
     out: Annotated[
         Path | None, option("FILE", "The page that shows several side by side; without it, comparison.html here.")
     ] = None,
