@@ -188,10 +188,11 @@ class Search:
         self._written = len(self.trials)
 
     def importance(self) -> dict[str, float]:
-        """Return the importance of each parameter for the values of the trials, as shares of 1; empty for few trials.
+        """Return the main effect of each parameter on the values of the trials, as shares of 1; empty for few trials.
 
         By a functional analysis of variance on a random forest: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient
-        approach for assessing hyperparameter importance (ICML 2014). Trials that were given up count with their last
+        approach for assessing hyperparameter importance (ICML 2014). What parameters explain together only is in no
+        share. Trials that were given up count with their last
         value, and hopeless ones as `HOPELESS` more than the best.
         """
         trials = self.trials

@@ -70,7 +70,7 @@ def slices(values: pd.DataFrame, shares: dict[str, float], *, label: str, logari
     """Draw the value of the trials of one optimizer against each of its parameters, the most important first.
 
     `values` has `value`, `state`, and a column for each of the parameters, of which those are shown that are numbers
-    and vary; `shares` is their importance, as far as it is known.
+    and vary; `shares` are theirs in the main effects, as far as these are known.
     """
     shown = _worth_showing(values, logarithmic)
     numbers = shown.drop(columns=["value", "state"]).select_dtypes("number")
@@ -92,12 +92,12 @@ def slices(values: pd.DataFrame, shares: dict[str, float], *, label: str, logari
             log_scale(axis)
         axis.set_xlabel(shorten(formatting.label(parameter), 24))
         if parameter in shares:
-            axis.set_title(f"explains {percentage(shares[parameter])}")
+            axis.set_title(f"{percentage(shares[parameter])} of the main effects")
     figure.supylabel(label)
     add_caption(
         figure,
         f"{shorten(name)}: the circle is the best trial; gray ones were given up early.",
-        bool(shares) and "Shares are those of the differences in value (functional analysis of variance).",
+        bool(shares) and "A main effect is what a setting explains by itself (functional analysis of variance).",
     )
     return figure
 

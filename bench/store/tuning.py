@@ -33,8 +33,8 @@ class TuneResult(Ranked):
         `diverged_after`, the samples after which the first of them diverged, or -1; `params`, a dictionary of the
         values that Optuna proposed.
     importance : DataFrame
-        `family`, `parameter`, `importance`: the share of the differences in value that a parameter explains; empty
-        until a search is done.
+        `family`, `parameter`, `importance`: the share of a parameter in the main effects on the value, that is in what
+        the parameters explain by themselves; the shares of a family add up to 1. Empty until a search is done.
     grid : SweepResult or None
         The grid that was trained for comparison.
     """
