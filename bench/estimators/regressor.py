@@ -70,8 +70,8 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     status_ : str
         ``"max_epochs"``, ``"converged"`` (the loss reached `target`) or ``"stopped"`` (`patience`).
     loss_curve_ : array, shape (n_iter_ + 1,)
-        The mean squared residual before the first epoch and after each, or the mean of the loss where that is not one
-        of the residual; with `partial_fit` over the samples of the call, and nan at first.
+        The mean squared residual before the first epoch and after each, or the mean of another loss that is trained;
+        with `partial_fit` over the samples of the call, and nan at first.
     validation_loss_curve_ : array, shape (n_iter_ + 1,), or None
         The same over the samples held out.
     coef_, intercept_ : array, shape (n_features_in_,) and (1,)
