@@ -1,5 +1,6 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
     That page is `out`, by default comparison.html in the current folder. A folder that is no run folder or is given
     twice, or an `out` that is no .html file, raises a ValueError.
     """
-    places = [folder.resolve() for folder in folders]
+    places = [os.path.realpath(folder) for folder in folders]
     if twice := [folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]:
         raise ValueError(f"each folder must come once, and {twice[0]} comes twice")
     if out and out.suffix != ".html":

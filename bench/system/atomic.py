@@ -47,6 +47,8 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     `path`, and never the hidden file.
     """
     path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a rename would put a file in the place of /dev/null
+        raise OSError(errno.EINVAL, "it is a device or a pipe, and only regular files are replaced", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:LEADING]}.{uuid4().hex}.partial")
     try:

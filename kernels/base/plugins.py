@@ -6,6 +6,7 @@ import traceback
 import warnings
 from hashlib import sha256
 from importlib.metadata import entry_points
+from os.path import realpath
 from pathlib import Path
 from types import ModuleType
 
@@ -38,7 +39,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     The file can import modules that lie beside it. Nothing is written beside it. A failure is a ValueError of one line,
     with the file and its line.
     """
-    path = Path(path).resolve()
+    path = Path(realpath(path))  # Path.resolve raises a RuntimeError for links in a circle before Python 3.13
     name = f"{PREFIX}{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]

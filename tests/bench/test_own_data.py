@@ -355,6 +355,11 @@ def test_a_study_is_never_overwritten_unless_that_is_said(sgdbench, refused, car
     for more in ([], ["--overwrite"]):
         err = refused("new", "cars.csv", "--y", "mpg", "--out", "studies", *more)
         assert err == "sgdbench: studies is a folder; give the study the name of a file with --out\n"
+    before = cars.read_bytes()
+    assert "cars.csv would be taken for a table" in refused(
+        "new", "cars.csv", "--y", "mpg", "--overwrite", "--out", cars
+    )
+    assert cars.read_bytes() == before
 
 
 def test_odd_names_are_data_in_a_new_study(sgdbench, tmp_path):

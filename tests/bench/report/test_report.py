@@ -413,9 +413,12 @@ def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
         (["run"], "page.html", "--out is for several folders"),
         (["run", "other"], "page", "--out must name a page, such as comparison.html, not 'page'"),
         (["nowhere"], None, "nowhere is no run folder"),
+        (["loop"], None, "loop is no run folder"),
     ],
 )
-def test_folders_that_make_no_report_are_refused(folders, out, complaint):
+def test_folders_that_make_no_report_are_refused(tmp_path, monkeypatch, folders, out, complaint):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
     with pytest.raises(ValueError, match=complaint):
         make_reports([Path(folder) for folder in folders], out and Path(out), svg=False)
 

@@ -69,6 +69,18 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_refused_and_stays_one(tmp_path):
+    """Written as root, `/dev/null` became a file."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(OSError, match="it is a device or a pipe, and only regular files are replaced"):
+            write_text(tmp_path / name, "x")
+        assert (tmp_path / name).is_fifo()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files, which Windows has not")
 def test_a_full_disk_names_the_file_whoever_writes(python, tmp_path):
     code = """
