@@ -26,6 +26,8 @@ ROUND, SMALL_ROUND, ROUNDS = WIDTH, 8, 8
 not know of each other, so a search of few has smaller rounds: an eighth of its trials, but not of fewer than 8."""
 REDUCTION = 3
 """About one in this many of the trials that reach an epoch of `halving_epochs` goes on."""
+# Losses this many times as far above the best as the median are hopeless.
+FARTHEST = 10.0
 # Parameters that trials side by side have in common.
 COMMON = ("batch_size", "shuffle")
 # CMA-ES starts from the best tenth of earlier trials.
@@ -89,8 +91,11 @@ class Search:
         epochs: int,
         settings: SearchSettings,
         journal: optuna.Study,
+        *,
+        logarithmic: bool = True,
     ) -> None:
         self.space, self.family, self.n_samples, self.settings = space, family, n_samples, settings
+        self.logarithmic = logarithmic
         self.journal = journal
         self.round_size = min(ROUND, max(SMALL_ROUND, settings.trials // len(space.families) // ROUNDS))
         with quiet():
@@ -192,14 +197,16 @@ class Search:
 
         By a functional analysis of variance on a random forest: F. Hutter, H. Hoos, K. Leyton-Brown, An efficient
         approach for assessing hyperparameter importance (ICML 2014). What parameters explain together only is in no
-        share. Trials that were given up count with their last
-        value, and hopeless ones as `HOPELESS` more than the best.
+        share. Trials that were given up count with their last value, and hopeless ones as `HOPELESS` more than the best
+        or, where values are no logarithms, as `FARTHEST` times as far above the best as the median.
         """
         trials = self.trials
         last = np.array([trial.user_attrs["value"] for trial in trials])
-        if np.isfinite(last).sum() < ROUND // 2:
+        finite = last[np.isfinite(last)]
+        if finite.size < ROUND // 2:
             return {}
-        values = np.minimum(last, last.min() + HOPELESS)
+        most = HOPELESS if self.logarithmic else FARTHEST * (np.median(finite) - finite.min())
+        values = np.minimum(last, finite.min() + most)
         if np.ptp(values) == 0:
             return {}
         with quiet():

@@ -203,10 +203,11 @@ class _Tuning:
         """Return the searches of the optimizers, with the trials that the folder holds."""
         self.known = set(run.configurations(["config_id"])["config_id"])
         n, families = self.problem.y.size, self.space.families
+        logarithmic = self.problem.settings.target is not None or self.problem.loss.nonnegative
         with explain_os_errors(run.folder):
             studies = open_journal(run.folder, [family.text for family in families], begun=bool(self.known))
         searches = [
-            Search(self.space, family, n, self.epochs[-1], self.searched, study)
+            Search(self.space, family, n, self.epochs[-1], self.searched, study, logarithmic=logarithmic)
             for family, study in zip(families, studies, strict=True)
         ]
         trials = [trial.user_attrs for search in searches for trial in search.trials]

@@ -466,6 +466,26 @@ def test_the_settings_that_decide_are_found(data):
     assert shares.sum() == pytest.approx(1)
 
 
+def test_what_decides_does_not_depend_on_the_unit_of_losses_below_zero():
+    """Their values are no logarithms, and those 4 above the best were all taken for equal, as if they were."""
+    rng, space = np.random.default_rng(0), Space(**SPACE | {"optimizer": "sgd"})
+    drawn = pd.DataFrame({"lr": 10 ** rng.uniform(-2, 1, 64), "batch_size": rng.integers(1, 41, 64)})
+    kinds = {
+        "lr": optuna.distributions.FloatDistribution(0.01, 40, log=True),
+        "batch_size": optuna.distributions.IntDistribution(1, 40, log=True),
+    }
+    shares = []
+    for unit in (1.0, 1e4):
+        values = (unit * (np.log10(drawn["lr"]) ** 2 + drawn["batch_size"] / 40 - 3)).tolist()
+        one = Search(space, space.families[0], 64, 20, SearchSettings(), optuna.create_study(), logarithmic=False)
+        one.study.add_trials(
+            optuna.trial.create_trial(value=value, params=params, distributions=kinds, user_attrs={"value": value})
+            for params, value in zip(drawn.to_dict("records"), values, strict=True)
+        )
+        shares.append(one.importance()["lr"])
+    assert shares[1] == pytest.approx(shares[0], abs=0.05)
+
+
 def test_a_round_tries_several_batch_sizes_also_where_trials_have_one_start(data, tmp_path):
     """Of a round of eight, as of few trials, four; each for two trials."""
     space = {"optimizer": "sgd", "init": [-1, 10, 26]}
