@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.plots.colors import colors_of
-from bench.plots.loss_axis import PLAIN, band_limits, clock_range
+from bench.plots.loss_axis import PLAIN, LossAxis, band_limits, clock_range
 from bench.report.answer import describe_sample
 from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page
@@ -108,25 +108,33 @@ def _describe_run(name: str, run_data: RunData, page: Path) -> dict[str, Any]:
 
 def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
     """Return the bands of the best choice of each run, as data of the chart."""
-    colors, bands = colors_of(runs), {}
+    colors, bands, axes = colors_of(runs), {}, _loss_axes(runs)
     for name, run_data in runs.items():
         if len(run_data.frame):
             best, every = recommended_choice(run_data.ranked)["optimizer"], run_data.loss_bands
             own = every[(every["start"] == ALL_STARTS) & (every["optimizer"] == best)]
             # Each run is a line of its own, also where the optimizer is the same.
-            bands[name] = own.drop(columns="held_out", errors="ignore").assign(optimizer=name)
+            bands[name] = axes[name].place_bands(own.drop(columns="held_out", errors="ignore").assign(optimizer=name))
     targets = {run_data.target for run_data in runs.values()}
     target = targets.pop() if len(targets) == 1 and not _losses_differ(runs) else None
     together = pd.concat(bands.values(), ignore_index=True) if bands else pd.DataFrame()
+    shown = next(iter(axes.values()))
+    title = "loss, another one for each run" if _losses_differ(runs) else shown.name().replace("\n", " ")
     return {
-        "target": target,
-        "loss_titles": {"": "loss, another one for each run" if _losses_differ(runs) else PLAIN.name()},
+        "target": shown.place_target(target),
+        "loss_titles": {"": title},
         "losses": {
-            "limits": band_limits(together, PLAIN, target) if bands else (1.0, 10.0),
+            "limits": band_limits(together, shown, target) if bands else (1.0, 10.0),
             "clocks": {"samples": clock_range(together, "samples", None)} if bands else {},
             "lines": [{"name": name, "color": colors[name], **pack_bands(line)} for name, line in bands.items()],
         },
     }
+
+
+def _loss_axes(runs: dict[str, RunData]) -> dict[str, LossAxis]:
+    """Return the axis of the losses of each run: those that may be negative by distance, of one loss to one lowest."""
+    axes = {name: PLAIN if run_data.criterion.nonnegative else run_data.loss_axis for name, run_data in runs.items()}
+    return axes if _losses_differ(runs) else dict.fromkeys(runs, min(axes.values(), key=lambda axis: axis.lowest))
 
 
 def _speed_table(runs: dict[str, RunData]) -> TextTable | None:

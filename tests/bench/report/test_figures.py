@@ -15,6 +15,7 @@ from bench.plots.loss_axis import rate_bands
 from bench.report.figures import DRAWN
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
+from bench.report.side_by_side import write_comparison
 from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
 from bench.tables.ranking import ranking
@@ -208,3 +209,6 @@ def test_axes_of_negative_losses_begin_at_the_lowest_seen_where_none_is_known(tm
     assert material.loss_axis.held_out.name() == f"objective on held-out samples above the lowest\nseen, {lowest:,.0f}"
     bands = rate_bands(material.outcomes, "final_loss", material.loss_axis)
     assert bands["median"].tolist()[0] > bands["median"].tolist()[1] == 0
+    # Side by side with others too.
+    page = write_comparison([material, material], tmp_path / "both.html").read_text("utf-8")
+    assert f"objective above the lowest seen, {lowest:,.0f}" in page
