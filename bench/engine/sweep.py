@@ -96,7 +96,8 @@ def sweep(
 
         `record`: the marks at which losses are recorded and compared with the target, as for `kernels.fit`.
         ``"log"``, the default, has as many of them to a decade, 10 at most, that they add at most 0.4 evaluations of
-        the loss to each epoch of a run, or as many as the folder has already; `SweepResult.clock` tells how many.
+        the loss to each epoch of a run, or 20 in all where runs end at a target, or as many as the folder has already;
+        `SweepResult.clock` tells how many.
 
         `confirm` (20): the leading choices are trained once more, from the same starts with this many seeds that had
         no part in choosing them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an
