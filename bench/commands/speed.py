@@ -27,7 +27,7 @@ from bench.timing.own_variants import HINT, find_variant
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
-from kernels.base.checks import describe, did_you_mean
+from kernels.base.checks import check_positive, describe, did_you_mean
 
 # The share of a run's time that goes into the budget, row by row.
 TARGET_SECONDS = 6.0
@@ -72,6 +72,7 @@ def run_speed(
 
     Return whether every variant that could run, in a row of the budget too, gives the result of the reference.
     """
+    check_positive("--seconds", seconds)
     if (out / ABOUT).exists():
         raise ValueError(f"{out} is the folder of a run, and is left as it is: choose another one with --out")
     try:

@@ -29,7 +29,7 @@ from bench.timing.speed import describe_noise
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import problem_for, study_problems
-from kernels.base.checks import describe, did_you_mean
+from kernels.base.checks import check_positive, describe, did_you_mean
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
@@ -115,7 +115,8 @@ def _compare_variants(base: str, new: str, measurement: Measurement) -> Comparis
     if base == new:
         raise ValueError(f"A and B are both the variant {base!r}: they must be two")
     settings = {name: value for name, value in measurement._asdict().items() if value is not None}
-    study, seconds = load_study(settings.pop("study", "quadratic")), settings.pop("seconds", SECONDS)
+    seconds = check_positive("--seconds", settings.pop("seconds", SECONDS))
+    study = load_study(settings.pop("study", "quadratic"))
     problem, batch = study_problems(study, study.dataset()[0], **settings)
     problems = {name: problem_for(BY_NAME[name], problem, batch) for name in (base, new)}
     calls = {name: _prepare_verified(name, own) for name, own in problems.items()}

@@ -127,16 +127,16 @@ class Options:
             if not isinstance(given, Mapping):
                 raise about.error(f"{what} must be a mapping of names, not {describe(given)}")
         self.bounds, kind = dict(bounds), inspect.Parameter.POSITIONAL_OR_KEYWORD
-        for name, pair in bounds.items():
-            if name not in defaults:
-                raise about.error(f"bounds are for options, and {name} is none of {', '.join(defaults)}")
-            if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(_is_bound, pair)):
-                raise about.error(f"the bounds of {name} must be a pair such as (0, 1) or (0, None)")
         try:
             parameters = [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
         except (TypeError, ValueError) as error:
             raise about.error(f"options must have names: {error}") from None
         self.signature = inspect.Signature(parameters)
+        for name, pair in bounds.items():
+            if name not in defaults:
+                raise about.error(f"bounds are for options, and {name} is none of {', '.join(defaults)}")
+            if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(_is_bound, pair)):
+                raise about.error(f"the bounds of {name} must be a pair such as (0, 1) or (0, None)")
         try:
             self.read()
         except ValueError as error:

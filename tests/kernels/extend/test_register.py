@@ -380,6 +380,19 @@ def test_what_is_wrong_with_a_rule_is_said_with_its_own_line(tmp_path, body, rea
     assert not any(REGISTERED.values())
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("{1: 0.5}", "options must have names: name must be a str, not a int"),
+        ("[]", "options must be a mapping of names, not []"),
+        ("RATES, bounds=0", "bounds must be a mapping of names, not 0"),
+    ],
+)
+def test_options_are_numbers_by_their_names(tmp_path, options, reason):
+    decorator = f"@register_optimizer(options={options}{', bounds={2: (0, 1)}' * ('bounds' not in options)})"
+    assert written(tmp_path, f"def wrong{HEAD}    return theta, ()\n", decorator).endswith(reason)
+
+
 def test_a_loss_with_another_derivative_is_refused(tmp_path):
     body = "def wrong(residual, options):\n    return residual * residual, residual\n"
     found = written(tmp_path, body, "@register_loss")
