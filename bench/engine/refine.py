@@ -6,6 +6,7 @@ import pandas as pd
 from bench.engine.confirm import join_plans, plan_choices
 from bench.engine.problem import Problem
 from bench.study.grid import Grid
+from bench.tables.ranking import leaders
 from bench.tables.run_costs import choice_columns, rows_alike
 from kernels.base.run import Floats
 
@@ -16,13 +17,15 @@ FACTOR = 2.0
 def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: Problem) -> pd.DataFrame | None:
     """Return a plan with more learning rates for the best choice of each optimizer, all of whose other settings stay.
 
+    It is the recommended one, and of the other optimizers the first.
+
     The gaps between the best rate and its neighbours are halved, geometrically. Where it is the lowest or the highest,
     the rate as far beyond it as its neighbour is on the other side is added as well. Return None where the best choice
     of each optimizer is inside and its neighbours are tied with it.
     """
     added = []
     choices, kinds = choice_columns(ranked), [{"dtype": dtype} for dtype in grid.dtype] or [{}]
-    for row in ranked.drop_duplicates("optimizer").to_dict("records"):
+    for row in leaders(ranked).to_dict("records"):
         others = [name for name in choices if name != "lr"]
         alike = rows_alike(ranked, row, others)
         rates = np.sort(alike["lr"].to_numpy(float))

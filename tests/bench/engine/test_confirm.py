@@ -11,7 +11,7 @@ from bench.engine import confirm as confirm_module
 from bench.engine import problem as common
 from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.problem import make_problem
-from bench.engine.refine import new_rates
+from bench.engine.refine import new_rates, refined_plan
 from bench.engine.train import Trainer
 from bench.report.answer import find_answer
 from bench.report.ranked_run import RankedRun
@@ -239,6 +239,18 @@ def test_a_run_that_stops_while_it_confirms_goes_on(confirmed, tmp_path, monkeyp
 )
 def test_rates_are_added_between_and_beyond(rates, best, tied, expected):
     assert new_rates(np.array(rates), best, tied) == pytest.approx(expected, rel=1e-11)
+
+
+def test_rates_go_beyond_the_edge_at_which_the_recommended_choice_is(tmp_path):
+    """As its verdict says; they were added around the first choice, with which it may be tied at fewer updates."""
+    problem = make_problem(models.quadratic, X, Y, RunTable(**SETTINGS), tmp_path)
+    plan = GRID.frame(models.quadratic, Y.size)
+    shared = {"optimizer": "sgd", "schedule": "constant", "shuffle": True}
+    ranked = pd.DataFrame({"lr": [0.4, 0.9, 0.4, 0.05], "batch_size": [1, 8, 8, 8]}).assign(**shared)
+    more = refined_plan(plan, ranked.assign(tied=True, recommended=[False, True, False, False]), GRID, problem)
+    added = more.iloc[len(plan) :]
+    assert set(added["batch_size"]) == {8}
+    assert added["lr"].max() == pytest.approx(0.9**2 / 0.4)
 
 
 def test_refining_finds_a_better_rate_than_a_grid_that_misses_it(tmp_path):
