@@ -51,9 +51,10 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
     (`ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
 
     *Ties.* A choice is tied with the best unless the runs show that it succeeds less often, by more than
-    `SUCCESS_MARGIN`, or costs more, by more than `TOLERANCE` (`ties.tied_with_best`). The number of choices is taken
-    into account: in at least 95 of 100 simulated studies the choice that is truly best is a tied one. With two to four
-    runs a tie says little, and with a single run all choices that succeed are tied.
+    `SUCCESS_MARGIN`, or costs more, by more than `TOLERANCE` (`ties.tied_with_best`), and in seconds by more than the
+    errors of their times on top (`RunCosts.timing_tolerance`). The number of choices is taken into account: in at least
+    95 of 100 simulated studies the choice that is truly best is a tied one. With two to four runs a tie says little,
+    and with a single run all choices that succeed are tied.
 
     *Recommendation.* One of the reliable choices that are tied and cost nearly as little as the first one
     (`ties.nearly_as_cheap`): the one with the fewest updates, then the one whose learning rate is farthest from those
@@ -95,7 +96,8 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
         return table.assign(ratio=np.empty(0), tied=False, recommended=False, reason="").astype({"reason": "str"})
     costs = runs.comparable(cost, floor)
     ranks = rank_choices(costs, row_medians(runs.comparable("final_loss", floor)))
-    tied = tied_with_best(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)
+    tolerance = (1 + TOLERANCE) * (1 + runs.timing_tolerance(cost, ranks.order[0])) - 1
+    tied = tied_with_best(costs, ranks, tolerance=tolerance, pairs=runs.pairs)
     order, updates = ranks.order, _updates_bounds(runs)
     table = table.assign(ratio=ranks.ratio, tied=tied, recommended=False, reason="").iloc[order].reset_index(drop=True)
     advice = recommend(

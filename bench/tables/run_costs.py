@@ -90,6 +90,15 @@ class RunCosts:
         """Return the timing errors of some choices; None where costs are counted, not measured."""
         return (self.timing_errors[0][rows], self.timing_errors[1][rows]) if cost == "seconds" else None
 
+    def timing_tolerance(self, cost: str, best: int) -> Floats:
+        """Return by which share each choice may seem dearer than the best one because updates are timed with errors.
+
+        Choices whose updates were timed together have the same error, and so none beside each other.
+        """
+        (low, high), times = self.timing_errors, self.seconds_per_update
+        apart = (cost == "seconds") & (times != times[best])
+        return np.where(apart, np.nan_to_num(high[best] / low - 1), 0.0)
+
     def compared_by(self, cost: str) -> str:
         """Return the cost by which runs are compared, "distance" where losses are by that to the lowest one."""
         return "distance" if cost in self.distances else cost

@@ -90,7 +90,7 @@ def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
 
 
 def tied_with_best(
-    costs: Floats, ranks: Ranks, *, tolerance: float = 0.0, pairs: Pairs | None = None
+    costs: Floats, ranks: Ranks, *, tolerance: float | Floats = 0.0, pairs: Pairs | None = None
 ) -> NDArray[np.bool_]:
     """Return which choices may be the best one for all that these runs show; the first of the order is one of them.
 
@@ -98,8 +98,8 @@ def tied_with_best(
     the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `CONFIDENCE` the
     choice that is truly best is one of those that are left, although the one that they are compared with was picked for
     its low cost. A choice is ruled out if it succeeds clearly less often (`fails_more_often`), or if it costs clearly
-    more than the best and `tolerance` on top: R. E. Bechhofer's indifference zone (Annals of Mathematical Statistics
-    25, 1954).
+    more than the best and `tolerance` on top, one for all or one for each: R. E. Bechhofer's indifference zone (Annals
+    of Mathematical Statistics 25, 1954).
 
     *Cost* is compared in the pairs in which both succeeded, by the logarithm of the ratio. For fewer than 20 pairs that
     is a one-sided t-test, which heavy tails make conservative. To its variance that of the other choices near the best
@@ -118,7 +118,8 @@ def tied_with_best(
     compared[best] = False
     level = (1 - SUCCESS_SHARE) * (1 - CONFIDENCE)
     tied = ~failing
-    tied[compared] = ~holm_rejections(_p_values(_compare(costs, ranks, pairs), np.log1p(tolerance))[compared], level)
+    allowed = np.broadcast_to(np.log1p(tolerance), len(costs))
+    tied[compared] = ~holm_rejections(_p_values(_compare(costs, ranks, pairs), allowed)[compared], level)
     tied[best] = np.isfinite(costs[best]).any()
     return tied
 
@@ -216,7 +217,7 @@ def _compare(costs: Floats, ranks: Ranks, runs: Pairs | None) -> _Comparison:
     return _Comparison(differences, effects, independent, means, errors, freedom)
 
 
-def _p_values(compared: _Comparison, allowed: float) -> Floats:
+def _p_values(compared: _Comparison, allowed: Floats) -> Floats:
     """Return the p-values of the hypotheses that, in logarithms, choices cost at most `allowed` more than the best."""
     from scipy.special import bdtrc, stdtr  # noqa: PLC0415 (heavy)
 
@@ -225,7 +226,7 @@ def _p_values(compared: _Comparison, allowed: float) -> Floats:
     # Nothing varies and nothing differs, or there is nothing to tell it from.
     t_test = np.where((compared.freedom == 0) | (compared.pairs == 0) | np.isnan(t_test), 1.0, t_test)
     worse, better = (
-        np.count_nonzero(signs, axis=1) for signs in (compared.differences > allowed, compared.differences < allowed)
+        np.count_nonzero(compared.differences * sign > allowed[:, np.newaxis] * sign, axis=1) for sign in (1, -1)
     )
     worse, better = (count_independent(number, compared.effects) for number in (worse, better))
     sign_test = np.where(worse > 0, bdtrc(np.maximum(worse, 1) - 1, np.maximum(worse + better, 1), 0.5), 1.0)
