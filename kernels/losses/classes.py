@@ -38,10 +38,20 @@ class Classes:
 
     def encode(self, y: ArrayLike, what: str = "y", locate: Callable[[int], str] = describe_row) -> Floats:
         """Return labels as classes, shape (n,); other labels are refused with the place of the first."""
-        given = np.asarray(y)
+        check_unmasked(what, y)
+        try:
+            given = np.asarray(y)
+        except ValueError:
+            raise ValueError(f"{what} must hold one label for each sample, not a ragged list") from None
+        comparable = given
+        if given.dtype == object:  # in which missing values of pandas cannot be compared, and arrays are several labels
+            comparable = given.copy()
+            comparable[np.reshape([not isinstance(_plain(label), Label) for label in given.ravel()], given.shape)] = (
+                None
+            )
         found = np.full(given.shape, np.nan)
         for number, label in enumerate(self.labels):
-            same = np.asarray(given == label, dtype=np.bool_)
+            same = np.asarray(comparable == label, dtype=np.bool_)
             if same.shape == given.shape:
                 found[same] = number
         if np.isnan(found).any():

@@ -26,6 +26,27 @@ def labelled(low, high, dtype=None):
     return np.array([low, high], dtype)[ZERO_ONE.astype(int)]
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            pd.Series(["no", None], dtype="string"),
+            "y of validation must be 'no' or 'yes', and is <NA> in row 1 (counted",
+        ),
+        (
+            np.array(["no", np.zeros(2)], object),
+            "y of validation must be 'no' or 'yes', and is array([0., 0.]) in row 1",
+        ),
+        (np.ma.array(["no", "yes"], mask=[False, True]), "y of validation must hold no masked values, not 1 of them: "),
+        ([["no"], ["no", "yes"]], "y of validation must hold one label for each sample, not a ragged list"),
+    ],
+)
+def test_held_out_labels_are_refused_like_those_of_the_training(given, message):
+    y = labelled("no", "yes")
+    found = refusal_of(fit, "a*x + b", X, y, loss="logistic", validation=(X[:2], given), **SHARED)
+    assert found.startswith(message)
+
+
 LABELS = {
     "texts": labelled("no", "yes"),
     "objects": labelled("no", "yes", object),
