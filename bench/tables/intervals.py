@@ -32,11 +32,15 @@ def share_interval(outcomes: Floats, pairs: Pairs | None) -> tuple[Floats, Float
     """Return Wilson's interval for the share of each row of outcomes, 0 or 1; NaN for runs that were not made.
 
     Runs of a seed from several starts count as fewer (`bench.tables.dependence`), as it is usual over the rows: where
-    all succeed, a row does not tell whether they would fail together. Where no row does, a seed counts as one run.
+    all succeed, a row does not tell whether they would fail together. If no run of any row differs from the others, a
+    seed counts as one run.
     """
-    made = np.maximum(np.count_nonzero(~np.isnan(outcomes), axis=1), 1)
-    effects = design_effects(outcomes, pairs, np.ones(len(outcomes), np.bool_), unknown=np.inf)
-    return wilson_interval(np.nansum(outcomes, axis=1) / effects, made / effects)
+    made, successes = np.maximum(np.count_nonzero(~np.isnan(outcomes), axis=1), 1), np.nansum(outcomes, axis=1)
+    several = pairs is not None and pairs.seeds.max(initial=0) > 0
+    tells_nothing = several and bool(np.all((successes == 0) | (successes == made)))
+    usual = np.ones(len(outcomes), np.bool_)
+    effects = design_effects(outcomes, pairs, usual, unknown=np.inf if tells_nothing else 1.0)
+    return wilson_interval(successes / effects, made / effects)
 
 
 def row_medians(values: Floats) -> Floats:

@@ -5,7 +5,7 @@ import pytest
 from numpy import inf, nan
 
 from bench.tables.dependence import Pairs, design_effects
-from bench.tables.intervals import median_interval, share_interval
+from bench.tables.intervals import median_interval, share_interval, wilson_interval
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.ties import fails_more_often, rank_choices, tied_with_best
 
@@ -77,6 +77,11 @@ def test_intervals_of_shares_hold_where_all_runs_of_a_choice_succeed(choices):
     with_one = np.ones((3, 50))
     with_one[0, 0] = 0  # of which the runs of the same seed do not fail
     assert (share_interval(with_one, pairs)[0][1:] > 0.8).all()
+    # Nor do starts that succeed whatever the seed is, or those of a single seed.
+    by_start = np.stack([np.ones(50), pairs.starts < 7])
+    for own, chosen in ((by_start, pairs), (by_start[:, ::5], make_pairs(10, 1))):
+        made = own.shape[1]
+        np.testing.assert_array_equal(share_interval(own, chosen), wilson_interval(own.sum(axis=1), [made, made]))
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
