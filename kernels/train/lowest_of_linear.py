@@ -159,25 +159,25 @@ def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -
 def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start: Floats) -> Floats | None:
     """Return the coordinates of the lowest mean of a loss with linear pieces; None if HiGHS does not find them.
 
-    As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978). Residuals are those of `start`, in units of
-    their median: the tolerances of HiGHS are for numbers of about 1.
+    As quantile regression: R. Koenker, G. Bassett, Econometrica 46 (1978). Solved is the dual: the unknowns are the
+    shares, from 0 to 1, of each piece but the last one at each sample. It has a row for each coordinate in place of one
+    for each sample and piece: of 20,000 samples and 3 coordinates it took 0.3 s, and the program itself more than 20.
+    Residuals are those of `start`, in units of their median: the tolerances of HiGHS are for numbers of about 1.
     """
     from scipy.optimize import linprog  # noqa: PLC0415 (heavy)
-    from scipy.sparse import csr_array, eye_array, hstack, vstack  # noqa: PLC0415
 
     if loss.of_residual:
         rows, known = basis, basis @ start + offset - y
         unit = float(np.median(np.abs(known))) or 1.0
     else:
         (rows, known), start, unit = _by_side(basis, offset, y), np.zeros(basis.shape[1]), 1.0
-    n, size = rows.shape
-    pieces = PIECES[loss.name](*loss.options.values())
-    above = [hstack([csr_array(slope * rows), -eye_array(n)]) for slope, _ in pieces]
-    limits = [-(slope * known + add) / unit for slope, add in pieces]
-    cost = np.concatenate([np.zeros(size), np.full(n, 1.0 / n)])
-    bounds = [(None, None)] * (size + n)
-    solved = linprog(cost, vstack(above), np.concatenate(limits), bounds=bounds, options={"time_limit": 20.0})
-    return np.asarray(start + unit * solved.x[:size]) if solved.status == 0 else None
+    *pieces, (last, least) = PIECES[loss.name](*loss.options.values())
+    gains = [((slope - last) * known + add - least) / unit for slope, add in pieces]
+    turned = np.concatenate([(slope - last) * rows for slope, _ in pieces])
+    total = -last * rows.sum(axis=0)
+    options = {"time_limit": 20.0}
+    solved = linprog(-np.concatenate(gains), A_eq=turned.T, b_eq=total, bounds=(0, 1), options=options)
+    return np.asarray(start + unit * solved.eqlin.marginals) if solved.status == 0 else None
 
 
 def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:

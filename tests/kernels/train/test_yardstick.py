@@ -64,6 +64,15 @@ def test_losses_with_kinks_are_those_of_quantile_regression(loss):
     assert found.loss == pytest.approx(expected, rel=1e-8)
 
 
+def test_linear_programming_comes_to_its_end_with_as_many_samples_as_it_is_for():
+    rng = np.random.default_rng(0)
+    y, groups = rng.normal(size=(20, 1_000)), np.repeat(np.eye(20), 1_000, axis=0)
+    found = yardstick(linear_model(19), groups[:, 1:], y.ravel(), "absolute")
+    assert (found.method, found.note) == ("linear programming", "")
+    medians = np.median(y, axis=1, keepdims=True)
+    assert found.loss == pytest.approx(np.abs(y - medians).mean(), rel=1e-12)
+
+
 @pytest.mark.parametrize("unit", [1e-9, 1e9])
 @pytest.mark.parametrize(
     ("loss", "degree"), [("absolute", 1), ("quantile(0.9)", 1), ("huber({})", 2), ("cauchy({})", 2)]
