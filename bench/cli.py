@@ -133,6 +133,10 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}"
+    if isinstance(error, UnicodeEncodeError):
+        from bench.system.files import describe_bytes  # noqa: PLC0415
+
+        return describe_bytes(error)
     return str(error)
 
 

@@ -20,10 +20,20 @@ _KINDS = {
 
 
 def check_path(name: str, path: object, wanted: str = "a file or a folder") -> Path:
-    """Return a path that an argument gives; a ValueError for anything but a text or a path."""
+    """Return a path that an argument gives; a ValueError for anything but a text or a path, or if it is not UTF-8."""
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{name} must be {wanted}, not {describe(path)}")
-    return Path(path)
+    path = Path(path)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}: {describe_bytes(error)}") from None
+    return path
+
+
+def describe_bytes(error: UnicodeEncodeError) -> str:
+    """Return the message for the name of a file that is not UTF-8, which pyarrow and studies cannot hold."""
+    return f"{describe(error.object)} is not UTF-8: rename the file or the folder"
 
 
 def check_regular_file(path: Path) -> None:

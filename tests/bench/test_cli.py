@@ -17,11 +17,13 @@ import pytest
 from typer.main import get_command
 
 from bench.cli import app
+from bench.data import load_table
 from bench.data.table import builtin
 from bench.study.schema import folder_name
 from bench.system.atomic import replace_atomically
 from tests.support.constants import HANG, ROOT
 from tests.support.documents import parse_command
+from tests.support.refusals import refusal_of
 
 PARABOLA = "a*x**2 + b*x + c"
 QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
@@ -361,6 +363,17 @@ def test_an_empty_argument_is_no_folder(args, name, refused):
 
 
 @pytest.mark.usefixtures("no_report")
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts there")
+def test_names_of_files_that_are_not_utf_8_are_refused_with_what_to_do(refused):
+    """pyarrow and study files cannot hold them."""
+    path = Path(os.fsdecode(b"\xff.csv"))
+    path.write_text("x,y\n1,2\n2,3\n", encoding="utf-8")
+    told = "\\udcff.csv' is not UTF-8: rename the file or the folder"
+    for command in ("fit", "new", "run"):
+        assert told in refused(command, path, "--y", "y")
+    assert refusal_of(load_table, path, "x", "y") == f"path: '{told}"
+
+
 def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(ran):
     out = ran("run", *SMALL)
     lines = out.splitlines()
