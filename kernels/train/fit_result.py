@@ -169,8 +169,8 @@ class FitResult:
     def predict_mean(self, x: Inputs) -> Floats:
         """Return the expected targets at x: probabilities where the log loss was trained, rates of counts for poisson.
 
-        The model itself gives the logarithm of the odds there, or of the rate. Where a residual was trained, it gives
-        the expected target.
+        The model itself gives the logarithm of the odds there, or of the rate. Where a residual was trained, it is what
+        that loss estimates: the expected target by the squared loss, a median or a quantile by others.
 
         Parameters
         ----------
