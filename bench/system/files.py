@@ -33,7 +33,8 @@ def check_path(name: str, path: object, wanted: str = "a file or a folder") -> P
 
 def describe_bytes(error: UnicodeEncodeError) -> str:
     """Return the message for the name of a file that is not UTF-8, which pyarrow and studies cannot hold."""
-    return f"{describe(error.object)} is not UTF-8: rename the file or the folder"
+    near = error.object[max(0, error.start - 30) : error.end + 30]
+    return f"{near!r} is not UTF-8: rename the file or the folder"
 
 
 def check_regular_file(path: Path) -> None:
