@@ -83,13 +83,16 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     Return whether the fit was not interrupted.
     """
     _check_output(output)
+    misplaced = "--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too"
+    if asked.buffer is not None and not settings["shuffle"]:  # before a large table is written as columns
+        raise ValueError(misplaced)
     chosen = _choose_loss(asked, settings["loss"])
     settings["loss"], criterion = chosen.text, make_loss(chosen.text)
     table, inputs = _load(asked, criterion, quiet=output.as_json)
     if table.mapped_in and settings["shuffle"]:
         settings["shuffle"] = "blocks" if asked.buffer is None else f"blocks(buffer={asked.buffer})"
     elif asked.buffer is not None:
-        raise ValueError("--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too")
+        raise ValueError(misplaced)
     classes = table.classes
     if not output.as_json:
         print_choices(inputs.left_out, chosen, classes)

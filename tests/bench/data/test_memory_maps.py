@@ -573,7 +573,9 @@ def test_a_fit_is_printed_also_where_ctrl_c_ends_what_is_said_of_it(ran, write, 
     ids=str,
 )
 def test_what_the_command_refuses(sgdbench, write, rows, options, message):
-    code, _, err = sgdbench("fit", write(rows, "parquet"), *COMMAND, *options)
+    path = write(rows, "parquet")
+    code, _, err = sgdbench("fit", path, *COMMAND, *options)
     assert code == 2
     assert message in err
     assert err.count("\n") == 1
+    assert "--buffer" not in options or not path.with_name(f"{path.name}.columns").exists()
