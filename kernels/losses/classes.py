@@ -44,11 +44,9 @@ class Classes:
         except ValueError:
             raise ValueError(f"{what} must hold one label for each sample, not a ragged list") from None
         comparable = given
-        if given.dtype == object:  # in which missing values of pandas cannot be compared, and arrays are several labels
-            comparable = given.copy()
-            comparable[np.reshape([not isinstance(_plain(label), Label) for label in given.ravel()], given.shape)] = (
-                None
-            )
+        if given.dtype == object:  # missing values of pandas cannot be compared, and arrays are several labels
+            labels = [label if isinstance(_plain(label), Label) else None for label in given.ravel()]
+            comparable = np.array(labels, object).reshape(given.shape)
         found = np.full(given.shape, np.nan)
         for number, label in enumerate(self.labels):
             same = np.asarray(comparable == label, dtype=np.bool_)
