@@ -32,8 +32,8 @@ def mean_over(samples: Samples, function: Callable[[tuple[Floats, ...], Floats],
 
 @np.errstate(over="ignore")  # infinite is an answer
 def variance(values: Floats) -> float:
-    """Return the variance of numbers, that of the population."""
-    _, (found,) = column_moments([y] for _, y in cut(((), values)))
+    """Return the variance of numbers, that of the population; 0 of equal ones, whose mean may be rounded."""
+    _, (found,) = column_moments([y - values[0]] for _, y in cut(((), values)))
     return float(found)
 
 

@@ -191,13 +191,14 @@ def constant_loss(loss: Loss, y: Floats) -> float:
             return float(np.mean(loss.recorded(given)))
 
     if loss.is_squared:
-        return float(np.var(y))
+        return variance(y)
     if loss.by_class or loss.name == "logistic":
         # The best scores are the logarithms of the shares of the classes, the best log odds their difference.
         shares = np.unique(y, return_counts=True)[1] / y.size
         return float(-np.sum(shares * np.log(shares)))
     # A loss that is not convex, as cauchy, may be lowest at any of the targets.
-    levels = np.linspace(0, 1, max(41, min(y.size, SCANNED // y.size)))
+    steps = max(1, min(y.size, SCANNED // y.size) - 1)
+    levels = np.linspace(0, 1, steps * -(-40 // steps) + 1)  # at the targets, and between few of them
     scan = np.unique(np.quantile(y, levels)) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])
     losses[~np.isfinite(losses)] = np.inf

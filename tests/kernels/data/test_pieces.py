@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import fit
+from kernels import Model, fit
 from kernels.data import pieces
 from kernels.data.pieces import column_moments, mean_over, variance
 from kernels.model.models import make_model
@@ -36,6 +36,14 @@ def test_quality_in_pieces(size, monkeypatch):
     assert result.r2 == pytest.approx(1 - result.loss[-1] / np.var(y), rel=1e-12)
     assert mean_over(((x,), y), lambda x, y: float(np.mean(x[0] * y))) == pytest.approx(np.mean(x * y), rel=1e-12)
     assert variance(y) == pytest.approx(np.var(y), rel=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1])
+def test_equal_targets_have_no_variance_and_no_r2_also_where_their_mean_is_rounded(value):
+    x, y = np.linspace(-1, 1, 1000), np.full(1000, value)
+    assert np.var(y) > 0
+    result = fit(Model("a*x"), x, y, epochs=1, kernel="reference", batch_size="full", test=(x, y))
+    assert np.isnan([result.r2, result.test_metrics["r2"], result.remaining]).all()
 
 
 @settings(max_examples=30)
