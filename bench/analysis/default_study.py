@@ -10,7 +10,7 @@ import numpy as np
 from bench.analysis.curvature import edges_of_runs, name_places, nearby_edges
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import choose_inputs
-from bench.data.held_out import hold_out_share
+from bench.data.held_out import check_files, hold_out_share
 from bench.data.memory_maps import MapOptions, is_mapped, load_table
 from bench.data.scaling import Scaling, find_scaling, standardize
 from bench.data.table import Dataset
@@ -92,6 +92,7 @@ def default_study(
     criterion = make_loss(chosen.text)
     columns, names, expression, left_out = choose_inputs(path, x, y, model, criterion)
     mapping["by_row"] = reads_rows(expression, columns, names, criterion)
+    check_files(str(path), validation_path, test_path)
     table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, **mapping)
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names, y)

@@ -1,7 +1,9 @@
 """Held-out samples of a data set: some decide which settings are best, others only tell how good these are."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -43,8 +45,19 @@ def _take(data: Dataset, chosen: Places) -> tuple[Floats, Floats]:
 
 def read_held_out(data: Dataset, read: Callable[[str], Dataset], validation: str | None, test: str | None) -> Dataset:
     """Return the data with the samples of other files, which `read` reads, as its `validation` and its `test`."""
+    check_files(data.source, validation, test)
     other, for_test = (None if path is None else read(path) for path in (validation, test))
     return add_held_out(data, other, test=for_test)
+
+
+def check_files(data: str, validation: str | None, test: str | None) -> None:
+    """Refuse one file for two uses: samples that decide would be among those that train or judge."""
+    uses = {"the data": data, "the held-out samples": validation, "the test": test}
+    for (use, path), (another, same) in combinations(uses.items(), 2):
+        if path is not None and same is not None and os.path.realpath(path) == os.path.realpath(same):
+            raise ValueError(
+                f"{path} is the file of {use} and of {another}: give another file, or a share of the rows such as 0.2"
+            )
 
 
 def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset | None = None) -> Dataset:

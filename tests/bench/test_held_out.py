@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -417,7 +418,8 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
 
 
 def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, studies):
-    given = ["--validation", "others.csv", "--test", "others.csv"]
+    shutil.copy(folder / "others.csv", folder / "again.csv")
+    given = ["--validation", "others.csv", "--test", "again.csv"]
     asked = ["cars.csv", "--y", "mpg", *given]
     told = json.loads(ran("fit", *asked, "--standardize", "--lr", "0.05", "--kernel", "reference", "--json"))
     others = pd.read_csv(folder / "others.csv")
@@ -435,6 +437,25 @@ def test_rows_of_other_files_are_held_out_by_options(folder, ran, refused, studi
         assert [data.y.size, data.validation[1].size, data.test[1].size] == [40, 11, 11]
     ran("run", "shares.toml", *given[:2], "--test", "0.25")
     assert (studies[-1].data.test, studies[-1].data.test_path) == (0.25, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "uses"),
+    [
+        (
+            ["--validation", "others.csv", "--test", "./others.csv"],
+            "others.csv is the file of the held-out samples and of the test",
+        ),
+        (["--validation", "linked.csv"], "cars.csv is the file of the data and of the held-out samples"),
+        (["--test", "cars.csv"], "cars.csv is the file of the data and of the test"),
+    ],
+)
+def test_rows_that_train_decide_and_judge_are_of_three_files(given, uses, folder, refused):
+    """Else those that judge had decided, or been trained on, and the verdict says that they had not."""
+    (folder / "linked.csv").symlink_to(folder / "cars.csv")
+    for command in ("fit", "run", "tune"):
+        message = refused(command, "cars.csv", "--y", "mpg", *given)
+        assert f"{uses}: give another file, or a share of the rows such as 0.2" in message
 
 
 @pytest.mark.parametrize("labels", ["a b c d", "0 2 3 1"])

@@ -36,7 +36,7 @@ TABLE = {
 LINEAR = {"y": "mpg", "model": "a*hp + b"}
 # More numbers than are written out as a start, and a column that does not vary.
 MANY = LINEAR | {"model": "w @ x + b", "x": [name for name in TABLE if name.startswith(("hp", "u"))]}
-FILES = 'validation_path = "table.csv"\ntest_path = "table.csv"\ncache_dir = "columns"'
+FILES = 'validation_path = "held-out.csv"\ntest_path = "test.csv"\ncache_dir = "columns"'
 IN_BLOCKS = 'shuffling = "blocks(size=8, buffer=16)"'
 KINDS = {
     "robust": LINEAR | {"data": "validation = 0.25\ntest = 0.2", "run": f'loss = "huber(0.5)"\n{IN_BLOCKS}'},
@@ -80,7 +80,8 @@ def write_study_file(
     kernel="reference",
 ):
     lines = [",".join(TABLE), *(",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True))]
-    (folder / "table.csv").write_text("\n".join(lines) + "\n", "utf-8")
+    for name in ("table.csv", "held-out.csv", "test.csv"):
+        (folder / name).write_text("\n".join(lines) + "\n", "utf-8")
     source = f'builtin = "{builtin}"' if builtin else f'path = "table.csv"\nx = {[*x]}\ny = "{y}"\nstandardize = true'
     text = (
         f'name = "one"\n[data]\n{source}\n{data}\n[model]\nexpression = {json.dumps(model)}\n'
