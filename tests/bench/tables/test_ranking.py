@@ -152,8 +152,8 @@ def test_rounding_decides_nothing():
 
 def test_the_floor_scales_with_the_targets():
     y = np.random.default_rng(2).standard_normal(100)
-    assert loss_floor(1000 * y) == pytest.approx(1e6 * loss_floor(y))
-    assert LOSS_FLOOR == loss_floor(np.array([1.0, -1.0])) == pytest.approx(2e-28, rel=0.1)
+    assert loss_floor(1000 * y) == pytest.approx(1e6 * loss_floor(y), rel=1e-12, abs=0)
+    assert LOSS_FLOOR == loss_floor(np.array([1.0, -1.0])) == pytest.approx(2e-28, rel=0.1, abs=0)
 
 
 def test_no_run_at_all():
