@@ -123,7 +123,7 @@ def write_params(model: Model, params: Floats, scaling: Scaling | None, digits: 
     Far from 0, as a time in seconds since 1970 is, a line needs more digits of its slope and its offset.
     """
     written = [f"{value:.{digits}g}" for value in params.tolist()]
-    if scaling is None or digits == EXACT:
+    if scaling is None or digits == EXACT or not np.isfinite(params).all():
         return written
     x = scaling.x_mean + scaling.x_scale * np.random.default_rng(0).normal(size=(200, len(model.inputs)))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -263,6 +263,12 @@ def test_a_fit_that_diverged_has_no_curve(sgdbench, rate):
     assert Path("fit.gif").exists()
 
 
+def test_a_fit_of_standardized_columns_that_diverged_is_shown_with_advice(ran, cars):
+    out = ran("fit", cars, *CARS, "--lr", "1e300", "--kernel", "reference")
+    assert "nan" in out.partition("How good it is")[0]
+    assert "The learning rate 1e300 is too high" in out
+
+
 def test_a_fit_that_diverged_has_the_curve_of_the_parameters_that_it_keeps(ran, tmp_path):
     held_out = ["--validation", "0.25", "--patience", "300", "--plot", tmp_path / "fit.png"]
     assert "diverged" in ran(*QUADRATIC, "--lr", "2", "--kernel", "reference", *held_out)
