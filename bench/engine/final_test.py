@@ -3,12 +3,12 @@
 import pandas as pd
 
 from bench.engine.problem import Problem
-from bench.store.evidence import store_tables
+from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
 from bench.tables.excess import add_excess
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import loss_floor
-from bench.tables.winners import confirm
+from bench.tables.winners import confirm, confirmation_of
 from kernels.model.param_columns import param_columns, params_from_columns
 from kernels.train.fit_result import mean_loss, metrics_on
 from kernels.train.yardstick import constant_loss
@@ -17,8 +17,11 @@ from kernels.train.yardstick import constant_loss
 def confirmed_ranking(
     result: SweepResult, ranked: pd.DataFrame, problem: Problem, rivals: str = "optimizer"
 ) -> pd.DataFrame:
-    """Return a ranking in which the runs on fresh seeds decide, where there are any: `bench.tables.winners.confirm`."""
-    fresh = result.confirmation if problem.settings.confirm else None
+    """Return a ranking in which the runs on fresh seeds decide, where there are any: `bench.tables.winners.confirm`.
+
+    Those of an earlier time count too, as in what is announced.
+    """
+    fresh = confirmation_of(result, ranked, read_tables(result.run.folder).get("settings"), rivals)
     if fresh is None:
         return ranked
     floor = loss_floor(problem.y)

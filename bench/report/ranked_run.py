@@ -13,7 +13,6 @@ from bench.data.fit_table import thin_rows
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.plots.loss_axis import LossAxis
-from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
 from bench.study.schema import Study
 from bench.tables.confusion import confusion_table
@@ -24,11 +23,11 @@ from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
-from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, find_choices, loss_floor
+from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
 from bench.tables.seconds import add_seconds
 from bench.tables.standard_tables import standard_tables
 from bench.tables.typical_runs import lowest_run
-from bench.tables.winners import are_same, confirm
+from bench.tables.winners import are_same, confirm, confirmation_of
 from kernels.base.run import Floats
 from kernels.base.spec import parse_spec
 from kernels.losses import make_loss
@@ -146,28 +145,9 @@ class RankedRun:
 
     @cached_property
     def fresh(self) -> pd.DataFrame | None:
-        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none.
-
-        Nor where the sweep has gone on since, with more epochs or starts, the same seeds, or other choices that lead.
-        """
-        confirmation = self.result.confirmation
-        if confirmation is None or not self._is_confirmed_by(confirmation):
-            return None
-        return self._comparable(confirmation.frame)
-
-    def _is_confirmed_by(self, confirmation: SweepResult) -> bool:
-        """Return whether runs on fresh seeds are all there, and are about this sweep as it stands."""
-        runs, by = confirmation.frame, choice_columns(confirmation.frame)
-        asked, confirmed = self.evidence.get("settings"), read_tables(confirmation.run.folder).get("settings")
-        return (
-            len(runs) == confirmation.planned
-            and asked is not None
-            and confirmed is not None
-            and asked["epochs"].equals(confirmed["epochs"])
-            and set(runs["init"]) == set(self.frame["init"])
-            and set(runs["seed"]).isdisjoint(self.frame["seed"])
-            and bool(find_choices(leaders(self.choices, self.rivals), runs[by].drop_duplicates(), by).notna().all())
-        )
+        """The runs of the leading choices on fresh seeds, like `frame`; see `bench.tables.winners.confirmation_of`."""
+        confirmation = confirmation_of(self.result, self.choices, self.evidence.get("settings"), self.rivals)
+        return None if confirmation is None else self._comparable(confirmation.frame)
 
     @cached_property
     def choices(self) -> pd.DataFrame:

@@ -363,6 +363,19 @@ def test_a_judgement_of_other_runs_is_not_shown(tmp_path):
     assert "On test rows" in jumping(tmp_path, test=held, confirm=0).verdict()
 
 
+def test_the_winner_on_fresh_seeds_of_an_earlier_time_is_judged(tmp_path):
+    """Its runs count without `confirm` too: the first choice of the sweep was judged, and the sentence left out."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=60)
+    grid, y = Grid(lr=np.geomspace(0.02, 1.2, 25), seed=2, shuffle=True), 2 * x + 0.5 + 0.5 * rng.normal(size=60)
+    about = {"epochs": 2, "test": 0.25, "record": "epoch", "out": tmp_path}
+    confirmed = sweep("a*x + b", x, y, grid, confirm=40, **about)
+    assert confirmed.best().row["reason"].startswith("Trained again, the choice that came first was ruled out")
+    told = confirmed.verdict()
+    assert "On test rows" in told
+    assert sweep("a*x + b", x, y, grid, confirm=0, **about).verdict() == told
+
+
 def test_a_table_that_is_run_without_a_study_is_scaled_and_has_its_target_without_what_is_held_out(folder):
     cars = read_csv(folder / "cars.csv").to_pandas()  # pandas before 3.1 does not read the numbers that it wrote
     other = cars.copy()
