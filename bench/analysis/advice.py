@@ -1,6 +1,7 @@
 """Advice on a fit that diverged or did not arrive."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -35,6 +36,8 @@ NOISE = 5.0
 # A rate that is advised is tried for this many seconds of training, and where the run goes astray with it, the rate
 # that is this part of it, up to this many rates.
 SECONDS, NEXT, TRIALS = 1.0, 1 / 4, 20
+# The share of the weight decay with which a run is tried.
+LESS = 0.01
 # The rate of `fit` where none is given. By noise alone a run with it may end at this many times the loss of its start.
 DEFAULT_RATE, HELD_UP = 0.1, 2.0
 # Columns whose sizes differ by more than this are worth standardizing.
@@ -75,7 +78,7 @@ def advise(
 ) -> list[str]:
     """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
 
-    `train` makes the same run with another `lr`, `standardized` or not, and with `watch`, as
+    `train` makes the same run with another `lr` or `optimizer`, `standardized` or not, and with `watch`, as
     `bench.data.fit_table.fit_table` does. By it the rates that are advised are tried.
     """
     result = fitted.result
@@ -84,6 +87,8 @@ def advise(
         return []
     if diverged and result.loss.size == 1:
         return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]
+    if not diverged and _weight_decay_holds(result, quality, optimizer, train):
+        return ["Less weight decay would help: it keeps the parameters from the lowest loss."]
     edge = (
         predicted_edge(result.model, fitted.rows, optimizer, batch_size, shuffle=shuffle, seed=seed)
         if result.criterion.is_squared
@@ -170,13 +175,28 @@ def _find_steady_rate(
     rate: float, train: Callable[..., TableFit], most: float = 1.0, *, above: float = 0.0
 ) -> tuple[str | None, list[str]]:
     """Return the rate, or the next lower one of some with which the run does not go astray, and all of these."""
-
-    def stop(result: FitResult, data: Dataset) -> None:
-        if result.seconds > SECONDS:
-            raise KeyboardInterrupt  # upon which `train` returns the result so far
-
     tried = [f"{rate * NEXT**number:.2g}" for number in range(TRIALS) if rate * NEXT**number > above]
-    return next((lr for lr in tried if not _strays(train(lr=float(lr), watch=stop).result, most)), None), tried
+    return next((lr for lr in tried if not _strays(train(lr=float(lr), watch=_stop).result, most)), None), tried
+
+
+def _stop(result: FitResult, data: Dataset) -> None:
+    """Stop a run that is tried when it has taken its seconds."""
+    if result.seconds > SECONDS:
+        raise KeyboardInterrupt  # upon which `train` returns the result so far
+
+
+def _weight_decay_holds(
+    result: FitResult, quality: TableQuality, optimizer: str, train: Callable[..., TableFit]
+) -> bool:
+    """Return whether the run ends less than half as far above the lowest loss with a hundredth of its weight decay."""
+    made = make_optimizer(optimizer)
+    decays = {list(made.options)[place] for place in made.decay_options}
+    if not (made.weight_decay or any(made.options[name] for name in decays)):
+        return False
+    options = {name: value * LESS if name in decays else value for name, value in made.options.items()}
+    less = replace(made, weight_decay=made.weight_decay * LESS, options=options)
+    ends = train(optimizer=less, watch=_stop).result.kept.loss
+    return quality.yardstick.remaining(ends) < quality.yardstick.remaining(result.kept.loss) / 2
 
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:

@@ -85,6 +85,18 @@ def test_who_follows_it_comes_nearer(table, expression, settings, word):
         assert better < 0.05
 
 
+@pytest.mark.parametrize(
+    "optimizer", ["sgd(weight_decay={})", "clipped(momentum(0.9, weight_decay={}))", "adamw(weight_decay={})"]
+)
+def test_where_weight_decay_keeps_a_run_from_the_lowest_loss_less_of_it_is_advised(optimizer):
+    sentences, loss, yardstick = advised(TREND, "w @ x + b", lr=0.002, optimizer=optimizer.format(1))
+    assert sentences == ["Less weight decay would help: it keeps the parameters from the lowest loss."]
+    less = trained(TREND, "w @ x + b", lr=0.002, optimizer=optimizer.format(0.001))[0].loss
+    assert yardstick.remaining(less) < yardstick.remaining(loss) / 3
+    # At a rate that is too low, weight decay keeps nothing.
+    assert "is low: " in advised(TREND, "w @ x + b", lr=1e-5, optimizer="sgd(weight_decay=0.1)")[0][0]
+
+
 def test_a_rate_for_columns_as_they_are_is_none_for_standardized_ones():
     sentences, *_ = advised(replace(WEAK, x=1000 * WEAK.x), "a*x1 + b", epochs=2)
     assert "Try --lr " in sentences[0]
