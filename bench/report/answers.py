@@ -46,8 +46,9 @@ def sweep_text(result: SweepResult) -> str:
     """Return a sweep in six to ten lines."""
     run_data = run_data_of(result)
     frame, settings = run_data.frame, run_data.result.run.identity
+    done = "" if len(frame) == result.planned else f"{text(len(frame))} of "
     lines = [
-        f"Sweep of {result.model.expression}: {format_count(len(frame), 'configuration')}",
+        f"Sweep of {result.model.expression}: {done}{format_count(result.planned, 'configuration')}",
         f"  data        {format_count(int(settings['samples']), 'sample')}, loss {settings['loss']}",
         f"  target      {'none' if run_data.target is None else text(run_data.target)}",
     ]

@@ -19,7 +19,7 @@ from bench.store.run_folder import ABOUT, CONFIRMATION, PLAN, Run, holds_search,
 from bench.store.seal import DamagedError, name_owner, read_table
 from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
-from kernels.base.run import CONVERGED, STATUS, Floats
+from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
 from kernels.base.views import find_view, load_view
 from kernels.losses.classes import Classes
 from kernels.model.model_identity import model_of_identity
@@ -131,7 +131,8 @@ class SweepResult(Ranked):
     run : Run
         The folder.
     planned : int
-        The number of configurations, those included that are not trained yet and have no row in `frame`.
+        The number of configurations, those included that are not trained yet, or not for as many epochs as others, and
+        have no row in `frame`.
     """
 
     _kind = "sweep"
@@ -231,6 +232,8 @@ def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 def load_run(folder: str | Path) -> SweepResult:
     """Read a run, even while it goes on: then the frame has the rows that are there.
 
+    Runs that others are ahead of, as the run goes on to more epochs, are not trained yet: they are not comparable.
+
     Parameters
     ----------
     folder : path
@@ -243,7 +246,10 @@ def load_run(folder: str | Path) -> SweepResult:
     run = read_run(folder)
     if holds_search(run.identity):
         raise ValueError(f"{folder} holds a search for settings: bench.load_tuning reads it")
-    return read_result(run)
+    result = read_result(run)
+    frame = result.frame
+    ended = (frame["status"] != STATUS[MAX_EPOCHS]) | (frame["epochs"] == frame["epochs"].max())
+    return replace(result, frame=frame[ended].reset_index(drop=True), starts=result.starts[ended])
 
 
 def read_result(run: Run) -> SweepResult:

@@ -47,6 +47,7 @@ def confirmation_of(
         len(runs) == confirmation.planned
         and confirmed is not None
         and asked["epochs"].equals(confirmed["epochs"])
+        and bool((result.frame["epochs"] <= asked["epochs"].max()).all())  # on record once all are trained
         and set(runs["init"]) == set(result.frame["init"])
         and set(runs["seed"]).isdisjoint(result.frame["seed"])
         and bool(find_choices(leaders(ranked, rivals), runs[by].drop_duplicates(), by).notna().all())

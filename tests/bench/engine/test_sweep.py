@@ -410,6 +410,27 @@ def test_measurements_of_runs_are_kept_until_the_run_goes_on(tmp_path):
         )
 
 
+def test_runs_of_fewer_epochs_than_others_are_not_trained_yet(tmp_path, monkeypatch):
+    """Of a run that was stopped on its way to more epochs: they were ranked with others as if all had ended."""
+    monkeypatch.setattr(engine, "FLUSH_SECONDS", 0)
+    grid = Grid(lr=[0.001, 0.01], batch_size=[1, 50], init=[0.0], shuffle=True)
+    about = {"kernel": "reference", "confirm": 2, "record": "epoch", "out": tmp_path}
+    assert "confirmed_runs" in sweep("a*x", X, Y, grid, epochs=1, **about).ranking()
+
+    def interrupt(done):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep("a*x", X, Y, grid, epochs=3, progress=interrupt, **about)
+    found = load_run(tmp_path)
+    assert set(found.frame["epochs"]) == {3}
+    assert 0 < len(found.frame) == len(found.starts) < found.planned == 4
+    assert str(found).startswith(f"Sweep of a*x: {len(found.frame)} of 4 configurations\n")
+    assert "confirmed_runs" not in found.ranking()
+    assert len(sweep("a*x", X, Y, grid, epochs=3, **about).frame) == 4
+
+
 def test_a_run_killed_at_random_moments_while_it_is_extended_loses_nothing(tmp_path, python):
     """tests/bench/store/test_run_folder.py kills one before each thing it does in a new folder."""
     code = f"""
