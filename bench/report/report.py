@@ -1,7 +1,7 @@
 """The report of a run, written to its folder: the page, the same as Markdown, tables and figures."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.plots.failures import skip_failed_figure
@@ -11,7 +11,7 @@ from bench.report.painter import FIGURES, Painter, painting
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.system.atomic import replace_atomically, unsynced_files, write_text
-from bench.tables.formatting import write_csv, write_tables
+from bench.tables.formatting import remove_leftovers, write_csv, write_tables
 from bench.tables.readable import TITLES
 from kernels.model.param_columns import array_columns
 
@@ -69,7 +69,7 @@ def write_run_report(
         captions = _write_figures(
             run_data, painter or Painter(), svg=svg, progress=lambda share: progress(FIGURES_SHARE * share)
         )
-        _remove_leftovers(folder / "figures", FIGURES.keys() - captions.keys())
+        remove_leftovers(folder / "figures", FIGURES.keys() - captions.keys())
     write_text(folder / "report.md", render_markdown(run_data, captions))
     write_text(folder / "report.html", render_page(run_data, captions))
     return folder / "report.html"
@@ -105,16 +105,9 @@ def _write_run_tables(run_data: RunData) -> None:
     confusions = dict(zip(CONFUSIONS, run_data.confusions.values(), strict=False))
     write_tables(tables, folder, run_data.readable)
     write_tables(confusions, folder)
-    _remove_leftovers(folder, {*TITLES, *CONFUSIONS, *FORMER} - {*tables, *confusions})
+    remove_leftovers(folder, {*TITLES, *CONFUSIONS, *FORMER} - {*tables, *confusions})
     # All rows: there may be too many of them for a table to read, and columns of arrays are in the Parquet file alone.
     with replace_atomically(folder / "configurations.csv") as path:
         write_csv(frame.drop(columns=array_columns(run_data.result.model)), path)
     with replace_atomically(folder / "configurations.parquet") as path:
         frame.to_parquet(path, index=False)
-
-
-def _remove_leftovers(folder: Path, names: Iterable[str]) -> None:
-    """Remove tables or figures that a report does not have, and one that was made before the run went on had."""
-    for name in names:
-        for path in folder.glob(f"{name}.*"):
-            path.unlink()

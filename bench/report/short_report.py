@@ -11,11 +11,11 @@ from bench.plots.failures import skip_failed_figure
 from bench.plots.style import save
 from bench.report.page import assemble_page, embed_figures
 from bench.system.atomic import write_text
-from bench.tables.formatting import escape_markdown, text, to_markdown, write_tables
+from bench.tables.formatting import escape_markdown, remove_leftovers, text, to_markdown, write_tables
 from bench.tables.readable import text_table
 
 # Captions, and the functions that draw.
-Figures = Mapping[str, tuple[str, Callable[[], Figure]]]
+Figures = Mapping[str, tuple[str, Callable[[], Figure]] | None]
 
 
 def write_short_report(
@@ -24,7 +24,7 @@ def write_short_report(
     title: str,
     sentences: Mapping[str, str],
     *,
-    frames: Mapping[str, pd.DataFrame],
+    frames: Mapping[str, pd.DataFrame | None],
     tables: Mapping[str, pd.DataFrame],
     figures: Figures,
     svg: bool,
@@ -34,15 +34,20 @@ def write_short_report(
 ) -> Path:
     """Write report.html, report.md, tables/ and figures/ to a folder, and return the page.
 
-    `frames` are written as files and `tables`, by their titles, into the report. The answer of the page says what the
+    `frames` are written as files, or removed where there is none, and `tables`, by their titles, go into the report. A
+    figure that there is none of today is removed too. The answer of the page says what the
     sentences `said_by_answer` say. The Markdown ends with `more`, and the `context` is for the template of the page.
     """
-    write_tables(frames, folder / "tables")
+    there = {name: frame for name, frame in frames.items() if frame is not None}
+    write_tables(there, folder / "tables")
+    remove_leftovers(folder / "tables", frames.keys() - there.keys())
     captions = {}
-    for name, (caption, draw) in figures.items():
+    for name, figure in figures.items():
         with skip_failed_figure(f"the figure {name}"):
-            save(draw(), folder / "figures", name, svg=svg)
-            captions[name] = caption
+            if figure is not None:
+                save(figure[1](), folder / "figures", name, svg=svg)
+                captions[name] = figure[0]
+    remove_leftovers(folder / "figures", figures.keys() - captions.keys())
     said = {text(about): text(sentence) for about, sentence in sentences.items()}
     parts = [
         f"# {escape_markdown(text(title))}",

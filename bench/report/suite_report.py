@@ -60,9 +60,9 @@ class SuiteData:
 
 def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> Path:
     """Write report.html, report.md, tables/ and figures/ of a suite to its folder, and return the page."""
-    frames: dict[str, pd.DataFrame] = {}
+    frames: dict[str, pd.DataFrame | None] = dict.fromkeys(("optimizers", "ratios", "rates", "profile"))
     tables: dict[str, pd.DataFrame] = {}
-    figures: Figures = {}
+    figures: Figures = dict.fromkeys(("profile", "ratios", "rates"))
     if data.ratios:
         summary, by_problem = data.summary, problem_ratios(data.ratios).loc[data.summary["optimizer"]]
         profile = performance_profile(data.ratios)

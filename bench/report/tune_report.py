@@ -30,9 +30,11 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
     if data.grid_values is not None and data.tuning.grid is not None:
         write_run_report(run_data_of(data.tuning.grid), svg=svg, figures=False)
     trials = data.tuning.trials
-    frames = {"trials": trials.drop(columns="params", errors="ignore"), "importance": data.tuning.importance}
-    if data.on_fresh_seeds is not None:
-        frames["rivals"] = data.on_fresh_seeds
+    frames = {
+        "trials": trials.drop(columns="params", errors="ignore"),
+        "importance": data.tuning.importance,
+        "rivals": data.on_fresh_seeds,
+    }
     answer = find_answer(data) if len(data.frame) else None
     return write_short_report(
         folder,

@@ -6,7 +6,7 @@ Names in a table come from users. Every renderer escapes them.
 import html
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +196,10 @@ def write_tables(
             table.to_parquet(path, index=False)
         write_text(markdown, to_markdown(cells))
         write_text(latex, to_latex(cells))
+
+
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove tables or figures that a report does not have, and one that was made before the run went on had."""
+    for name in names:
+        for path in folder.glob(f"{name}.*"):
+            path.unlink()

@@ -1,6 +1,7 @@
 """`sgdbench tune` and its report: what is printed, what the page shows, and what is made again without training."""
 
 import re
+import shutil
 import sys
 import tomllib
 
@@ -116,6 +117,19 @@ def test_options_take_the_place_of_what_the_study_says(ran, study, tmp_path):
     assert "trained again" not in page
     assert "&lt;script&gt;alert" in page
     assert "<script>alert" not in page
+
+
+def test_tables_and_figures_that_a_search_no_longer_has_are_removed(ran, study, tmp_path):
+    """The runs on fresh seeds may be about another choice once a search has gone on; here they are gone."""
+    options = ["--optimizer", "sgd,adam", "--trials", "4", "--epochs", "3", "--confirm", "1"]
+    ran("tune", study, *options, "--no-grid", "--out", "there")
+    there = tmp_path / "there"
+    assert (there / "tables" / "rivals.csv").exists()
+    (there / "figures" / "mine.png").touch()
+    shutil.rmtree(there / "confirmation")
+    ran("report", "there")
+    assert sorted({path.stem for path in (there / "tables").iterdir()}) == ["importance", "trials"]
+    assert (there / "figures" / "mine.png").exists()
 
 
 @pytest.mark.parametrize(
