@@ -1,5 +1,6 @@
 """Python and TOML that reproduce one configuration; the page inserts the settings of the row."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,14 +41,16 @@ def run_table(run_data: RunData) -> RunTable:
     """Return the settings that all configurations share; of a sweep in Python those that its folder tells."""
     if run_data.study:
         return run_data.study.run
-    about, longest = WITHOUT | run_data.result.run.identity, run_data.frame["epochs"].max()
+    about, frame, clock = WITHOUT | run_data.result.run.identity, run_data.frame, run_data.result.clock
+    longest = (frame["samples_seen"] / frame["batch_size"].map(clock.samples_per_epoch)).max()
     # Not checked again: a loss of the user's own may be unknown by now.
     return RunTable.model_construct(
-        # Not those of the longest run if others are known: a schedule that looks ahead would be another one.
-        epochs=max(int(run_data.recorded.get("epochs", 1 if pd.isna(longest) else longest)), 1),
+        # Not those of the longest run if more are known: a schedule that looks ahead would be another one. Those on
+        # record are fewer where a run is on its way to more.
+        epochs=max(int(run_data.recorded.get("epochs", 1)), 1 if pd.isna(longest) else math.ceil(longest)),
         target=run_data.target,
         loss=about["loss"],
-        drop_last=run_data.result.clock.drop_last,
+        drop_last=clock.drop_last,
         shuffling=about["shuffling"],
         patience=None if about["patience"] == "none" else int(about["patience"]),
     )

@@ -428,6 +428,7 @@ def test_runs_of_fewer_epochs_than_others_are_not_trained_yet(tmp_path, monkeypa
     assert 0 < len(found.frame) == len(found.starts) < found.planned == 4
     assert str(found).startswith(f"Sweep of a*x: {len(found.frame)} of 4 configurations\n")
     assert "confirmed_runs" not in found.ranking()
+    assert found.best().refit(X, Y).params[0] in found.frame["param_a"].to_numpy()
     assert len(sweep("a*x", X, Y, grid, epochs=3, **about).frame) == 4
 
 
