@@ -37,7 +37,7 @@ LEAST_SAMPLES, SHORT_STEPS = 10, 500
 RANDOM_STARTS = 24
 """Starts besides those of the study."""
 POLISHED = 4
-"""Of the minima of squares, or of those found on a part of many samples, the number that is refined."""
+"""The places from which another loss is minimized, and the minima on a part of many samples that are refined."""
 FEW_STEPS, MOST_STEPS, LEADING = 50, 400, 8
 """Evaluations of the residual from each start, and from each of the lowest places, and their number."""
 STAGES = ((None, 1, 100), (8, 1, 1000), (3, 4, 2000))
@@ -73,8 +73,8 @@ def lowest_of_nonlinear(
             ends[:LEADING] = [_fit_squares(model, end[1], *some, most) for end in ends[:LEADING]]
             ends.sort(key=lambda end: end[0])
             if not loss.is_squared:
-                near = [start for _, start in ends[:POLISHED]] + begin[: len(starts)]
-                ends = _polish_all(model, loss, near, *some)
+                near = _lowest_places(mean_and_gradient(model.program, loss, *some), [end[1] for end in ends] + begin)
+                ends = _polish_all(model, loss, near + begin[: len(starts)], *some)
         else:
             each = cost_of_gradient(some[1].size, params)
             ends = _search_in_stages(mean_and_gradient(model.program, loss, *some), begin, each)
@@ -94,6 +94,16 @@ def lowest_of_nonlinear(
     value = min(value, objective(lowest)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
     return Found(value, lowest, method, MULTIPLE.format(len(begin)))
+
+
+def _lowest_places(objective: Objective, places: Sequence[Floats]) -> list[Floats]:
+    """Return the first of some places and those of the lowest losses, each loss once, `POLISHED` in all.
+
+    With outliers all minima of squares may be one, which no search with another loss leaves.
+    """
+    by_loss = {float(f"{objective(place)[0]:.4g}"): place for place in reversed(places)}
+    lowest = sorted(value for value in by_loss if np.isfinite(value))
+    return [places[0], *(by_loss[value] for value in lowest[: POLISHED - 1])]
 
 
 def _search_in_stages(objective: Objective, starts: Sequence[Floats], each: int) -> list[tuple[float, Floats]]:

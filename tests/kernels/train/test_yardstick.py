@@ -163,6 +163,19 @@ def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
         assert found.constant_loss <= np.mean(criterion.recorded((*given, tuple(criterion.options.values())))) + 1e-9
 
 
+@pytest.mark.parametrize("loss", ["huber(0.5)", "cauchy(0.3)", "absolute"])
+def test_outliers_that_bend_all_least_squares_do_not_lead_the_search_astray(loss):
+    rng = np.random.default_rng(2)
+    x = rng.uniform(0, 5, 60)
+    rng.normal(size=60)
+    curve = 4 * np.exp(-0.8 * x) + 1
+    y = curve + 0.1 * rng.normal(size=60) + 5 * (np.arange(60) % 9 == 0)
+    criterion = make_loss(loss)
+    assert yardstick("a*exp(-b*x) + c", x, y, loss).loss < np.mean(
+        criterion.recorded(criterion.arguments(curve - y, y))
+    )
+
+
 @pytest.mark.parametrize("size", [4, 60])
 def test_the_best_constant_of_a_loss_that_is_not_convex_is_at_one_of_the_targets(size):
     y = 1e6 * np.random.default_rng(2).normal(size=size)
