@@ -368,7 +368,6 @@ def test_an_empty_argument_is_no_folder(args, name, refused):
     assert f": the argument of {name} is empty; " in refused(*args, "--y", "mpg")
 
 
-@pytest.mark.usefixtures("no_report")
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts there")
 def test_names_of_files_that_are_not_utf_8_are_refused_with_what_to_do(refused):
     """pyarrow and study files cannot hold them."""
@@ -380,6 +379,7 @@ def test_names_of_files_that_are_not_utf_8_are_refused_with_what_to_do(refused):
     assert refusal_of(load_table, path, "x", "y") == f"path: '{told}"
 
 
+@pytest.mark.usefixtures("no_report")
 def test_a_run_prints_its_verdict_what_was_run_and_where_its_report_is(ran):
     out = ran("run", *SMALL)
     lines = out.splitlines()
