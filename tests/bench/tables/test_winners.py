@@ -107,3 +107,16 @@ def test_runs_from_starts_that_are_drawn_are_not_the_same_although_they_end_alik
     runs = make_frame(2, seed=[0, 1], shuffle=False)
     assert are_same(runs, np.ones((2, 3)), 800)
     assert not are_same(runs, np.arange(6.0).reshape(2, 3), 800)
+
+
+@pytest.mark.parametrize(("low", "high", "tied"), [(0.7, 1.0, True), (1.0, 1.4, False)])
+def test_the_errors_of_times_count_in_their_direction_on_fresh_seeds(low, high, tied):
+    """A rival whose time may be lower is tied with the best choice, and one whose time may be higher is not."""
+    settings = {"optimizer": ["sgd", "adam"], "lr": 0.1, "seconds_per_update": 1e-6}
+    costs = costs_of(np.random.default_rng(6), [1000, 1200], 20, spread=0.01)
+    ranked = ranking(runs_of([[1000.0] * 5, [1010] * 5], **settings), "seconds")
+    fresh = runs_of(costs, seeds=10, **settings)
+    ends = {"low": np.repeat([1.0, low], 20), "high": np.repeat([1.0, high], 20)}
+    fresh = fresh.assign(**{f"seconds_per_update_{end}": 1e-6 * by for end, by in ends.items()})
+    confirmed = confirm(ranked, fresh, cost="seconds").set_index("optimizer")
+    assert (confirmed["recommended"]["sgd"], confirmed["tied"]["adam"]) == (True, tied)
