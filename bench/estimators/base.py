@@ -15,7 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bench.estimators.features import LINEAR, is_weighted_sum, model_for_features
-from kernels.base.checks import check_bool, check_unmasked, describe
+from kernels.base.checks import check_bool, check_unmasked, describe, is_whole
 from kernels.base.run import Floats
 from kernels.losses.classes import Classes
 from kernels.losses.loss import Loss
@@ -252,7 +252,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
 
     def _settings(self, samples: WeightedSamples, seed: int) -> dict[str, Any]:
         n, size = samples.y.size, self.batch_size
-        if isinstance(size, Integral) and not isinstance(size, bool):
+        if is_whole(size):
             share = self.validation  # another number than a share is refused by `kernels.fit`
             held_out = round(float(share) * n) if isinstance(share, Real) and 0 < share < 1 else 0
             size = min(int(size), max(n - held_out, 1))

@@ -34,9 +34,9 @@ def write_short_report(
 ) -> Path:
     """Write report.html, report.md, tables/ and figures/ to a folder, and return the page.
 
-    `frames` are written as files, or removed where there is none, and `tables`, by their titles, go into the report. A
-    figure that there is none of today is removed too. The answer of the page says what the
-    sentences `said_by_answer` say. The Markdown ends with `more`, and the `context` is for the template of the page.
+    `frames` are written as files, and `tables`, by their titles, go into the report. Where a frame or a figure is None,
+    its files are removed. The answer of the page says what the sentences `said_by_answer` say. The Markdown ends with
+    `more`, and the `context` is for the template of the page.
     """
     there = {name: frame for name, frame in frames.items() if frame is not None}
     write_tables(there, folder / "tables")

@@ -249,6 +249,8 @@ def load_run(folder: str | Path) -> SweepResult:
     result = read_result(run)
     frame = result.frame
     ended = (frame["status"] != STATUS[MAX_EPOCHS]) | (frame["epochs"] == frame["epochs"].max())
+    if ended.all():  # there may be a million, which are not copied
+        return result
     return replace(result, frame=frame[ended].reset_index(drop=True), starts=result.starts[ended])
 
 

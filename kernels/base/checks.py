@@ -5,18 +5,23 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Numbers to `numbers.Integral`: NumPy's spans of time are a kind of its signed integers.
-NO_NUMBERS = (bool, np.timedelta64)
+# Numbers to `numbers`: NumPy's spans of time are a kind of its signed integers.
+_NO_NUMBERS = (bool, np.timedelta64)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number, of Python or NumPy, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, _NO_NUMBERS)
 
 
 def check_real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
     """Return `value` as a float if it is a finite number that `accepted` accepts; the error says what is `wanted`."""
-    if isinstance(value, Real) and not isinstance(value, NO_NUMBERS):
+    if isinstance(value, Real) and not isinstance(value, _NO_NUMBERS):
         try:
             number = float(value)
         except OverflowError:
@@ -51,7 +56,7 @@ def check_integer(name: str, value: object, least: int = 1, most: int | None = N
     """Return `value` as an int if it is a whole number of at least `least`, and at most `most` or below 2**53."""
     # float64 counts one by one below 2**53; the bound also keeps int64 arithmetic from overflowing.
     below = 2**53 if most is None else most + 1
-    if isinstance(value, Integral) and not isinstance(value, NO_NUMBERS) and least <= int(value) < below:
+    if is_whole(value) and least <= int(value) < below:
         return int(value)
     wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise ValueError(f"{name} must be a whole number {wanted}, not {describe(value)}")
@@ -66,7 +71,7 @@ def check_bool(name: str, value: bool) -> bool:
 
 def check_seed(seed: int, name: str = "seed") -> int:
     """Return `seed` as an int if it is a whole number of at most 64 bits; `name` is that of the argument."""
-    if not isinstance(seed, Integral) or isinstance(seed, NO_NUMBERS) or not 0 <= seed < 2**64:
+    if not is_whole(seed) or not 0 <= seed < 2**64:
         raise ValueError(f"{name} must be a whole number from 0 to 2**64 - 1, not {describe(seed)}")
     return int(seed)
 

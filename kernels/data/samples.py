@@ -1,11 +1,9 @@
 """The samples of a run: checked, as columns, with room to gather them in visiting order."""
 
-from numbers import Integral
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import NO_NUMBERS, check_array, describe, describe_row
+from kernels.base.checks import check_array, describe, describe_row, is_whole
 from kernels.base.columns import Inputs
 from kernels.base.run import CACHE_LINE, Data, Floats, allocate_aligned
 from kernels.data.order import AHEAD_SIZE, BlockShuffle, allocate_order
@@ -70,7 +68,7 @@ def check_batch_size(batch_size: int | str, n: int) -> int:
     """
     if isinstance(batch_size, str) and batch_size == "full":
         return n
-    if isinstance(batch_size, Integral) and not isinstance(batch_size, NO_NUMBERS) and 1 <= batch_size <= n:
+    if is_whole(batch_size) and 1 <= batch_size <= n:
         return int(batch_size)
     raise ValueError(
         f'batch_size must be "full" or a whole number from 1 to the {n} samples, not {describe(batch_size)}'

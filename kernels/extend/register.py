@@ -135,7 +135,7 @@ def register_optimizer(
         _register_made(about, Optimizer, about.own)
         return rule
     about.check_parameters(RULE)
-    chosen = Options(about, {} if options is None else options, {} if bounds is None else bounds)
+    chosen = Options(about, options, bounds)
 
     def build(*args: Any, **kwargs: Any) -> Optimizer:
         return Optimizer(about.name, about.own, chosen.read(*args, **kwargs), **given)
@@ -188,7 +188,7 @@ def register_loss(
         return loss
     of_residual = len(about.parameters) < len(OF_PREDICTION)
     about.check_parameters(OF_RESIDUAL if of_residual else OF_PREDICTION)
-    chosen = Options(about, {} if options is None else options, {} if bounds is None else bounds)
+    chosen = Options(about, options, bounds)
     (pair,), _ = about.freeze([about.own])
     _check_pair(about, pair, of_residual, tuple(chosen.read().values()))
     parts = value_and_derivative(pair, of_residual)
@@ -229,7 +229,7 @@ def register_schedule(schedule: Callable[..., Any], /, *, name: str | None = Non
     about = Candidate("schedule", schedule, name)
     about.check_parameters(("epoch", "epochs"), options_follow=True)
     defaults = {option.name: option.default for option in about.parameters[2:]}
-    chosen = Options(about, defaults, {} if bounds is None else bounds)
+    chosen = Options(about, defaults, bounds)
 
     def factors_by_default(length: int) -> list[float]:
         epochs: Floats = np.arange(length, dtype=np.float64)

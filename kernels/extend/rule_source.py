@@ -122,7 +122,9 @@ class Candidate:
 class Options:
     """The options of a rule: their defaults and their bounds, checked."""
 
-    def __init__(self, about: Candidate, defaults: Mapping[str, float], bounds: Bounds) -> None:
+    def __init__(self, about: Candidate, defaults: Mapping[str, float] | None, bounds: Bounds | None) -> None:
+        defaults = {} if defaults is None else defaults
+        bounds = {} if bounds is None else bounds
         for what, given in (("options", defaults), ("bounds", bounds)):
             if not isinstance(given, Mapping):
                 raise about.error(f"{what} must be a mapping of names, not {describe(given)}")

@@ -4,7 +4,7 @@ Labels are sorted, as in `sklearn.preprocessing.LabelEncoder`: of two the greate
 beside -1, True beside False. Targets of 0 and 1, or of all whole numbers from 0 on, are classes already.
 """
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -229,10 +229,11 @@ def encode_classes(classes: Classes | None, y: Any, what: str = "y") -> Any:
 def check_labels_present(given: Any, what: str) -> None:
     """Refuse infinite and missing labels: None, nan, and those of pandas, none of which is equal to itself."""
     for row, label in enumerate(given):
-        missing = label is None or type(label).__name__ in {"NAType", "NaTType"}
-        if missing or (isinstance(label, Hashable) and label != label):  # noqa: PLR0124
+        kind = type(label)
+        missing = label is None or kind.__name__ in {"NAType", "NaTType"}
+        if missing or (kind.__hash__ is not None and label != label):  # noqa: PLR0124 (arrays have no single answer)
             raise ValueError(f"{what} must have a label for each sample, and has none in {describe_row(row)}")
-        if isinstance(label, float | np.floating) and np.isinf(label):
+        if issubclass(kind, float | np.floating) and np.isinf(label):
             raise ValueError(f"{what} must be finite, and is {label} in {describe_row(row)}")
 
 

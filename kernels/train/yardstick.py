@@ -198,7 +198,7 @@ def constant_loss(loss: Loss, y: Floats) -> float:
         return float(-np.sum(shares * np.log(shares)))
     # A loss that is not convex, as cauchy, may be lowest at any of the targets.
     steps = max(1, min(y.size, SCANNED // y.size) - 1)
-    levels = np.linspace(0, 1, steps * -(-40 // steps) + 1)  # at the targets, and between few of them
+    levels = np.linspace(0, 1, steps * math.ceil(40 / steps) + 1)  # at the targets, and between few of them
     scan = np.unique(np.quantile(y, levels)) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])
     losses[~np.isfinite(losses)] = np.inf
