@@ -228,7 +228,7 @@ class RunData(RankedRun):
         run, frame = self.result.run, self.result.frame
         texts = [run.study or "", run.identity["loss"], *frame["optimizer"].unique(), *frame["schedule"].unique()]
         named = set(re.findall(r"\w+", " ".join(texts)))
-        return {name: rule for name, rule in run.rules.items() if name.split()[1] in named}
+        return {name: rule for name, rule in run.rules.items() if re.split(r"\W", name)[1] in named}
 
     @cached_property
     def rules(self) -> list[tuple[str, str, str]]:

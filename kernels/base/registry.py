@@ -5,7 +5,7 @@ and loads the installed plug-ins for a name that is in neither.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kernels.base.plugins import PREFIX, load_installed
@@ -34,6 +34,8 @@ class Registered:
         The source of the function and of all that it uses.
     digest : str
         Another one if the results may differ; comments and the layout of the text do not count.
+    variants : dict of str to Registered
+        The rule as it is where options choose other functions than by default, by the text of the call.
     """
 
     kind: str
@@ -43,6 +45,7 @@ class Registered:
     place: str
     source: str
     digest: str
+    variants: dict[str, "Registered"] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -88,7 +91,8 @@ class Table(Mapping[str, Callable[..., T]]):
 
 def registered_in(made: Any, kind: str) -> list[Registered]:
     """Return the registered rules that an optimizer or a loss is made of; none if all are built in."""
-    found = [REGISTERED[kind][made.name]] if made.name in REGISTERED[kind] else []
+    known = REGISTERED[kind].get(made.name)
+    found = [known.variants.get(made.text, known)] if known else []
     inner = getattr(made, "inner", None)
     return found if inner is None else [*found, *registered_in(inner, kind)]
 

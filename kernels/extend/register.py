@@ -350,11 +350,23 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
     facts = [value for value in vars(made).values() if isinstance(value, int | float | str | tuple | dict)]
     # The text of a function has its address in it.
     facts = [tuple(part for part in fact if not callable(part)) if isinstance(fact, tuple) else fact for fact in facts]
-    source, own = source_of(functions), text_of(about.own.__code__)
-    if own and own not in source:
-        source = f"{own}\n\n{source}"
     digest = digest_of(plain_source(about.own.__code__), fingerprint(functions), facts)
-    about.register(wraps(build)(lambda *args, **kwargs: make(*args, **kwargs)[0]), source, digest)
+
+    @wraps(build)
+    def make_known(*args: Any, **kwargs: Any) -> Any:
+        made, chosen = make(*args, **kwargs)
+        if [one.__code__ for one in chosen] != [one.__code__ for one in functions]:
+            own = digest_of(digest, fingerprint(chosen))
+            known.variants[made.text] = replace(known, name=made.text, source=_source(about, chosen), digest=own)
+        return made
+
+    known = about.register(make_known, _source(about, functions), digest)
+
+
+def _source(about: Candidate, functions: list[FunctionType]) -> str:
+    """Return the source of a function that makes a rule, and of the functions that the rule uses."""
+    source, own = source_of(functions), text_of(about.own.__code__)
+    return f"{own}\n\n{source}" if own and own not in source else source
 
 
 def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:

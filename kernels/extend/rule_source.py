@@ -113,10 +113,11 @@ class Candidate:
         self.files.update(one.__code__.co_filename for one in bound_too)
         return frozen, bound_too
 
-    def register(self, build: Callable[..., Any], source: str, digest: str) -> None:
-        """Register its builder, in place of an earlier one from the same function."""
-        made = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
-        REGISTERED[self.kind][self.name] = made
+    def register(self, build: Callable[..., Any], source: str, digest: str) -> Registered:
+        """Register its builder, in place of an earlier one from the same function, and return what is known of it."""
+        known = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
+        REGISTERED[self.kind][self.name] = known
+        return known
 
 
 class Options:

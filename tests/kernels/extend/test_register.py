@@ -541,8 +541,8 @@ def test_another_rule_is_another_configuration(rules, old, new, changed):
 MODEL = Model("a*x + b")
 
 
-def run(folder, optimizers=("sgd", "heavy"), **changes):
-    grid = Grid(lr=[0.1, 0.2], optimizer=optimizers, init=[[0, 0]], schedule="sawtooth(3)")
+def run(folder, optimizers=("sgd", "heavy"), schedule="sawtooth(3)", **changes):
+    grid = Grid(lr=[0.1, 0.2], optimizer=optimizers, init=[[0, 0]], schedule=schedule)
     return sweep(MODEL, X, Y, grid, **{"epochs": 2, "kernel": "reference", "confirm": 0, "out": folder} | changes)
 
 
@@ -565,6 +565,26 @@ def test_a_run_goes_on_with_the_same_rule_only(rules, tmp_path):
     without = run(folder, optimizers=["sgd", "adam"], epochs=3)
     assert len(without.frame) == 4
     assert re.findall(r"load_plugin\('.*/(.*)'\)", without.best().code()) == ["other_rules.py"]
+
+
+def test_a_rule_that_options_choose_is_on_record_too(unchecked, tmp_path):
+    """A folder went on with another one, as only the rule of the default options was compared."""
+
+    def with_factor(factor):
+        def faster(theta, slots, gradient, lr, clock, options):
+            return theta - factor * lr * gradient, ()
+
+        @register_optimizer(name="either")
+        def either(fast=False):
+            return Optimizer("either", faster if fast else plain)
+
+        return run(tmp_path / "run", ["either", "averaged(either(true))"], schedule="constant").run.rules
+
+    rules = with_factor(2.0)
+    assert list(rules) == ["optimizer either", "optimizer either(fast=true)"]
+    assert ["factor * lr" in rule["source"] for rule in rules.values()] == [False, True]
+    assert with_factor(2.0) == rules
+    assert "holds runs with another optimizer either(fast=true), as it was" in refusal_of(with_factor, 3.0)
 
 
 def test_a_search_goes_on_with_the_same_rules_only(rules, tmp_path):
