@@ -1,7 +1,9 @@
 """Sources that can be compared: two variants, timed in turns; the folders of two runs; two pytest-benchmark files."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +150,7 @@ class _Stored(NamedTuple):
 
     `missing` has the reasons why variants were not timed, and `facts` identify the run. `best` are the runs of its best
     choice, which fresh seeds confirmed, and losses below `floor` are equal (see `kernels.train.yardstick.Yardstick`).
+    `rules` are the user's own, with the digest of each.
     """
 
     samples: dict[str, Sample]
@@ -158,6 +161,7 @@ class _Stored(NamedTuple):
     environment: dict[str, str]
     best: pd.DataFrame = NO_RUNS
     floor: float = LOSS_FLOOR
+    rules: Mapping[str, str] = MappingProxyType({})
 
 
 def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
@@ -189,8 +193,10 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
                 notes.append((f"Best of {name}", f"{said}."))
     ours, theirs = a.facts | a.environment, b.facts | b.environment
     ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))
-    if differences := describe_differences(ours, theirs, ("in A", "in B")):
-        notes.append(("Different", f"{differences}."))
+    sources = [f"{rule}: another source" for rule in _other_rules(a, b)]
+    differences = [describe_differences(ours, theirs, ("in A", "in B")), *sources]
+    if told := "; ".join(filter(None, differences)):
+        notes.append(("Different", f"{told}."))
     return Comparison(timed, notes, **compared)
 
 
@@ -201,7 +207,7 @@ def _read_file(path: Path) -> _Stored:
 
 def _read_folder(folder: Path) -> _Stored:
     """Read the folder of a run or of a search, or that of `sgdbench speed`."""
-    best, floor = NO_RUNS, LOSS_FLOOR
+    best, floor, rules = NO_RUNS, LOSS_FLOOR, dict[str, str]()
     if (folder / RUN).exists():
         found = load_tuning(folder) if is_tuning_folder(folder) else load_run(folder)
         result = found.result if isinstance(found, TuneResult) else found
@@ -210,6 +216,7 @@ def _read_folder(folder: Path) -> _Stored:
         if len(frame):
             best = runs_of(frame, recommended_choice(found.ranking()))
         evidence, identity, environment = read_tables(folder), WITHOUT | result.run.identity, result.run.environment
+        rules = {name: rule["sha256"] for name, rule in result.run.rules.items()}
         if len(settings := evidence.get("settings", NO_RUNS)):
             identity |= {"epochs": str(settings["epochs"].iloc[0])}
     else:
@@ -223,7 +230,7 @@ def _read_folder(folder: Path) -> _Stored:
         samples = {str(variant): Sample.of(1e-9 * ns.to_numpy(dtype=float)) for variant, ns in rounds}
     missing = find_untimed(evidence["speed"]) if "speed" in evidence else {}
     machine = {name: str(fact) for name, fact in environment.items()}
-    return _Stored(samples, "sample-update", missing, frame, identity, machine, best, floor)
+    return _Stored(samples, "sample-update", missing, frame, identity, machine, best, floor, rules)
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -245,21 +252,29 @@ def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None
     for name in ("loss", "target", "record") if reached else ("loss",):
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {name} is {a.facts[name]} in A and {b.facts[name]} in B."
+    if other := next((rule for rule in _other_rules(a, b) if rule.startswith("loss ")), None):
+        return f"not compared: the {other} has another source in A than in B."
     if not reached and any(one.frame.filter(like="_loss").lt(0).any(axis=None) for one in (a, b)):
         return "not compared: losses below 0 have no ratio."
     return None
+
+
+def _other_rules(a: _Stored, b: _Stored) -> list[str]:
+    """Return the names of the user's own rules that are not the same in two runs, such as ``"loss fair"``."""
+    return [name for name, digest in a.rules.items() if b.rules.get(name, digest) != digest]
 
 
 def _describe_other_work(a: _Stored, b: _Stored) -> str:
     """Return a sentence where a sample-update is not the same work in two runs, else nothing."""
     ours, theirs = a.facts | a.environment, b.facts | b.environment
     known = ours.keys() & theirs.keys()
+    losses = [rule for rule in _other_rules(a, b) if rule.startswith("loss ")]
     differ = [name for name in ("model", "inputs", "loss", "work") if name in known and ours[name] != theirs[name]]
     if bool(a.facts) != bool(b.facts):
         return f" One is a run and one of `sgdbench speed`: whether a {a.unit} is the same work in both is not known."
-    if not differ:
+    if not (found := [*differ, *losses]):
         return ""
-    return f" A {a.unit} is not the same work in both, as they differ in {differ[0]}: no ratio is that of a change."
+    return f" A {a.unit} is not the same work in both, as they differ in {found[0]}: no ratio is that of a change."
 
 
 def join_names(names: list[str]) -> str:

@@ -34,7 +34,7 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
     best = pd.DataFrame([_best_choice_row(name, run_data) for name, run_data in runs.items()])
     best = best.dropna(axis="columns", how="all")
     if _losses_differ(runs):
-        best.insert(3, "loss", [run_data.criterion.text for run_data in runs_data])
+        best.insert(3, "loss", list(map(_name_loss, runs_data)))
     # A run reaches its target at one of its marks: with others it needs more samples, or fewer.
     records = [run_data.result.run.identity["record"] for run_data in runs_data]
     if len(set(records)) > 1:
@@ -87,7 +87,13 @@ def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
 
 def _losses_differ(runs: dict[str, RunData]) -> bool:
     """Return whether the runs have several losses, whose values cannot be compared."""
-    return len({run_data.criterion.text for run_data in runs.values()}) > 1
+    return len(set(map(_name_loss, runs.values()))) > 1
+
+
+def _name_loss(run_data: RunData) -> str:
+    """Return the text of the loss, and the place and the hash of one of the user's own, which another may be called."""
+    places = [f", {place}" for name, place, _ in run_data.rules if name.startswith("loss ")]
+    return "".join([run_data.criterion.text, *places])
 
 
 def _transpose(table: TextTable) -> TextTable:

@@ -1,6 +1,7 @@
 """Comparing A and B: what is read, what is past a gate, and how it is said."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,12 @@ from bench.compare.gates import Gates, load_gates
 from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 from bench.compare.pytest_benchmark import read_run
 from bench.compare.ratios import EPOCHS, LOSSES, PAIRS, Sample, _places, times
+from bench.report.report import write_reports
 from bench.store.evidence import COLUMNS, store_tables
 from bench.tables.run_costs import loss_floor
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
-from kernels import models
+from kernels import models, register_loss
 from tests.support.benchmark_files import WOBBLE, benchmark_file
 from tests.support.frames import best_runs, compare_ranked_runs, make_frame
 
@@ -493,6 +495,22 @@ def test_epochs_at_other_marks_and_of_other_losses_are_not_compared(refused):
         sweep("a*x", X, X, Grid(lr=[0.5], init=[0], seed=range(6)), **given | other)
     assert "Epochs: not compared: the record is epoch in A and 1 in B" in refused("compare", "a", "b")
     assert "Epochs: not compared: the loss is squared in A and absolute in B" in refused("compare", "a", "c")
+
+
+@pytest.mark.usefixtures("rules_forgotten")
+def test_losses_of_one_name_and_other_sources_are_not_compared(refused):
+    """Nor are they one loss on the page that shows both runs."""
+    for name, scale in (("a", 1.0), ("b", 2.0)):
+
+        @register_loss
+        def own(residual, options):
+            return scale * residual * residual, 2.0 * scale * residual  # noqa: B023 (registered anew)
+
+        given = {"loss": "own", "epochs": 3, "kernel": "reference", "confirm": 0, "out": name}
+        sweep("a*x", X, X, Grid(lr=[0.1], init=[0], seed=range(6)), **given)
+    assert "Losses: not compared: the loss own has another source in A than in B" in refused("compare", "a", "b")
+    *_, page = write_reports([Path("a"), Path("b")])
+    assert "loss, another one for each run" in page.read_text("utf-8")
 
 
 def test_what_sgdbench_speed_writes_can_be_compared(sgdbench, tmp_path):
