@@ -1,9 +1,10 @@
 """The contents of a run's folder, as far as the run has got, and its conclusions."""
 
 import re
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from warnings import warn
 
 import numpy as np
@@ -28,7 +29,11 @@ from bench.tables.shortfall import describe_distance, describe_no_gain, describe
 from bench.tables.typical_runs import lowest_run
 from bench.tables.verdict import advise_if_all_diverged, describe_solution, describe_units, headline, verdict
 from bench.tables.winners import is_confirmed
+from kernels.base.registry import registered_in, registered_named
 from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+
+MAKERS: dict[str, Callable[[str], Any]] = {"optimizer": make_optimizer, "loss": make_loss}
 
 
 class RunData(RankedRun):
@@ -260,6 +265,15 @@ def read_run_data(folder: str | Path) -> RunData:
 
 def run_data_of(result: SweepResult) -> RunData:
     """Return the results of a sweep with the other contents of its folder."""
+    run_data = _read_data(result)
+    for own in run_data.own_rules.items():
+        if (other := _describe_other_rule(*own)) and other != run_data.missing_data:
+            warn(f"{result.run.folder}: {other}", RuntimeWarning, stacklevel=2)
+    return run_data
+
+
+def _read_data(result: SweepResult) -> RunData:
+    """Return the contents of a run's folder with the data of its study, if these are as they were."""
     evidence = read_tables(result.run.folder)
     if not result.run.study:
         made = "was made without a study" if result.run.study == "" else "has a study that is damaged"
@@ -268,13 +282,29 @@ def run_data_of(result: SweepResult) -> RunData:
     try:
         make_loss(study.run.loss)  # without a loss of the user's own nothing can be said of the data
         data, scaling = study.dataset()
-        missing = _describe_change(result, study, data)
+        losses = [_describe_other_rule(*own) for own in result.run.rules.items() if own[0].startswith("loss ")]
+        missing = next(filter(None, losses), None) or _describe_change(result, study, data)
     except (OSError, ValueError) as error:
         missing = f"The data can no longer be read: {error}."
     if missing:
         warn(f"{result.run.folder}: {missing}", RuntimeWarning, stacklevel=2)
         return RunData(result, evidence, study, None, None, missing)
     return RunData(result, evidence, study, data, scaling, None)
+
+
+def _describe_other_rule(name: str, rule: Mapping[str, str]) -> str | None:
+    """Return that another rule is known by the name of one on record; None if none is, or the same one."""
+    kind, text = name.split(" ", 1)
+    try:
+        if kind in MAKERS:
+            known = registered_in(MAKERS[kind](text), kind)
+        else:
+            known = registered_named(kind, text)
+    except ValueError:
+        return None
+    if not known or known[0].digest == rule["sha256"]:
+        return None
+    return f"The {name} is not that of the run, whose source is in rules.json: fits with it end elsewhere."
 
 
 def _describe_change(result: SweepResult, study: Study, data: Dataset) -> str | None:

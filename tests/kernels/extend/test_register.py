@@ -16,7 +16,7 @@ from bench.cli import app
 from bench.report.markdown import render_markdown
 from bench.report.page import render_page
 from bench.report.reproduce import reproduction
-from bench.report.run_data import read_run_data
+from bench.report.run_data import read_run_data, run_data_of
 from bench.study.config_id import config_ids
 from bench.study.load import load_study
 from bench.study.space import space_settings
@@ -585,6 +585,22 @@ def test_a_rule_that_options_choose_is_on_record_too(unchecked, tmp_path):
     assert ["factor * lr" in rule["source"] for rule in rules.values()] == [False, True]
     assert with_factor(2.0) == rules
     assert "holds runs with another optimizer either(fast=true), as it was" in refusal_of(with_factor, 3.0)
+
+
+def test_a_run_says_that_a_rule_is_no_longer_that_with_which_it_was_trained(rules, tmp_path):
+    """What it hands out would train with the edited one; and of data nothing is said by another loss."""
+    (tmp_path / "table.csv").write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in zip(X, Y, strict=True)))
+    data = f"data = {{path = '{tmp_path}/table.csv', x = 'x', y = 'y'}}\n"
+    study = f"name = 'own'\n{data}model.expression = 'a*x + b'\nrun = {{loss = 'fair', epochs = 2}}\n"
+    rules()
+    found = run(tmp_path / "run", loss="fair", study=study)
+    assert found.best(optimizer="heavy").refit(X, Y, kernel="reference").loss[-1] in found.frame["final_loss"].tolist()
+    rules("SLOWER = 0.5", "SLOWER = 0.25")
+    with pytest.warns(RuntimeWarning, match="run: The optimizer heavy is not that of the run, whose source is in rules.js"):
+        assert run_data_of(found).data
+    rules("np.log1p(size)", "np.log1p(size) + 1.0")
+    with pytest.warns(RuntimeWarning, match="run: The loss fair is not that of the run"):
+        assert not run_data_of(found).data
 
 
 def test_a_search_goes_on_with_the_same_rules_only(rules, tmp_path):
