@@ -296,10 +296,7 @@ def _describe_other_rule(name: str, rule: Mapping[str, str]) -> str | None:
     """Return that another rule is known by the name of one on record; None if none is, or the same one."""
     kind, text = name.split(" ", 1)
     try:
-        if kind in MAKERS:
-            known = registered_in(MAKERS[kind](text), kind)
-        else:
-            known = registered_named(kind, text)
+        known = registered_in(MAKERS[kind](text), kind) if kind in MAKERS else registered_named(kind, text)
     except ValueError:
         return None
     if not known or known[0].digest == rule["sha256"]:
