@@ -78,15 +78,12 @@ def test_lines_of_many_parameters_have_the_length_of_the_gradient(ran, cancer):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--x", "q*"], "t.csv has no column that matches 'q*'; its columns are 'c0', 'c1'"),
-        (["--x", "c1", "--model", "w @ c1"], "'c1' is a single input, and @ takes a group of them; write w*c1"),
-        (["--x", "x=c*", "--model", "a*x + b"], "is a group of columns, which stands on the right of @, as in w @ x"),
+        (
+            ["--loss", "squared", "--x", "x=c*", "--model", "a*x + b"],
+            "is a group of columns, which stands on the right of @, as in w @ x",
+        ),
         (["--loss", "softmax", "--plot", "p.png"], "--plot draws a curve, and W @ x + b has scores of 3 classes"),
-        (["--model", "2*w @ x + b"], "2*(w @ x)"),
     ],
 )
-def test_bad_input_is_one_line(sgdbench, wine, options, words):
-    code, _, err = sgdbench("fit", "t.csv", "--y", "kind", *options, *FEW)
-    assert code == 2
-    assert words in err
-    assert err.count("\n") == 1
+def test_bad_input_is_one_line(refused, wine, options, words):
+    assert words in refused("fit", "t.csv", "--y", "kind", *options, *FEW)

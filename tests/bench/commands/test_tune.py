@@ -1,48 +1,76 @@
 """`sgdbench tune` and its report: what is printed, what the page shows, and what is made again without training."""
 
+import io
 import re
 import shutil
 import sys
 import tomllib
+from contextlib import chdir, redirect_stdout
 
+import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
 
 from bench import load_tuning
+from bench.commands.options import RunOptions
+from bench.commands.tune import run_tune
 from bench.plots import tuning as plots
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import _readable_tables
 from bench.store.run_folder import ANOTHER_FOLDER, RESUME
+from bench.study.load import load_study
 from tests.support import hostile
 from tests.support.constants import ROOT
 
+# Of a table of 40 rows, and by the reference: no kernel is compiled.
 STUDY = {
     "name": "small",
-    "data": {"builtin": "quadratic"},
+    "data": {"path": "small.csv", "x": "x", "y": "y"},
     "model": {"expression": "a*x**2 + b*x + c"},
-    "grid": {"lr": [0.1, 0.5], "batch_size": [10, 40], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}},
-    "run": {"epochs": 9, "target": 1e-3, "confirm": 2},
+    "grid": {"lr": [0.1, 0.5], "batch_size": [2, 8], "seed": [0, 1], "shuffle": True, "init": {"near": [1, -3, 4]}},
+    "run": {"epochs": 27, "target": 1e-2, "confirm": 2, "kernel": "reference"},
     "tune": {"trials": 17},
 }
 
 
-@pytest.fixture
-def study(tmp_path):
-    path = tmp_path / "small.toml"
-    path.write_text(tomli_w.dumps(STUDY), encoding="utf-8")
+def write_study(folder, **changed):
+    """Write the study and its table; returns the path of the study."""
+    x = np.linspace(-1, 1, 40)
+    pd.DataFrame({"x": x, "y": 2 * x**2 - 4 * x + 3}).to_csv(folder / "small.csv", index=False)
+    path = folder / "small.toml"
+    path.write_text(tomli_w.dumps(STUDY | changed), encoding="utf-8")
     return path
 
 
-@pytest.mark.usefixtures("one_figure")
-def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
-    out = ran("tune", study)
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, one_figure_here):
+    """What is printed by a search, and where it was started."""
+    place = tmp_path_factory.mktemp("searched")
+    with chdir(place), redirect_stdout(io.StringIO()) as said:
+        assert run_tune(load_study(write_study(place)), RunOptions(None), with_grid=True, seed=0)
+    return said.getvalue(), place
+
+
+@pytest.fixture
+def folder(searched, study, tmp_path):
+    """A copy of the folder of this search."""
+    return shutil.copytree(searched[1] / "results" / "small-tuned", tmp_path / "results" / "small-tuned")
+
+
+def test_a_search_prints_its_conclusions_and_leaves_a_report(searched):
+    out, place = searched
     said = dict(line.split(": ", 1) for line in out.splitlines())
     assert list(said)[-2:] == ["Search", "Report"]
     assert {"Best choice", "Confirmed", "Against the grid"} <= set(said)
     assert said["Search"].startswith("17 trials by tpe")
-    folder = tmp_path / "results" / "small-tuned"
-    assert said["Report"] == str((folder / "report.html").relative_to(tmp_path))
+    assert said["Report"] == "results/small-tuned/report.html"
+    folder = place / "results" / "small-tuned"
     names = {path.stem for path in (folder / "figures").glob("*.png")}
     assert names == {"search_history", "search_slices_1"}
     best = load_tuning(folder).best()
@@ -57,66 +85,38 @@ def test_a_search_from_the_command_line(sgdbench, ran, study, tmp_path):
     tables = pd.read_csv(folder / "tables" / "trials.csv")
     assert len(tables) == 17
 
-    # Made again from what is stored, it is the same, and nothing is trained.
-    parts = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
-    markdown = (folder / "report.md").read_text("utf-8")
+
+def test_the_report_is_made_again_from_what_is_stored(sgdbench, folder):
+    before = {name: (folder / name).read_text("utf-8") for name in ("report.html", "report.md")}
     (folder / "report.html").unlink()
     assert sgdbench("report", folder) == (0, f"Report: {folder / 'report.html'}\n", "")
-    assert (folder / "report.html").read_text("utf-8") == page
-    assert (folder / "report.md").read_text("utf-8") == markdown
+    assert {name: (folder / name).read_text("utf-8") for name in before} == before
     # A search that was stopped, which does not know yet how important its parameters are, has a report too.
     (folder / "evidence" / "importance.parquet").unlink()
     assert sgdbench("report", folder)[::2] == (0, "")
-    # The table of the best trials recommends what the verdict does, also where fresh seeds decided for another one.
+
+
+def test_the_table_of_the_best_trials_recommends_what_the_verdict_does(folder):
+    """Also where fresh seeds decided for another one."""
     data = read_tune_data(load_tuning(folder))
     vars(data)["ranked"] = data.ranked.assign(recommended=data.ranked.index == 1)
     shown = _readable_tables(data)["The best trials, on the seeds of the search"]
     assert shown["tied"].eq("recommended").tolist()[:2] == [False, True]
-    # And a search that is done is not gone on with.
-    assert sgdbench("tune", study, "--resume")[0] == 0
+
+
+def test_a_search_that_is_done_is_not_gone_on_with(ran, refused, folder, study):
+    parts = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
+    ran("tune", study, "--resume")
     assert [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())] == parts
-    assert sgdbench("tune", study)[::2] == (
-        2,
-        f"sgdbench: results/small-tuned holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}\n",
-    )
+    told = f"results/small-tuned holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}\n"
+    assert refused("tune", study) == f"sgdbench: {told}"
 
 
-def test_a_search_and_a_run_do_not_share_a_folder(sgdbench, study):
-    quick = ["--confirm", "0", "--epochs", "2", "--out", "there"]
-    assert sgdbench("tune", study, "--no-grid", "--trials", "2", *quick)[0] == 0
-    assert sgdbench("run", study, "--resume", *quick)[::2] == (
-        2,
-        f"sgdbench: there holds a search for settings: choose {ANOTHER_FOLDER}, or delete this one\n",
-    )
-    assert sgdbench("report", "there", "there")[::2] == (
-        2,
-        "sgdbench: there is the folder of a search or a suite: give it alone\n",
-    )
-
-
-def test_options_take_the_place_of_what_the_study_says(ran, study, tmp_path):
-    """In a study whose title is only text."""
-    study.write_text(tomli_w.dumps(STUDY | {"title": hostile.TITLE}), encoding="utf-8")
-    options = ["--trials", "4", "--sampler", "random", "--pruner", "none", "--optimizer", "momentum(lin:0.1:0.5)"]
-    options += ["--no-grid", "--confirm", "0", "--epochs", "5", "--out", "there"]
-    settings = ["tune.lr=0.2", "tune.batch_size=[20, 'full']", "tune.schedule=halve(int:2:4)", "grid.seed=[3, 4, 5]"]
-    options += [word for setting in settings for word in ("--set", setting)]
-    ran("tune", study, *options)
-    found = load_tuning(tmp_path / "there")
-    trials = found.trials
-    assert set(trials["lr"]) == {0.2}
-    assert set(trials["batch_size"]) <= {20, 800}
-    assert trials["optimizer"].str.fullmatch(r"momentum\(0\.[1-5]\d*\)").all()
-    assert set(trials["schedule"]) <= {"halve(2)", "halve(3)", "halve(4)"}
-    assert set(found.result.frame["seed"]) == {3, 4, 5}
-    assert found.grid is None
-    assert found.result.confirmation is None
-    assert (trials["state"] == "complete").all()
-    page = (tmp_path / "there" / "report.html").read_text("utf-8")
-    assert "no trial was given up because it fell behind" in page
-    assert "trained again" not in page
-    assert "&lt;script&gt;alert" in page
-    assert "<script>alert" not in page
+def test_a_search_and_a_run_do_not_share_a_folder(refused, folder, study):
+    told = f"sgdbench: {folder} holds a search for settings: choose {ANOTHER_FOLDER}, or delete this one\n"
+    assert refused("run", study, "--resume", "--out", folder) == told
+    told = f"sgdbench: {folder} is the folder of a search or a suite: give it alone\n"
+    assert refused("report", folder, folder) == told
 
 
 def test_tables_and_figures_that_a_search_no_longer_has_are_removed(ran, study, tmp_path):
@@ -132,28 +132,46 @@ def test_tables_and_figures_that_a_search_no_longer_has_are_removed(ran, study, 
     assert (there / "figures" / "mine.png").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--lr", "log:1:2"], "there is no option --lr; give --set tune.lr=VALUE"),
-        (["--set", "tune.lr=log:1:0.1"], "lr 'log:1:0.1': low must be below high, and both finite"),
-    ],
-)
-def test_bad_options_are_refused_in_one_line(refused, study, options, message, tmp_path):
-    assert message in refused("tune", study, *options)
+def test_options_take_the_place_of_what_the_study_says(ran, tmp_path):
+    """In a study whose title is only text."""
+    study = write_study(tmp_path, title=hostile.TITLE)
+    options = ["--trials", "4", "--sampler", "random", "--pruner", "none", "--optimizer", "momentum(lin:0.1:0.5)"]
+    options += ["--no-grid", "--confirm", "0", "--epochs", "5", "--out", "there"]
+    settings = ["tune.lr=0.2", "tune.batch_size=[20, 'full']", "tune.schedule=halve(int:2:4)", "grid.seed=[3, 4, 5]"]
+    options += [word for setting in settings for word in ("--set", setting)]
+    ran("tune", study, *options)
+    found = load_tuning(tmp_path / "there")
+    trials = found.trials
+    assert set(trials["lr"]) == {0.2}
+    assert set(trials["batch_size"]) <= {20, 40}
+    assert trials["optimizer"].str.fullmatch(r"momentum\(0\.[1-5]\d*\)").all()
+    assert set(trials["schedule"]) <= {"halve(2)", "halve(3)", "halve(4)"}
+    assert set(found.result.frame["seed"]) == {3, 4, 5}
+    assert found.grid is None
+    assert found.result.confirmation is None
+    assert (trials["state"] == "complete").all()
+    page = (tmp_path / "there" / "report.html").read_text("utf-8")
+    assert "no trial was given up because it fell behind" in page
+    assert "trained again" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "<script>alert" not in page
+
+
+def test_a_bad_range_is_refused_in_one_line(refused, study, tmp_path):
+    told = "lr 'log:1:0.1': low must be below high, and both finite"
+    assert told in refused("tune", study, "--set", "tune.lr=log:1:0.1")
     assert not (tmp_path / "results").exists()
 
 
-def test_a_search_needs_optuna(sgdbench, refused, study, monkeypatch):
-    assert sgdbench("tune", study, "--trials", "2", "--no-grid", "--confirm", "0", "--out", "there")[0] == 0
+def test_a_search_needs_optuna(refused, study, folder, monkeypatch):
     for name in [name for name in sys.modules if name.startswith(("bench.engine.tune", "bench.engine.search"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "bench.store.journal")
     monkeypatch.setitem(sys.modules, "optuna", None)
-    for command in (["tune", study], ["report", "there"]):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    needed = " ".join(f'"{one}"' for one in extras["tune"])
+    for command in (["tune", study], ["report", folder]):
         err = refused(*command)
-        extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-        needed = " ".join(f'"{one}"' for one in extras["tune"])
         assert err == f"sgdbench: tune needs optuna, which is not installed: pip install {needed}\n"
 
 
