@@ -1,5 +1,6 @@
 """The machine code of lanes and roofs: vector arithmetic in registers, and as much of it as was counted."""
 
+import re
 from collections import Counter
 from functools import cache
 
@@ -9,13 +10,23 @@ import pytest
 from bench.timing.operations import count_sections
 from bench.timing.problem import classic, many
 from bench.timing.roof import compile_loops, dependent, independent, longest_chain
+from kernels import Model
 from kernels.compile.kinds import REGISTERS
 from kernels.compile.specialize import ingredients_of, specialize
 from kernels.losses import make_loss
 from kernels.model.models import quadratic
 from kernels.optimizers import make_optimizer
 from kernels.simd.division import has_fast_divider
-from tests.support.assembly import ARM, AVX2, AVX512, Loop, assembly_of, innermost_loops, skip_without_assembly
+from tests.support.assembly import (
+    ARM,
+    AVX2,
+    AVX512,
+    Loop,
+    assembly_of,
+    functions_of,
+    innermost_loops,
+    skip_without_assembly,
+)
 
 skip_without_assembly()
 
@@ -118,6 +129,19 @@ def test_a_kernel_whose_registers_spill_is_noticed():
     ((loop, _),) = loops_of("sgd", AVX2, registers=8)
     (fault,) = faults(loop, 36)
     assert int(fault.removesuffix(" accesses to the stack")) > 50
+
+
+@pytest.mark.parametrize("processor", [AVX512, AVX2])
+def test_registers_that_spill_lie_in_one_cache_line(processor):
+    """As those of four samples at a time in `w @ x + b` do; without alignment they did in some processes alone."""
+    model = Model("w @ x + b", [f"x{place}" for place in range(100)])
+    made_of = ingredients_of(model.program, make_loss("squared"), make_optimizer("sgd"))
+    functions = functions_of(assembly_of(specialize(made_of._replace(width=32)).load(), processor))
+    for name in ("train_block_", "mean_of_losses_"):
+        (function,) = [one for one in functions if name in one.partition(":")[0]]
+        assert len(re.findall(r"[yz]mm.*\(%r[sb]p\)", function)) > 50
+        (alignment,) = re.findall(r"andq\t\$-(\d+), %rsp", function)
+        assert int(alignment) % 64 == 0
 
 
 def test_adam_needs_the_stack_because_its_moments_do_not_fit():

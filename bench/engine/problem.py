@@ -108,6 +108,7 @@ class Problem:
             validation=self.held_out,
             dtype=job.dtype,
             by_row=self.model.by_row,
+            passes=len(job.hyperparameters.rates),
         )
         if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
             data = data._replace(factors=self._factors)

@@ -189,6 +189,7 @@ def kernel(name: str, problem: Problem) -> Call:
         batch_size=problem.batch_size,
         dtype=problem.dtype,
         by_row=problem.model.by_row,
+        passes=problem.epochs,
     )
     options = option_values(loss, optimizer)
     shuffled = bool(problem.shuffle)

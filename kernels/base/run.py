@@ -17,7 +17,9 @@ POINT, TOTAL, WAITING = 0, 1, 2
 NARROW = 127
 """The place in `Scratch.counts`, after those of any sum, that says whether losses are summed in halves of a lane."""
 BACKWARDS = 126
-"""The place in `Room.counts` that says whether sums of many terms are taken backwards."""
+"""The place in `Room.counts`, after those of any sum, that says whether sums of many terms are taken backwards."""
+JOIN = -1
+"""Among counts of terms to add: the last two sums are added to one another."""
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
 
@@ -158,7 +160,6 @@ class Room(NamedTuple):
 
     layout: Marks
     counts: Marks
-    batch_counts: Marks
     rows: Marks
     theta: Floats
     slots: Floats
@@ -219,8 +220,8 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
     for (name, size), length in zip(sizes.items(), lengths, strict=True):
         buffers[name] = whole[begin : begin + size * width]
         begin += length
-    counts, batch_counts, rows = np.empty((3, LEAF), np.int64)
-    return Room(layout, counts, batch_counts, rows, **buffers)
+    counts, rows = np.empty((2, LEAF), np.int64)
+    return Room(layout, counts, rows, **buffers)
 
 
 def allocate_aligned(size: int, dtype: str = "float64") -> Floats:

@@ -18,11 +18,11 @@ class Places:
         self.symbols = len(layer.sources)
         self.units = f"layout[{start}]"
         self.dots_below = f" + {ROWS * len(below.dots)} * {below.units}" if below else ""
-        self.stop = start + 1 + 3 * self.symbols + layer.program.inputs
+        self.stop = start + 1 + 4 * self.symbols + layer.program.inputs
 
     def begin(self, symbol: int) -> str:
         """Return the first parameter of a symbol."""
-        return f"layout[{self.start + 1 + 3 * symbol}]"
+        return f"layout[{self.start + 1 + 4 * symbol}]"
 
     def first(self, symbol: int) -> str:
         """Return the first parameter of a symbol of unit k."""
@@ -30,15 +30,19 @@ class Places:
 
     def size(self, symbol: int) -> str:
         """Return the length of a symbol."""
-        return f"layout[{self.start + 2 + 3 * symbol}]"
+        return f"layout[{self.start + 2 + 4 * symbol}]"
 
     def source(self, symbol: int) -> str:
         """Return the first column of a dot's inputs."""
-        return f"layout[{self.start + 3 + 3 * symbol}]"
+        return f"layout[{self.start + 3 + 4 * symbol}]"
+
+    def order(self, symbol: int) -> str:
+        """Return the place of the order in which a dot is added up."""
+        return f"layout[{self.start + 4 + 4 * symbol}]"
 
     def column(self, number: int) -> str:
         """Return the column of a single input."""
-        return f"layout[{self.start + 1 + 3 * self.symbols + number}]"
+        return f"layout[{self.start + 1 + 4 * self.symbols + number}]"
 
     @property
     def dots(self) -> list[int]:

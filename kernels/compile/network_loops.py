@@ -60,7 +60,7 @@ def bind_network(made_of: Ingredients) -> Binder:
 
     def dot(name: str, source: str, **own: Any) -> Any:
         own |= {"touch": written[name], "touch_eight": written.get(f"{name}_eight"), "input_at": written[source]}
-        return binder.bind(network.pairwise, leaf=leaf, **own)
+        return binder.bind(network.dot, leaf=leaf, **own)
 
     # Of the weights of fewer inputs a pass finds all in the first cache.
     bytes_of_weight = made_of.width * np.dtype(made_of.dtype).itemsize * (1 + made_of.slots)
@@ -73,7 +73,7 @@ def bind_network(made_of: Ingredients) -> Binder:
         sums |= {"terms": written["four_terms"], "add_up": tuples.sum_lanes, "product": network.product_of_four}
         sums |= {"touch": written[name], "touch_eight": written.get(f"{name}_eight")}
         leaf = network.leaf_of_samples_of_one if made_of.width == 1 else network.leaf_of_four
-        return binder.bind(network.pairwise, leaf=leaf, **sums)
+        return binder.bind(network.dot, leaf=leaf, **sums)
 
     def sums(product: str, **sums: Any) -> Any:
         return binder.bind(given["sum_of_terms"], product=written[product], **sums)
@@ -106,9 +106,9 @@ def bind_network(made_of: Ingredients) -> Binder:
             "terms": "terms_of_eight",
         }
         own = {name: written[meaning] for name, meaning in names.items()} | {"add_up": tuples.sum_each}
-        given["eight_of_loss"] = binder.bind(network.pairwise, leaf=network.leaf_of_samples_of_one, **own)
+        given["eight_of_loss"] = binder.bind(network.dot, leaf=network.leaf_of_samples_of_one, **own)
         leaf_of_losses = network.leaf_of_losses_by_eight
-    given["add_losses"] = binder.bind(network.pairwise, leaf=leaf_of_losses)
+    given["add_losses"] = binder.bind(network.sum_of_losses, leaf=leaf_of_losses)
     entry = loops.train if made_of.width == 1 else loops.train_blocks
     binder.bind(entry, recorded_loss=network.mean_of_losses, train_next=network.train_rows)
     return binder

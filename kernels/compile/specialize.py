@@ -256,7 +256,7 @@ def _signature(made_of: Ingredients) -> tuple[types.Type, ...]:
     per_run = types.int64[:, ::1]
     blocks = *[tables] * 3, per_run, per_run, *[tables] * 5, tables if made_of.options_per_run else table
     record = vector, table, vector, vector, vector
-    whole = ("layout", "counts", "batch_counts", "rows")
+    whole = ("layout", "counts", "rows")
     room = tuple(types.int64[::1] if name in whole else types.Array(element, 1, "C") for name in run.Room._fields)
     return (
         types.NamedTuple(data, run.Data),

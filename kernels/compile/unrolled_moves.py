@@ -44,8 +44,8 @@ def _move(layers: list[Places]) -> str:
             else:
                 place = layer.dots.index(symbol)
                 lines += [
-                    f"    dot_{place} = learn((theta, slots, x, s, step, params), {size}, {first}, at + {at}, "
-                    f"after + {at}, room.counts, room.stack)",
+                    f"    dot_{place} = learn((theta, slots, x, s, step, params), {layer.order(symbol)}, {first}, "
+                    f"at + {at}, after + {at}, room, room.stack)",
                     *([] if layer.by_itself else [f"    put(dot_{place}, room.dots, {layer.dot(place, '0')})"]),
                 ]
     dots = "".join(f"dot_{place}, " for place in range(len(layers[0].dots)) if layers[0].by_itself)

@@ -121,18 +121,18 @@ def _take_dots(layers: list[Places], kind: str) -> str:
     """Return the function that takes the dots of all units with the inputs of some samples."""
     lines = ["layout = room.layout", f"step, params = (0.0, (), options), layout[{PARAMS}]"]
     for layer, place, symbol in [(one, *dot) for one in layers for dot in enumerate(one.dots)]:
-        weights, source = f"{layer.size(symbol)}, {layer.first(symbol)}, 0", layer.source(symbol)
+        weights, source = f"{layer.order(symbol)}, {layer.first(symbol)}, 0", layer.source(symbol)
         lines += [f"for k in range({layer.units}):", "    row, stop = first, first + count"]
         lines += [
             "    while row + 4 <= stop:",
             f"        rows = ({listed('room.rows[row + #]', 4)})",
             "        of = theta, slots, x, rows, step, params",
-            f"        four = four_of_{kind}(of, {weights}, {source}, room.counts, room.stack)",
+            f"        four = four_of_{kind}(of, {weights}, {source}, room, room.stack)",
             *(f"        put(four[{j}], room.dots, {layer.dot(place, f'row + {j}')})" for j in range(4)),
             "        row += 4",
             "    while row < stop:",
             "        alone = theta, slots, x, 0.0, step, params",
-            f"        one = dot_of_{kind}(alone, {weights}, room.rows[row] + {source}, room.counts, room.stack)",
+            f"        one = dot_of_{kind}(alone, {weights}, room.rows[row] + {source}, room, room.stack)",
             f"        put(one, room.dots, {layer.dot(place)})",
             "        row += 1",
         ]
@@ -148,7 +148,7 @@ def takes_losses_by_eight(made_of: Ingredients) -> bool:
 def _losses_of_eight(made_of: Ingredients, layer: Places) -> str:
     """Return the function that computes the losses of eight samples, one after the other in the data."""
     dots = [
-        f"eight_of_loss(of, {layer.size(symbol)}, {layer.first(symbol)}, 0, at + {layer.source(symbol)}, room.counts, "
+        f"eight_of_loss(of, {layer.order(symbol)}, {layer.first(symbol)}, 0, at + {layer.source(symbol)}, room, "
         "room.stack), "
         for symbol in layer.dots
     ]
@@ -227,8 +227,8 @@ def _unit_lines(made_of: Ingredients, layer: Places, kind: str, target: str, inp
         elif source == HIDDEN:
             size = layer.size(symbol)
             symbols.append(
-                f"hidden_of_{kind}((theta, slots, room.hidden, 0.0, (0.0, (), options), params), {size}, "
-                f"{layer.first(symbol)}, 0, row * {size}, room.counts, room.stack)"
+                f"hidden_of_{kind}((theta, slots, room.hidden, 0.0, (0.0, (), options), params), "
+                f"{layer.order(symbol)}, {layer.first(symbol)}, 0, row * {size}, room, room.stack)"
             )
         else:
             symbols.append(

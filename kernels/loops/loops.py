@@ -13,6 +13,7 @@ import numpy as np
 from kernels.base.run import (
     CONVERGED,
     DIVERGED,
+    JOIN,
     LEAF,
     MAX_EPOCHS,
     NARROW,
@@ -82,7 +83,6 @@ read_sum: Bound  # (cells) -> the sums of all runs
 read_theta: Bound  # (params) -> theta, one lane per row
 write_theta: Bound  # (params, theta)
 
-JOIN = -1
 # Of a plain 0 numba makes a type of its own, for which it compiles the functions that are given it once more.
 ZERO = np.int64(0)
 # Fewer samples stay in the caches of a core. From this one on they are loaded a page of memory before their visit: what

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from kernels.base.checks import closest_name
 from kernels.model.expression import MAX_NAME, Name, parse
@@ -12,8 +13,14 @@ ALL_INPUTS = "x"
 
 def is_name(text: object) -> bool:
     """Return whether an expression can use a text as a name."""
+    return isinstance(text, str) and _reads_as_name(text)
+
+
+# Wide tables have thousands of columns, whose names are asked for in each fit.
+@lru_cache(2**15)
+def _reads_as_name(text: str) -> bool:
     try:
-        return isinstance(text, str) and parse(text) == Name(text)
+        return parse(text) == Name(text)
     except ValueError:
         return False
 

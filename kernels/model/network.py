@@ -11,11 +11,12 @@ derivative of the loss of a sample by a symbol, the gradient of a scalar is s, a
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from kernels.base.run import Floats
+from kernels.base.run import JOIN, LEAF, Floats
 from kernels.model.program import Instruction, Program, run_program
 
 SCALAR, HIDDEN = -2, -1
@@ -115,14 +116,23 @@ class Network(NamedTuple):
         """The sizes, as kernels read them: those of the network, and of each layer, one symbol after another.
 
         Those of the network are its parameters, its inputs, and the terms of a sample: one for each symbol of a unit,
-        and the loss.
+        and the loss. After these come the orders in which sums of the lengths of symbols are added.
         """
+        plans: dict[int, int] = {}
         numbers = [self.params, self.inputs, 1 + sum(layer.units * len(layer.symbols) for layer in self.layers)]
         for layer in self.layers:
             numbers.append(layer.units)
             for symbol in layer.symbols:
-                numbers += [symbol.first, symbol.size, symbol.source]
+                numbers += [symbol.first, symbol.size, symbol.source, 0]
+                plans[len(numbers) - 1] = symbol.size
             numbers += layer.columns
+        places: dict[int, int] = {}
+        for place, size in plans.items():
+            if size not in places:
+                places[size] = len(numbers)
+                forwards, backwards = _order_of_sum(size, 0), _order_of_sum(size, 1)
+                numbers += [size, len(forwards), *forwards, *backwards]
+            numbers[place] = places[size]
         return np.array(numbers)
 
     @property
@@ -171,6 +181,16 @@ class Network(NamedTuple):
                 is_zero = symbol.source == SCALAR and is_added
                 scale[_places(symbol, layer.units)] = 0.0 if is_zero else 1.0 / np.sqrt(size)
         return scale
+
+
+@cache
+def _order_of_sum(size: int, backwards: int) -> tuple[int, ...]:
+    """Return the order in which NumPy's add.reduce adds `size` terms: how many are added by themselves, or `JOIN`."""
+    if size <= LEAF:
+        return (size,)
+    half = size // 2 - size // 2 % 8
+    halves = _order_of_sum(half, backwards), _order_of_sum(size - half, backwards)
+    return *halves[backwards], *halves[1 - backwards], JOIN
 
 
 def _places(symbol: Symbol, units: int) -> range:

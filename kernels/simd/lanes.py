@@ -190,6 +190,23 @@ def read_lane(array: Any, index: int, width: int) -> Any:
     return array.reshape(-1)[index : index + width].copy()
 
 
+def _align_stack(typingctx: Any, number: Any) -> Any:
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        if isinstance(number, Lane) and number.width * BYTES[LLVM[number.element]] > CACHE_LINE:
+            set.add(builder.function.attributes, ALIGNED)
+        return context.get_dummy_value()
+
+    return types.void(number), codegen
+
+
+@in_kernels(_align_stack)
+def align_stack(number: Any) -> None:
+    """Align the stack of the function that calls this, for lanes of this width that functions inlined in it read.
+
+    What these ask for is lost when they are inlined.
+    """
+
+
 def _read_spaced(typingctx: Any, array: Any, index: Any, step: Any, width: Any) -> Any:
     if not isinstance(width, types.IntegerLiteral):
         return None

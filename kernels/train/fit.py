@@ -206,6 +206,7 @@ def fit(
         validation=held_out,
         dtype=dtype,
         by_row=model.by_row,
+        passes=epochs,
     )
     if record_params is None:
         record_params = not model.vectors or patience is not None

@@ -115,9 +115,14 @@ class Loop(NamedTuple):
         return not any(re.match(branch, line) for line in self.lines[:-1])
 
 
+def functions_of(text):
+    """The functions of an assembly, each from its label on."""
+    return re.split(r"^(?=[^.\s][^\n]*:)", text, flags=re.MULTILINE)
+
+
 def innermost_loops(text, function=""):
     """The loops without loops in them, of the functions whose label contains a text."""
-    for part in re.split(r"^(?=[^.\s][^\n]*:)", text, flags=re.MULTILINE):
+    for part in functions_of(text):
         lines = part.splitlines()
         if not lines or function not in lines[0]:
             continue
