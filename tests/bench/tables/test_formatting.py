@@ -177,18 +177,12 @@ def test_latex_has_letters_for_what_tables_hold():
     ]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_rich_shows_names_literally(name):
+@pytest.mark.parametrize("name", [*HOSTILE, "\x1b[2Jgone"])
+def test_rich_shows_names_literally_without_control_codes(name):
     for look in ({}, {"force_terminal": True, "color_system": "truecolor"}):
         console = Console(file=io.StringIO(), width=200, **look)
         console.print(*draw_table(pd.DataFrame({"init": [name], f"param_{name}": [0.5]}), 200))
-        assert console.file.getvalue().count(name) == 2
-
-
-def test_rich_gets_no_control_codes():
-    console = Console(file=io.StringIO(), width=80)
-    console.print(*draw_table(pd.DataFrame({"init": ["\x1b[2Jgone"]}), 80))
-    assert "\x1b" not in console.file.getvalue()
+        assert console.file.getvalue().count(name.replace("\x1b", "\ufffd")) == 2
 
 
 def test_tables_are_written_with_every_digit(tmp_path):

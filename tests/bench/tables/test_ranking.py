@@ -14,6 +14,7 @@ from kernels.train.yardstick import unknown_yardstick
 from tests.support.simulated import costs_of, runs_of, study
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]
+ONE = runs_of([[1.0]])
 
 
 def with_losses(losses, status="max_epochs", **settings):
@@ -157,9 +158,9 @@ def test_the_floor_scales_with_the_targets():
 
 
 def test_no_run_at_all():
-    table = ranking(runs_of([[1.0]]).iloc[:0])
+    table = ranking(ONE.iloc[:0])
     assert len(table) == 0
-    assert table.columns.tolist() == ranking(runs_of([[1.0]])).columns.tolist()
+    assert table.columns.tolist() == ranking(ONE).columns.tolist()
 
 
 @pytest.mark.parametrize("cost", ["samples", "updates", "final_loss"])
@@ -244,29 +245,27 @@ def test_choices_that_were_run_less_often_are_compared_in_the_pairs_that_they_ha
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("frame", "options", "message"),
     [
         (
+            ONE,
             {"cost": "epochs"},
             "cost must be one of 'samples', 'updates', 'seconds', 'final_loss', 'validation_loss', not 'epochs'",
         ),
-        ({"cost": np.zeros(1)}, r"cost must be one of .*, not array\(\[0\.\]\)"),
-        ({"cost": "seconds"}, r"frame must have a column 'seconds_per_update' to rank by seconds; it has .*"),
+        (ONE, {"cost": np.zeros(1)}, r"cost must be one of .*, not array\(\[0\.\]\)"),
+        (ONE, {"cost": "seconds"}, r"frame must have a column 'seconds_per_update' to rank by seconds; it has .*"),
+        (
+            runs_of([[1.0, 2.0]]).iloc[[0, 1, 1]],
+            {},
+            "frame must have every run once, and it has this one twice: "
+            "optimizer=sgd, lr=0.1, schedule=constant, batch_size=1, shuffle=True, init=near, seed=1",
+        ),
     ],
+    ids=["unknown cost", "cost that is no text", "no seconds", "run that is there twice"],
 )
-def test_what_cannot_be_ranked_is_refused_in_one_line(options, message):
+def test_what_cannot_be_ranked_is_refused_in_one_line(frame, options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        ranking(runs_of([[1.0]]), **options)
-
-
-def test_a_run_that_is_there_twice_is_refused():
-    frame = runs_of([[1.0, 2.0]])
-    message = (
-        "frame must have every run once, and it has this one twice: "
-        "optimizer=sgd, lr=0.1, schedule=constant, batch_size=1, shuffle=True, init=near, seed=1"
-    )
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        ranking(pd.concat([frame, frame.iloc[1:]]))
+        ranking(frame, **options)
 
 
 def test_a_choice_that_converges_and_has_no_time_cannot_be_ranked_by_seconds():
@@ -315,5 +314,6 @@ def test_five_thousand_choices_do_not_overflow_anything():
 def test_single_runs_tell_nothing_but_success():
     table = ranking(runs_of([[100], [102], [300], [inf]], lr=[0.1, 0.2, 0.4, 0.8]))
     assert table["tied"].tolist() == [True, True, True, False]
+    assert table["ratio"].tolist() == pytest.approx([1, 1.02, 3, inf])
     assert table.loc[table["recommended"], "lr"].tolist() == leaders(table)["lr"].tolist() == [0.2]
     assert "2 cost nearly the same" in table["reason"][1]

@@ -26,14 +26,13 @@ def test_where_nothing_is_tied_nothing_is_recommended():
 
 def test_the_only_choice_and_the_only_tied_one():
     assert advice(choices([0.1])) == (0, "It is the only choice.")
-    assert advice(choices([0.1, 0.2], tied=[True, False])) == (*(0, "No other choice is tied with it in the sweep."),)
+    assert advice(choices([0.1, 0.2], tied=[True, False])) == (0, "No other choice is tied with it in the sweep.")
 
 
 def test_what_is_tied_but_dearer_is_no_candidate():
     row, reason = advice(choices([0.4, 0.2, 0.1]), cheap=[True, False, False])
-    assert (row, reason) == (
-        *(0, "Of the choices tied in the sweep, it ranks first by samples to the target, compared run by run."),
-    )
+    assert row == 0
+    assert reason == "Of the choices tied in the sweep, it ranks first by samples to the target, compared run by run."
 
 
 def test_the_fewest_updates_where_updates_differ():

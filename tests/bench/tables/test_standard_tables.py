@@ -68,15 +68,26 @@ def test_quantiles_are_those_of_numpy():
     )
 
 
-def test_each_group_has_its_own_curves():
-    frame = make_frame(3, optimizer=["adam", "sgd", "adam"])
-    bands = loss_quantiles(frame, make_curves({"run0": [4, 1], "run1": [4, 2], "run2": [4, 3]}))
-    assert bands[["optimizer", "epoch", "median"]].to_numpy().tolist() == [
-        ["adam", 0, 4.0],
-        ["adam", 1, 2.0],
-        ["sgd", 0, 4.0],
-        ["sgd", 1, 2.0],
-    ]
+@pytest.mark.parametrize(
+    ("optimizers", "curves", "medians"),
+    [
+        (["adam", "sgd", "adam"], [[4, 1], [4, 2], [4, 3]], {"adam": [4, 2], "sgd": [4, 2]}),
+        (["sgd", "sgd"], [[8, 2], [8, 6, 4]], {"sgd": [8, 4, 3]}),
+        (["adam", "sgd"], [[8, 2], [8, 6, 4]], {"adam": [8, 2], "sgd": [8, 6, 4]}),
+        (["sgd"], [[5], [0, 0, 0]], {"sgd": [5]}),
+    ],
+    ids=[
+        "each group has its own curves",
+        "a run that stopped keeps its loss",
+        "a group ends with its longest run",
+        "curves of other runs are ignored",
+    ],
+)
+def test_the_median_of_each_group_at_each_epoch(optimizers, curves, medians):
+    frame = make_frame(len(optimizers), optimizer=optimizers, status="converged")
+    bands = loss_quantiles(frame, make_curves({f"run{place}": losses for place, losses in enumerate(curves)}))
+    expected = [(name, epoch, loss) for name, losses in medians.items() for epoch, loss in enumerate(losses)]
+    assert list(bands[["optimizer", "epoch", "median"]].itertuples(index=False, name=None)) == expected
 
 
 def test_runs_with_marks_of_their_own_have_the_loss_of_the_last_one_between_them():
@@ -88,29 +99,12 @@ def test_runs_with_marks_of_their_own_have_the_loss_of_the_last_one_between_them
     assert bands["median"].tolist() == [7, 5, 3.5, 2.5, 1.5]
 
 
-def test_a_run_that_stopped_keeps_its_loss():
-    frame = make_frame(2, status=["converged", "max_epochs"])
-    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}))
-    assert bands["median"].tolist() == [8, 4, 3]
-
-
 @pytest.mark.parametrize("last", [[], [np.inf], [np.nan]])
 def test_a_run_that_diverged_is_infinite(last):
     frame = make_frame(3, status=["diverged", "max_epochs", "max_epochs"])
     bands = loss_quantiles(frame, make_curves({"run0": [8, 9, *last], "run1": [8, 4, 2, 1], "run2": [8] * 4}))
     assert bands["median"].tolist() == [8, 8, 8, 8]
     assert bands["high"].tolist()[2:] == [np.inf, np.inf]
-
-
-def test_a_group_ends_with_its_longest_run():
-    frame = make_frame(2, optimizer=["adam", "sgd"])
-    bands = loss_quantiles(frame, make_curves({"run0": [8, 2], "run1": [8, 6, 4]}))
-    assert bands.groupby("optimizer")["epoch"].max().to_dict() == {"adam": 1, "sgd": 2}
-
-
-def test_curves_of_other_runs_are_ignored():
-    bands = loss_quantiles(make_frame(1), make_curves({"other": [0, 0, 0], "run0": [5]}))
-    assert bands["median"].tolist() == [5]
 
 
 def test_a_curve_that_is_there_twice_is_refused():

@@ -160,11 +160,6 @@ def test_without_noise_differences_are_facts():
     assert tied(costs, tolerance=0.2).tolist() == [True, True, True, True]
 
 
-def test_a_single_pair_tells_nothing_but_success():
-    assert tied([[1.0], [5.0], [inf]]).tolist() == [True, True, False]
-    assert ranked([[1.0], [5.0], [inf]]).ratio == pytest.approx([1, 5, inf])
-
-
 def test_the_sign_test_takes_over_at_twenty_pairs():
     """There an outlier has no weight, and 19 of 20 pairs decide."""
     costs = np.vstack([np.ones(20), [1.1] * 19 + [1e-9]])

@@ -9,7 +9,7 @@ import pytest
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.phrases import describe_rival, format_share
 from bench.tables.ranking import ranking, varies
-from bench.tables.safe_rates import describe_divergence, safe_rates
+from bench.tables.safe_rates import describe_divergence, describe_safe_rates, safe_rates
 from bench.tables.verdict import advise_if_all_diverged, describe_units, headline, verdict
 from bench.tables.winners import confirm
 from tests.support.frames import make_frame
@@ -55,6 +55,7 @@ APART = joined(
     runs_of([300, 330, 360, 390, 420, 450], lr=0.2),
     runs_of([400, 410, 420, 430, 440, None], lr=0.05),
 )
+ALIKE = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
 
 
 def test_the_best_choice_with_its_cost_in_samples_and_updates():
@@ -71,8 +72,7 @@ def test_seconds_come_with_the_kernel_whose_time_they_are():
 
 
 def test_what_cannot_be_told_apart_is_named():
-    alike = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
-    told = say(joined(*alike))
+    told = say(joined(*ALIKE))
     assert told["Ties"].startswith("5 other choices are statistically indistinguishable from it: learning rate ")
     assert told["Ties"].endswith("; 3 more.")
     assert "Ties" not in say(APART)
@@ -111,14 +111,6 @@ def test_a_target_that_the_sweep_or_fresh_seeds_alone_reach():
     told = say(reached, fresh=missed)
     assert told["Confirmed"] == "On fresh seeds, no run reached the target; final loss 1; in the sweep all 6 did."
     assert told["Optimizers"].endswith(" adam ends at 3 times the loss.")
-
-
-def test_fresh_seeds_without_a_target():
-    frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
-    fresh = make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0])
-    told = say(frame, None, fresh)
-    assert told["Confirmed"].startswith("On fresh seeds, final loss 3.5 [")
-    assert told["Confirmed"].endswith("; in the sweep 1.25.")
 
 
 @pytest.mark.parametrize(
@@ -181,13 +173,16 @@ def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, w
 
 def test_without_a_target_nothing_speaks_of_reaching_one():
     frame = joined(*(make_frame(6, lr=lr, seed=range(6), final_loss=lr + np.arange(6) / 10) for lr in (1.0, 2.0)))
-    told = say(frame, None)
+    told = say(frame, None, fresh=make_frame(6, lr=1.0, seed=range(6), final_loss=[1, 2, 3, 4, 5, 6.0]))
     assert told["Best choice"].startswith(
         "sgd, learning rate 1, batch size 1, schedule constant, shuffled: final loss 1.25 ["
     )
+    assert told["Confirmed"].startswith("On fresh seeds, final loss 3.5 [")
+    assert told["Confirmed"].endswith("; in the sweep 1.25.")
     assert "Robustness" not in told
     assert "Safe learning rates" not in told
     assert not re.search("reach", " ".join(told.values()))
+    assert "final loss 1" in say_short(APART, target=None)["Best choice"]
 
 
 def test_all_that_diverged():
@@ -198,32 +193,11 @@ def test_all_that_diverged():
     )
 
 
-def test_safe_rates_and_divergence_name_the_order():
-    frame = joined(
-        runs_of([100] * 6, lr=0.1, shuffle=True),
-        lost(lr=0.2, shuffle=True),
-        runs_of([90] * 6, lr=0.1, shuffle=False),
-        runs_of([80] * 6, lr=0.2, shuffle=False),
-    )
-    told = say(frame)
-    assert told["Safe learning rates"] == (
-        "Every start and seed reached the target with sgd at 0.1 to 0.2 (2 of 2 rates; batch size 1, not shuffled)."
-    )
-    assert told["Divergence"] == (
-        "6 of 24 runs diverged: 6 runs with sgd at 0.2 (1 of 2 rates; batch size 1, shuffled)."
-    )
-
-
-def test_safe_rates_name_the_schedule_where_others_were_tried_too():
-    told = say(joined(runs_of([100] * 6, schedule="constant"), runs_of([100] * 5 + [None], schedule="halve(2)")))
-    assert told["Safe learning rates"] == (
-        "Every start and seed reached the target with sgd at 0.1 (1 of 1 rate; batch size 1, schedule constant, "
-        "shuffled)."
-    )
-
-
 def test_safe_rates_of_many_optimizers_are_those_of_the_first():
     told = say(joined(*(runs_of([100 + k] * 6, optimizer=f"momentum(0.{k:02})") for k in range(40))))
+    assert told["Safe learning rates"].startswith(
+        "Every start and seed reached the target with momentum(0.00) at 0.1 (1 of 1 rate; batch size 1, shuffled); "
+    )
     assert told["Safe learning rates"].count("momentum") == 8
     assert told["Safe learning rates"].endswith("; 32 more.")
 
@@ -254,6 +228,10 @@ def test_safe_rates_are_the_widest_range_and_divergence_is_counted_by_settings()
     pd.testing.assert_frame_equal(
         safe_rates(frame), pd.DataFrame(expected, columns=safe_rates(frame).columns), check_dtype=False
     )
+    assert describe_safe_rates(frame) == (
+        "Every start and seed reached the target with sgd at 0.1 to 0.4 (3 of 5 rates; batch size 8, schedule "
+        "constant, shuffled). There is no such learning rate for adam."
+    )
     assert describe_divergence(frame) == (
         "24 of 50 runs diverged: 10 runs with adam at 0.1 to 1.6 (5 of 5 rates; batch size 8, schedule cosine, "
         "shuffled); 6 runs with adam at 0.4 to 1.6 (3 of 5 rates; batch size 1, schedule cosine, not shuffled); 4 runs "
@@ -265,9 +243,8 @@ def test_safe_rates_are_the_widest_range_and_divergence_is_counted_by_settings()
 
 
 def test_at_most_five_short_sentences():
-    alike = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
     other = [runs_of([300 + k, 310, 320, 330, 340, 350], optimizer="adam", lr=0.1 + 0.01 * k) for k in range(6)]
-    frame = joined(*alike, *other)
+    frame = joined(*ALIKE, *other)
     told = say_short(frame, fresh=frame)
     assert set(told) <= {"Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"}
     assert {"Best choice", "Ties", "Confirmed", "Optimizers"} <= set(told)
@@ -286,11 +263,6 @@ def test_optimizers_between_which_there_is_no_difference():
     assert say(joined(*runs), fresh=joined(*runs))["Optimizers"] == (
         "Compared with sgd, on 6 fresh seeds: adam needs as many samples (statistically indistinguishable)."
     )
-
-
-def test_without_a_target_and_where_all_diverged():
-    assert "final loss 1" in say_short(APART, target=None)["Best choice"]
-    assert say_short(lost())["Best choice"].startswith("None: every run diverged.")
 
 
 def test_no_rate_helps_runs_that_start_where_the_loss_is_not_finite():
