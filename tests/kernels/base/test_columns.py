@@ -33,25 +33,17 @@ def table(request):
 
 
 def test_a_fit_is_that_of_the_columns_in_the_order_of_the_inputs(table):
-    expected, run = (fit(MODEL, x, Y, init=[0, 0, 0], lr=0.05, kernel="reference") for x in (IN_ORDER, table))
-    np.testing.assert_array_equal(run.trajectory, expected.trajectory)
+    """Held-out samples may be a table too."""
+    settings = {"init": [0, 0, 0], "lr": 0.05, "kernel": "reference"}
+    expected, run = (fit(MODEL, x, Y, validation=(x, Y), **settings) for x in (IN_ORDER, table))
+    for name in ("trajectory", "validation_loss"):
+        np.testing.assert_array_equal(getattr(run, name), getattr(expected, name))
     np.testing.assert_allclose(run.params, [3, -1, 0.5], rtol=1e-6)
     np.testing.assert_array_equal(run.predict(table), expected.predict(IN_ORDER))
-
-
-def test_predictions_and_matrices_are_those_of_the_columns_in_order(table):
-    np.testing.assert_array_equal(MODEL.predict([3, -1, 0.5], table), MODEL.predict([3, -1, 0.5], IN_ORDER))
     np.testing.assert_array_equal(MODEL.design_matrix(table), np.stack([POWER, WEIGHT, np.ones(N)], axis=1))
 
 
-def test_held_out_samples_may_be_a_table_too(table):
-    by_name, by_place = (
-        fit(MODEL, IN_ORDER, Y, init=[0, 0, 0], epochs=2, kernel="reference", validation=(x, Y))
-        for x in (table, IN_ORDER)
-    )
-    np.testing.assert_array_equal(by_name.validation_loss, by_place.validation_loss)
-
-
+@pytest.mark.parametrize("table", ["dict", "arrow"], indirect=True)
 def test_a_sweep_takes_names_too(table):
     from bench import Grid, sweep
 
@@ -118,11 +110,6 @@ def test_a_plot_takes_names_too():
     for one, two, other in zip(by_name.get_lines(), of_y.get_lines(), by_place.get_lines(), strict=True):
         np.testing.assert_array_equal(one.get_xydata(), other.get_xydata())
         np.testing.assert_array_equal(two.get_xydata(), other.get_xydata())
-
-
-def test_a_column_that_is_one_already_is_not_copied():
-    (column,) = models.linear.columns({"x": POWER})
-    assert np.shares_memory(column, POWER)
 
 
 def test_a_series_and_an_array_have_no_names():

@@ -1,12 +1,13 @@
 """What numba does not promise, tried piece by piece: where a new version differs, a sentence says what has changed."""
 
-import ast
+import re
 from contextlib import contextmanager
 
 import numba
 import numpy as np
 import pytest
 from numba import njit, types
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from kernels.base import numba_internals
@@ -59,26 +60,15 @@ def test_machine_code_is_kept_and_loaded():
 
 
 @pytest.mark.parametrize("compiler", [InnerCompiler, PlainInnerCompiler])
-def test_functions_inside_a_kernel_get_no_machine_code_of_their_own(compiler):
-    with tried("order of compiling"):
-        inner = njit(pipeline_class=compiler, no_cpython_wrapper=True, no_cfunc_wrapper=True)(lambda u: 3.0 * u + 1.0)
-        entry = njit(lambda u: inner(u) - 1.0)
-        assert entry(0.5) == 1.5
-        for function, has_code in ((inner, False), (entry, True)):
-            (found,) = function.overloads.values()
-            engine = found.target_context.codegen()._engine
-            assert engine.is_symbol_defined(found.fndesc.llvm_func_name) is has_code
-
-
-def test_functions_inside_a_kernel_are_kept_and_loaded():
-    options = {"pipeline_class": PlainInnerCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+def test_functions_inside_a_kernel_are_kept_and_loaded(compiler):
+    options = {"pipeline_class": compiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
     def tripled(u):
         return 3.0 * u + 1.0
 
     def compilations_of_a_caller():
         inner = njit(**options)(tripled)
-        numba_internals.use_cache(inner, numba_internals.InnerCache("tripled_of_a_test"))
+        numba_internals.use_cache(inner, numba_internals.InnerCache(f"tripled_by_{compiler.__name__}"))
         with numba_internals.record_compilations() as compilations:
             assert njit(lambda u: inner(u) - 1.0)(0.5) == 1.5
         return len(compilations.buffer) // 2
@@ -107,7 +97,7 @@ def test_a_compilation_holds_the_locks():
                 pass
 
 
-def test_references_to_arrays_are_not_counted_where_they_need_not_be():
+def test_without_counts_of_references_arrays_are_read_and_none_is_made():
     def total_of_halves(array):
         total = 0.0
         for half in (array[:4], array[4:]):
@@ -116,11 +106,10 @@ def test_references_to_arrays_are_not_counted_where_they_need_not_be():
         return total
 
     with tried("option against counting references"):
-        for options, counts in (({}, True), (numba_internals.NO_REFERENCE_COUNTS, False)):
-            dispatcher = njit(**options)(total_of_halves)
-            assert dispatcher(np.arange(8.0)) == 28.0
-            (code,) = dispatcher.inspect_llvm().values()
-            assert ("call void @NRT_" in code) is counts
+        uncounted = njit(**numba_internals.NO_REFERENCE_COUNTS)
+        assert uncounted(total_of_halves)(np.arange(8.0)) == 28.0
+        with pytest.raises(TypingError, match=r"No implementation of function .*empty"):
+            uncounted(lambda: np.empty(3))()
 
 
 def test_an_intrinsic_tells_its_code():
@@ -150,8 +139,6 @@ def test_what_is_no_interface_is_used_in_one_file():
     public = {"numba", "numba.extending", "numba.types", "llvmlite", "llvmlite.ir", "llvmlite.binding"}
     files = [path for package in ("kernels", "bench") for path in (ROOT / package).rglob("*.py")]
     for path in files:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            private = {name for name in names if name.split(".")[0] in ("numba", "llvmlite")} - public
-            assert not private or path.name == "numba_internals.py", f"{path} imports {', '.join(private)}"
+        imports = re.findall(r"^ *(?:from|import) ((?:numba|llvmlite)\b[\w.]*)", path.read_text("utf-8"), re.MULTILINE)
+        private = set(imports) - public
+        assert not private or path.name == "numba_internals.py", f"{path} imports {', '.join(private)}"

@@ -78,23 +78,6 @@ def test_where_the_design_is_not_finite_there_is_no_factor():
         assert make_factors(quadratic.program, data).size == 0
 
 
-@pytest.mark.parametrize("batch_size", [1, 7])
-def test_optimizers_that_need_the_loss_of_a_batch_have_it(batch_size):
-    data, marks = allocate_data((X,), Y), make_marks("epoch", 40, batch_size, 40, drop_last=True)
-    made = make_optimizer("polyak")
-    assert made.needs_loss
-    starts = RNG.normal(2, 1, (5, 3))
-    rates = np.full((40, 5), 10.0)  # above what the loss and the norm make of it
-    hyper = Hyperparameters(rates, option_values(SQUARED, made), batch_size, True, False, 0, 1e-9, marks)
-    run = [
-        train_runs(kernel, quadratic, SQUARED, made, data, hyper, starts, made.initial_memory(starts))
-        for kernel in ("lanes-fma", "reference")
-    ]
-    assert takes_factor("lanes-fma", quadratic, SQUARED, marks.size)
-    np.testing.assert_allclose(run[0].params, run[1].params, rtol=1e-10)
-    np.testing.assert_allclose(run[0].losses, run[1].losses, rtol=1e-10)
-
-
 def test_which_losses_come_from_a_factor():
     many = 10**6
     assert takes_factor("lanes-fma", quadratic, SQUARED, 32)

@@ -2,6 +2,7 @@
 
 import ast
 import gc
+import inspect
 import shutil
 
 import numpy as np
@@ -87,57 +88,21 @@ def test_the_code_of_an_intrinsic_tells_it_from_others():
     assert all(one._defn.__closure__ is None for one in found)
 
 
-# Edits of what all kernels are made of: (file, old text, new text). Those of rules are in tests/kernels/extend.
-EDITS = [
-    ("loops/loops.py", "single = zeros()\n", "single = zeros()  # 0\n                i = 0\n"),
-    ("loops/order.py", "while left > until", "while left >= until"),
-    ("base/run.py", "CONVERGED, DIVERGED = 0, 1, 2", "CONVERGED, DIVERGED = 0, 2, 1"),
-    ("simd/exp.py", "LOG2_E = 1.4426950408889634", "LOG2_E = 1.4426950408889636"),
-    ("compile/unrolled.py", 'number("-0.0")', 'number("0.0")'),
-]
-UNEDITED = ("train/fit.py", "", "")
-# Prints the names of two kernels after each edit, as the package in the working directory's folders has it. That is
-# imported anew each time, in one process: to import numba takes longer than all that is asked for here.
-NAMES = """
-import os
-import sys
-for folder in sorted(os.listdir()):
-    for module in [name for name in sys.modules if name.partition(".")[0] == "kernels"]:
-        del sys.modules[module]
-    sys.path.insert(0, os.path.abspath(folder))
-    from kernels import models
-    from kernels.compile import specialize
-    from kernels.losses import make_loss
-    from kernels.optimizers import make_optimizer
-    assert specialize.__file__.startswith(sys.path.pop(0))
-    for loss, optimizer in (("huber", "adamw"), ("squared", "momentum(weight_decay=0.1)")):
-        made_of = models.quadratic.program, make_loss(loss), make_optimizer(optimizer)
-        print(specialize.bind_loops(specialize.ingredients_of(*made_of)._replace(width=32))[1], end=" ")
-    print()
-"""
+@pytest.fixture
+def source_read_anew():
+    inner_functions._digest_of_emitters.cache_clear()
+    yield
+    inner_functions._digest_of_emitters.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def names(tmp_path_factory, python):
-    """The names of two kernels after each edit of a copy of the package."""
-    place = tmp_path_factory.mktemp("edited")
-    edits = [UNEDITED, *EDITS]
-    for number, (file, old, new) in enumerate(edits):
-        folder = place / f"{number:03}"
-        shutil.copytree(ROOT / "kernels", folder / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
-        path = folder / "kernels" / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new) if old else text)
-    printed = python(NAMES, cwd=place, NUMBA_DISABLE_JIT="1").splitlines()
-    return dict(zip(edits, map(str.split, printed), strict=True))
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_of_what_all_kernels_are_made_of_makes_other_kernels(names, edit):
-    """Otherwise the machine code of before the edit would be loaded."""
-    assert len(set(names[UNEDITED])) == 2
-    assert not set(names[edit]) & set(names[UNEDITED])
+@pytest.mark.usefixtures("source_read_anew")
+def test_an_edit_of_what_intrinsics_emit_makes_other_kernels(monkeypatch):
+    """Otherwise the machine code of before the edit would be loaded; test_binding.py has edits of functions."""
+    before = bind(models.quadratic)[1]
+    inner_functions._digest_of_emitters.cache_clear()
+    read = inspect.getsource
+    monkeypatch.setattr(inspect, "getsource", lambda module: read(module).replace("LOG2_E = 1.44", "LOG2_E = 1.45"))
+    assert bind(models.quadratic)[1] != before
 
 
 def test_models_losses_rules_weight_decay_and_options_of_the_compiler_make_other_kernels():
@@ -196,18 +161,6 @@ def test_what_compiling_took_is_remembered(stored, tmp_path, monkeypatch):
     (note,) = copy.glob("*.seconds")
     note.write_bytes(note.read_bytes()[: note.stat().st_size // 2])
     assert np.isnan(build(copy)[0].cold_seconds)
-
-
-def test_what_cannot_be_unpickled_is_compiled_anew(stored, tmp_path, monkeypatch):
-    """It is what was written, and still numba may have changed."""
-    folder, build = stored
-    copy = copy_of(folder, tmp_path)
-    (file,) = copy.glob("*.nbc")
-    with monkeypatch.context() as patched:
-        patched.setattr(cache, "folder", lambda: copy)
-        cache.write_bytes(file.name, b"no pickle")
-    assert build(copy)[1] > 0
-    assert build(copy)[1] == 0
 
 
 def test_another_processor_and_another_numba_have_files_of_their_own(stored, tmp_path, monkeypatch):

@@ -11,23 +11,18 @@ from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
 from kernels.train.block import WIDTH
 from kernels.train.trainer import Wanted
-from tests.support.network_runs import BLOCKS, check_bits, check_digits
+from tests.support.network_runs import BLOCKS, check_bits
 
 # The fewest parameters that have them.
 DEGREE_7 = " + ".join(f"p{k}*x**{k}" for k in range(2, FILL_REGISTERS)) + " + p1*x + p0"
 # An update from a single sample, with the gradient at another point: no built-in optimizer has both.
 ELSEWHERE = replace(make_optimizer("sgd"), gradient_at=lambda theta, slots, options: 0.5 * theta)
-# More than a lane holds, so that the last block is not full.
-LANES = {"runs": 2 * WIDTH + 5, "kernels": ["lanes"]}
 
 
 def test_the_bits_are_those_of_the_reference():
+    """Of more runs than a lane holds, so that the last block is not full; test_network.py has the other kernels."""
     given = {"size": 1, "model": DEGREE_7, "loss": "huber(0.5)", "shuffle": BLOCKS, "patience": 1000.0}
-    check_bits(**LANES, **given, dtype="float32")
-
-
-def test_the_digits_are_those_of_the_reference_where_bits_may_differ():
-    check_digits(**LANES | {"kernels": ["lanes-fma"]}, size=FILL_REGISTERS - 1)
+    check_bits(**given, dtype="float32", runs=2 * WIDTH + 5, kernels=["lanes"])
 
 
 @pytest.mark.parametrize(
