@@ -142,6 +142,7 @@ def test_the_longest_composed_optimizer_is_read_back():
             "averaged(averaged)",
             r".*averaged takes an optimizer whose gradients are taken where it stands, not averaged; averages go out",
         ),
+        ("inverse_scaled(averaged)", r".*not averaged; averages go outside, as in averaged\(clipped"),
         ("clipped(polyak)", r".*clipped takes an optimizer that does not need the norm of the gradient, not polyak$"),
         ("adam(adam)", r".*beta1 must be a number in \[0, 1\), not <Optimizer adam\(beta1=0.9, .*>"),
         ("adam(amsgrad=1)", r".*amsgrad must be True or False, not 1$"),

@@ -69,10 +69,6 @@ def test_the_source_can_be_read():
         "# JOIN = -1",
     ):
         assert line in source.splitlines()
-    assert source.count("def pairwise_sum") == 2
-    assert source.count("def adam_rule") == 1
-    assert "# term = gradient_term" in source
-    assert "# term = recorded_term" in source
     ast.parse(source)
 
 
