@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import re
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -233,7 +232,7 @@ def test_a_table_of_which_nothing_is_held_out_is_not_copied(rows, write):
     assert hold_out_share(table) is table
 
 
-@pytest.mark.parametrize("names", [("z", "y"), ("x", "name")])
+@pytest.mark.parametrize("names", [("z", "y"), ("x", "name"), ("name", "y")])
 def test_a_wrong_column_of_any_file_is_said_before_anything_is_written(rows, tmp_path, names):
     folder = tmp_path / "rows"
     folder.mkdir()
@@ -303,19 +302,20 @@ def test_for_models_with_vectors_inputs_of_a_row_lie_side_by_side(tmp_path, monk
     np.testing.assert_array_equal(scaling.x_scale, same.x_scale)
 
 
-@pytest.mark.parametrize(("loss", "labels"), [("softmax", [10, 20, 30]), ("logistic", [1, 2]), ("softmax", [0, 1, 2])])
-def test_labels_are_those_of_the_table_in_memory(tmp_path, loss, labels):
-    y = np.resize(labels, 300)
-    for name, part in (("rows", slice(None)), ("others", slice(2, None, 3))):
-        pa.parquet.write_table(pa.table({"x": np.arange(300.0)[part], "y": y[part]}), tmp_path / f"{name}.parquet")
-    found, expected = (
-        load_table(tmp_path / "rows.parquet", "x", "y", loss=loss, mapped=map_) for map_ in (True, False)
-    )
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+@pytest.mark.parametrize(
+    ("loss", "labels"),
+    [("softmax", [10, 20, 30]), ("logistic", [1, 2]), ("softmax", [0, 1, 2]), ("logistic", ["-", "-", "+"])],
+)
+def test_labels_are_those_of_the_table_in_memory(rows, write, form, loss, labels):
+    path = write(rows.set_column(1, "y", pa.array(np.resize(labels, 1003))), form)
+    found, expected = (load_table(path, "x", "y", loss=loss, mapped=mapped) for mapped in (True, False))
     assert found.classes == expected.classes
     assert (found.classes is None) == (labels[0] == 0)
     np.testing.assert_array_equal(found.y, expected.y)
-    other = load_table(tmp_path / "others.parquet", "x", "y", loss=loss, like=found, mapped=True)
-    np.testing.assert_array_equal(other.y, expected.y[2::3])
+    others = write(pa.table({"x": [1.0, 2.0], "y": labels[-2:]}), "feather")
+    other = load_table(others, "x", "y", loss=loss, like=found, mapped=True)
+    np.testing.assert_array_equal(other.y, expected.y[len(labels) - 2 : len(labels)])
 
 
 TEXTS = ["no", "yes ", "maybe"]
@@ -355,23 +355,6 @@ def test_a_folder_numbers_labels_alike_in_all_files(rows, write):
     np.testing.assert_array_equal(found.y, y == "yes")
     other = load_table(path / "b.feather", "x", "y", loss="logistic", like=found)
     np.testing.assert_array_equal(other.y, found.y[400:700])
-
-
-@pytest.mark.parametrize(("form", "place"), [("parquet", 858), ("arrow", 858), ("csv", 858), ("folder", 158)])
-def test_a_missing_label_is_named_with_its_file_and_row(rows, write, form, place):
-    y = np.resize(["no", "yes"], 1003).tolist()
-    y[857] = None
-    path = write(rows.set_column(1, "y", pa.array(y)), form)
-    with pytest.raises(ValueError, match=rf"row {place}, column 'y' is missing; fill it in"):
-        load_table(path, "x", "y", loss="logistic", mapped=True)
-
-
-def test_a_minus_is_a_label_beside_a_plus_also_where_it_comes_first(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text("x,y\n" + "1,-\n2,-\n3,+\n" * 50)
-    found = load_table(path, "x", "y", loss="logistic", mapped=True)
-    assert found.classes == load_table(path, "x", "y", loss="logistic").classes
-    np.testing.assert_array_equal(found.y, load_table(path, "x", "y", loss="logistic").y)
 
 
 def test_numbers_beside_texts_are_no_labels(rows, write):
@@ -420,50 +403,46 @@ def test_it_takes_little_memory(tmp_path, monkeypatch):
         assert peak < 0.5 * (x.nbytes + y.nbytes)
 
 
-@pytest.mark.parametrize(("value", "found"), [(None, "missing"), (-np.inf, "infinite")])
-@pytest.mark.parametrize(("form", "place"), [("parquet", 858), ("feather", 858), ("arrow", 858), ("folder", 158)])
-def test_a_value_that_is_no_number_is_named_with_its_file_and_row(write, rows, value, found, form, place):
-    y = rows["y"].to_pylist()
+@pytest.mark.parametrize(
+    ("value", "found", "loss"),
+    [(None, "missing", "squared"), (-np.inf, "infinite", "squared"), (None, "missing", "logistic")],
+)
+@pytest.mark.parametrize(
+    ("form", "place"), [("parquet", 858), ("feather", 858), ("arrow", 858), ("csv", 858), ("folder", 158)]
+)
+def test_what_is_no_number_and_no_label_is_named_with_its_file_and_row(write, rows, value, found, loss, form, place):
+    y = rows["y"].to_pylist() if loss == "squared" else np.resize(["no", "yes"], 1003).tolist()
     y[857] = value
     path = write(rows.set_column(1, "y", pa.array(y)), form)
     file = path / "later" / "a.csv" if form == "folder" else path
     with pytest.raises(ValueError, match=f"^{file}: row {place}, column 'y' is {found}; fill it in, or write"):
-        open_table(path, "x", "y")
+        load_table(path, "x", "y", loss=loss, mapped=True)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "asked", "message"),
+    ("name", "content", "message"),
     [
-        ("rows.txt", b"x,y", ("x", "y"), "must be a .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or a folder"),
-        ("rows.csv", b"x,y\n1,2\n1,b\n", ("x", "y"), "line 3, column 'y' must be a number such as -1234.5, not 'b'"),
-        ("rows.arrow", b"", ("x", "y"), "is damaged: "),
-        ("rows.arrow", b"FEA1 and more", ("x", "y"), "must be in Arrow's file format, which is Feather version 2 too"),
-        ("rows.feather", None, ("name", "y"), "column 'name' must hold real numbers, not string"),
+        ("rows.txt", b"x,y", " must be a .csv, .tsv, .parquet, .arrow, .feather or .ipc file, or a folder"),
+        ("rows.csv", b"x,y\n1,2\n1,b\n", ": line 3, column 'y' must be a number such as -1234.5, not 'b'"),
+        ("rows.arrow", b"", " is damaged: "),
+        ("rows.arrow", b"FEA1 and more", " must be in Arrow's file format, which is Feather version 2 too"),
+        ("", None, " has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"),
+        ("none", None, " is no file and no folder; give a .csv, .tsv, .parquet, .arrow,"),
+        ("none.parquet", None, " cannot be read: No such file or directory; give a .csv, .tsv, .parquet, .arrow,"),
     ],
 )
-def test_files_that_cannot_be_read(tmp_path, rows, name, content, asked, message):
+def test_paths_that_cannot_be_read(tmp_path, name, content, message):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    else:
-        pa.feather.write_feather(rows, path)
-    assert re.match(f"{path}.*{message}", refusal_of(open_table, path, *asked))
+    assert refusal_of(open_table, path, "x", "y").startswith(f"{path}{message}")
 
 
-def test_paths_that_hold_no_rows(tmp_path, rows):
-    for path, message in (
-        (tmp_path, "has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"),
-        (tmp_path / "none", "is no file and no folder; give a .csv, .tsv, .parquet, .arrow,"),
-        (tmp_path / "none.parquet", "cannot be read: No such file or directory; give a .csv, .tsv, .parquet, .arrow,"),
-    ):
-        with pytest.raises(ValueError, match=f"^{path} {message}"):
-            open_table(path, "x", "y")
+def test_files_without_rows_are_refused_and_pipes_not_opened(tmp_path, rows):
     pa.parquet.write_table(rows[:0], tmp_path / "empty.parquet")
-    with pytest.raises(ValueError, match="has columns but no rows of data"):
-        open_table(tmp_path, "x", "y")
+    assert "has columns but no rows of data" in refusal_of(open_table, tmp_path, "x", "y")
     os.mkfifo(tmp_path / "pipe.parquet")
-    with pytest.raises(ValueError, match="it is a named pipe, and only regular files are read"):
-        open_table(tmp_path, "x", "y")
+    assert "it is a named pipe, and only regular files are read" in refusal_of(open_table, tmp_path, "x", "y")
 
 
 @pytest.mark.parametrize("read", [open_table, load_table])
@@ -547,7 +526,7 @@ def test_a_conversion_is_announced_shown_and_done_where_it_is_asked(
 
 def test_the_columns_of_a_map_need_not_be_named(ran, write, rows):
     path = write(rows, "folder")
-    out = ran("fit", path, "--y", "y", "--epochs", "2", "--lr", "0.01")
+    out = ran("fit", path, "--y", "y", "--epochs", "2", "--lr", "0.01", "--kernel", "reference")
     assert "\nLeft out: name (no numbers: type string).\n" in out
     assert "\ny = a*x + b\n" in out
 
