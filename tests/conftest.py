@@ -45,7 +45,7 @@ LONGEST = [
     "bench/engine/test_tune",
     "bench/timing/test_peers",
     "bench/report/test_painter",
-    "drills/test_pairs",
+    "test_assembly",
     "kernels/optimizers/test_optimizer",
     "benchmarks/test_targets",
     "bench/test_cli",
@@ -56,7 +56,6 @@ LONGEST = [
     "bench/engine/test_sweep",
     "kernels/test_float32",
     "kernels/train/test_block",
-    "bench/study/test_suite",
     "kernels/base/test_cache",
 ]
 
@@ -310,6 +309,15 @@ def no_speed(monkeypatch):
 @pytest.fixture
 def nothing_timed(no_speed, no_update_timed):
     """A run times nothing."""
+
+
+@pytest.fixture
+def replayed_by_reference(monkeypatch):
+    """Paths of runs of the reference are replayed by it too, for tests of something else: no kernel is compiled."""
+    from bench.analysis import paths
+
+    train_again = paths.train_again
+    monkeypatch.setattr(paths, "train_again", lambda kernel, *others: train_again("reference", *others))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_every_pair_of_features_that_go_together_is_in_a_run():
                     assert not is_possible(pair) or "objective" in pair.values() or "float32" in str(pair)
 
 
-@pytest.mark.usefixtures("rules_forgotten", "nothing_timed", "one_figure")
+@pytest.mark.usefixtures("rules_forgotten", "nothing_timed", "one_figure", "replayed_by_reference")
 @pytest.mark.parametrize("number", CHOSEN)
 def test_a_run_holds_what_it_says(number, tmp_path, monkeypatch):
     # No rule is compiled to be tried, nor a kernel for the code that is handed out: others do that.

@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 
 class Reader(HTMLParser):
-    """Tags, scripts, texts and data of a page."""
+    """Tags, scripts, texts, cells of tables, images and data of a page."""
 
     def __init__(self, page):
         super().__init__()
-        self.tags, self.scripts, self.texts = [], [], []
+        self.tags, self.scripts, self.texts, self.cells = [], [], [], []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
@@ -22,6 +22,12 @@ class Reader(HTMLParser):
             self.scripts[-1][2] += data
         else:
             self.texts.append(data)
+            if data.strip() and self.tags and self.tags[-1][0] in ("td", "th"):
+                self.cells.append(data.strip())
+
+    @property
+    def images(self):
+        return [attrs for tag, attrs in self.tags if tag == "img"]
 
     @property
     def data(self):

@@ -229,38 +229,28 @@ BASE = {"lr": 0.1, "init": {"p": NEAR}}
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("settings", "shared"),
     [
-        {"lr": np.nextafter(0.1, 1)},
-        {"batch_size": 2},
-        {"init": {"p": [np.nextafter(-1.0, 0), 10.0, 26.0]}},
-        {"init": {"p": [10.0, -1.0, 26.0]}},
-        {"optimizer": "momentum"},
-        {"schedule": "halve(10)"},
-        {"schedule": "cosine"},
-        {"seed": 1},
-        {"shuffle": True},
+        ({"lr": np.nextafter(0.1, 1)}, {}),
+        ({"batch_size": 2}, {}),
+        ({"init": {"p": [np.nextafter(-1.0, 0), 10.0, 26.0]}}, {}),
+        ({"init": {"p": [10.0, -1.0, 26.0]}}, {}),
+        ({"optimizer": "momentum"}, {}),
+        ({"schedule": "halve(10)"}, {}),
+        ({"schedule": "cosine"}, {}),
+        ({"seed": 1}, {}),
+        ({"shuffle": True}, {}),
+        ({}, {"data_fingerprint": "other"}),
+        ({}, {"loss": "huber"}),
+        ({}, {"drop_last": False}),
+        ({}, {"model": Model("a*x**2 + b*x + 1*c")}),
+        ({}, {"model": Model("a*x**2 + b*x + c", params=("b", "a", "c"))}),
+        ({}, {"model": Model("a*x**2 + b*x + c", inputs=("b",), params=("a", "x", "c"))}),
     ],
     ids=str,
 )
-def test_every_setting_is_in_the_id(change):
-    assert ids(Grid(**BASE)) != ids(Grid(**BASE | change))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"data_fingerprint": "other"},
-        {"loss": "huber"},
-        {"drop_last": False},
-        {"model": Model("a*x**2 + b*x + 1*c")},
-        {"model": Model("a*x**2 + b*x + c", params=("b", "a", "c"))},
-        {"model": Model("a*x**2 + b*x + c", inputs=("b",), params=("a", "x", "c"))},
-    ],
-    ids=["data", "loss", "drop_last", "expression", "params", "inputs"],
-)
-def test_what_configurations_share_is_in_the_id(change):
-    assert ids(Grid(**BASE)) != ids(Grid(**BASE), **change)
+def test_every_setting_and_what_configurations_share_is_in_the_id(settings, shared):
+    assert ids(Grid(**BASE)) != ids(Grid(**BASE | settings), **shared)
 
 
 def test_spelling_and_names_are_not_in_the_id():

@@ -97,9 +97,8 @@ def test_a_study_is_what_its_file_says(write):
     assert len(frame) == 3 * 2 * 4 * 2 * 2
     assert frame["lr"].unique().tolist() == [0.01, 0.1, 1.0]
     assert list(frame["init"].cat.categories) == ["near", "far out", "wild[0]", "wild[1]"]
-    assert frame.loc[
-        frame["init"] == "far out", ["start_a", "start_b", "start_c"]
-    ].drop_duplicates().values.tolist() == [[1, 2, 3]]
+    far_out = frame.loc[frame["init"] == "far out", ["start_a", "start_b", "start_c"]]
+    assert far_out.drop_duplicates().values.tolist() == [[1, 2, 3]]
     run = study.run
     assert (run.epochs, run.target, run.kernel, run.loss, run.drop_last) == (20, 1.0, "reference", "huber(2)", False)
 
@@ -155,9 +154,8 @@ def test_the_written_study_reads_back_the_same(write, tmp_path, text):
 )
 def test_odd_names_and_values_survive(tmp_path, starts, title, seed):
     init = {name: [value, float(place), 0.5] for place, (name, value) in enumerate(starts.items())}
-    study = with_settings(load_study("quadratic"), {"grid.init": init, "grid.seed": seed}).model_copy(
-        update={"title": title}
-    )
+    study = with_settings(load_study("quadratic"), {"grid.init": init, "grid.seed": seed})
+    study = study.model_copy(update={"title": title})
     path = tmp_path / "odd.toml"
     path.write_text(to_toml(study), encoding="utf-8", newline="")
     assert load_study(path) == study
@@ -307,9 +305,7 @@ def test_settings_take_the_place_of_those_of_a_study(write):
     ],
 )
 def test_settings_are_checked_as_those_of_a_file(settings, sentence):
-    with pytest.raises(ValueError, match=r"^[^\n]*$") as caught:
-        with_settings(load_study("quadratic"), settings)
-    assert str(caught.value).startswith(sentence)
+    assert refusal_of(with_settings, load_study("quadratic"), settings).startswith(sentence)
 
 
 @pytest.mark.parametrize(
@@ -343,9 +339,7 @@ def test_which_names_stand_for_data(expression, columns, inputs, expected):
     ],
 )
 def test_names_that_could_be_misread_are_refused(expression, columns, sentence):
-    with pytest.raises(ValueError, match=r".") as caught:
-        make_model_for_columns(expression, columns)
-    assert sentence in str(caught.value)
+    assert sentence in refusal_of(make_model_for_columns, expression, columns)
 
 
 def test_built_in_studies_are_described():

@@ -24,6 +24,7 @@ from bench.tables.performance_profile import (
     profile_summary,
 )
 from kernels.optimizers import OPTIMIZERS
+from tests.support.frames import make_frame
 
 SMALL = """
 name = "two"
@@ -139,18 +140,12 @@ def test_what_does_not_fit_the_data_is_said_of_its_problem(small, refused):
     assert not Path("results").exists()
 
 
-def frame(costs, optimizer="optimizer"):
+def frame(costs):
     """Runs with these samples to the target, by optimizer and rate; None for a run that missed it."""
-    rows = [
-        {
-            optimizer: name, "lr": lr, "schedule": "constant", "batch_size": 1, "shuffle": False, "init": "one",
-            "seed": seed, "status": "max_epochs" if cost is None else "converged", "final_loss": 1.0,
-            "samples_to_target": np.nan if cost is None else cost, "updates_to_target": cost or np.nan,
-        }
-        for (name, lr), values in costs.items()
-        for seed, cost in enumerate(values)
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    rows = [(*choice, seed, cost) for choice, values in costs.items() for seed, cost in enumerate(values)]
+    table = pd.DataFrame(rows, columns=["optimizer", "lr", "seed", "samples_to_target"])
+    status = np.where(table["samples_to_target"].isna(), "max_epochs", "converged")
+    return make_frame(len(table), **table, status=status, shuffle=False)
 
 
 def ranked(order):
@@ -258,7 +253,7 @@ def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fa
         )
 
 
-@pytest.mark.usefixtures("one_figure", "nothing_timed")
+@pytest.mark.usefixtures("one_figure", "nothing_timed", "replayed_by_reference")
 def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, request):
     out = ran("run", small, "--out", tmp_path / "out")
     assert "Over all: " in out
