@@ -28,7 +28,8 @@ from bench.store.run_folder import read_run
 from bench.study.load import load_study, to_toml
 from bench.tables.ranking import ranking
 
-SAME, WARNED, REFUSED, WRONG, TRACEBACK = OUTCOMES = ("same", "warned", "refused", "wrong", "traceback")
+SAME, WRONG, TRACEBACK = "same", "wrong", "traceback"
+OUTCOMES = (SAME, "warned", "refused", WRONG, TRACEBACK)
 STUDY = """
 name = "drill"
 data = { path = "table.csv", x = ["x"], y = "y" }
@@ -116,7 +117,7 @@ def outcome_of(folder, expected, earlier):
             found = what_is_read(folder)
         except (ValueError, OSError) as error:
             # The command makes a line of these two, and of nothing else.
-            return (REFUSED if type(error).__name__ != "UnicodeDecodeError" else TRACEBACK), str(error)
+            return TRACEBACK if isinstance(error, UnicodeDecodeError) else "refused", str(error)
         except Exception as error:
             return TRACEBACK, repr(error)
     words = "; ".join(str(warning.message) for warning in told)
@@ -124,7 +125,7 @@ def outcome_of(folder, expected, earlier):
         return WRONG, f"{wrong[0]}; {words}"
     if found == expected:
         return SAME, words
-    return (WARNED, words) if words else (WRONG, "something is missing, and nothing is said")
+    return ("warned", words) if words else (WRONG, "something is missing, and nothing is said")
 
 
 def flip(path, rng):
@@ -140,26 +141,23 @@ def truncate(path, rng):
     path.write_bytes(content[: rng.integers(len(content))])
 
 
-def drill(folder, earlier, damage, times, seed):
-    """Damage each file of a folder, alone, this many times; yield the file, the outcome and its words."""
-    rng = np.random.default_rng(seed)
+def count_outcomes(folder, earlier, damage, times, seed=0):
+    """Damage each file of a folder, alone, this many times.
+
+    Return the counts of outcomes by file, and the words of what must not be.
+    """
+    rng, counts, failures = np.random.default_rng(seed), {}, []
     expected = what_is_read(folder)
     for name in files_of(folder):
+        kind = str(name.with_name("*.parquet") if name.parent.name in ("parts", "evidence") else name)
         whole = (folder / name).read_bytes()
         for _ in range(times):
             damage(folder / name, rng)
-            yield name, *outcome_of(folder, expected, earlier)
+            outcome, words = outcome_of(folder, expected, earlier)
             (folder / name).write_bytes(whole)
-
-
-def count_outcomes(folder, earlier, damage, times, seed=0):
-    """Return the counts of outcomes by file, and the words of what must not be."""
-    counts, failures = {}, []
-    for name, outcome, words in drill(folder, earlier, damage, times, seed):
-        kind = str(name.with_name("*.parquet")) if name.parent.name in ("parts", "evidence") else str(name)
-        counts.setdefault(kind, Counter())[outcome] += 1
-        if outcome in (WRONG, TRACEBACK) or "\n" in words:
-            failures.append(f"{name}: {outcome}: {words}")
+            counts.setdefault(kind, Counter())[outcome] += 1
+            if outcome in (WRONG, TRACEBACK) or "\n" in words:
+                failures.append(f"{name}: {outcome}: {words}")
     return counts, failures
 
 

@@ -76,32 +76,22 @@ RULES = Path(__file__).parent / "pair_rules.py"
 
 def is_possible(case):
     """Whether features go together, of which some may not be chosen yet."""
-
-    def clash(**allowed):
-        return all(name in case for name in allowed) and not all(
-            case[name] in values for name, values in allowed.items()
-        )
-
-    objective = case.get("model") == "objective" or case.get("loss") == "objective"
-    if objective and (
-        clash(model=["objective"], loss=["objective"])
-        or clash(batch=[1])  # one sample of no inputs
-        or clash(held_out=["nothing"])
-        or clash(test=[False])
-        or clash(scaling=["none"])
-    ):
-        return False
-    if case.get("model") == "matrix" and clash(loss=["softmax"]):
-        return False
-    if case.get("loss") == "softmax" and clash(model=["matrix", "network"]):
-        return False
+    allowed = []
+    if "objective" in (case.get("model"), case.get("loss")):
+        # Of no inputs there is one sample.
+        allowed.append({"model": ["objective"], "loss": ["objective"], "batch": [1]})
+        allowed.append({"held_out": ["nothing"], "test": [False], "scaling": ["none"]})
+    if case.get("model") == "matrix":
+        allowed.append({"loss": ["softmax"]})
+    if case.get("loss") == "softmax":
+        allowed.append({"model": ["matrix", "network"]})
     if "float32" in case.get("dtype", ""):
         losses = [name for name in FACTORS["loss"] if name.partition("(")[0] in FLOAT32_LOSSES]
         optimizers = [name for name in FACTORS["optimizer"] if name.partition("(")[0] in FLOAT32_OPTIMIZERS]
         exact = [name for name in MODELS if name not in ("decay", "network")]
-        others = {"loss": losses, "optimizer": optimizers, "model": exact, "kernel": ["reference", "fused", "lanes"]}
-        return not any(clash(**{name: values}) for name, values in others.items())
-    return True
+        kernels = ["reference", "fused", "lanes"]
+        allowed.append({"loss": losses, "optimizer": optimizers, "model": exact, "kernel": kernels})
+    return all(case.get(name, values[0]) in values for rule in allowed for name, values in rule.items())
 
 
 @cache

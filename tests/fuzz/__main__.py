@@ -11,6 +11,7 @@ then. An input may take a second of processor time, and the process 500 MB. The 
 import argparse
 import importlib
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -30,22 +31,15 @@ def main():
     with tempfile.TemporaryDirectory(prefix="sgdbench-fuzz-") as folder:
         # What is derived is not kept: it would be millions of files.
         os.environ["SGDBENCH_CACHE_DIR"] = folder
-        sys.exit(fuzz_by_seed(asked, Path(folder).resolve()))
+        from tests.fuzz.harness import fuzz
 
-
-def fuzz_by_seed(asked, place):
-    """Examine inputs that follow from a seed; returns the exit code."""
-    from tests.fuzz.harness import fuzz
-
-    target = importlib.import_module(f"tests.fuzz.{asked.target}").make_target(place)
-    return report(asked.target, fuzz(target, asked.inputs, asked.seed, limit=SECONDS))
+        target = importlib.import_module(f"tests.fuzz.{asked.target}").make_target(Path(folder).resolve())
+        sys.exit(report(asked.target, fuzz(target, asked.inputs, asked.seed, limit=SECONDS)))
 
 
 def report(name, fuzzed):
     """Print what became of the inputs; returns the exit code."""
-    from tests.fuzz.harness import peak_memory
-
-    memory = peak_memory()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(fuzzed.outcomes.items()))
     print(f"{name}: {fuzzed.inputs:,} inputs, {outcomes}; slowest {fuzzed.slowest:.2f} s, at most {memory:.0f} MB")
     for where, (message, data) in fuzzed.failures.items():

@@ -7,9 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.fuzz.__main__ import TARGETS
-
 pytest.importorskip("resource", reason="needs the timers and limits of POSIX")
+from tests.fuzz.__main__ import TARGETS
 from tests.fuzz.harness import Target, fuzz, mutate
 
 INPUTS = {"expression": 1000, "spec": 300, "derivative": 30, "study": 100, "table": 200, "run_folder": 30}
