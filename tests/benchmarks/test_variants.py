@@ -18,7 +18,8 @@ ONE, MANY = ([variant for variant in VARIANTS if variant.many is together] for t
 # Few epochs, or samples, of slow ones will do.
 SLOW, LONG = {"epochs": 2}, {"epochs": 1, "samples": 200}
 # Their kernels take seconds to compile, and show nothing that others do not show.
-MEASURED_ONLY = {"lion", "6 parameters", "12 parameters", "sine", "exponential side by side", "digits"}
+MEASURED_ONLY = {"momentum", "lion", "6 parameters", "12 parameters", "digits"}
+MEASURED_ONLY |= {"exp", "sine", "exponential side by side"}
 OURS = ("fused", "lanes")
 PROBLEMS: dict[str, tuple[str, Problem]] = {}
 
