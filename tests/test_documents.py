@@ -183,7 +183,7 @@ def test_the_commands_on_your_own_data_run(file, section, own_folder, sgdbench, 
 STUDY = """
 name = "study"
 data = { path = "cars.csv", x = "hp", y = "mpg", standardize = true }
-model.expression = "a*hp + b"
+model.expression = "a*hp**2 + b*hp + c"
 grid = { lr = [0.01, 0.1], seed = [0, 1, 2, 3, 4, 5], shuffle = true }
 run.target = 0.5
 """

@@ -5,7 +5,6 @@ import re
 import sys
 from base64 import b64decode
 from dataclasses import replace
-from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,30 +22,11 @@ from kernels.base.views import PLACES, find_view
 from tests.support.constants import ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of
 from tests.support.figures import legend
+from tests.support.pages import Reader
 
 EXAMPLES = Path(bench.__file__).parent / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 HOSTILE = "<script>alert(1)</script>$x$"
-
-
-class Shown(HTMLParser):
-    """What a browser makes of HTML: the tags, the cells of its tables, all text, and its images."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.cells, self.texts, self.images = [], [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag == "img":
-            self.images.append(dict(attributes))
-
-    def handle_data(self, data):
-        if data.strip():
-            self.texts.append(data.strip())
-            if self.tags[-1] in ("td", "th"):
-                self.cells.append(data.strip())
 
 
 def picture(image):
@@ -69,7 +49,7 @@ def swept(classic):
 
 
 def test_a_fit_shows_its_numbers_and_its_loss(result):
-    shown = Shown(result._repr_html_())
+    shown = Reader(result._repr_html_())
     cells = dict(zip(shown.cells[::2], shown.cells[1::2], strict=True))
     assert list(cells) == ["a", "b", "c", "loss", "status", "epochs", "epochs to target"]
     np.testing.assert_allclose([float(cells[name]) for name in "abc"], result.params, rtol=1e-9)
@@ -86,8 +66,8 @@ def test_names_are_shown_as_they_are(result):
         expression, params = HOSTILE, (HOSTILE, "b", "c")
 
     hostile = FitResult(**vars(result) | {"model": Named()})
-    shown = Shown(fit_html(hostile))
-    assert "script" not in shown.tags
+    shown = Reader(fit_html(hostile))
+    assert not shown.scripts
     assert HOSTILE in shown.cells
     assert HOSTILE in shown.images[0]["alt"]
 
@@ -95,7 +75,7 @@ def test_names_are_shown_as_they_are(result):
 def test_a_fit_that_diverged_is_shown(classic):
     x, y = classic
     lost = fit(models.quadratic, x, y, lr=300.0, batch_size=50, epochs=30, kernel="reference")
-    shown = Shown(lost._repr_html_())
+    shown = Reader(lost._repr_html_())
     assert lost.status == "diverged"
     assert "diverged" in shown.cells
     figure = lost.plot(x, y)
@@ -106,7 +86,7 @@ def test_a_fit_that_never_was_finite_is_shown(classic):
     lost = fit("a*exp(b*x)", *classic, init=[1, 1000], epochs=1, kernel="reference")
     for figure in (lost.plot(), lost.plot(*classic)):
         assert figure.axes[0].texts[0].get_text() == "No loss to show: it is not finite at the start."
-    assert "diverged" in Shown(lost._repr_html_()).cells
+    assert "diverged" in Reader(lost._repr_html_()).cells
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
@@ -162,11 +142,11 @@ def test_half_the_data_are_refused(result, classic):
 
 
 def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
-    shown = Shown(swept._repr_html_())
+    shown = Reader(swept._repr_html_())
     counts = swept.frame["status"].value_counts()
     assert (counts[["converged", "max_epochs", "diverged"]] > 0).all()
     said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} ran all epochs, "
-    assert f"{said}{counts['diverged']} diverged. The best choices:" in shown.texts
+    assert f"{said}{counts['diverged']} diverged. The best choices:" in map(str.strip, shown.texts)
     ranked = ranking(swept.frame)
     names = ["learning rate", "batch size", "converged", "samples", "updates", "final loss", "tied"]
     assert shown.cells[:7] == names
@@ -181,8 +161,8 @@ def test_of_many_choices_ten_are_shown(classic):
     x, y = classic[0][::100], classic[1][::100]
     grid = Grid(lr=np.linspace(0.1, 0.5, 12), optimizer=["sgd", "adam"])
     result = sweep(models.linear, x, y, grid, epochs=2, target=1e-9, kernel="reference")
-    shown = Shown(sweep_html(result))
-    assert shown.tags.count("tr") == 11
+    shown = Reader(sweep_html(result))
+    assert [tag for tag, _ in shown.tags].count("tr") == 11
     assert shown.images[0]["alt"].startswith("Loss curves of each optimizer at its best choice: ")
     # As in the report, with what is recommended, the name of the loss, and the target.
     assert (shown.cells[6], shown.cells[9]) == (text(result.best().settings["lr"]), "recommended")
@@ -196,7 +176,8 @@ def test_a_hostile_start_is_no_script_anywhere(swept):
 
 def test_a_sweep_without_results_says_so(swept, tmp_path):
     empty = replace(swept, frame=swept.frame.head(0), starts=swept.starts[:0])
-    assert Shown(empty._repr_html_()).texts == ["a*x**2 + b*x + c", "No run has finished yet."]
+    texts = [text.strip() for text in Reader(empty._repr_html_()).texts]
+    assert [text for text in texts if text] == ["a*x**2 + b*x + c", "No run has finished yet."]
     assert empty.plot().axes[0].texts[0].get_text() == "No run has finished yet."
 
 
@@ -405,7 +386,7 @@ def test_a_fit_of_many_parameters_shows_vectors_and_not_each_number():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 12))
     kinds = np.array(["<i>a</i>", "b", "c"])[(x @ rng.normal(size=(12, 3))).argmax(axis=1)]
-    shown = Shown(fit_html(fit("W @ x + b", x, kinds, loss="softmax", epochs=2, kernel="reference")))
+    shown = Reader(fit_html(fit("W @ x + b", x, kinds, loss="softmax", epochs=2, kernel="reference")))
     assert shown.cells[0] == "W"
     assert shown.cells[1].startswith("3 by 12 numbers from -")
     assert shown.cells[2] == "b"
