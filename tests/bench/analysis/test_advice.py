@@ -19,6 +19,12 @@ RNG = np.random.default_rng(5)
 SETTINGS = {"lr": 0.1, "optimizer": "sgd", "batch_size": 1, "epochs": 40, "shuffle": True, "seed": 0}
 
 
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch):
+    """No run that is tried is stopped because the machine is slow."""
+    monkeypatch.setattr(advice, "SECONDS", np.inf)
+
+
 def made(inputs, target):
     """Two hundred samples with standard normal inputs."""
     x = RNG.standard_normal((200, inputs))
@@ -89,11 +95,14 @@ def test_who_follows_it_comes_nearer(table, expression, settings, word):
     "optimizer", ["sgd(weight_decay={})", "clipped(momentum(0.9, weight_decay={}))", "adamw(weight_decay={})"]
 )
 def test_where_weight_decay_keeps_a_run_from_the_lowest_loss_less_of_it_is_advised(optimizer):
-    sentences, loss, yardstick = advised(TREND, "w @ x + b", lr=0.002, optimizer=optimizer.format(1))
+    settings = {"lr": 0.002, "epochs": 20}
+    sentences, loss, yardstick = advised(TREND, "w @ x + b", optimizer=optimizer.format(1), **settings)
     assert sentences == ["Less weight decay would help: it keeps the parameters from the lowest loss."]
-    less = trained(TREND, "w @ x + b", lr=0.002, optimizer=optimizer.format(0.001))[0].loss
+    less = trained(TREND, "w @ x + b", optimizer=optimizer.format(0.001), **settings)[0].loss
     assert yardstick.remaining(less) < yardstick.remaining(loss) / 3
-    # At a rate that is too low, weight decay keeps nothing.
+
+
+def test_at_a_rate_that_is_too_low_weight_decay_keeps_nothing():
     assert "is low: " in advised(TREND, "w @ x + b", lr=1e-5, optimizer="sgd(weight_decay=0.1)")[0][0]
 
 
