@@ -39,8 +39,6 @@ def test_all_kernels_of_ours_take_everything():
     [
         ("lesson", {"model": exponential}, "it trains only the quadratic"),
         ("scikit-learn", {"model": exponential}, "it trains only models that are linear in their parameters"),
-        ("C", {"optimizer": "adam(beta1=0.8)"}, "it does not support adam"),
-        ("C", {"optimizer": "sgd(weight_decay=0.1)"}, "it supports sgd only without weight_decay"),
         ("JAX", {"optimizer": "momentum(0.5, dampening=0.5)"}, "it supports momentum only without dampening"),
         ("C", {"loss": "huber(1.0)"}, "it supports only the squared loss"),
         ("scikit-learn", {"batch_size": 4}, "it has no minibatches"),

@@ -1,6 +1,7 @@
 import gc
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from numba import njit
 
 from bench.timing.problem import FailedError, Trained, UnavailableError, classic, many
 from bench.timing.variants import BY_NAME, Variant, kernel
-from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, _train_distinct_runs, no_compilation, verify
+from bench.timing.verify import MOST_SAMPLE_UPDATES, NotVerifiedError, no_compilation, verify
 
 ONE = classic(3)
 
@@ -137,35 +138,37 @@ def test_a_problem_is_not_kept_alive(make):
 
 
 @pytest.fixture
-def by_reference(monkeypatch):
-    """The problems that the reference is given."""
-    asked = []
+def asked(monkeypatch):
+    """The problems that the reference and `fused` are given, by their names."""
+    asked = {"reference": [], "fused": []}
 
-    def counting(problem):
-        asked.append(problem)
-        return kernel("reference", problem)
+    def counting(name, problem):
+        asked[name].append(problem)
+        return kernel(name, problem)
 
-    monkeypatch.setitem(BY_NAME, "reference", BY_NAME["reference"]._replace(prepare=counting))
+    for name in asked:
+        monkeypatch.setitem(BY_NAME, name, BY_NAME[name]._replace(prepare=partial(counting, name)))
     return asked
 
 
-def test_what_the_reference_gives_is_computed_once_for_each_problem(by_reference):
+def test_what_the_reference_gives_is_computed_once_for_each_problem(asked):
     one, other = classic(2, n=20), classic(2, n=21)
     for problem in (one, other, one, classic(2, n=20)):
         verify(BY_NAME["fused"], problem)
-    assert by_reference == [one, other]
+    assert asked["reference"] == [one, other]
 
 
-def test_the_reference_trains_what_large_problems_have_in_common_once(by_reference):
+def test_what_large_problems_have_in_common_is_trained_once(asked):
     """The runs of one thread, and four times as many of the same for all threads, begin alike."""
     batch = many(runs=64, epochs=10, noise=0.125)  # as no other test verifies
     more = replace(batch, inits=np.tile(batch.inits, (4, 1)), rates=np.tile(batch.rates, 4))
     for problem in (batch, more):
         verify(BY_NAME["lanes"], problem)
-    sizes = [(problem.runs, problem.epochs, problem.y.size) for problem in by_reference]
+    sizes = [(problem.runs, problem.epochs, problem.y.size) for problem in asked["reference"]]
     assert sorted(sizes) == [(1, 10, 800), (33, 1, 151)]
+    assert [problem.runs for problem in asked["fused"]] == [1, 64, 1, 64]  # the first run, and all that differ
     verify(BY_NAME["lanes"], replace(more, rates=0.5 * more.rates))
-    assert len(by_reference) == 4
+    assert len(asked["reference"]) == 4
 
 
 def test_compiling_while_the_clock_runs_is_noticed():
@@ -178,18 +181,3 @@ def test_compiling_while_the_clock_runs_is_noticed():
 
     with pytest.raises(RuntimeError, match="compiled while the clock was running"), no_compilation():
         fresh(1.0)
-
-
-def test_runs_that_are_the_same_are_trained_once_and_all_of_them_are_given():
-    once = many(runs=3, epochs=2)
-    batch = replace(once, inits=np.tile(once.inits, (2, 1)), rates=np.tile(once.rates, 2))
-    sizes = []
-
-    def prepare(problem):
-        sizes.append(problem.runs)
-        return BY_NAME["fused"].ready(problem)
-
-    found = _train_distinct_runs(variant(prepare), batch)
-    assert sizes == [3]
-    for part, wanted in zip(found, BY_NAME["fused"].ready(batch)(), strict=True):
-        np.testing.assert_array_equal(part, wanted)
