@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from itertools import chain, count
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import TypeVar
 from warnings import warn
@@ -63,6 +63,8 @@ _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 WITHOUT = {"shuffling": "all"}
 # Facts of an identity that are hashes, which tell a person nothing.
 _HASHES = ("data", "validation")
+# Characters of a fact that a message shows.
+_MOST_SHOWN = 100
 # Columns that every part must have.
 _COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 T = TypeVar("T")
@@ -317,10 +319,21 @@ def describe_differences(base: Mapping[str, str], new: Mapping[str, str], places
         values = (base.get(name, "none"), new.get(name, "none"))
         shown = ["samples" if name in _HASHES and value != "none" else value for value in values]
         if shown[0] != shown[1]:
-            differences.append(f"{name}: {shown[0]} {places[0]}, {shown[1]} {places[1]}")
+            there, here = _cut_around_difference(*shown)
+            differences.append(f"{name}: {there} {places[0]}, {here} {places[1]}")
         elif values[0] != values[1]:
             differences.append(f"{name}: other samples")
     return "; ".join(differences)
+
+
+def _cut_around_difference(*values: str) -> list[str]:
+    """Return texts, such as the names of thousands of inputs, cut to where they begin to differ if one is long."""
+    if max(map(len, values)) <= _MOST_SHOWN:
+        return list(values)
+    alike = sum(takewhile(bool, (one == other for one, other in zip(*values, strict=False))))
+    begin = max(0, alike - _MOST_SHOWN // 2)
+    end = begin + _MOST_SHOWN
+    return [f"{'...' if begin else ''}{value[begin:end]}{'...' if end < len(value) else ''}" for value in values]
 
 
 def read_identity(folder: Path) -> dict[str, str]:

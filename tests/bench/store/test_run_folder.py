@@ -461,6 +461,17 @@ def test_another_run_is_refused(folder, identity, message):
     assert_holds(read_run(folder), range(6))
 
 
+def test_thousands_of_inputs_are_not_all_named(tmp_path):
+    """The line that refuses another run had 54,000 characters."""
+    names = [f"pixel_{number}" for number in range(2000)]
+    with opened(tmp_path / "wide", {"inputs": json.dumps(names)}) as run:
+        run.append(make_rows(range(1)))
+    told = refusal_of(opened(tmp_path / "wide", {"inputs": json.dumps([*names[:-1], "age"])}).__enter__)
+    assert '"pixel_1998", "pixel_1999"] there, ' in told
+    assert '"pixel_1998", "age"] here)' in told
+    assert len(told.replace(str(tmp_path), "")) < 400
+
+
 @pytest.mark.parametrize("about", [{"format": 5, "identity": IDENTITY}, {"format": 5}])
 def test_a_newer_version_is_refused(folder, about):
     (folder / "sgdbench.json").write_text(json.dumps(about))
