@@ -171,12 +171,6 @@ def test_a_text_is_written_whole_or_not_at_all(monkeypatch, place):
     assert [file.name for file in place.iterdir()] == ["name"]
 
 
-def test_nothing_is_kept_without_a_folder(monkeypatch):
-    monkeypatch.setattr(cache, "folder", lambda: None)
-    cache.write("name", "text")
-    assert cache.read("name") is None
-
-
 def test_no_flipped_bit_is_read(place):
     cache.write("name", "some text\nof two lines")
     file = place / "name"

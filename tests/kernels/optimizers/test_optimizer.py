@@ -171,11 +171,6 @@ def test_inverse_scaling_against_rates_that_torch_is_given(torch, spec, name, se
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
 
-def test_an_average_goes_around_inverse_scaling():
-    with pytest.raises(ValueError, match=r"not averaged; averages go outside, as in averaged\(clipped"):
-        make_optimizer("inverse_scaled(averaged)")
-
-
 def test_clipping_hands_on_the_loss_to_an_optimizer_that_needs_it():
     def rule(theta, slots, gradient, lr, clock, options):
         return theta - lr * clock[-1] * gradient, ()
@@ -327,7 +322,7 @@ def test_every_optimizer_can_be_pickled(made):
 @pytest.mark.parametrize("spec", FORMS)
 def test_the_same_source_compiles_to_the_same_bits(spec):
     """Of floats and of lanes, also of float32, whose clocks and options are numbers of double precision."""
-    optimizer, given = make_optimizer(spec), (np.random.default_rng(2).standard_normal(WIDTH), NOISE[:, 0])
+    optimizer, given = make_optimizer(spec), (np.random.default_rng(2).standard_normal(WIDTH), NOISE[:50, 0])
     given += (np.geomspace(1e-3, 0.1, WIDTH),)
     expected = [interpreted(optimizer, *given, float)] * 2
     if names_of(optimizer) <= set(FLOAT32_OPTIMIZERS):
