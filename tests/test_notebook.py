@@ -48,6 +48,11 @@ def swept(classic):
     return sweep(models.quadratic, x, y, grid, epochs=40, target=1e-2, kernel="reference")
 
 
+@pytest.fixture(scope="module")
+def page_of_sweep(swept):
+    return swept._repr_html_()
+
+
 def test_a_fit_shows_its_numbers_and_its_loss(result):
     shown = Reader(result._repr_html_())
     cells = dict(zip(shown.cells[::2], shown.cells[1::2], strict=True))
@@ -141,8 +146,8 @@ def test_half_the_data_are_refused(result, classic):
         result.plot(pd.Series(x), pd.Series(y)[::-1])
 
 
-def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept):
-    shown = Reader(swept._repr_html_())
+def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept, page_of_sweep):
+    shown = Reader(page_of_sweep)
     counts = swept.frame["status"].value_counts()
     assert (counts[["converged", "max_epochs", "diverged"]] > 0).all()
     said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} ran all epochs, "
@@ -169,8 +174,8 @@ def test_of_many_choices_ten_are_shown(classic):
     assert legend(result.plot())[-1] == "target 1e-9, below"
 
 
-def test_a_hostile_start_is_no_script_anywhere(swept):
-    assert "<script" not in swept._repr_html_()
+def test_a_hostile_start_is_no_script_anywhere(swept, page_of_sweep):
+    assert "<script" not in page_of_sweep
     assert swept.plot()._repr_png_().startswith(b"\x89PNG")
 
 
@@ -181,8 +186,8 @@ def test_a_sweep_without_results_says_so(swept, tmp_path):
     assert empty.plot().axes[0].texts[0].get_text() == "No run has finished yet."
 
 
-def test_a_sweep_from_disk_shows_the_same(swept):
-    assert load_run(swept.run.folder)._repr_html_() == swept._repr_html_()
+def test_a_sweep_from_disk_shows_the_same(swept, page_of_sweep):
+    assert load_run(swept.run.folder)._repr_html_() == page_of_sweep
 
 
 # Which package draws
