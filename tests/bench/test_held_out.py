@@ -26,6 +26,7 @@ from bench.tables.formatting import text
 from kernels import fit, models
 from tests.support.refusals import refusal_of
 from tests.support.studies import train_study
+from tests.support.sweeps import fit_of
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 80)
@@ -51,10 +52,7 @@ def test_every_row_and_curve_is_what_fit_makes_of_it(undisturbed):
     assert {"stopped", "max_epochs"} <= set(frame["status"])
     curves = dict(list(undisturbed.curves.groupby("config_id", observed=True)))
     for row, start in zip(frame.itertuples(), undisturbed.starts, strict=True):
-        alone = fit(
-            models.quadratic, X, Y, init=start, lr=row.lr, batch_size=row.batch_size, optimizer=row.optimizer,
-            schedule="halve(5)", seed=row.seed, shuffle=True, epochs=30, record="log:3", validation=0.25, patience=4,
-        )  # fmt: skip
+        alone = fit_of(row, start, X, Y, epochs=30, record="log:3", validation=0.25, patience=4)
         assert (row.status, row.samples_seen) == (alone.status, alone.samples_seen[-1])
         np.testing.assert_array_equal(curves[row.config_id]["validation_loss"], alone.validation_loss)
         np.testing.assert_array_equal(curves[row.config_id]["loss"], alone.loss)
@@ -196,10 +194,10 @@ def test_bad_shares_name_their_key(folder, line, message):
     assert message in error
 
 
-def test_patience_needs_held_out_samples(folder, sgdbench):
+def test_patience_needs_held_out_samples(folder, refused):
     (folder / "study.toml").write_text(STUDY)
-    code, _, err = sgdbench("run", folder / "study.toml")
-    assert (code, "study.toml, line 5: run.patience needs validation: samples that are held out\n" in err) == (2, True)
+    told = "study.toml, line 5: run.patience needs validation: samples that are held out\n"
+    assert told in refused("run", folder / "study.toml")
     study = load_study(folder / "study.toml")
     with pytest.raises(ValueError, match=r"^patience needs validation: samples that are held out$"):
         train_study(study)
@@ -240,6 +238,11 @@ def jumping(out=None, y=LINE_Y, **changed):
     return sweep("a*x + b", X, y, JUMPING, out=out, **settings | changed)
 
 
+@pytest.fixture(scope="module")
+def patient():
+    return jumping(patience=12)
+
+
 def in_two_sittings(folder, **changed):
     """Shorter runs first, which are confirmed too, then the whole of them in the same folder."""
     jumping(folder, **changed | {"epochs": 5})
@@ -257,8 +260,7 @@ def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_pa
     (start,) = (name for name, init in JUMPING.init.items() if list(init) == best.init.tolist())
     (row,) = (one for _, one in frame[(frame["seed"] == best.seed) & (frame["init"] == start)].iterrows())
     names = {"x": X, "y": LINE_Y}
-    code = best.code().replace("x, y = ..., ...  # your data", "")
-    exec(compile(code, "choice", "exec"), names)
+    exec(best.code().replace("x, y = ..., ...  # your data", ""), names)
     for run in (best.refit(X, LINE_Y), names["result"]):
         found = [run.kept.validation_loss, run.kept.loss, *run.params]
         announced = row[["validation_loss", "final_loss", "param_a", "param_b"]].to_list()
@@ -281,12 +283,11 @@ def test_the_announced_loss_is_that_of_the_parameters_that_are_handed_out(tmp_pa
         assert best.row[name] == np.median(runs["validation_loss"])
 
 
-def test_the_check_finds_what_is_off_by_a_bit_of_what_is_kept_or_recorded(monkeypatch):
-    result = jumping(patience=12, confirm=0)
-    frame, train = result.frame.head(4).copy(), fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
+def test_the_check_finds_what_is_off_by_a_bit_of_what_is_kept_or_recorded(patient, monkeypatch):
+    frame, train = patient.frame.head(4).copy(), fit("a*x + b", X, LINE_Y, epochs=1, validation=0.3, test=0.25)
     held = train.validation[0][0], train.validation[1]
     shared = RunTable(epochs=24, patience=12), train.x[0], train.y, held
-    chosen = replace(result, frame=frame, starts=result.starts[:4])
+    chosen = replace(patient, frame=frame, starts=patient.starts[:4])
     assert (frame["best_samples"] < frame["samples_seen"]).any()
     assert checking.check(chosen, *shared)["verified"].all()
     for name in ("param_b", "final_loss", "validation_loss"):
@@ -294,10 +295,10 @@ def test_the_check_finds_what_is_off_by_a_bit_of_what_is_kept_or_recorded(monkey
         wrong.loc[1, name] = np.nextafter(wrong.loc[1, name], np.inf)
         found = checking.check(replace(chosen, frame=wrong), *shared)["verified"].tolist()
         assert found == [True, False, True, True]
-    curves = result.run.curves()
+    curves = patient.run.curves()
     third = curves.index[curves["config_id"] == frame["config_id"][1]][2]
     curves.loc[third, "validation_loss"] = np.nextafter(curves.loc[third, "validation_loss"], np.inf)
-    monkeypatch.setattr(result.run, "curves", lambda config_ids: curves)
+    monkeypatch.setattr(patient.run, "curves", lambda config_ids: curves)
     assert checking.check(chosen, *shared)["verified"].tolist() == [True, False, True, True]
 
 
@@ -312,16 +313,16 @@ def test_patience_on_samples_that_the_run_does_not_store_wants_them_again():
 # Rows for the test
 
 
-def test_rows_for_the_test_decide_nothing():
+def test_rows_for_the_test_decide_nothing(patient):
     for_test = np.random.default_rng(0).permutation(80)[:20]
     other = LINE_Y.copy()
     other[for_test] = RNG.permutation(LINE_Y[for_test]) * 50 + 1000
-    result, again = jumping(patience=12), jumping(y=other, patience=12)
-    pd.testing.assert_frame_equal(again.frame, result.frame)
-    pd.testing.assert_frame_equal(again.ranking(), result.ranking())
-    pd.testing.assert_frame_equal(again.confirmation.frame, result.confirmation.frame)
-    assert again.run.identity == result.run.identity
-    said, said_again = result.verdict(), again.verdict()
+    again = jumping(y=other, patience=12)
+    pd.testing.assert_frame_equal(again.frame, patient.frame)
+    pd.testing.assert_frame_equal(again.ranking(), patient.ranking())
+    pd.testing.assert_frame_equal(again.confirmation.frame, patient.confirmation.frame)
+    assert again.run.identity == patient.run.identity
+    said, said_again = patient.verdict(), again.verdict()
     assert next(iter(said)) == next(iter(said_again)) == "On test rows"
     assert said.pop("On test rows") != said_again.pop("On test rows")
     assert said_again.pop("No gain").startswith("On the test rows ")
@@ -404,11 +405,8 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     best = result.best()
     runs = result.confirmation.frame
     runs = runs[runs["lr"] == best.settings["lr"]]
-    errors = [
-        np.sqrt(np.mean((one.param_a * data.test[0][:, 0] + one.param_b - data.test[1]) ** 2))
-        for one in runs.itertuples()
-    ]
-    rmse = np.median(errors) * scaling.y_scale
+    predicted = np.outer(runs["param_a"], data.test[0][:, 0]) + runs[["param_b"]].to_numpy()
+    rmse = np.median(np.sqrt(np.mean((predicted - data.test[1]) ** 2, axis=1))) * scaling.y_scale
     assert first.startswith("On test rows: median loss ")
     assert f"RMSE {float(f'{rmse:.4g}')} [" in first
     assert "in the table's units" in first
@@ -416,11 +414,9 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     assert first == f"On test rows: {result.verdict()['On test rows']}"
     page = (folder / "run" / "report.html").read_text()
     assert page.index("on test rows") < page.index("median loss on held-out samples")
-    options = ["--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize"]
-    options += ["--test", "0.25", "--validation", "0.25"]
-    told = json.loads(
-        sgdbench("fit", "cars.csv", *options, "--patience", "5", "--epochs", "200", "--lr", "0.05", "--json")[1]
-    )
+    options = ["--x", "hp", "--y", "mpg", "--model", "a*hp + b", "--standardize", "--test", "0.25"]
+    options += ["--validation", "0.25", "--patience", "5", "--epochs", "200", "--lr", "0.05", "--json"]
+    told = json.loads(sgdbench("fit", "cars.csv", *options)[1])
     cars = pd.read_csv(folder / "cars.csv").iloc[np.sort(np.random.default_rng(0).permutation(40)[:10])]
     residuals = told["params"]["a"] * cars["hp"] + told["params"]["b"] - cars["mpg"]
     assert told["test_loss"] == pytest.approx(np.mean(residuals**2), rel=1e-9)

@@ -13,9 +13,9 @@ from tests.support.constants import HANG
 from tests.support.sweeps import X, Y
 
 
-def grid_of(optimizers, rates=16):
-    lr = np.geomspace(0.01, 1, rates)
-    return Grid(lr=lr, batch_size=[1, 16], optimizer=optimizers, seed=range(4), shuffle=True, init=[[1, 1, 1]])
+def grid_of(optimizers, rates=16, **more):
+    lr, shared = np.geomspace(0.01, 1, rates), {"shuffle": True, "init": [[1, 1, 1]]} | more
+    return Grid(lr=lr, batch_size=[1, 16], optimizer=optimizers, seed=range(4), **shared)
 
 
 def swept(grid, **changed):

@@ -14,7 +14,7 @@ from bench.engine import jobs
 from bench.engine import problem as common
 from bench.engine import train as engine
 from bench.study.schema import RunTable
-from kernels import models
+from kernels import fit, models
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, 61)
@@ -39,6 +39,12 @@ def some_grid(**changed):
 def swept(out=None, grid=None, **changed):
     settings = {"epochs": 12, "target": 1e-3, "drop_last": False, "record": "log:3", "confirm": 0}
     return sweep(models.quadratic, X, Y, grid or some_grid(), out=out, **settings | changed)
+
+
+def fit_of(row, start, x, y, **shared):
+    """Fit a quadratic with the settings of a row of a sweep, and those that its runs share."""
+    own = {name: getattr(row, name) for name in ("lr", "batch_size", "optimizer", "schedule", "seed", "shuffle")}
+    return fit(models.quadratic, x, y, init=start, **own, **shared)
 
 
 def exactly(frame):

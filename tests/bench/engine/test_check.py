@@ -38,11 +38,8 @@ def result_of(model=models.quadratic, grid=QUADRATIC, **changed):
 
 def checked(result, rows=slice(None), frame=None, **changed):
     frame = result.frame if frame is None else frame
-    settings, chosen = (
-        RunTable(**SETTINGS | changed),
-        replace(result, frame=frame.iloc[rows], starts=result.starts[rows]),
-    )
-    return check.check(chosen, settings, X, target_of(result.model))
+    chosen = replace(result, frame=frame.iloc[rows], starts=result.starts[rows])
+    return check.check(chosen, RunTable(**SETTINGS | changed), X, target_of(result.model))
 
 
 def test_a_sweep_that_is_right_is_verified_to_the_bit():
@@ -111,26 +108,17 @@ def test_a_kernel_that_is_off_by_one_bit_is_caught(monkeypatch, field):
     assert (table["error"][wrong] > 0).all()
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("lr", 0.051),
-        ("seed", 1),
-        ("schedule", "constant"),
-        ("optimizer", "momentum"),
-        ("batch_size", 8),
-        ("samples_seen", 399),
-    ],
-)
+OF_OTHERS = {"lr": 0.051, "seed": 1, "schedule": "constant", "optimizer": "momentum", "batch_size": 8}
+OF_OTHERS |= {"samples_seen": 399}
+
+
+@pytest.mark.parametrize(("name", "value"), OF_OTHERS.items())
 def test_a_row_with_the_results_of_another_one_is_caught(name, value):
     result = result_of()
     frame = result.frame.astype({"schedule": object, "optimizer": object})
-    chosen = (
-        frame["shuffle"] & (frame["epochs"] == 10) & (frame["optimizer"] == "sgd") & (frame["schedule"] == "cosine")
-    )
-    rows = np.flatnonzero(chosen)
+    rows = frame.query("shuffle and epochs == 10 and optimizer == 'sgd' and schedule == 'cosine'").index
     assert rows.size
-    frame.loc[chosen, name] = value
+    frame.loc[rows, name] = value
     assert not checked(result, rows, frame)["verified"].any()
 
 

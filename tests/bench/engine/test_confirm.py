@@ -20,8 +20,9 @@ from bench.report.run_data import run_data_of
 from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
 from bench.tables.winners import winners
-from kernels import fit, models
+from kernels import models
 from kernels.train.block import train_runs
+from tests.support.sweeps import fit_of
 
 X = np.linspace(-1, 1, 60)
 Y = 2 * X**2 - 4 * X + 3
@@ -49,31 +50,26 @@ def test_the_first_seeds_that_were_not_used_are_fresh():
 
 
 @pytest.mark.parametrize(
-    ("drawn", "begins"),
+    ("drawn", "changed"),
     [
-        (
-            {"init": [1, 1, 1]},
-            "Nothing that its runs depend on is drawn, so all seeds give the same: all 3 runs reached",
-        ),
-        ({"init": [1, 1, 1], "shuffle": True, "batch_size": "full"}, "Nothing that its runs depend on is drawn"),
-        ({"init": "normal:1:1"}, "On fresh seeds, all 3 runs reached"),
-        ({"init": [1, 1, 1], "shuffle": True}, "On fresh seeds, all 3 runs reached"),
+        ({"init": [1, 1, 1]}, False),
+        ({"init": [1, 1, 1], "shuffle": True, "batch_size": "full"}, False),
+        ({"init": "normal:1:1"}, True),
+        ({"init": [1, 1, 1], "shuffle": True}, True),
     ],
 )
-def test_seeds_that_change_nothing_confirm_nothing(drawn, begins):
+def test_seeds_that_change_nothing_confirm_nothing(drawn, changed):
     given = {"epochs": 90, "target": 1e-2, "kernel": "fused", "confirm": 3, "test": 0.1}
     found = sweep(models.quadratic, X, Y, Grid(lr=0.5, optimizer=["sgd", "momentum(1e-9)"], **drawn), **given)
     run_data = run_data_of(found)
     said = run_data.sentences
-    assert said["Confirmed"].startswith(begins)
-    assert ("3 runs of the best choice on fresh seeds," in said["On test rows"]) == (begins[0] == "O")
-    over = (
-        "nothing that its runs depend on is drawn, so all seeds give the same" if begins[0] == "N" else "3 fresh seeds"
-    )
-    compared_on = "runs that are the same for all seeds" if begins[0] == "N" else "3 fresh seeds"
+    why = "othing that its runs depend on is drawn, so all seeds give the same"
+    assert said["Confirmed"].startswith("On fresh seeds, all 3 runs" if changed else f"N{why}: ")
+    assert ("3 runs of the best choice on fresh seeds," in said["On test rows"]) == changed
+    compared_on = "3 fresh seeds" if changed else "runs that are the same for all seeds"
     assert f", on {compared_on}: " in said["Optimizers"]
-    notes = find_answer(run_data).notes
-    assert any(f"over 1 start{';' if begins[0] == 'N' else ' and'} {over}." in note for note in notes)
+    over = "over 1 start and 3 fresh seeds." if changed else f"over 1 start; n{why}."
+    assert any(over in note for note in find_answer(run_data).notes)
 
 
 def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirmed):
@@ -100,10 +96,7 @@ def test_a_fresh_run_is_what_fit_makes_of_it(confirmed):
     result = confirmed.confirmation
     for place in (0, len(result.frame) // 2, len(result.frame) - 1):
         row = result.frame.iloc[place]
-        alone = fit(
-            models.quadratic, X, Y, init=result.starts[place], lr=row["lr"], batch_size=row["batch_size"],
-            optimizer=row["optimizer"], seed=row["seed"], shuffle=True, **SETTINGS,
-        )  # fmt: skip
+        alone = fit_of(row, result.starts[place], X, Y, **SETTINGS)
         assert row["samples_seen"] == alone.samples_seen[-1]
         np.testing.assert_array_equal(row[["param_a", "param_b", "param_c"]].to_numpy(float), alone.params)
     drawn = result.frame["init"] == "drawn[0]"
@@ -138,10 +131,7 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
     marks = fresh.clock.marks(1, 20)
     assert (marks[2:] <= 1.0472 * marks[1:-1] + 1).all()
     row = fresh.frame.iloc[0]
-    alone = fit(
-        models.quadratic, X, Y, init=fresh.starts[0], lr=row["lr"], seed=row["seed"], shuffle=True, epochs=20,
-        target=1e-3, record="log:50",
-    )  # fmt: skip
+    alone = fit_of(row, fresh.starts[0], X, Y, epochs=20, target=1e-3, record="log:50")
     assert row["samples_to_target"] == alone.samples_seen[-1]
     assert "; in the sweep, which evaluated losses less often, after " in found.verdict()["Confirmed"]
     # As finely when it goes on.

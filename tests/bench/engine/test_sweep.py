@@ -3,6 +3,7 @@
 import gc
 import json
 import re
+import shutil
 import signal
 import threading
 import tracemalloc
@@ -18,12 +19,12 @@ from bench.engine import problem as common
 from bench.engine import train as engine
 from bench.engine.recording import settle_record
 from bench.store.evidence import read_tables, store_tables
-from kernels import fit, models
+from kernels import models
 from kernels.base.run import STATUS
 from kernels.data.marks import make_marks
 from kernels.train.block import train_runs
 from tests.support.refusals import refusal_of
-from tests.support.sweeps import STARTS, X, Y, assert_same, exactly, kill_grid, some_grid, swept
+from tests.support.sweeps import STARTS, X, Y, assert_same, exactly, fit_of, kill_grid, some_grid, swept
 
 COLUMNS = ["config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle"]
 COLUMNS += ["status", "epochs", "samples_seen", "updates", "epochs_to_target", "samples_to_target", "updates_to_target"]
@@ -31,9 +32,15 @@ COLUMNS += ["final_loss", "best_loss", "param_a", "param_b", "param_c"]
 
 
 @pytest.fixture(scope="module")
-def undisturbed():
+def undisturbed(tmp_path_factory):
     """The sweep of `some_grid`, made at once."""
-    return swept()
+    return swept(tmp_path_factory.mktemp("undisturbed") / "run", study="epochs = 12")
+
+
+@pytest.fixture
+def stored(undisturbed, tmp_path):
+    """A copy of its folder."""
+    return shutil.copytree(undisturbed.run.folder, tmp_path / "stored")
 
 
 @pytest.fixture
@@ -69,9 +76,8 @@ class TestResult:
         curves = dict(list(undisturbed.curves.groupby("config_id", observed=True)))
         rows = list(zip(undisturbed.frame.itertuples(), undisturbed.starts, strict=True))
         for row, start in rows[::5]:  # of which each pair of settings is in some
-            alone = fit(models.quadratic, X, Y, init=start, lr=row.lr, batch_size=row.batch_size, epochs=12,
-                        target=1e-3, optimizer=row.optimizer, schedule=row.schedule, seed=row.seed,
-                        shuffle=row.shuffle, drop_last=False, record=undisturbed.clock.record)  # fmt: skip
+            shared = {"epochs": 12, "target": 1e-3, "drop_last": False, "record": undisturbed.clock.record}
+            alone = fit_of(row, start, X, Y, **shared)
             assert (row.status, row.epochs) == (alone.status, alone.epochs)
             assert (row.samples_seen, row.updates) == (alone.samples_seen[-1], alone.updates[-1])
             if alone.epochs_to_target is None:
@@ -104,9 +110,8 @@ class TestResult:
 
 
 class TestFolder:
-    def test_load_run_gives_the_same_object(self, undisturbed, tmp_path):
-        swept(tmp_path / "run")
-        loaded = load_run(tmp_path / "run")
+    def test_load_run_gives_the_same_object(self, undisturbed):
+        loaded = load_run(undisturbed.run.folder)
         assert_same(loaded, undisturbed)
         assert loaded.model.expression == models.quadratic.expression
 
@@ -182,13 +187,10 @@ class TestFolder:
                       drop_last=np.False_)  # fmt: skip
         assert len(again.frame) == 1
 
-    def test_a_smaller_grid_shows_its_own_rows_alone(self, tmp_path, request):
-        whole = swept(tmp_path)
-        request.getfixturevalue("untrainable")
-        part = swept(tmp_path, some_grid(lr=3.0))
-        chosen = whole.frame["lr"] == 3
-        assert exactly(part.frame) == exactly(whole.frame[chosen])
-        curves = whole.curves[whole.curves["config_id"].isin(part.frame["config_id"])]
+    def test_a_smaller_grid_shows_its_own_rows_alone(self, undisturbed, stored, untrainable):
+        part = swept(stored, some_grid(lr=3.0))
+        assert exactly(part.frame) == exactly(undisturbed.frame[undisturbed.frame["lr"] == 3])
+        curves = undisturbed.curves[undisturbed.curves["config_id"].isin(part.frame["config_id"])]
         assert part.curves["config_id"].tolist() == curves["config_id"].tolist()
         np.testing.assert_array_equal(part.curves["loss"], curves["loss"])
 
@@ -322,11 +324,10 @@ class TestExtension:
         over = extended.frame["schedule"].eq("constant") & extended.frame["samples_seen"].le(6 * X.size)
         assert counts[0] == over.sum() > 0
 
-    def test_fewer_epochs_than_are_stored_are_refused(self, undisturbed, tmp_path):
-        swept(tmp_path, study="epochs = 12")
+    def test_fewer_epochs_than_are_stored_are_refused(self, undisturbed, stored):
         with pytest.raises(ValueError, match=r"^epochs must be at least 12, which .* holds already, not 11$"):
-            swept(tmp_path, epochs=11, study="epochs = 11")
-        found = load_run(tmp_path)
+            swept(stored, epochs=11, study="epochs = 11")
+        found = load_run(stored)
         assert found.run.study == "epochs = 12"
         assert_same(found, undisturbed)
 
@@ -428,7 +429,7 @@ def test_runs_of_fewer_epochs_than_others_are_not_trained_yet(tmp_path, monkeypa
     assert 0 < len(found.frame) == len(found.starts) < found.planned == 4
     assert str(found).startswith(f"Sweep of a*x: {len(found.frame)} of 4 configurations\n")
     assert "confirmed_runs" not in found.ranking()
-    assert found.best().refit(X, Y).params[0] in found.frame["param_a"].to_numpy()
+    assert found.best().refit(X, Y, kernel="reference").params[0] in found.frame["param_a"].to_numpy()
     assert len(sweep("a*x", X, Y, grid, epochs=3, **about).frame) == 4
 
 
