@@ -284,10 +284,7 @@ def test_what_pytest_benchmark_really_saves(told, tmp_path):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (
-            ["--history", "none"],
-            "--history: none is not a folder; accepted is a folder in which pytest --bench",
-        ),
+        (["--history", "none"], "--history: none is not a folder; accepted is a folder in which pytest --bench"),
         (["--history", "empty"], "empty has no .json file"),
         (["--history", "without"], "without has no benchmark in 1 .json file"),
         (
