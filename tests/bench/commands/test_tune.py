@@ -102,6 +102,10 @@ def test_the_table_of_the_best_trials_recommends_what_the_verdict_does(folder):
     vars(data)["ranked"] = data.ranked.assign(recommended=data.ranked.index == 1)
     shown = _readable_tables(data)["The best trials, on the seeds of the search"]
     assert shown["tied"].eq("recommended").tolist()[:2] == [False, True]
+    # Of a choice without runs on fresh seeds there is nothing to compare.
+    data = read_tune_data(load_tuning(folder))
+    vars(data)["ranked"] = data.ranked.assign(recommended=data.ranked.index == len(data.ranked) - 1)
+    assert data.on_fresh_seeds is None
 
 
 def test_a_search_that_is_done_is_not_gone_on_with(ran, refused, folder, study):

@@ -259,6 +259,12 @@ def test_refining_finds_a_better_rate_than_a_grid_that_misses_it(tmp_path):
     assert own.min() < best.settings["lr"] < own.max()
 
 
+def test_where_the_best_rate_is_tied_with_both_neighbours_none_is_added():
+    grid = Grid(lr=[0.5, 0.6, 0.7], init="normal:1:4", seed=range(3), shuffle=True)
+    given = {"epochs": 20, "target": 1e-2, "kernel": "reference"}
+    assert len(sweep(models.quadratic, X, Y, grid, confirm=0, refine=1, **given).frame) == grid.size
+
+
 @pytest.mark.parametrize(("name", "accepted"), [("confirm", "from 0 to 1000000"), ("refine", "of at least 0")])
 def test_bad_numbers_are_refused(name, accepted):
     with pytest.raises(ValueError, match=f"^{name} must be a whole number {accepted}, not -1$"):
