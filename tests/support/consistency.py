@@ -29,16 +29,7 @@ def contradictions(
 ) -> list[str]:
     """Return a sentence for each contradiction between the words about a run and its tables or other words.
 
-    Parameters
-    ----------
-    ranked : DataFrame
-        As `RunData.ranked`.
-    compared : DataFrame or None
-        As `RunData.compared` where that is on fresh seeds.
-    headline, verdict : dict of str to str
-        As from `bench.tables.verdict.headline` and `bench.tables.verdict.verdict`.
-    samples : int, optional
-        A batch of as many is called full.
+    They are those of `RunData`, compared where that is on fresh seeds; a batch of `samples` is called full.
     """
     if not ranked["recommended"].any():
         said = [about for about in ("Ties", "Optimizers", "Edge of the grid") if about in headline or about in verdict]

@@ -34,18 +34,7 @@ class Block(NamedTuple):
 
 
 class Document:
-    """A Markdown file.
-
-    Attributes
-    ----------
-    headings : list of (int, str)
-        Level and text.
-    links : list of str
-        Of pictures too.
-    spans : list of str
-        Code within lines.
-    blocks : list of Block
-    """
+    """A Markdown file: headings with their levels, links (of pictures too), spans of code within lines, and blocks."""
 
     def __init__(self, file):
         self.file, self.text = file, (ROOT / file).read_text("utf-8")
