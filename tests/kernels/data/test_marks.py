@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bench.engine.recording import FIRST_EPOCHS
 from kernels import fit, models
+from kernels.compile.kinds import SINGLE
 from kernels.data.marks import count_updates, make_marks
 
 RNG = np.random.default_rng(3)
@@ -100,19 +101,22 @@ def test_a_mark_between_is_where_as_many_updates_lead():
     np.testing.assert_array_equal(at_once.trajectory[70], rest.params)
 
 
-def test_a_run_stops_at_the_first_mark_at_or_below_the_target():
-    whole = fit(models.quadratic, X, Y, init=[-1, 10, 26], record=1, epochs=3)
+@pytest.mark.parametrize("kernel", SINGLE)
+def test_a_run_stops_at_the_first_mark_at_or_below_the_target(kernel):
+    settings = {"init": [-1, 10, 26], "kernel": kernel, "epochs": 3, "schedule": "halve(2)"}
+    whole = fit(models.quadratic, X, Y, record=1, **settings)
     target = float(whole.loss[75])
     first = int(np.argmax(whole.loss <= target))
-    stopped = fit(models.quadratic, X, Y, init=[-1, 10, 26], record=1, epochs=3, target=target)
+    stopped = fit(models.quadratic, X, Y, record=1, target=target, **settings)
     assert stopped.status == "converged"
     assert stopped.samples_seen[-1] == stopped.updates[-1] == first
-    assert stopped.epochs == first // 61
-    assert stopped.epochs_to_target == first / 61
-    np.testing.assert_array_equal(stopped.loss, whole.loss[: first + 1])
-    by_epoch = fit(models.quadratic, X, Y, init=[-1, 10, 26], epochs=3, target=target)
-    assert by_epoch.epochs_to_target == -(-first // 61)
+    assert (stopped.epochs, stopped.epochs_to_target) == (first // 61, first / 61)
+    for name in ("loss", "trajectory"):
+        np.testing.assert_array_equal(getattr(stopped, name), getattr(whole, name)[: first + 1])
+    by_epoch = fit(models.quadratic, X, Y, target=target, **settings)
+    assert by_epoch.epochs == by_epoch.epochs_to_target == -(-first // 61)
     assert isinstance(by_epoch.epochs_to_target, int)
+    assert by_epoch.rates.tolist() == [0.1, 0.05, 0.05][: by_epoch.epochs]
 
 
 def test_a_run_that_blows_up_ends_at_the_mark_that_sees_it():

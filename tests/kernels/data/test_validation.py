@@ -85,12 +85,6 @@ def test_shares_are_rounded_and_the_larger_ones_hold_the_smaller(n, test):
         before = held
 
 
-def test_a_split_is_no_block_of_neighbours():
-    held = np.flatnonzero(choose_split(1000, 0.2)[0])
-    assert 80 < (held < 500).sum() < 120
-    assert np.diff(held).max() < 50
-
-
 def test_two_inputs_are_split_alike():
     x = RNG.standard_normal((40, 2))
     y = x @ [3.0, -1.0] + 0.5
@@ -401,16 +395,6 @@ def test_it_prints_the_validation_loss_where_there_is_one():
     assert line in str(quadratic()).splitlines()
     assert str(run).startswith("Fit of a*x**2 + b*x + c: stopped\n")
     assert "validation" not in str(quadratic(validation=None))
-
-
-def test_a_callback_sees_it_grow_and_cannot_change_it(mark_by_mark):
-    calls = []
-    run = quadratic(patience=2, callback=calls.append)
-    assert [call.status for call in calls] == ["max_epochs"] * (len(calls) - 1) + ["stopped"]
-    for call in calls[:-1]:
-        np.testing.assert_array_equal(call.validation_loss, run.validation_loss[: call.epochs + 1])
-        assert not call.validation_loss.flags.writeable
-    assert run.validation_loss.flags.writeable
 
 
 # The test

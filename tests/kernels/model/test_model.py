@@ -32,7 +32,9 @@ def test_repr_makes_the_same_model():
 
 def test_a_series_has_values_by_name_as_a_mapping_has():
     series = pd.Series({"b": 3.0, "a": 2.0})
-    assert models.linear.predict(series, [10]) == models.linear.predict({"a": 2, "b": 3}, [10]) == [23]
+    for given in (series, {"b": 3, "a": 2}):
+        assert models.linear.vector(given).tolist() == [2.0, 3.0]
+        assert models.linear.predict(given, [10]) == [23]
     assert models.linear.predict(pd.Series([2.0, 3.0]), [10]) == [23]  # whose labels are numbers
 
 
@@ -118,15 +120,11 @@ def test_what_is_no_parameter_vector(params, message):
     assert refusal_of(models.linear.vector, params) == message
 
 
-def test_a_mapping_is_read_by_name():
-    assert models.linear.vector({"b": 2, "a": 1}).tolist() == [1.0, 2.0]
-    np.testing.assert_array_equal(models.linear.predict({"b": 2, "a": 1}, [0, 10]), [2, 12])
-
-
 def test_columns_are_views_where_they_can_be():
     x = np.linspace(0, 1, 10)
-    (column,) = models.linear.columns(x)
-    assert np.shares_memory(column, x)
+    for given in (x, {"x": x}):
+        (column,) = models.linear.columns(given)
+        assert np.shares_memory(column, x)
     table = np.asfortranarray(np.random.default_rng(0).random((10, 2)))
     assert all(np.shares_memory(column, table) for column in models.plane.columns(table))
     for column in models.plane.columns(np.ascontiguousarray(table)):
@@ -185,12 +183,6 @@ def test_every_ready_made_model_is_tested():
 def test_every_ready_made_model_is_known_by_its_name():
     ready = {name: model for name, model in vars(models).items() if isinstance(model, Model)}
     assert {name: build() for name, build in MODELS.items() if name not in ("polynomial", "rastrigin", "mlp")} == ready
-
-
-def test_make_model_reads_expressions_too():
-    assert make_model("a*x + 2").params == ("a",)
-    assert make_model("a*u + v", ("u", "v")).inputs == ("u", "v")
-    assert make_model("sine") is models.sine
 
 
 @pytest.mark.parametrize(

@@ -13,38 +13,28 @@ PAIR = ("x1", "x2")
 
 
 @pytest.mark.parametrize(
-    ("expression", "message"),
+    ("expression", "sizes", "message"),
     [
-        ("2*w @ x", r"column 1: '2\*w @ x' must be a name @ x, as in 2\*\(w @ x\) \+ b"),
-        ("w @ x**2", "must be a name @ x"),
-        ("-w @ x", "must be a name @ x"),
-        ("a**w @ x", "must be a name @ x"),
-        ("w @ x @ x", "must be a name @ x"),
-        ("w @", "column 4: a number or a name is missing at the end"),
-        ("w @ x + 'a'", 'column 9: "\'" is not allowed'),
-        ("b + w @ y", "w @ y must be a product with a group of inputs; these are x"),
-        ("w @ x1", r"'x1' is a single input, and @ takes a group of them; write w\*x1"),
-        ("w @ x + w", "'w' is a vector in w @ ... and a number elsewhere"),
-        ("v @ tanh(W @ x)", "has a hidden layer: hidden must be the number of its units"),
+        ("2*w @ x", {}, r"column 1: '2\*w @ x' must be a name @ x, as in 2\*\(w @ x\) \+ b"),
+        ("w @ x**2", {}, "must be a name @ x"),
+        ("-w @ x", {}, "must be a name @ x"),
+        ("a**w @ x", {}, "must be a name @ x"),
+        ("w @ x @ x", {}, "must be a name @ x"),
+        ("w @", {}, "column 4: a number or a name is missing at the end"),
+        ("w @ x + 'a'", {}, 'column 9: "\'" is not allowed'),
+        ("b + w @ y", {}, "w @ y must be a product with a group of inputs; these are x"),
+        ("w @ x1", {}, r"'x1' is a single input, and @ takes a group of them; write w\*x1"),
+        ("w @ x + w", {}, "'w' is a vector in w @ ... and a number elsewhere"),
+        ("v @ tanh(W @ x)", {}, "has a hidden layer: hidden must be the number of its units"),
+        ("w @ x", {"hidden": 3}, "has no hidden layer, and hidden must be left out"),
+        ("u @ tanh(W @ x + c) + v @ sin(Z @ x)", {"hidden": 3}, "a model has one hidden layer, not"),
+        ("v @ tanh(W @ tanh(Z @ x))", {"hidden": 3}, "a model has one hidden layer, and W @"),
+        ("b + v @ tanh(W @ x + b)", {"hidden": 3}, "'b' stands in the hidden layer and outside of it"),
     ],
 )
-def test_a_product_that_is_none_is_refused_with_its_place(expression, message):
+def test_a_product_or_a_hidden_layer_that_is_none_is_refused_with_its_place(expression, sizes, message):
     with pytest.raises(ValueError, match=message):
-        Model(expression, PAIR)
-
-
-@pytest.mark.parametrize(
-    ("expression", "message"),
-    [
-        ("w @ x", "has no hidden layer, and hidden must be left out"),
-        ("u @ tanh(W @ x + c) + v @ sin(Z @ x)", "a model has one hidden layer, not"),
-        ("v @ tanh(W @ tanh(Z @ x))", "a model has one hidden layer, and W @"),
-        ("b + v @ tanh(W @ x + b)", "'b' stands in the hidden layer and outside of it"),
-    ],
-)
-def test_a_hidden_layer_that_is_none_is_refused(expression, message):
-    with pytest.raises(ValueError, match=message):
-        Model(expression, PAIR, hidden=3)
+        Model(expression, PAIR, **sizes)
 
 
 def test_at_most_29_scalars_and_products_but_any_number_of_weights():

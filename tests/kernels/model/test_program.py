@@ -197,23 +197,6 @@ def test_the_cache_tells_models_apart(forgotten):
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        lambda stored: stored[: len(stored) // 2],
-        lambda stored: stored.replace(b'"derivatives": [7', b'"derivatives": [5'),
-    ],
-)
-def test_a_damaged_entry_is_derived_anew(forgotten, damage):
-    derived = compile_program(*QUADRATIC)
-    (file,) = forgotten.iterdir()
-    whole = file.read_bytes()
-    assert damage(whole) != whole
-    file.write_bytes(damage(whole))
-    assert compile_program(*QUADRATIC) == derived
-    assert file.read_bytes() == whole
-
-
-@pytest.mark.parametrize(
     "change",
     [
         lambda record: [],
@@ -296,8 +279,7 @@ def test_too_deep_for_sympy(monkeypatch, forgotten):
         raise RecursionError
 
     monkeypatch.setattr(derive, "derive", sink)
-    with pytest.raises(ValueError, match="is nested too deeply for its derivatives"):
-        compile_program(*QUADRATIC)
+    assert "is nested too deeply for its derivatives" in refusal_of(compile_program, *QUADRATIC)
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, TypeError("no\nnumber")])

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import SGDClassifier
 
 from kernels import Model, fit
 from kernels.model.models import make_model
@@ -53,21 +52,11 @@ def test_a_call_need_not_have_all_classes(kernel):
     np.testing.assert_array_equal(parts.params, whole.params)
 
 
-def test_weights_of_samples_in_models_with_vectors():
-    """Those of scikit-learn."""
-    weights = np.random.default_rng(1).uniform(0, 3, 30)
-    theirs = SGDClassifier(loss="log_loss", penalty=None, shuffle=False, learning_rate="constant", eta0=0.1)
-    theirs.partial_fit(X, np.minimum(CLASSES, 1), classes=[0, 1], sample_weight=weights)
-    model, settings = make_model("w @ x + b", NAMES), {"lr": 0.1, "kernel": "reference"}
-    state = start_run(model, model.draw_start(0))
-    ours, _ = partial_fit(
-        WeightedModel(model), np.column_stack([X, weights]), np.minimum(CLASSES, 1), state, loss="logistic", **settings
-    )
-    np.testing.assert_allclose(ours.params, [*theirs.coef_[0], *theirs.intercept_], rtol=1e-12)
-
-
 def test_a_weight_is_a_factor_on_the_step_through_a_hidden_layer():
-    """By the reference; tests/kernels/loops/test_network.py holds the kernels against it."""
+    """By the reference; tests/kernels/loops/test_network.py holds the kernels against it.
+
+    Without one, weights are those of scikit-learn: tests/bench/estimators/test_classifier.py.
+    """
     model, settings = make_model("mlp(4)", NAMES).with_classes(3), {"lr": 0.1, "kernel": "reference"}
     state = start_run(model, model.draw_start(0))
     weighted, _ = partial_fit(WeightedModel(model), [[*X[4], 2.5]], [1], state, loss="softmax", **settings)
