@@ -343,10 +343,9 @@ def test_power_may_fail_after_append(folder, monkeypatch):
 # Damaged
 
 
-@pytest.mark.parametrize("damage", [flip_a_bit, lambda path: os.truncate(path, 1000)], ids=["flipped", "truncated"])
-def test_damage_is_named_and_set_aside(folder, damage):
+def test_damage_is_named_and_set_aside(folder):
     path, left = stored(folder)[1], [0, 1, 4, 5]
-    damage(path)
+    flip_a_bit(path)
     content = path.read_bytes()
     with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*not done"):
         assert_holds(read_run(folder), left)
@@ -386,7 +385,7 @@ def test_a_full_disk_changes_nothing(folder, monkeypatch, what):
     with opened(folder) as run:
         with monkeypatch.context() as patch:
             patch.setattr(what, full)
-            with pytest.raises(OSError, match=r"run cannot be written \(No space left") as caught:
+            with pytest.raises(OSError, match=r"run cannot be written \(No space left.*--resume .* goes on") as caught:
                 run.append(make_rows([6]))
         assert caught.value.errno == errno.ENOSPC
         assert "\n" not in str(caught.value)
