@@ -44,12 +44,16 @@ def test_without_a_target_final_losses_are_shown():
     )
 
 
-def test_a_panel_for_each_choice_of_settings():
-    figure = basin_map(pd.concat([plane(), plane(optimizer="adam", lr=0.3, config_id="run1")]))
-    assert [axis.get_title("left") for axis in figure.axes] == [
-        "sgd\nrate 0.1, batch size 1",
-        "adam\nrate 0.3, batch size 1",
-    ]
+def test_each_choice_of_settings_has_a_panel_with_colors_of_its_own_values():
+    """One optimizer needs ten times the samples of another: in classes of equal factors each panel has one color."""
+    fast = plane(samples_to_target=np.arange(100, 200, 4))
+    slow = plane(samples_to_target=np.arange(1000, 2000, 40), optimizer="adam", lr=0.3, config_id="run1")
+    figure = basin_map(pd.concat([fast, slow]))
+    titles = ["sgd\nrate 0.1, batch size 1", "adam\nrate 0.3, batch size 1"]
+    for axis, title in zip(figure.axes, titles, strict=True):
+        assert axis.get_title("left") == title
+        assert len(np.unique(axis.images[0].get_array().reshape(-1, 4), axis=0)) >= 3
+    assert len(legend(figure)) <= 8
     assert "25 starts in each panel." in texts(figure)
 
 
@@ -72,13 +76,3 @@ def test_names_of_starts_do_not_overlap():
     written = figure.axes[0].texts
     assert {"far", "random[0]"} <= {text.get_text() for text in written}
     assert overlaps(figure, written) == []
-
-
-def test_each_panel_of_a_basin_has_colors_of_its_own_values():
-    """One optimizer needs ten times the samples of another: in classes of equal factors each panel has one color."""
-    fast = plane(samples_to_target=np.arange(100, 200, 4))
-    slow = plane(samples_to_target=np.arange(1000, 2000, 40), optimizer="adam", config_id="run1")
-    figure = basin_map(pd.concat([fast, slow]))
-    for axis in figure.axes:
-        assert len(np.unique(axis.images[0].get_array().reshape(-1, 4), axis=0)) >= 3
-    assert len(legend(figure)) <= 8

@@ -37,8 +37,7 @@ def test_lines_are_medians_and_bands_their_quantiles():
 def test_a_band_stays_within_the_span_of_its_own_line():
     """And the line within its band, also where both leave the view."""
     losses = {"run0": [1e3, 10, 1], "run1": [1e2, 1, 0.1], "run2": [1e9, 1e9, 1e9], "run3": [1e3, 10, 1e-9]}
-    figure = loss_curves(make_frame(4, seed=range(4)), make_curves(losses))
-    (axis,) = figure.axes
+    (axis,) = loss_curves(make_frame(4, seed=range(4)), make_curves(losses)).axes
     (line,), (fill,) = axis.lines, axis.collections
     x, y = line.get_xydata().T
     edge = fill.get_paths()[0].vertices

@@ -24,7 +24,7 @@ def compared(ratios, verdicts=None):
     return table.assign(verdict=verdicts)
 
 
-def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
+def test_an_optimizer_is_a_point_with_its_interval():
     table = compared({"sgd": [1, 1, 1], "adam": [3, 2, 5]})
     figure = draw_ratios(table)
     (axis,) = figure.axes
@@ -38,7 +38,6 @@ def test_an_optimizer_is_a_point_with_its_interval(tmp_path):
     assert axis.get_xlim()[1] > 5
     assert "worse, 3 [2, 5] times; all 20 runs succeed learning rate 0.1, batch size 8, best of 12" in texts(figure)
     assert "on 20 fresh seeds: medians of the ratios of paired runs with intervals, all of which hold" in texts(figure)
-    save(figure, tmp_path, "ratios")
 
 
 def test_an_optimizer_whose_start_meets_the_target_has_no_place_on_a_logarithmic_axis():

@@ -1,7 +1,5 @@
 """The one style: ticks, files, and what holds for all figures."""
 
-import os
-from itertools import islice
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -10,12 +8,35 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bench.plots.basins import basin_map
 from bench.plots.style import LogTicks, empty_figure, format_tick, log_scale, save, save_as
 from tests.support.figures import texts
-from tests.support.frames import make_curves, make_frame
+from tests.support.frames import make_curves, make_frame, plane
 from tests.support.gallery import decay, gallery, loss_curves
 
-HOSTILE = "<script>$x_1$ a|b\n[b] \\alpha $"
+# Up to something, and longer than any room for it.
+NAME = "<script>$x_1$ a|b\n[b] \\alpha $" + 300 * "x"
+
+
+def make_loss_curves():
+    return loss_curves(make_frame(1), make_curves(decay([1])))
+
+
+def read_settings():
+    """matplotlib's global settings, but for the backend: asking for it would choose one."""
+    return {name: mpl.rcParams[name] for name in mpl.rcParams if name != "backend"}
+
+
+@pytest.fixture(scope="module")
+def settings_before():
+    return read_settings()
+
+
+@pytest.fixture(scope="module")
+def written(settings_before, tmp_path_factory):
+    """A figure of each kind by the SVG that it is written to: there names could be more than names."""
+    place, figures = tmp_path_factory.mktemp("gallery"), gallery(make_frame(2, init=[NAME, "plain"]))
+    return {save_as(figure, place / f"figure{number}.svg"): figure for number, figure in enumerate(figures)}
 
 
 # Ticks
@@ -73,8 +94,7 @@ def test_a_figure_looks_the_same_whether_it_was_saved_before_or_not(tmp_path):
 
 def test_an_svg_is_written_where_it_is_asked_for_and_never_left_behind(tmp_path):
     def names(**asked):
-        figure = loss_curves(make_frame(1), make_curves(decay([1])))
-        return [path.name for path in save(figure, tmp_path, "loss", **asked)]
+        return [path.name for path in save(empty_figure("Nothing to show."), tmp_path, "loss", **asked)]
 
     assert names() == ["loss.png"]
     assert names(svg=True) == ["loss.png", "loss.svg"]
@@ -83,28 +103,35 @@ def test_an_svg_is_written_where_it_is_asked_for_and_never_left_behind(tmp_path)
     assert (tmp_path / "loss.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_a_figure_is_sharp_at_the_width_of_a_readme(tmp_path):
-    png, svg = save(loss_curves(make_frame(1), make_curves(decay([1]))), tmp_path / "figures", "loss", svg=True)
-    assert mpl.image.imread(png).shape[1] == 1200
+def test_a_figure_is_sharp_at_the_width_of_a_readme_and_white_on_a_dark_page(tmp_path):
+    png, svg = save(make_loss_curves(), tmp_path / "figures", "loss", svg=True)
+    pixels = mpl.image.imread(png)
+    assert pixels.shape[1] == 1200
+    np.testing.assert_array_equal(pixels[[0, 0, -1, -1], [0, -1, 0, -1]], 1)
     assert ElementTree.parse(svg).getroot().get("width") == "576pt"
+    assert "fill: #ffffff" in svg.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("draw", [make_loss_curves, lambda: basin_map(plane())], ids=["curves", "map"])
+def test_the_same_figure_gives_the_same_files(tmp_path, draw):
+    """Curves, and a map: what SVG gives names of its own to."""
+    ones, others = (save(draw(), tmp_path, name, svg=True) for name in "ab")
+    assert [path.read_bytes() for path in ones] == [path.read_bytes() for path in others]
 
 
 # All figures
 
 
-def test_names_are_shown_literally(tmp_path):
-    shown = HOSTILE.replace("\n", "\ufffd")
-    for number, figure in enumerate(gallery(make_frame(2, init=[HOSTILE, "plain"]))):
-        svg = save_as(figure, tmp_path / f"figure{number}.svg")  # where names could be more than names
-        tags = {element.tag.partition("}")[2] for element in ElementTree.parse(svg).iter()}
-        assert "script" not in tags
-        assert shown in texts(figure) or any(shown[:most] + "…" in texts(figure) for most in range(8, 32))
+def test_names_are_shown_literally(written):
+    shown = NAME.replace("\n", "\ufffd")
+    for svg, figure in written.items():
+        assert "script" not in {element.tag.partition("}")[2] for element in ElementTree.parse(svg).iter()}
+        assert any(shown[:most] + "…" in texts(figure) for most in range(8, 100))
         assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())
 
 
-def test_everything_is_inside_the_figure():
-    for figure in gallery(make_frame(2, init=["x" * 300, "plain"])):
-        figure.draw_without_rendering()
+def test_everything_is_inside_the_figure(written):
+    for figure in written.values():
         width, height = figure.bbox.size
         for entries in figure.legends:
             box = entries.get_window_extent()
@@ -120,27 +147,6 @@ def test_everything_is_inside_the_figure():
             assert axis.bbox.width > width / 8
 
 
-def test_the_same_figure_gives_the_same_files(tmp_path):
-    """Curves, and a map with its scale of colors: what SVG gives names of its own to."""
-    frame = make_frame(2, init=["near", "far"])
-    for number, figures in enumerate(islice(zip(gallery(frame), gallery(frame), strict=True), 0, 4, 3)):
-        ones, others = (
-            save(figure, tmp_path, f"{name}{number}", svg=True) for name, figure in zip("ab", figures, strict=True)
-        )
-        assert [path.read_bytes() for path in ones] == [path.read_bytes() for path in others]
-    assert sorted(os.listdir(tmp_path))[:4] == ["a0.png", "a0.svg", "a1.png", "a1.svg"]
-
-
-def test_a_figure_is_white_on_a_dark_page(tmp_path):
-    png, svg = save(next(gallery(make_frame(2, init=["near", "far"]))), tmp_path, "figure", svg=True)
-    corners = mpl.image.imread(png)[[0, 0, -1, -1], [0, -1, 0, -1]]
-    np.testing.assert_array_equal(corners, 1)
-    assert "fill: #ffffff" in svg.read_text(encoding="utf-8")
-
-
-def test_global_settings_are_left_alone(tmp_path):
-    settings = [name for name in mpl.rcParams if name != "backend"]  # asking for it would choose one
-    before = [mpl.rcParams[name] for name in settings]
-    *_, figure = gallery(make_frame(2, init=["near", "far"]))
-    save(figure, tmp_path, "figure")
-    assert [mpl.rcParams[name] for name in settings] == before
+@pytest.mark.usefixtures("written")
+def test_global_settings_are_left_alone(settings_before):
+    assert read_settings() == settings_before

@@ -78,22 +78,6 @@ def test_the_moments_within_an_epoch_are_those_of_a_plain_loop():
     np.testing.assert_allclose(found.loss[:11], [np.mean((np.polyval(state, X) - Y) ** 2) for state in states])
 
 
-@pytest.mark.parametrize("wrong", [{"seed": 1}, {"optimizer": "adam"}])
-def test_settings_of_another_fit_are_refused(wrong):
-    settings = {"batch_size": 10, "shuffle": True, "kernel": "reference"}
-    result = trained(**settings)
-    with pytest.raises(ValueError, match="the settings must be those of the fit: epoch 1 of it ended at"):
-        fit_film(result, X, Y, settings=settings | wrong)
-
-
-@pytest.mark.parametrize("epochs", [0, 3])
-def test_a_setting_that_no_fit_has_is_refused_by_name(epochs):
-    """Also where no epoch is trained again."""
-    result = fit(models.quadratic, X, Y, kernel="reference", epochs=3, target=1e9 if epochs == 0 else None)
-    with pytest.raises(ValueError, match=r"settings must be those of kernels.fit \(init, lr, .*, not 'batchsize'"):
-        fit_film(result, X, Y, settings={"batchsize": 5})
-
-
 def test_states_that_are_no_longer_finite_are_no_moments():
     settings = {"lr": 300.0, "batch_size": 20, "kernel": "reference"}
     result = fit(models.quadratic, X, Y, epochs=100, **settings)
@@ -272,21 +256,35 @@ def test_labels_are_shown_as_their_classes():
     assert result.plot(X, labels).axes
 
 
-def test_a_function_of_parameters_alone_has_no_film():
-    with pytest.raises(ValueError, match="result must be that of a fit to data"):
-        fit_film(minimize("rosenbrock", [0, 0], steps=2, kernel="reference"), None, None)
+def in_steps():
+    return trained(**SETTINGS)
 
 
-def test_scores_of_classes_have_no_film():
-    result = fit(
-        "W @ x + b", X, np.arange(X.size) % 3, loss="softmax", epochs=1, record_params=True, kernel="reference"
-    )
-    with pytest.raises(ValueError, match=r"a fit with one curve, and W @ x \+ b has scores of 3 classes$"):
-        fit_film(result, X, np.arange(X.size) % 3)
+def at_its_target():
+    """A fit of which no epoch is trained again."""
+    return trained(target=1e9)
 
 
-def test_data_that_do_not_fit_the_model_are_refused(noisy):
-    x, y = noisy
-    result = fit(models.quadratic, x, y, epochs=1, kernel="reference")
-    with pytest.raises(ValueError, match="y must have shape"):
-        fit_film(result, x, y[:-1])
+def to_no_data():
+    return minimize("rosenbrock", [0, 0], steps=2, kernel="reference")
+
+
+def of_classes():
+    return fit("W @ x + b", X, np.arange(103) % 3, loss="softmax", epochs=1, record_params=True, kernel="reference")
+
+
+@pytest.mark.parametrize(
+    ("fitted", "y", "settings", "message"),
+    [
+        (in_steps, Y, SETTINGS | {"seed": 1}, "the settings must be those of the fit: epoch 1 of it ended at"),
+        (in_steps, Y, SETTINGS | {"optimizer": "adam"}, "the settings must be those of the fit: epoch 1 of it ended"),
+        (in_steps, Y, {"batchsize": 5}, r"settings must be those of kernels.fit \(init, lr, .*, not 'batchsize'"),
+        (at_its_target, Y, {"batchsize": 5}, r"settings must be those of kernels.fit \(init, lr, .*, not 'batchsize'"),
+        (in_steps, Y[:-1], None, "y must have shape"),
+        (to_no_data, Y, None, "result must be that of a fit to data"),
+        (of_classes, Y, None, r"a fit with one curve, and W @ x \+ b has scores of 3 classes$"),
+    ],
+)
+def test_what_has_no_film_is_refused(fitted, y, settings, message):
+    with pytest.raises(ValueError, match=message):
+        fit_film(fitted(), X, y, settings=settings)
