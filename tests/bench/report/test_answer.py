@@ -15,7 +15,7 @@ X = np.linspace(-1, 1, 40)
 
 def data_of(folder, *, timed=False, **settings):
     """A run made in Python, with times of its updates if it is timed."""
-    common = {"target": 1e-4, "epochs": 30, "kernel": "fused", "confirm": 6}
+    common = {"target": 1e-4, "epochs": 30, "kernel": "reference", "confirm": 6}
     grid = {"lr": [0.1, 0.4], "batch_size": [4, "full"], "seed": range(5), "shuffle": True}
     grid |= {name: settings.pop(name) for name in tuple(settings) if name not in common}
     sweep("a*x + b", X, 2 * X + 1, Grid(**grid), out=folder, **common | settings)
@@ -49,14 +49,10 @@ def test_the_interval_of_a_tile_is_beside_its_number_also_where_it_is_symmetric(
     assert _estimate_tile(best.replace([165.0, 181.0], np.nan), "samples", text, "samples") == ("173", "", "samples")
 
 
-def test_without_a_measured_time_there_is_none(tmp_path):
-    answer = find_answer(data_of(tmp_path / "run", confirm=0))
+def test_without_a_measured_time_there_is_none_and_a_batch_of_all_samples_is_called_full(tmp_path):
+    answer = find_answer(data_of(tmp_path / "run", batch_size="full", epochs=100, confirm=0))
     assert [tile.meaning for tile in answer.tiles][1:] == ["updates", "runs reached the target"]
     assert answer.notes[0].endswith(" and 5 seeds.")
-
-
-def test_a_batch_of_all_samples_is_called_full(tmp_path):
-    answer = find_answer(data_of(tmp_path / "run", batch_size="full"))
     assert ("batch size", "full") in answer.settings
 
 
@@ -85,7 +81,7 @@ def test_where_all_diverged_there_is_no_choice(tmp_path):
 def test_where_all_diverged_nothing_is_said_of_a_best_choice(tmp_path):
     """Although with patience each run keeps the parameters of an earlier mark."""
     held_out = {"validation": 0.2, "test": 0.2, "patience": 500, "confirm": 0}
-    found = sweep("a*x + b", X, X % 0.1, Grid(lr=[3.0, 5.0]), epochs=600, kernel="fused", out=tmp_path, **held_out)
+    found = sweep("a*x + b", X, X % 0.1, Grid(lr=[3.0, 5.0]), epochs=600, kernel="reference", out=tmp_path, **held_out)
     said = found.verdict()
     assert said["Best choice"].startswith("None: every run diverged.")
     assert np.isfinite(found.frame["final_loss"]).all()

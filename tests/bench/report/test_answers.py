@@ -23,7 +23,19 @@ GRID = Grid(
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    return sweep(models.quadratic, X, Y, GRID, epochs=40, target=1e-4, confirm=5, out=tmp_path_factory.mktemp("run"))
+    settings = {"epochs": 40, "target": 1e-4, "confirm": 5, "kernel": "reference"}
+    return sweep(models.quadratic, X, Y, GRID, **settings, out=tmp_path_factory.mktemp("run"))
+
+
+def best_of(model, x, y, grid, **settings):
+    """The best choice of a short sweep for which nothing is compiled."""
+    return sweep(model, x, y, grid, **{"epochs": 2, "kernel": "reference", "confirm": 0} | settings).best()
+
+
+def study_of(best, place):
+    """The study that a choice hands out, from a file in a folder."""
+    (place / "one.toml").write_text(best.to_study())
+    return load_study(place / "one.toml")
 
 
 def test_the_best_choice_is_the_recommended_row(result):
@@ -87,18 +99,16 @@ def test_a_run_that_diverged_counts_as_failed_though_patience_keeps_its_paramete
 @pytest.mark.parametrize("init", [None, {"near": [-1, 10, 26], "far": "uniform:-2:3.5:2", "wide": "normal:2:1"}])
 def test_the_study_of_a_choice_has_the_starts_of_each_seed(tmp_path, init):
     grid = Grid(lr=0.1, init=init, seed=range(3))
-    best = sweep(models.quadratic, X, Y, grid, epochs=2, kernel="reference", confirm=0).best()
-    study = tomllib.loads(best.to_study())
-    assert ("init" in study["grid"]) == (init is not None)  # else each seed draws its own again
-    (tmp_path / "one.toml").write_text(best.to_study())
-    again = load_study(tmp_path / "one.toml").make_grid()
+    best = best_of(models.quadratic, X, Y, grid)
+    written = tomllib.loads(best.to_study())["grid"]
+    assert ("init" in written) == (init is not None)  # else each seed draws its own again
+    again = study_of(best, tmp_path).make_grid()
     assert (again.names, again.seed) == (grid.names, grid.seed)
     np.testing.assert_array_equal(again.starts(models.quadratic), grid.starts(models.quadratic))
 
 
 def test_the_study_of_a_choice_has_columns_for_all_inputs():
-    grid = Grid(lr=0.1)
-    one = sweep("plane", np.stack([X, X**2], axis=1), Y, grid, epochs=2, kernel="reference", confirm=0).best()
+    one = best_of("plane", np.stack([X, X**2], axis=1), Y, Grid(lr=0.1))
     assert tomllib.loads(one.to_study())["data"] == {"path": "your-data.csv", "x": ["x1", "x2"], "y": "y"}
     assert "x, y = ..., ...  # your data" in one.code()
 
@@ -118,10 +128,8 @@ PAIR = ("x1", "x2")
 def test_the_study_of_a_choice_has_the_model_with_its_parameters_and_sizes(tmp_path, model, loss):
     """Starts were those of other parameters, or of fewer classes than the model has, or the study was refused."""
     y = np.arange(60) % 3
-    best = sweep(model, np.stack([X, Y], 1), y, Grid(lr=0.1), epochs=1, kernel="reference", confirm=0, loss=loss).best()
     pd.DataFrame({"x1": X, "x2": Y, "y": y}).to_csv(tmp_path / "your-data.csv", index=False)
-    (tmp_path / "one.toml").write_text(best.to_study())
-    study = load_study(tmp_path / "one.toml")
+    study = study_of(best_of(model, np.stack([X, Y], 1), y, Grid(lr=0.1), epochs=1, loss=loss), tmp_path)
     assert study.make_model(study.dataset()[0]).params == model.params
 
 
@@ -132,8 +140,7 @@ def test_what_a_choice_of_a_function_of_parameters_hands_out_needs_no_data(tmp_p
     result = sweep("rosenbrock", None, [0.0] * samples, Grid(lr=0.001, init=[-1, 1]), **settings)
     best, made = result.best(), {}
     exec(best.code(), made)
-    (tmp_path / "one.toml").write_text(best.to_study())
-    study = load_study(tmp_path / "one.toml")
+    study = study_of(best, tmp_path)
     data, _ = study.dataset()
     again = sweep(study.make_model(data), None, data.y, study.make_grid(), **settings)
     params = result.frame[["param_x", "param_y"]].to_numpy()
@@ -144,9 +151,8 @@ def test_what_a_choice_of_a_function_of_parameters_hands_out_needs_no_data(tmp_p
 
 def test_the_study_of_a_choice_has_a_file_for_samples_that_were_held_out_besides(tmp_path):
     """Without it, patience was refused, or the final loss chose."""
-    settings = {"validation": (X[:5], Y[:5]), "patience": 2, "epochs": 2, "kernel": "reference", "confirm": 0}
-    (tmp_path / "one.toml").write_text(sweep(models.quadratic, X, Y, Grid(lr=0.1), **settings).best().to_study())
-    study = load_study(tmp_path / "one.toml")
+    settings = {"validation": (X[:5], Y[:5]), "patience": 2}
+    study = study_of(best_of(models.quadratic, X, Y, Grid(lr=0.1), **settings), tmp_path)
     assert study.run.patience == 2
     assert study.data.validation_path == str(tmp_path / "your-held-out-data.csv")
 
@@ -195,7 +201,7 @@ def test_a_search_answers_as_a_sweep_does(tmp_path):
     from bench import tune
 
     space = Space(lr="log:0.1:0.9", init={"near": [-1, 10, 26]}, seed=range(2), shuffle=True)
-    shared = {"epochs": 40, "target": 1e-4, "confirm": 5}
+    shared = {"epochs": 40, "target": 1e-4, "confirm": 5, "kernel": "reference"}
     found = tune(models.quadratic, X, Y, space, trials=4, pruner="none", grid=GRID, **shared, out=tmp_path)
     first, *others = str(found).splitlines()
     assert first == "Search for settings of a*x**2 + b*x + c: 4 trials"

@@ -40,8 +40,7 @@ def material_of(folder, model="a*x + b", *, epochs=30, target=1e-3, x=X, kernel=
         evidence["basin"] = basin(result, budget, data, ranking(result.frame))
         evidence["costs"] = make_costs(result.frame)
     store_tables(folder, **evidence)
-    stored = read_run_data(folder)
-    return RunData(result, stored.evidence, stored.study, data, None, None)
+    return replace(read_run_data(folder), result=result, data=data, scaling=None, missing_data=None)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +57,7 @@ def by_name(material, *wanted):
 
 
 def with_evidence(material, **tables):
-    known = material.evidence | tables
-    evidence = {name: table for name, table in known.items() if table is not None}
-    return RunData(material.result, evidence, material.study, material.data, material.scaling, material.missing_data)
+    return replace(material, evidence=material.evidence | tables)
 
 
 def test_what_is_best_comes_first_and_what_it_costs_last(rich):
@@ -131,9 +128,13 @@ def test_a_basin_without_parts_is_left_out(rich, outcomes, drawn):
     assert "basin" not in by_name(with_evidence(rich, basin=plane.head(0)), "basin")
 
 
-def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich):
-    noise = np.random.default_rng(0).normal(size=X.size)
-    noisy = Dataset(rich.data.x, rich.data.y + noise, rich.data.x_names, rich.data.y_name, "here")
+@pytest.fixture(scope="module")
+def noisy(rich):
+    """The data with noise."""
+    return replace(rich.data, y=rich.data.y + np.random.default_rng(0).normal(size=X.size))
+
+
+def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich, noisy):
     line = np.polyfit(X, noisy.y, 1)
     lowest = np.mean((np.polyval(line, X) - noisy.y) ** 2)
     grid = Grid(lr=[0.1], init=[0.0, 0.0])
@@ -143,17 +144,15 @@ def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich):
     assert rich.lowest_loss == 0
 
 
-def test_losses_of_noisy_data_are_distances(rich):
-    noise = np.random.default_rng(0).normal(size=X.size)
-    noisy = Dataset(rich.data.x, rich.data.y + noise, rich.data.x_names, rich.data.y_name, "here")
+def test_losses_of_noisy_data_are_distances(rich, noisy):
     result = replace(rich.result)
     vars(result)["yardstick"] = Yardstick(0.6, 3.0, None, "least squares")
-    shown = by_name(RunData(result, rich.evidence, rich.study, noisy, None, None), "loss_by_optimizer")
+    shown = by_name(replace(rich, result=result, data=noisy), "loss_by_optimizer")
     assert "above the lowest" in texts(shown["loss_by_optimizer"][1])
 
 
 def test_nothing_is_drawn_of_data_that_are_gone(rich):
-    gone = RunData(rich.result, rich.evidence, rich.study, None, None, "gone")
+    gone = replace(rich, data=None, missing_data="gone")
     assert list(by_name(gone, "rate_map", "fitted_curve", "contours")) == ["rate_map"]
 
 

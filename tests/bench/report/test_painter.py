@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from bench.report import figures, painter
+from bench.report import figures, painter, report
 from bench.report.painter import FIGURES, painting
 from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data
@@ -20,6 +20,9 @@ from bench.system.environment import processors
 from tests.support.constants import HANG
 from tests.support.forked import FORKED
 from tests.support.hostile import hostile_run
+
+# For tests of something else than what is drawn.
+FEW = {"loss_by_optimizer": "", "contours": "typical_paths"}
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="no other system forks as safely")
 
@@ -68,6 +71,11 @@ def is_gone(pid):
 
 def drawn(folder):
     return {path.name: path.read_bytes() for path in (folder / "figures").glob("*.png")}
+
+
+def draw_few():
+    """Reports have few figures, in this process and in those that it forks."""
+    painter.FIGURES = report.FIGURES = FEW
 
 
 def start_over(folder):
@@ -127,14 +135,15 @@ def nothing_is_drawn_while_paused(folder):
 
 def test_where_the_painter_is_killed_the_figures_are_drawn_here(folder, here, call_apart):
     call_apart(killed_painter, folder)
-    assert drawn(folder) == here
+    assert drawn(folder) == {f"{name}.png": here[f"{name}.png"] for name in FEW}
 
 
 def killed_painter(folder):
     start_over(folder)
+    draw_few()
     run_data = read_run_data(folder)
     with painting(run_data, svg=False) as other:
-        other.draw(*FIGURES.values())
+        other.draw(*FEW.values())
         (process,) = multiprocessing.active_children()
         process.kill()
         with other.paused():
@@ -144,19 +153,20 @@ def killed_painter(folder):
 
 def test_a_figure_that_fails_is_named_once(folder, call_apart):
     assert call_apart(failing_figure, folder) == (
-        "sgdbench: the figure basin is left out, because it cannot be drawn: RuntimeError: no glyph\n"
+        "sgdbench: the figure contours is left out, because it cannot be drawn: RuntimeError: no glyph\n"
     )
-    assert "figures/basin.png" not in (folder / "report.md").read_text("utf-8")
+    assert "figures/contours.png" not in (folder / "report.md").read_text("utf-8")
 
 
 def failing_figure(folder):
     def fails(run_data):
         raise RuntimeError("no glyph")
 
-    figures.DRAWN = dict.fromkeys(FIGURES, lambda run_data: None) | {"basin": fails}
+    draw_few()
+    figures.DRAWN = {"loss_by_optimizer": lambda run_data: None, "contours": fails}
     run_data = read_run_data(folder)
     with painting(run_data, svg=False) as other:
-        other.draw("basin")
+        other.draw(*FEW.values())
         write_run_report(run_data, painter=other)
 
 

@@ -57,13 +57,16 @@ def run_a_part(folder, tmp_path):
 
 @pytest.fixture
 def unwritten(monkeypatch):
-    """The report of a run is empty, for tests of what is measured before it."""
+    """The report of a run is empty, for tests of what is measured before it; lists whether SVG is asked for."""
+    asked = []
 
-    def write(run_data, **asked):
+    def write(run_data, *, svg, **_):
+        asked.append(svg)
         (run_data.result.run.folder / "report.md").touch()
         return run_data.result.run.folder / "report.html"
 
     monkeypatch.setattr(bench.commands.measure, "write_run_report", write)
+    return asked
 
 
 @pytest.fixture
@@ -165,18 +168,14 @@ def test_names_are_shown_literally(folder, report):
         assert "<" not in table.read_text(encoding="utf-8")
 
 
-@pytest.mark.usefixtures("nothing_timed")
-def test_the_study_in_the_folder_runs_again_to_the_same_results(folder, tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(bench.commands.measure, "write_run_report", lambda run_data, *, svg, **_: asked.append(svg))
-    assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "again", svg=True))
-    assert asked == [True]
-    pd.testing.assert_frame_equal(load_run(tmp_path / "again").frame, load_run(folder).frame)
+@pytest.mark.usefixtures("no_speed")
+def test_the_study_in_the_folder_runs_again_to_the_same_results_and_verdict(
+    folder, tmp_path, monkeypatch, capsys, unwritten
+):
+    """The verdict is printed before anything is timed, also where times would favour other choices.
 
-
-@pytest.mark.usefixtures("unwritten", "no_speed")
-def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page(folder, tmp_path, monkeypatch, capsys):
-    """Also where times would favour other choices: those that were printed last take no time at all."""
+    Those that were printed last take no time at all.
+    """
     printed = []
 
     def absurd(*args, **kwargs):
@@ -186,8 +185,10 @@ def test_the_verdict_is_printed_before_anything_is_timed_and_is_that_of_the_page
         return costs.assign(**(costs[PER_UPDATE] * slower))
 
     monkeypatch.setattr(bench.commands.measure, "update_seconds", absurd)
-    assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run"))
+    assert run_study(load_study(folder / "run.toml"), RunOptions(tmp_path / "run", svg=True))
+    assert unwritten == [True]
     assert capsys.readouterr().out == f"Report: {tmp_path / 'run' / 'report.html'}\n"
+    pd.testing.assert_frame_equal(load_run(tmp_path / "run").frame, load_run(folder).frame)
     said = dict(line.split(": ", 1) for line in printed[0].splitlines())
     assert list(said)[-1] == "Run"
     run_data = read_run_data(tmp_path / "run")
@@ -340,21 +341,15 @@ def test_without_its_data_a_run_has_still_a_report(folder, tmp_path):
 
 
 @pytest.mark.usefixtures("one_figure")
-def test_a_sweep_without_a_study_has_a_report(tmp_path):
-    x = np.linspace(-1, 1, 40)
-    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "run")
-    assert "made by a sweep in Python" in write_run_report(read_run_data(tmp_path / "run")).read_text(encoding="utf-8")
+def test_a_sweep_without_a_study_has_a_report_and_names_that_spreadsheets_would_run_are_text(tmp_path):
+    x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
+    grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
+    sweep("a*x + b", x, -2 * x, grid, epochs=3, kernel="reference", out=tmp_path / "run")
+    page = write_run_report(read_run_data(tmp_path / "run"))
+    assert "made by a sweep in Python" in page.read_text(encoding="utf-8")
     told = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
     assert told.startswith("# run\n")
     assert "Not checked: `sgdbench run` trains some runs again" in told
-
-
-@pytest.mark.usefixtures("one_figure")
-def test_names_that_spreadsheets_would_run_are_text_in_all_configurations(tmp_path):
-    x, name = np.linspace(-1, 1, 40), "=cmd|'/C calc'!A0"
-    grid = Grid(lr=[0.1], init={name: [1.0, -2.0]})
-    sweep("a*x + b", x, -2 * x, grid, epochs=3, kernel="fused", out=tmp_path / "run")
-    write_run_report(read_run_data(tmp_path / "run"))
     for path in (tmp_path / "run" / "tables").glob("*.csv"):
         assert not re.search(r"(^|,)[=+@]", path.read_text(encoding="utf-8"), re.MULTILINE)
     table = pd.read_csv(tmp_path / "run" / "tables" / "configurations.csv")
@@ -367,8 +362,9 @@ def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
     shutil.rmtree(begun / "evidence")
     for part in (begun / "parts").iterdir():
         part.unlink()
-    for name in ("report.html", "report.md"):
-        told = (write_run_report(read_run_data(begun)).parent / name).read_text(encoding="utf-8")
+    page = write_run_report(read_run_data(begun))
+    for path in (page, page.with_suffix(".md")):
+        told = path.read_text(encoding="utf-8")
         assert "0 of 72 configurations are trained so far." in told
         assert "0 configurations" in told
 
@@ -376,7 +372,7 @@ def test_a_run_that_has_only_begun_says_how_much_is_done(folder, tmp_path):
 @pytest.mark.usefixtures("no_own_pages")
 def test_several_runs_are_shown_side_by_side(folder, tmp_path, monkeypatch):
     x = np.linspace(-1, 1, 40)
-    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="fused", out=tmp_path / "<i>run</i>")
+    sweep("a*x + b", x, 2 * x, Grid(lr=[0.1, 0.2]), epochs=3, kernel="reference", out=tmp_path / "<i>run</i>")
     monkeypatch.chdir(tmp_path)
     *own, together = write_reports([folder, tmp_path / "<i>run</i>"])
     assert own == [folder / "report.html", tmp_path / "<i>run</i>" / "report.html"]
