@@ -202,21 +202,15 @@ def test_warm_starts_go_on_with_the_same_classes(iris):
 
 X, Y = np.random.default_rng(0).standard_normal((6, 2)), [0, 1, 2, 0, 1, 2]
 MANY = Model("w @ x", ("x1", "x2"), classes=4)
+ONLY_BINARY = "Only binary classification is supported by loss='logistic': y must hold two classes"
+NOT_OF_CLASSES = "loss must be one of classes for a classifier, not 'squared': classes are for the loss"
 
 
 @pytest.mark.parametrize(
     ("settings", "y", "message"),
     [
-        (
-            {"loss": "logistic"},
-            Y,
-            "Only binary classification is supported by loss='logistic': y must hold two classes",
-        ),
-        (
-            {"loss": "squared"},
-            Y,
-            "loss must be one of classes for a classifier, not 'squared': classes are for the loss",
-        ),
+        ({"loss": "logistic"}, Y, ONLY_BINARY),
+        ({"loss": "squared"}, Y, NOT_OF_CLASSES),
         ({"loss": np.zeros(2)}, Y, "loss must be text of the form name or name"),
         ({}, [1] * 6, "y must hold two classes or more, and holds one class, 1"),
         ({}, ["a", None, "b", "a", "b", "a"], r"y must have a label for each sample, and has none in row 1 "),

@@ -206,15 +206,8 @@ def test_pipelines_searches_and_cross_validation():
     frame, y = load_diabetes(return_X_y=True, as_frame=True)
     frame, y = frame[:60][["bmi", "bp"]], y[:60] / 77
     pipeline = make_pipeline(StandardScaler().set_output(transform="pandas"), regressor(epochs=3))
-    search = GridSearchCV(
-        pipeline,
-        {
-            "sgdcurveregressor__lr": [0.01, 1e6],
-            "sgdcurveregressor__model": ["a*bmi", "a*bmi + b*bp + c"],
-            "sgdcurveregressor__optimizer": ["sgd"],
-        },
-        cv=3,
-    )
+    grid = {"lr": [0.01, 1e6], "model": ["a*bmi", "a*bmi + b*bp + c"], "optimizer": ["sgd"]}
+    search = GridSearchCV(pipeline, {f"sgdcurveregressor__{name}": values for name, values in grid.items()}, cv=3)
     with pytest.warns(FitFailedWarning, match="6 fits failed out of"), pytest.warns(UserWarning, match="non-finite"):
         search.fit(frame, y)  # runs that diverge
     assert search.best_params_["sgdcurveregressor__model"] == "a*bmi + b*bp + c"
@@ -250,9 +243,8 @@ def test_warm_starts_go_on_from_the_parameters(samples):
     again = regressor(optimizer="sgd", init=before, shuffle=False, epochs=3).fit(x, y)
     np.testing.assert_array_equal(ours.params_, again.params_)
     np.testing.assert_array_equal(clone(ours).fit(x, y).params_, before)
-    with pytest.raises(
-        ValueError, match=r"warm_start must be False to fit another model: the parameters were \('w\[x1"
-    ):
+    another = r"warm_start must be False to fit another model: the parameters were \('w\[x1"
+    with pytest.raises(ValueError, match=another):
         ours.set_params(model="a*x1").fit(x, y)
     np.testing.assert_array_equal(ours.predict(x), again.predict(x))  # which a failure leaves as it was
 
@@ -374,16 +366,15 @@ def test_models_that_do_not_fit_the_features(model, count, headings, message):
         model_for_features(model, count, headings)
 
 
+OF_CLASSES = "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier"
+
+
 @pytest.mark.parametrize(
     ("settings", "weights", "message"),
     [
         ({"lr": -1}, None, "lr must be a positive finite number, not -1.0"),
         ({"optimizer": "sgd", "lr": 1e6}, None, "lr=1000000.0 makes the run diverge in epoch "),
-        (
-            {"loss": "softmax"},
-            None,
-            "loss must be one of numbers for a regressor, not 'softmax': see SGDCurveClassifier",
-        ),
+        ({"loss": "softmax"}, None, OF_CLASSES),
         ({"loss": "logistic"}, None, "y must be 0 or 1 for the loss 'logistic', and is "),
         ({"validation": np.inf}, None, "validation must be a share of the samples between 0 and 1, or a pair"),
         ({"warm_start": 1}, None, "warm_start must be True or False, not 1"),

@@ -23,6 +23,7 @@ from kernels import Model, models
 from kernels.train.yardstick import Yardstick
 from tests.support.figures import legend, texts
 from tests.support.hostile import make_costs
+from tests.support.speeds import speeds
 
 X = np.linspace(-1, 1, 40)
 FAR, NEAR = [500.0, 900.0], [1.0, 2.0]
@@ -62,16 +63,8 @@ def with_evidence(material, **tables):
 
 def test_what_is_best_comes_first_and_what_it_costs_last(rich):
     shown = by_name(rich)
-    assert list(shown) == [
-        "rate_map",
-        "loss_by_optimizer",
-        "optimizer_ratios",
-        "setting_importance",
-        "fitted_curve",
-        "contours",
-        "sensitivity",
-        "basin",
-    ]
+    first, last = ["rate_map", "loss_by_optimizer", "optimizer_ratios"], ["contours", "sensitivity", "basin"]
+    assert list(shown) == [*first, "setting_importance", "fitted_curve", *last]
     assert all(caption.endswith(".") for caption, _ in shown.values())
     assert not any(figure.axes[0].texts and "show" in texts(figure)[:20] for _, figure in shown.values())
 
@@ -97,12 +90,9 @@ def test_the_map_has_the_edge_that_theory_predicts(rich):
 
 
 def test_the_speed_is_shown_where_it_was_measured(rich):
-    speed = pd.DataFrame(
-        {"variant": ["fused"], "ours": [True], "verified": [True], "ns": [4.0], "ns_low": [3.9], "ns_high": [4.1]}
-    ).assign(to_c=np.nan, to_reference=np.nan, note="")
-    *_, last = by_name(with_evidence(rich, speed=speed))
-    assert last == "speed"
-    assert "speed" not in by_name(with_evidence(rich, speed=speed.head(0)), "speed")
+    assert "speed" in by_name(with_evidence(rich, speed=speeds()), "speed")
+    assert list(DRAWN)[-1] == "speed"
+    assert "speed" not in by_name(with_evidence(rich, speed=speeds().head(0)), "speed")
 
 
 MISSED = {"status": "max_epochs", "samples_to_target": pd.NA}

@@ -66,19 +66,9 @@ def halved(theta, state, gradient, lr, clock, options):
 
 
 def write_study_file(
-    folder,
-    *,
-    x=("hp",),
-    y="mpg",
-    builtin=None,
-    model,
-    data="",
-    grid="init = [0.1, 0.2]",
-    run="",
-    confirm=5,
-    optimizer="sgd",
-    kernel="reference",
-):
+    folder, *, model, x=("hp",), y="mpg", builtin=None, data="", grid="init = [0.1, 0.2]", run="", confirm=5,
+    optimizer="sgd", kernel="reference",
+):  # fmt: skip
     lines = [",".join(TABLE), *(",".join(map(str, row)) for row in zip(*TABLE.values(), strict=True))]
     for name in ("table.csv", "held-out.csv", "test.csv"):
         (folder / name).write_text("\n".join(lines) + "\n", "utf-8")

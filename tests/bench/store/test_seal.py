@@ -255,10 +255,7 @@ class TestRecords:
     @pytest.mark.parametrize(
         ("damage", "message"),
         [
-            (
-                lambda folder: flip_a_bit(folder / "plan.parquet"),
-                r"plan.parquet is damaged \(.*" + REMEDY,
-            ),
+            (lambda folder: flip_a_bit(folder / "plan.parquet"), r"plan.parquet is damaged \(.*" + REMEDY),
             (
                 lambda folder: write_plan(folder, pd.read_parquet(folder / "plan.parquet").drop(columns="lr")),
                 "plan.parquet has no column lr of a sweep",
