@@ -41,7 +41,9 @@ def plane(sine):
 def parabola():
     """The runs of two optimizers, and the planes of both."""
     x = np.linspace(-1, 1, 30)
-    grid = Grid(lr=[0.1, 0.2], init={"one": [9.0, 1.0, 5.0]}, optimizer=["sgd", "momentum"], seed=[0, 1], shuffle=True)
+    grid = Grid(
+        lr=[0.1, 0.2], init={"one": [9.0, 1.0, 5.0]}, optimizer=["sgd", "momentum"], seed=range(5), shuffle=True
+    )
     result = sweep(PARABOLA, x, x**2, grid, epochs=5, confirm=0, kernel="fused")
     return result.frame, basin(result, RunTable(epochs=5, kernel="fused"), dataset(x, x**2), ranking(result.frame))
 
