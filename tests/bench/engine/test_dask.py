@@ -123,14 +123,21 @@ def some_jobs(optimizer, **changed):
     return problem, list(jobs)[:2]
 
 
+def test_rates_that_stay_from_epoch_to_epoch_travel_once():
+    _, (job, _) = some_jobs("sgd")
+    rates = np.repeat(job.hyperparameters.rates[:1], 1000, axis=0)
+    rates[500:, 1:] *= 0.5  # of some runs alone
+    job = replace(job, hyperparameters=job.hyperparameters._replace(rates=rates))
+    sent, epochs = dask._without_repetition(job)
+    assert sent.hyperparameters.rates.shape == (2, rates.shape[1])
+    assert sent.hyperparameters.rates[epochs].tobytes() == rates.tobytes()
+
+
 # The same bits
 
 
 def test_frames_and_curves_are_those_of_threads(client, heavy, small_jobs):
-    """With a rule of the user's own, samples held out, an order of them, and more rates around the best.
-
-    Rates that stay from epoch to epoch travel once: those of some runs of a job change.
-    """
+    """With a rule of the user's own, samples held out, an order of them, and more rates around the best."""
     seen, grid = [], grid_of(["sgd", heavy], 8, schedule=["constant", "halve(3)"])
     found = swept(grid, refine=1, confirm=2, executor=client, progress=seen.append)
     expected = swept(grid, refine=1, confirm=2)
