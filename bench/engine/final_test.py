@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from bench.engine.fingerprint import hash_columns
 from bench.engine.problem import Problem
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
@@ -46,4 +47,5 @@ def judge_choice(result: SweepResult, ranked: pd.DataFrame, problem: Problem) ->
         for params in params_from_columns(model, own)
     ]
     about = own[columns[:2]].assign(rows=test[1].size, constant=constant_loss(loss, test[1]))
+    about["data"] = hash_columns(*test[0], test[1])
     store_tables(result.run.folder, test=pd.concat([about, pd.DataFrame(rows)], axis=1))

@@ -152,7 +152,7 @@ class RunData(RankedRun):
             return None
         best = recommended_choice(self.ranked)
         own = runs_of(self.frame_of(best), best)
-        rows = own[["config_id", "samples_seen", "status"]].merge(judged, on=["config_id", "samples_seen"])
+        rows = own[["config_id", "samples_seen", "status"]].merge(judged.drop(columns="data", errors="ignore"))
         failed, about = rows.pop("status").eq("diverged"), ["config_id", "samples_seen", "rows", "constant"]
         rows.loc[failed, rows.columns.difference(about)] = np.nan  # also those that patience kept
         found = summarize_judged(rows, Pairs.of(own)) if 0 < len(own) == len(rows) else None
@@ -283,7 +283,7 @@ def _read_data(result: SweepResult) -> RunData:
         make_loss(study.run.loss)  # without a loss of the user's own nothing can be said of the data
         data, scaling = study.dataset()
         losses = [_describe_other_rule(*own) for own in result.run.rules.items() if own[0].startswith("loss ")]
-        missing = next(filter(None, losses), None) or _describe_change(result, study, data)
+        missing = next(filter(None, losses), None) or _describe_change(result, study, data, evidence.get("test"))
     except (OSError, ValueError) as error:
         missing = f"The data can no longer be read: {error}."
     if missing:
@@ -304,10 +304,12 @@ def _describe_other_rule(name: str, rule: Mapping[str, str]) -> str | None:
     return f"The {name} is not that of the run, whose source is in rules.json: fits with it end elsewhere."
 
 
-def _describe_change(result: SweepResult, study: Study, data: Dataset) -> str | None:
-    """Return which file has other samples than those of a run, to train on or for validation; None if none has."""
+def _describe_change(result: SweepResult, study: Study, data: Dataset, judged: pd.DataFrame | None) -> str | None:
+    """Return which file has other samples than those of a run, trained on or held out; None if none has."""
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
-    found = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}
-    other = next((name for name, samples in found.items() if samples != result.run.identity[name]), None)
-    file = study.data.validation_path if other == "validation" else None
+    found, known = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}, result.run.identity
+    if data.test is not None and judged is not None and "data" in judged:  # older folders do not tell
+        found["test"], known = fingerprint(result.model, *data.test), known | {"test": judged["data"].iloc[0]}
+    other = next((name for name, samples in found.items() if samples != known[name]), None)
+    file = {"validation": study.data.validation_path, "test": study.data.test_path}.get(other or "")
     return other and f"The data are no longer those of the run: {Path(file or data.source).name} has changed since."

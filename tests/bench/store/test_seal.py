@@ -174,6 +174,16 @@ class TestData:
         with pytest.warns(RuntimeWarning, match="no longer those of the run: other.csv has changed"):
             assert read_run_data(run).data is None
 
+    def test_the_rows_for_the_test_are_data_of_the_run_too(self, tmp_path):
+        """A fit that is handed out would be judged on others than those that were announced."""
+        pd.DataFrame({"x": X[::4] + 0.01, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
+        run = make_run(tmp_path, STUDY.replace('y = "y"', 'y = "y", test_path = "other.csv"'))
+        with silence():
+            assert read_run_data(run).judged["rows"] == X[::4].size
+        pd.DataFrame({"x": X[::4] + 0.02, "y": Y[::4]}).to_csv(tmp_path / "other.csv", index=False)
+        with pytest.warns(RuntimeWarning, match="no longer those of the run: other.csv has changed"):
+            assert read_run_data(run).data is None
+
 
 class TestEvidence:
     @pytest.mark.parametrize("damage", ["flip", "another run", "link"])
