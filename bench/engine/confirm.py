@@ -9,22 +9,28 @@ These runs are few, and are recorded finely: the samples to a target are known t
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count, islice
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from bench.engine.memory import Memory
 from bench.engine.problem import Problem
 from bench.engine.recording import record_settings, settle_record, stops_at_target
 from bench.engine.train import Trainer
-from bench.store.run_folder import CONFIRMATION
+from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
 from bench.study.grid import Grid
 from bench.tables.run_costs import choice_columns
 from bench.tables.winners import winners
+from kernels.compile.kinds import is_exact
 
 # From a mark to the next, 5 % more samples.
 PER_DECADE = 50
-# Samples on which the losses at all marks that are added may be evaluated: about a second of lanes.
-EVALUATED = 1e10
+# Samples on which the losses at all marks that are added may be evaluated, and weights of all these: about a second of
+# lanes, and ten seconds of single runs.
+EVALUATED, EVALUATED_WEIGHTS = 1e10, 1e11
+SINGLE_OF = {"lanes": "fused", "lanes-fma": "fused-fma"}
+"""The kernels for single runs beside those for many."""
 
 
 def confirm_choices(trainer: Trainer, grid: Grid, ranked: pd.DataFrame, seeds: int) -> None:
@@ -43,11 +49,31 @@ def train_on_fresh_seeds(trainer: Trainer, choices: pd.DataFrame, seeds: list[in
     rows, settings = plan_choices(choices, Grid(init=grid.init, seed=seeds), problem), problem.settings
     if stops_at_target(settings):
         n = problem.y.size
-        more = EVALUATED / (len(rows) * n)
+        more = min(EVALUATED, EVALUATED_WEIGHTS / len(problem.model.params)) / (len(rows) * n)
         record = settle_record(settings.record, n, settings.epochs, folder, finest=PER_DECADE, more=more)
         problem = replace(problem, clock=replace(problem.clock, record=record))
-    replace(trainer, problem=problem, folder=folder).train(rows)
+    settings = settings.model_copy(update={"kernel": _settle_kernel(problem, rows, folder)})
+    replace(trainer, problem=replace(problem, settings=settings), folder=folder).train(rows)
     record_settings(folder, settings.epochs)
+
+
+def _settle_kernel(problem: Problem, rows: pd.DataFrame, folder: Path) -> str:
+    """Return the kernel for runs on fresh seeds: one for single runs where most places of lanes would be empty.
+
+    Where kernels promise the same bits, groups of runs have the kernel that suits them (`bench.engine.jobs`). Where
+    they do not, all runs of a folder have the same one, also those that are added later.
+    """
+    settings = problem.settings
+    if is_exact(problem.model, settings.kernel, settings.loss) or settings.kernel not in SINGLE_OF:
+        return settings.kernel
+    if (folder / ABOUT).exists():
+        return read_identity(folder).get("kernel", settings.kernel)
+    groups = rows.groupby(["optimizer", "batch_size", "shuffle", "seed"], observed=True).size()
+    sizes = groups.index.get_level_values("batch_size")
+    counted = [
+        (runs, problem.clock.marks(size, settings.epochs).size) for runs, size in zip(groups, sizes, strict=True)
+    ]
+    return SINGLE_OF[settings.kernel] if Memory.of(problem).have_empty_places(counted) else settings.kernel
 
 
 def fresh_seeds(used: Iterable[int], size: int) -> list[int]:

@@ -13,7 +13,7 @@ from bench.engine.progress import Progress
 from bench.study.run_settings import make_hyperparameters, schedule_factors
 from bench.study.schema import RunTable
 from bench.system.environment import processors
-from kernels.base.run import Floats
+from kernels.base.run import Floats, Marks
 from kernels.compile.kinds import KERNELS
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -39,49 +39,81 @@ JOB_LOSSES = 1_000_000
 MANY_OPTIONS = 8
 
 
-def plan_jobs(
+class Group(NamedTuple):
+    """Rows of a plan that could be trained side by side, the kernel that trains them, and the marks of their runs."""
+
+    rows: NDArray[np.intp]
+    kernel: str
+    marks: Marks
+
+
+def group_runs(
     problem: Problem, plan: pd.DataFrame, progress: Progress, shared: "SharedKernels", until: int | None = None
+) -> list[Group]:
+    """Return the rows of a plan that are not finished, to be trained `until` an epoch, or to the end without it."""
+    settings, clock, dtypes, of_row = problem.settings, problem.clock, dtypes_of(plan), _optimizers_of(plan)
+    memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
+    sizes, shuffled = plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
+    seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
+    rows = np.flatnonzero(~progress.finished)
+    marks_of = {size: clock.marks(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
+    # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
+    # that stands for all that share its kernel.
+    keys = [dtypes == "float64", shared.numbers[of_row], sizes, shuffled, seeds, progress.marks]
+    groups = [
+        Group(group, settings.kernel, marks)
+        for group in _group_rows(rows, keys, plan["lr"].to_numpy())
+        if progress.marks[group[0]] < (marks := marks_of[sizes[group[0]]]).size - 1
+    ]
+    kernels = memory.choose_kernels([(len(group.rows), group.marks.size) for group in groups])
+    exact = np.array([optimizer.is_exact for optimizer in shared.optimizers])[of_row]
+    return [
+        group._replace(kernel=kernel) if exact[group.rows[0]] else group
+        for group, kernel in zip(groups, kernels, strict=True)
+    ]
+
+
+def plan_jobs(
+    problem: Problem,
+    plan: pd.DataFrame,
+    progress: Progress,
+    shared: "SharedKernels",
+    groups: Sequence[Group] | None = None,
 ) -> Iterator[Job]:
-    """Yield the rows of a plan that are not finished, in jobs that train `until` an epoch, or to the end without it.
+    """Yield groups of rows of a plan, without them those of all that are not finished, in jobs.
 
     Rows of similar learning rates come together: those that diverge, or reach the target, do so at about the same time,
     and a job is over when its last run is.
     """
-    loss, settings, clock = problem.loss, problem.settings, problem.clock
-    dtypes = dtypes_of(plan)
+    loss, settings = problem.loss, problem.settings
+    groups = group_runs(problem, plan, progress, shared) if groups is None else groups
+    dtypes, schedules = dtypes_of(plan), plan["schedule"].cat
     memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
-    schedules = plan["schedule"].cat
     factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
-    optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
-    numbers, sizes, shuffled = shared.numbers[of_row], plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
-    seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
-    rows = np.flatnonzero(~progress.finished)
-    marks_of = {size: clock.marks(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
-    updates = clock.n * settings.epochs
-    share = max(rows.size // (JOBS_OF_A_PROCESSOR * processors()), LEAST_WORK // (updates * len(problem.model.params)))
-    # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
-    # that stands for all that share its kernel.
-    keys = [dtypes == "float64", numbers, sizes, shuffled, seeds, progress.marks]
-    for group in _group_rows(rows, keys, lr):
+    optimizers, of_row = shared.optimizers, _optimizers_of(plan)
+    sizes, shuffled, seeds = (plan[name].to_numpy() for name in ("batch_size", "shuffle", "seed"))
+    updates, left = problem.clock.n * settings.epochs, sum(len(group.rows) for group in groups)
+    share = max(left // (JOBS_OF_A_PROCESSOR * processors()), LEAST_WORK // (updates * len(problem.model.params)))
+    for group, kernel, marks in groups:
         row = group[0]
-        dtype, optimizer, first, batch_size = dtypes[row], optimizers[of_row[row]], progress.marks[row], sizes[row]
-        marks = marks_of[batch_size]
-        if first >= marks.size - 1:
-            continue
-        kernel = memory.choose_kernel(len(group), marks.size)
-        kernel = kernel if optimizer.is_exact else settings.kernel
         size = _job_size(updates, marks.size, memory.width_of(kernel), share)
         for begin in range(0, len(group), size):
             mine = group[begin : begin + size]
             own = [optimizers[code] for code in of_row[mine]]
             rates = lr[mine] * factors[:, schedule[mine]]
-            options = stack_options(loss, own) if shared.per_run[numbers[row]] else option_values(loss, own[0])
-            common = {"batch_size": batch_size, "shuffle": shuffled[row], "seed": seeds[row]}
+            per_run, first = shared.per_run[shared.numbers[of_row[row]]], int(progress.marks[row])
+            options = stack_options(loss, own) if per_run else option_values(loss, own[0])
+            common = {"batch_size": sizes[row], "shuffle": shuffled[row], "seed": seeds[row] if shuffled[row] else 0}
             hyperparameters = make_hyperparameters(common, rates, options, marks, settings)
             params, lowest = progress.params[mine], progress.lowest[mine]
             remembered = np.stack([progress.memory[place] for place in mine]) if first else initial_memory(own, params)
-            yield Job(mine, kernel, dtype, own[0], hyperparameters, params, remembered, int(first), lowest)
+            yield Job(mine, kernel, dtypes[row], own[0], hyperparameters, params, remembered, first, lowest)
+
+
+def _optimizers_of(plan: pd.DataFrame) -> NDArray[np.integer[Any]]:
+    """Return the number of the optimizer of each row."""
+    return plan["optimizer"].cat.codes.to_numpy()
 
 
 def _group_rows(rows: NDArray[np.intp], keys: Sequence[NDArray[Any]], lr: Floats) -> list[NDArray[np.intp]]:

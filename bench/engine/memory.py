@@ -5,6 +5,7 @@ what they need; `fused` gives the same bits one run at a time.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.engine.problem import Problem
@@ -19,8 +20,12 @@ from kernels.model.layers import MAX_PARAMS
 
 # Lanes are used for blocks up to this many bytes, however few runs they hold.
 SMALL_BLOCK = 2**26
-# From this many runs on, lanes are faster.
-FEW = 4
+# From this many runs on, lanes are faster than one run after the other: of models without vectors, of those with some
+# that are written out, of those with several units, and of others, whose single runs compute eight weights at a time.
+FEW, FEW_WRITTEN_OUT, FEW_OF_UNITS, FEW_WIDE = 3, 8, 5, 16
+# What a block of lanes takes for each of its parameters, an update and half as much a loss of a sample, and about how
+# long a kernel is compiled.
+LANES_SECONDS, COMPILE_SECONDS = 4e-9, 2.0
 # Settings, id and result of a configuration, in tables that are joined.
 ROW_BYTES = 800
 # Copies of the parameters of a configuration: its start, where it stands and ends, and the optimizer's state. Those of
@@ -60,11 +65,34 @@ class Memory:
         room = available_memory()
         return cls(problem, frugal, math.inf if room is None else room, width)
 
+    def choose_kernels(self, groups: Sequence[tuple[int, int]]) -> list[str]:
+        """Return the kernel for each group of runs, which could be trained side by side, with losses at some marks.
+
+        Groups of few runs leave most places of lanes empty. They are trained run by run where that saves more time
+        than compiling another kernel takes.
+        """
+        is_long, few = self.have_empty_places(groups), self.few
+        return [self.frugal if is_long and runs < few else self.choose_kernel(runs, marks) for runs, marks in groups]
+
+    def have_empty_places(self, groups: Sequence[tuple[int, int]]) -> bool:
+        """Return whether the lanes of groups of few runs would take longer than compiling a kernel for single runs."""
+        n, epochs = self.problem.y.size, self.problem.settings.epochs
+        visits = sum(n * (epochs + marks / 2) for runs, marks in groups if runs < self.few)
+        return LANES_SECONDS * visits * len(self.problem.model.params) > COMPILE_SECONDS
+
+    @property
+    def few(self) -> int:
+        """The runs from which on lanes are faster."""
+        model = self.problem.model
+        if not model.by_row:
+            return FEW_WRITTEN_OUT if model.vectors else FEW
+        return FEW_OF_UNITS if model.hidden or model.classes > 1 else FEW_WIDE
+
     def choose_kernel(self, runs: int, marks: int) -> str:
-        """Return the kernel for runs that could be trained side by side, each with losses at `marks` marks."""
+        """Return the kernel for runs that could be trained side by side, as far as memory decides it."""
         kernel, epochs = self.problem.settings.kernel, self.problem.settings.epochs
         block = 8 * self.width_of(kernel) * (epochs + marks)
-        fits = block <= SMALL_BLOCK or (runs >= FEW and self.needed(kernel, runs, marks) <= self.room)
+        fits = block <= SMALL_BLOCK or (runs >= self.few and self.needed(kernel, runs, marks) <= self.room)
         return kernel if fits else self.frugal
 
     def check(self, runs: int, batch_size: int) -> None:

@@ -92,7 +92,8 @@ def sweep(
         end, and the verdict begins with that.
 
         `kernel`: ``"lanes"``, the default (8 to 64 runs side by side), or ``"lanes-fma"``, or one of those of
-        `kernels.fit`, run by run.
+        `kernels.fit`, run by run. Where lanes would take long for few runs of the same order, ``"fused"`` trains these
+        run by run, if it has the same bits or the seeds are fresh.
 
         `record`: the marks at which losses are recorded and compared with the target, as for `kernels.fit`.
         ``"log"``, the default, has as many of them to a decade, 10 at most, that they add at most 0.4 evaluations of

@@ -2,7 +2,7 @@
 
 import time
 import tomllib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.engine.fingerprint import hash_columns
-from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, plan_jobs, share_kernels
+from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, group_runs, plan_jobs, share_kernels
 from bench.engine.problem import Job, Problem
 from bench.engine.progress import Progress, lowest_loss
 from bench.engine.threads import run_in_threads
@@ -111,8 +111,9 @@ def train_jobs(
     and its runs. `until` and `many_options` are as for `bench.engine.jobs`.
     """
     shared = share_kernels(plan, problem.settings, many_options)
-    compile_kernels(problem, plan, shared)
-    jobs = plan_jobs(problem, plan, stored, shared, until)
+    groups = group_runs(problem, plan, stored, shared, until)
+    compile_kernels(problem, plan, shared, {group.kernel for group in groups})
+    jobs = plan_jobs(problem, plan, stored, shared, groups)
     with (
         closing(Writer(run, plan["config_id"], stored, problem.model)) as writer,
         closing(executor(problem, jobs, Event())) as results,
@@ -172,17 +173,17 @@ def loss_stride(configurations: int, last: int) -> int:
     return every
 
 
-def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels) -> None:
+def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels, names: Collection[str]) -> None:
     """Compile the kernels before the threads need them: numba compiles one at a time in a process."""
-    if problem.settings.kernel != "reference":
-        made_of = problem.settings.kernel, problem.model, problem.loss
-        gathers = {is_gathered(problem.y.size, problem.order(shuffle)) for shuffle in plan["shuffle"].unique()}
-        wanted = [
-            Wanted(*made_of, shared.optimizers[code], bool(shared.per_run[code]), dtype, gathered)
-            for dtype, gathered in product(sorted(set(dtypes_of(plan))), sorted(gathers))
-            for code in np.unique(shared.numbers)
-        ]
-        compile_together(wanted, processors())
+    gathers = {is_gathered(problem.y.size, problem.order(shuffle)) for shuffle in plan["shuffle"].unique()}
+    of_all = problem.model, problem.loss
+    wanted = [
+        Wanted(name, *of_all, shared.optimizers[code], bool(shared.per_run[code]), dtype, gathered)
+        for name in sorted({*names} - {"reference"})
+        for dtype, gathered in product(sorted(set(dtypes_of(plan))), sorted(gathers))
+        for code in np.unique(shared.numbers)
+    ]
+    compile_together(wanted, processors())
 
 
 class Writer:

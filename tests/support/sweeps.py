@@ -79,7 +79,7 @@ def kill_at_random_moments(folder, kills):
     engine.FLUSH_SECONDS, jobs.JOB_UPDATES = 0, 1
     problem = common.make_problem(models.quadratic, X, Y, RunTable(), folder)
     plan = kill_grid().frame(models.quadratic, X.size)
-    engine.compile_kernels(problem, plan, jobs.share_kernels(plan, problem.settings))
+    engine.compile_kernels(problem, plan, jobs.share_kernels(plan, problem.settings), {problem.settings.kernel})
     started = time.monotonic()
     assert in_a_fork(lambda: swept(folder / "undisturbed", kill_grid()))
     seconds = time.monotonic() - started

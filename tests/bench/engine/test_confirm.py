@@ -8,6 +8,7 @@ import pytest
 
 from bench import Grid, load_run, sweep
 from bench.engine import confirm as confirm_module
+from bench.engine import memory
 from bench.engine import problem as common
 from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.problem import make_problem
@@ -17,6 +18,7 @@ from bench.report.answer import find_answer
 from bench.report.ranked_run import RankedRun
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
+from bench.store.run_folder import read_identity
 from bench.study.schema import RunTable
 from bench.tables.run_costs import CHOICES
 from bench.tables.winners import winners
@@ -269,3 +271,22 @@ def test_where_the_best_rate_is_tied_with_both_neighbours_none_is_added():
 def test_bad_numbers_are_refused(name, accepted):
     with pytest.raises(ValueError, match=f"^{name} must be a whole number {accepted}, not -1$"):
         sweep(models.quadratic, X, Y, GRID, **{name: -1})
+
+
+def test_fresh_seeds_of_one_order_each_have_a_kernel_for_single_runs(tmp_path, monkeypatch):
+    """Where the bits of kernels differ, runs that come later go on with the one that the folder began with."""
+    monkeypatch.setattr(memory, "COMPILE_SECONDS", 0.0)
+    x = np.random.default_rng(0).normal(size=(40, 14))
+    settings = {"loss": "logistic", "epochs": 2, "confirm": 2, "out": tmp_path / "run"}
+
+    def swept(**grid):
+        result = sweep(
+            "w @ x + b", x, (x[:, 0] > 0).astype(float), Grid(lr=0.1, seed=[0, 1], shuffle=True, **grid), **settings
+        )
+        return result, read_identity(result.run.folder / "confirmation")["kernel"]
+
+    first, kernel = swept()
+    assert (first.run.identity["kernel"], kernel) == ("lanes", "fused")
+    monkeypatch.setattr(memory, "COMPILE_SECONDS", 1e9)
+    longer, kernel = swept(optimizer=["sgd", "adam"])
+    assert (len(longer.confirmation.frame), kernel) == (4, "fused")

@@ -12,12 +12,14 @@ from bench.engine import memory
 from bench.engine import problem as common
 from bench.engine.memory import Memory, most_marks
 from bench.study.schema import RunTable
-from kernels import fit, models
+from kernels import Model, fit, models
 from kernels.data.marks import make_marks
+from kernels.model.models import make_model
 from kernels.train.block import train_runs
 
 X = np.linspace(-1, 1, 40)
 Y = 2 * X**2 - 4 * X + 3
+WIDE = Model("w @ x + b", [f"x{place}" for place in range(40)])
 
 
 def test_one_long_run_takes_what_it_needs():
@@ -70,6 +72,28 @@ def test_a_single_kernel_is_taken_for_few_long_runs_and_where_lanes_do_not_fit(t
     assert replace(long, room=math.inf).choose_kernel(32, 10**6) == "lanes"
     assert long.choose_kernel(32, 10**6) == "fused"
     assert room_for(10**6, validation=0.2).needed("lanes", 32, 10**6) > 1.5 * long.needed("lanes", 32, 10**6)
+
+
+@pytest.mark.parametrize(
+    ("model", "few", "enough"),
+    [
+        (models.quadratic, 2, 3),
+        (Model("w @ x + b", list("pq")), 7, 8),
+        (make_model("mlp(3)", ["p"]), 4, 5),
+        (WIDE, 15, 16),
+    ],
+    ids=["without vectors", "written out", "hidden layer", "wide"],
+)
+def test_few_runs_of_an_order_are_trained_one_by_one_where_that_saves_more_than_it_compiles(
+    model, few, enough, tmp_path
+):
+    samples, starts = np.zeros((30, len(model.inputs))), RunTable(epochs=10, record="epoch")
+    needed = Memory.of(common.make_problem(model, samples, np.zeros(30), starts, tmp_path))
+    seconds = 4e-9 * len(model.params) * 30 * (10 + 11 / 2)
+    many = math.ceil(2 / seconds)
+    single = "fused" if model.program.is_exact else "lanes"
+    assert needed.choose_kernels([(few, 11)] * many + [(enough, 11)] * 2) == [single] * many + ["lanes"] * 2
+    assert set(needed.choose_kernels([(few, 11)] * (many // 2) + [(enough, 11)] * many)) == {"lanes"}
 
 
 @pytest.mark.parametrize("kernel", ["lanes", "fused", "lanes-fma"])
