@@ -152,6 +152,8 @@ def test_the_digest_covers_constants_helpers_and_what_is_given(monkeypatch):
     assert digest(rule_with_a_table) != table
     assert digest(uses_what_is_not_there, missing=1.0) != digest(uses_what_is_not_there, missing=2.0)
     assert digest(made_with(1.0, scaled)) != digest(made_with(2.0, scaled))
+    alike = (lambda gradient: gradient < 2.0, lambda gradient: gradient <= 2.0, lambda gradient: gradient < 3.0)
+    assert len({digest(made_with(1.0, helper)) for helper in alike}) == 3
 
 
 def test_a_function_is_bound_once_where_nothing_differs():
