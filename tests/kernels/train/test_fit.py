@@ -423,7 +423,12 @@ def with_bad(value, row):
         ({"drop_last": "no"}, "drop_last must be True or False, not 'no'"),
         ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
         ({"seed": 2**64}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
-        ({"seed": np.timedelta64(3)}, "seed must be a whole number from 0 to 2**64 - 1, not np.timedelta64(3)"),
+        (
+            {"seed": np.timedelta64(3, "D")},
+            "seed must be a whole number from 0 to 2**64 - 1, not np.timedelta64(3,'D')",
+        ),
+        ({"epochs": np.timedelta64(3, "D")}, "epochs must be a whole number of at least 1, not np.timedelta64(3,'D')"),
+        ({"lr": np.timedelta64(3, "D")}, "lr must be a positive finite number, not np.timedelta64(3,'D')"),
         ({"optimizer": "adamm"}, "optimizer 'adamm' is not known (did you mean 'adam'?); known are sgd, momentum, "),
         ({"target": np.nan}, "target must be a finite number >= 0 or None, not nan"),
         ({"kernel": "slow"}, "kernel must be one of reference, fused, fused-fma, not 'slow'"),
