@@ -114,7 +114,7 @@ class Candidate:
         return frozen, bound_too
 
     def register(self, build: Callable[..., Any], source: str, digest: str) -> Registered:
-        """Register its builder, in place of an earlier one from the same function, and return what is known of it."""
+        """Register its builder, in place of an earlier one from the same function, and return its entry."""
         known = Registered(self.kind, self.name, build, self.origin, self.place, source, digest)
         REGISTERED[self.kind][self.name] = known
         return known
