@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.engine.jobs import group_runs, share_kernels
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem
+from bench.engine.progress import Progress
 from bench.engine.recording import record_settings, settle_record, stops_at_target
 from bench.engine.train import Trainer
 from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
@@ -68,12 +70,10 @@ def _settle_kernel(problem: Problem, rows: pd.DataFrame, folder: Path) -> str:
         return settings.kernel
     if (folder / ABOUT).exists():
         return read_identity(folder).get("kernel", settings.kernel)
-    groups = rows.groupby(["optimizer", "batch_size", "shuffle", "seed"], observed=True).size()
-    sizes = groups.index.get_level_values("batch_size")
-    counted = [
-        (runs, problem.clock.marks(size, settings.epochs).size) for runs, size in zip(groups, sizes, strict=True)
-    ]
-    return SINGLE_OF[settings.kernel] if Memory.of(problem).have_empty_places(counted) else settings.kernel
+    plan = problem.with_ids(rows)
+    groups = group_runs(problem, plan, Progress.begin(plan, problem), share_kernels(plan, settings))
+    sizes = [(len(group.rows), group.marks.size) for group in groups]
+    return SINGLE_OF[settings.kernel] if Memory.of(problem).have_empty_places(sizes) else settings.kernel
 
 
 def fresh_seeds(used: Iterable[int], size: int) -> list[int]:
