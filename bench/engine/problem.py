@@ -21,7 +21,7 @@ from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
 from kernels.data.order import BlockShuffle, make_shuffle
-from kernels.data.samples import Samples, allocate_data, check_samples
+from kernels.data.samples import MANY_PASSES, Samples, allocate_data, check_samples, lay_in_rows
 from kernels.data.validation import check_patience, hold_out
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, encode_classes, find_classes, model_for_classes
@@ -108,7 +108,6 @@ class Problem:
             validation=self.held_out,
             dtype=job.dtype,
             by_row=self.model.by_row,
-            passes=len(job.hyperparameters.rates),
         )
         if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
             data = data._replace(factors=self._factors)
@@ -171,4 +170,7 @@ def make_problem(
     more = MARKS_TO_TARGET if stops_at_target(settings) else 0
     record = settle_record(settings.record, y.size, settings.epochs, folder, more=more)
     clock = Clock(record, y.size, settings.drop_last)
-    return Problem(model, loss, columns, y, settings, clock, hash_columns(*columns, y), held_out, for_test, classes)
+    known_by = hash_columns(*columns, y)
+    if model.by_row:  # laid out once, not by each job
+        columns = tuple(lay_in_rows(columns, passes=MANY_PASSES).reshape(y.size, -1).T)
+    return Problem(model, loss, columns, y, settings, clock, known_by, held_out, for_test, classes)
