@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overloa
 
 import numpy as np
 
-from kernels.base.checks import check_bool, check_integer, describe
+from kernels.base.checks import check_bool, describe
 from kernels.base.registry import REGISTERED, Registered
 from kernels.base.run import Floats
 from kernels.base.spec import make_from_spec
@@ -88,7 +88,7 @@ def register_optimizer(
     name : str, optional
         By default that of the function; a lambda needs one.
     slots : int
-        The count of numbers that the rule remembers for each parameter.
+        The count of numbers that the rule remembers for each parameter: 100 at most.
     options : mapping of str to float, optional
         The default of each option, in the order in which the rule unpacks them.
     bounds : mapping, optional
@@ -120,7 +120,7 @@ def register_optimizer(
         given_starts = f"{describe(clock_start)} and {describe(slots_start)}"
         raise ValueError(f"clock_start and slots_start must be tuples such as (0.0,), not {given_starts}") from None
     given: dict[str, Any] = {
-        "slots": check_integer("slots", slots, 0),
+        "slots": slots,
         "clock": clock,
         "clock_start": starts[0],
         "slots_start": starts[1],
