@@ -83,10 +83,23 @@ class Run:
     """
 
     def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path]) -> None:
-        self.folder, self.identity = folder, identity
+        self._folder, self.identity = folder, identity
         self.within: Run | None = None
         self._parts = sound
         self._owner = name_owner(identity)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is stored; a ValueError if the folder has been moved or deleted since it was read."""
+        if not (self._folder / ABOUT).exists():
+            load = "load_tuning" if holds_search(self.identity) else "load_run"
+            raise ValueError(f"{self._folder} was moved or deleted: read the run from its new place with bench.{load}")
+        return self._folder
+
+    @property
+    def _paths(self) -> list[Path]:
+        folder = self.folder / _PARTS
+        return [folder / part.name for part in self._parts]
 
     @cached_property
     def study(self) -> str | None:
@@ -124,7 +137,7 @@ class Run:
 
         A run without results has the columns wanted, or `config_id` and `marks`.
         """
-        return newest_rows(self._parts, columns)
+        return newest_rows(self._paths, columns)
 
     def curves(self, config_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the losses of the configurations wanted, in that order, or of all in the order of `configurations`.
@@ -138,7 +151,7 @@ class Run:
             `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples, `validation_loss`.
             `bench.store.clock.Clock` has the moments of marks.
         """
-        return join_curves(self._parts, config_ids)
+        return join_curves(self._paths, config_ids)
 
 
 class OpenRun(Run):

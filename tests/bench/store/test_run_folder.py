@@ -157,6 +157,14 @@ def test_a_run_without_results_has_empty_frames(tmp_path):
         assert stored(run.folder) == []
 
 
+def test_a_folder_that_was_moved_is_named_with_what_reads_it(folder, tmp_path):
+    run = read_run(folder)
+    folder.rename(tmp_path / "moved")
+    for used in (run.curves, run.configurations, lambda: run.study):
+        with pytest.raises(ValueError, match=rf"^{folder} was moved or deleted: .* new place with bench.load_run$"):
+            used()
+
+
 def test_the_study_and_the_machine_are_on_record(folder):
     with open_run(folder, 'name = "longer"\n', IDENTITY, resume=True) as run:
         # Whoever opens it may yet find that this study cannot go on with what is here.
