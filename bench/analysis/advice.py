@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 
 from bench.analysis.curvature import MOST_PARAMS, edges_of_runs, name_places, nearby_edges, some_samples
+from bench.analysis.default_study import choose_centering
 from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.data.fit_table import TableFit
-from bench.data.scaling import find_scaling
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
@@ -78,7 +78,7 @@ def advise(
 ) -> list[str]:
     """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
 
-    `train` makes the same run with another `lr` or `optimizer`, `standardized` or not, and with `watch`, as
+    `train` makes the same run with another `lr`, `optimizer` or `schedule`, `standardized` or not, and with `watch`, as
     `bench.data.fit_table.fit_table` does. By it the rates that are advised are tried.
     """
     result = fitted.result
@@ -98,8 +98,12 @@ def advise(
     noisy = noisy and (not strays if edge is None else lr <= edge) and _is_noise(result, quality, lr, edge)
     # In a random order a stable run falls to where noise keeps it, also where its moves up and down hide that.
     hidden = edge is not None and shuffle is True and batch_size != "full" and not _rate_was_lowered(result)
+    if noisy and edge is None and not _settles(result, quality, epochs, train):
+        noisy, hidden = False, True
     falls = not noisy and (_drifts(result) or (hidden and not strays))
     quiet = np.inf if batch_size == "full" else _quiet_share(quality)
+    # The edges of the curvature are those of single samples, whose noise a batch averages.
+    averaged = quiet if batch_size == "full" else quiet * int(batch_size)
     if edge is not None:
         sentences = [_advise_rate(lr, edge, quiet, train, diverged=diverged, falls=falls)]
     else:
@@ -109,9 +113,9 @@ def advise(
         exact = result.criterion.is_squared and result.model.is_linear
         where = "" if exact else f" {name_places(result.model)}"
         if strays:
-            sentences = [_advise_lower_rate(lr, bound, quiet, where, train)]
+            sentences = [_advise_lower_rate(lr, bound, averaged, where, train)]
         else:
-            sentences = [_advise_higher_rate(lr, bound, quiet, where, train)] if slow else []
+            sentences = [_advise_higher_rate(lr, bound, averaged, where, train)] if slow else []
     if fitted.scaling is None and sizes_differ(fitted.rows) and _can_be_standardized(fitted):
         sentences.append(_advise_standardizing(train, mapped=fitted.data.mapped_in is not None, another=any(sentences)))
     if not shuffle and batch_size != "full" and not diverged:
@@ -129,13 +133,8 @@ def _strays(result: FitResult, most: float = 1.0) -> bool:
 
 
 def _can_be_standardized(fitted: TableFit) -> bool:
-    """Return whether all columns vary that have to, to be standardized."""
-    model, scales_targets = fitted.result.model, fitted.result.criterion.scales_targets
-    try:
-        find_scaling(fitted.rows, targets=scales_targets, center="both", constant=bool(model.vectors))
-    except ValueError:
-        return False
-    return True
+    """Return whether all columns vary that have to, and the model has parameters for other units of them."""
+    return choose_centering(fitted.result.model, fitted.rows, fitted.result.criterion)[0] is not None
 
 
 def _advise_standardizing(train: Callable[..., TableFit], *, mapped: bool, another: bool) -> str:
@@ -195,8 +194,24 @@ def _weight_decay_holds(
         return False
     options = {name: value * LESS if name in decays else value for name, value in made.options.items()}
     less = replace(made, weight_decay=made.weight_decay * LESS, options=options)
-    ends = train(optimizer=less, watch=_stop).result.kept.loss
-    return quality.yardstick.remaining(ends) < quality.yardstick.remaining(result.kept.loss) / 2
+    return _ends_nearer(train(optimizer=less, watch=_stop), result, quality)
+
+
+def _settles(result: FitResult, quality: TableQuality, epochs: int, train: Callable[..., TableFit]) -> bool:
+    """Return whether the run ends less than half as far above the lowest loss where a schedule lowers its rate.
+
+    So it does where only noise holds the loss up, and not where the noise hides how slowly the loss falls.
+    """
+    if _rate_was_lowered(result) or np.isnan(quality.yardstick.loss):
+        return True  # as far as can be told
+    tried = train(schedule=settling_schedule(epochs), patience=None, watch=_stop)
+    return tried.interrupted or _ends_nearer(tried, result, quality)
+
+
+def _ends_nearer(tried: TableFit, result: FitResult, quality: TableQuality) -> bool:
+    """Return whether a run ends less than half as far above the lowest loss as the given one."""
+    remaining = quality.yardstick.remaining
+    return remaining(tried.result.kept.loss) < remaining(result.kept.loss) / 2
 
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:

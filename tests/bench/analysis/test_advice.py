@@ -121,6 +121,22 @@ def test_standardizing_is_advised_with_a_rate_at_which_it_trains_and_where_all_c
     assert trained(large, "w @ x + b", standardized=True, lr=float(rate[1]))[0].loss < np.var(large.y) / 2
     flat = replace(large, x=np.column_stack([large.x[:, 0], np.ones(200)]), x_names=("x1", "x2"))
     assert "--standardize" not in " ".join(advised(flat, "a*x1 + b*x2", epochs=2)[0])
+    # An offset has no parameter for another unit: standardized, it is another model.
+    assert "--standardize" not in " ".join(advised(replace(WEAK, x=1000 * WEAK.x), "x1 + b", epochs=2)[0])
+
+
+def test_noise_that_hides_a_slow_fall_is_not_blamed_for_it():
+    far = replace(CLASSES, x=CLASSES.x * [1.0, 10.0] + [0.0, 50.0])
+    told = " ".join(advised(far, "a*x1 + b*x2 + c", lr=1e-4, loss="logistic")[0])
+    assert "noise" not in told
+    assert "more --epochs would help" in told
+
+
+def test_the_noise_of_batches_allows_a_higher_rate_than_that_of_single_samples():
+    noisy = replace(WIDE, y=WIDE.y + 30.0 * RNG.standard_normal(200))
+    told = [" ".join(advised(noisy, "w @ x + b", lr=1.0, batch_size=size)[0]) for size in (1, 8)]
+    single, batch = (float(re.search(r"Try --lr (\S+)\.", one)[1]) for one in told)
+    assert batch == pytest.approx(8 * single, rel=0.1)
 
 
 def test_where_a_model_explains_next_to_nothing_the_rate_still_trains():
