@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from base64 import b64decode
 from dataclasses import replace
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
 from bench.tables.ranking import ranking
 from kernels import FitResult, Model, fit, models
-from kernels.base.views import PLACES, find_view
+from kernels.base.views import PLACES, load_view
 from tests.support.constants import ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of
 from tests.support.figures import legend
@@ -195,14 +194,7 @@ def test_a_sweep_from_disk_shows_the_same(swept, page_of_sweep):
 
 @pytest.mark.parametrize("name", PLACES)
 def test_every_view_is_where_it_is_looked_for(name):
-    assert find_view(name).__name__ == name
-
-
-def test_without_a_package_that_draws_there_is_text(result, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bench.report.notebook", None)  # as if it were not there
-    assert result._repr_html_() is None
-    with pytest.raises(ImportError, match=r"^this needs bench.report.notebook.plot_fit, and that package is not"):
-        result.plot()
+    assert load_view(name).__name__ == name
 
 
 def test_a_fit_alone_imports_no_harness_and_nothing_imports_pyplot(python):

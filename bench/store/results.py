@@ -20,7 +20,7 @@ from bench.store.seal import DamagedError, name_owner, read_table
 from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
 from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
-from kernels.base.views import find_view, load_view
+from kernels.base.views import load_view
 from kernels.losses.classes import Classes
 from kernels.model.model_identity import model_of_identity
 from kernels.model.param_columns import PARAM, START, array_columns, param_columns, params_from_columns
@@ -106,8 +106,8 @@ class Ranked:
         return page
 
     def __str__(self) -> str:
-        render = find_view(f"{self._kind}_text")
-        return render(self) if render else repr(self)
+        written: str = load_view(f"{self._kind}_text")(self)
+        return written
 
 
 @dataclass(frozen=True, eq=False)

@@ -496,8 +496,6 @@ class FitResult:
         ------
         ValueError
             If the data do not fit the model.
-        ImportError
-            If there is no package that draws; `bench` does.
         """
         from kernels.base.views import load_view  # noqa: PLC0415 (only when asked for)
 
@@ -510,12 +508,12 @@ class FitResult:
         figure: Figure = draw(self, x, y)
         return figure
 
-    def _repr_html_(self) -> str | None:
-        """Return the HTML that Jupyter shows; for None it shows plain text."""
-        from kernels.base.views import find_view  # noqa: PLC0415 (only when asked for)
+    def _repr_html_(self) -> str:
+        """Return the HTML that Jupyter shows."""
+        from kernels.base.views import load_view  # noqa: PLC0415 (only when asked for)
 
-        render = find_view("fit_html")
-        return render(self) if render else None
+        html: str = load_view("fit_html")(self)
+        return html
 
 
 def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
