@@ -121,19 +121,22 @@ def _are_equal(column: Any, y: Any) -> bool:
 
 
 def check_row_order(x: Any, y: Any) -> None:
-    """Refuse pandas data whose y has the rows of x in another order.
+    """Refuse pandas data whose y, or a column of a mapping, has the rows of x in another order.
 
     Raises
     ------
     ValueError
-        If both have an index, with the same labels in different orders: rows are taken by position.
+        If two of them have an index, with the same labels in different orders: rows are taken by position.
     """
-    of_x: Any = getattr(x, "index", None)
-    of_y: Any = getattr(y, "index", None)
-    if not (hasattr(of_x, "equals") and hasattr(of_y, "equals")):  # that of a list is another one
-        return
-    if len(of_x) == len(of_y) and not of_x.equals(of_y) and of_x.is_unique and of_x.isin(of_y).all():
-        raise ValueError("x and y must be in the same order, and their indexes are not: take y.loc[x.index]")
+    columns, which, remedy = [x], "x and y", "take y.loc[x.index]"
+    if isinstance(x, Mapping):
+        columns, which, remedy = list(x.values()), "the columns of x and y", "pandas.DataFrame aligns them"
+    given = [getattr(one, "index", None) for one in (*columns, y)]
+    indexes: list[Any] = [index for index in given if hasattr(index, "equals")]  # that of a list is another one
+    for other in indexes[1:]:
+        first = indexes[0]
+        if len(first) == len(other) and not first.equals(other) and first.is_unique and first.isin(other).all():
+            raise ValueError(f"{which} must be in the same order, and their indexes are not: {remedy}")
 
 
 def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:
