@@ -3,7 +3,7 @@
 from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, NamedTuple, TypeVar
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bench.estimators.features import LINEAR, is_weighted_sum, model_for_features
 from kernels.base.checks import check_bool, check_unmasked, describe, is_whole
+from kernels.base.columns import Params
 from kernels.base.run import Floats
 from kernels.losses.classes import Classes
 from kernels.losses.loss import Loss
@@ -65,7 +66,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         optimizer: str | Optimizer = "adam",
         loss: str | Loss | None = None,
         shuffle: bool | str = True,
-        init: ArrayLike | Mapping[str, ArrayLike] | None = None,
+        init: Params | None = None,
         target: float | None = None,
         validation: float | tuple[ArrayLike, ArrayLike] | None = None,
         patience: int | None = None,
@@ -227,7 +228,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             self.__dict__.update(before)
             raise
 
-    def _start(self, model: Model, seed: int) -> ArrayLike | Mapping[str, ArrayLike]:
+    def _start(self, model: Model, seed: int) -> Params:
         if self.init is not None:
             return self.init
         return np.zeros(len(model.params)) if model.is_linear else model.draw_start(seed)

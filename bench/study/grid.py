@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.study.config_id import canonical_schedule
 from kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
+from kernels.base.columns import Params
 from kernels.base.run import Floats
 from kernels.compile.kinds import check_dtype_name
 from kernels.data.samples import check_batch_size
@@ -30,7 +31,8 @@ LIMIT = 1_000_000
 
 Numbers = float | Sequence[float] | NDArray[Any]
 Texts = str | Sequence[str]
-Start = str | ArrayLike | Mapping[str, float]
+Dtypes = Texts | type[Any] | Sequence[str | type[Any]]
+Start = str | Params
 Starts = str | ArrayLike | Sequence[Start] | Mapping[str, Start] | None
 Seeds = int | Sequence[int] | NDArray[Any]
 T = TypeVar("T")
@@ -84,7 +86,7 @@ class Grid:
         schedule: Texts = "constant",
         seed: Seeds = 0,
         shuffle: bool | Sequence[bool] = False,
-        dtype: Texts | None = None,
+        dtype: Dtypes | None = None,
     ) -> None:
         self.lr = _parse_rates(lr)
         self.batch_size = _parse_values("batch_size", batch_size, _check_batch_size)

@@ -19,6 +19,8 @@ LISTED = 30
 # Indicators of categories are columns of truth values, as pandas.get_dummies makes them.
 WITH_TRUTH_VALUES = "biuf"
 Inputs = ArrayLike | Mapping[str, ArrayLike] | None
+Params = ArrayLike | Mapping[str, ArrayLike | Mapping[str, float]]
+"""Values of parameters: in order, or by name; those of a vector also by the names of its inputs."""
 
 
 def stack_columns(columns: Sequence[Floats], n: int) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, meant_by
-from kernels.base.columns import Inputs, column_names, input_columns, stack_columns
+from kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
 from kernels.model.column_names import ALL_INPUTS
 from kernels.model.evaluate import evaluate
@@ -202,7 +202,7 @@ class Model:
         """Whether the model is linear in its parameters."""
         return self.program.is_linear
 
-    def predict(self, params: ArrayLike | Mapping[str, float], x: Inputs) -> Floats:
+    def predict(self, params: Params, x: Inputs) -> Floats:
         """Return the model at x.
 
         Parameters
@@ -297,7 +297,7 @@ class Model:
         # The sum makes zeros of -0.0.
         return draws if self.network is None else draws * self.network.start_scale + 0.0
 
-    def vector(self, params: ArrayLike | Mapping[str, ArrayLike], what: str = "params") -> Floats:
+    def vector(self, params: Params, what: str = "params") -> Floats:
         """Return parameter values as an array in the order of `params`.
 
         Parameters
@@ -336,7 +336,7 @@ class Model:
             raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
         return vector
 
-    def _flatten(self, params: Mapping[str, ArrayLike], what: str) -> dict[str, Any]:
+    def _flatten(self, params: Mapping[str, ArrayLike | Mapping[str, float]], what: str) -> dict[str, Any]:
         """Return a value for each parameter, from numbers and arrays by the names of vectors or of parameters."""
         found: dict[str, Any] = {}
         for name, value in params.items():

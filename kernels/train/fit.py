@@ -3,7 +3,7 @@
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.checks import check_bool, check_seed, check_target, describe
-from kernels.base.columns import Inputs, check_row_order, take_targets, target_name
+from kernels.base.columns import Inputs, Params, check_row_order, take_targets, target_name
 from kernels.base.memory import check_epochs
 from kernels.base.run import (
     CONVERGED,
@@ -52,7 +52,7 @@ def fit(
     x: Inputs,
     y: ArrayLike | None = None,
     *,
-    init: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    init: Params | None = None,
     lr: float = 0.1,
     schedule: str | Callable[[int], float] | ArrayLike | None = None,
     batch_size: int | str = 1,

@@ -3,7 +3,6 @@
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.columns import Inputs, check_row_order, stack_columns, take_targets
+from kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
 from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Marks
 from kernels.data.pieces import mean_over, variance
@@ -243,7 +242,7 @@ class FitResult:
 
         return pd.Series(values, index=list(vector.columns), name=name)
 
-    def loss_at(self, params: ArrayLike | Mapping[str, ArrayLike]) -> float:
+    def loss_at(self, params: Params) -> float:
         """Return the loss that the run records, at other parameters: shape (P,), or by name."""
         return mean_loss(self.model, self.criterion, self.model.vector(params), self.x, self.y)
 

@@ -1,11 +1,12 @@
 """minimize(): a function of parameters alone, without data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_integer
+from kernels.base.columns import Params
 from kernels.model.model import Model
 from kernels.model.models import make_model
 from kernels.optimizers.optimizer import Optimizer
@@ -18,7 +19,7 @@ NO_DATA = (0.0,)
 
 def minimize(
     objective: Model | str,
-    init: ArrayLike | Mapping[str, float] | None = None,
+    init: Params | None = None,
     *,
     lr: float = 0.001,
     schedule: str | Callable[[int], float] | ArrayLike | None = None,

@@ -1,13 +1,12 @@
 """partial_fit(): one more epoch from the state of a run, on any samples."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_bool, check_integer, check_not_negative, check_seed, check_target
-from kernels.base.columns import Inputs, check_row_order
+from kernels.base.columns import Inputs, Params, check_row_order
 from kernels.base.run import NO_LOWEST, Floats, Hyperparameters, Record, samples_per_epoch
 from kernels.compile.kinds import SINGLE, check_kernel
 from kernels.data.order import make_shuffle
@@ -30,7 +29,7 @@ class RunState(NamedTuple):
     epochs: int
 
 
-def start_run(model: Model, init: ArrayLike | Mapping[str, ArrayLike], optimizer: str | Optimizer = "sgd") -> RunState:
+def start_run(model: Model, init: Params, optimizer: str | Optimizer = "sgd") -> RunState:
     """Return the state before the first update."""
     params = model.vector(init, "init")
     return RunState(params, make_optimizer(optimizer).initial_memory(params), 0)
