@@ -18,7 +18,7 @@ from bench.engine.jobs import group_runs, share_kernels
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem
 from bench.engine.progress import Progress
-from bench.engine.recording import record_settings, settle_record, stops_at_target
+from bench.engine.recording import MARKS_TO_TARGET, record_settings, settle_record, stops_at_target
 from bench.engine.train import Trainer
 from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
 from bench.study.grid import Grid
@@ -29,7 +29,8 @@ from kernels.compile.kinds import is_exact
 # From a mark to the next, 5 % more samples.
 PER_DECADE = 50
 # Samples on which the losses at all marks that are added may be evaluated, and weights of all these: about a second of
-# lanes, and ten seconds of single runs.
+# lanes, and ten seconds of single runs. Of many samples that is too few for the marks of the sweep, which fresh seeds
+# have in any case: what they need is compared with what the sweep needed.
 EVALUATED, EVALUATED_WEIGHTS = 1e10, 1e11
 SINGLE_OF = {"lanes": "fused", "lanes-fma": "fused-fma"}
 """The kernels for single runs beside those for many."""
@@ -51,7 +52,8 @@ def train_on_fresh_seeds(trainer: Trainer, choices: pd.DataFrame, seeds: list[in
     rows, settings = plan_choices(choices, Grid(init=grid.init, seed=seeds), problem), problem.settings
     if stops_at_target(settings):
         n = problem.y.size
-        more = min(EVALUATED, EVALUATED_WEIGHTS / len(problem.model.params)) / (len(rows) * n)
+        evaluated = min(EVALUATED, EVALUATED_WEIGHTS / len(problem.model.params))
+        more = max(evaluated / (len(rows) * n), MARKS_TO_TARGET)
         record = settle_record(settings.record, n, settings.epochs, folder, finest=PER_DECADE, more=more)
         problem = replace(problem, clock=replace(problem.clock, record=record))
     settings = settings.model_copy(update={"kernel": _settle_kernel(problem, rows, folder)})

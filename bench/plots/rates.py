@@ -17,7 +17,7 @@ from bench.plots.choices import spread_evenly
 from bench.plots.colors import FAINT
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
 from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, panels
-from bench.tables.formatting import shorten
+from bench.tables.formatting import shorten, text
 from bench.tables.phrases import describe_batch_size
 from kernels.base.run import Floats
 
@@ -132,7 +132,8 @@ def _draw_cells(
     if (np.isinf(samples) & ~(lost == 1)).any():
         axis.plot([], [], **MISSED_MARK, label="target missed")
     dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
-    numbers = {place: str(ceil(samples[place])) for place in np.flatnonzero(np.isfinite(samples))}
+    counts = {place: ceil(samples[place]) for place in np.flatnonzero(np.isfinite(samples))}
+    numbers = {place: str(count) if count < 1e6 else text(float(count), 2) for place, count in counts.items()}
     if sum(len(number) > digits for number in numbers.values()) > len(numbers) / 2:
         return  # a few numbers among many that do not fit would look as if they meant more
     for place, number in numbers.items():

@@ -150,10 +150,14 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
         (1e10, {"validation": 0.2, "patience": 2}, "log:10"),
         (100 * 6 * 60, {}, "log:46"),
         (1, {}, "log:18"),
+        (1, {"epochs": 3}, "log:10"),
     ],
 )
 def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch, worth, settings, record):
-    """Not where marks decide nothing, or where patience looks at them; nor where an evaluation takes long."""
+    """Not where marks decide nothing, or where patience looks at them; nor where an evaluation takes long.
+
+    In no case less finely than the sweep that they are compared with.
+    """
     clocks, settings = [], dict(settings)
     monkeypatch.setattr(confirm_module, "EVALUATED", worth)
     monkeypatch.setattr(Trainer, "train", lambda trainer, plan: clocks.append(trainer.problem.clock))
@@ -164,6 +168,7 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
     choices = pd.DataFrame({"optimizer": ["sgd"], "lr": 0.1, "schedule": "constant", "batch_size": 1, "shuffle": True})
     train_on_fresh_seeds(Trainer(problem, tmp_path, ""), choices, [1, 2, 3], GRID)
     assert [clock.record for clock in clocks] == [record]
+    assert len(clocks[0].marks(1, run.epochs)) >= len(problem.clock.marks(1, run.epochs))
 
 
 @pytest.mark.parametrize("changed", [{"seed": range(8)}, {"epochs": 80}], ids=str)

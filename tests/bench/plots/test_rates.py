@@ -51,6 +51,12 @@ def test_a_cell_has_the_median_over_seeds():
     assert "Medians over 3 seeds. 0 of 12 runs diverged." in texts(figure)
 
 
+def test_millions_are_powers_of_ten_as_in_the_legend():
+    figure = draw_map(grid([48, 999_998, 1_600_000, 30_000_000]))
+    assert texts(figure).startswith("48 999998 1.6e6 3e7 ")
+    assert legend(figure)[-1] == "≤ 3e7"
+
+
 def test_diverged_and_missed_cells_are_marked():
     frame = pd.concat(
         [grid([np.inf, 2, None, np.inf]), grid([np.inf, 2, 3, 5], seed=1), grid([np.inf, 2, None, 5], seed=2)]
