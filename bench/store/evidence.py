@@ -4,8 +4,9 @@ from pathlib import Path
 from warnings import warn
 
 import pandas as pd
+import pyarrow.parquet as pq
 
-from bench.store.run_folder import EVIDENCE, read_identity, resume_command, visible_files
+from bench.store.run_folder import EVIDENCE, PLAN, read_identity, resume_command, visible_files
 from bench.store.seal import DamagedError, name_owner, read_table, write_table
 
 
@@ -57,7 +58,7 @@ def store_tables(folder: Path, **tables: pd.DataFrame) -> None:
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Return all tables stored in a run's folder, by name.
 
-    Damaged ones, and those without a column that is read, are named in a warning and left out.
+    Damaged ones, those without a column that is read, and those about other runs are named in a warning and left out.
     """
     owner = name_owner(read_identity(folder))
     tables = {}
@@ -73,8 +74,13 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         except DamagedError as error:
             warn(f"{error}: it is left out", RuntimeWarning, stacklevel=2)
             continue
+        reason = ""
         if len(table) and (missing := sorted(COLUMNS.get(path.stem, set()) - set(table))):
             reason = f"it has no column {missing[0]}, as if another version had written it"
+        elif path.stem in _OF_RUNS and "config_id" in table:
+            planned = pq.read_table(folder / PLAN, columns=["config_id"])["config_id"].to_pandas()
+            reason = "" if table["config_id"].isin(planned).all() else "it is about runs of another folder"
+        if reason:
             warn(f"{path} cannot be used ({reason}): it is left out", RuntimeWarning, stacklevel=2)
             continue
         tables[path.stem] = table

@@ -211,6 +211,16 @@ class TestEvidence:
         with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*left out"):
             assert "costs" not in read_tables(folder)
 
+    def test_a_table_about_the_runs_of_another_grid_is_left_out(self, folder):
+        """Both have the same identity, so that the checksum is right."""
+        runs = load_run(folder).frame
+        store_tables(folder, paths=runs[["config_id"]].assign(samples=0, loss=1.0))
+        with silence():
+            assert "paths" in read_tables(folder)
+        store_tables(folder, paths=pd.DataFrame({"config_id": ["other"], "samples": 0, "loss": 1.0}))
+        with pytest.warns(RuntimeWarning, match=r"paths.parquet cannot be used \(it is about runs of a.*left out"):
+            assert "paths" not in read_tables(folder)
+
     def test_a_damaged_yardstick_is_refused_with_a_remedy(self, made, folder):
         known = load_run(folder).yardstick
         flip_a_bit(folder / "evidence" / "yardstick.parquet")
