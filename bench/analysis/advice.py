@@ -16,6 +16,7 @@ from bench.tables.formatting import text
 from bench.tables.phrases import settling_schedule
 from kernels import FitResult, Model
 from kernels.base.run import Floats
+from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
 from kernels.train.yardstick import ARRIVED
 
@@ -116,7 +117,7 @@ def advise(
             sentences = [_advise_lower_rate(lr, bound, averaged, where, train)]
         else:
             sentences = [_advise_higher_rate(lr, bound, averaged, where, train)] if slow else []
-    if fitted.scaling is None and sizes_differ(fitted.rows) and _can_be_standardized(fitted):
+    if fitted.scaling is None and is_worth_standardizing(result.model, fitted.rows, result.criterion):
         sentences.append(_advise_standardizing(train, mapped=fitted.data.mapped_in is not None, another=any(sentences)))
     if not shuffle and batch_size != "full" and not diverged:
         sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
@@ -130,11 +131,6 @@ def advise(
 def _strays(result: FitResult, most: float = 1.0) -> bool:
     """Return whether a run diverged, or ended with a higher loss than `most` times that of its start."""
     return result.status == "diverged" or bool(result.loss[-1] > most * result.loss[0])
-
-
-def _can_be_standardized(fitted: TableFit) -> bool:
-    """Return whether all columns vary that have to, and the model has parameters for other units of them."""
-    return choose_centering(fitted.result.model, fitted.rows, fitted.result.criterion)[0] is not None
 
 
 def _advise_standardizing(train: Callable[..., TableFit], *, mapped: bool, another: bool) -> str:
@@ -328,10 +324,10 @@ def _advise_settling(result: FitResult, batch_size: int | str, epochs: int) -> s
     )
 
 
-def sizes_differ(data: Dataset) -> bool:
-    """Return whether the columns, and the 1 of an offset, have different orders of magnitude."""
+def is_worth_standardizing(model: Model, data: Dataset, loss: Loss) -> bool:
+    """Return whether the columns, and the 1 of an offset, differ in size, and the model allows other units of them."""
     sizes = np.append(np.sqrt(np.mean(data.x**2, axis=0)), 1.0)
-    return bool(sizes.max() > SIZES * sizes.min())
+    return bool(sizes.max() > SIZES * sizes.min()) and choose_centering(model, data, loss)[0] is not None
 
 
 def _quiet_share(quality: TableQuality) -> float:

@@ -10,7 +10,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from bench.analysis.advice import sizes_differ
+from bench.analysis.advice import is_worth_standardizing
 from bench.data.table import Dataset
 from bench.data.units import describe_residual_units
 from bench.engine.fingerprint import fingerprint
@@ -115,7 +115,9 @@ class RunData(RankedRun):
             self.yardstick,
             self.target,
             is_linear=self.result.model.is_linear,
-            sizes_differ=self.data is not None and not self.is_standardized and sizes_differ(self.data),
+            sizes_differ=self.data is not None
+            and not self.is_standardized
+            and is_worth_standardizing(self.result.model, self.data, self.criterion),
             how=f", with {self.beyond}",
             standardized=self.has_standardized_losses,
         )
