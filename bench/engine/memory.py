@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.engine.problem import Problem
-from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.tables.phrases import format_count
 from kernels.base.memory import available_memory
-from kernels.base.run import samples_per_epoch
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
-from kernels.data.marks import PER_DECADE
+from kernels.data.marks import most_marks
 from kernels.model.layers import MAX_PARAMS
 
 # Lanes are used for blocks up to this many bytes, however few runs they hold.
@@ -101,7 +99,8 @@ class Memory:
         The batch size is the smallest of theirs, with which they have most marks.
         """
         epochs, params = self.problem.settings.epochs, len(self.problem.model.params)
-        marks = most_marks(self.problem.settings, self.problem.y.size, batch_size)
+        settings, n = self.problem.settings, self.problem.y.size
+        marks = most_marks(settings.record, n, batch_size, epochs, drop_last=settings.drop_last)
         needed = self.needed(self.frugal, runs, marks)
         if needed > self.room:
             raise ValueError(
@@ -134,14 +133,3 @@ class Memory:
     def width_of(self, kernel: str) -> int:
         """Return the number of runs in a block of one of the two kernels."""
         return self.width if KERNELS[kernel].width > 1 else 1
-
-
-def most_marks(settings: RunTable, n: int, batch_size: int) -> int:
-    """Return an upper bound of the marks of a run: a list of them may not fit."""
-    record, epochs = settings.record, settings.epochs
-    if isinstance(record, int):
-        size: int = samples_per_epoch(n, batch_size, settings.drop_last)
-        return epochs + 1 + epochs * -(-size // batch_size) // record
-    kind, _, per_decade = record.partition(":")
-    decades = 20
-    return epochs + 1 + (decades * int(per_decade or PER_DECADE) if kind == "log" else 0)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from kernels.base.checks import check_integer
-
 # What takes fewer bytes fits, without a look at what is available.
 SMALL = 2**28
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -15,21 +13,18 @@ def available_memory() -> int | None:
     return min((amount for amount in found if amount is not None), default=None)
 
 
-def check_epochs(epochs: int, params: int) -> int:
-    """Return `epochs` as an int, if the memory holds what is recorded of a run after each of them.
-
-    `params` is the number of the parameters that are recorded.
-    """
-    count = check_integer("epochs", epochs)
-    # The rate, the samples and the updates so far, the loss, and the parameters; once more in the result.
-    needed = 16 * count * (4 + params)
+def check_room(epochs: int, marks: int, params: int) -> None:
+    """Refuse a run of which the memory does not hold what is recorded: `params` parameters at each mark."""
+    # The rates; the samples and the updates so far, the loss, and the parameters; once more in the result.
+    needed = 16 * (epochs + marks * (3 + params))
     room = available_memory() if needed > SMALL else None
     if room is not None and needed > room:
+        asked = f"epochs must be fewer than {epochs:,}"
+        if marks > 2 * epochs:  # there are more marks than those at the ends of epochs
+            asked = f"epochs and record must ask for fewer marks than {marks:,}"
         raise ValueError(
-            f"epochs must be fewer than {count:,}, which take about {needed / 1e9:,.1f} GB of memory; "
-            f"{room / 1e9:,.1f} GB are available"
+            f"{asked}, which take about {needed / 1e9:,.1f} GB of memory; {room / 1e9:,.1f} GB are available"
         )
-    return count
 
 
 def _limits_of_process() -> list[int]:

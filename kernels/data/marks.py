@@ -10,6 +10,8 @@ from kernels.base.checks import check_integer, describe
 from kernels.base.run import Hyperparameters, Marks, samples_per_epoch
 
 PER_DECADE = 10
+# A run sees fewer samples than 10 to the power of these.
+DECADES = 20
 ACCEPTED = '"epoch", "log", "log:PER_DECADE" or a whole number of updates'
 
 
@@ -52,6 +54,17 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     start = between // size * size
     marks: Marks = np.union1d(ends, start + (between - start) // batch_size * batch_size)
     return marks
+
+
+def most_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> int:
+    """Return an upper bound of the marks that `make_marks` returns: a list of them may not fit."""
+    spacing = parse_record(record)
+    if spacing is None:
+        return epochs + 1
+    if isinstance(record, str):
+        return epochs + 1 + DECADES * spacing
+    size: int = samples_per_epoch(n, batch_size, drop_last)
+    return epochs + 1 + epochs * -(-size // batch_size) // spacing
 
 
 def with_marks(hyper: Hyperparameters, n: int) -> Hyperparameters:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.base.checks import check_bool, check_seed, check_target, describe
+from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
 from kernels.base.columns import Inputs, Params, check_row_order, take_targets, target_name
-from kernels.base.memory import check_epochs
+from kernels.base.memory import check_room
 from kernels.base.run import (
     CONVERGED,
     DIVERGED,
@@ -28,7 +28,7 @@ from kernels.base.run import (
     samples_per_epoch,
 )
 from kernels.compile.kinds import SINGLE, check_dtype, check_kernel
-from kernels.data.marks import count_updates, make_marks
+from kernels.data.marks import count_updates, make_marks, most_marks
 from kernels.data.order import describe_order, make_shuffle
 from kernels.data.samples import allocate_data, check_batch_size, check_samples, to_dtype
 from kernels.data.validation import check_patience, hold_out
@@ -177,10 +177,13 @@ def fit(
     samples = check_samples(model, x, encode_classes(classes, y))
     model = model_for_classes(model, loss, classes, samples[1])
     (columns, targets), held_out, for_test = hold_out(model, loss, *samples, validation, test, classes)
-    n, epochs, seed = targets.size, check_epochs(epochs, 0 if model.vectors else len(model.params)), check_seed(seed)
+    n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
+    size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
+    by_default = not model.vectors or patience is not None
+    every = check_bool("record_params", by_default if record_params is None else record_params)
+    check_room(epochs, most_marks(record, n, size, epochs, drop_last=drop_last), len(model.params) if every else 0)
     rates = learning_rates(schedule, lr, epochs)
     dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
-    size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     marks = make_marks(record, n, size, epochs, drop_last=drop_last)
     hyper = Hyperparameters(
         rates,
@@ -208,9 +211,6 @@ def fit(
         by_row=model.by_row,
         passes=epochs,
     )
-    if record_params is None:
-        record_params = not model.vectors or patience is not None
-    every = check_bool("record_params", record_params)
     # Loops over weights know of the last mark alone, where no other is asked for.
     only_last = model.by_row and not every and patience is None
     trajectory = np.empty((1 if only_last else marks.size, init.size))

@@ -10,10 +10,9 @@ import pytest
 from bench import Grid, sweep
 from bench.engine import memory
 from bench.engine import problem as common
-from bench.engine.memory import Memory, most_marks
+from bench.engine.memory import Memory
 from bench.study.schema import RunTable
 from kernels import Model, fit, models
-from kernels.data.marks import make_marks
 from kernels.model.models import make_model
 from kernels.train.block import train_runs
 
@@ -110,11 +109,3 @@ def test_what_cannot_fit_is_refused_with_the_figure_and_leaves_no_trace(tmp_path
 def test_no_run_is_refused_where_the_size_of_memory_is_unknown(monkeypatch):
     monkeypatch.setattr(memory, "available_memory", lambda: None)
     assert len(swept().frame) == 16
-
-
-@pytest.mark.parametrize("record", ["epoch", "log", "log:100", 1, 3, 1000])
-@pytest.mark.parametrize(("n", "batch_size"), [(800, 1), (800, 16), (811, 16), (5, 5)])
-def test_there_are_never_more_marks_than_told(record, n, batch_size):
-    for drop_last in (True, False):
-        marks = make_marks(record, n, batch_size, 50, drop_last=drop_last).size
-        assert marks <= most_marks(RunTable(epochs=50, record=record, drop_last=drop_last), n, batch_size)

@@ -21,6 +21,8 @@ def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, each):
         ValueError, match=rf"epochs must be fewer than 1,000,000,000,000, .* {each},000.0 GB of memory; "
     ):
         fit(model, x, x[:, 0], lr=0.1, epochs=10**12)
+    with pytest.raises(ValueError, match="epochs and record must ask for fewer marks than 4,000,000,000,001"):
+        fit(model, x, x[:, 0], epochs=10**12, record=1)
 
 
 def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):

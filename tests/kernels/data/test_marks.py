@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bench.engine.recording import FIRST_EPOCHS
 from kernels import fit, models
 from kernels.compile.kinds import SINGLE
-from kernels.data.marks import count_updates, make_marks
+from kernels.data.marks import count_updates, make_marks, most_marks
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 61)
@@ -145,3 +145,11 @@ def test_no_mark_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
     marks = make_marks(f"log:{per_decade}", 800, 1, 1000, drop_last=True)
     assert (marks[marks > FIRST_EPOCHS * 800] % 800 == 0).all()
     assert (marks % 800 != 0).any()
+
+
+@pytest.mark.parametrize("record", ["epoch", "log", "log:100", 1, 3, 1000])
+@pytest.mark.parametrize(("n", "batch_size"), [(800, 1), (800, 16), (811, 16), (5, 5)])
+def test_there_are_never_more_marks_than_told(record, n, batch_size):
+    for drop_last in (True, False):
+        marks = make_marks(record, n, batch_size, 50, drop_last=drop_last).size
+        assert marks <= most_marks(record, n, batch_size, 50, drop_last=drop_last)
