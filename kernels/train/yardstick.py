@@ -196,6 +196,9 @@ def constant_loss(loss: Loss, y: Floats) -> float:
         # The best scores are the logarithms of the shares of the classes, the best log odds their difference.
         shares = np.unique(y, return_counts=True)[1] / y.size
         return float(-np.sum(shares * np.log(shares)))
+    if loss.name == "poisson":
+        # The best rate is the mean; counts of 0 alone have a loss that falls towards 0 with the constant.
+        return mean_loss(math.log(np.mean(y))) if y.any() else 0.0
     # A loss that is not convex, as cauchy, may be lowest at any of the targets.
     steps = max(1, min(y.size, SCANNED // y.size) - 1)
     levels = np.linspace(0, 1, steps * math.ceil(40 / steps) + 1)  # at the targets, and between few of them

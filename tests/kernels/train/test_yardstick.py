@@ -314,6 +314,13 @@ def test_a_model_that_is_no_better_than_a_constant_has_no_target():
     assert "no improvement" in found.describe(25.0)
 
 
+def test_counts_that_are_all_0_have_no_target():
+    """The loss of a constant falls towards 0 with it, and so does that of the model: neither has a minimum."""
+    found = yardstick("a*x + b", np.linspace(-1, 1, 50), np.zeros(50), "poisson")
+    assert (found.constant_loss, found.target) == (0.0, None)
+    assert found.loss == pytest.approx(0.0, abs=1e-20)
+
+
 def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
     found = Yardstick(1.0, 2.0, np.zeros(1), "L-BFGS")
     assert found.describe(math.nan) == "1 by L-BFGS"  # of a run that diverged
