@@ -10,10 +10,6 @@ from numpy.typing import NDArray
 from bench.plots.colors import colors_of
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_batch_size, describe_order
-from kernels.base.run import Floats
-
-# The part of an axis that is seen.
-PIXEL = 1 / 4000
 
 
 def pack(values: Any) -> dict[str, str]:
@@ -66,24 +62,10 @@ def pack_bands(bands: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Pack the marks and the losses of a line, whose columns are those of `bench.tables.loss_bands`."""
     counts = {name: pack_counts(bands[name].to_numpy(np.int64)) for name in ("samples", "updates")}
     names = [name for name in ("seconds", "low", "median", "high", "held_out") if name in bands]
-    return counts | {name: pack(to_float32(bands[name].to_numpy(float))) for name in names}
+    with np.errstate(over="ignore"):  # what is too large for it is out of view
+        return counts | {name: pack(bands[name].to_numpy(np.float32)) for name in names}
 
 
 def codes_by_value(column: pd.Series) -> dict[Any, int]:
     """Return the code of each value, as `encode_setting` numbers them."""
     return {value: code for code, value in enumerate(encode_setting(column, 0)["values"])}
-
-
-def to_float32(values: Floats) -> NDArray[np.float32]:
-    """Return the values in half the bytes, which is precise enough for drawing."""
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
-
-
-def pack_places(values: Floats) -> dict[str, str]:
-    """Pack numbers of an axis, in half the bytes where that moves none by a pixel: not of times since 1970."""
-    finite = values[np.isfinite(to_float32(values))]
-    if not finite.size:
-        return pack(to_float32(values))
-    moved = np.abs(to_float32(finite) - finite).max()
-    return pack(to_float32(values) if moved <= PIXEL * (finite.max() - finite.min()) else values)

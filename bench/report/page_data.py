@@ -8,7 +8,7 @@ import pandas as pd
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
 from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
-from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, pack_places, shrink_codes
+from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, shrink_codes
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
@@ -230,12 +230,12 @@ def _encode_fit(run_data: RunData) -> dict[str, Any] | None:
         "limits": chart.limits,
         "data": format_count(chart.total, "sample"),
         "caption": fit_caption(run_data),
-        **{name: pack_places(values) for name, values in (("x", chart.x), ("y", chart.y), ("at", chart.across))},
+        **{name: pack(values) for name, values in (("x", chart.x), ("y", chart.y), ("at", chart.across))},
         "runs": [
             {
                 "name": f"{text(name)}, {format_count(int(samples), 'sample')} seen, loss {text(loss)}{units}",
                 "color": colors[name],
-                "curve": pack_places(curve),
+                "curve": pack(curve),
             }
             for (name, curve), samples, loss in zip(chart.curves.items(), seen, best["final_loss"], strict=True)
         ],

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.plots.choices import spread_evenly
-from bench.report.packing import codes_by_value, pack, pack_counts, shrink_codes, to_float32
+from bench.report.packing import codes_by_value, pack, pack_counts, shrink_codes
 from bench.report.run_data import RunData
 from bench.tables.formatting import shorten, text
 from bench.tables.phrases import format_count
@@ -50,8 +50,8 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         "options": list(loss.options.values()),
         "params": list(model.params),
         "names": [shorten(name) for name in (*run_data.data.x_names, run_data.data.y_name)],
-        "inputs": [pack(to_float32(column[some])) for column in columns],
-        "y": pack(to_float32(y[some])),
+        "inputs": [pack(column[some]) for column in columns],
+        "y": pack(y[some]),
         "scales": {"inputs": scales[0], "y": scales[1]},
         **_encode_paths(run_data, paths, rows),
     }

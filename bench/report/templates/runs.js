@@ -19,8 +19,8 @@ function readPlay(packed) {
     marks: unpack(packed.marks),
     numbers: unpack(packed.numbers),
     width: params.length + 1,
-    inputs: packed.inputs.map((column) => Float64Array.from(unpack(column))),
-    y: Float64Array.from(unpack(packed.y)),
+    inputs: packed.inputs.map(unpack),
+    y: unpack(packed.y),
   };
 }
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench import Grid, sweep
 from bench.report import page_data as payload
+from bench.report.charts import fit_chart
 from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_script_data
 from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data, run_data_of
@@ -83,6 +84,16 @@ def test_the_rows_travel_bit_for_bit(folder, reader):
     assert bytes(unpacked(data["ids"])).hex() == "".join(frame["config_id"])
     starts = unpacked(data["starts"]["values"]).reshape(-1, 3)[unpacked(data["starts"]["codes"])]
     np.testing.assert_array_equal(starts, read_run_data(folder).result.starts)
+
+
+def test_the_data_travel_bit_for_bit(folder):
+    """In 32 bits, seconds since 1970 have two minutes in common."""
+    run_data = read_run_data(folder)
+    made, chart = payload.page_data(run_data), fit_chart(run_data)
+    for name, values in (("x", chart.x), ("y", chart.y), ("at", chart.across)):
+        np.testing.assert_array_equal(unpacked(made["fit"][name]), values)
+    np.testing.assert_array_equal(unpacked(made["play"]["inputs"][0]), run_data.data.x[:, 0])
+    np.testing.assert_array_equal(unpacked(made["play"]["y"]), run_data.data.y)
 
 
 def test_outcomes_travel_in_the_order_of_the_ranking_with_the_recommended_choice_in_front(folder):
