@@ -145,7 +145,7 @@ def _describe_usage_error(error: Any) -> str:
     if hasattr(error, "possibilities") and getattr(error, "ctx", None):  # click's NoSuchOption, which typer keeps
         known = {option for parameter in error.ctx.command.params for option in parameter.opts}
         return describe_unknown_option(error.option_name, known, error.ctx.info_name)
-    return reword_value_error(error.format_message()) if hasattr(error, "format_message") else str(error)
+    return reword_value_error(error) if hasattr(error, "format_message") else str(error)
 
 
 def _refuse(message: str) -> int:

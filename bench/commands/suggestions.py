@@ -51,13 +51,17 @@ def refuse_repeated_lists(given: Sequence[Any]) -> None:
         )
 
 
-def reword_value_error(message: str) -> str:
-    """Return a message about the value of an option in plain words; other messages as they are."""
+def reword_value_error(error: Any) -> str:
+    """Return the message of an error about the value of an option in plain words; other messages as they are."""
+    message: str = error.format_message()
     found = re.match(r"Invalid value for '(--[\w-]+)[^:]*: Input should be ([^,]+)", message)
     if not found:
         return message
+    from kernels.base.checks import describe  # noqa: PLC0415
+
+    given = error.__cause__.errors()[0]["input"]  # of pydantic, by which typer reads values
     wanted = found[2].replace("a valid integer", "a whole number").replace("a valid number", "a number")
-    return f"{found[1]} must be {wanted}"
+    return f"{found[1]} must be {wanted}, not {describe(given)}"
 
 
 def _keys_by_option(command: str) -> dict[str, str]:

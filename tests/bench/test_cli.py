@@ -306,8 +306,8 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
             "sgdbench: none.csv does not exist; the built-in data, which go without --x and --y, are quad",
         ),
         (["run", "none.csv"], "sgdbench: none.csv cannot be read: No such file or directory"),
-        ([*FIT_CARS, "--epochs", "1e3"], "sgdbench: --epochs must be a whole number"),
-        ([*FIT_CARS, "--lr", "fast"], "sgdbench: --lr must be a number"),
+        ([*FIT_CARS, "--epochs", "1e3"], "sgdbench: --epochs must be a whole number, not '1e3'"),
+        ([*FIT_CARS, "--lr", "fast"], "sgdbench: --lr must be a number, not 'fast'"),
         (
             [*FIT_CARS, "--validation", "0,2"],
             "sgdbench: held-out rows must be a share between 0 and 1, such as 0.2, or",
