@@ -45,7 +45,8 @@ def standardize(
     ----------
     dataset : Dataset
     targets : bool
-        Whether y is scaled too. Classes and counts stay as they are: `kernels.losses.loss.Loss.scales_targets`.
+        Whether y is scaled too, as losses of the residual let it be (`kernels.losses.loss.Loss.scales_targets`). Labels
+        that are classes, `Dataset.classes`, stay as they are.
     center : str
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
         mean square, for models that have no parameters for a shift, such as V*x/(K + x).
@@ -70,6 +71,7 @@ def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool
     """Return the scaling of data for `standardize`."""
     if center not in CENTERED:
         raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
+    targets = targets and dataset.classes is None
     mean, scale = _describe_columns(dataset, targets=targets, constant=constant)
     inputs = len(dataset.x_names)
     center_inputs, center_target = CENTERED[center]

@@ -11,6 +11,7 @@ from bench.data.scaling import Scaling, standardize
 from bench.data.table import Dataset, builtin
 from bench.data.units import describe_residual_units, original_loss, original_units, write_params
 from kernels.losses import make_loss
+from kernels.losses.classes import Classes
 from kernels.model.model import Model
 from kernels.model.models import mlp
 
@@ -194,6 +195,14 @@ def test_standardize_is_scikit_learns_scaler():
     assert_allclose([*scaling.x_scale, scaling.y_scale], scaler.scale_, rtol=1e-12)
     assert standardized.x.flags.c_contiguous
     assert (standardized.x_names, standardized.y_name, standardized.dropped) == (("u", "v", "w"), "y", 2)
+
+
+def test_labels_are_not_standardized():
+    y = np.array([0.0, 1.0, 1.0, 0.0])
+    data = Dataset(np.eye(4), y, tuple("uvwx"), "y", "here", classes=Classes(("no", "yes")))
+    standardized, scaling = standardize(data)
+    assert_array_equal(standardized.y, y)
+    assert (scaling.y_mean, scaling.y_scale) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
