@@ -44,18 +44,14 @@ def encode_setting(column: pd.Series, samples: int) -> dict[str, Any]:
         "values": plain,
         "shown": words,
         "colors": [colors.get(value) for value in values],
-        "codes": pack(shrink_codes(codes)),
+        "codes": pack_counts(codes),
     }
 
 
-def shrink_codes(codes: NDArray[Any]) -> NDArray[Any]:
-    """Return counts from 0 in the smallest type that holds them."""
-    return codes.astype(np.min_scalar_type(int(codes.max(initial=0))))
-
-
 def pack_counts(counts: NDArray[np.integer]) -> dict[str, str]:
-    """Pack counts in a type that JavaScript has: as floats where four bytes are too few."""
-    return pack(counts.astype(np.uint32 if counts.max(initial=0) < 2**32 else np.float64))
+    """Pack counts from 0 in the smallest type that JavaScript has: as floats where four bytes are too few."""
+    most = int(counts.max(initial=0))
+    return pack(counts.astype(np.min_scalar_type(most) if most < 2**32 else np.float64))
 
 
 def pack_bands(bands: pd.DataFrame) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
 from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
-from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, shrink_codes
+from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, pack_counts
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
@@ -78,7 +78,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "labels": {name: label(name) for name in [*settings, "status", *numbers]},
         "params": params,
         "ids": pack(np.frombuffer(bytes.fromhex("".join(rows["config_id"])), np.uint8)),
-        "starts": {"values": pack(starts), "codes": pack(shrink_codes(start_of.ravel())), "size": written},
+        "starts": {"values": pack(starts), "codes": pack_counts(start_of.ravel()), "size": written},
         "start_texts": [texts[name]._asdict() for name in encoded["init"]["values"]] if texts else None,
         "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
@@ -123,7 +123,7 @@ def _encode_outcomes(outcomes: pd.DataFrame, settings: dict[str, Any]) -> dict[s
     counts = {name: outcomes[name] for name in ("runs", "converged", "diverged")}
     spreads = {name: outcomes[name] for name in map(str, outcomes) if name.endswith(tuple(f"_{end}" for end in SPREAD))}
     return {
-        **{name: pack(shrink_codes(column[there].to_numpy(np.int64))) for name, column in (codes | counts).items()},
+        **{name: pack_counts(column[there].to_numpy(np.int64)) for name, column in (codes | counts).items()},
         **{name: pack(column[there].to_numpy(float)) for name, column in spreads.items()},
     }
 
@@ -208,7 +208,7 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     steps[finite] = LOWEST + np.rint((decades[finite] - low) / unit)
     return {
         "marks": marks,
-        "counts": pack(shrink_codes(np.bincount(row[is_stored], minlength=len(rows)))),
+        "counts": pack_counts(np.bincount(row[is_stored], minlength=len(rows))),
         "low": low,
         "unit": unit,
         **{name: pack(own) for name, own in zip(columns, steps.astype(np.uint16), strict=True)},

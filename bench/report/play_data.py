@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.plots.choices import spread_evenly
-from bench.report.packing import codes_by_value, pack, pack_counts, shrink_codes
+from bench.report.packing import codes_by_value, pack, pack_counts
 from bench.report.run_data import RunData
 from bench.tables.formatting import shorten, text
 from bench.tables.phrases import format_count
@@ -85,10 +85,10 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) ->
     numbers = own[["loss", *(f"param_{name}" for name in run_data.result.model.params)]].to_numpy(np.float32)
     return {
         "codes": {
-            name: pack(shrink_codes(runs[name].astype(object).map(codes[name]).to_numpy(np.int64))) for name in settings
+            name: pack_counts(runs[name].astype(object).map(codes[name]).to_numpy(np.int64)) for name in settings
         },
         "status": pack(np.array([STATUS.index(status) for status in runs["status"]], np.uint8)),
-        "counts": pack(shrink_codes(np.bincount(run_of_mark[order], minlength=len(runs)))),
+        "counts": pack_counts(np.bincount(run_of_mark[order], minlength=len(runs))),
         "marks": pack_counts(own["samples"].to_numpy(np.int64)),
         "numbers": pack(numbers),
         "left_out": _describe_left_out(run_data, runs),
