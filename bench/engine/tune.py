@@ -117,7 +117,8 @@ def tune(
         result, floor = load_tuning(folder), loss_floor(problem.y)
         settle_yardstick(problem, result.result.starts, folder)
         if shared.confirm and len(choices := choices_to_confirm(result, floor)):
-            seeds = fresh_seeds({*space.repeats.seed, *(grid.seed if grid else ())}, shared.confirm)
+            known = {*space.repeats.seed, *(result.grid.frame["seed"] if result.grid else ())}
+            seeds = fresh_seeds(known, shared.confirm)
             train_on_fresh_seeds(Trainer(problem, folder, study, run_jobs), choices, seeds, space.repeats)
         if problem.test is not None and len(result.result.frame):
             ranked = confirmed_ranking(result.result, _rank(result, floor), problem, rivals="family")

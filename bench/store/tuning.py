@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.store.evidence import read_table_of
 from bench.store.results import Ranked, SweepResult, load_run, read_result
-from bench.store.run_folder import holds_search, read_identity, read_run
+from bench.store.run_folder import PLAN, holds_search, read_identity, read_run
 
 IMPORTANCE, GRID = "importance", "grid"
 """A table of a search, and the folder of the grid to compare it with."""
@@ -89,7 +89,8 @@ def load_tuning(folder: str | Path) -> TuneResult:
     for name in ("optimizer", "schedule"):
         frame[name] = frame[name].cat.remove_unused_categories()
     result = replace(whole, frame=frame, starts=whole.starts[chosen], planned=len(frame))
-    grid = load_run(folder / GRID) if (folder / GRID).exists() else None
+    # A plan comes before the first results: without it, the grid was stopped before it began.
+    grid = load_run(folder / GRID) if (folder / GRID / PLAN).exists() else None
     if grid is not None:
         grid.run.within = run
     return TuneResult(result, trials, importance, grid)

@@ -176,6 +176,18 @@ def test_the_choice_of_the_grid_is_the_one_that_a_sweep_of_it_announces(data, tm
     assert {name: read_tune_data(found).on_fresh_seeds.iloc[-1][name] for name in CHOICES} == best
 
 
+@pytest.mark.usefixtures("no_importance")
+def test_a_grid_that_the_folder_holds_stays_the_yardstick(data, folder):
+    """Without the argument too: its seeds are not fresh, and one that was stopped before it began is none."""
+    grid = Grid(lr=0.5, init=SPACE["init"], seed=[2, 3], shuffle=True)
+    search(data, folder, **SMALL | {"confirm": 0}, grid=grid)
+    found = search(data, folder, **SMALL | {"confirm": 2})
+    assert set(found.grid.frame["seed"]) == {2, 3}
+    assert set(found.result.confirmation.frame["seed"]) == {4, 5}
+    (folder / "grid" / "plan.parquet").unlink()
+    assert search(data, folder, **SMALL | {"confirm": 0}).grid is None
+
+
 def test_lanes_are_full(data, tmp_path):
     """Of a round of an optimizer with options of its own, each job has as many runs as a lane is wide."""
     executor = Executor()
