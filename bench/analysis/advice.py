@@ -185,10 +185,9 @@ def _weight_decay_holds(
 ) -> bool:
     """Return whether the run ends less than half as far above the lowest loss with a hundredth of its weight decay."""
     made = make_optimizer(optimizer)
-    decays = {list(made.options)[place] for place in made.decay_options}
-    if not (made.weight_decay or any(made.options[name] for name in decays)):
+    if not any(made.weight_decays.values()):
         return False
-    options = {name: value * LESS if name in decays else value for name, value in made.options.items()}
+    options = {name: value * LESS if name in made.weight_decays else value for name, value in made.options.items()}
     less = replace(made, weight_decay=made.weight_decay * LESS, options=options)
     return _ends_nearer(train(optimizer=less, watch=_stop), result, quality)
 

@@ -10,7 +10,6 @@ from bench.tables.ranking import edge_of_rates
 from bench.tables.winners import is_confirmed
 from kernels.base.run import Floats
 from kernels.optimizers import make_optimizer
-from kernels.optimizers.optimizer import Optimizer
 from kernels.train.yardstick import ARRIVED, Yardstick, format_share
 
 # More epochs help where, over the last half of them, most runs gain: by this share or more of their excess or, as at a
@@ -149,17 +148,13 @@ def _advise_rates(best: pd.Series, ranked: pd.DataFrame, how: str, *, risen: boo
 def _decays(text: str) -> bool:
     """Return whether an optimizer has more weight decay than it has by default."""
     try:
-        made: Optimizer | None = make_optimizer(text)
+        made = make_optimizer(text)
     except ValueError:  # of the user's own, and not registered here
         return False
-    while made:
-        usual = make_optimizer(made.name)
-        if made.weight_decay > usual.weight_decay:
-            return True
-        if made.options.get("weight_decay", 0.0) > usual.options.get("weight_decay", 0.0):
-            return True
+    while made.inner:
         made = made.inner
-    return False
+    usual = make_optimizer(made.name).weight_decays
+    return any(decay > usual.get(name, 0.0) for name, decay in made.weight_decays.items())
 
 
 def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool:

@@ -117,6 +117,12 @@ class Optimizer:
         return tuple(place for place, name in enumerate(self.options) if name.split(".")[-1] == "weight_decay")
 
     @property
+    def weight_decays(self) -> dict[str, float]:
+        """The decays of weights: the L2 penalty, and those of the rule itself by the names of their options."""
+        names = [name for place, name in enumerate(self.options) if place in self.decay_options]
+        return {"L2": self.weight_decay} | {name: self.options[name] for name in names}
+
+    @property
     def all_slots_start(self) -> tuple[float | None, ...]:
         """The slots before the first update, as `slots_start`, and zeros where that is empty."""
         return self.slots_start or (0.0,) * self.slots

@@ -365,6 +365,18 @@ def test_only_plain_sgd_has_a_per_sample_form():
     assert make_optimizer("sgd(0.1)").per_sample is None
 
 
+@pytest.mark.parametrize(
+    ("spec", "decays"),
+    [
+        ("clipped(momentum(0.9, weight_decay=0.1))", {"L2": 0.1}),
+        ("nadam(weight_decay=0.1, decoupled_weight_decay=true)", {"L2": 0.0, "weight_decay": 0.1}),
+        ("averaged(adamw)", {"L2": 0.0, "inner.weight_decay": 0.01}),
+    ],
+)
+def test_weight_decays_are_known_by_the_names_of_their_options(spec, decays):
+    assert make_optimizer(spec).weight_decays == decays
+
+
 def test_the_clock_of_adam_never_becomes_subnormal():
     clock, options = (1.0, 1.0), (0.0, 0.5, 1e-8)
     for _ in range(2000):
