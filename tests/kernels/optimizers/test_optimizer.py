@@ -368,7 +368,8 @@ def test_only_plain_sgd_has_a_per_sample_form():
 @pytest.mark.parametrize(
     ("spec", "decays"),
     [
-        ("clipped(momentum(0.9, weight_decay=0.1))", {"L2": 0.1}),
+        ("averaged(momentum(0.9, weight_decay=0.1))", {"L2": 0.1}),
+        ("clipped(momentum(0.9, weight_decay=0.1))", {"L2": 0.0, "inner.weight_decay": 0.1}),
         ("nadam(weight_decay=0.1, decoupled_weight_decay=true)", {"L2": 0.0, "weight_decay": 0.1}),
         ("averaged(adamw)", {"L2": 0.0, "inner.weight_decay": 0.01}),
     ],
