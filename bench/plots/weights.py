@@ -51,7 +51,15 @@ def weight_bars(model: Model, params: Floats, *, labels: list[str], standardized
         figure,
         len(largest) < total and f"The {len(largest)} of {total:,} inputs with the largest weights.",
         shown < panels and f"The first {shown} of {panels:,} {'classes' if model.classes == panels else 'units'}.",
-        panels == 1 and len(labels) == 2 and f"Positive weights speak for {shorten(labels[-1], LETTERS)}.",
+        len(labels) == 2 and _add_up(model, names) and f"Positive weights speak for {shorten(labels[-1], LETTERS)}.",
         not standardized and "Weights of inputs in different units do not compare.",
     )
     return figure
+
+
+def _add_up(model: Model, names: list[str]) -> bool:
+    """Return whether the larger an input of a positive weight, the larger the sum: not in ``b - w @ x``, or networks."""
+    if not model.is_linear:
+        return False
+    (slopes,) = model.design_matrix(np.ones((1, len(model.inputs))))
+    return all((model.coef(slopes, name) > 0).all() for name in names)

@@ -30,6 +30,9 @@ def test_the_largest_weights_come_first_by_name():
     assert np.allclose(bars(axis), sorted(params[:40], key=abs, reverse=True)[:30])
     assert "The 30 of 40 inputs" in texts(figure)
     assert "Positive weights speak for yes." in texts(figure)
+    for opposite in (Model("b - w @ x", NAMES), mlp(1, inputs=NAMES)):  # of the network, if v is negative
+        figure = weight_bars(opposite, np.ones(len(opposite.params)), labels=["no", "yes"])
+        assert "speak for" not in texts(figure)
 
 
 @pytest.mark.parametrize(("classes", "shown"), [(3, 3), (12, 10)])
