@@ -148,17 +148,20 @@ def _check_output(output: FitOutput) -> None:
 
 
 def _check_figures(model: Model, output: FitOutput) -> None:
-    """Refuse figures of scores, which are no curve."""
+    """Refuse figures of scores and of functions of the parameters alone, which are no curve."""
     drawn = {"--plot": output.plot, "--animate": output.animate, "--watch": output.watch}
-    if model.classes > 1 and (option := next((name for name, given in drawn.items() if given), None)):
-        raise ValueError(f"{option} draws a curve, and {model.expression} has scores of {model.classes} classes")
+    has = "no inputs" if not model.inputs else f"scores of {model.classes} classes" if model.classes > 1 else None
+    if has and (option := next((name for name, given in drawn.items() if given), None)):
+        raise ValueError(f"{option} draws a curve, and {model.expression} has {has}")
 
 
 def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
-    """Return the loss that is given, or else one for the target of the table."""
-    if loss is None and asked.columns.y is not None:
+    """Return the loss that is given, or else one for the target of the table; a model without inputs is minimized."""
+    if loss is not None:
+        return ChosenLoss(loss)
+    if asked.columns.y is not None:
         return choose_loss(asked.path, asked.columns.y)
-    return ChosenLoss("squared" if loss is None else loss)
+    return ChosenLoss("objective" if str(asked.path) == "none" else "squared")
 
 
 def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:

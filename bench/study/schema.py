@@ -239,7 +239,9 @@ class RunTable(Table):
 
     epochs: int = Field(default=100, description="Passes over the data, at most.")
     loss: str = Field(
-        default="squared", description='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes.'
+        default="squared",
+        description='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes. '
+        'Without it, "objective" for the data "none".',
     )
     target: float | None = Field(
         default=None,
@@ -379,6 +381,15 @@ class Study(Table):
     grid: GridTable = Field(default_factory=GridTable)
     run: RunTable = Field(default_factory=RunTable)
     tune: TuneTable = Field(default_factory=TuneTable)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _minimize_without_inputs(cls, tables: dict[str, Any]) -> dict[str, Any]:
+        """Minimize a model without inputs where no loss is given: the lowest square is that of the value next to 0."""
+        data, run = tables.get("data"), tables.get("run", {})
+        if isinstance(data, dict) and data.get("builtin") == "none" and isinstance(run, dict):
+            return tables | {"run": {"loss": "objective"} | run}
+        return tables
 
     @field_validator("name")
     @classmethod

@@ -282,6 +282,13 @@ def test_a_plot_is_drawn(ran, cars):
     assert Path("deep/fit.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_a_function_of_the_parameters_alone_is_minimized(ran):
+    out = ran("fit", "none", "--model", "(u - 2)**2 + v**2 - 3", "--lr", "0.1", "--json", "--kernel", "reference")
+    fitted = json.loads(out)
+    assert fitted["params"] == pytest.approx({"u": 2, "v": 0}, abs=1e-9)
+    assert fitted["loss"] == pytest.approx(-3)
+
+
 @pytest.mark.parametrize(("option", "file"), [("--plot", "fit.png"), ("--animate", "bend.gif")])
 def test_a_figure_that_cannot_be_written_costs_no_result(sgdbench, tmp_path, option, file):
     (tmp_path / "file").touch()
@@ -336,6 +343,10 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--epochs", str(10**15)], "epochs must be fewer than 1,000,000,000,000,000, which take"),
         (["run", "quadratic", "--epochs", str(10**12)], "the grid must ask for less: training takes about"),
         ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
+        (
+            ["fit", "none", "--model", "rosenbrock", "--animate", "bend.gif"],
+            "--animate draws a curve, and (1 - x)**2 + 100*(y - x**2)**2 has no inputs",
+        ),
         ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
         (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
         (["run", "--lr", "0.1", "--lr", "0.5"], "--lr must be given once, with commas between its values, not 2 times"),

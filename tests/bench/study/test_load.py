@@ -122,6 +122,13 @@ def test_what_a_file_leaves_out_is_as_in_a_python_call(write):
     assert len(fit(model, data.x, data.y).rates) == study.run.epochs
 
 
+def test_a_model_without_inputs_is_minimized_unless_the_study_says_otherwise(write):
+    text = 'name = "f"\n[data]\nbuiltin = "none"\n[model]\nexpression = "x**2 - 3"\n[run]\ntarget = -2.9\n'
+    assert load_study(write(text)).run.loss == "objective"
+    assert load_study(write(text, ("target = -2.9", 'loss = "squared"'))).run.loss == "squared"
+    assert load_study(write(MINIMAL)).run.loss == "squared"
+
+
 def test_paths_are_relative_to_the_study_file(write, monkeypatch):
     path = write(FULL)
     monkeypatch.chdir(path.parent.parent)
