@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from inspect import signature
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.tables.formatting import text
 from bench.tables.phrases import settling_schedule
-from kernels import FitResult, Model
+from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
@@ -39,8 +40,9 @@ NOISE = 5.0
 SECONDS, NEXT, TRIALS = 1.0, 1 / 4, 20
 # The share of the weight decay with which a run is tried.
 LESS = 0.01
-# The rate of `fit` where none is given. By noise alone a run with it may end at this many times the loss of its start.
-DEFAULT_RATE, HELD_UP = 0.1, 2.0
+DEFAULT_RATE: float = signature(fit).parameters["lr"].default
+# By noise alone a run with it may end at this many times the loss of its start.
+HELD_UP = 2.0
 # Columns whose sizes differ by more than this are worth standardizing.
 SIZES = 10.0
 

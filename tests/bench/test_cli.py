@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from typer.main import get_command
 
+from bench.analysis.advice import DEFAULT_RATE
 from bench.cli import app
 from bench.data import load_table
 from bench.data.table import builtin
@@ -64,7 +65,8 @@ assert not slow, slow
     for command in ("fit", "run", "studies", "info"):
         assert f"\n  {command} " in alone
     assert "...\n" not in alone.partition("\nCommands:\n")[2]  # no summary is cut off
-    for option, default in {"--lr": "[default: 0.1]", "--kernel": "[default: fused]", "--drop-missing": ""}.items():
+    shown = {"--lr": f"[default: {DEFAULT_RATE}]", "--kernel": "[default: fused]", "--drop-missing": ""}
+    for option, default in shown.items():
         assert default in " ".join(fit[fit.index(f"\n  {option} ") :].split("\n  --")[1].split())
 
 
