@@ -231,7 +231,7 @@ def test_the_page_evaluates_models_and_losses_as_python_does(page, folder):
     material = read_run_data(folder)
     surface = loss_surface(material.result.model, material.criterion, material.data)
     points = np.random.default_rng(0).normal(size=(5, 3))
-    np.testing.assert_allclose(run(page, "arguments[0].map(lossAt)", points.tolist()), surface(points), rtol=1e-5)
+    np.testing.assert_allclose(run(page, "arguments[0].map(lossAt)", points.tolist()), surface(points), rtol=1e-12)
     predictions, targets = np.linspace(-3, 3, 8), np.tile([0.0, 1.0], 4)
     for name in PLAYED:
         loss = make_loss(name)

@@ -27,7 +27,7 @@ ROW_BYTES = 700_000
 CURVE_BYTES = 1_020_000
 MAX_MARKS = 101
 
-NUMBERS = ["samples_seen", "updates", "samples_to_target", "updates_to_target"]
+NUMBERS = ["samples_seen", "samples_to_target", "updates_to_target"]
 # Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
 
@@ -175,8 +175,8 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
 
     Where there are held-out samples, `held_out` are those on them, at the same marks.
 
-    `marks` holds, for each batch size in order, the samples seen and the updates made where a loss is stored; the
-    last mark of each run, of which the numbers of the row speak, is stored as well.
+    `marks` holds, for each batch size in order, the samples seen where a loss is stored; the last mark of each run, of
+    which the numbers of the row speak, is stored as well.
     """
     curves = run_data.result.curves
     row_of_id = pd.Series(np.arange(len(rows)), index=rows["config_id"])
@@ -187,14 +187,13 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     names = {"loss": "losses", "validation_loss": "held_out"}
     columns = {names[name]: curves[name].to_numpy() for name in names if name in curves}
     most = min(MAX_MARKS, max(4, CURVE_BYTES // (2 * len(columns)) // max(1, len(rows))))
-    samples, updates = (curves[name].to_numpy() for name in ("samples", "updates"))
-    is_stored, marks = np.zeros(row.size, bool), []
+    samples, is_stored, marks = curves["samples"].to_numpy(), np.zeros(row.size, bool), []
     for code in range(sizes.size):
         own = (row >= 0) & (size_of_row[row] == code)
-        seen, first = np.unique(samples[own], return_index=True)
-        kept = thin_marks(seen, most)
-        marks.append({"samples": seen[kept].tolist(), "updates": updates[own][first][kept].tolist()})
-        is_stored |= own & (is_last | np.isin(samples, seen[kept]))
+        seen = np.unique(samples[own])
+        seen = seen[thin_marks(seen, most)]
+        marks.append(seen.tolist())
+        is_stored |= own & (is_last | np.isin(samples, seen))
     order = np.argsort(row[is_stored], kind="stable")
     stored = np.array([column[is_stored][order] for column in columns.values()])
     if run_data.lowest_loss:

@@ -61,8 +61,6 @@ def encode_program(program: Program) -> dict[str, Any]:
     """Return the instructions that compute the residual of a model, as data that the page interprets."""
     first = program.params + program.inputs + 1 + len(program.constants)
     return {
-        "params": program.params,
-        "inputs": program.inputs,
         "constants": list(program.constants),
         "steps": [[step.function, *step.operands] for step in program.instructions[: program.residual - first + 1]],
         "residual": program.residual,

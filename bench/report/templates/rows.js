@@ -70,14 +70,12 @@ function curve(row) {
   const own = (steps) => steps.subarray(curveStarts[row], curveStarts[row + 1]);
   const steps = own(curveSteps);
   const marks = run.curves.marks[settings.batch_size.codes[row]];
-  const until = (kept, last) => Array.from(steps, (_, i) => (i < steps.length - 1 ? kept[i] : last));
   const lossOfStep = (step) => {
     if (step === 0) return NaN;
     return (step === 1 ? 0 : 10 ** (run.curves.low + (step - 2) * run.curves.unit)) + run.lowest;
   };
   return {
-    samples: until(marks.samples, numbers.samples_seen[row]),
-    updates: until(marks.updates, numbers.updates[row]),
+    samples: Array.from(steps, (_, i) => (i < steps.length - 1 ? marks[i] : numbers.samples_seen[row])),
     losses: Array.from(steps, lossOfStep),
     ...(heldOutSteps ? { heldOut: Array.from(own(heldOutSteps), lossOfStep) } : {}),
   };

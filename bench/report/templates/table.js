@@ -2,9 +2,8 @@
 // The table of configurations: sorted, filtered, a page at a time; each row can be copied.
 
 const SIZE = 20;
-// Updates follow from samples, and there is no time where none was measured; without a target there is no way to it.
+// There is no time where none was measured, and without a target there is no way to it.
 const LEFT_OUT = [
-  "updates",
   ...(run.timed ? [] : ["seconds"]),
   ...(run.target === null ? ["samples_to_target", "updates_to_target"] : []),
 ];

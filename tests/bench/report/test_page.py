@@ -72,7 +72,7 @@ def test_names_make_no_elements(reader):
 def test_the_rows_travel_bit_for_bit(folder, reader):
     data, frame = reader.data, read_run_data(folder).frame
     assert data["count"] == data["total"] == len(frame)
-    for name in ("samples_seen", "updates", "final_loss", "seconds", "param_a", "param_c"):
+    for name in ("samples_seen", "final_loss", "seconds", "param_a", "param_c"):
         np.testing.assert_array_equal(unpacked(data["numbers"][name]), frame[name])
     for name in ("samples_to_target", "updates_to_target"):
         reached = frame[name].astype("Float64").to_numpy(float, na_value=np.nan)
@@ -114,7 +114,7 @@ def test_outcomes_travel_in_the_order_of_the_ranking_with_the_recommended_choice
 
 
 def decoded(made, frame):
-    """The samples, updates and losses of each row, as the page's own script reads them."""
+    """The losses and the samples seen of each row, as the page's own script reads them."""
     curves = made["curves"]
     steps = unpacked(curves["losses"]).astype(float)
     with np.errstate(over="ignore"):
@@ -124,21 +124,17 @@ def decoded(made, frame):
     assert counts.sum() == steps.size
     rows = np.split(losses, np.cumsum(counts)[:-1])
     sizes = unpacked(made["settings"]["batch_size"]["codes"])
-    clocks = []
-    for name, last in (("samples", frame["samples_seen"]), ("updates", frame["updates"])):
-        marks = [curves["marks"][code][name] for code in sizes]
-        clocks.append([[*own[: len(row) - 1], end] for row, own, end in zip(rows, marks, last, strict=True)])
-    return rows, *clocks
+    marks = [curves["marks"][code] for code in sizes]
+    return rows, [[*own[: len(row) - 1], end] for row, own, end in zip(rows, marks, frame["samples_seen"], strict=True)]
 
 
 def test_the_curves_are_those_of_the_sweep(folder):
     material = read_run_data(folder)
-    rows, samples, updates = decoded(payload.page_data(material), material.frame)
+    rows, samples = decoded(payload.page_data(material), material.frame)
     expected = dict(list(material.result.curves.groupby("config_id", observed=True)))
-    for config_id, losses, seen, made in zip(material.frame["config_id"], rows, samples, updates, strict=True):
+    for config_id, losses, seen in zip(material.frame["config_id"], rows, samples, strict=True):
         curve = expected[config_id]
         assert seen == curve["samples"].tolist()
-        assert made == curve["updates"].tolist()
         finite = np.isfinite(curve["loss"].to_numpy())
         np.testing.assert_allclose(losses[finite], curve["loss"].to_numpy()[finite], rtol=0.02)
         assert np.isnan(losses[~finite]).all()
@@ -149,10 +145,9 @@ def test_where_there_is_no_room_marks_are_left_out_but_never_the_last(folder, mo
     monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
     made = payload.page_data(material)
     for size, marks in zip(made["settings"]["batch_size"]["values"], made["curves"]["marks"], strict=True):
-        assert len(marks["samples"]) == len(marks["updates"]) <= 8
-        assert marks["samples"][:2] == [0, size]
-        assert marks["updates"][:2] == [0, 1]
-    rows, samples, _ = decoded(made, material.frame)
+        assert len(marks) <= 8
+        assert marks[:2] == [0, size]
+    rows, samples = decoded(made, material.frame)
     last = material.result.curves.groupby("config_id", observed=True, sort=False)["loss"].last()
     for row, at, loss in zip(rows, samples, last.loc[material.frame["config_id"]], strict=True):
         assert sorted(set(at)) == list(at)
@@ -204,8 +199,8 @@ def test_a_large_run_stays_below_six_megabytes(tmp_path, monkeypatch):
     data = Reader(page.read_text(encoding="utf-8")).data
     assert data["count"] == 5000
     (marks,) = data["curves"]["marks"]
-    assert unpacked(data["curves"]["counts"]).min() == len(marks["samples"]) > 90
-    assert marks["samples"][-1] == 1600
+    assert unpacked(data["curves"]["counts"]).min() == len(marks) > 90
+    assert marks[-1] == 1600
 
 
 def test_an_optimizer_has_one_color_in_all_charts_of_the_page():
