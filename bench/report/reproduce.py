@@ -24,7 +24,6 @@ from kernels.model.models import ACTIVATIONS, has_vectors, mlp
 HELD_OUT = ("validation", "test")
 PLACEHOLDER_DATA = "x, y = ..., ...  # your data"
 UNKNOWN_DATA = "data, scaling = ..., ...  # these lines depend on the loss: make the report with its --plugin"
-PLACEHOLDER_TABLE: dict[str, Any] = {"path": "your-data.csv", "x": ["x"], "y": "y"}
 
 
 def reproduction(run_data: RunData) -> dict[str, list[str]]:
@@ -174,7 +173,11 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
 def _toml_parts(run_data: RunData) -> list[str]:
     model, common, shuffling = run_data.result.model, common_settings(run_data), run_table(run_data).shuffling
     blocks = {} if shuffling == "all" else {"shuffling": shuffling}
-    data = PLACEHOLDER_TABLE | ({"x": list(model.headings)} if model.headings else {}) | held_out_shares(run_data)
+    y = "y"  # of the user's own file, which has a column for each input
+    while y in {*model.headings, *model.params}:
+        y += "_"
+    data: dict[str, Any] = {"path": "your-data.csv", "x": list(model.headings) or ["x"], "y": y}
+    data |= held_out_shares(run_data)
     comments = _rule_comments(run_data)
     if run_data.study is None and _has_no_data(run_data):
         data, samples = {"builtin": "none"}, run_data.result.clock.n

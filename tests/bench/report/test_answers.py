@@ -112,6 +112,8 @@ def test_the_study_of_a_choice_has_columns_for_all_inputs():
     one = best_of("plane", np.stack([X, X**2], axis=1), Y, Grid(lr=0.1))
     assert tomllib.loads(one.to_study())["data"] == {"path": "your-data.csv", "x": ["x1", "x2"], "y": "y"}
     assert "x, y = ..., ...  # your data" in one.code()
+    for model in (Model("a*y + b", ["y"]), Model("a*u + y", ["u"])):
+        assert tomllib.loads(best_of(model, X, Y, Grid(lr=0.1)).to_study())["data"]["y"] == "y_"
 
 
 PAIR = ("x1", "x2")
