@@ -35,7 +35,7 @@ from bench.data.table_quality import TableQuality, table_quality, unknown_qualit
 from bench.data.units import curve_in_table_units, original_loss, write_params
 from bench.tables.formatting import duration, text
 from bench.tables.on_test_rows import NAMES
-from bench.tables.shortfall import describe_impossible_target
+from bench.tables.shortfall import describe_impossible_target, describe_no_skill, share_of_most_frequent
 from kernels import FitResult, Model
 from kernels.base.run import Floats
 from kernels.losses import make_loss
@@ -302,8 +302,20 @@ def _describe_quality(fitted: TableFit, quality: TableQuality, target: float | N
     lowest, constant = original_loss([yardstick.loss, yardstick.constant_loss], scaling, fitted.result.criterion)
     shown = replace(yardstick, loss=float(lowest), constant_loss=float(constant))
     yield "Lowest loss", f"{shown.describe(fitted.loss)}.{_describe_errors(fitted, quality)}"
+    if no_skill := _describe_no_skill(fitted):
+        yield "No gain in accuracy", no_skill
     if impossible := describe_impossible_target(target, shown):
         yield "Target", impossible
+
+
+def _describe_no_skill(fitted: TableFit) -> str:
+    """Return a sentence on an accuracy, on the test rows if there are any, that the most frequent class has too."""
+    data, test = fitted.data, fitted.data.test
+    metrics = fitted.test_metrics if test else fitted.result.metrics
+    if "accuracy" not in metrics:
+        return ""
+    rows, classes = ("test rows", test[1]) if test else ("training rows", data.y)
+    return describe_no_skill(metrics["accuracy"], share_of_most_frequent(classes), rows)
 
 
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:

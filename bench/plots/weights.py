@@ -58,7 +58,7 @@ def weight_bars(model: Model, params: Floats, *, labels: list[str], standardized
 
 
 def _add_up(model: Model, names: list[str]) -> bool:
-    """Return whether the larger an input of a positive weight, the larger the sum: not in ``b - w @ x``, or networks."""
+    """Return whether inputs of positive weights raise what is predicted: not in ``b - w @ x``, nor in networks."""
     if not model.is_linear:
         return False
     (slopes,) = model.design_matrix(np.ones((1, len(model.inputs))))

@@ -21,11 +21,17 @@ from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.dependence import Pairs
 from bench.tables.formatting import text
-from bench.tables.on_test_rows import describe_judged, summarize_judged
+from bench.tables.on_test_rows import ABOUT_ROWS, describe_judged, summarize_judged
 from bench.tables.phrases import format_count
 from bench.tables.ranking import cost_of, recommended_choice, runs_of
 from bench.tables.readable import readable_table
-from bench.tables.shortfall import describe_distance, describe_no_gain, describe_shortfall, falls_on_held_out
+from bench.tables.shortfall import (
+    describe_distance,
+    describe_no_gain,
+    describe_no_skill,
+    describe_shortfall,
+    falls_on_held_out,
+)
 from bench.tables.typical_runs import lowest_run
 from bench.tables.verdict import advise_if_all_diverged, describe_solution, describe_units, headline, verdict
 from bench.tables.winners import is_confirmed
@@ -155,7 +161,7 @@ class RunData(RankedRun):
         best = recommended_choice(self.ranked)
         own = runs_of(self.frame_of(best), best)
         rows = own[["config_id", "samples_seen", "status"]].merge(judged.drop(columns="data", errors="ignore"))
-        failed, about = rows.pop("status").eq("diverged"), ["config_id", "samples_seen", "rows", "constant"]
+        failed, about = rows.pop("status").eq("diverged"), ["config_id", "samples_seen", *ABOUT_ROWS]
         rows.loc[failed, rows.columns.difference(about)] = np.nan  # also those that patience kept
         found = summarize_judged(rows, Pairs.of(own)) if 0 < len(own) == len(rows) else None
         return None if found is None or not np.isfinite(found["loss"]) else found
@@ -187,8 +193,12 @@ class RunData(RankedRun):
             constant, about = self.yardstick.held_out_constant, "held-out rows"
         else:
             return {}
-        sentence = describe_no_gain(float(loss), float(constant), about)
-        return {"No gain": sentence} if sentence else {}
+        if sentence := describe_no_gain(float(loss), float(constant), about):
+            return {"No gain": sentence}
+        if self.judged is None or "most_frequent" not in self.judged:
+            return {}
+        sentence = describe_no_skill(self.judged["accuracy"], self.judged["most_frequent"], about)
+        return {"No gain in accuracy": sentence} if sentence else {}
 
     def _describe_loss(self) -> dict[str, str]:
         """Return a sentence on the loss, where it is not the squared one."""

@@ -8,19 +8,21 @@ from bench.tables.formatting import text
 from bench.tables.intervals import median_interval, row_medians
 from bench.tables.phrases import describe_estimate, format_count
 
+ABOUT_ROWS = ["rows", "constant", "most_frequent"]
 NAMES = {"rmse": "RMSE", "r2": "R²"}
 
 
 def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Series:
     """Return the medians over runs, with their intervals.
 
-    `judged` has one row per run: `config_id`, `samples_seen`, `rows`, the loss of the best `constant` for them, `loss`,
-    and a column for each other figure. The result has `runs`, `rows`, `constant`, and each figure with its `_low` and
-    `_high`. A figure that is not a number, as of a run that diverged, counts as the worst; one that no run has is left
-    out. `pairs` are the starts and seeds of the runs.
+    `judged` has one row per run: `config_id`, `samples_seen`, `rows`, the loss of the best `constant` for them, of
+    classes the share of the `most_frequent`, `loss`, and a column for each other figure. The result has `runs`, what
+    is known about the rows, and each figure with its `_low` and `_high`. A figure that is not a number, as of a run
+    that diverged, counts as the worst; one that no run has is left out. `pairs` are the starts and seeds of the runs.
     """
-    found: dict[str, float] = {"runs": len(judged), **{name: judged[name].iloc[0] for name in ("rows", "constant")}}
-    for name, column in judged.drop(columns=["config_id", "samples_seen", "rows", "constant"]).items():
+    facts = judged[judged.columns.intersection(ABOUT_ROWS)]
+    found: dict[str, float] = {"runs": len(judged), **facts.iloc[0]}
+    for name, column in judged.drop(columns=["config_id", "samples_seen", *facts]).items():
         # The share of the variance that is left has a logarithm, which the interval wants.
         values = np.array([1 - column if name == "r2" else column], float)
         if np.isnan(values).all() and name != "loss":

@@ -62,6 +62,24 @@ def describe_no_gain(loss: float, constant: float, rows: str) -> str:
     )
 
 
+def share_of_most_frequent(classes: Floats) -> float:
+    """Return the accuracy of always predicting the most frequent class, of classes 0, 1, ..."""
+    return max(np.count_nonzero(classes == k) for k in range(int(classes.max()) + 1)) / classes.size
+
+
+def describe_no_skill(accuracy: float, share: float, rows: str) -> str:
+    """Return a sentence on an accuracy that the most frequent class, with this share of the rows, has too; else "".
+
+    Of rows of one class it says nothing, as `describe_no_gain`.
+    """
+    if not accuracy <= share < 1:
+        return ""
+    return (
+        f"On the {rows} the accuracy is {text(accuracy, 4)}, no higher than that of always predicting the most "
+        f"frequent class, {text(share, 4)}."
+    )
+
+
 def _name_target(target: float, standardized: bool) -> str:
     """Return a target that is advised; one in standardized units as the key of a study, as --target has the table's."""
     return f"run.target = {text(target)} in standardized units" if standardized else text(target)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyarrow.csv import read_csv
+from sklearn.dummy import DummyClassifier
 
 from bench import Grid, load_run, sweep
 from bench.analysis.default_study import default_study
@@ -494,6 +495,22 @@ def test_a_class_of_rows_for_the_test_alone_has_a_score(labels, folder, ran):
     study = with_settings(study, {"data.test": None, "data.test_path": str(folder / "more.csv")})
     with pytest.raises(ValueError, match=r"more.csv: column 'y' must be one of .*, and is ('e'|4) in line 3"):
         study.dataset()
+
+
+@pytest.mark.parametrize("rare", [True, False])
+def test_an_accuracy_that_the_most_frequent_class_has_too_is_no_gain(rare, tmp_path, ran):
+    x = np.random.default_rng(0).normal(size=200)
+    y = (np.arange(200) % 16 == 0 if rare else x > 0).astype(float)
+    pd.DataFrame({"x": x, "y": np.where(y, "yes", "no")}).to_csv(tmp_path / "t.csv", index=False)
+    settings = {"epochs": 3, "kernel": "reference", "loss": "logistic", "test": 0.3}
+    whole = fit("a*x + b", x, y, **settings)
+    found = sweep("a*x + b", x, y, Grid(lr=[0.1], init="zero"), confirm=0, **settings).verdict()
+    asked = ("fit", "t.csv", "--y", "y", "--epochs", 3, "--kernel", "reference")
+    for rows, classes, options in [("test", whole.test[1], ("--test", 0.3)), ("training", y, ())]:
+        share = text(DummyClassifier().fit(classes, classes).score(classes, classes), 4)
+        said = f"On the {rows} rows the accuracy is {share}, no higher than that of always predicting the most frequent"
+        assert (f"No gain in accuracy: {said}" in ran(*asked, *options)) == rare
+        assert found.get("No gain in accuracy", "").startswith(said) == (rare and rows == "test")
 
 
 def test_a_fit_shows_the_loss_on_what_is_held_out(folder):
