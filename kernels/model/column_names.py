@@ -25,6 +25,7 @@ def _reads_as_name(text: str) -> bool:
         return False
 
 
+@lru_cache(2**15)
 def column_name(column: str) -> str:
     """Return the name of a column in expressions.
 

@@ -1,11 +1,12 @@
 """The inputs of a model: columns of data, in groups or single ones, by the names that an expression has for them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from kernels.base.checks import check_sequence, describe
 from kernels.base.columns import LISTED
-from kernels.model.column_names import ALL_INPUTS, is_name
+from kernels.model.column_names import ALL_INPUTS, column_name, is_name
 from kernels.model.expression import reads_as_number
 
 Given = Sequence[str] | Mapping[str, str | Sequence[str]]
@@ -32,7 +33,8 @@ class Inputs(NamedTuple):
 def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
     """Return inputs that are given as names, which together are the group ``x``, or by name as columns and groups.
 
-    In an expression with products a column may have any heading: only one that is a name can stand by itself.
+    In an expression with products a column may have any heading, and stands by itself under the name of the heading,
+    by the rule of `kernels.model.column_names.column_name`, unless it has that in common with another.
 
     Raises
     ------
@@ -41,16 +43,21 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
     """
     columns: tuple[str, ...]
     groups: dict[str, tuple[int, int]]
+    single: dict[str, int]
     if not isinstance(given, Mapping):
         columns = check_distinct("inputs", given) if has_products else check_names("inputs", given)
         groups = {ALL_INPUTS: (0, len(columns))} if columns else {}
-        names = (
-            enumerate(columns) if not has_products else ((k, name) for k, name in enumerate(columns) if is_name(name))
-        )
-        return Inputs(columns, groups, {name: place for place, name in names})
+        called = [column_name(column) if has_products else column for column in columns]
+        counts = Counter([*called, ALL_INPUTS])
+        single = {
+            name: place
+            for place, (name, column) in enumerate(zip(called, columns, strict=True))
+            if name == column or counts[name] == 1
+        }
+        return Inputs(columns, groups, single)
     check_names("inputs", list(given))
     columns, groups = (), {}
-    single: dict[str, int] = {}
+    single = {}
     for name, value in given.items():
         if isinstance(value, str):
             single[name] = len(columns)

@@ -191,7 +191,8 @@ def _make_model_for(text: str, x: Any) -> Model:
         called = number_columns(_count_columns(text, x)) if columns is None else tuple(map(str, columns))
         if "@" in text:
             used = names(parse(text, products=True))
-            refuse_misspelt(text, used, set(used) & {*called, ALL_INPUTS}, called)
+            known = tuple(headings_by_name(called, used))
+            refuse_misspelt(text, used, set(used) & {*known, ALL_INPUTS}, known)
         return make_model(text, called)
     used = names(parse(text))
     if columns is not None:

@@ -190,6 +190,13 @@ def test_an_expression_names_a_column_by_the_rule_for_headings():
         expected = fit(model, inputs, Y, init=[0, 0], kernel="reference", epochs=2)
         np.testing.assert_array_equal(run.params, expected.params)
     assert eval(repr(named), {"Model": Model}).headings == ("Engine Power (PS)",)
+    beside = fit("w @ x + a*engine_power_ps**2", frame, Y, kernel="reference", epochs=2)
+    expected = fit("w @ x + a*x1**2", IN_ORDER, Y, kernel="reference", epochs=2)
+    np.testing.assert_array_equal(beside.params, expected.params)
+    assert beside.param_names == ("w[Engine Power (PS)]", "w[weight]", "a")
+    message = "the columns 'Engine Power (PS)' and 'engine power PS' would both be called engine_power_ps; give one of "
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fit("w @ x + a*engine_power_ps**2", frame.assign(**{"engine power PS": POWER}), Y)
 
 
 @pytest.mark.parametrize(
