@@ -29,6 +29,7 @@ from bench.report.painter import painting
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import SweepResult
+from bench.store.run_folder import hold_run
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
 from bench.study.schema import Study, folder_name
@@ -87,7 +88,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
             compile_later(_timed_kernels(study, data[0]))
             with show_stages(STAGES) as stages:
                 result = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
-                with keep_results(folder), ExitStack() as stack:
+                with keep_results(folder), hold_run(folder), ExitStack() as stack:
                     run_data = decide(result, study, data, executor, stages)
                     with stages.hidden():
                         _print_verdict(run_data, study, data[0])

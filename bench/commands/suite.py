@@ -26,7 +26,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
 from bench.store.evidence import read_tables
-from bench.store.run_folder import ANOTHER_FOLDER, RESUME, visible_files
+from bench.store.run_folder import ANOTHER_FOLDER, RESUME, hold_run, visible_files
 from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
 from bench.study.suite import RECORD, Suite, is_suite_folder
@@ -125,7 +125,7 @@ def _run_problem(
     """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
     with show_stages(STAGES) as stages:
         result = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
-        with keep_results(folder):
+        with keep_results(folder), hold_run(folder):
             run = decide(result, study, data, executor, stages)
             with stages.hidden():
                 print_sentence(study.name, shorten_best_choice(run.verdict["Best choice"]))

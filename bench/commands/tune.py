@@ -10,6 +10,7 @@ from bench.commands.run import UNVERIFIED, refuse_report, verify_runs
 from bench.commands.stages import progress
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
+from bench.store.run_folder import hold_run
 from bench.store.tuning import load_tuning
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
@@ -55,7 +56,7 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
             **settings,
         )
         record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
-    with keep_results(folder):
+    with keep_results(folder), hold_run(folder):
         if len(tuning.result.frame):
             try:
                 verify_runs(tuning.result, study, data)

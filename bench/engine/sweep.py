@@ -21,6 +21,7 @@ from bench.engine.settings import SweepSettings, check_settings
 from bench.engine.train import Executor, Trainer, train_in_threads
 from bench.engine.yardstick import settle_yardstick
 from bench.store.results import SweepResult, load_run
+from bench.store.run_folder import check_study, hold_run
 from bench.study.grid import Grid
 from bench.system.atomic import unsynced_files
 from bench.system.files import check_path
@@ -119,6 +120,7 @@ def sweep(
     shared, held_out, _ = check_settings("sweep", SweepSettings, settings, Grid)
     run_jobs = find_executor(executor)
     check_progress(resume, progress)
+    check_study(study)
     with ExitStack() as stack:
         folder = open_folder(stack, out)
         with unsynced_files() if out is None else nullcontext():
@@ -127,22 +129,23 @@ def sweep(
             if "float32" in grid.dtype:
                 _check_float32(problem, grid)
             trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(problem.model, problem.y.size)
-            trainer.train(plan, resume=resume, progress=progress)
-            record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=grid.drawn)
-            result, floor = load_run(folder), loss_floor(problem.y)
-            settle_yardstick(problem, result.starts, folder)
-            for _ in range(shared.refine):
-                more = refined_plan(plan, rank_runs(result, floor), grid, problem)
-                if more is None:
-                    break
-                plan = more
-                trainer.train(plan)
-                result = load_run(folder)
-            if shared.confirm:
-                confirm_choices(trainer, grid, rank_runs(result, floor), shared.confirm)
-            if problem.test is not None:
-                ranked = confirmed_ranking(result, rank_runs(result, floor), problem)
-                judge_choice(result, ranked, problem)
+            with hold_run(folder):
+                trainer.train(plan, resume=resume, progress=progress)
+                record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=grid.drawn)
+                result, floor = load_run(folder), loss_floor(problem.y)
+                settle_yardstick(problem, result.starts, folder)
+                for _ in range(shared.refine):
+                    more = refined_plan(plan, rank_runs(result, floor), grid, problem)
+                    if more is None:
+                        break
+                    plan = more
+                    trainer.train(plan)
+                    result = load_run(folder)
+                if shared.confirm:
+                    confirm_choices(trainer, grid, rank_runs(result, floor), shared.confirm)
+                if problem.test is not None:
+                    ranked = confirmed_ranking(result, rank_runs(result, floor), problem)
+                    judge_choice(result, ranked, problem)
         weakref.finalize(result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 

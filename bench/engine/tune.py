@@ -25,7 +25,7 @@ from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rule
 from bench.engine.yardstick import held_out_floor, settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.journal import open_journal, seal_journal
-from bench.store.run_folder import OpenRun, explain_os_errors, open_run
+from bench.store.run_folder import OpenRun, check_study, explain_os_errors, hold_run, open_run
 from bench.store.tuning import GRID, IMPORTANCE, IMPORTANCE_COLUMNS, TuneResult, load_tuning
 from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
@@ -101,6 +101,7 @@ def tune(
     searched = SearchSettings(**about_search)
     run_jobs = find_executor(executor)
     check_progress(resume, progress)
+    check_study(study)
     with ExitStack() as stack:
         folder = open_folder(stack, out)
         problem = make_problem(model, x, y, shared, folder, **held_out)
@@ -108,21 +109,23 @@ def tune(
             check_grid(grid, problem)
             check_double(grid)
             grid.frame(problem.model, problem.y.size)
-        _Tuning(problem, space, searched, run_jobs).train(folder, study, resume=resume, progress=progress)
-        if grid is not None:
-            about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}
-            sweep(problem.model, x, y, grid, **about, out=folder / GRID, study=study)
-        drawn = space.repeats.drawn
-        record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn)
-        result, floor = load_tuning(folder), loss_floor(problem.y)
-        settle_yardstick(problem, result.result.starts, folder)
-        if shared.confirm and len(choices := choices_to_confirm(result, floor)):
-            known = {*space.repeats.seed, *(result.grid.frame["seed"] if result.grid else ())}
-            seeds = fresh_seeds(known, shared.confirm)
-            train_on_fresh_seeds(Trainer(problem, folder, study, run_jobs), choices, seeds, space.repeats)
-        if problem.test is not None and len(result.result.frame):
-            ranked = confirmed_ranking(result.result, _rank(result, floor), problem, rivals="family")
-            judge_choice(result.result, ranked, problem)
+        search = _Tuning(problem, space, searched, run_jobs)
+        with hold_run(folder):
+            search.train(folder, study, resume=resume, progress=progress)
+            if grid is not None:
+                about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}
+                sweep(problem.model, x, y, grid, **about, out=folder / GRID, study=study)
+            drawn = space.repeats.drawn
+            record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn)
+            result, floor = load_tuning(folder), loss_floor(problem.y)
+            settle_yardstick(problem, result.result.starts, folder)
+            if shared.confirm and len(choices := choices_to_confirm(result, floor)):
+                known = {*space.repeats.seed, *(result.grid.frame["seed"] if result.grid else ())}
+                seeds = fresh_seeds(known, shared.confirm)
+                train_on_fresh_seeds(Trainer(problem, folder, study, run_jobs), choices, seeds, space.repeats)
+            if problem.test is not None and len(result.result.frame):
+                ranked = confirmed_ranking(result.result, _rank(result, floor), problem, rivals="family")
+                judge_choice(result.result, ranked, problem)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 

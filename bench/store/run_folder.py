@@ -25,7 +25,8 @@ import shlex
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from functools import cached_property
 from itertools import chain, count, takewhile
 from pathlib import Path
@@ -68,6 +69,8 @@ _MOST_SHOWN = 100
 # Columns that every part must have.
 _COLUMNS = {"config_id", "marks", "losses_after", "losses_every", "losses"}
 T = TypeVar("T")
+# The folder that `hold_run` holds.
+_HELD: ContextVar[Path | None] = ContextVar("_HELD", default=None)
 
 
 class Run:
@@ -271,16 +274,45 @@ def open_run(
         resumed, or if the folder is that of a newer version or no run folder at all.
     """
     folder = Path(folder)
-    if str(folder).startswith("~"):  # of which pyarrow and pandas make the home folder, and Python does not
-        raise ValueError(f"{folder} begins with ~, which no shell has replaced: write the home folder in full")
     if every < 1 or every & (every - 1):
         raise ValueError(f"every must be a power of two, not {every}")
+    check_study(study)
+    with nullcontext() if _HELD.get() == folder else _lock_run(folder):
+        with explain_os_errors(folder):
+            _prepare_folder(folder, study, identity, resume)
+            sound, number = _set_aside_damaged(folder, identity)
+        yield OpenRun(folder, dict(identity), sound, number, every)
+
+
+def check_study(study: str) -> None:
+    """Refuse anything but a TOML text."""
     if not isinstance(study, str):
         raise ValueError(f"study must be a TOML text, not {describe(study)}")
     try:
         tomllib.loads(study)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"study must be a TOML text, and is none: {error}") from None
+
+
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Keep other processes from a run folder between the times that `open_run` opens it in this thread.
+
+    What is trained, ranked and trained again in the block is then about one plan.
+    """
+    with _lock_run(folder):
+        before = _HELD.set(folder)
+        try:
+            yield
+        finally:
+            _HELD.reset(before)
+
+
+@contextmanager
+def _lock_run(folder: Path) -> Iterator[None]:
+    """Lock a run folder, which is made if it is missing; one of other files is refused."""
+    if str(folder).startswith("~"):  # of which pyarrow and pandas make the home folder, and Python does not
+        raise ValueError(f"{folder} begins with ~, which no shell has replaced: write the home folder in full")
     # Checked before the folder is locked, which leaves a file in it.
     if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
         raise ValueError(f"{folder} is not a run folder, and is left as it is: choose {ANOTHER_FOLDER}")
@@ -288,9 +320,7 @@ def open_run(
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(lock_folder(folder))
-            _prepare_folder(folder, study, identity, resume)
-            sound, number = _set_aside_damaged(folder, identity)
-        yield OpenRun(folder, dict(identity), sound, number, every)
+        yield
 
 
 def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resume: bool) -> None:

@@ -400,6 +400,17 @@ class TestBadInput:
         assert not folder.exists()
 
 
+def test_nothing_enters_the_folder_between_the_training_and_the_ranking(tmp_path, monkeypatch):
+    """The plan of another sweep there would take the place of its own."""
+
+    def enter(*args, **kwargs):
+        with pytest.raises(ValueError, match=r"run is in use by process"):
+            swept(tmp_path / "run", Grid(lr=[0.3]))
+
+    monkeypatch.setattr("bench.engine.sweep.settle_yardstick", enter)
+    assert 0.3 not in set(swept(tmp_path / "run").frame["lr"])
+
+
 def test_measurements_of_runs_are_kept_until_the_run_goes_on(tmp_path):
     """Those of updates stay; a report shows none of the others beside runs that are not those that were measured."""
     run = sweep("a*x", X, Y, Grid(lr=[0.1, 0.2]), epochs=1, kernel="reference", confirm=0, out=tmp_path).run
