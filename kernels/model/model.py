@@ -323,6 +323,9 @@ class Model:
                 raise ValueError(f"{what} has a value for {unknown}, which is no parameter{close}; these are {named}")
             if missing := [name for name in self.params if name not in params]:
                 raise ValueError(f"{what} has no value for {list_names(missing)}; the parameters are {named}")
+            for name, value in params.items():
+                if isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0:
+                    raise ValueError(f"{what}[{name!r}] must be a number, not {describe(value)}")
             params = cast(ArrayLike, [params[name] for name in self.params])
         vector = self._check_count(what, check_array(what, params))
         if not np.isfinite(vector).all():
@@ -340,22 +343,24 @@ class Model:
         """Return a value for each parameter, from numbers and arrays by the names of vectors or of parameters."""
         found: dict[str, Any] = {}
         for name, value in params.items():
-            if name not in self.vectors:
-                found[name] = value
-                continue
-            first, shape, columns = self.vectors[name]
-            numbers = by_name(value)
-            if isinstance(numbers, Mapping):
-                if set(numbers) != set(columns):
-                    raise ValueError(f"{what}[{name!r}] must have a value for each of {list_names(columns)}")
-                # Of a matrix the columns, each with a number for every row.
-                given = check_array(f"{what}[{name!r}]", [numbers[column] for column in columns]).T
-            else:
-                given = check_array(f"{what}[{name!r}]", numbers)
-            if given.shape not in {(), shape}:
-                raise ValueError(f"{what}[{name!r}] must have shape {shape}, not {given.shape}")
-            names = self.params[first : first + math.prod(shape)]
-            found |= zip(names, np.broadcast_to(given, shape).ravel().tolist(), strict=True)
+            values = {name: value}
+            if name in self.vectors:
+                first, shape, columns = self.vectors[name]
+                numbers = by_name(value)
+                if isinstance(numbers, Mapping):
+                    if set(numbers) != set(columns):
+                        raise ValueError(f"{what}[{name!r}] must have a value for each of {list_names(columns)}")
+                    # Of a matrix the columns, each with a number for every row.
+                    given = check_array(f"{what}[{name!r}]", [numbers[column] for column in columns]).T
+                else:
+                    given = check_array(f"{what}[{name!r}]", numbers)
+                if given.shape not in {(), shape}:
+                    raise ValueError(f"{what}[{name!r}] must have shape {shape}, not {given.shape}")
+                names = self.params[first : first + math.prod(shape)]
+                values = dict(zip(names, np.broadcast_to(given, shape).ravel().tolist(), strict=True))
+            if twice := found.keys() & values.keys():
+                raise ValueError(f"{what} has two values for {min(twice)}, by its name and in its vector")
+            found |= values
         return found
 
     def sympy(self) -> tuple[sympy.Expr, tuple[sympy.Symbol, ...], tuple[sympy.Symbol, ...]]:

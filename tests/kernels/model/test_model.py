@@ -114,6 +114,7 @@ def test_the_number_of_inputs_is_checked():
         (["1", "2"], "params must hold real numbers, not values of type <U1"),
         ({"a": 1}, "params has no value for b; the parameters are a, b"),
         ({"a": 1, "b": 2, "c": 3}, "params has a value for c, which is no parameter; these are a, b"),
+        ({"a": [1], "b": 2}, "params['a'] must be a number, not [1]"),
     ],
 )
 def test_what_is_no_parameter_vector(params, message):
