@@ -14,7 +14,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from kernels.base.checksum import LAST_LINE, add_checksum, find_flaw
-from kernels.base.private_folder import open_folder
+from kernels.base.private_folder import check_folder, read_file, write_file
 
 
 @once
@@ -32,7 +32,8 @@ def folder() -> Path | None:
     named = os.environ.get("SGDBENCH_CACHE_DIR")
     path = Path(named).absolute() if named else user_cache_path("sgdbench", appauthor=False).absolute()
     try:
-        with open_folder(path, make=True), tempfile.TemporaryFile(dir=path):
+        check_folder(path, make=True)
+        with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
         warnings.warn(
@@ -53,8 +54,8 @@ def read_bytes(name: str) -> bytes | None:
     if path is None:
         return None
     try:
-        with open_folder(path) as private:
-            stored = private.read(name)
+        check_folder(path)
+        stored = read_file(path / name)
     except OSError:
         return None
     return None if find_flaw(stored, name.encode()) else stored[: -len(LAST_LINE)]
@@ -67,8 +68,8 @@ def write_bytes(name: str, content: bytes) -> None:
     """
     path = folder()
     if path is not None:
-        with open_folder(path) as private:
-            private.write(name, add_checksum(content + LAST_LINE, name.encode()))
+        check_folder(path)
+        write_file(path / name, add_checksum(content + LAST_LINE, name.encode()))
 
 
 def read(name: str) -> str | None:

@@ -1,8 +1,9 @@
-"""A folder that no other user can write to, opened so that no other user can put another in its place.
+"""A folder that no other user can write to, and of which no other user can put another in the place.
 
 The content of the cache is run as code: a user who can change a folder on the path could lead elsewhere, and one who
-can write a file could plant code. So the path is opened folder by folder, and each is checked once it is open. Windows
-gives every user folders of their own, and has no such modes.
+can write a file could plant code. So all folders and links on the path are checked, from the root on. Each one stays
+what it was found to be: the folder that holds it was checked before, and nobody else can rename or remove what is in
+there. Windows gives every user folders of their own, and has no such modes.
 """
 
 import errno
@@ -10,59 +11,42 @@ import os
 import secrets
 import stat
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
-HAS_MODES = hasattr(os, "getuid") and {os.open, os.stat, os.mkdir, os.chmod} <= os.supports_dir_fd
-# A folder on the path may be passable but not readable, as /home often is; O_PATH asks for no more than to pass.
-_PASS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
+HAS_MODES = hasattr(os, "getuid")
 # A link is not followed out of the folder, and a FIFO does not block.
 _FILE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS = 40
 
 
-class Folder:
-    """An open folder: its files are read and written in it even if its path leads elsewhere by then."""
+def read_file(path: Path) -> bytes:
+    """Return the content of a file in a checked folder.
 
-    def __init__(self, path: Path, descriptor: int | None) -> None:
-        self.path = path
-        self._descriptor = descriptor
+    A link raises OSError, and a file that others could write ValueError.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | _FILE), "rb") as file:
+        if HAS_MODES:
+            _check(os.fstat(file.fileno()), path, path.parent)
+        return file.read()
 
-    def read(self, name: str) -> bytes:
-        """Return the content of a file; a link raises OSError, and a file that others could write ValueError."""
-        with self._open(name, os.O_RDONLY) as file:
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file in a checked folder whole or not at all, for the user alone, whatever the umask."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600), "wb") as file:
             if HAS_MODES:
-                _check(os.fstat(file.fileno()), self.path / name, self.path)
-            return file.read()
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file whole or not at all, for the user alone, whatever the umask; an OSError says why not."""
-        temporary = f"{name}.{secrets.token_hex(8)}.tmp"
-        try:
-            with self._open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-                if HAS_MODES:
-                    os.fchmod(file.fileno(), 0o600)
-                file.write(content)
-            here = self._descriptor
-            os.replace(self._at(temporary), self._at(name), src_dir_fd=here, dst_dir_fd=here)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(self._at(temporary), dir_fd=self._descriptor)
-
-    def _open(self, name: str, flags: int) -> BinaryIO:
-        descriptor = os.open(self._at(name), flags | _FILE, 0o600, dir_fd=self._descriptor)
-        return os.fdopen(descriptor, "wb" if flags & os.O_WRONLY else "rb")
-
-    def _at(self, name: str) -> str:
-        return name if self._descriptor is not None else str(self.path / name)
+                os.fchmod(file.fileno(), 0o600)
+            file.write(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def open_folder(path: Path, *, make: bool = False) -> Iterator[Folder]:
-    """Open a folder of the user's own.
+def check_folder(path: Path, *, make: bool = False) -> None:
+    """Check that a folder is the user's own.
 
     Parameters
     ----------
@@ -76,60 +60,40 @@ def open_folder(path: Path, *, make: bool = False) -> Iterator[Folder]:
     ValueError
         If another user can write to it, or could put another folder in its place.
     OSError
-        If it cannot be opened or made.
+        If it cannot be found or made.
     """
     if not HAS_MODES:
         if make:
             path.mkdir(parents=True, exist_ok=True)
-        yield Folder(path, None)
         return
-    descriptor = _walk(path, make)
-    try:
-        yield Folder(path, descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _walk(path: Path, make: bool) -> int:
-    """Return the descriptor of a folder, after a check of every folder on the path."""
     parts, place, links = deque(path.parts), Path("/"), 0
-    here = os.open("/", _PASS)
-    try:
-        _check(os.fstat(here), place, path)
-        while parts:
-            name = parts.popleft()
-            status = _status(name, here, make)
-            if stat.S_ISLNK(status.st_mode):
-                _check(status, place / name, path)
-                links += 1
-                if links > _MAX_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-                parts.extendleft(reversed(Path(os.readlink(name, dir_fd=here)).parts))
-                continue
-            below = os.open(name, _PASS, dir_fd=here)
-            os.close(here)
-            here, place = below, place / name
-            _check(os.fstat(here), place, path)
-        status = os.fstat(here)
-        if status.st_uid != os.getuid() or status.st_mode & _OTHERS:
-            raise _exposed(status, place, path)
-    except BaseException:
-        os.close(here)
-        raise
-    return here
+    while parts:
+        entry = place / parts.popleft()
+        status = _status(entry, make)
+        is_link = stat.S_ISLNK(status.st_mode)
+        links += is_link
+        if links > _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        if not (is_link or stat.S_ISDIR(status.st_mode)):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+        _check(status, entry, path)
+        if is_link:
+            parts.extendleft(reversed(entry.readlink().parts))
+        else:
+            place = entry
+    if status.st_uid != os.getuid() or status.st_mode & _OTHERS:
+        raise _exposed(status, place, path)
 
 
-def _status(name: str, parent: int, make: bool) -> os.stat_result:
-    """Return the status of the entry of a folder, which is made first if it is missing."""
-    try:
-        return os.stat(name, dir_fd=parent, follow_symlinks=False)
-    except FileNotFoundError:
-        if not make:
-            raise
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o700, dir_fd=parent)
-        os.chmod(name, 0o700, dir_fd=parent)  # the umask may have taken from it
-    return os.stat(name, dir_fd=parent, follow_symlinks=False)
+def _status(place: Path, make: bool) -> os.stat_result:
+    """Return the status of an entry of a folder, which is made first if it is missing."""
+    with suppress(FileNotFoundError):
+        return place.lstat()
+    if make:
+        with suppress(FileExistsError):
+            place.mkdir(0o700)
+            place.chmod(0o700)  # the umask may have taken from it
+    return place.lstat()
 
 
 def _check(status: os.stat_result, place: Path, path: Path) -> None:

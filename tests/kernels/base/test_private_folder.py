@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kernels.base import cache
-from kernels.base.private_folder import HAS_MODES, open_folder
+from kernels.base.private_folder import HAS_MODES
 
 pytestmark = pytest.mark.skipif(not HAS_MODES, reason="Windows has no such modes")
 UNPRIVILEGED = 65534
@@ -184,14 +184,3 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, use):
     use(tmp_path)
     os.mkfifo(tmp_path / "kernel")
     assert cache.read("kernel") is None
-
-
-def test_another_folder_in_its_place_is_not_looked_into_by_who_has_it_open(tmp_path):
-    with open_folder(tmp_path / "cache", make=True) as folder:
-        folder.write("kernel", b"ours")
-        (tmp_path / "cache").rename(tmp_path / "moved")
-        (tmp_path / "cache").mkdir()
-        (tmp_path / "cache" / "kernel").write_bytes(b"another")
-        assert folder.read("kernel") == b"ours"
-        folder.write("kernel", b"new")
-    assert (tmp_path / "moved" / "kernel").read_bytes() == b"new"
