@@ -143,6 +143,9 @@ def make_templates(kind: str, given: Any) -> tuple[Template, ...]:
     texts = as_list(kind, given)
     templates = tuple(make_template(kind, text) for text in texts)
     check_distinct(kind, texts)
+    plain: dict[str, Any] = {kind: [template.text for template in templates if not template.ranges]}
+    if plain[kind]:
+        Grid(**plain)  # which refuses two texts of one meaning
     return templates
 
 

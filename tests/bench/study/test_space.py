@@ -82,6 +82,13 @@ def test_what_is_no_range_stays_and_is_not_asked_for():
     assert not asked
 
 
+def test_two_texts_of_one_optimizer_or_schedule_are_refused():
+    """Each had half of the trials, and was compared with itself."""
+    for given in ({"optimizer": ["momentum", "momentum(0.9)"]}, {"schedule": ["step(10)", "step(10, 0.1)"]}):
+        with pytest.raises(ValueError, match=r"must have distinct values, and '.*' is the same as '.*'$"):
+            Space(**given)
+
+
 def test_batches_are_never_larger_than_the_data():
     assert proposed(Space(batch_size="logint:1:1000"), high=True, n=30)[0]["batch_size"] == 30
     settings, asked = proposed(Space(batch_size=[1, "full"]), high=True, n=30)
