@@ -101,7 +101,8 @@ def advise(
     noisy = noisy and (not strays if edge is None else lr <= edge) and _is_noise(result, quality, lr, edge)
     # In a random order a stable run falls to where noise keeps it, also where its moves up and down hide that.
     hidden = edge is not None and shuffle is True and batch_size != "full" and not _rate_was_lowered(result)
-    if noisy and edge is None and not _settles(result, quality, epochs, train):
+    settles = partial(_settles, result, quality, epochs, train)
+    if noisy and edge is None and _can_settle(result, quality) and not settles():
         noisy, hidden = False, True
     falls = not noisy and (_drifts(result) or (hidden and not strays))
     quiet = np.inf if batch_size == "full" else _quiet_share(quality)
@@ -126,7 +127,7 @@ def advise(
     if noisy:
         sentences.append(_advise_settling(result, batch_size, epochs))
     elif not strays and (edge is None or lr <= edge):
-        sentences.append(_advise_patience(result, quality, batch_size, epochs, falls=falls))
+        sentences.append(_advise_patience(result, quality, batch_size, epochs, settles, falls=falls))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -191,24 +192,26 @@ def _weight_decay_holds(
         return False
     options = {name: value * LESS if name in made.weight_decays else value for name, value in made.options.items()}
     less = replace(made, weight_decay=made.weight_decay * LESS, options=options)
-    return _ends_nearer(train(optimizer=less, watch=_stop), result, quality)
+    return _ends_nearer(train(optimizer=less, watch=_stop), result, quality, 1 / 2)
 
 
 def _settles(result: FitResult, quality: TableQuality, epochs: int, train: Callable[..., TableFit]) -> bool:
-    """Return whether the run ends less than half as far above the lowest loss where a schedule lowers its rate.
+    """Return whether the run ends nearer to the lowest loss, by a quarter or more, where a schedule lowers its rate.
 
     So it does where only noise holds the loss up, and not where the noise hides how slowly the loss falls.
     """
-    if _rate_was_lowered(result) or np.isnan(quality.yardstick.loss):
-        return True  # as far as can be told
-    tried = train(schedule=settling_schedule(epochs), patience=None, watch=_stop)
-    return tried.interrupted or _ends_nearer(tried, result, quality)
+    return _ends_nearer(train(schedule=settling_schedule(epochs), patience=None), result, quality, 3 / 4)
 
 
-def _ends_nearer(tried: TableFit, result: FitResult, quality: TableQuality) -> bool:
-    """Return whether a run ends less than half as far above the lowest loss as the given one."""
+def _can_settle(result: FitResult, quality: TableQuality) -> bool:
+    """Return whether `_settles` can be told of a run, by training it once more."""
+    return not _rate_was_lowered(result) and result.seconds <= SECONDS and bool(np.isfinite(quality.yardstick.loss))
+
+
+def _ends_nearer(tried: TableFit, result: FitResult, quality: TableQuality, share: float) -> bool:
+    """Return whether a run ends less far above the lowest loss than this share of the given one's distance."""
     remaining = quality.yardstick.remaining
-    return remaining(tried.result.kept.loss) < remaining(result.kept.loss) / 2
+    return remaining(tried.result.kept.loss) < share * remaining(result.kept.loss)
 
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:
@@ -294,7 +297,13 @@ def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> fl
 
 
 def _advise_patience(
-    result: FitResult, quality: TableQuality, batch_size: int | str, epochs: int, *, falls: bool
+    result: FitResult,
+    quality: TableQuality,
+    batch_size: int | str,
+    epochs: int,
+    settles: Callable[[], bool],
+    *,
+    falls: bool,
 ) -> str:
     endless, linear = _is_endless(quality), result.model.is_linear
     # In a model linear in its parameters there is one minimum, and any start leads there.
@@ -304,7 +313,7 @@ def _advise_patience(
     if on_its_way and not (_rate_was_lowered(result) and _is_far(result, quality)):
         reason = "has no minimum and falls as the parameters grow" if endless else "was still falling"
         return f"The loss {reason}: more --epochs would help."
-    if linear or on_its_way or _swings(result, quality):
+    if linear or on_its_way or (settles() if _can_settle(result, quality) else _swings(result, quality)):
         return _advise_settling(result, batch_size, epochs)
     return "The loss stands still: try another start (--init, --seed) or --lr."
 

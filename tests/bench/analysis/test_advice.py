@@ -39,6 +39,7 @@ CLASSES = made(2, lambda x: (x @ [1.0, -2.0] + RNG.logistic(size=200) > 0).astyp
 THREE = made(2, lambda x: np.argmax(x @ [[1.0, 0, -1], [0, 1, -1]] + RNG.gumbel(size=(200, 3)), axis=1).astype(float))
 BENT = made(2, lambda x: np.tanh(x @ [1.0, -2.0]) + 0.1 * RNG.standard_normal(200))
 NOISY = replace(BENT, y=3.0 * BENT.y + RNG.standard_normal(200))
+RING = replace(CLASSES, y=(np.linalg.norm(CLASSES.x, axis=1) > 1.2 + 0.3 * RNG.standard_normal(200)).astype(float))
 
 
 def trained(table, expression, **settings):
@@ -130,6 +131,13 @@ def test_noise_that_hides_a_slow_fall_is_not_blamed_for_it():
     told = " ".join(advised(far, "a*x1 + b*x2 + c", lr=1e-4, loss="logistic")[0])
     assert "noise" not in told
     assert "more --epochs would help" in told
+
+
+@pytest.mark.parametrize(
+    ("table", "lr", "loss", "noise"), [(RING, 0.3, "logistic", False), (NOISY, 0.1, "squared", True)]
+)
+def test_noise_is_blamed_where_a_schedule_helps_and_not_where_the_loss_jumps(table, lr, loss, noise):
+    assert ("noise" in " ".join(advised(table, "mlp(4)", lr=lr, loss=loss)[0])) == noise
 
 
 def test_the_noise_of_batches_allows_a_higher_rate_than_that_of_single_samples():
