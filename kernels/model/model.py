@@ -241,9 +241,11 @@ class Model:
         Raises
         ------
         ValueError
-            If the model is not linear in its parameters, or x does not fit it.
+            If the model is not linear in its parameters or has a score for each class, or x does not fit it.
         """
         self.check_linear()
+        if self.classes > 1:
+            raise ValueError(f"the model must have one value for each sample, and has {self.classes} scores")
         columns = self.columns(x)
         y = np.zeros(columns[0].size if columns else 1)
         return np.ascontiguousarray(make_rows(self.program, columns, y)[:, :-1])

@@ -51,6 +51,8 @@ def test_the_design_holds_what_a_parameter_is_multiplied_with():
 def test_a_model_that_is_not_linear_is_refused():
     with pytest.raises(ValueError, match=r"linear in its parameters, and 'a\*exp\(b\*x\)' is not"):
         Model("a*exp(b*x)").design_matrix(np.arange(3.0))
+    with pytest.raises(ValueError, match=r"^the model must have one value for each sample, and has 3 scores$"):
+        Model("W @ x + b", classes=3).design_matrix(np.arange(3.0))
 
 
 def theory_table(model, x, frame, curves, settings):
