@@ -58,8 +58,8 @@ def weight_bars(model: Model, params: Floats, *, labels: list[str], standardized
 
 
 def _add_up(model: Model, names: list[str]) -> bool:
-    """Return whether inputs of positive weights raise what is predicted: not in ``b - w @ x``, nor in networks."""
-    if not model.is_linear:
+    """Return whether inputs of positive weights raise the one score: not in ``b - w @ x``, nor in networks."""
+    if not model.is_linear or model.classes > 1:
         return False
     (slopes,) = model.design_matrix(np.ones((1, len(model.inputs))))
     return all((model.coef(slopes, name) > 0).all() for name in names)

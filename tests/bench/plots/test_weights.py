@@ -35,7 +35,7 @@ def test_the_largest_weights_come_first_by_name():
         assert "speak for" not in texts(figure)
 
 
-@pytest.mark.parametrize(("classes", "shown"), [(3, 3), (12, 10)])
+@pytest.mark.parametrize(("classes", "shown"), [(2, 2), (3, 3), (12, 10)])
 def test_each_class_has_a_panel_of_the_same_inputs(classes, shown):
     model = Model("W @ x + b", NAMES, classes=classes)
     params = np.random.default_rng(0).normal(size=len(model.params))
@@ -50,6 +50,7 @@ def test_each_class_has_a_panel_of_the_same_inputs(classes, shown):
     for axis, row in zip(figure.axes, weights, strict=False):
         assert np.allclose(bars(axis), row[order])
     assert ("The first 10 of 12 classes." in texts(figure)) == (classes > 10)
+    assert "speak for" not in texts(figure)
 
 
 def test_hidden_units_and_groups_of_inputs_are_named():
