@@ -22,8 +22,9 @@ def hold_out_share(data: Dataset, share: float | None = None, *, test: float | N
     Raises
     ------
     ValueError
-        If no sample would be held out, or none left to train on.
+        If no sample would be held out, or none left to train on; if such samples are held out already.
     """
+    _check_once(data, validation=share, test=test)
     if share is None and test is None:
         return data
     held_out, for_test = choose_split(data.y.size, share, test)
@@ -66,8 +67,10 @@ def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset |
     Raises
     ------
     ValueError
-        If they have other columns, or other classes, as without ``load_table(..., like=data)``.
+        If they have other columns, or other classes, as without ``load_table(..., like=data)``; if such samples are
+        held out already.
     """
+    _check_once(data, validation=other, test=test)
     for held_out in (other, test):
         if held_out is not None:
             _check_alike(data, held_out)
@@ -76,6 +79,13 @@ def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset |
     if test is not None:
         data = replace(data, dropped=data.dropped + test.dropped, test=(test.x, test.y))
     return data
+
+
+def _check_once(data: Dataset, **asked: object) -> None:
+    """Refuse to hold out samples in the place of others, which would have no part in anything then."""
+    for name, given in asked.items():
+        if given is not None and getattr(data, name) is not None:
+            raise ValueError(f"data must not hold out samples for {name} already: these would be lost")
 
 
 def _check_alike(data: Dataset, other: Dataset) -> None:
