@@ -130,8 +130,11 @@ class RunData(RankedRun):
 
     @property
     def beyond(self) -> str:
-        """The option, or the argument of a sweep in Python, that adds rates beyond those that were tried."""
-        return "--refine 2" if self.study else "refine=2"
+        """The option, or the argument of a sweep in Python, that adds rates beyond those that were tried.
+
+        The rounds of a study's run are counted with those that it has had.
+        """
+        return f"--refine {self.study.run.refine + 2}" if self.study else "refine=2"
 
     @property
     def names(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from bench import Grid, sweep
 from bench.report.run_data import RunData, run_data_of
-from bench.study.load import load_study
+from bench.study.load import load_study, with_settings
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
@@ -63,7 +63,9 @@ def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
     assert first == "Not arrived"
     assert advice in sentence
     assert next(iter(run_data.verdict)) == "Not arrived"
+    refined = with_settings(load_study("quadratic"), {"run.refine": 2})
     assert replace(run_data, study=load_study("quadratic")).beyond == "--refine 2"
+    assert replace(run_data, study=refined).beyond == "--refine 4"  # the first two rounds would be the same
     assert str(run_data.result).index("Not arrived") < str(run_data.result).index("Best choice")
 
 
