@@ -132,16 +132,7 @@ class Problem:
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
         """Return the plan with an id in front of each row."""
-        ids = config_ids(
-            plan,
-            model=self.model,
-            data_fingerprint=self.fingerprint,
-            loss=self.settings.loss,
-            drop_last=self.settings.drop_last,
-            shuffling=self.settings.shuffling,
-            epochs=self.settings.epochs,
-            kernel=self.settings.kernel,
-        )
+        ids = config_ids(plan, self.model, self.fingerprint, self.settings)
         return pd.concat([pd.Series(ids, plan.index, name="config_id"), plan], axis=1)
 
 

@@ -1,6 +1,5 @@
 """An id for each configuration, which lets a run be continued: a hash of all that its training depends on."""
 
-import inspect
 import json
 from collections.abc import Callable
 from hashlib import blake2b
@@ -10,26 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.study.schema import RunTable
 from kernels.base.registry import registered_in, registered_named
-from kernels.base.spec import make_from_spec, parse_spec
+from kernels.base.spec import make_from_spec
 from kernels.losses import make_loss
 from kernels.model.model import Model
 from kernels.model.param_columns import START, params_from_columns
 from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import KNOWN
+from kernels.optimizers.schedules import KNOWN, canonical_schedule
 
 
-def config_ids(
-    frame: pd.DataFrame,
-    *,
-    model: Model,
-    data_fingerprint: str,
-    loss: str,
-    drop_last: bool,
-    epochs: int,
-    shuffling: str = "all",
-    kernel: str = "",
-) -> NDArray[np.str_]:
+def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared: RunTable) -> NDArray[np.str_]:
     """Return a stable id for each configuration: 16 hexadecimal digits, a hash of all that its training depends on.
 
     That is the model with its inputs and parameters in their order, the data, the loss, `drop_last`, `shuffling`, and
@@ -45,10 +35,10 @@ def config_ids(
 
     The frame is one of `Grid.frame`, or some rows of it. Two rows that are the same configuration are a ValueError.
     """
-    trained = make_loss(loss)
-    common = [model.expression, model.inputs, model.params, data_fingerprint, trained.text, bool(drop_last)]
-    common += [rule.digest for rule in registered_in(trained, "loss")]
-    common += [] if shuffling == "all" else [shuffling]
+    loss = make_loss(shared.loss)
+    common = [model.expression, model.inputs, model.params, data_fingerprint, loss.text, shared.drop_last]
+    common += [rule.digest for rule in registered_in(loss, "loss")]
+    common += [] if shared.shuffling == "all" else [shared.shuffling]
     prefix = _digest(json.dumps(common))
 
     def hash_column(name: str, meaning: Callable[[str], str]) -> NDArray[Any]:
@@ -59,13 +49,14 @@ def config_ids(
     def schedule_meaning(text: str) -> str:
         """Return the schedule, and the epochs if it depends on how many there are."""
         own = "".join(f" {rule.digest}" for rule in registered_named("schedule", text))
-        return canonical_schedule(text) + own + (f" of {epochs}" if _depends_on_length(text, epochs) else "")
+        length = f" of {shared.epochs}" if _depends_on_length(text, shared.epochs) else ""
+        return canonical_schedule(text) + own + length
 
     def optimizer_meaning(text: str) -> str:
         """Return the optimizer, and the kernel if not all of them give the same bits."""
         made = make_optimizer(text)
         own = "".join(f" {rule.digest}" for rule in registered_in(made, "optimizer"))
-        return made.text + own + ("" if made.is_exact else f" by {kernel}")
+        return made.text + own + ("" if made.is_exact else f" by {shared.kernel}")
 
     starts = params_from_columns(model, frame, START)
     numbers = [np.asarray(column, "<f8").view("<u8") for column in (frame["lr"], starts)]
@@ -82,16 +73,6 @@ def config_ids(
         first = int(np.argmax(pd.Series(ids).duplicated()))
         raise ValueError(f"configurations must be distinct, and rows {ids.index(ids[first])} and {first} are the same")
     return np.array(ids, "U16")
-
-
-def canonical_schedule(text: str) -> str:
-    """Return the schedule with every option by name, so that two spellings of it are the same text."""
-    make_from_spec(text, KNOWN, "schedule")
-    name, args, kwargs = parse_spec(text, "schedule")
-    bound = inspect.signature(KNOWN[name]).bind(*args, **kwargs)
-    bound.apply_defaults()
-    options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
-    return f"{name} {options}"
 
 
 def _depends_on_length(schedule: str, epochs: int) -> bool:

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.study.config_id import canonical_schedule
 from kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
 from kernels.base.columns import Params
 from kernels.base.run import Floats
@@ -24,6 +23,7 @@ from kernels.model.model import Model, by_name
 from kernels.model.param_columns import START, params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
+from kernels.optimizers.schedules import canonical_schedule
 
 ZERO, DEFAULT = "zero", "default"
 LIMIT = 1_000_000

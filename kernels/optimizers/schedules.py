@@ -32,7 +32,7 @@ from kernels.base.checks import (
 )
 from kernels.base.registry import Table
 from kernels.base.run import Floats
-from kernels.base.spec import make_from_spec
+from kernels.base.spec import make_from_spec, parse_spec
 
 Schedule = Callable[[Floats, int], Floats]
 """``(epoch, epochs) -> factors``: the epochs 0.0, 1.0, ... of a run in order, and how many there are."""
@@ -175,6 +175,16 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
         epoch = int(np.argmin(good))
         raise ValueError(f"schedule must give finite learning rates >= 0, not {rates[epoch]} in epoch {epoch}")
     return rates
+
+
+def canonical_schedule(text: str) -> str:
+    """Return the schedule with every option by name, so that two spellings of it are the same text."""
+    make_from_spec(text, KNOWN, "schedule")
+    name, args, kwargs = parse_spec(text, "schedule")
+    bound = signature(KNOWN[name]).bind(*args, **kwargs)
+    bound.apply_defaults()
+    options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
+    return f"{name} {options}"
 
 
 def check_repeated(subject: str, factors: Floats, again: Floats) -> None:

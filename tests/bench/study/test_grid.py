@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bench.study.config_id import config_ids
 from bench.study.grid import LIMIT, Grid, question_if_large
+from bench.study.schema import RunTable
 from kernels import Model, fit, models
 from kernels.optimizers.wrappers import SGD
 from tests.support.refusals import refusal_of
@@ -18,9 +19,8 @@ QUADRATIC = models.quadratic
 NEAR = [-1.0, 10.0, 26.0]
 
 
-def ids(grid, model=QUADRATIC, n=800, **changes):
-    options = {"data_fingerprint": "data", "loss": "squared", "drop_last": True, "epochs": 100}
-    return config_ids(grid.frame(model, n), model=model, **options | changes)
+def ids(grid, model=QUADRATIC, n=800, data_fingerprint="data", **changes):
+    return config_ids(grid.frame(model, n), model, data_fingerprint, RunTable(**changes))
 
 
 def refusal(**settings):
@@ -221,7 +221,7 @@ def test_ids_do_not_depend_on_the_place_in_the_grid():
     assert {len(text) for text in found} == {16}
     some = frame.sample(frac=0.5, random_state=0)
     stored = some.astype(dict.fromkeys(("init", "optimizer", "schedule"), "str") | {"seed": "int64"})
-    again = config_ids(stored, model=QUADRATIC, data_fingerprint="data", loss="squared", drop_last=True, epochs=100)
+    again = config_ids(stored, QUADRATIC, "data", RunTable())
     np.testing.assert_array_equal(again, found[some.index])
 
 
@@ -267,7 +267,7 @@ def test_epochs_count_only_where_the_schedule_looks_ahead(schedule):
 def test_the_same_configuration_twice_is_refused():
     frame = Grid(lr=[0.1, 0.2, 0.3]).frame(QUADRATIC, 1).iloc[[0, 1, 2, 1]]
     with pytest.raises(ValueError, match="configurations must be distinct, and rows 1 and 3 are the same"):
-        config_ids(frame, model=QUADRATIC, data_fingerprint="", loss="squared", drop_last=True, epochs=1)
+        config_ids(frame, QUADRATIC, "", RunTable(epochs=1))
 
 
 def test_ids_never_change():

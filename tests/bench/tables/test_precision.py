@@ -7,6 +7,7 @@ import pytest
 from bench import Grid, load_run, sweep
 from bench.compare.ratios import EPOCHS
 from bench.study.config_id import config_ids
+from bench.study.schema import RunTable
 from bench.tables.precision import describe_precision
 from bench.tables.ranking import ranking
 from kernels import fit, models
@@ -20,8 +21,7 @@ RUN = {"epochs": 3, "target": 0.05, "record": "epoch", "confirm": 2, "kernel": "
 
 def ids_of(**grid):
     frame = Grid(**GRID, **grid).frame(models.quadratic, 800)
-    settings = {"data_fingerprint": "", "loss": "squared", "drop_last": True, "epochs": 3}
-    return frame, config_ids(frame, model=models.quadratic, **settings)
+    return frame, config_ids(frame, models.quadratic, "", RunTable(epochs=3))
 
 
 def test_the_column_is_there_where_it_is_asked_for_and_float64_keeps_its_ids():

@@ -19,6 +19,7 @@ from bench.report.reproduce import reproduction
 from bench.report.run_data import read_run_data, run_data_of
 from bench.study.config_id import config_ids
 from bench.study.load import load_study
+from bench.study.schema import RunTable
 from bench.study.space import space_settings
 from kernels import Model, fit, register_loss, register_model, register_optimizer, register_schedule
 from kernels.base import plugins
@@ -516,8 +517,8 @@ def test_another_rule_is_another_configuration(rules, old, new, changed):
         for optimizer, schedule in (("sgd", "constant"), ("heavy", "constant"), ("averaged(heavy)", "constant")):
             found.append(Grid(optimizer=optimizer, schedule=schedule))
         found.append(Grid(schedule="sawtooth"))
-        about = {"model": MODEL, "data_fingerprint": "", "loss": loss, "drop_last": True, "epochs": 5}
-        return [config_ids(grid.frame(MODEL, 24), **about)[0] for grid in found]
+        shared = RunTable(loss=loss, epochs=5)
+        return [config_ids(grid.frame(MODEL, 24), MODEL, "", shared)[0] for grid in found]
 
     rules()
     before = ids()
