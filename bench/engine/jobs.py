@@ -26,13 +26,13 @@ from kernels.optimizers.run_options import (
 )
 from kernels.train.block import WIDTH
 
-# A job is large enough to be worth a thread, and small enough for progress to be seen, for the losses of some jobs to
-# fit into memory, and for no processor to wait long for the last one.
+# A job is large enough to be worth a thread, and small enough for progress to be seen, for the losses and parameters of
+# some jobs to fit into memory, and for no processor to wait long for the last one.
 JOB_UPDATES = 50_000_000
 LEAST_WORK = 5_000_000  # updates of a parameter: half a millisecond or more
 JOBS_OF_A_PROCESSOR = 4
 JOB_RUNS = 64 * WIDTH
-JOB_LOSSES = 1_000_000
+JOB_NUMBERS = 1_000_000
 
 # From this many on, optimizers that differ in their options alone share jobs, with a kernel that reads each run's own.
 # Its updates take up to a third longer, but a job for each optimizer would leave most places of a lane empty.
@@ -97,7 +97,7 @@ def plan_jobs(
     share = max(left // (JOBS_OF_A_PROCESSOR * processors()), LEAST_WORK // (updates * len(problem.model.params)))
     for group, kernel, marks in groups:
         row = group[0]
-        size = _job_size(updates, marks.size, memory.width_of(kernel), share)
+        size = _job_size(updates, marks.size + len(problem.model.params), memory.width_of(kernel), share)
         for begin in range(0, len(group), size):
             mine = group[begin : begin + size]
             own = [optimizers[code] for code in of_row[mine]]
@@ -131,10 +131,13 @@ def dtypes_of(plan: pd.DataFrame) -> NDArray[np.object_]:
     return plan["dtype"].to_numpy(object) if "dtype" in plan else np.full(len(plan), "float64", object)
 
 
-def _job_size(updates: int, marks: int, width: int, share: int) -> int:
-    """Return the number of runs of a job, about `share` at most, a multiple of those that are trained side by side."""
-    least = width if WIDTH * marks > JOB_LOSSES else max(width, WIDTH)
-    most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_LOSSES // marks) // least)
+def _job_size(updates: int, numbers: int, width: int, share: int) -> int:
+    """Return the number of runs of a job, about `share` at most, a multiple of those that are trained side by side.
+
+    `numbers` are the losses and the parameters of a run.
+    """
+    least = width if WIDTH * numbers > JOB_NUMBERS else max(width, WIDTH)
+    most = least * max(1, min(JOB_RUNS, JOB_UPDATES // updates, JOB_NUMBERS // numbers) // least)
     return min(most, width * max(1, -(-share // width)))
 
 

@@ -25,10 +25,11 @@ FEW, FEW_WRITTEN_OUT, FEW_OF_UNITS, FEW_WIDE = 3, 8, 5, 16
 # long a kernel is compiled.
 LANES_SECONDS, COMPILE_SECONDS = 4e-9, 2.0
 # Settings, id and result of a configuration, in tables that are joined.
-ROW_BYTES = 800
-# Copies of the parameters of a configuration: its start, where it stands and ends, and the optimizer's state. Those of
-# a model without vectors are few, and part of its row.
-COPIES = 6
+ROW_BYTES = 1000
+# Copies of the parameters of a configuration: its start, where it stands and ends, and those that are made while a plan
+# is hashed and written; with patience, also those of its lowest loss. About 8 were measured where each run has a start
+# of its own, and 5 to 7 where runs share starts. Those of a model without vectors are few, and part of its row.
+COPIES, OF_LOWEST = 8, 2
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Memory:
         while_training = width * (epochs + losses) if width > 1 else losses + recorded * params
         arrays = training * (own * (epochs + losses) + while_training) + waiting * own * epochs
         if params > MAX_PARAMS:
-            arrays += COPIES * params * (runs + training * width)
+            copies = COPIES + OF_LOWEST * (self.problem.settings.patience is not None)
+            arrays += copies * params * (runs + training * width)
         return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
 
     def width_of(self, kernel: str) -> int:

@@ -33,9 +33,9 @@ from kernels.train.block import Runs
 from kernels.train.compile_together import compile_together
 from kernels.train.trainer import Wanted
 
-# Finished runs reach the disk at least this often, and before they have this many losses in memory.
+# Finished runs reach the disk at least this often, and before they have this many losses and parameters in memory.
 FLUSH_SECONDS = 1.0
-FLUSH_LOSSES = 1_000_000
+FLUSH_NUMBERS = 1_000_000
 # The most losses that are stored, of a sweep and of a run; beyond them every second one is, or every fourth, ...
 MOST_LOSSES = 2**24
 MOST_LOSSES_OF_A_RUN = 2**20
@@ -197,8 +197,8 @@ class Writer:
     def add(self, job: Job, runs: Runs) -> None:
         """Add finished runs, and store those that wait if it is time."""
         self.waiting.append((job, runs))
-        losses = sum(runs.losses.size for _, runs in self.waiting)
-        if losses > FLUSH_LOSSES or time.monotonic() - self.flushed > FLUSH_SECONDS:
+        numbers = sum(runs.losses.size + runs.params.size + runs.memory.size for _, runs in self.waiting)
+        if numbers > FLUSH_NUMBERS or time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.close()
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import Grid, sweep
-from bench.engine import memory
+from bench.engine import jobs, memory, train
 from bench.engine import problem as common
 from bench.engine.memory import Memory
 from bench.study.schema import RunTable
@@ -93,6 +93,16 @@ def test_few_runs_of_an_order_are_trained_one_by_one_where_that_saves_more_than_
     single = "fused" if model.program.is_exact else "lanes"
     assert needed.choose_kernels([(few, 11)] * many + [(enough, 11)] * 2) == [single] * many + ["lanes"] * 2
     assert set(needed.choose_kernels([(few, 11)] * (many // 2) + [(enough, 11)] * many)) == {"lanes"}
+
+
+def test_parameters_count_in_jobs_and_among_what_waits_for_the_disk(tmp_path, monkeypatch):
+    """Of many parameters and few losses, all runs of a sweep waited, and took twice what was estimated."""
+    monkeypatch.setattr(jobs, "JOB_NUMBERS", 1000)
+    monkeypatch.setattr(train, "FLUSH_NUMBERS", 1000)
+    monkeypatch.setattr(train, "FLUSH_SECONDS", math.inf)
+    settings = {"epochs": 1, "record": "epoch", "kernel": "reference", "confirm": 0, "out": tmp_path / "run"}
+    sweep(WIDE, np.zeros((30, 40)), np.zeros(30), Grid(lr=np.geomspace(0.001, 0.1, 64)), **settings)
+    assert len(list((tmp_path / "run" / "parts").iterdir())) == 2  # of jobs of 23 runs with 43 numbers
 
 
 @pytest.mark.parametrize("kernel", ["lanes", "fused", "lanes-fma"])
