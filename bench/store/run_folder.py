@@ -86,18 +86,21 @@ class Run:
     """
 
     def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path]) -> None:
-        self._folder, self.identity = folder, identity
+        self._folder, self._place, self.identity = folder, folder.absolute(), identity
         self.within: Run | None = None
         self._parts = sound
         self._owner = name_owner(identity)
 
     @property
     def folder(self) -> Path:
-        """Where it is stored; a ValueError if the folder has been moved or deleted since it was read."""
-        if not (self._folder / ABOUT).exists():
+        """Where it is stored; a ValueError if the folder has been moved or deleted since it was read.
+
+        It is the path that was given, as long as the working directory is the one of then.
+        """
+        if not (self._place / ABOUT).exists():
             load = "load_tuning" if holds_search(self.identity) else "load_run"
             raise ValueError(f"{self._folder} was moved or deleted: read the run from its new place with bench.{load}")
-        return self._folder
+        return self._folder if self._folder.absolute() == self._place else self._place
 
     @property
     def _paths(self) -> list[Path]:
@@ -132,7 +135,7 @@ class Run:
     @property
     def columns(self) -> dict[str, pa.DataType]:
         """The columns of `configurations` and their types; none if there are no results."""
-        schema = pq.read_schema(self._parts[0]) if self._parts else ()
+        schema = pq.read_schema(self._paths[0]) if self._parts else ()
         return {field.name: field.type for field in schema if field.name not in parts.OF_THE_CURVE}
 
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -165,6 +165,18 @@ def test_a_folder_that_was_moved_is_named_with_what_reads_it(folder, tmp_path):
             used()
 
 
+def test_a_folder_is_found_from_another_working_directory(folder, tmp_path, monkeypatch):
+    """A relative path was said to be moved, or was that of another run there."""
+    monkeypatch.chdir(folder.parent)
+    run = read_run(Path(folder.name))
+    assert run.folder == Path(folder.name)
+    expected = run.curves()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run.folder == folder
+    pd.testing.assert_frame_equal(run.curves(), expected)
+
+
 def test_the_study_and_the_machine_are_on_record(folder):
     with open_run(folder, 'name = "longer"\n', IDENTITY, resume=True) as run:
         # Whoever opens it may yet find that this study cannot go on with what is here.
