@@ -265,7 +265,9 @@ def _map_converted(
     versions = []
     for file in files:
         with explain_failures(file, MAPPED):
-            versions.append([str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns])
+            found = file.stat()
+            # What replaces a file may have its size and its time of modification; no program sets the last of these.
+            versions.append([str(file.resolve()), found.st_size, found.st_mtime_ns, found.st_ctime_ns])
     sources = json.dumps({"files": versions, "columns": list(names)}).encode()
     of = [[file for file, *_ in versions], list(names), *["by row"] * by_row]
     name = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]

@@ -149,6 +149,15 @@ def test_what_is_converted_is_said_and_done_once(rows, write):
     assert len(said) == 2
 
 
+def test_a_table_of_the_size_and_the_time_of_another_one_is_not_taken_for_it(tmp_path):
+    """As copies and archives keep times."""
+    path = tmp_path / "table.csv"
+    for value in (2, 3):
+        path.write_text(f"x,y\n1,{value}\n")
+        os.utime(path, ns=(0, 0))
+        assert load_table(path, "x", "y", mapped=True).y == [value]
+
+
 @pytest.mark.parametrize("suffix", [".float64", ".json"])
 def test_columns_that_have_changed_are_written_anew(rows, write, suffix):
     path, said = write(rows, "parquet"), []
