@@ -11,22 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.fingerprint import hash_columns
 from bench.engine.recording import MARKS_TO_TARGET, settle_record, stops_at_target
-from bench.engine.settings import HeldOut
 from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.base.columns import Inputs, check_row_order, take_targets, target_name
+from kernels.base.columns import Inputs
 from kernels.base.run import Floats, Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
 from kernels.data.order import BlockShuffle, make_shuffle
-from kernels.data.samples import MANY_PASSES, Samples, allocate_data, check_samples, lay_in_rows
-from kernels.data.validation import check_patience, hold_out
+from kernels.data.samples import MANY_PASSES, Samples, allocate_data, lay_in_rows
+from kernels.data.validation import HeldOut, check_patience, read_data
 from kernels.losses import make_loss
-from kernels.losses.classes import Classes, encode_classes, find_classes, model_for_classes
+from kernels.losses.classes import Classes
 from kernels.losses.loss import Loss
-from kernels.model.models import make_model_for
 from kernels.optimizers.optimizer import Optimizer
 from kernels.train.block import Runs, train_runs
 
@@ -145,18 +143,9 @@ def make_problem(
     validation: HeldOut = None,
     test: HeldOut = None,
 ) -> Problem:
-    """Check the data, hold out parts of them, and settle the marks that a run into this folder records.
-
-    The text of a model is that for these inputs. Where the loss takes classes, the model has a score for each.
-    """
-    target_column, (x, y) = target_name(x, y), take_targets(x, y)
-    check_row_order(x, y)
-    model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
+    """Check the data, hold out parts of them, and settle the marks that a run into this folder records."""
     loss = make_loss(settings.loss)
-    classes = find_classes(loss, y, scores=model.classes)
-    samples = check_samples(model, x, encode_classes(classes, y))
-    model = model_for_classes(model, loss, classes, samples[1])
-    (columns, y), held_out, for_test = hold_out(model, loss, *samples, validation, test, classes)
+    model, classes, ((columns, y), held_out, for_test) = read_data(model, loss, x, y, validation, test)
     check_patience(settings.patience, validation)
     more = MARKS_TO_TARGET if stops_at_target(settings) else 0
     record = settle_record(settings.record, y.size, settings.epochs, folder, more=more)

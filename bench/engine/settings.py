@@ -4,19 +4,14 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any, TypedDict
 
-from numpy.typing import ArrayLike
-
 from bench.study.grid import Grid
 from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.study.space import Space
 from kernels.base.checks import did_you_mean
-from kernels.base.columns import Inputs
+from kernels.data.validation import HeldOut
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
-
-HeldOut = float | tuple[Inputs, ArrayLike] | None
-"""Samples that are held out: a share of x and y, or data besides them."""
 
 
 class RunSettings(TypedDict, total=False):

@@ -6,20 +6,24 @@ the test decide nothing, so that the loss on them is to be expected on new data.
 
 from collections.abc import Sequence
 from numbers import Real
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_integer, describe
-from kernels.base.columns import Inputs, check_row_order, take_targets
+from kernels.base.columns import Inputs, check_row_order, take_targets, target_name
 from kernels.base.run import Floats
 from kernels.data.samples import Samples, check_samples
-from kernels.losses.classes import Classes, check_scores, encode_classes
+from kernels.losses.classes import Classes, check_scores, encode_classes, find_classes, model_for_classes
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
+from kernels.model.models import make_model_for
 
 Places = np.ndarray[tuple[int], np.dtype[np.bool_]]
+HeldOut = float | tuple[Inputs, ArrayLike] | None
+"""Samples that are held out: a share of x and y, or data besides them."""
 # One split for all runs, whatever their seeds: losses on different samples could not be compared.
 SPLIT_SEED = 0
 
@@ -32,13 +36,38 @@ class Split(NamedTuple):
     test: Samples | None
 
 
+def read_data(
+    model: Model | str, loss: Loss, x: Inputs, y: ArrayLike | None, validation: HeldOut = None, test: HeldOut = None
+) -> tuple[Model, Classes | None, Split]:
+    """Return the model for data as `kernels.fit` takes them, the classes of their labels, and their samples.
+
+    The text of a model is that for these inputs. Where the loss takes classes, the model has a score for each.
+
+    Raises
+    ------
+    ValueError
+        If one does not fit the others.
+    """
+    if isinstance(x, str | PathLike):
+        raise ValueError(f"x must be samples, not the path {describe(str(x))}: bench.data.load_table reads a table")
+    target_column, (x, y) = target_name(x, y), take_targets(x, y)
+    model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
+    if y is None:
+        raise ValueError("y must be given")
+    check_row_order(x, y)
+    classes = find_classes(loss, y, scores=model.classes)
+    samples = check_samples(model, x, encode_classes(classes, y))
+    model = model_for_classes(model, loss, classes, samples[1])
+    return model, classes, hold_out(model, loss, *samples, validation, test, classes)
+
+
 def hold_out(
     model: Model,
     loss: Loss,
     x: tuple[Floats, ...],
     y: Floats,
-    validation: float | tuple[Inputs, ArrayLike] | None,
-    test: float | tuple[Inputs, ArrayLike] | None = None,
+    validation: HeldOut,
+    test: HeldOut = None,
     classes: Classes | None = None,
 ) -> Split:
     """Return the samples to train on, and those held out.

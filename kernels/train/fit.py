@@ -5,14 +5,13 @@ from __future__ import annotations  # so that `help` shows the names of types, n
 import time
 from collections.abc import Callable
 from functools import partial
-from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
-from kernels.base.columns import Inputs, Params, check_row_order, take_targets, target_name
+from kernels.base.columns import Inputs, Params
 from kernels.base.memory import check_room
 from kernels.base.run import (
     CONVERGED,
@@ -30,13 +29,11 @@ from kernels.base.run import (
 from kernels.compile.kinds import SINGLE, check_dtype, check_kernel
 from kernels.data.marks import count_updates, make_marks, most_marks
 from kernels.data.order import describe_order, make_shuffle
-from kernels.data.samples import allocate_data, check_batch_size, check_samples, to_dtype
-from kernels.data.validation import check_patience, hold_out
+from kernels.data.samples import allocate_data, check_batch_size, to_dtype
+from kernels.data.validation import check_patience, read_data
 from kernels.losses import make_loss
-from kernels.losses.classes import encode_classes, find_classes, model_for_classes
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
-from kernels.model.models import make_model_for
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
@@ -165,18 +162,8 @@ def fit(
         Naming the argument, its value and what would be accepted.
     """
     # Check all that was given.
-    if isinstance(x, str | PathLike):
-        raise ValueError(f"x must be samples, not the path {describe(str(x))}: bench.data.load_table reads a table")
-    target_column, (x, y) = target_name(x, y), take_targets(x, y)
-    model = model if isinstance(model, Model) else make_model_for(model, x, target_column)
     loss, optimizer, order = make_loss(loss), make_optimizer(optimizer), make_shuffle(shuffle)
-    if y is None:
-        raise ValueError("y must be given")
-    check_row_order(x, y)
-    classes = find_classes(loss, y, scores=model.classes)
-    samples = check_samples(model, x, encode_classes(classes, y))
-    model = model_for_classes(model, loss, classes, samples[1])
-    (columns, targets), held_out, for_test = hold_out(model, loss, *samples, validation, test, classes)
+    model, classes, ((columns, targets), held_out, for_test) = read_data(model, loss, x, y, validation, test)
     n, epochs, seed = targets.size, check_integer("epochs", epochs), check_seed(seed)
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     by_default = not model.vectors or patience is not None

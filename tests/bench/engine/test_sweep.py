@@ -371,6 +371,8 @@ class TestBadInput:
             ({"drop_last": "no"}, "drop_last must be True or False, not 'no'"),
             ({"executor": "cluster"}, "executor must be \"threads\" or a dask.distributed.Client, not 'cluster'"),
             ({"y": np.r_[Y[:7], np.nan, Y[8:]]}, "y must be finite, and is nan in row 7 (counted from 0)"),
+            ({"x": "cars.csv", "y": "mpg"}, "x must be samples, not the path 'cars.csv': bench.data.load_table"),
+            ({"y": None}, "y must be given"),
             ({"y": [[1], [2, 3]]}, "y must be an array of numbers, not a ragged list"),
             ({"resume": "no"}, "resume must be True or False, not 'no'"),
             ({"progress": None}, "progress must be a function of the number that is done, not None"),
