@@ -136,8 +136,12 @@ def check_row_order(x: Any, y: Any) -> None:
     given = [getattr(one, "index", None) for one in (*columns, y)]
     indexes: list[Any] = [index for index in given if hasattr(index, "equals")]  # that of a list is another one
     for other in indexes[1:]:
-        first = indexes[0]
-        if len(first) == len(other) and not first.equals(other) and first.is_unique and first.isin(other).all():
+        if len(indexes[0]) != len(other) or indexes[0].equals(other):
+            continue
+        # As labels of Python: those of indexes of several kinds may be equal, and pandas does not compare all kinds.
+        places = {label: place for place, label in enumerate(indexes[0].tolist())}
+        order, every = [places.get(label) for label in other.tolist()], range(len(other))
+        if order != list(every) and set(order) == set(every):
             raise ValueError(f"{which} must be in the same order, and their indexes are not: {remedy}")
 
 

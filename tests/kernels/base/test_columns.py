@@ -1,5 +1,6 @@
 """Inputs by name: data frames and mappings, whatever the order of their columns, and what is missing in them."""
 
+import itertools
 import re
 
 import numpy as np
@@ -272,6 +273,13 @@ def test_rows_of_pandas_in_another_order_are_refused():
         assert message.startswith("the columns of x and y must be in the same order, and their indexes are not")
     for other in (y, y.set_axis(range(1, N + 1)), y.set_axis([0] * N)):  # other labels say nothing of an order
         fit(MODEL, frame, other, kernel="reference", epochs=1)
+    kinds = pd.MultiIndex.from_product([range(N // 2), [0, 1]]), pd.array(range(N), "Int64"), list("ab" * (N // 2))
+    for one, another in itertools.product([frame.index, *kinds], repeat=2):
+        fit(MODEL, frame.set_axis(one), y.set_axis(another), kernel="reference", epochs=1)
+    with pytest.raises(ValueError, match="must be in the same order"):
+        fit(MODEL, frame.set_axis(kinds[0]), y.set_axis(kinds[0][::-1]))
+    with pytest.raises(ValueError, match="must be in the same order"):
+        fit(MODEL, frame, y.set_axis(kinds[1][::-1]))
 
 
 def test_truth_values_are_indicators():
