@@ -82,10 +82,11 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
             bound = ROUNDING * (np.abs(expected) + scaling.y_scale)
             if np.all(error <= bound, where=np.isfinite(expected)):
                 return OriginalUnits(original)
+    farthest = model.inputs[int(np.argmax(np.abs(scaling.x_mean) / scaling.x_scale))]
     return OriginalUnits(
         None,
         f"The parameters of {model.expression} in original units are lost to rounding, because they are too large "
-        "or cancel too much; fit without standardizing, or subtract a round number from x first.",
+        f"or cancel too much; fit without standardizing, or subtract a round number from {farthest} first.",
         lost=True,
     )
 

@@ -126,8 +126,9 @@ def describe_shortfall(
     mostly_reached = bool(np.isfinite(best["confirmed_samples" if is_confirmed(best) else "samples"]))
     if target is not None and mostly_reached and yardstick.remaining(target) > ARRIVED:
         wanted = f", such as {_name_target(yardstick.target, standardized)}" if yardstick.target else ""
-        leaves = format_share(yardstick.remaining(target))
-        advice.append(f"a lower target{wanted}, as runs stop at this one, which leaves {leaves}")
+        share = yardstick.remaining(target)
+        leaves = f"leaves {format_share(share)}" if share < 1 else f"is no lower than the loss of {yardstick.baseline}"
+        advice.append(f"a lower target{wanted}, as runs stop at this one, which {leaves}")
     else:
         ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
         risen, decays = bool((ends["last"] > ends["first"]).mean() > 1 / 2), _decays(str(best["optimizer"]))

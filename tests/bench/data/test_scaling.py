@@ -168,6 +168,12 @@ def test_calendar_years_lose_some_models_to_rounding(text, theta):
     )
 
 
+def test_the_input_that_is_farthest_from_zero_is_named_where_rounding_loses_the_parameters():
+    numbers = Scaling(np.array([20.0, 1e15]), np.array([5.0, 900.0]), 0.0, 1.0)
+    reason = original_units(Model("a*age + b*number + c", ("age", "number")), [1, 1, 1], numbers).reason
+    assert reason.endswith("or subtract a round number from number first.")
+
+
 @pytest.mark.parametrize(("begin", "digits"), [(0.0, 6), (1.7e9, 12)])  # seconds since 1970
 def test_parameters_are_written_with_digits_enough_for_the_curve(begin, digits):
     model, x = Model("a*x + b"), begin + np.arange(0.0, 3600.0, 20.0)

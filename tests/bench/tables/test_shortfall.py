@@ -53,6 +53,7 @@ def test_a_choice_that_has_arrived_has_no_such_line():
         ({"lr": [0.003], "schedule": "halve(1)"}, "a schedule that lowers the rate more slowly, as the loss no longer"),
         ({"lr": [0.1], "batch_size": "full", "optimizer": "sgd(0.9)"}, "Try less weight decay, "),
         ({"lr": [0.05], "schedule": "halve(3)", "target": 3.0}, "a lower target, such as "),
+        ({"lr": [0.05], "target": 99.0}, "at this one, which is no lower than the loss of the best constant."),
         # From one start in three, runs stop there.
         ({"lr": [1e-3], "epochs": 2, "target": 3.0, "init": FAR}, "Try more epochs, as the loss was still falling."),
     ],
