@@ -136,10 +136,11 @@ def check_row_order(x: Any, y: Any) -> None:
     given = [getattr(one, "index", None) for one in (*columns, y)]
     indexes: list[Any] = [index for index in given if hasattr(index, "equals")]  # that of a list is another one
     for other in indexes[1:]:
-        if len(indexes[0]) != len(other) or indexes[0].equals(other):
+        first, ends = indexes[0], (*other[:1], *other[-1:])
+        if len(first) != len(other) or first.equals(other) or any(label not in first for label in ends):
             continue
         # As labels of Python: those of indexes of several kinds may be equal, and pandas does not compare all kinds.
-        places = {label: place for place, label in enumerate(indexes[0].tolist())}
+        places = {label: place for place, label in enumerate(first.tolist())}
         order, every = [places.get(label) for label in other.tolist()], range(len(other))
         if order != list(every) and set(order) == set(every):
             raise ValueError(f"{which} must be in the same order, and their indexes are not: {remedy}")
