@@ -1,6 +1,7 @@
 """Where the runs of a plan stand, from which they go on."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from bench.engine.problem import Job, Problem
 from bench.store.run_folder import Run
 from kernels.base.run import MAX_EPOCHS, Floats, start_lowest
 from kernels.model.param_columns import START, params_from_columns
+from kernels.optimizers.schedules import learning_rates
 from kernels.train.block import Runs
 
 
@@ -62,8 +64,11 @@ class Progress:
         )
 
     @classmethod
-    def read(cls, run: Run, plan: pd.DataFrame, problem: Problem) -> "Progress":
-        """Return where the rows of a plan stand in a run's folder; runs of more epochs there are a ValueError."""
+    def read(cls, run: Run, plan: pd.DataFrame, problem: Problem, *, whole: bool = False) -> "Progress":
+        """Return where the rows of a plan stand in a run's folder; runs of more epochs there are a ValueError.
+
+        Where `whole` runs are stored, those of a schedule that has other rates in the epochs of today begin anew.
+        """
         progress, epochs = cls.begin(plan, problem), problem.settings.epochs
         stored = run.configurations()
         if stored.empty:
@@ -71,10 +76,16 @@ class Progress:
         rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
         stored, rows = stored[rows >= 0], rows[rows >= 0]
         sizes, marks = plan["batch_size"].to_numpy(np.int64)[rows], stored["marks"].to_numpy()
-        most = int(np.ceil(problem.clock.times(sizes, marks).epoch.max(initial=0)))
+        reached = problem.clock.times(sizes, marks).epoch
+        most = int(np.ceil(reached.max(initial=0)))
         if most > epochs:
             raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
         last = problem.clock.last_marks(sizes, epochs)
+        shorter = (stored["status"] == MAX_EPOCHS).to_numpy() & (marks < last)
+        if whole and shorter.any():
+            schedules = plan["schedule"].astype(str).to_numpy(object)[rows]
+            same = (marks == last) | ~_differ(schedules, reached, shorter, epochs)
+            stored, rows, marks, last = stored[same], rows[same], marks[same], last[same]
         progress.marks[rows], progress.status[rows] = marks, stored["status"]
         progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (marks == last)
         kept = params_from_columns(problem.model, stored)
@@ -100,6 +111,17 @@ class Progress:
         self.kept_loss[rows] = kept.validation_losses if problem.counted_loss == "validation_loss" else kept.losses
         last = problem.clock.last_mark(hyper.batch_size, problem.settings.epochs)
         self.finished[rows] = (runs.status != MAX_EPOCHS) | (runs.marks == last)
+
+
+def _differ(schedules: NDArray[Any], reached: Floats, shorter: NDArray[np.bool_], epochs: int) -> NDArray[np.bool_]:
+    """Return whether the schedules of runs, the shorter ones of which are complete, have other rates in more epochs."""
+    lengths = pd.DataFrame({"schedule": schedules[shorter], "epochs": reached[shorter].astype(int)}).drop_duplicates()
+    differing = [
+        text
+        for text, length in lengths.itertuples(index=False)
+        if not np.array_equal(learning_rates(text, 1.0, length), learning_rates(text, 1.0, epochs)[:length])
+    ]
+    return pd.Series(schedules).isin(differing).to_numpy()
 
 
 def lowest_loss(job: Job, runs: Runs) -> Floats:

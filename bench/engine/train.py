@@ -80,7 +80,7 @@ class Trainer:
         every = loss_stride(len(plan), problem.clock.last_mark(int(plan["batch_size"].min()), problem.settings.epochs))
         with open_run(self.folder, self.study, identity_of(problem), resume=resume, every=every) as run:
             run.record_rules(rules_of(problem, plan["optimizer"].unique(), plan["schedule"].unique(), self.study))
-            stored = Progress.read(run, plan, problem)
+            stored = Progress.read(run, plan, problem, whole=True)
             run.record_study(self.study)
             if run.record_plan(plan) or not stored.finished.all():
                 forget_runs(self.folder)

@@ -19,7 +19,7 @@ from bench.engine import problem as common
 from bench.engine import train as engine
 from bench.engine.recording import settle_record
 from bench.store.evidence import read_tables, store_tables
-from kernels import models
+from kernels import models, register_schedule
 from kernels.base.run import STATUS
 from kernels.data.marks import make_marks
 from kernels.train.block import train_runs
@@ -323,6 +323,16 @@ class TestExtension:
         assert_same(extended, swept(grid=grid))
         over = extended.frame["schedule"].eq("constant") & extended.frame["samples_seen"].le(6 * X.size)
         assert counts[0] == over.sum() > 0
+
+    @pytest.mark.usefixtures("rules_forgotten")
+    def test_a_schedule_of_which_only_much_longer_runs_differ_is_trained_anew(self, tmp_path):
+        @register_schedule
+        def warmed(epoch, epochs):
+            return np.where((epochs > 10) & (epoch < 2), 0.5, 1.0)
+
+        grid = some_grid(schedule=["warmed", "constant"], lr=0.05)
+        swept(tmp_path, grid, epochs=4)
+        assert_same(swept(tmp_path, grid), swept(grid=grid))
 
     def test_fewer_epochs_than_are_stored_are_refused(self, undisturbed, stored):
         with pytest.raises(ValueError, match=r"^epochs must be at least 12, which .* holds already, not 11$"):
