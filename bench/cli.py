@@ -540,7 +540,7 @@ def schema(plugin: options.Plugins = None) -> None:
 @command("sgdbench studies", "sgdbench studies | sort")
 def studies(plugin: options.Plugins = None) -> None:
     """List the built-in studies and suites."""
-    from bench.study.load import describe_builtin  # noqa: PLC0415
+    from bench.study.builtin import describe_builtin  # noqa: PLC0415
 
     for name, description in (describe_builtin("studies") | describe_builtin("suites")).items():
         print(f"{name:12} {description}")

@@ -3,7 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.data.batches import column_headings, table_files
+from bench.data.columns import check_count
+from bench.data.table_errors import has_wildcard, join_columns, match_columns
 from bench.study.schema import Study
+from kernels.base.checks import did_you_mean
+from kernels.model.inputs import read_inputs
 
 
 def expand_columns(study: Study) -> Study:
@@ -11,13 +16,9 @@ def expand_columns(study: Study) -> Study:
 
     A table that cannot be read, or a wildcard that matches none of its columns, is a ValueError.
     """
-    from bench.data.table_errors import has_wildcard, join_columns, match_columns  # noqa: PLC0415
-
     data = study.data
     if data.path is None or data.x is None or not any(map(has_wildcard, data.x)):
         return study
-    from bench.data.batches import column_headings, table_files  # noqa: PLC0415
-    from bench.data.columns import check_count  # noqa: PLC0415
 
     headings = [
         heading for heading in column_headings(table_files(Path(data.path))[0], str(data.y)) if heading != data.y
@@ -35,9 +36,6 @@ def order_columns(study: Study, columns: Sequence[str]) -> Study:
     """
     if not isinstance(study.model.inputs, Mapping):
         return study
-    from bench.data.table_errors import match_columns  # noqa: PLC0415
-    from kernels.base.checks import did_you_mean  # noqa: PLC0415
-    from kernels.model.inputs import read_inputs  # noqa: PLC0415
 
     inputs: dict[str, str | list[str]] = {}
     for name, value in study.model.inputs.items():

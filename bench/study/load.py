@@ -1,27 +1,30 @@
-"""From a TOML file to a study and back; checked before anything is trained.
+"""From a TOML file to a study and back; checked before anything is trained."""
 
-This module alone loads neither numba nor pandas: what needs them is imported where it is used.
-"""
-
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import tomli_w
 from pydantic import ValidationError
 
+from bench.data.memory_maps import MapOptions
+from bench.data.table import Dataset, builtin
+from bench.data.units import standardized_target
+from bench.study.builtin import builtin_paths
 from bench.study.columns import expand_columns, order_columns
 from bench.study.schema import Study, Table, field_names
+from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import TABLES, parse_toml, read_regular_file
-
-if TYPE_CHECKING:
-    from bench.data.memory_maps import MapOptions
-    from bench.data.table import Dataset
+from kernels.base.checks import closest_name, describe, did_you_mean
+from kernels.compile.kinds import check_dtype
+from kernels.data.validation import check_patience
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.schedules import learning_rates
 
 T = TypeVar("T", bound=Table)
 Locate = Callable[[Key], str]
@@ -32,11 +35,6 @@ _REFUSED_SUITE = "{} is a suite, of several problems: `sgdbench run` takes it, a
 MOST_EPOCHS = 1_000_000
 # The files of a folder that are compared with a name that is not there, at most.
 MOST_FILES = 1000
-
-
-def describe_builtin(folder: str) -> dict[str, str]:
-    """Return the descriptions of the built-in "studies" or "suites" by name."""
-    return {name: tomllib.loads(path.read_text("utf-8"))["description"] for name, path in builtin_paths(folder).items()}
 
 
 def load_study(study: str | Path, *, recorded: bool = False) -> Study:
@@ -78,18 +76,12 @@ def _locate(path: Path, lines: Mapping[Key, int], key: Key) -> str:
     return place + "".join(f"{quote_key(table)}." for table in tables)
 
 
-def check_misfits(study: Study, data: "Dataset", locate: Locate, *, searched: bool = False) -> None:
+def check_misfits(study: Study, data: Dataset, locate: Locate, *, searched: bool = False) -> None:
     """Refuse patience without held-out rows, float32 where it is not known, and batch sizes larger than the data.
 
     The sizes are those of the grid, or of the space that is `searched`. Options may add what a file lacks, so that this
     is checked after them. Errors begin with the place of their key.
     """
-    from bench.study.space import check_double  # noqa: PLC0415
-    from kernels.compile.kinds import check_dtype  # noqa: PLC0415
-    from kernels.data.validation import check_patience  # noqa: PLC0415
-    from kernels.losses import make_loss  # noqa: PLC0415
-    from kernels.optimizers import make_optimizer  # noqa: PLC0415
-
     grid, n_samples = study.make_grid(), len(data.y)
     with _locate_errors(locate, ("run", "patience")):
         check_patience(study.run.patience, study.data.validation or study.data.validation_path)
@@ -162,16 +154,13 @@ def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
     return study_of_table(table)
 
 
-def with_target(study: Study, target: float, **mapping: Unpack["MapOptions"]) -> Study:
+def with_target(study: Study, target: float, **mapping: Unpack[MapOptions]) -> Study:
     """Return the study with a target that is given in the units of its table; `mapping` is as for `Study.dataset`.
 
     Runs on standardized columns have losses in other units, in which the target of a study is.
     """
     changed = with_settings(study, {"run.target": target})
     if scaling := study.scaling(**mapping):
-        from bench.data.units import standardized_target  # noqa: PLC0415
-        from kernels.losses import make_loss  # noqa: PLC0415
-
         changed = with_settings(study, {"run.target": standardized_target(target, scaling, make_loss(study.run.loss))})
     return changed
 
@@ -185,13 +174,6 @@ def to_table(study: Study) -> dict[str, Any]:
 def to_toml(study: Study) -> str:
     """Return the study as a file that `load_study` reads back, with every default spelled out."""
     return tomli_w.dumps(to_table(study))
-
-
-def builtin_paths(folder: str) -> dict[str, Path]:
-    """Return the files of the built-in "studies" or "suites" by name."""
-    return {
-        path.stem: path for path in sorted((Path(__file__).parent / folder).glob("*.toml"), key=lambda path: path.stem)
-    }
 
 
 def _read_text(path: Path) -> str:
@@ -211,8 +193,6 @@ def _read_text(path: Path) -> str:
 
 def _describe_missing_study(path: Path) -> str:
     """Return the message that a study does not exist, with the built-in one, suite or file that may be meant."""
-    from kernels.base.checks import did_you_mean  # noqa: PLC0415
-
     studies, suites = (list(builtin_paths(folder)) for folder in ("studies", "suites"))
     if str(path) in suites:
         return _REFUSED_SUITE.format(path)
@@ -232,9 +212,6 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
     study = check_table(Study, table, locate, recorded=recorded)
     if recorded:
         return study
-    from bench.data.table import builtin  # noqa: PLC0415
-    from kernels.losses import make_loss  # noqa: PLC0415
-    from kernels.optimizers.schedules import learning_rates  # noqa: PLC0415
 
     grid = study.make_grid()
     with _locate_errors(locate, ("data", "x")):
@@ -304,7 +281,6 @@ def _describe_error(details: Mapping[str, Any], *, in_toml: bool) -> str:
             wanted = "must be a list"
         case _:
             wanted = details["msg"].replace("Input should be", "must be")
-    from kernels.base.checks import describe  # noqa: PLC0415
 
     given = details["input"]
     shown = str(given).lower() if isinstance(given, bool) else describe(given)
@@ -322,7 +298,6 @@ def _describe_unknown_key(key: Key) -> str:
     """Return the message that a key is unknown, with the one that may be meant."""
     *tables, last = map(str, key)
     known = field_names(tuple(tables))
-    from kernels.base.checks import closest_name  # noqa: PLC0415
 
     close = closest_name(last, known)
     home = next((name for name in Study.model_fields if last in field_names((name,))), None)

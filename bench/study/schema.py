@@ -1,25 +1,32 @@
 """The tables of a study file, each a frozen object that has been checked.
 
 Values are checked by the functions that use them, so that a study file, a command line and a Python call are refused
-with the same sentence. These are imported where they are needed: this module alone loads neither numba nor pandas.
+with the same sentence.
 """
 
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from bench.data.held_out import hold_out_share, read_held_out
+from bench.data.memory_maps import MapOptions, load_table
+from bench.data.scaling import CENTERED, Scaling, find_scaling, standardize
+from bench.data.table import BUILTIN, Dataset, builtin
+from bench.data.table_errors import check_inputs
+from bench.study.grid import LIMIT, Grid
+from bench.study.space import SearchSettings, Space, space_settings
 from bench.study.toml_lines import Key
-
-if TYPE_CHECKING:
-    from bench.data.memory_maps import MapOptions
-    from bench.data.scaling import Scaling
-    from bench.data.table import Dataset
-    from bench.study.grid import Grid
-    from bench.study.space import Space
-    from kernels.model.model import Model
+from kernels.base.checks import check_bool, check_integer, check_target, describe
+from kernels.compile.kinds import check_kernel
+from kernels.data.marks import parse_record
+from kernels.data.order import canonical_shuffling
+from kernels.losses import make_loss
+from kernels.losses.classes import model_for_classes, reads_rows
+from kernels.model.model import Model
+from kernels.model.models import has_vectors, make_model_for_columns
 
 Setting = Any
 """A value, a list of values, or a range as text; `bench.study.grid.Grid` says what is accepted."""
@@ -86,8 +93,6 @@ class DataTable(Table):
     @classmethod
     def _check_columns(cls, x: list[str]) -> list[str]:
         """Refuse no columns, and one that is there twice."""
-        from bench.data.table_errors import check_inputs  # noqa: PLC0415
-
         check_inputs(x)
         return x
 
@@ -103,9 +108,6 @@ class DataTable(Table):
     @classmethod
     def _check_name(cls, name: str, info: ValidationInfo) -> str:
         """Refuse a name that is not known, and one that has no effect."""
-        from bench.data.scaling import CENTERED  # noqa: PLC0415
-        from bench.data.table import BUILTIN  # noqa: PLC0415
-
         known = BUILTIN if info.field_name == "builtin" else CENTERED
         if name not in known:
             raise ValueError(f"{info.field_name} must be one of {', '.join(known)}, not {name!r}")
@@ -176,10 +178,8 @@ class ModelTable(Table):
         default=None, description="The units of a hidden layer, as of `v @ tanh(W @ x + c) + u @ x`."
     )
 
-    def make(self, columns: Sequence[str], target: str | None = None) -> "Model":
+    def make(self, columns: Sequence[str], target: str | None = None) -> Model:
         """Make the model for some columns; none of its parameters is called like the target."""
-        from kernels.model.models import make_model_for_columns  # noqa: PLC0415
-
         given = {name: getattr(self, name) for name in ("params", "hidden") if getattr(self, name) is not None}
         model = make_model_for_columns(self.expression, columns, self.inputs, target, **given)
         return model if self.classes is None else model.with_classes(self.classes)
@@ -188,8 +188,6 @@ class ModelTable(Table):
     @classmethod
     def _check_inputs(cls, inputs: Any) -> Any:
         """Refuse anything but names, or names with columns and groups."""
-        from kernels.base.checks import describe  # noqa: PLC0415
-
         listed = [inputs]
         if isinstance(inputs, dict):
             listed = [[value] if isinstance(value, str) else value for value in inputs.values()]
@@ -226,8 +224,6 @@ class GridTable(Table):
     @classmethod
     def _check_value(cls, value: Setting, info: ValidationInfo) -> Setting:
         """Refuse a value that a grid would refuse."""
-        from bench.study.grid import Grid  # noqa: PLC0415
-
         if is_recorded(info) and info.field_name in {"optimizer", "schedule"}:
             return value
         Grid(**{str(info.field_name): value})
@@ -270,13 +266,6 @@ class RunTable(Table):
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a value that a fit would refuse, in a study and as an argument of `bench.sweep` and `bench.tune`."""
-        from bench.study.grid import LIMIT  # noqa: PLC0415
-        from kernels.base.checks import check_bool, check_integer, check_target  # noqa: PLC0415
-        from kernels.compile.kinds import check_kernel  # noqa: PLC0415
-        from kernels.data.marks import parse_record  # noqa: PLC0415
-        from kernels.data.order import canonical_shuffling  # noqa: PLC0415
-        from kernels.losses import make_loss  # noqa: PLC0415
-
         match name := info.field_name:
             case "target" | "target_loss" | "patience" if value is None:
                 pass
@@ -339,8 +328,6 @@ class TuneTable(Table):
     @classmethod
     def _check_value(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse a value that a space or a search would refuse."""
-        from bench.study.space import SearchSettings, Space  # noqa: PLC0415
-
         if value is not None and info.field_name in _OF_THE_SEARCH:
             SearchSettings(**{info.field_name: value})
         elif value is not None and not is_recorded(info):
@@ -396,7 +383,7 @@ class Study(Table):
     def _check_name(cls, name: str) -> str:
         return check_name(name)
 
-    def dataset(self, **mapping: Unpack["MapOptions"]) -> "tuple[Dataset, Scaling | None]":
+    def dataset(self, **mapping: Unpack[MapOptions]) -> tuple[Dataset, Scaling | None]:
         """Load the data and hold out a part of them; standardize them if the study says so, and return the scaling.
 
         Samples that are held out are scaled by the mean and the deviation of those that are trained on.
@@ -411,35 +398,22 @@ class Study(Table):
         ValueError
             If the file, or a value in it, is not as it should be.
         """
-        from bench.data.scaling import standardize  # noqa: PLC0415
-
         data = self._read_data(**mapping)
         return standardize(data, **self._scaling_options()) if self.data.standardize else (data, None)
 
-    def scaling(self, **mapping: Unpack["MapOptions"]) -> "Scaling | None":
+    def scaling(self, **mapping: Unpack[MapOptions]) -> Scaling | None:
         """Return the scaling that `dataset` returns, without scaled copies of the data."""
-        from bench.data.scaling import find_scaling  # noqa: PLC0415
-
         if not self.data.standardize:
             return None
         return find_scaling(self._read_data(**mapping), **self._scaling_options())
 
     def _scaling_options(self) -> dict[str, Any]:
         """Return the arguments of `bench.data.scaling.find_scaling`, besides the data."""
-        from kernels.losses import make_loss  # noqa: PLC0415
-        from kernels.model.models import has_vectors  # noqa: PLC0415
-
         targets, constant = make_loss(self.run.loss).scales_targets, has_vectors(self.model.expression)
         return {"targets": targets, "center": self.data.center, "constant": constant}
 
-    def _read_data(self, **mapping: Unpack["MapOptions"]) -> "Dataset":
+    def _read_data(self, **mapping: Unpack[MapOptions]) -> Dataset:
         """Load the data as they are, and hold out a part of them."""
-        from bench.data.held_out import hold_out_share, read_held_out  # noqa: PLC0415
-        from bench.data.memory_maps import load_table  # noqa: PLC0415
-        from bench.data.table import builtin  # noqa: PLC0415
-        from kernels.losses import make_loss  # noqa: PLC0415
-        from kernels.losses.classes import reads_rows  # noqa: PLC0415
-
         table = self.data
         if table.path is not None and table.x is not None and table.y is not None:
             load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing, loss=self.run.loss)
@@ -451,24 +425,17 @@ class Study(Table):
             data = builtin(str(table.builtin))
         return hold_out_share(data, table.validation, test=table.test)
 
-    def make_model(self, dataset: "Dataset") -> "Model":
+    def make_model(self, dataset: Dataset) -> Model:
         """Make the model for the columns of the data, with a score for each class where the loss takes them."""
-        from kernels.losses import make_loss  # noqa: PLC0415
-        from kernels.losses.classes import model_for_classes  # noqa: PLC0415
-
         model = self.model.make(dataset.x_names)
         return model_for_classes(model, make_loss(self.run.loss), dataset.classes, *dataset.all_targets)
 
-    def make_grid(self) -> "Grid":
+    def make_grid(self) -> Grid:
         """Make the grid."""
-        from bench.study.grid import Grid  # noqa: PLC0415
-
         return Grid(**dict(self.grid))
 
-    def make_space(self, n_samples: int) -> "Space":
+    def make_space(self, n_samples: int) -> Space:
         """Make the space that is searched: that of the grid, where [tune] has no setting of its own."""
-        from bench.study.space import Space, space_settings  # noqa: PLC0415
-
         return Space(**space_settings(self.make_grid(), n_samples, self.run.epochs) | self.tune.space)
 
 

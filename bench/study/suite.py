@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.study.load import builtin_paths, read_study_table, resolve_paths, study_of_table
+from bench.study.builtin import builtin_paths
+from bench.study.load import read_study_table, resolve_paths, study_of_table
 from bench.study.schema import Study, check_name, folder_name
 
 SHARED = ("grid", "run")

@@ -14,7 +14,7 @@ from bench.commands.problem import load_problem
 from bench.commands.suite import shorten_best_choice
 from bench.report.run_data import run_data_of
 from bench.report.suite_report import SuiteData, describe_rate_ranges, describe_suite, write_suite_report
-from bench.study.load import describe_builtin
+from bench.study.builtin import describe_builtin
 from bench.study.suite import load_suite
 from bench.tables.performance_profile import (
     cost_ratios,
