@@ -198,8 +198,13 @@ def _make_model_for(text: str, x: Any) -> Model:
     if columns is not None:
         return _make_model_for_table(text, used, [name for name in columns if isinstance(name, str)])
     # One input is called x, so that only names with numbers tell that there are several.
-    if ALL_INPUTS in used or not any(is_numbered(name) for name in used):
+    if ALL_INPUTS in used or is_name(text):
         return make_model(text)
+    if not any(is_numbered(name) for name in used):
+        raise ValueError(
+            f"the expression {text!r} must use x, or x1, x2, ..., as the columns of an array are called; those of a "
+            "data frame have names of their own"
+        )
     called = number_columns(_count_columns(text, x))
     inputs = [name for name in called if name in used]
     refuse_misspelt(text, used, inputs, called)
