@@ -13,19 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 from kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
 from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Marks
+from kernels.base.views import load_view
 from kernels.data.pieces import mean_over, variance
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, takes_classes
 from kernels.losses.loss import SQUARES, Loss
 from kernels.model.model import Model
+from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
+from kernels.train.yardstick import Yardstick, find_yardstick, is_found_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-    from kernels.train.fit_quality import Uncertainty
-    from kernels.train.yardstick import Yardstick
 
 # Parameters that a result lists as text.
 SHOWN = 12
@@ -347,8 +347,6 @@ class FitResult:
     @cached_property
     def uncertainty(self) -> Uncertainty:
         """The standard errors and correlations of the parameters; see `kernels.train.fit_quality`."""
-        from kernels.train.fit_quality import estimate_uncertainty, unknown  # noqa: PLC0415 (only when asked for)
-
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
         if self.params.size > MOST_PARAMS:
@@ -371,8 +369,6 @@ class FitResult:
 
         See `kernels.train.yardstick.find_yardstick`: all but least squares of linear models takes a moment.
         """
-        from kernels.train.yardstick import find_yardstick  # noqa: PLC0415 (only when asked for)
-
         found = find_yardstick(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
         return found.lowered(self.kept.loss, self.params, "this run", self.dtype)
 
@@ -403,8 +399,6 @@ class FitResult:
         return f"<FitResult of {self.model.expression}: {end}, {params}{more}>"
 
     def __str__(self) -> str:
-        from kernels.train.yardstick import is_found_at_once  # noqa: PLC0415 (only when asked for)
-
         rows = list(zip(self.model.params, self.params, self.stderr, strict=True))
         params = ", ".join(
             f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}"
@@ -496,8 +490,6 @@ class FitResult:
         ValueError
             If the data do not fit the model.
         """
-        from kernels.base.views import load_view  # noqa: PLC0415 (only when asked for)
-
         draw = load_view("plot_fit")
         if x is not None:
             x, y = take_targets(x, y)
@@ -509,8 +501,6 @@ class FitResult:
 
     def _repr_html_(self) -> str:
         """Return the HTML that Jupyter shows."""
-        from kernels.base.views import load_view  # noqa: PLC0415 (only when asked for)
-
         html: str = load_view("fit_html")(self)
         return html
 
