@@ -111,7 +111,7 @@ def describe_shortfall(
     how: str = "",
     standardized: bool = False,
 ) -> str:
-    """Return a sentence on a best choice that has not arrived and what to change; empty where it has, or none is known.
+    """Return a sentence on a best choice that has not arrived and what to change; empty where it has, or may have.
 
     `best` is a row of `ranked`; `own` and `curves` are its runs, with `excess_loss`, and their losses. In a model that
     `is_linear` in its parameters every start leads to the same place. `sizes_differ` is whether the inputs are of
@@ -120,6 +120,11 @@ def describe_shortfall(
     """
     left = yardstick.remaining(final_loss_of(best))
     impossible = describe_impossible_target(target, yardstick, standardized=standardized)
+    ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
+    risen = bool((ends["last"] > ends["first"]).mean() > 1 / 2)
+    if np.isnan(left) and risen:  # where the lowest loss is not known, that of the start is
+        (lower,) = _advise_rates(best, ranked, how, risen=True)
+        return f"Most runs of the best choice end higher than they start. Try {lower}. {impossible}".rstrip()
     if not left > ARRIVED:
         return impossible
     advice = []
@@ -130,8 +135,7 @@ def describe_shortfall(
         leaves = f"leaves {format_share(share)}" if share < 1 else f"is no lower than the loss of {yardstick.baseline}"
         advice.append(f"a lower target{wanted}, as runs stop at this one, which {leaves}")
     else:
-        ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
-        risen, decays = bool((ends["last"] > ends["first"]).mean() > 1 / 2), _decays(str(best["optimizer"]))
+        decays = _decays(str(best["optimizer"]))
         advice += _advise_rates(best, ranked, how, risen=risen)
         if not risen and decays:
             advice.append("less weight decay, which keeps the parameters from the lowest loss")

@@ -15,6 +15,7 @@ from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
 from bench.tables.shortfall import describe_no_gain, falls_on_held_out
 from kernels import Model
+from kernels.train import yardstick as yardsticks
 from kernels.train.yardstick import Yardstick, unknown_yardstick
 
 SETTINGS = {"optimizer": "sgd", "schedule": "constant", "batch_size": 1, "shuffle": True}
@@ -82,6 +83,17 @@ def test_one_that_is_worse_than_the_best_constant_says_so():
     assert re.match(
         r"The best choice ends no lower than the best constant, \S+; the lowest loss is \S+ Try lower", told
     ), told
+
+
+@pytest.mark.parametrize(("lr", "rises"), [(1.5, True), (1e-3, False)])
+def test_a_loss_that_rises_has_not_arrived_also_where_the_lowest_is_not_known(monkeypatch, lr, rises):
+    monkeypatch.setattr(yardsticks, "MOST_PARAMS", 30)
+    x = RNG.normal(size=(60, 40))
+    grid = Grid(lr=[lr, 2 * lr], batch_size=["full"], init="zero")
+    run_data = run_data_of(sweep("w @ x + b", x, x[:, 0], grid, epochs=4, kernel="reference", confirm=0))
+    assert np.isnan(run_data.yardstick.loss)
+    said = "Most runs of the best choice end higher than they start. Try lower learning rates than the lowest of 2"
+    assert run_data.headline.get("Not arrived", "").startswith(said) == rises
 
 
 @pytest.mark.parametrize(("lr", "arrives"), [(3e-4, False), (0.05, True)])
