@@ -392,11 +392,6 @@ class Study(Table):
         ----------
         **mapping
             `announce` and `progress` of `bench.data.open_table`, for columns that are written of a mapped table.
-
-        Raises
-        ------
-        ValueError
-            If the file, or a value in it, is not as it should be.
         """
         data = self._read_data(**mapping)
         return standardize(data, **self._scaling_options()) if self.data.standardize else (data, None)

@@ -38,11 +38,6 @@ def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> 
         Other columns of a table are ignored.
     by_row : bool
         Whether columns of an array are views of it, with the inputs of a sample side by side.
-
-    Raises
-    ------
-    ValueError
-        If the shape does not fit the inputs, a table lacks the column of one, or the values are no real numbers.
     """
     if not inputs:
         if x is not None and getattr(x, "shape", ())[1:] != (0,):
@@ -85,13 +80,7 @@ def _name_of(y: Any) -> object:
 
 
 def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
-    """Return inputs and targets, which may be the name of a column of x, or that column itself; it is no input then.
-
-    Raises
-    ------
-    ValueError
-        If x has no column of that name, or several.
-    """
+    """Return inputs and targets, which may be the name of a column of x, or that column itself; it is no input then."""
     names = column_names(x) or []
     name = _name_of(y)
     if name is not None and hasattr(x, "column_names"):  # an Arrow table gives no column by a name of several
@@ -123,13 +112,7 @@ def _are_equal(column: Any, y: Any) -> bool:
 
 
 def check_row_order(x: Any, y: Any) -> None:
-    """Refuse pandas data whose y, or a column of a mapping, has the rows of x in another order.
-
-    Raises
-    ------
-    ValueError
-        If two of them have an index, with the same labels in different orders: rows are taken by position.
-    """
+    """Refuse pandas data whose y, or a column of a mapping, has the labels of x in another order: places count."""
     columns, which, remedy = [x], "x and y", "take y.loc[x.index]"
     if isinstance(x, Mapping):
         columns, which, remedy = list(x.values()), "the columns of x and y", "pandas.DataFrame aligns them"

@@ -68,13 +68,7 @@ SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
 
 
 def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
-    """Return the name of a kernel as it is.
-
-    Raises
-    ------
-    ValueError
-        If it is none of those accepted.
-    """
+    """Return the name of a kernel as it is; it must be one of those accepted."""
     accepted = tuple(accepted)
     if not isinstance(kernel, str) or kernel not in accepted:
         raise ValueError(f"kernel must be one of {', '.join(accepted)}, not {describe(kernel)}")
@@ -82,13 +76,7 @@ def check_kernel(kernel: str, accepted: Iterable[str] = KERNELS) -> str:
 
 
 def check_dtype_name(dtype: object) -> str:
-    """Return the name of a type of numbers, which may be a type of NumPy's.
-
-    Raises
-    ------
-    ValueError
-        If it is neither float64 nor float32.
-    """
+    """Return the name of a type of numbers, float64 or float32, which may be a type of NumPy's."""
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", getattr(dtype, "name", None))
     if name not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {describe(dtype)}")
@@ -96,14 +84,7 @@ def check_dtype_name(dtype: object) -> str:
 
 
 def check_dtype(dtype: object, kernel: str, model: Model, loss: Loss, optimizer: Optimizer) -> str:
-    """Return the name of the type of numbers of a run.
-
-    Raises
-    ------
-    ValueError
-        If it is neither float64 nor float32, or the kernel, the model, the loss or the optimizer does not have the bits
-        of NumPy in it.
-    """
+    """Return the name of the type of numbers of a run, in which all its parts must have the bits of NumPy."""
     dtype = check_dtype_name(dtype)
     if kernel not in DTYPES[dtype]:
         raise ValueError(f"kernel must be one of {', '.join(DTYPES[dtype])} with dtype {dtype!r}, not {kernel!r}")

@@ -89,13 +89,7 @@ def ingredients_of(program: Program | Network, loss: Loss, optimizer: Optimizer)
 
 @once
 def specialize(made_of: Ingredients) -> Kernel:
-    """Return a kernel, compiled or loaded from the cache folder at most once in a process.
-
-    Raises
-    ------
-    ValueError
-        If the rule or the loss uses objects that no kernel can use.
-    """
+    """Return a kernel, compiled or loaded from the cache folder at most once in a process."""
     with announce("compiling a kernel"):
         started = time.perf_counter()
         binder, name, source = _bind(made_of)

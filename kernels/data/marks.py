@@ -31,11 +31,6 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     -------
     array, shape (M,)
         From 0, strictly increasing. The first marks of a longer run are those of a shorter one.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
     """
     size = samples_per_epoch(n, batch_size, drop_last)
     ends: Marks = np.arange(epochs + 1, dtype=np.int64) * size
@@ -104,13 +99,7 @@ def thin_marks(samples: Marks, most: int) -> Marks:
 
 
 def parse_record(record: str | int) -> int | None:
-    """Return marks to a decade, or updates between marks; None for the ends of epochs.
-
-    Raises
-    ------
-    ValueError
-        For a setting that `make_marks` does not accept.
-    """
+    """Return marks to a decade, or updates between marks; None for the ends of epochs."""
     if isinstance(record, str):
         kind, colon, count = record.partition(":")
         if record == "epoch":

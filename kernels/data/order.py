@@ -53,26 +53,14 @@ class BlockShuffle(NamedTuple):
 
 
 def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
-    """Return the shuffle of a setting: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
+    """Return the shuffle of a setting: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``."""
     if isinstance(shuffle, str):
         return make_from_spec(shuffle, {"blocks": _blocks}, "shuffle")
     return check_bool("shuffle", shuffle)
 
 
 def canonical_shuffling(text: str) -> str:
-    """Return how runs are shuffled, ``"all"`` samples or blocks as for `make_shuffle`, with every option by name.
-
-    Raises
-    ------
-    ValueError
-        For anything else.
-    """
+    """Return how runs are shuffled, ``"all"`` samples or blocks as for `make_shuffle`, with every option by name."""
     known: dict[str, Callable[..., object]] = {"all": lambda: "all", "blocks": _blocks}
     return str(make_from_spec(text, known, "shuffling"))
 
@@ -87,13 +75,7 @@ def is_gathered(n: int, shuffle: bool | BlockShuffle) -> bool:
 
 
 def allocate_order(n: int, shuffle: bool | BlockShuffle) -> NDArray[np.uint32]:
-    """Return room for the order of n samples (`kernels.loops.order`); none for few that are not shuffled in blocks.
-
-    Raises
-    ------
-    ValueError
-        If there are too many samples to be shuffled.
-    """
+    """Return room for the order of n samples (`kernels.loops.order`); none for few that are not shuffled in blocks."""
     if shuffle and n >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {n}")
     if not is_gathered(n, shuffle):

@@ -31,11 +31,6 @@ def check_samples(model: Model, x: Inputs, y: ArrayLike) -> tuple[tuple[Floats, 
     x : array, shape (n,) or (n, inputs), or a table
         See `kernels.base.columns`.
     y : array, shape (n,)
-
-    Raises
-    ------
-    ValueError
-        If the shapes or the names do not fit, there is no sample, or a value is not finite.
     """
     columns = model.columns(x)
     target = np.ascontiguousarray(check_array("y", y))
@@ -62,13 +57,7 @@ def find_non_finite(column: Floats) -> int | None:
 
 
 def check_batch_size(batch_size: int | str, n: int) -> int:
-    """Return the batch size in samples; "full" is all n of them.
-
-    Raises
-    ------
-    ValueError
-        If it is anything else than "full" or a whole number from 1 to n.
-    """
+    """Return the batch size in samples, from 1 to n; "full" is all n of them."""
     if isinstance(batch_size, str) and batch_size == "full":
         return n
     if is_whole(batch_size) and 1 <= batch_size <= n:
@@ -107,11 +96,6 @@ def allocate_data(
         Shuffled samples are visited by their places then, and not gathered.
     passes : int
         How often the samples are visited, which decides whether it pays to copy their rows to cache lines.
-
-    Raises
-    ------
-    ValueError
-        If there are too many of them to be shuffled, or one is beyond the range of float32.
     """
     order = allocate_order(y.size, shuffle)
     size = y.size if shuffle else 0
@@ -175,13 +159,7 @@ def _rows_of_columns(columns: tuple[Floats, ...]) -> Floats | None:
 
 
 def to_dtype(name: str, values: Floats, dtype: str) -> Floats:
-    """Return finite numbers rounded to float64 or float32; without a copy where they are that already.
-
-    Raises
-    ------
-    ValueError
-        If one is beyond the range of float32.
-    """
+    """Return finite numbers rounded to float64 or float32; without a copy where they are that already."""
     if values.dtype == dtype:
         return values
     with np.errstate(over="ignore"):

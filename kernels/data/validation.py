@@ -42,11 +42,6 @@ def read_data(
     """Return the model for data as `kernels.fit` takes them, the classes of their labels, and their samples.
 
     The text of a model is that for these inputs. Where the loss takes classes, the model has a score for each.
-
-    Raises
-    ------
-    ValueError
-        If one does not fit the others.
     """
     if isinstance(x, str | PathLike):
         raise ValueError(f"x must be samples, not the path {describe(str(x))}: bench.data.load_table reads a table")
@@ -154,13 +149,7 @@ def choose_split(n: int, validation: float | None = None, test: float | None = N
 
 
 def check_patience(patience: int | None, validation: object) -> float:
-    """Return the epochs without a lower validation loss after which a run stops; inf for None.
-
-    Raises
-    ------
-    ValueError
-        If it is no positive whole number, or there is no validation loss to look at.
-    """
+    """Return the epochs without a lower validation loss after which a run stops; inf for None."""
     if patience is None:
         return np.inf
     if validation is None:

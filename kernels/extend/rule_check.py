@@ -68,11 +68,6 @@ def try_rule(about: Candidate, loss: Loss, optimizer: Optimizer, functions: Sequ
     -------
     bool
         Whether compiled code gives the bits of the reference for certain.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be computed or compiled, or the results differ.
     """
     model = Model("a*x + b")
     with explained(about):
@@ -218,13 +213,7 @@ def _compare(about: Candidate, found: list[Floats], wanted: list[Floats], kernel
 
 
 def try_calls(about: Candidate, optimizer: Optimizer) -> None:
-    """Call each function of an optimizer once with arrays, and check the form of its result.
-
-    Raises
-    ------
-    ValueError
-        If a function returns something else than it should.
-    """
+    """Call each function of an optimizer once with arrays, and check the form of its result."""
     options = tuple(optimizer.options.values())
     theta, gradient = np.array([0.5, -1.5]), np.array([0.25, 2.0])
     starts, size = optimizer.all_slots_start, len(optimizer.clock_start)
@@ -270,13 +259,7 @@ def _form(value: Any) -> str:
 
 
 def try_derivative(about: Candidate, loss: Loss) -> None:
-    """Hold the derivative of a loss against differences of its value.
-
-    Raises
-    ------
-    ValueError
-        If they are not the same, or one of them is not an array of the shape of the samples.
-    """
+    """Hold the derivative of a loss against differences of its value."""
     at, step = np.array([-2.9, -1.3, -0.37, 0.21, 0.83, 2.6]), 1e-6
     targets = () if loss.of_residual else (np.array([0.0, 1.0, 1.0, 0.0, 0.0, 1.0]),)
     given, of = (*targets, tuple(loss.options.values())), "residual" if loss.of_residual else "prediction"

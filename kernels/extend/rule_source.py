@@ -44,11 +44,6 @@ class Candidate:
         The beginning of sentences about it: its kind, its name and its place.
     files : set of str
         Those of the function and of all that it uses.
-
-    Raises
-    ------
-    ValueError
-        If it is no Python function, or its name cannot be used.
     """
 
     def __init__(self, kind: str, function: Any, name: str | None) -> None:

@@ -135,13 +135,7 @@ def count_classes(loss: Loss, classes: Classes | None, y: Floats) -> int:
 
 
 def model_for_classes(model: Model, loss: Loss, classes: Classes | None, *targets: Floats) -> Model:
-    """Return the model with a score for each class that some targets have, where the loss takes scores of classes.
-
-    Raises
-    ------
-    ValueError
-        If it has scores already, and not one for each class.
-    """
+    """Return the model with a score for each class that some targets have, where the loss takes scores of classes."""
     if not loss.by_class and model.classes == 1:
         return model
     if not loss.by_class:
@@ -176,11 +170,6 @@ def check_scores(model: Model, loss: Loss, y: Floats) -> None:
     loss : Loss
     y : array, shape (n,)
         Numbers; classes are 0, 1, ...
-
-    Raises
-    ------
-    ValueError
-        Naming the first row that is not accepted.
     """
     loss.check_targets(y)
     if not loss.by_class and model.classes > 1:

@@ -92,11 +92,6 @@ def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[s
     inputs, columns : collection of str
         Those that stand for columns, and all columns. A parameter must not resemble a column that is no input, have the
         letters of one that is, in another order, or continue the numbers of columns, as x0 and x4 do beside x1 and x2.
-
-    Raises
-    ------
-    ValueError
-        Naming the parameter.
     """
     if ALL_INPUTS in used and ALL_INPUTS not in inputs:
         raise ValueError(f"the expression {expression!r} uses {ALL_INPUTS!r}, which is none of the columns")

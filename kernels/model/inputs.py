@@ -35,11 +35,6 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
 
     In an expression with products a column may have any heading, and stands by itself under the name of the heading,
     by the rule of `kernels.model.column_names.column_name`, unless it has that in common with another.
-
-    Raises
-    ------
-    ValueError
-        If an expression cannot use a name, or one stands there twice.
     """
     columns: tuple[str, ...]
     groups: dict[str, tuple[int, int]]

@@ -38,13 +38,7 @@ class Draft(NamedTuple):
 def plan_network(
     expression: str, inputs: Inputs, classes: int, hidden: int | None
 ) -> tuple[list[Draft], dict[str, Vector]]:
-    """Return the layers of an expression with products, and its parameters by name, in order of appearance.
-
-    Raises
-    ------
-    ValueError
-        If a product is of no group of inputs, a name stands for two things, or a layer has too many symbols.
-    """
+    """Return the layers of an expression with products, and its parameters by name, in order of appearance."""
     code = expression.strip(" \t")
     drafts = _drafts(code, inputs)
     if (hidden is None) == (len(drafts) == 2):

@@ -160,13 +160,7 @@ class Model:
 
     @property
     def formula(self) -> Program:
-        """The residual and its derivatives of a model without vectors.
-
-        Raises
-        ------
-        ValueError
-            If the model has vectors.
-        """
+        """The residual and its derivatives of a model without vectors; one with vectors is refused."""
         program = self.program
         if self.vectors or isinstance(program, Network):
             raise ValueError(f"the model must be an expression of single inputs, and {self.expression!r} has vectors")
