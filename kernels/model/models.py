@@ -15,7 +15,6 @@ from kernels.model.column_names import (
     column_names,
     headings_by_name,
     is_name,
-    is_numbered,
     number_columns,
     refuse_misspelt,
 )
@@ -197,18 +196,17 @@ def _make_model_for(text: str, x: Any) -> Model:
     used = names(parse(text))
     if columns is not None:
         return _make_model_for_table(text, used, [name for name in columns if isinstance(name, str)])
-    # One input is called x, so that only names with numbers tell that there are several.
     if ALL_INPUTS in used or is_name(text):
         return make_model(text)
-    if not any(is_numbered(name) for name in used):
-        raise ValueError(
-            f"the expression {text!r} must use x, or x1, x2, ..., as the columns of an array are called; those of a "
-            "data frame have names of their own"
-        )
     called = number_columns(_count_columns(text, x))
     inputs = [name for name in called if name in used]
     refuse_misspelt(text, used, inputs, called)
-    if inputs and len(inputs) < len(called):
+    if not inputs:
+        raise ValueError(
+            f"the expression {text!r} must use {list_names(called)}, as the columns of this array are called; those of "
+            "a data frame have names of their own"
+        )
+    if len(inputs) < len(called):
         raise ValueError(
             f"x must have the columns that {text!r} uses, {list_names(inputs)}, and has {len(called)}: leave out others"
         )
@@ -243,7 +241,7 @@ def _refuse_target(model: Model, text: str, target: object) -> None:
 
 def _count_columns(text: str, x: Any) -> int:
     shape = x.shape if hasattr(x, "shape") else check_array("x", x, WITH_TRUTH_VALUES).shape
-    if len(shape) not in {1, 2} or 0 in shape:
+    if len(shape) not in {1, 2} or 0 in shape[1:]:
         raise ValueError(f"x must have shape (n,) or (n, inputs) for the model {text!r}, not {shape}")
     return 1 if len(shape) == 1 else int(shape[1])
 

@@ -212,7 +212,13 @@ def test_an_expression_names_a_column_by_the_rule_for_headings():
         ("a*x0 + b*x1", IN_ORDER, "'x0', which is none of the columns x1 to x2; give a parameter another name"),
         ("a*powr + b", COLUMNS, "one of the columns of x (did you mean 'power'?), these are weight, name, power"),
         ("a*x1 + b", pd.DataFrame(IN_ORDER), "must use one of the columns of x, which have no texts for names"),
-        ("a*power + b", pd.Series(POWER, name="power"), "must use x, or x1, x2, ..., as the columns of an array are "),
+        ("a*power + b", pd.Series(POWER, name="power"), "must use x, as the columns of this array are called; "),
+        (
+            "a*x1 + b*x2",
+            POWER,
+            "must use x, as the columns of this array are called; those of a data frame have names of ",
+        ),
+        ("w @ x + b", IN_ORDER[:0], "must hold at least one sample, not none"),
         ("a*x1 + b", IN_ORDER, "x must have the columns that 'a*x1 + b' uses, x1, and has 2: leave out others"),
     ],
 )
