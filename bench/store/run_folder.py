@@ -215,7 +215,7 @@ class OpenRun(Run):
         if rows.empty:
             return
         table = parts.make_table(rows, self._every)
-        if self._parts and not (before := pq.read_schema(self._parts[0])).equals(table.schema):
+        if self._parts and not (before := pq.read_schema(self._paths[0])).equals(table.schema):
             wanted, found = map(_describe_schema, (before, table.schema))
             raise ValueError(f"rows must have the columns ({wanted}) as before, not ({found})")
         self._number += 1

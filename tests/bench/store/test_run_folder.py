@@ -2,6 +2,7 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -175,6 +176,13 @@ def test_a_folder_is_found_from_another_working_directory(folder, tmp_path, monk
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert run.folder == folder
     pd.testing.assert_frame_equal(run.curves(), expected)
+
+
+def test_a_folder_that_is_deleted_while_it_is_written_is_named(folder):
+    with opened(folder) as run:
+        shutil.rmtree(folder)
+        with pytest.raises(ValueError, match=rf"^{folder} was moved or deleted: "):
+            run.append(make_rows([6]))
 
 
 def test_the_study_and_the_machine_are_on_record(folder):
