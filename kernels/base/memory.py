@@ -13,10 +13,10 @@ def available_memory() -> int | None:
     return min((amount for amount in found if amount is not None), default=None)
 
 
-def check_room(epochs: int, marks: int, params: int) -> None:
-    """Refuse a run of which the memory does not hold what is recorded: `params` parameters at each mark."""
-    # The rates; the samples and the updates so far, the loss, and the parameters; once more in the result.
-    needed = 16 * (epochs + marks * (3 + params))
+def check_room(epochs: int, marks: int, numbers: int) -> None:
+    """Refuse a run of which the memory does not hold what is recorded: besides the loss, `numbers` at each mark."""
+    # The rates; the samples and the updates so far, the loss, and the numbers; once more in the result.
+    needed = 16 * (epochs + marks * (3 + numbers))
     room = available_memory() if needed > SMALL else None
     if room is not None and needed > room:
         asked = f"epochs must be fewer than {epochs:,}"

@@ -168,7 +168,8 @@ def fit(
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     by_default = not model.vectors or patience is not None
     every = check_bool("record_params", by_default if record_params is None else record_params)
-    check_room(epochs, most_marks(record, n, size, epochs, drop_last=drop_last), len(model.params) if every else 0)
+    numbers = len(model.params) * every + (held_out is not None)
+    check_room(epochs, most_marks(record, n, size, epochs, drop_last=drop_last), numbers)
     rates = learning_rates(schedule, lr, epochs)
     dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
     marks = make_marks(record, n, size, epochs, drop_last=drop_last)

@@ -11,16 +11,18 @@ from kernels.base.memory import available_memory
 
 
 @pytest.mark.parametrize(
-    ("model", "each"), [("a*x + b", 96), ("w @ x", 64)], ids=["parameters after each epoch", "of vectors at the end"]
+    ("model", "validation", "each"),
+    [("a*x + b", None, 96), ("w @ x", None, 64), ("w @ x", 0.4, 80)],
+    ids=["parameters after each epoch", "of vectors at the end", "losses on held-out samples"],
 )
-def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, each):
+def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, validation, each):
     if available_memory() is None:
         pytest.skip("the size of memory is unknown here")
     x = np.ones(3)[:, np.newaxis]
     with pytest.raises(
         ValueError, match=rf"epochs must be fewer than 1,000,000,000,000, .* {each},000.0 GB of memory; "
     ):
-        fit(model, x, x[:, 0], lr=0.1, epochs=10**12)
+        fit(model, x, x[:, 0], lr=0.1, epochs=10**12, validation=validation)
     with pytest.raises(ValueError, match="epochs and record must ask for fewer marks than 4,000,000,000,001"):
         fit(model, x, x[:, 0], epochs=10**12, record=1)
 
