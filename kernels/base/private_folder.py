@@ -2,8 +2,8 @@
 
 The content of the cache is run as code: a user who can change a folder on the path could lead elsewhere, and one who
 can write a file could plant code. So all folders and links on the path are checked, from the root on. Each one stays
-what it was found to be: the folder that holds it was checked before, and nobody else can rename or remove what is in
-there. Windows gives every user folders of their own, and has no such modes.
+what it was found to be: the folder that holds it was checked before, and other users can neither rename nor remove
+what is in there. Windows gives every user folders of their own, and has no such modes.
 """
 
 import errno
