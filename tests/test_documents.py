@@ -92,8 +92,8 @@ def own_folder(tmp_path, monkeypatch):
 def train_by_reference(monkeypatch, *, other_than=None):
     """Single runs have the bits of their kernels, which compile for seconds; those of one expression train as asked."""
 
-    def make(kernel, model, *of):
-        return make_trainer(kernel if model.expression == other_than else "reference", model, *of)
+    def make(kernel, model, *of, **settings):
+        return make_trainer(kernel if model.expression == other_than else "reference", model, *of, **settings)
 
     for module in ("fit", "partial_fit"):
         monkeypatch.setattr(f"kernels.train.{module}.make_trainer", make)

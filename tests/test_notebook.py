@@ -276,8 +276,8 @@ from importlib import import_module
 from sklearn import datasets
 from kernels.train.trainer import make_trainer
 
-def make(kernel, model, *of):
-    return make_trainer("reference" if {*"@("} & {*model.expression} else kernel, model, *of)
+def make(kernel, model, *of, **settings):
+    return make_trainer("reference" if {*"@("} & {*model.expression} else kernel, model, *of, **settings)
 
 for module in ("fit", "partial_fit"):
     import_module(f"kernels.train.{module}").make_trainer = make

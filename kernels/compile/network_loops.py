@@ -7,7 +7,7 @@ import numpy as np
 
 from kernels.compile.binding import Binder
 from kernels.compile.unrolled import Ingredients, define
-from kernels.compile.unrolled_network import takes_losses_by_eight, unroll_network
+from kernels.compile.unrolled_network import takes_four_samples, takes_losses_by_eight, unroll_network
 from kernels.loops import loops, network
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.simd import lanes, tuples
@@ -48,7 +48,10 @@ def bind_network(made_of: Ingredients) -> Binder:
     written = define(unroll_network(made_of))
     binder = Binder(common_names(made_of) | written | {"softmax": network.softmax})
     given, leaf = binder.given, network.leaf_of_one if made_of.width == 1 else network.leaf_of_lanes
-    given |= {"take": network.take_places, "SUMS": int(made_of.needs_loss), "BY_BATCH": made_of.needs_norm}
+    given |= {"take": network.take_places, "SUMS": int(made_of.needs_loss)}
+    # Where the norm of the gradient is needed, a sample is trained like a batch of one.
+    leg = network.by_batch_size if made_of.batches else network.each_sample
+    given["leg"] = network.each_batch if made_of.needs_norm else leg
     given |= {
         "TURNS": NEVER,
         "sum_of_terms": network.sum_in_order if made_of.fma and made_of.width > 1 else network.sum_by_eight,
@@ -83,20 +86,21 @@ def bind_network(made_of: Ingredients) -> Binder:
     given |= {
         "dot_of_gradient": dot(read, "number_at"),
         "dot_of_loss": dot("weight_of_loss", "number_at"),
-        "four_of_gradient": four(read),
-        "four_of_loss": four("weight_of_loss"),
         "learn": dot("move_weight", "number_at", TURNS=turns),
         "hidden_of_gradient": dot(read, "get"),
         "hidden_of_loss": dot("weight_of_loss", "get"),
         "take_dots": written["take_dots" if made_of.gradient_at else "take_dots_of_loss"],
         "weight_of_gradient": written[read],
         "sum_numbers": sums("number_at_step"),
-        "sum_with_input": sums("term_times_input"),
-        "sum_with_inputs": sums("term_times_four", **add_four),
-        "sum_with_hidden": sums("term_times_hidden"),
     }
-    if made_of.width == 1:
-        given["sum_with_inputs"] = sums("term_times_eight", no_sum=written["eight_nothings"])
+    if takes_four_samples(made_of):
+        given |= {"four_of_gradient": four(read), "four_of_loss": four("weight_of_loss")}
+    if made_of.batches:
+        several = sums("term_times_four", **add_four)
+        if made_of.width == 1:
+            several = sums("term_times_eight", no_sum=written["eight_nothings"])
+        given |= {"sum_with_input": sums("term_times_input"), "sum_with_inputs": several}
+        given["sum_with_hidden"] = sums("term_times_hidden")
     leaf_of_losses = network.leaf_of_losses
     if takes_losses_by_eight(made_of):
         names = {"no_sum": "eight_nothings", "sum_at": "get_eight", "keep_sum": "put_eight", "touch": "weight_of_loss"}

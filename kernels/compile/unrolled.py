@@ -48,6 +48,8 @@ class Ingredients(NamedTuple):
         The numbers to compute with, ``"float64"`` or ``"float32"``.
     gathers : bool
         Whether shuffled samples are gathered some at a time, which takes half a second more to compile.
+    batches : bool
+        Whether a model with vectors is trained in batches too. Without them, one run compiles in 0.6 of the time.
     """
 
     program: Program
@@ -73,6 +75,7 @@ class Ingredients(NamedTuple):
     options_per_run: bool = False
     dtype: str = "float64"
     gathers: bool = False
+    batches: bool = True
 
     @property
     def by_factor(self) -> bool:

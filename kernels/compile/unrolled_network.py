@@ -102,7 +102,7 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
     ]
     return [
         *units,
-        *(_take_dots(layers, kind) for kind in ("gradient", "loss")),
+        *(_take_dots(layers, kind, fours=takes_four_samples(made_of)) for kind in ("gradient", "loss")),
         written(
             "head(theta, slots, x, at, y, dots, options, room, row)",
             *_head(made_of, layers, "gradient"),
@@ -117,19 +117,22 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
     ]
 
 
-def _take_dots(layers: list[Places], kind: str) -> str:
-    """Return the function that takes the dots of all units with the inputs of some samples."""
+def _take_dots(layers: list[Places], kind: str, *, fours: bool) -> str:
+    """Return the function that takes the dots of all units with the inputs of some samples, four at a time or each."""
     lines = ["layout = room.layout", f"step, params = (0.0, (), options), layout[{PARAMS}]"]
     for layer, place, symbol in [(one, *dot) for one in layers for dot in enumerate(one.dots)]:
         weights, source = f"{layer.order(symbol)}, {layer.first(symbol)}, 0", layer.source(symbol)
         lines += [f"for k in range({layer.units}):", "    row, stop = first, first + count"]
-        lines += [
+        by_four = [
             "    while row + 4 <= stop:",
             f"        rows = ({listed('room.rows[row + #]', 4)})",
             "        of = theta, slots, x, rows, step, params",
             f"        four = four_of_{kind}(of, {weights}, {source}, room, room.stack)",
             *(f"        put(four[{j}], room.dots, {layer.dot(place, f'row + {j}')})" for j in range(4)),
             "        row += 4",
+        ]
+        lines += [
+            *(by_four if fours else []),
             "    while row < stop:",
             "        alone = theta, slots, x, 0.0, step, params",
             f"        one = dot_of_{kind}(alone, {weights}, room.rows[row] + {source}, room, room.stack)",
@@ -143,6 +146,11 @@ def _take_dots(layers: list[Places], kind: str) -> str:
 def takes_losses_by_eight(made_of: Ingredients) -> bool:
     """Return whether losses are those of eight samples at a time: of one run, where all else stays in registers."""
     return made_of.width == 1 and len(made_of.layers) == 1 and not made_of.layers[0].many
+
+
+def takes_four_samples(made_of: Ingredients) -> bool:
+    """Return whether dots are taken of four samples at a time: in a batch, or in losses that are not those of eight."""
+    return made_of.batches or not takes_losses_by_eight(made_of)
 
 
 def _losses_of_eight(made_of: Ingredients, layer: Places) -> str:

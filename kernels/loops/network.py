@@ -33,6 +33,7 @@ value_of_loss: Bound  # (theta, slots, x, at, y, options, room, row) -> the loss
 # (theta, slots, x, first, count, options, room): the dots of samples with the inputs, where the gradient is taken
 take_dots: Bound
 take_dots_of_loss: Bound  # the same with theta
+leg: Bound  # each_sample, each_batch or by_batch_size
 # A `step` is what the rule is given besides: lr, known, options.
 move: Bound  # (theta, slots, x, at, after, terms, step, room) -> the next dots, after the update
 move_by_gradient: Bound  # (theta, slots, part, step, room), where the gradient is this part of a sum
@@ -41,7 +42,6 @@ step_clock: Bound  # (clock, options) -> clock
 known_of_sample: Bound  # (clock, loss) -> the numbers that the rule is given
 known_of_batch: Bound  # (clock, part, room) -> the same
 SUMS: int  # the sums of a batch besides its gradient: 1 where its loss is needed
-BY_BATCH: bool  # whether a sample is trained like a batch of one: where the norm of the gradient is needed
 GATHERS: bool
 # In a sum
 TURNS: int  # the terms up to which a sum is never taken backwards
@@ -74,10 +74,7 @@ def train_rows(theta, state, data, hyper, epoch, start, stop, lr, options, room)
         elif start == 0:
             shuffle_places(data, hyper.seed, epoch)
     samples, room = (pointers(data.x[0]), pointers(data.y), pointers(data.visited_y)), pointers(room)
-    if hyper.batch_size == 1 and not BY_BATCH:
-        state = each_sample(theta, state, samples, first, last, hyper.shuffle, lr, options, room)
-    else:
-        state = each_batch(theta, state, samples, first, last, hyper, lr, options, room)
+    state = leg(theta, state, samples, first, last, hyper.shuffle, hyper.batch_size, lr, options, room)
     return theta, state, start + last - first
 
 
@@ -95,7 +92,14 @@ def take_places(data, filled, chosen):
         data.visited_y[filled + k] = chosen[k]
 
 
-def each_sample(theta, state, samples, first, last, shuffled, lr, options, room):
+def by_batch_size(theta, state, samples, first, last, shuffled, size, lr, options, room):
+    """Step against the gradient of each sample or of each batch."""
+    if size == 1:
+        return each_sample(theta, state, samples, first, last, shuffled, size, lr, options, room)
+    return each_batch(theta, state, samples, first, last, shuffled, size, lr, options, room)
+
+
+def each_sample(theta, state, samples, first, last, shuffled, size, lr, options, room):
     """Step against the gradient of each sample."""
     align_stack(nothing())
     slots, clock = state
@@ -119,14 +123,13 @@ def each_sample(theta, state, samples, first, last, shuffled, lr, options, room)
     return slots, clock
 
 
-def each_batch(theta, state, samples, first, last, hyper, lr, options, room):
+def each_batch(theta, state, samples, first, last, shuffled, size, lr, options, room):
     """Step against the mean gradient of each batch, of which the last in an epoch may be smaller."""
     align_stack(nothing())
     slots, clock = state
-    size = hyper.batch_size
     while first < last:
         count = min(size, last - first)
-        gradient_of_batch(theta, slots, samples, first, count, hyper.shuffle, options, room)
+        gradient_of_batch(theta, slots, samples, first, count, shuffled, options, room)
         part = as_number(1.0 / count)
         clock = step_clock(clock, options[1])
         move_by_gradient(theta, slots, part, (lr, known_of_batch(clock, part, room), options), room)

@@ -209,7 +209,7 @@ def fit(
 
     # Compile.
     asked = time.perf_counter()
-    train = make_trainer(kernel, model, loss, optimizer, data)
+    train = make_trainer(kernel, model, loss, optimizer, data, batches=size > 1)
     compile_seconds = time.perf_counter() - asked
 
     # Train in slices of time.

@@ -1,14 +1,14 @@
 """Functions that train on given samples: the reference, or a kernel compiled for a model, a loss and an optimizer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 from kernels.base.registry import registered_in
 from kernels.base.run import Data, Hyperparameters, allocate_room, allocate_scratch
 from kernels.compile.kinds import KERNELS, check_dtype, lane_width
-from kernels.compile.specialize import Kernel, ingredients_of, specialize
+from kernels.compile.specialize import Kernel, ingredients_of, is_stored, specialize
 from kernels.compile.unrolled import Ingredients
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
@@ -25,7 +25,8 @@ Told = tuple[str, Model, str, str, bool, str, bool]
 class Wanted:
     """A kernel to be compiled: that of a name, any but `reference`, for a model, a loss and an optimizer.
 
-    With `options_per_run`, lanes take each run's options of the optimizer from a column of its own.
+    With `options_per_run`, lanes take each run's options of the optimizer from a column of its own. Without `batches`,
+    the kernel of one run of a model with vectors trains single samples alone, which a person waits less for.
     """
 
     kernel: str
@@ -35,23 +36,31 @@ class Wanted:
     options_per_run: bool = False
     dtype: str = "float64"
     gathers: bool = False
+    batches: bool = True
 
     @cached_property
     def ingredients(self) -> Ingredients:
         """What the kernel is made of: the same for the same kernel."""
         check_dtype(self.dtype, self.kernel, self.model, self.loss, self.optimizer)
         width = lane_width(self.kernel, self.dtype, self.model.program, self.loss)
-        return ingredients_of(self.model.program, self.loss, self.optimizer)._replace(
+        made_of = ingredients_of(self.model.program, self.loss, self.optimizer)
+        alone = width == 1 and made_of.layers and not made_of.needs_norm
+        return made_of._replace(
             fma=KERNELS[self.kernel].fma,
             width=width,
             options_per_run=self.options_per_run and width > 1,
             dtype=self.dtype,
             gathers=self.gathers,
+            batches=self.batches or not alone,
         )
 
     def compile(self) -> Kernel:
-        """Return the kernel, compiled at most once in a process."""
-        return specialize(self.ingredients)
+        """Return the kernel, compiled at most once in a process; without batches one with them, if that is stored."""
+        made_of, more = self.ingredients, replace(self, batches=True).ingredients
+        # The same bits are not promised where operations may be fused.
+        if made_of != more and not made_of.fma and not is_stored(made_of) and is_stored(more):
+            made_of = more
+        return specialize(made_of)
 
     def is_built_in(self) -> bool:
         """Return whether a process that knows none of the user's own rules can compile the kernel."""
@@ -64,18 +73,26 @@ class Wanted:
 
 
 def make_trainer(
-    kernel: str, model: Model, loss: Loss, optimizer: Optimizer, data: Data, *, options_per_run: bool = False
+    kernel: str,
+    model: Model,
+    loss: Loss,
+    optimizer: Optimizer,
+    data: Data,
+    *,
+    batches: bool = True,
+    options_per_run: bool = False,
 ) -> Train:
     """Return the function that trains on these samples with a kernel, compiled where it has to be.
 
     Kernels of width 1 train a `Record`, the others blocks of as many runs as their lanes are wide, in the arrays of one
-    `Block`. They compute with float64 or float32, as the samples are.
+    `Block`. They compute with float64 or float32, as the samples are. `batches` is as for `Wanted`.
     """
     dtype = data.dtype
     if kernel == "reference":
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data, visiting=remember_order(data))
-    compiled = Wanted(kernel, model, loss, optimizer, options_per_run, dtype, data.order.size > 0).compile().train
+    settings = options_per_run, dtype, data.order.size > 0, batches
+    compiled = Wanted(kernel, model, loss, optimizer, *settings).compile().train
     width, program = lane_width(kernel, dtype, model.program, loss), model.program
     if isinstance(program, Network):
         units = program.layers[0].units, program.scores

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from unittest.mock import patch
 
 import numba
 import numpy as np
@@ -18,6 +19,7 @@ from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import initial_memory, option_values, stack_options
 from kernels.train.block import train_runs
+from kernels.train.trainer import make_trainer
 
 ARRAYS = ("params", "memory", "losses", "status", "marks", "validation_losses", "lowest")
 BLOCKS = "blocks(size=7, buffer=20)"
@@ -31,7 +33,10 @@ def trained(
     shuffle=False, dtype="float64", patience=np.inf, by_run=False, weighted=False, runs=3, epochs=3,
     kernels=("fused", "lanes"),
 ):  # fmt: skip
-    """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options."""
+    """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options.
+
+    Runs by `fused` on single samples are also those of the kernel that `fit` has for these.
+    """
     rng = np.random.default_rng(size)
     x = rng.normal(size=(n, size))
     y = x @ rng.normal(size=size) + 1
@@ -68,7 +73,11 @@ def trained(
 
     # The reference takes the options from the optimizer itself.
     alone = [train("reference", rule, slice(run, run + 1)) for run, rule in enumerate(each)]
-    return alone, *map(train, kernels)
+    others = [train(kernel) for kernel in kernels]
+    if "fused" in kernels and batch == 1:
+        with patch("kernels.train.block.make_trainer", partial(make_trainer, batches=False)):
+            others.append(train("fused"))
+    return alone, *others
 
 
 def with_options_times(optimizer, factor):

@@ -1,0 +1,55 @@
+"""The kernel that trains: that of `fit` for single samples compiles sooner than the one that is for batches too."""
+
+import pytest
+
+from kernels import Model
+from kernels.compile.specialize import bind_loops
+from kernels.losses import make_loss
+from kernels.model.models import make_model
+from kernels.optimizers import make_optimizer
+from kernels.train import trainer
+from kernels.train.trainer import Wanted
+
+WIDE = Model("w @ x + b", inputs={"x": [f"x{k}" for k in range(30)]})
+
+
+def wanted(kernel="fused", model=WIDE, optimizer="sgd", **settings):
+    return Wanted(kernel, model, make_loss("squared"), make_optimizer(optimizer), **settings)
+
+
+def functions_of(one):
+    binder, _, _ = bind_loops(one.ingredients)
+    return {function.__name__ for function in binder.functions}
+
+
+def test_a_kernel_without_batches_leaves_out_what_they_need():
+    batches, samples = functions_of(wanted()), functions_of(wanted(batches=False))
+    assert {"each_sample", "move"} <= samples & batches
+    assert {"each_batch", "gradient_of_batch", "gradient_of_samples", "term_times_eight"} <= batches - samples
+
+
+@pytest.mark.parametrize(
+    ("kernel", "model", "optimizer"),
+    [("lanes", WIDE, "sgd"), ("fused", make_model("a*x + b"), "sgd"), ("fused", WIDE, "clipped(sgd, 1)")],
+    ids=["lanes", "no vectors", "samples as batches of one"],
+)
+def test_all_others_have_one_kernel(kernel, model, optimizer):
+    made_of = kernel, model, optimizer
+    assert wanted(*made_of, batches=False).ingredients == wanted(*made_of).ingredients
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stored", "taken"),
+    [
+        ("fused", set(), False),
+        ("fused", {True}, True),
+        ("fused", {True, False}, False),
+        ("fused-fma", {True}, False),
+    ],
+)
+def test_one_with_batches_is_taken_where_it_need_not_be_compiled(monkeypatch, kernel, stored, taken):
+    """Not with fused operations, whose last bits may differ: a fit does not depend on what was compiled before."""
+    monkeypatch.setattr(trainer, "is_stored", lambda made_of: made_of.batches in stored)
+    monkeypatch.setattr(trainer, "specialize", lambda made_of: made_of.batches)
+    assert wanted(kernel, batches=False).compile() is taken
+    assert wanted(kernel).compile() is True
