@@ -34,7 +34,8 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     if meant not in known and meant not in keys:
         from kernels.base.checks import closest_name  # noqa: PLC0415 (takes half a second, after a mistake only)
 
-        meant = closest_name(option, sorted({*known, *keys}), cutoff=0.7) or ""
+        # What is no option is rarely meant: it has to be more alike.
+        meant = closest_name(option, sorted(known), cutoff=0.7) or closest_name(option, sorted(keys), cutoff=0.85) or ""
     if meant in known:
         return f"there is no option {option}; did you mean {meant}?"
     return f"there is no option {option}" + (f"; give --set {keys[meant]}=VALUE" if meant else "")

@@ -25,7 +25,7 @@ from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import canonical_schedule
 
-ZERO, DEFAULT = "zero", "default"
+ZERO, DEFAULT, RANDOM = "zero", "default", "random"
 LIMIT = 1_000_000
 """The most configurations that run without a question, and the most values of a single setting."""
 
@@ -345,7 +345,7 @@ def _name_starts(init: Any) -> dict[str, Any]:
     if init is None:
         return {DEFAULT: RandomStarts(DEFAULT, (), 1)}
     if isinstance(init, str):
-        init = {init if init == ZERO else "random": init}
+        init = {init if init == ZERO else RANDOM: init}
     if not isinstance(init, Mapping):
         listed = [init] if isinstance(by_name(init), Mapping) else as_list("init", init)  # a Series is one start
         init = {f"init[{k}]": start for k, start in enumerate([listed] if isinstance(listed[0], Real) else listed)}
@@ -368,12 +368,13 @@ def _name_starts(init: Any) -> dict[str, Any]:
 def _parse_random_starts(name: str, text: str) -> RandomStarts:
     if text == ZERO:
         return RandomStarts(ZERO, (), 1)
-    parts = _split_range(text, {"normal": 1, "uniform": 2})
+    named = name != RANDOM  # which a text by itself is called, and not by the user
+    about, parts = f"init {name!r}" if named else "init", _split_range(text, {"normal": 1, "uniform": 2})
     if parts is None:
         wanted = 'values, "zero", "normal:scale:count" or "uniform:low:high:count"'
-        raise ValueError(f"init {name!r} must be {wanted}, not {describe(text)}")
+        raise ValueError(f"{about} must be {wanted}, not {describe(text)}")
     kind, numbers, count = parts
-    where = f"init {name!r}, {text!r}"
+    where = f"{about}, {text!r}" if named else f"{about} {text!r}"
     _check_count(where, count, 1)
     if kind == "normal":
         # Normal draws beyond 1e8 do not happen, so that starts are finite.

@@ -132,7 +132,8 @@ class Options:
         self.signature = inspect.Signature(parameters)
         for name, pair in bounds.items():
             if name not in defaults:
-                raise about.error(f"bounds are for options, and {name} is none of {', '.join(defaults)}")
+                known = f"{name} is none of {', '.join(defaults)}" if defaults else "there are none"
+                raise about.error(f"bounds are for options, and {known}")
             if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(_is_bound, pair)):
                 raise about.error(f"the bounds of {name} must be a pair such as (0, 1) or (0, None)")
         try:

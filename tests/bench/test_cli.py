@@ -334,6 +334,8 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["tune", "wide.toml", "--set", "grid.batch_size=1"], "wide.toml, line 7: grid.dtype must be float64 in the"),
         (["run", "--kernel", "fused"], "there is no option --kernel; give --set run.kernel=VALUE"),
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
+        (["tune", "--kernle", "fused"], "there is no option --kernle; give --set run.kernel=VALUE"),
+        (["tune", "--seconds", "1"], "there is no option --seconds\n"),
         (["run", "--set", "run.refin=2"], "refin is no key in [run] (did you mean refine?); known are epochs, loss"),
         (["run", "optimizers", "--x", "hp"], "--x is for a .csv"),
         (["run", "optimizers", "--set", "name=mine"], "--set name is for a single study, and optimizers is a suite"),

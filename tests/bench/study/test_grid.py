@@ -180,7 +180,7 @@ def test_frame_stands_for_itself():
         ({"init": {"p": [0, 0, 0], "q": "zero"}}, "init must have distinct starts, and 'q' is the same as 'p'"),
         ({"init": {"r[0]": NEAR, "r": "normal:1:1"}}, "init must have distinct values, and 'r[0]' is there twice"),
         ({"init": {"p": "normal:1"}}, "init 'p' must be values, \"zero\", \"normal:scale:count\" or"),
-        ({"init": "uniform:1:1:5"}, "init 'random', 'uniform:1:1:5': low must be below high, and both finite"),
+        ({"init": "uniform:1:1:5"}, "init 'uniform:1:1:5': low must be below high, and both finite"),
     ],
 )  # fmt: skip
 def test_refusals(settings, sentence):

@@ -303,7 +303,7 @@ def test_a_file_that_is_imported_may_be_a_plugin_too(rules, tmp_path):
         (lambda: register_optimizer(plain, name="a b"), "the name of a rule must be one that Python could use"),
         (lambda: register_optimizer(plain, name="true"), "the name of a rule must be one that Python could use"),
         (lambda: register_optimizer("plain"), "register_optimizer takes a function, not 'plain'"),
-        (lambda: register_optimizer(plain, bounds={"beta": (0, 1)}), r".*bounds are for options, and beta is none"),
+        (lambda: register_optimizer(plain, bounds={"beta": (0, 1)}), r".*bounds are for options, and there are none"),
         (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": (0, 1)}), r".*the default of b must be a"),
         (lambda: register_optimizer(plain, options=["beta"]), r".*: options must be a mapping of names, not \['beta"),
         (lambda: register_optimizer(plain, options={"b": 2}, bounds={"b": ("0", 1)}), ".*the bounds of b must be"),
