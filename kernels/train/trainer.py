@@ -1,7 +1,8 @@
 """Functions that train on given samples: the reference, or a kernel compiled for a model, a loss and an optimizer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache as once
 from functools import cached_property, partial
 from typing import Any
 
@@ -55,12 +56,10 @@ class Wanted:
         )
 
     def compile(self) -> Kernel:
-        """Return the kernel, compiled at most once in a process; without batches one with them, if that is stored."""
-        made_of, more = self.ingredients, replace(self, batches=True).ingredients
+        """Return the kernel, compiled at most once in a process."""
+        made_of = self.ingredients
         # The same bits are not promised where operations may be fused.
-        if made_of != more and not made_of.fma and not is_stored(made_of) and is_stored(more):
-            made_of = more
-        return specialize(made_of)
+        return specialize(made_of if made_of.batches or made_of.fma else _if_stored(made_of))
 
     def is_built_in(self) -> bool:
         """Return whether a process that knows none of the user's own rules can compile the kernel."""
@@ -70,6 +69,13 @@ class Wanted:
         """Return the kernel as another process is told it, with texts for the loss and the optimizer."""
         own, dtype, gathers = self.options_per_run, self.dtype, self.gathers
         return self.kernel, self.model, self.loss.text, self.optimizer.text, own, dtype, gathers
+
+
+@once
+def _if_stored(made_of: Ingredients) -> Ingredients:
+    """Return the ingredients of the same kernel with batches, if that is stored and the one without is not."""
+    more = made_of._replace(batches=True)
+    return more if is_stored(more) and not is_stored(made_of) else made_of
 
 
 def make_trainer(

@@ -75,7 +75,11 @@ def trained(
     alone = [train("reference", rule, slice(run, run + 1)) for run, rule in enumerate(each)]
     others = [train(kernel) for kernel in kernels]
     if "fused" in kernels and batch == 1:
-        with patch("kernels.train.block.make_trainer", partial(make_trainer, batches=False)):
+        without = partial(make_trainer, batches=False)
+        with (
+            patch("kernels.train.block.make_trainer", without),
+            patch("kernels.train.trainer._if_stored", lambda it: it),
+        ):
             others.append(train("fused"))
     return alone, *others
 
