@@ -75,7 +75,7 @@ class Wanted:
 def _if_stored(made_of: Ingredients) -> Ingredients:
     """Return the ingredients of the same kernel with batches, if that is stored and the one without is not."""
     more = made_of._replace(batches=True)
-    return more if is_stored(more) and not is_stored(made_of) else made_of
+    return made_of if is_stored(made_of) or not is_stored(more) else more
 
 
 def make_trainer(

@@ -54,3 +54,11 @@ def test_one_with_batches_is_taken_where_it_need_not_be_compiled(monkeypatch, ke
     monkeypatch.setattr(trainer, "specialize", lambda made_of: made_of.batches)
     assert wanted(kernel, batches=False).compile() is taken
     assert wanted(kernel).compile() is True
+
+
+def test_where_the_kernel_for_single_samples_is_stored_the_other_one_is_not_even_bound(monkeypatch):
+    """To bind one took a sixth of a short fit."""
+    made_of, looked_for = wanted(batches=False).ingredients, []
+    monkeypatch.setattr(trainer, "is_stored", lambda one: looked_for.append(one) or True)
+    assert trainer._if_stored.__wrapped__(made_of) == made_of
+    assert looked_for == [made_of]
