@@ -47,9 +47,9 @@ def recommend(
     tied = int(table["tied"].sum())
     among = "Of the choices tied in the sweep,"  # of which fresh seeds may leave fewer
     if candidates.size < tied:
-        among += f" {candidates.size} cost nearly the same; of these"
+        among += f" {candidates.size:,} cost nearly the same; of these"
     if 1 < fewest.size < candidates.size:
-        among += f" {fewest.size} take the fewest updates; of these"
+        among += f" {fewest.size:,} take the fewest updates; of these"
     if len(table) == 1:
         reason = "It is the only choice."
     elif tied == 1:

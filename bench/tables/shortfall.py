@@ -92,10 +92,10 @@ def describe_impossible_target(target: float | None, yardstick: Yardstick, *, st
     wanted = (
         f"; {_name_target(yardstick.target, standardized)} leaves 1 % of the improvement" if yardstick.target else ""
     )
-    return (
-        f"The target {text(target)} is below the lowest loss that was found, "
-        f"{text(yardstick.loss, 4)}: no run can reach it{wanted}."
-    )
+    digits = (text(target), text(yardstick.loss))
+    if digits[0] == digits[1]:  # ten tell apart what differs by more than ROUNDED
+        digits = (f"{target:.10g}", f"{yardstick.loss:.10g}")
+    return f"The target {digits[0]} is below the lowest loss that was found, {digits[1]}: no run can reach it{wanted}."
 
 
 def describe_shortfall(

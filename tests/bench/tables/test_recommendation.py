@@ -53,6 +53,13 @@ def test_the_fewest_updates_where_updates_differ():
     assert reason == "Of the choices tied in the sweep, 2 cost nearly the same; of these it takes the fewest updates."
 
 
+def test_large_numbers_of_choices_have_separators():
+    updates = np.where(np.arange(1600) < 1510, 1.0, 9.0)
+    reason = advice(choices([0.1] * 1600, updates=updates), cheap=np.arange(1600) < 1520, updates=(updates, updates))[1]
+    few = "1,520 cost nearly the same; of these 1,510 take the fewest updates; of these it ranks first."
+    assert reason == f"Of the choices tied in the sweep, {few}"
+
+
 def test_then_the_one_farthest_from_rates_that_fail():
     table = choices([0.4, 0.1, 0.2, 0.05, 0.8], tied=[True, True, True, False, False])
     good = [True, True, True, True, False]

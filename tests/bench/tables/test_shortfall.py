@@ -13,7 +13,7 @@ from bench.study.load import load_study, with_settings
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
-from bench.tables.shortfall import describe_no_gain, falls_on_held_out
+from bench.tables.shortfall import describe_impossible_target, describe_no_gain, falls_on_held_out
 from kernels import Model
 from kernels.train import yardstick as yardsticks
 from kernels.train.yardstick import Yardstick, unknown_yardstick
@@ -130,6 +130,12 @@ def test_a_target_below_the_lowest_loss_is_said_to_be_out_of_reach():
     # Also where the best choice has not arrived.
     said = swept(lr=[1e-6], epochs=2, target=0.1).headline["Not arrived"]
     assert " as the loss was still falling. The target 0.1 is below the lowest loss that was found, " in said
+
+
+def test_a_target_that_rounds_to_the_lowest_loss_is_shown_apart_from_it():
+    known = Yardstick(0.250070343, 5.7, None, "least squares")
+    said = describe_impossible_target(0.25007, known)
+    assert said.startswith("The target 0.25007 is below the lowest loss that was found, 0.250070343: no run can ")
 
 
 def test_patience_ends_runs_before_the_lowest_loss_on_purpose():
