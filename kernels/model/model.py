@@ -343,7 +343,7 @@ class Model:
             if name in self.vectors:
                 first, shape, columns = self.vectors[name]
                 numbers = by_name(value)
-                if isinstance(numbers, Mapping):
+                if isinstance(numbers, Mapping) and columns:
                     if set(numbers) != set(columns):
                         raise ValueError(f"{what}[{name!r}] must have a value for each of {list_names(columns)}")
                     # Of a matrix the columns, each with a number for every row.

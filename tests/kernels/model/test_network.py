@@ -184,6 +184,8 @@ def test_a_matrix_in_a_table_goes_by_the_names_of_its_columns():
     np.testing.assert_array_equal(model.vector({"W": pd.DataFrame(weights), "b": [7, 8, 9]}), wanted)
     with pytest.raises(ValueError, match=r"^params\['W'\] must have a value for each of p, q$"):
         model.vector({"W": pd.DataFrame(weights, columns=["p", "r"]), "b": 0})
+    with pytest.raises(ValueError, match=r"^params\['b'\] must hold real numbers, not values of type object$"):
+        model.vector({"W": weights, "b": {"p": 1}})
     for twice in ({"W": weights, "b": 0, "W[0,p]": 9}, {"W[0,p]": 9, "W": weights, "b": 0}):
         with pytest.raises(ValueError, match=r"^params has two values for W\[0,p\], by its name and in its vector$"):
             model.vector(twice)
