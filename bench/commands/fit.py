@@ -39,7 +39,7 @@ from bench.tables.shortfall import describe_impossible_target, describe_no_skill
 from kernels import FitResult, Model
 from kernels.base.run import Floats
 from kernels.losses import make_loss
-from kernels.losses.classes import model_for_classes, reads_rows
+from kernels.losses.classes import model_for_classes, reads_rows, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
 from kernels.train.yardstick import ARRIVED
@@ -312,7 +312,7 @@ def _describe_no_skill(fitted: TableFit) -> str:
     """Return a sentence on an accuracy, on the test rows if there are any, that the most frequent class has too."""
     data, test = fitted.data, fitted.data.test
     metrics = fitted.test_metrics if test else fitted.result.metrics
-    if "accuracy" not in metrics:
+    if not takes_classes(fitted.result.criterion) or "accuracy" not in metrics:
         return ""
     rows, classes = ("test rows", test[1]) if test else ("training rows", data.y)
     return describe_no_skill(metrics["accuracy"], share_of_most_frequent(classes), rows)

@@ -11,6 +11,7 @@ from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import loss_floor
 from bench.tables.shortfall import share_of_most_frequent
 from bench.tables.winners import confirm, confirmation_of
+from kernels.losses.classes import takes_classes
 from kernels.model.param_columns import param_columns, params_from_columns
 from kernels.train.fit_result import mean_loss, metrics_on
 from kernels.train.yardstick import constant_loss
@@ -48,7 +49,7 @@ def judge_choice(result: SweepResult, ranked: pd.DataFrame, problem: Problem) ->
         for params in params_from_columns(model, own)
     ]
     about = own[columns[:2]].assign(rows=test[1].size, constant=constant_loss(loss, test[1]))
-    if loss.metric is not None:
+    if takes_classes(loss) and "accuracy" in rows[0]:
         about["most_frequent"] = share_of_most_frequent(test[1])
     about["data"] = hash_columns(*test[0], test[1])
     store_tables(result.run.folder, test=pd.concat([about, pd.DataFrame(rows)], axis=1))

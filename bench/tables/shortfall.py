@@ -72,7 +72,7 @@ def describe_no_skill(accuracy: float, share: float, rows: str) -> str:
 
     Of rows of one class it says nothing, as `describe_no_gain`.
     """
-    if not accuracy <= share < 1:
+    if share >= 1 or not accuracy <= share * (1 + ROUNDED):
         return ""
     return (
         f"On the {rows} the accuracy is {text(accuracy, 4)}, no higher than that of always predicting the most "

@@ -13,7 +13,12 @@ from bench.study.load import load_study, with_settings
 from bench.tables.excess import EXCESS, add_excess
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import loss_floor
-from bench.tables.shortfall import describe_impossible_target, describe_no_gain, falls_on_held_out
+from bench.tables.shortfall import (
+    describe_impossible_target,
+    describe_no_gain,
+    describe_no_skill,
+    falls_on_held_out,
+)
 from kernels import Model
 from kernels.train import yardstick as yardsticks
 from kernels.train.yardstick import Yardstick, unknown_yardstick
@@ -241,3 +246,8 @@ def test_without_an_improvement_there_is_no_target_and_it_is_said(ran, studies, 
 def test_rows_that_do_not_vary_say_nothing_about_a_gain():
     assert describe_no_gain(5.0, 0.0, "test rows") == ""  # as a single one
     assert "no better than a constant" in describe_no_gain(5.0, 4.0, "test rows")
+
+
+def test_an_accuracy_that_is_added_up_piece_by_piece_is_no_gain_either():
+    assert "no higher" in describe_no_skill(0.9797794909685132, 0.979779490968513, "test rows")
+    assert describe_no_skill(0.98 + 1e-6, 0.98, "test rows") == describe_no_skill(1.0, 1.0, "test rows") == ""

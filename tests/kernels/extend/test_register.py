@@ -239,6 +239,8 @@ def test_a_loss_whose_metric_is_a_new_function_each_time_has_sweeps(unchecked):
         assert found["final_loss"].tolist() == [
             fit(MODEL, X, Y, init=[0, 0], loss="told(2)", epochs=1, kernel="reference").loss[-1]
         ]
+        judged = sweep(MODEL, X, Y, Grid(init=[[0, 0]]), loss=loss, test=0.25, **settings)
+        assert "On test rows" in judged.verdict()
 
 
 def test_a_search_leaves_options_that_a_rule_does_not_take_as_ranges(unchecked):
