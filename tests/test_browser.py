@@ -720,8 +720,9 @@ def test_nothing_is_cut_off_or_covered_at_any_width(browser, folder, width):
         wide = """[...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll, pre, svg, .plot')
             && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))"""
         assert run(page, wide) == []
-        # A word without an end, such as the path of a file, is broken.
-        run(page, "(document.querySelector('section p').textContent = 'x'.repeat(400), 1)")
+        # A word without an end, such as the path of a file or an optimizer with its options, is broken.
+        for name in ("section p", ".chart figcaption"):
+            run(page, f"(document.querySelector('{name}').textContent = 'x'.repeat(400), 1)")
         assert run(page, "document.documentElement.scrollWidth") == width
         sticky = "[...document.querySelectorAll('th, td')].filter((one) => getComputedStyle(one).position !== 'static')"
         assert run(page, f"{sticky}.length") == 0
