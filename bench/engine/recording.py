@@ -58,10 +58,12 @@ def record_settings(
     test: object = None,
     classes: Classes | None = None,
     drawn: Mapping[str, str] | None = None,
+    refine: object = 0,
 ) -> None:
     """Record the epochs that were asked for, the shares that are held out (nan for samples), and labels of classes.
 
-    `drawn` are the starts that are drawn, by their names in a grid, which no start of a run tells.
+    `drawn` are the starts that are drawn, by their names in a grid, which no start of a run tells; `refine` are the
+    rounds that add learning rates.
     """
     labels = json.dumps(classes and classes.labels)
     shares = {
@@ -70,4 +72,4 @@ def record_settings(
     }
     with explain_os_errors(folder):
         rules = {"classes": [labels], "drawn": [json.dumps(dict(drawn or {}))]}
-        store_tables(folder, settings=pd.DataFrame({"epochs": [epochs], **rules, **shares}))
+        store_tables(folder, settings=pd.DataFrame({"epochs": [epochs], "refine": [refine], **rules, **shares}))

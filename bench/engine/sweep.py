@@ -131,7 +131,8 @@ def sweep(
             trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(problem.model, problem.y.size)
             with hold_run(folder):
                 trainer.train(plan, resume=resume, progress=progress)
-                record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=grid.drawn)
+                rounds, drawn = shared.refine, grid.drawn
+                record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn, refine=rounds)
                 result, floor = load_run(folder), loss_floor(problem.y)
                 settle_yardstick(problem, result.starts, folder)
                 for _ in range(shared.refine):

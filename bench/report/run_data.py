@@ -132,9 +132,9 @@ class RunData(RankedRun):
     def beyond(self) -> str:
         """The option, or the argument of a sweep in Python, that adds rates beyond those that were tried.
 
-        The rounds of a study's run are counted with those that it has had.
+        Its rounds are counted with those that the run has had.
         """
-        return f"--refine {self.study.run.refine + 2}" if self.study else "refine=2"
+        return f"--refine {self.study.run.refine + 2}" if self.study else f"refine={self.recorded.get('refine', 0) + 2}"
 
     @property
     def names(self) -> dict[str, str]:

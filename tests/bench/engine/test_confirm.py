@@ -254,6 +254,7 @@ def test_refining_finds_a_better_rate_than_a_grid_that_misses_it(tmp_path):
     grid = Grid(lr=[0.01, 0.04], optimizer=["sgd", "adam"], init=STARTS, seed=range(4), shuffle=True)
     coarse = sweep(models.quadratic, X, Y, grid, confirm=0, out=tmp_path, **SETTINGS)
     assert coarse.best().settings["lr"] == 0.04
+    assert coarse.verdict()["Edge of the grid"].endswith("refine=2 goes beyond it.")
     fine = sweep(models.quadratic, X, Y, grid, confirm=0, refine=4, out=tmp_path, **SETTINGS)
     best = fine.best()
     assert best.settings["lr"] > 0.1
@@ -261,6 +262,7 @@ def test_refining_finds_a_better_rate_than_a_grid_that_misses_it(tmp_path):
     pd.testing.assert_frame_equal(fine.frame.head(len(coarse.frame)), coarse.frame)
     rates = fine.frame.groupby("optimizer", observed=True)["lr"].nunique()
     assert rates.min() > 3
+    assert run_data_of(load_run(tmp_path)).beyond == "refine=6"  # the first four rounds would be the same
     # Inside, where a grid has ended.
     own = fine.frame[fine.frame["optimizer"] == best.settings["optimizer"]]["lr"]
     assert own.min() < best.settings["lr"] < own.max()
