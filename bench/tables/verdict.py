@@ -180,6 +180,8 @@ def _describe_confirmation(best: pd.Series, target: float | None, chosen_in: str
     if cost == "samples" or best["converged"]:
         counted = cost != "samples" or not np.isfinite(best["samples"])
         before = f"{format_share(best['converged'], best['runs'])} did" if counted else f"after {before}"
+    elif np.isinf(best[cost]):
+        before = f"{format_share(best['diverged'], best['runs'])} diverged"
     less_often = ", which evaluated losses less often," if finer else ""
     on = "Nothing that its runs depend on is drawn, so all seeds give the same:" if same else "On fresh seeds,"
     return f"{on} {describe_success(best, target, 'confirmed_')}; in {chosen_in}{less_often} {before}."

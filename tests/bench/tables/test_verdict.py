@@ -92,8 +92,10 @@ def test_a_median_that_is_infinite_is_said_in_words():
     reached = "3 of 6 runs reached the target, too few for a median of their samples"
     assert f": {reached}; over 1 start and 6 seeds." in told["Best choice"]
     assert told["Confirmed"] == f"On fresh seeds, {reached}; in the sweep 3 of 6 did."
-    told = say(joined(lost(4), make_frame(2, seed=[4, 5], final_loss=[1.0, 2.0])), None)
+    mostly_lost = joined(lost(4), make_frame(2, seed=[4, 5], final_loss=[1.0, 2.0]))
+    told = say(mostly_lost, None, fresh=mostly_lost)
     assert ": 4 of 6 runs diverged; over 1 start and 6 seeds." in told["Best choice"]
+    assert told["Confirmed"] == "On fresh seeds, 4 of 6 runs diverged; in the sweep 4 of 6 diverged."
     assert "∞" not in "".join(told.values())
 
 
