@@ -168,7 +168,9 @@ def fit(
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     by_default = not model.vectors or patience is not None
     every = check_bool("record_params", by_default if record_params is None else record_params)
-    numbers = len(model.params) * every + (held_out is not None)
+    # Loops over weights know of the last mark alone, where no other is asked for.
+    only_last = model.by_row and not every and patience is None
+    numbers = (0 if only_last else len(model.params)) + (held_out is not None)
     check_room(epochs, most_marks(record, n, size, epochs, drop_last=drop_last), numbers)
     rates = learning_rates(schedule, lr, epochs)
     dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
@@ -199,8 +201,6 @@ def fit(
         by_row=model.by_row,
         passes=epochs,
     )
-    # Loops over weights know of the last mark alone, where no other is asked for.
-    only_last = model.by_row and not every and patience is None
     trajectory = np.empty((1 if only_last else marks.size, init.size))
     trajectory[0] = init
     validation_losses = np.empty(0 if held_out is None else marks.size)

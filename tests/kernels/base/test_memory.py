@@ -11,14 +11,14 @@ from kernels.base.memory import available_memory
 
 
 @pytest.mark.parametrize(
-    ("model", "validation", "each"),
-    [("a*x + b", None, 96), ("w @ x", None, 64), ("w @ x", 0.4, 80)],
-    ids=["parameters after each epoch", "of vectors at the end", "losses on held-out samples"],
+    ("model", "inputs", "validation", "each"),
+    [("a*x + b", 1, None, 96), ("w @ x", 8, None, 192), ("w @ x", 40, None, 64), ("w @ x", 40, 0.4, 80)],
+    ids=["parameters at each mark", "of short vectors too", "of long ones at the end", "losses on held-out samples"],
 )
-def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, validation, each):
+def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, inputs, validation, each):
     if available_memory() is None:
         pytest.skip("the size of memory is unknown here")
-    x = np.ones(3)[:, np.newaxis]
+    x = np.ones((3, inputs))
     with pytest.raises(
         ValueError, match=rf"epochs must be fewer than 1,000,000,000,000, .* {each},000.0 GB of memory; "
     ):
