@@ -841,3 +841,17 @@ def test_rows_of_a_model_with_many_parameters_are_copied_by_rules(browser, one_f
         (tmp_path / "one.toml").write_text(code_of(browser, "toml", row), encoding="utf-8")
         one = load_study(tmp_path / "one.toml")
         assert np.array_equal(one.make_grid().starts(result.model)[-1, 0], result.starts[row])
+
+
+def test_rates_at_which_runs_end_at_the_lowest_loss_have_markers(browser, tmp_path):
+    x = np.ones(4)  # half of the way is left at each update, down to a distance of 0
+    settings = {"init": {"near": [3.0]}, "lr": [0.5, 1.0], "batch_size": ["full"]}
+    result = sweep("a*x", x, x, Grid(**settings), epochs=80, kernel="reference", confirm=0, out=tmp_path / "run")
+    assert (result.frame["final_loss"] == 0).all()
+    page = opened(browser, write_run_report(read_run_data(tmp_path / "run")))
+    heights = run(page, "document.querySelector('#chart-rates .plot').data[0].y")
+    bars = run(page, "document.querySelector('#chart-rates .plot').data[0].error_y")
+    assert len(heights) == 2
+    assert (bars["array"], bars["arrayminus"]) == ([0, 0], [0, 0])
+    assert min(heights) > 0
+    assert "no marker" not in caption(page, "rates")

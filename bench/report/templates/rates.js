@@ -17,12 +17,11 @@ function paintRates(plot, figure) {
     // Side by side, so that one optimizer's range does not hide another's.
     const shift = rateLook.x ? 10 ** ((number - (codes.length - 1) / 2) * 0.012) : 1;
     const spreads = found.map((one) => one[rateLook.measure]);
-    const y = spreads
-      .map(({ median }) => place(median))
-      .map((value) => (Number.isFinite(value) && (value > 0 || !rateLook.y) ? value : null));
+    const places = (end) => atLeast(spreads.map((one) => place(one[end])), rateLook.y ? limits[0] : -Infinity);
+    const y = places("median");
     // A thin line from 10 to 90 %: it leaves the view where 10 % fail.
     const reach = (end) =>
-      spreads.map((one, i) => (y[i] === null ? 0 : Math.abs(Math.min(place(one[end]), 10 * limits[1]) - y[i])));
+      places(end).map((value, i) => (y[i] === null ? 0 : Math.abs(Math.min(value ?? Infinity, 10 * limits[1]) - y[i])));
     const tone = toneOf(code);
     return {
       type: "scatter",
