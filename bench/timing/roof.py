@@ -35,8 +35,8 @@ STATEMENTS = {
 }
 # The least number of operations in a turn of a loop: counting the turns then takes no time of its own.
 BODY = 48
-# And the most: the time that numba takes for more grows with their square, to minutes for ten thousand.
-LONGEST = 4000
+# And the most: the time that numba takes for more grows with their square, to 24 s for three thousand.
+LONGEST = 1000
 # A division waits for about as many additions before the next one can use its result.
 SLOW = {"divide": 4, "sqrt": 4}
 
