@@ -13,7 +13,7 @@ from bench.timing.verify import verify
 from tests.benchmarks.contestants import contestants
 
 # For each row, after both are compiled and verified.
-SECONDS = 2.0
+SECONDS = 1.5
 
 
 def about(target):
