@@ -13,13 +13,16 @@ def available_memory() -> int | None:
     return min((amount for amount in found if amount is not None), default=None)
 
 
-def check_room(epochs: int, marks: int, numbers: int) -> None:
-    """Refuse a run of which the memory does not hold what is recorded: besides the loss, `numbers` at each mark."""
+def check_room(epochs: int, marks: int, numbers: int, name: str = "epochs") -> None:
+    """Refuse a run of which the memory does not hold what is recorded: besides the loss, `numbers` at each mark.
+
+    `name` is that of the argument with the epochs.
+    """
     # The rates; the samples and the updates so far, the loss, and the numbers; once more in the result.
     needed = 16 * (epochs + marks * (3 + numbers))
     room = available_memory() if needed > SMALL else None
     if room is not None and needed > room:
-        asked = f"epochs must be fewer than {epochs:,}"
+        asked = f"{name} must be fewer than {epochs:,}"
         if marks > 2 * epochs:  # there are more marks than those at the ends of epochs
             asked = f"epochs and record must ask for fewer marks than {marks:,}"
         raise ValueError(

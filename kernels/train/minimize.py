@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from kernels.base.checks import check_integer
 from kernels.base.columns import Params
+from kernels.base.memory import check_room
 from kernels.model.model import Model
 from kernels.model.models import make_model
 from kernels.optimizers.optimizer import Optimizer
@@ -75,6 +76,7 @@ def minimize(
         model = Model(model.expression, (), params)
     options: dict[str, Any] = {"lr": lr, "schedule": schedule, "optimizer": optimizer, "kernel": kernel}
     epochs = check_integer("steps", steps)
+    check_room(epochs, epochs + 1, len(model.params), "steps")
     return fit(
         model, None, NO_DATA, init=init, epochs=epochs, seed=seed, target=target, loss="objective", callback=callback,
         **options,

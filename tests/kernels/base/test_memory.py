@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from kernels import fit
+from kernels import fit, minimize
 from kernels.base.memory import available_memory
 
 
@@ -25,6 +25,13 @@ def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, inputs, valid
         fit(model, x, x[:, 0], lr=0.1, epochs=10**12, validation=validation)
     with pytest.raises(ValueError, match="epochs and record must ask for fewer marks than 4,000,000,000,001"):
         fit(model, x, x[:, 0], epochs=10**12, record=1)
+
+
+def test_steps_that_do_not_fit_are_called_steps():
+    if available_memory() is None:
+        pytest.skip("the size of memory is unknown here")
+    with pytest.raises(ValueError, match=r"^steps must be fewer than 1,000,000,000,000, .* 80,000.0 GB of memory; "):
+        minimize("(a - 1)**2", steps=10**12)
 
 
 def test_the_memory_is_that_of_the_machine_or_less(monkeypatch, tmp_path):
