@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.checks import check_bool, check_integer
+from kernels.base.checks import check_integer, describe
 from kernels.base.spec import make_from_spec
 
 BLOCK = 8192
@@ -54,9 +54,11 @@ class BlockShuffle(NamedTuple):
 
 def make_shuffle(shuffle: bool | str) -> bool | BlockShuffle:
     """Return the shuffle of a setting: True, False, ``"blocks"`` or ``"blocks(size=8192, buffer=1048576)"``."""
-    if isinstance(shuffle, str):
+    if isinstance(shuffle, (bool, np.bool_)):
+        return bool(shuffle)
+    if isinstance(shuffle, str) and shuffle.strip().startswith("blocks"):
         return make_from_spec(shuffle, {"blocks": _blocks}, "shuffle")
-    return check_bool("shuffle", shuffle)
+    raise ValueError(f"shuffle must be True, False or 'blocks', not {describe(shuffle)}")
 
 
 def canonical_shuffling(text: str) -> str:

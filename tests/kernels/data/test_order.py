@@ -170,7 +170,9 @@ def test_the_words_for_an_order(n, shuffle, order):
     [
         ("blocks(buffer=0)", "buffer must be a whole number of at least 1, not 0"),
         ("blocks(size=0)", "size must be a whole number of at least 1, not 0"),
-        ("rows", "shuffle 'rows' is not known; known are blocks"),
+        ("blocks(rows=3)", "blocks has no option rows; it takes size, buffer"),
+        ("yes", "shuffle must be True, False or 'blocks', not 'yes'"),
+        (1, "shuffle must be True, False or 'blocks', not 1"),
     ],
 )
 def test_what_is_no_order(shuffle, message):

@@ -419,7 +419,7 @@ def with_bad(value, row):
         ({"batch_size": True}, 'batch_size must be "full" or a whole number from 1 to the 60 samples, not True'),
         ({"batch_size": "all"}, "batch_size must be \"full\" or a whole number from 1 to the 60 samples, not 'all'"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
-        ({"shuffle": 1}, "shuffle must be True or False, not 1"),
+        ({"shuffle": 1}, "shuffle must be True, False or 'blocks', not 1"),
         ({"drop_last": "no"}, "drop_last must be True or False, not 'no'"),
         ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
         ({"seed": 2**64}, "seed must be a whole number from 0 to 2**64 - 1, not 18446744073709551616"),
