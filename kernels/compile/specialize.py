@@ -38,6 +38,7 @@ from kernels.simd.prefetch import PREFETCHED
 # The samples between two parts of the order that is drawn ahead, and of many samples those that are loaded ahead. Of a
 # plain integer numba would make a type of its own, for which all that is called with it would be compiled once more.
 STEP = np.int64(PREFETCHED)
+_loaded: set[Ingredients] = set()
 wait_when_forking(*LOCKS)
 
 
@@ -107,6 +108,7 @@ def specialize(made_of: Ingredients) -> Kernel:
         load = partial(_compile, entry, CodeCache(name, prepare), source, signature, options_of(made_of))
         with errors_in_one_line("no kernel can be compiled of this"):
             dispatcher = load()
+        _loaded.add(made_of)
         cold_seconds = time.perf_counter() - started
         if dispatcher.stats.cache_hits:
             cold_seconds = float(cache.read(note) or "nan")
@@ -117,8 +119,8 @@ def specialize(made_of: Ingredients) -> Kernel:
 
 
 def is_stored(made_of: Ingredients) -> bool:
-    """Return whether the machine code of a kernel is in the cache folder, or none is needed."""
-    if numba.config.DISABLE_JIT:
+    """Return whether the machine code of a kernel is in this process or the cache folder, or none is needed."""
+    if numba.config.DISABLE_JIT or made_of in _loaded:
         return True
     _, name, _ = _bind(made_of)
     return CodeCache(name).is_stored(_signature(made_of))

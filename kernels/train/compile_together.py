@@ -162,7 +162,7 @@ def help_compiling() -> None:
             told: Told = pickle.load(sys.stdin.buffer)  # noqa: S301 (of the process that started this one)
         except EOFError:
             return
-        kernel, model, loss, optimizer, own, dtype, gathers = told
-        Wanted(kernel, model, make_loss(loss), make_optimizer(optimizer), own, dtype, gathers).compile()
+        kernel, model, loss, optimizer, own, dtype, gathers, batches = told
+        Wanted(kernel, model, make_loss(loss), make_optimizer(optimizer), own, dtype, gathers, batches).compile()
         sys.stdout.buffer.write(DONE)
         sys.stdout.buffer.flush()

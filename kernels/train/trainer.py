@@ -19,7 +19,7 @@ from kernels.reference import remember_order, train
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
 """From settings, a `Record` or a `Block`, and two marks to the status and the mark that was reached."""
-Told = tuple[str, Model, str, str, bool, str, bool]
+Told = tuple[str, Model, str, str, bool, str, bool, bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +67,8 @@ class Wanted:
 
     def tell(self) -> Told:
         """Return the kernel as another process is told it, with texts for the loss and the optimizer."""
-        own, dtype, gathers = self.options_per_run, self.dtype, self.gathers
-        return self.kernel, self.model, self.loss.text, self.optimizer.text, own, dtype, gathers
+        settings = self.options_per_run, self.dtype, self.gathers, self.batches
+        return self.kernel, self.model, self.loss.text, self.optimizer.text, *settings
 
 
 @once

@@ -1,16 +1,19 @@
 """Kernels that several processes compile: each once, and none is missing where a process fails."""
 
+import io
+import pickle
 import subprocess
+import sys
 from threading import Event
 
 import pytest
 
-from kernels import models
+from kernels import Model, models
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.train import compile_together as together
 from kernels.train import trainer
-from kernels.train.compile_together import compile_later, compile_together
+from kernels.train.compile_together import compile_later, compile_together, help_compiling
 from kernels.train.trainer import Wanted
 from tests.support.constants import HANG
 from tests.support.short_kernel import USE_SHORT_KERNELS
@@ -87,6 +90,18 @@ with record_compilations() as compilations:
 print(len(compilations.buffer))
 """
     assert python(code, SGDBENCH_CACHE_DIR=str(tmp_path)) == "[False, False]\n[True, True]\n0\n"
+
+
+def test_a_helper_is_told_all_that_a_kernel_is_made_of(monkeypatch):
+    made_of = Model("w @ x + b", {"x": [f"x{k}" for k in range(30)]}), make_loss("huber(2)"), make_optimizer("adam")
+    wanted = [Wanted("fused", *made_of, batches=False), Wanted("lanes", *made_of, True, "float32", gathers=True)]
+    compiled = []
+    monkeypatch.setattr(Wanted, "compile", lambda one: compiled.append(one.ingredients))
+    told = io.BytesIO(b"".join(pickle.dumps(one.tell()) for one in wanted))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(told))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO()))
+    help_compiling()
+    assert compiled == [one.ingredients for one in wanted]
 
 
 @pytest.mark.usefixtures("stored")

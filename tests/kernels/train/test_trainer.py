@@ -3,7 +3,9 @@
 import pytest
 
 from kernels import Model
-from kernels.compile.specialize import bind_loops
+from kernels.base import cache
+from kernels.compile import specialize
+from kernels.compile.specialize import bind_loops, is_stored
 from kernels.losses import make_loss
 from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
@@ -54,6 +56,16 @@ def test_one_with_batches_is_taken_where_it_need_not_be_compiled(monkeypatch, ke
     monkeypatch.setattr(trainer, "specialize", lambda made_of: made_of.batches)
     assert wanted(kernel, batches=False).compile() is taken
     assert wanted(kernel).compile() is True
+
+
+@pytest.mark.usefixtures("short_kernels")
+def test_a_kernel_of_this_process_need_not_be_compiled_where_there_is_no_cache_folder(monkeypatch):
+    monkeypatch.setattr(cache, "folder", lambda: None)
+    monkeypatch.setattr(specialize, "_loaded", set())
+    one = wanted(model=make_model("a*x + b"))
+    assert not is_stored(one.ingredients)
+    one.compile()
+    assert is_stored(one.ingredients)
 
 
 def test_where_the_kernel_for_single_samples_is_stored_the_other_one_is_not_even_bound(monkeypatch):
