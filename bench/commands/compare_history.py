@@ -8,7 +8,7 @@ from bench.commands.console import print_place
 from bench.commands.findings import Style, print_findings
 from bench.compare.gates import Gates
 from bench.compare.history import History, read_runs, trace_history
-from bench.compare.judge import PAST, describe_verdict, judge
+from bench.compare.judge import PAST, describe_verdict, judge, write_ratios
 from bench.compare.sources import Measurement, join_names
 from bench.plots.failures import skip_failed_figure
 from bench.system.atomic import replace_atomically
@@ -33,7 +33,7 @@ def compare_history(folder: Path, measurement: Measurement, gates: Gates, *, out
     if unused := gates.unused(found.benchmarks["row"]):
         notes.append(("Tolerances", f"no benchmark is called {join_names(unused)}."))
     tables = {"benchmarks": found.benchmarks, "steps": steps}
-    shown = _by_machine(found.benchmarks, BENCHMARKS_TITLE) | _by_machine(steps, STEPS_TITLE)
+    shown = _by_machine(found.benchmarks, BENCHMARKS_TITLE) | _by_machine(write_ratios(steps), STEPS_TITLE)
     print_findings(style, found.summary, _verdict(found, steps, gates), tables, shown, notes)
     if out:
         _write(found, steps, out)

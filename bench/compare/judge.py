@@ -39,20 +39,39 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
     different = set(gated["gate"])
     one = len(different) == 1
     past = gated[gated["verdict"] == PAST]
-    gate = f"the gate {text(max(different))}" if one else "its gate" if len(past) == 1 else "their gates"
+    gate = f"the gate {text(max(different))}" if one else "their gates" if len(past) > 1 else "its gate"
     unsure = int(gated["verdict"].eq(UNSURE).sum())
     held = len(gated) - unsure
     of = format_count(held, what)
     unheld = f" {format_count(unsure, what)} without an interval could not be held against a gate." if unsure else ""
     if past.empty:
-        none = f"None of {of} is" if held > 1 else f"1 {what} is not" if unsure else f"The {what} is not"
+        none = f"None of the {of} is" if held > 1 else f"1 {what} is not" if unsure else f"The {what} is not"
         return f"{none} above {gate} beyond chance.{unheld}" if held else unheld.strip()
     named = []
-    for row, *numbers in past[["row", "ratio", "low", "high", "gate"]].itertuples(index=False):
-        ratio, low, high, own = map(text, numbers)
-        named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {own}'})")
+    for row, *ratios, own in past[["row", "ratio", "low", "high", "gate"]].itertuples(index=False):
+        ratio, low, high = (_write_ratio(number, own) for number in ratios)
+        named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {text(own)}'})")
     verb = "is" if len(past) == 1 else "are"
     return f"{text(len(past))} of {of} {verb} above {gate}: {join_names(named)}.{unheld}"
+
+
+def write_ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `judge` with its ratios as text where four digits do not show why a row has its verdict."""
+    for name in ("ratio", "low", "high"):
+        shown = [_write_ratio(*pair) for pair in zip(table[name], table["gate"], strict=True)]
+        if shown != [text(ratio) for ratio in table[name]]:
+            table = table.assign(**{name: shown})
+    return table
+
+
+def _write_ratio(ratio: float, gate: float) -> str:
+    """Return a ratio with digits enough to be told from 1 and from its gate."""
+    if not np.isfinite(ratio) or ratio in (1, gate):
+        return text(ratio)
+    digits = 4
+    while float(f"{ratio:.{digits}g}") in [float(f"{bound:.{digits}g}") for bound in (1, gate)]:
+        digits += 1
+    return text(ratio) if digits == 4 else f"{ratio:.{digits}g}"
 
 
 def summarize_rows(table: pd.DataFrame) -> str:
@@ -76,5 +95,5 @@ def readable_ratios(name: str, table: pd.DataFrame) -> pd.DataFrame:
         counts = {column: table[column].astype(str) + of for column in cost.columns[2:4]}
         table = table.assign(**counts).drop(columns="pairs")
     left_out = [name for name, empty in (("gate", table["gate"].isna()), ("note", table["note"].eq(""))) if empty.all()]
-    noted = table[[*table.columns.drop("note"), "note"]]  # a sentence comes last
+    noted = write_ratios(table)[[*table.columns.drop("note"), "note"]]  # a sentence comes last
     return noted.drop(columns=left_out)

@@ -113,7 +113,7 @@ def test_tolerances_are_for_rows(ran, files, tmp_path):
     (tmp_path / "gates.toml").write_text('[gates]\n"t.py::up[1]" = 1.5\ndefault = 1.05\n"lanes*" = 1.0\n')
     out = ran("compare", "a.json", "b.json", "--tolerances", "gates.toml")
     assert "Tolerances: no row is called lanes*.\n" in out
-    assert "Verdict: None of 3 rows is above their gates beyond chance.\n" in out
+    assert "Verdict: None of the 3 rows is above its gate beyond chance.\n" in out
 
 
 def test_a_gate_that_could_never_fail_is_refused(ran, refused, tmp_path):

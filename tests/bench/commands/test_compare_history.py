@@ -92,7 +92,7 @@ def test_a_slowdown_that_was_meant_has_a_gate_of_its_own(told, tmp_path):
     code, found, notes = told("h", "--tolerances", "gates.toml")
     assert code == 0
     assert notes["Tolerances"] == "no benchmark is called unknown."
-    assert found["verdict"] == "None of 3 last steps is above their gates beyond chance."
+    assert found["verdict"] == "None of the 3 last steps is above its gate beyond chance."
 
 
 def test_what_is_no_longer_measured_has_no_gate(told, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pandas.api.types import is_numeric_dtype
 
 from bench.compare.judge import FASTER, PAST, SAME, SHOWN, SLOWER, UNSURE, describe_verdict, judge, readable_ratios
 
@@ -56,7 +57,7 @@ def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_i
             "1 of 2 rows is above its gate: row0 (1.12, interval 1.1 to 1.14, gate 1.05). "
             "1 row without an interval could not be held against a gate.",
         ),
-        ([1.5, 1.5, 1.5, None], "None of 3 rows is above the gate 1.5 beyond chance."),
+        ([1.5, 1.5, 1.5, None], "None of the 3 rows is above the gate 1.5 beyond chance."),
         ([None] * 4, "No gate was set."),
     ],
     ids=["one gate", "several past theirs", "one past its own", "none", "no gate"],
@@ -64,3 +65,13 @@ def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_i
 def test_the_verdict_counts_and_names_the_rows(gates, said):
     table = rows_of((1.1, 1.12, 1.14), (0.9, 1, 1.1), (1.2, 1.3, 1.4), (np.nan, 1, np.nan))
     assert describe_verdict(judge(table, gates)) == said
+
+
+def test_ratios_have_digits_enough_to_show_why_a_row_has_its_verdict():
+    table = judge(rows_of((1.00002, 1.1, 1.2), (1.0500004, 1.1, 1.2), (0.9, 0.95, 0.99998), (1, 1, 1.2)), [1.05] * 4)
+    assert table["verdict"].tolist() == [SLOWER, PAST, FASTER, SAME]
+    read = readable_ratios("times", table)
+    assert read["low"].tolist() == ["1.00002", "1.0500004", "0.9", "1"]
+    assert read["high"].tolist() == ["1.2", "1.2", "0.99998", "1.2"]
+    assert is_numeric_dtype(read["ratio"])
+    assert describe_verdict(table) == "1 of 4 rows is above the gate 1.05: row1 (1.1, interval 1.0500004 to 1.2)."
