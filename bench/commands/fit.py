@@ -124,6 +124,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     if output.as_json:
         trained = criterion.text if chosen.reason else None
         facts = {"left_out": inputs.left_out, "rows_dropped": table.dropped, "trained": trained}
+        facts["held_out_rows_dropped"] = table.dropped_held_out
         facts["classes"] = classes and classes.labels
         known = {name: value for name, value in facts.items() if value}
         print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
@@ -238,6 +239,8 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     }
     if table.dropped:
         rows["rows dropped"] = text(table.dropped)
+    if table.dropped_held_out:
+        rows["held-out rows dropped"] = text(table.dropped_held_out)
     title = f"{table.y_name} = {result.model.expression}"
     print_table(params, title)
     if len(fitted.params) > SHOWN:

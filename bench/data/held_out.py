@@ -74,11 +74,10 @@ def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset |
     for held_out in (other, test):
         if held_out is not None:
             _check_alike(data, held_out)
+            data = replace(data, dropped_held_out=data.dropped_held_out + held_out.dropped)
     if other is not None:
-        data = replace(data, dropped=data.dropped + other.dropped, validation=(other.x, other.y))
-    if test is not None:
-        data = replace(data, dropped=data.dropped + test.dropped, test=(test.x, test.y))
-    return data
+        data = replace(data, validation=(other.x, other.y))
+    return data if test is None else replace(data, test=(test.x, test.y))
 
 
 def _check_once(data: Dataset, **asked: object) -> None:

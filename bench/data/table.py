@@ -42,6 +42,8 @@ class Dataset:
         The origin of the data, for people: a path, or the name of a built-in data set.
     dropped : int
         The number of rows left out because a value was missing or infinite.
+    dropped_held_out : int
+        The number of rows left out likewise of other files, whose samples are held out.
     validation : tuple or None
         Samples held out of `x` and `y`: their inputs, shape (m, inputs), and targets, shape (m,).
     test : tuple or None
@@ -62,6 +64,7 @@ class Dataset:
     test: tuple[Floats, Floats] | None = None
     classes: Classes | None = None
     mapped_in: Path | None = None
+    dropped_held_out: int = 0
 
     def __repr__(self) -> str:
         inputs = list_names(self.x_names)

@@ -269,7 +269,8 @@ class RunData(RankedRun):
         """The source of the data, to end a sentence; empty if it is unknown or there are none."""
         if not self.data or not self.result.model.inputs:
             return ""
-        dropped = f", {format_count(self.data.dropped, 'row')} dropped" if self.data.dropped else ""
+        counts = {"row": self.data.dropped, "held-out row": self.data.dropped_held_out}
+        dropped = "".join(f", {format_count(count, noun)} dropped" for noun, count in counts.items() if count)
         return f" on {Path(self.data.source).name} ({format_count(len(self.data.y), 'sample')}{dropped})"
 
 

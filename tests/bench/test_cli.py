@@ -229,6 +229,12 @@ def test_rows_with_missing_values_are_skipped_when_asked(sgdbench, ran, tmp_path
     out = ran(*fit, "--drop-missing")
     assert out.split("rows dropped")[1].split()[0] == "1"
     assert json.loads(ran(*fit, "--drop-missing", "--json"))["rows_dropped"] == 1
+    (tmp_path / "more.csv").write_text("u,v\n0,1\n1,\n,2\n2,5\n")  # rows of another file are counted by themselves
+    fit += ["--test", "more.csv", "--drop-missing"]
+    counts = re.findall(r"^ *(.*rows dropped) +(\d)$", ran(*fit), re.M)
+    assert counts == [("rows dropped", "1"), ("held-out rows dropped", "2")]
+    found = json.loads(ran(*fit, "--json"))
+    assert (found["rows_dropped"], found["held_out_rows_dropped"]) == (1, 2)
 
 
 def test_every_prints_lines_and_then_the_table(sgdbench, ran, cars):

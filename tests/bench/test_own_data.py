@@ -370,8 +370,9 @@ def test_a_table_is_swept_without_a_study(ran, cars):
     with cars.open("a", encoding="utf-8") as file:
         file.write(",x,1.0,20\n")
     quick = ["--seed", "0-1", "--batch-size", "16", "--optimizer", "sgd", "--set", "run.kernel=reference"]
-    out = ran(*run, *quick, "--drop-missing")
-    told = "a*hp + b on cars.csv (392 samples, 1 row dropped), standardized, up to 3 epochs"
+    (cars.parent / "more.csv").write_text("Engine Power (PS),mpg\n90,30\n,20\n")
+    out = ran(*run, *quick, "--drop-missing", "--test", "more.csv")
+    told = "a*hp + b on cars.csv (392 samples, 1 row dropped, 1 held-out row dropped), standardized, up to 3 epochs"
     assert f"Run: 36 configurations of {told}" in out
     assert out.endswith("Report: results/cars/report.md\n")
     assert load_study(cars.parent / "results" / "cars" / "run.toml").model.inputs == ["hp"]
