@@ -159,8 +159,8 @@ def _draft(code: str, inputs: Inputs) -> Draft:
     added = next((name for name in _added(tree) if name in single and not is_numbered(name)), None)
     if all_are_x and added:
         raise ValueError(
-            f"{added!r} in {code!r} is a column, which x holds too; a constant needs a name that no column has, such "
-            f"as {added}1"
+            f"{added!r} in {code!r} is the column {inputs.columns[inputs.single[added]]!r}, which x holds too; a "
+            f"constant needs a name that no column has, such as {added}1"
         )
     return Draft(written, found, tuple(name for name in others if name not in single), single)
 

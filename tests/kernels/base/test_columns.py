@@ -258,9 +258,10 @@ def test_an_arrow_table_with_a_name_twice_is_refused_as_frames_are():
 
 @pytest.mark.parametrize("expression", ["w @ x + b", "a - b + w @ x", "a*exp(w @ x + b)", "w @ x - (b + x1)"])
 def test_a_column_that_is_called_like_the_constant_is_no_constant(expression):
-    table = {"b": POWER, "x1": WEIGHT}
-    with pytest.raises(ValueError, match=r"^'b' in '.*' is a column, which x holds too; a constant needs a name that"):
-        fit(expression, table, Y)
+    for heading in ("b", "(b)"):
+        message = refusal_of(lambda heading=heading: fit(expression, {heading: POWER, "x1": WEIGHT}, Y))
+        rest = f"is the column {heading!r}, which x holds too; a constant needs a name that no column has, such as b1"
+        assert message == f"'b' in {expression!r} {rest}"
     assert "b1" in Model(expression.replace("b", "b1"), inputs=("b", "x1")).params
     assert "b" not in Model(expression, inputs={"x": ["x1"], "b": "b"}).params  # which is asked for
     assert Model("w @ x + a*b", inputs=("b", "x1")).params == ("w[b]", "w[x1]", "a")
