@@ -6,6 +6,7 @@ names of their columns and give a column for its name.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,14 @@ def check_row_order(x: Any, y: Any) -> None:
     indexes: list[Any] = [index for index in given if hasattr(index, "equals")]  # that of a list is another one
     for other in indexes[1:]:
         first, ends = indexes[0], (*other[:1], *other[-1:])
-        if len(first) != len(other) or first.equals(other) or any(label not in first for label in ends):
-            continue
-        # As labels of Python: those of indexes of several kinds may be equal, and pandas does not compare all kinds.
-        places = {label: place for place, label in enumerate(first.tolist())}
-        order, every = [places.get(label) for label in other.tolist()], range(len(other))
-        if order != list(every) and set(order) == set(every):
-            raise ValueError(f"{which} must be in the same order, and their indexes are not: {remedy}")
+        with suppress(TypeError):  # lists, and other labels that cannot be hashed, are not compared
+            if len(first) != len(other) or first.equals(other) or any(label not in first for label in ends):
+                continue
+            # As labels of Python: those of indexes of several kinds may be equal, and pandas compares only some.
+            places = {label: place for place, label in enumerate(first.tolist())}
+            order, every = [places.get(label) for label in other.tolist()], range(len(other))
+            if order != list(every) and set(order) == set(every):
+                raise ValueError(f"{which} must be in the same order, and their indexes are not: {remedy}")
 
 
 def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[Floats, ...]:

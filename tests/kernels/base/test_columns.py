@@ -290,6 +290,15 @@ def test_rows_of_pandas_in_another_order_are_refused():
         fit(MODEL, frame, y.set_axis(kinds[1][::-1]))
 
 
+@pytest.mark.parametrize("labels", [[[k] for k in range(N)], [1, *([k] for k in range(N - 2)), 2]])
+def test_an_index_of_lists_is_taken_by_position(labels):
+    frame, y = pd.DataFrame(COLUMNS), pd.Series(Y)
+    given, index = {"kernel": "reference", "epochs": 1}, pd.Index(labels, dtype=object)
+    for other in (index, index[::-1], frame.index):
+        run = fit(MODEL, frame.set_axis(index), y.set_axis(other), **given)
+        np.testing.assert_array_equal(run.params, fit(MODEL, frame, y, **given).params)
+
+
 def test_truth_values_are_indicators():
     run, numbers = (fit("linear", x, Y, kernel="reference", epochs=1) for x in (POWER > 0, (POWER > 0) * 1.0))
     np.testing.assert_array_equal(run.params, numbers.params)
