@@ -69,3 +69,15 @@ def test_benchmarks_are_where_they_are_looked_for():
     found = {path for path in (ROOT / "tests").rglob("*.py") if using.search(path.read_text("utf-8"))}
     assert found
     assert {path.parent for path in found} == {BENCHMARKS}
+
+
+def test_warnings_after_all_benchmarks_are_no_errors(tmp_path):
+    """These would take the tables with them."""
+    storage = [BENCHMARKS / "test_variants.py", "--benchmark-only", "--benchmark-storage=saved"]
+    chosen = [*storage, "--benchmark-compare", "-k", "scalars and not batches"]
+    assert "1 passed" in run_pytest(*chosen, "--benchmark-autosave", folder=tmp_path)  # there is none to compare with
+    saved = next((tmp_path / "saved").rglob("*.json"))
+    saved.write_text(json.dumps(json.loads(saved.read_text()) | {"machine_info": {"node": "another"}}))
+    assert "1 passed" in run_pytest(*chosen, folder=tmp_path)
+    nothing = [*storage, "--benchmark-autosave", "-k", "nothing"]
+    run_pytest(*nothing, folder=tmp_path, exit_code=pytest.ExitCode.NO_TESTS_COLLECTED)
