@@ -82,7 +82,8 @@ def sweep(
         Those of a study's tables [run] and [data].
 
         `epochs` (100), `target` (None), `loss` ("squared"), `drop_last` (True), `patience` and `validation` (None):
-        as for `kernels.fit`. Where there are samples for validation and no target, choices are ranked by the loss on
+        as for `kernels.fit`. ``loss="objective"`` minimizes a model without inputs itself; `y` has no part in that,
+        and may be ``[0.0]``. Where there are samples for validation and no target, choices are ranked by the loss on
         them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
         and `SweepResult.best` are about.
 
