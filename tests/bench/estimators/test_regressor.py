@@ -6,6 +6,7 @@ Nothing here is about compilation, so nearly all of it asks for the kernel that 
 import pickle
 import re
 import sys
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -447,6 +448,9 @@ def test_without_scikit_learn_one_line_says_how_to_install_it(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
         monkeypatch.setitem(sys.modules, name, None)
     exec("from bench import *", {})
-    needs = 'SGDCurveRegressor and SGDCurveClassifier need scikit-learn 1.6 or newer: pip install "scikit-learn>=1.6"'
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    (needed,) = extras["sklearn"]
+    version = needed.removeprefix("scikit-learn>=")
+    needs = f'SGDCurveRegressor and SGDCurveClassifier need scikit-learn {version} or newer: pip install "{needed}"'
     with pytest.raises(ImportError, match=f"^{re.escape(needs)}$"):
         exec("from bench import SGDCurveRegressor", {})
