@@ -1,5 +1,6 @@
 """The command `sgdbench report`: make reports again from run folders."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def make_reports(folders: Sequence[Path], out: Path | None, *, svg: bool) -> Non
     """
     if out and len(folders) == 1:
         raise ValueError("--out is for several folders: the report of one is in its folder")
+    for folder in folders:
+        if folder.is_dir() and not os.access(folder, os.W_OK):
+            raise ValueError(f"{folder} cannot be written, and the report goes to the folder of its run: give a copy")
     if len(folders) == 1 and (rewrite := _find_writer(folders[0])):
         print_place("Report", rewrite(folders[0], svg=svg))
         return

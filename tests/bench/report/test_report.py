@@ -419,6 +419,13 @@ def test_folders_that_make_no_report_are_refused(tmp_path, monkeypatch, folders,
         make_reports([Path(folder) for folder in folders], out and Path(out), svg=False)
 
 
+def test_a_folder_that_cannot_be_written_has_no_report_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda folder, mode: False)
+    complaint = f"^{re.escape(str(tmp_path))} cannot be written, and the report goes to the folder of its run"
+    with pytest.raises(ValueError, match=complaint):
+        make_reports([tmp_path], None, svg=False)
+
+
 @pytest.mark.usefixtures("one_figure")
 def test_the_command_makes_reports_again(folder, tmp_path, monkeypatch, capsys):
     both = shutil.copytree(folder, tmp_path / "one"), shutil.copytree(folder, tmp_path / "other")
