@@ -137,15 +137,18 @@ def film_caption(film: Film) -> str:
     """Return a text alternative of the animation."""
     result = film.result
     first, last = map(text, film.loss[[0, -1]].tolist())
+    if film.loss.size == 1:
+        ends = f" and is no longer finite in epoch {text(film.last_epoch)}" if result.status == "diverged" else ""
+        return f"The curve {result.model.expression} where it starts; the loss is {first} there{ends}."
     if result.status == "diverged":
         return (
             f"The curve {result.model.expression} moves away from the data; the loss grows from {first} to {last} "
-            f"and is no longer finite in epoch {text(result.epochs)}."
+            f"and is no longer finite in epoch {text(film.last_epoch)}."
         )
     where = "from its start onto the data" if film.loss[-1] < film.loss[0] else "away from the data"
     return (
         f"The curve {result.model.expression} moves {where}; the loss goes from {first} to {last} "
-        f"in {format_count(result.epochs, 'epoch')}."
+        f"in {format_count(round(film.epoch[-1], 2), 'epoch')}."
     )
 
 

@@ -103,6 +103,11 @@ class Film:
         return np.unique(self.frames)
 
     @property
+    def last_epoch(self) -> int:
+        """The epoch in which the run ended, counted from 1; 0 where it ended at the start."""
+        return -(-int(self.result.samples_seen[-1]) // self.result.samples_per_epoch)
+
+    @property
     def rate(self) -> Floats:
         """The learning rate of each moment's epoch, shape (m,); nan for a run without epochs."""
         rates: Floats = np.append(self.result.rates, np.nan)[np.ceil(self.epoch).astype(int).clip(min=1) - 1]

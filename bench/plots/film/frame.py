@@ -155,9 +155,9 @@ class FrameRenderer:
         film = self.film
         decimals = 0 if (film.epoch == film.epoch.round()).all() else 2
         status = f"epoch {film.epoch[moment]:6,.{decimals}f}   rate {text(film.rate[moment]):<9}   "
-        status += f"{film.result.criterion.label} {text(film.loss[moment]):<9}"
+        status += f"loss {text(film.loss[moment]):<9}"
         if moment == len(film.epoch) - 1 and film.result.status != "max_epochs":
-            status += f"   {ENDINGS[film.result.status]} in epoch {film.result.epochs:,}"
+            status += f"   {ENDINGS[film.result.status]} in epoch {film.last_epoch:,}"
         return status
 
     def _parameter_text(self, moment: int) -> str:

@@ -48,9 +48,9 @@ def recorded_moments(result: FitResult) -> Moments:
 def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict[str, Any]) -> Moments:
     """Return the states at the marks and, in the first epochs, after each update or fiftieth of an epoch.
 
-    These epochs are trained again with finer marks, which do not change the parameters, by the `settings` given to
-    `kernels.fit`, of which start and rates are taken from the result. Data and settings that do not reproduce the run
-    raise a ValueError.
+    These epochs, and so an early one in which the run diverged, are trained again with finer marks, which do not change
+    the parameters, by the `settings` given to `kernels.fit`, of which start and rates are taken from the result. Data
+    and settings that do not reproduce the run raise a ValueError.
     """
     known = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     if unknown := next((name for name in settings if name not in known), None):
@@ -58,10 +58,12 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
     recorded = recorded_moments(result)
     most = DETAILED_REFERENCE_SAMPLES if settings.get("kernel") == "reference" else DETAILED_SAMPLES
     last = recorded.epoch.max(initial=0)
+    if result.status == "diverged":
+        last = np.ceil(result.samples_seen[-1] / result.samples_per_epoch)
     epochs = int(min(DETAILED_EPOCHS, most // np.size(y), last))
     if epochs == 0:
         return recorded
-    updates = int(result.updates[result.epoch_marks[1]])
+    updates = -(-int(result.updates[-1]) * result.samples_per_epoch // int(result.samples_seen[-1]))
     own = {
         "init": result.trajectory[0],
         "lr": 1.0,
@@ -83,9 +85,9 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
 
 def _check_reproduced(result: FitResult, again: FitResult) -> None:
     """Raise an error if training the first epochs again does not lead to the same parameters at their ends."""
-    found = again.trajectory[again.epoch_marks]
-    expected = result.trajectory[result.epoch_marks[: len(found)]]
-    same = np.isclose(found, expected, rtol=1e-6).all(axis=1)
+    both = min(again.epoch_marks.size, result.epoch_marks.size)
+    found, expected = (run.trajectory[run.epoch_marks[:both]] for run in (again, result))
+    same = np.isclose(found, expected, rtol=1e-6, equal_nan=True).all(axis=1)
     if not same.all():
         epoch = int(np.argmin(same))
         raise ValueError(

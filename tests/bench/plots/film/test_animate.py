@@ -174,6 +174,31 @@ def test_the_last_frame_says_how_it_ended(classic):
     assert "moves away from the data" in film_caption(fit_film(risen, *classic))
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"lr": 1e200, "batch_size": "full"}, "the loss is 8.673 there and is no longer finite in epoch 1."),
+        ({"target": 10}, "the loss is 8.673 there."),
+    ],
+)
+def test_the_caption_of_a_start_alone_tells_no_movement(settings, said, classic):
+    ended = fit(models.quadratic, *classic, init=[2, -4, 0.055], epochs=1, kernel="reference", **settings)
+    film = fit_film(ended, *classic, settings={"kernel": "reference", **settings})
+    assert film_caption(film) == f"The curve a*x**2 + b*x + c where it starts; {said}"
+
+
+def test_how_a_run_ended_stays_inside_the_picture():
+    """The name of the loss pushed it past the right edge: of epoch 15 a 1 was seen."""
+    x = np.arange(5.0)
+    settings = {"loss": "poisson", "lr": 1e-7, "epochs": 5_000, "batch_size": "full", "kernel": "reference"}
+    ended = fit("a*x + b", x, x, init=[0, 0], validation=([0.0], [9.0]), patience=5_000, **settings)
+    figure, renderer = draw(fit_film(replace(ended, status="diverged"), x, x))
+    renderer.draw(-1)
+    figure.draw_without_rendering()
+    assert head(figure)[0].endswith("no longer finite in epoch 5,000")
+    assert figure.texts[0].get_window_extent().x1 < 640
+
+
 def test_many_parameters_are_cut_and_long_names_shortened(classic):
     model = Model(" + ".join(f"a_very_long_name_{k}*x**{k}" for k in range(1, 15)))
     film = fit_film(fit(model, *classic, epochs=1, lr=0.01, batch_size="full", kernel="reference"), *classic)

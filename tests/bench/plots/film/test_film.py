@@ -84,9 +84,24 @@ def test_states_that_are_no_longer_finite_are_no_moments():
     last = int(np.flatnonzero(np.isfinite(result.loss))[-1])
     assert result.status == "diverged"
     assert last >= 2
-    for found in (recorded_moments(result), update_moments(result, X, Y, settings)):
-        assert found.epoch[-1] == last
+    recorded, detailed = recorded_moments(result), update_moments(result, X, Y, settings)
+    assert recorded.epoch[-1] == last <= detailed.epoch[-1] < last + 1
+    for found in (recorded, detailed):
         assert np.isfinite(found.params).all()
+
+
+@pytest.mark.parametrize("record", ["epoch", "log"])
+def test_a_run_that_diverges_in_its_first_epoch_has_the_moments_before(record):
+    """Its film was a picture of the start."""
+    settings = {"lr": 5000.0, "batch_size": 1, "kernel": "reference"}
+    result = fit(models.quadratic, X, Y, epochs=3, record=record, **settings)
+    assert result.status == "diverged"
+    assert fit_film(result, X, Y).last_epoch == 1
+    found = update_moments(result, X, Y, settings)
+    assert found.epoch[-1] < 1
+    np.testing.assert_array_equal(found.epoch, 3 * np.arange(len(found.epoch)) / 103)
+    assert len(found.epoch) > 5
+    assert found.loss[-1] > 1e100 * found.loss[0]
 
 
 def test_a_long_run_has_few_moments_and_most_of_them_at_first():
