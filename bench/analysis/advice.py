@@ -86,7 +86,9 @@ def advise(
     """
     result = fitted.result
     diverged, strays = result.status == "diverged", _strays(result)
-    if result.status == "converged" or not (strays or _falls_short(result, quality)):
+    # A run that starts at the lowest loss ends above it, by noise or rounding.
+    arrived = not diverged and quality.yardstick.remaining(result.kept.loss) <= ARRIVED
+    if result.status == "converged" or arrived or not (strays or _falls_short(result, quality)):
         return []
     if diverged and result.loss.size == 1:
         return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]

@@ -231,6 +231,14 @@ def test_losses_with_kinks_have_no_largest_stable_rate():
     assert sentences[0] == "The learning rate 1e-6 is low: the loss falls slowly. Try --lr 1e-05."
 
 
+def test_a_run_that_starts_at_the_lowest_loss_needs_no_advice():
+    """It ends above its start, by noise: it was told to settle, and that it had not arrived."""
+    settings = {"init": np.polyfit(WEAK.x[:, 0], WEAK.y, 1), "lr": 1e-4}
+    losses = trained(WEAK, "a*x1 + b", **settings)[0].result.loss
+    assert losses[-1] > losses[0]
+    assert advised(WEAK, "a*x1 + b", **settings)[0] == []
+
+
 def test_full_batches_have_no_noise():
     sentences, *_ = advised(WIDE, "w @ x + b", lr=0.2, batch_size="full", epochs=5)
     assert sentences == ["The loss was still falling: more --epochs would help."]
