@@ -377,6 +377,9 @@ def test_the_commands_of_a_notebook_parse(pytestconfig):
     for line in lines:
         parse_command(line, pytestconfig)
     assert [words_of(line)[:2] for line in lines] == [["sgdbench", name] for name in ("new", "tune", "fit")]
+    words = words_of(lines[-1])
+    settings = [words[words.index(option) + 1] for option in ("--lr", "--batch-size", "--optimizer", "--schedule")]
+    assert settings == ["0.034", "7", "momentum(0.83)", "halve(2)"]  # those that `tune` finds there, rounded
 
 
 def test_a_fit_of_many_parameters_shows_vectors_and_not_each_number():
