@@ -60,7 +60,8 @@ def loss_curves(
     figure, axes = panels(len(shown_starts))
     # With the limits known beforehand, matplotlib does not look for them again after each line.
     log_scale(axes[0])
-    log_scale(axes[0], "x")
+    # Three panels beside each other have no room for the labels of more.
+    log_scale(axes[0], "x", most=6 if len(shown_starts) < 3 else 3)
     axes[0].set(xlim=(left, 1.07 * right), ylim=(bottom, top))
     for axis, start in zip(axes, shown_starts, strict=True):
         for optimizer, band in bands[bands["start"] == start].groupby("optimizer", observed=True):

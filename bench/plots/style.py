@@ -166,20 +166,26 @@ def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
     scale.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
 
 
-def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
-    """Make an axis logarithmic, its labels plain text such as 10⁻³, since formulas are switched off."""
+def log_scale(axis: Axes, which: Literal["x", "y"] = "y", most: int = 6) -> None:
+    """Make an axis logarithmic, with at most `most` ticks.
+
+    Their labels are plain text such as 10⁻³, since formulas are switched off.
+    """
     scaled, set_scale = (axis.xaxis, axis.set_xscale) if which == "x" else (axis.yaxis, axis.set_yscale)
     set_scale("log", nonpositive="mask")
-    scaled.set_major_locator(LogTicks())
+    scaled.set_major_locator(LogTicks(most))
     scaled.set_minor_locator(NullLocator())
     scaled.set_major_formatter(LogLabels())
 
 
 class LogTicks(Locator):
-    """At most six powers of ten; where there are less than three, also 3 or 2 and 5 times those, or round numbers.
+    """At most six powers of ten, or `most`; if less than three, also 3 or 2 and 5 times those, or round numbers.
 
     matplotlib's own locator takes far longer, and leaves an axis within one decade without a label.
     """
+
+    def __init__(self, most: int = 6) -> None:
+        self._most = most
 
     def __call__(self) -> Sequence[float]:
         """Return the ticks of the present view."""
@@ -190,7 +196,7 @@ class LogTicks(Locator):
         low, high = np.log10([vmin, vmax])
         powers = np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
         if high - low >= 2 and len(powers) > 2:
-            return list(10.0 ** powers[:: ceil(len(powers) / 6)])
+            return list(10.0 ** powers[:: ceil(len(powers) / self._most)])
         decades = 10.0 ** np.arange(np.floor(low), np.ceil(high) + 1)
         finer = np.outer(decades, [1, 2, 5] if high - low < 2 else [1, 3]).ravel()
         for candidates in (finer, MaxNLocator(4, steps=ROUND).tick_values(vmin, vmax)):
@@ -198,7 +204,7 @@ class LogTicks(Locator):
             inside = ticks[(ticks >= vmin * (1 - 1e-9)) & (ticks <= vmax * (1 + 1e-9))]
             if len(inside) > 2:
                 break
-        return list(inside)
+        return list(inside[:: ceil(len(inside) / self._most)])
 
 
 class LogLabels(Formatter):

@@ -69,9 +69,12 @@ def _strip_zeros(decimal: str) -> str:
 
 
 def shorten(value: str | float, most: int = 32) -> str:
-    """Return a value, or a user's name, as text of at most `most` characters."""
-    written = text(value)
-    return written if len(written) <= most else written[: most - 1] + "…"
+    """Return a value, or a user's name, as text of at most `most` characters.
+
+    It is cut in its last third: names often differ at their end, as ``adam(weight_decay=0.1)`` and 0.01 do.
+    """
+    written, tail = text(value), (most - 1) // 3
+    return written if len(written) <= most else f"{written[: most - 1 - tail]}…{written[len(written) - tail :]}"
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from bench.plots.colors import colors_of
 from bench.plots.loss_axis import LossAxis
 from bench.plots.style import save
 from bench.tables.loss_bands import loss_quantiles
-from tests.support.figures import legend, lines, texts, visible_pixels
+from tests.support.figures import legend, lines, overlaps, texts, visible_pixels
 from tests.support.frames import make_curves, make_frame
 from tests.support.gallery import decay, loss_curves
 
@@ -55,6 +55,14 @@ def test_a_panel_for_each_start_with_shared_axes():
     assert [len(axis.lines) for axis in figure.axes] == [2, 2]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     np.testing.assert_allclose(lines(figure.axes[1])[0][1], decay([3])["run0"])
+
+
+def test_the_samples_below_three_panels_are_legible():
+    """Of 1,000 and 2,000, one stood in the other."""
+    frame = make_frame(3, init=["far", "near", "other"])
+    figure = loss_curves(frame, make_curves(decay([0.1, 0.2, 0.3], epochs=40)))
+    for axis in figure.axes:
+        assert overlaps(figure, axis.get_xticklabels()) == []
 
 
 def test_the_target_is_a_line_and_bounds_the_view():

@@ -10,6 +10,7 @@ from matplotlib.text import Text
 
 from bench.plots.basins import basin_map
 from bench.plots.style import LogTicks, empty_figure, format_tick, log_scale, save, save_as
+from bench.tables.formatting import shorten
 from tests.support.figures import texts
 from tests.support.frames import make_curves, make_frame, plane
 from tests.support.gallery import decay, gallery, loss_curves
@@ -126,7 +127,7 @@ def test_names_are_shown_literally(written):
     shown = NAME.replace("\n", "\ufffd")
     for svg, figure in written.items():
         assert "script" not in {element.tag.partition("}")[2] for element in ElementTree.parse(svg).iter()}
-        assert any(shown[:most] + "…" in texts(figure) for most in range(8, 100))
+        assert any(shorten(shown, most) in texts(figure) for most in range(8, len(shown)))
         assert not any(text.get_parse_math() for text in figure.findobj(Text) if "$" in text.get_text())
 
 

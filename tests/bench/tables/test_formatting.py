@@ -15,6 +15,7 @@ from bench.tables.formatting import (
     display,
     duration,
     label,
+    shorten,
     shorten_exponent,
     text,
     to_latex,
@@ -81,6 +82,13 @@ def test_four_digits_survive(value):
 )
 def test_durations(seconds, written):
     assert duration(seconds) == written
+
+
+def test_a_long_name_keeps_its_end():
+    """Two rows of a figure were called adam(weight_decay=0…"""
+    names = ["adam(weight_decay=0.01)", "adam(weight_decay=0.1)"]
+    assert [shorten(name, 20) for name in names] == ["adam(weight_d…=0.01)", "adam(weight_d…y=0.1)"]
+    assert [shorten("pixel", most) for most in (5, 4, 3, 1)] == ["pixel", "pi…l", "pi…", "…"]
 
 
 def test_exponents_are_as_short_as_in_the_text_of_numbers():
