@@ -91,7 +91,7 @@ def compare_sources(base: str, new: str, measurement: Measurement) -> Comparison
     if found.times.empty and found.epochs.empty and found.losses.empty:
         notes = [note for note in found.notes if note[0] not in ("Times", "Different")]
         reasons = [f"{about}: {sentence.removesuffix('.')}" for about, sentence in notes]
-        raise ValueError("; ".join([f"{base} and {new} have nothing in common that could be compared", *reasons]))
+        raise ValueError(". ".join([f"{base} and {new} have nothing in common that could be compared", *reasons]))
     return found
 
 

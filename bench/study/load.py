@@ -186,7 +186,8 @@ def _read_text(path: Path) -> str:
             raise ValueError(_describe_missing_study(path)) from None
         reason = error.strerror if isinstance(error, OSError) else error
         run = path / "run.toml"
-        folder = f"; the study of that run is {run}" if run.is_file() else "; give a TOML file"
+        made = f"; give a TOML file, which `sgdbench new {path} --y COLUMN` writes for a folder of tables"
+        folder = f"; the study of that run is {run}" if run.is_file() else made
         hint = folder if isinstance(error, IsADirectoryError) else ""
         raise ValueError(f"study {str(path)!r} cannot be read: {reason}{hint}") from None
 

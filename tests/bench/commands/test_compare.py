@@ -327,7 +327,7 @@ def test_epochs_to_other_targets_at_other_marks_and_of_other_losses_are_not_comp
         given = {"record": "epoch", "epochs": 9, "target": 0.1, "kernel": "reference"} | changed
         sweep("a*x", X, X, Grid(lr=[0.5], init=[0], seed=range(6)), **given, out=name)
     err = refused("compare", "a", "b")
-    assert "nothing in common" in err
+    assert "a and b have nothing in common that could be compared. Epochs: " in err
     assert f"Epochs: not compared: {reason}" in err
 
 

@@ -254,7 +254,11 @@ KNOWN = "; built in are the studies auto-mpg, diabetes, digits, digits-mlp, quad
         ("cars.tom", f"no study or file is called 'cars.tom' (did you mean 'cars.toml'?){KNOWN}"),
         ("nul\0", "study 'nul\\x00' cannot be read: "),
         ("endless.toml", "study 'endless.toml' cannot be read: it is a device, and only regular files are read"),
-        ("folder", "study 'folder' cannot be read: Is a directory; give a TOML file"),
+        (
+            "folder",
+            "study 'folder' cannot be read: Is a directory; give a TOML file, which `sgdbench new folder --y COLUMN` "
+            "writes for a folder of tables",
+        ),
         ("run", "study 'run' cannot be read: Is a directory; the study of that run is run/run.toml"),
     ],
 )
