@@ -1,6 +1,7 @@
 """The choice of the inputs of a table, of other names for its columns, and of a model where none is said."""
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
@@ -206,10 +207,10 @@ def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[li
     headings = column_headings(files[0], y)
     find_columns(files[0], [y], headings)
     check_count(path, len(headings) - 1)
-    others = [name for name in dict.fromkeys(headings) if name != y]
-    counts = {name: headings.count(name) for name in others}
-    reasons = {name: f"{count} columns have this heading" if count > 1 else "" for name, count in counts.items()}
-    reasons |= {"": "it has no heading"} if counts.get("") == 1 else {}
+    counts = Counter(headings)
+    others = [name for name in counts if name != y]
+    reasons = {name: f"{counts[name]} columns have this heading" if counts[name] > 1 else "" for name in others}
+    reasons |= {"": "it has no heading"} if counts[""] == 1 else {}
     reasons |= _describe_values(files, [name for name in others if not reasons[name]])
     found = [name for name, reason in reasons.items() if not reason]
     counted = {name: _describe_index(files, name) for name in found if column_name(name) not in named}

@@ -1,5 +1,6 @@
 """Checks of tables, with one wording for every kind of file."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -57,20 +58,21 @@ def check_inputs(inputs: Sequence[str]) -> None:
     """Refuse no inputs, and a column that is there twice."""
     if not inputs:
         raise ValueError("x must name at least one column")
-    for name in inputs:
-        if inputs.count(name) > 1:
-            raise ValueError(f"x must name each column once, not {name!r} {inputs.count(name)} times")
+    for name, count in Counter(inputs).items():
+        if count > 1:
+            raise ValueError(f"x must name each column once, not {name!r} {count} times")
 
 
 def find_columns(path: Path, names: Sequence[str], existing: Sequence[str]) -> list[int]:
     """Return the places of columns in a file; refuse one that is missing, with a suggestion, or is there twice."""
+    counts, places = Counter(existing), {name: place for place, name in enumerate(existing)}
     for name in names:
-        if name not in existing:
+        if name not in counts:
             close = did_you_mean_columns(name, existing)
             raise ValueError(f"{path} has no column {name!r}{close}; its columns are {join_names(existing)}")
-        if existing.count(name) > 1:
-            raise ValueError(f"{path} has {existing.count(name)} columns {name!r}: rename all but one")
-    return [existing.index(name) for name in names]
+        if counts[name] > 1:
+            raise ValueError(f"{path} has {counts[name]} columns {name!r}: rename all but one")
+    return [places[name] for name in names]
 
 
 def did_you_mean_columns(text: str, existing: Sequence[str]) -> str:

@@ -158,9 +158,10 @@ def _draft(code: str, inputs: Inputs) -> Draft:
     all_are_x = any(size == len(inputs.columns) for _, size in inputs.groups.values())
     added = next((name for name in _added(tree) if name in single and not is_numbered(name)), None)
     if all_are_x and added:
+        free = next(name for number in count(1) if (name := f"{added}{number}") not in {*inputs.single, *taken})
         raise ValueError(
             f"{added!r} in {code!r} is the column {inputs.columns[inputs.single[added]]!r}, which x holds too; a "
-            f"constant needs a name that no column has, such as {added}1"
+            f"constant needs a name that no column has, such as {free}"
         )
     return Draft(written, found, tuple(name for name in others if name not in single), single)
 

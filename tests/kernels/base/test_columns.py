@@ -263,6 +263,8 @@ def test_a_column_that_is_called_like_the_constant_is_no_constant(expression):
         rest = f"is the column {heading!r}, which x holds too; a constant needs a name that no column has, such as b1"
         assert message == f"'b' in {expression!r} {rest}"
     assert "b1" in Model(expression.replace("b", "b1"), inputs=("b", "x1")).params
+    told = refusal_of(lambda: Model(expression, inputs=("b", "b1", "b2", "x1")))
+    assert told.endswith("such as b3")
     assert "b" not in Model(expression, inputs={"x": ["x1"], "b": "b"}).params  # which is asked for
     assert Model("w @ x + a*b", inputs=("b", "x1")).params == ("w[b]", "w[x1]", "a")
 
