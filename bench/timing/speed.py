@@ -68,29 +68,13 @@ def speed(
     undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Speed:
-    """Verify variants on one problem, and time those that give what the reference gives.
+    """Verify variants, and time those that give what the reference gives for about that many seconds.
 
-    Parameters
-    ----------
-    variants : sequence of Variant
-        `fused` should be among them: the noise of the machine is measured with it.
-    problem : Problem
-        One run, for those that train one at a time; slow ones get a part of it.
-    batch : Problem
-        Many runs of the same kind, for those that train them side by side.
-    seconds : float
-        About how long to measure, after everything is compiled and verified.
-    roofs : bool
-        Whether to measure the roofs of kernels too (`bench.timing.roof`), which are compiled in each process.
-    undisturbed : callable
-        Returns a context manager, inside of which the clock runs.
-    progress : callable
-        Called with the number of variants that are ready to be timed.
-
-    Raises
-    ------
-    RuntimeError
-        If something was compiled while the clock was running.
+    Variants that train one run at a time get `problem`, slow ones a part of it; those that train runs side by side get
+    `batch`, many runs of the same kind. `fused` should be among them: the noise of the machine is measured with it.
+    With `roofs` those of kernels are measured too (`bench.timing.roof`), which are compiled in each process. The clock
+    runs inside of `undisturbed()`, and something that is compiled there is a RuntimeError. `progress` is called with
+    the number of variants that are ready to be timed.
     """
     contestants: dict[str, Contestant] = {}
     roof_calls: dict[str, Callable[[], object]] = {}

@@ -273,7 +273,16 @@ def _stepwise(problem: Problem, theta: Any) -> Form:
         *x, y = columns
         return loss.value(by_hand(parts, x, y if of_residual else 0.0)[0], y)
 
-    return Form(_batches(problem, many=many), adding, list(_columns(problem, _chunk_size(theta), many=many)), losses)
+    columns = [torch.tensor(column) for column in (*problem.x, problem.y)]
+    numbers = [] if summed else list(zip(*columns, strict=True))
+    if many:
+        columns = [column[:, None] for column in columns]
+
+    def parts_of(size: int) -> list[Batch]:
+        return list(zip(*(column.split(size) for column in columns), strict=True))
+
+    batches = numbers or parts_of(problem.batch_size)[: problem.y.size // problem.batch_size]
+    return Form(batches, adding, parts_of(_chunk_size(theta)), losses)
 
 
 def _chunk_size(theta: Any) -> int:
@@ -304,21 +313,6 @@ def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
         return residual_and_derivatives(model.formula, _Functions(), parts, inputs, y)
 
     return fx.symbolic_trace(walk).forward  # type: ignore[no-any-return]
-
-
-def _batches(problem: Problem, *, many: bool = False) -> list[Batch]:
-    """Return the columns of each update's samples: scalars, or vectors, with a further axis for many runs."""
-    if problem.batch_size == 1:
-        return [tuple(column[0] for column in sample) for sample in _columns(problem, 1)]
-    return list(_columns(problem, problem.batch_size, many=many))[: problem.y.size // problem.batch_size]
-
-
-def _columns(problem: Problem, size: int, *, many: bool = False) -> Iterator[Batch]:
-    """Return the inputs and y, that many samples at a time."""
-    columns = [torch.tensor(column) for column in (*problem.x, problem.y)]
-    if many:
-        columns = [column[:, None] for column in columns]
-    return zip(*(column.split(size) for column in columns), strict=True)
 
 
 @contextmanager

@@ -125,20 +125,17 @@ def _formula_forms(problem: Problem) -> list[Form]:
         target = y if problem.loss == "squared" else 0.0
         return residual_and_derivatives(problem.model.formula, FUNCTIONS, theta, x, target)
 
-    def parts(theta: Arrays, batch: Arrays, scale: Any) -> list[Any]:
+    def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
         if size == 1:
             found, derivatives = run(theta, batch)
             slope = loss.slope(found, batch[-1], scale)
-            return [slope * derivative for derivative in derivatives]
+            return tuple(slope * derivative for derivative in derivatives)
         found, derivatives = run(_with_samples(theta), batch)
         slope = loss.slope(found, batch[-1], 1.0)
-        return [scale * jnp.mean(slope * derivative, axis=-1) for derivative in derivatives]
-
-    def separate_gradients(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
-        return tuple(parts(theta, batch, scale))
+        return tuple(scale * jnp.mean(slope * derivative, axis=-1) for derivative in derivatives)
 
     def stacked_gradient(theta: Arrays, batch: Arrays, scale: Any) -> Arrays:
-        return (jnp.stack(parts(tuple(theta[0]), batch, scale)),)
+        return (jnp.stack(separate_gradients(tuple(theta[0]), batch, scale)),)
 
     def mean_loss(theta: Arrays, data: Arrays) -> Any:
         found, _ = run(_with_samples(theta[0] if theta[0].ndim == 2 else theta), data)

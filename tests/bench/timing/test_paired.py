@@ -365,13 +365,6 @@ def test_times_that_have_no_ratio_are_refused_in_one_line(one, other, message):
         ratio_of(one, other, paired=True)
 
 
-def test_names_that_were_not_timed_are_refused_in_one_line():
-    with pytest.raises(ValueError, match=r"^'c' was not timed: there are 'a', 'b', 'a again'$"):
-        ratio(noisy(0.01), "a", "c")
-    with pytest.raises(ValueError, match=r"^the last name must be that of a baseline and ' again', not 'b'$"):
-        noise_floor(Timings(("a", "b"), np.ones((5, 2)), (1, 1)))
-
-
 @pytest.mark.parametrize("size", [5, 6, 19, 50, 2000])
 def test_intervals_are_those_of_scipy(size):
     rng = np.random.default_rng(size)
