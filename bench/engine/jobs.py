@@ -51,7 +51,8 @@ def group_runs(
     problem: Problem, plan: pd.DataFrame, progress: Progress, shared: "SharedKernels", until: int | None = None
 ) -> list[Group]:
     """Return the rows of a plan that are not finished, to be trained `until` an epoch, or to the end without it."""
-    settings, clock, dtypes, of_row = problem.settings, problem.clock, dtypes_of(plan), _optimizers_of(plan)
+    settings, clock, dtypes = problem.settings, problem.clock, dtypes_of(plan)
+    of_row = plan["optimizer"].cat.codes.to_numpy()
     memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
     sizes, shuffled = plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
     seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
@@ -91,7 +92,7 @@ def plan_jobs(
     memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
     factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
     schedule, lr = schedules.codes.to_numpy(), plan["lr"].to_numpy()
-    optimizers, of_row = shared.optimizers, _optimizers_of(plan)
+    optimizers, of_row = shared.optimizers, plan["optimizer"].cat.codes.to_numpy()
     sizes, shuffled, seeds = (plan[name].to_numpy() for name in ("batch_size", "shuffle", "seed"))
     updates, left = problem.clock.n * settings.epochs, sum(len(group.rows) for group in groups)
     share = max(left // (JOBS_OF_A_PROCESSOR * processors()), LEAST_WORK // (updates * len(problem.model.params)))
@@ -109,11 +110,6 @@ def plan_jobs(
             params, lowest = progress.params[mine], progress.lowest[mine]
             remembered = np.stack([progress.memory[place] for place in mine]) if first else initial_memory(own, params)
             yield Job(mine, kernel, dtypes[row], own[0], hyperparameters, params, remembered, first, lowest)
-
-
-def _optimizers_of(plan: pd.DataFrame) -> NDArray[np.integer[Any]]:
-    """Return the number of the optimizer of each row."""
-    return plan["optimizer"].cat.codes.to_numpy()
 
 
 def _group_rows(rows: NDArray[np.intp], keys: Sequence[NDArray[Any]], lr: Floats) -> list[NDArray[np.intp]]:

@@ -42,18 +42,14 @@ def refined_plan(plan: pd.DataFrame, ranked: pd.DataFrame, grid: Grid, problem: 
 def new_rates(rates: Floats, best: float, tied: set[float]) -> list[float]:
     """Return the rates to add around the best of sorted ones; none where it is inside and its neighbours are tied."""
     place = int(np.searchsorted(rates, best))
-    below = rates[place - 1] if place else None
-    above = rates[place + 1] if place + 1 < rates.size else None
-    if below is None and above is None:
+    neighbours = [*rates[:place][-1:], *rates[place + 1 :][:1]]
+    if not neighbours:
         return [_round(best / FACTOR), _round(best * FACTOR)]
-    inside = below is not None and above is not None
-    if inside and {below, above} <= tied:
+    found = [_round(float(np.sqrt(best * near))) for near in neighbours]
+    if len(neighbours) == 1:
+        found.append(_round(best * best / neighbours[0]))
+    elif tied.issuperset(neighbours):
         return []
-    found = [_round(float(np.sqrt(best * near))) for near in (below, above) if near is not None]
-    if below is None and above is not None:
-        found.append(_round(best * best / above))
-    if above is None and below is not None:
-        found.append(_round(best * best / below))
     return [rate for rate in found if rate not in rates]
 
 
