@@ -113,22 +113,12 @@ def check_count(path: str | Path, count: int) -> None:
 def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], Given | None]:
     """Return the columns that texts name, and the names that an expression has for them.
 
-    Parameters
-    ----------
-    path : str or Path
-        The table, whose headings tell what a text names: a heading may have wildcards and an equals sign of its own.
-    x : sequence of str
-        Columns, such as ``"hp"``; columns with names, such as ``"x=Engine Power (PS)"``; wildcards, such as
-        ``"pixel_*"``; and wildcards with the name of a group, such as ``"x=pixel_*"``.
-    y : str
-        The target, which no wildcard matches.
+    The texts `x` are columns, such as ``"hp"``; columns with names, such as ``"x=Engine Power (PS)"``; wildcards, such
+    as ``"pixel_*"``, which do not match the target `y`; and wildcards with the name of a group, such as
+    ``"x=pixel_*"``. A heading of the table may have wildcards and an equals sign of its own.
 
-    Returns
-    -------
-    columns : list of str
-    names : list of str, dict or None
-        The names, in the order of the columns; by name a column or the group's columns, where there is a group; None
-        where nothing is given a name: then there are several ways to call them.
+    The names are in the order of the columns; where there is a group they are a table, by name of a column or the
+    group's columns; they are None where nothing is given a name: then there are several ways to call them.
     """
     headings = [heading for heading in column_headings(table_files(Path(path))[0], y) if heading != y]
     columns: list[str] = []

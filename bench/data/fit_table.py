@@ -23,22 +23,9 @@ SHOWN = 10_000
 class TableFit:
     """A fit, and its results in the units of the table.
 
-    Attributes
-    ----------
-    result : FitResult
-        In the units that were trained.
-    data : Dataset
-        The trained data: the table, or the table standardized.
-    scaling : Scaling or None
-        The scaling between the two.
-    params : dict
-        Name -> value, in the table's units, or in standardized ones where `note` says so.
-    loss : float
-        The recorded loss of these parameters, as from `bench.data.units.original_loss`.
-    note : str or None
-        Why the parameters are not in the table's units.
-    interrupted : bool
-        Whether Ctrl-C ended the fit; then the results are those so far.
+    The `result` is in the units that were trained, and so are the `data`: the table, or the table standardized by
+    `scaling`. The `params` are in the table's units or, where `note` says why, in standardized ones; `loss` is their
+    recorded loss, as from `bench.data.units.original_loss`. Where Ctrl-C ended the fit, the results are those so far.
     """
 
     result: FitResult
@@ -123,27 +110,14 @@ def fit_table(
     watch: Callable[[FitResult, Dataset], None] = lambda result, data: None,
     **settings: Any,
 ) -> TableFit:
-    """Fit a model, with as many inputs as the table has columns x, to a table.
+    """Fit a model, with as many inputs as the table has columns x, to a table; other settings are as for `kernels.fit`.
 
-    Parameters
-    ----------
-    model, table
-    standardized : bool
-        Train on columns of mean 0 and standard deviation 1, and carry the parameters back where the model allows it.
-        A start is then one in standardized units. Classes and counts stay as they are.
-    center : str
-        Which columns are centered, and not only scaled, as for `bench.data.standardize`.
-    target : float, optional
-        The loss at which to stop, in the units of `TableFit.loss`.
-    watch : callable
-        Called about twenty times a second with the result so far and the data that are trained.
-    loss, **settings
-        As for `kernels.fit`.
+    Where `standardized`, columns of mean 0 and standard deviation 1 are trained on, and the parameters carried back
+    where the model allows it; `center` is as for `bench.data.standardize`. A start is then one in standardized units,
+    and the target, as ever, one in the units of `TableFit.loss`.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        On Ctrl-C before there is any result; later the result so far is returned.
+    `watch` is called about twenty times a second with the result so far and the data that are trained. Ctrl-C before
+    there is any result is a KeyboardInterrupt; later the result so far is returned.
     """
     criterion = make_loss(loss)
     data, scaling = table, None

@@ -13,10 +13,7 @@ from kernels.base.run import Floats
 class LabelNumbers:
     """The labels of a column, numbered 0, 1, ... in the order in which they come.
 
-    Attributes
-    ----------
-    labels : list
-        The labels by their numbers, also those words that stand for a missing label in text files.
+    Among `labels` are also those words that stand for a missing label in text files.
     """
 
     def __init__(self) -> None:

@@ -18,18 +18,10 @@ from kernels.train.yardstick import Yardstick, unknown_yardstick
 class TableQuality:
     """The quality of a fit on its data.
 
-    Attributes
-    ----------
-    rmse : float
-        Root of the mean squared residual, in the units of y; nan where no residual was trained.
-    r2 : float
-        The share of the variance of y that the model explains; nan where y does not vary, or no residual was trained.
-    uncertainty : Uncertainty
-        Standard errors of the parameters, in the units of the parameters that are shown.
-    yardstick : Yardstick
-        The lowest loss of this model on these rows and that of the best constant, in the units of training.
-    optimum : array, shape (P,), or None
-        The parameters of the lowest loss, in the units of the parameters that are shown; None where they are not known.
+    `rmse` is in the units of y; `r2` is the share of the variance of y that the model explains. Both are nan where no
+    residual was trained, and `r2` where y does not vary. The `uncertainty` and the `optimum`, the parameters of the
+    lowest loss if they are known, are in the units of the parameters that are shown; the `yardstick`, of this model on
+    these rows, is in those of training.
     """
 
     rmse: float

@@ -38,13 +38,10 @@ def check(
     and where there was time for the whole run also its length and its end. The result has these configurations alone in
     its frame and its starts; settings and data are those of the sweep.
 
-    Returns
-    -------
-    DataFrame
-        One row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction where there is a
-        mark within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute
-        below), its `bound` (0 where the same bits are promised), that of the losses that are not close to 0,
-        `loss_error` (relative), and `verified`.
+    Return one row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction where there is
+    a mark within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute below),
+    its `bound` (0 where the same bits are promised), that of the losses that are not close to 0, `loss_error`
+    (relative), and `verified`.
     """
     rows, curves = [], result.run.curves(result.frame["config_id"].tolist())
     for row, start in zip(result.frame.to_dict("records"), result.starts, strict=True):

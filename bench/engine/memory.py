@@ -34,18 +34,10 @@ COPIES, OF_LOWEST = 8, 2
 
 @dataclass(frozen=True)
 class Memory:
-    """The memory for runs of a problem.
+    """The memory for runs of a problem, whose settings have the kernel that is asked for.
 
-    Attributes
-    ----------
-    problem : Problem
-        Its settings have the kernel that is asked for.
-    frugal : str
-        The kernel with the same bits that needs least.
-    room : float
-        The bytes that are available; infinite where that is not known.
-    width : int
-        Runs in a block of the kernel; float32 has larger ones.
+    `frugal` is the kernel with the same bits that needs least, and `room` the bytes that are available, infinite where
+    that is not known. A block of the kernel has `width` runs; those of float32 are larger.
     """
 
     problem: Problem

@@ -33,21 +33,10 @@ from kernels.train.block import Runs, train_runs
 class Job:
     """Runs that one thread trains side by side, in the same order of samples; `bench.engine.jobs` says what they share.
 
-    Attributes
-    ----------
-    rows : array, shape (R,)
-        Their places in the plan.
-    kernel, dtype : str
-    optimizer : Optimizer
-        That of the first run; the others may have other options.
-    hyperparameters : Hyperparameters
-        With rates of shape (epochs, R), and settings of shape (S, R) where options differ.
-    params : array, shape (R, P)
-    memory : array, shape (R, M)
-    first : int
-        The mark at which they stand, with these parameters and this memory.
-    lowest : array, shape (R, 2) or (R, 3 + P)
-        Their lowest validation losses so far, as from `kernels.base.run.start_lowest`.
+    `rows` are their places in the plan, and `optimizer` is that of the first run; the others may have other options.
+    Rates are of shape (epochs, R), and settings of shape (S, R) where options differ. The runs stand at the mark
+    `first`, with `params`, shape (R, P), `memory`, shape (R, M), and their lowest validation losses so far, `lowest`,
+    as from `kernels.base.run.start_lowest`.
     """
 
     rows: NDArray[np.intp]
@@ -65,14 +54,8 @@ class Job:
 class Problem:
     """A model with its loss, the samples, the settings and the clock of all runs of a sweep.
 
-    Attributes
-    ----------
-    fingerprint : str
-        A hash of the samples that are trained on.
-    held_out, test : tuple or None
-        Samples for validation, and those that decide nothing: inputs and y.
-    classes : Classes or None
-        The labels of the classes 0 and 1, where y held labels.
+    `fingerprint` is a hash of the samples that are trained on; `held_out` are those for validation, and those of `test`
+    decide nothing.
     """
 
     model: Model

@@ -19,23 +19,10 @@ from kernels.train.block import Runs
 class Progress:
     """Where each row of a plan stands; the arrays are brought up to date in place.
 
-    Attributes
-    ----------
-    marks : array, shape (rows,)
-        The mark reached.
-    finished : array, shape (rows,)
-        Whether there is nothing left to train.
-    status : array, shape (rows,)
-    params : array, shape (rows, P)
-        From which they go on.
-    memory : list of arrays
-        What the optimizer remembers, empty at mark 0.
-    best_loss : array, shape (rows,)
-        The lowest loss so far.
-    kept_loss : array, shape (rows,)
-        The one of `Problem.counted_loss`, with the parameters that a run keeps; infinite at mark 0.
-    lowest : array, shape (rows, 2) or (rows, 3 + P)
-        The lowest validation loss so far, as from `kernels.base.run.start_lowest`.
+    Each goes on from the mark that it has reached with its `params`, of shape (rows, P), and the `memory` of its
+    optimizer, which is empty at mark 0. `best_loss` is the lowest loss so far, and `kept_loss` the one of
+    `Problem.counted_loss` with the parameters that a run keeps, infinite at mark 0; `lowest` is as from
+    `kernels.base.run.start_lowest`.
     """
 
     marks: NDArray[np.int64]

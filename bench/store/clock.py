@@ -76,10 +76,7 @@ class Clock:
     ) -> Times:
         """Return the moments of marks, which belong to the runs numbered `run`, or one to each run.
 
-        Parameters
-        ----------
-        batch_size : array, shape (runs,)
-        mark, run : array, shape (k,)
+        Runs have a `batch_size` each; `mark` and `run` are of one length.
         """
         run = np.arange(mark.size) if run is None else run
         sizes, of_run = np.unique(batch_size, return_inverse=True)

@@ -76,13 +76,8 @@ _HELD: ContextVar[Path | None] = ContextVar("_HELD", default=None)
 class Run:
     """The content of a run folder.
 
-    Attributes
-    ----------
-    folder : pathlib.Path
-    identity : dict of str to str
-        The facts that every result in the folder shares, as given to `open_run`.
-    within : Run or None
-        The run whose folder holds this one's: a temporary folder is there as long as its run.
+    `identity` has the facts that every result in the folder shares, as given to `open_run`, and `within` is the run
+    whose folder holds this one's: a temporary folder is there as long as its run.
     """
 
     def __init__(self, folder: Path, identity: dict[str, str], sound: list[Path]) -> None:
@@ -151,11 +146,8 @@ class Run:
         Where parts differ in how many losses they keep, those that all of them keep remain: a run that was extended
         has the same curves as one made at once. Configurations that are not stored are left out.
 
-        Returns
-        -------
-        DataFrame
-            `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples, `validation_loss`.
-            `bench.store.clock.Clock` has the moments of marks.
+        The columns are `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples,
+        `validation_loss`. `bench.store.clock.Clock` has the moments of marks.
         """
         return join_curves(self._paths, config_ids)
 
@@ -199,18 +191,15 @@ class OpenRun(Run):
     def append(self, rows: pd.DataFrame) -> None:
         """Store a part of the results. When this returns they are on disk; when it raises, nothing has changed.
 
-        Parameters
-        ----------
-        rows : DataFrame
-            One row per configuration, or none, the same columns and types in every part. Values come back bit for bit.
+        There is one row per configuration, or none, with the same columns and types in every part. Values come back bit
+        for bit.
 
-            - `config_id` (text) and `marks`, the number of the mark at which the configuration stands, from 0;
-            - `losses`: an array of those at the last marks, up to that one. With `marks + 1` losses the curve is
-              complete, and the row replaces all earlier ones of the configuration. With fewer, two at least, it
-              continues from where the configuration stood before: the first loss, which is known already, is the one at
-              that mark;
-            - `validation_losses`, where there are held-out samples: as many;
-            - any others; arrays of float64 of any length are welcome.
+        - `config_id` (text) and `marks`, the number of the mark at which the configuration stands, from 0;
+        - `losses`: an array of those at the last marks, up to that one. With `marks + 1` losses the curve is complete,
+          and the row replaces all earlier ones of the configuration. With fewer, two at least, it continues from where
+          the configuration stood before: the first loss, which is known already, is the one at that mark;
+        - `validation_losses`, where there are held-out samples: as many;
+        - any others; arrays of float64 of any length are welcome.
         """
         if rows.empty:
             return
@@ -256,25 +245,12 @@ def open_run(
 ) -> Iterator[OpenRun]:
     """Open a run folder to write, alone; it is made if it is missing.
 
-    Damaged parts are named in a warning and moved to `damaged/`.
+    Damaged parts are named in a warning and moved to `damaged/`. The `study`, a TOML text, is put on record where there
+    is none yet; see `OpenRun.record_study`. The `identity` has the facts that all results must share to be compared. Of
+    losses, those at multiples of `every` marks, a power of two, and the last one are kept.
 
-    Parameters
-    ----------
-    folder : path
-    study : str
-        The study as a TOML text, for the record, where there is none yet; see `OpenRun.record_study`.
-    identity : mapping of str to str
-        The facts that all results must share to be compared: name -> value.
-    resume : bool
-        Whether to go on if there are results already.
-    every : int, optional
-        Keep only the losses at multiples of this many marks and the last one: a power of two.
-
-    Raises
-    ------
-    ValueError
-        If another process writes to the run, if it has another identity, if there are results that are not to be
-        resumed, or if the folder is that of a newer version or no run folder at all.
+    Refused are a folder that another process writes to, one of another identity, one with results without `resume`, and
+    one that is of a newer version or no run folder at all.
     """
     folder = Path(folder)
     if every < 1 or every & (every - 1):

@@ -38,20 +38,11 @@ MOST_FILES = 1000
 
 
 def load_study(study: str | Path, *, recorded: bool = False) -> Study:
-    """Read a study.
+    """Read a study: a TOML file, to which its paths are relative, or a built-in study by its name.
 
-    Parameters
-    ----------
-    study : str or path
-        The name of a built-in study, or a TOML file; one that is called like a built-in study is ``"./quadratic"``.
-        Paths in the file are relative to it.
-    recorded : bool, optional
-        Whether it is that of an earlier run, and was checked then: its rules of the user's own may be unknown by now.
-
-    Raises
-    ------
-    ValueError
-        In one line: the file, the line if it is known, the key, its value and what is accepted.
+    A file that is called like a built-in study is ``"./quadratic"``. A study that is `recorded` is that of an earlier
+    run, and was checked then: its rules of the user's own may be unknown by now. A ValueError names in one line the
+    file, the line if it is known, the key, its value and what is accepted.
     """
     path = _find_study(study)
     if path.suffix.lower() in TABLES:

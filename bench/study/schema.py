@@ -386,12 +386,8 @@ class Study(Table):
     def dataset(self, **mapping: Unpack[MapOptions]) -> tuple[Dataset, Scaling | None]:
         """Load the data and hold out a part of them; standardize them if the study says so, and return the scaling.
 
-        Samples that are held out are scaled by the mean and the deviation of those that are trained on.
-
-        Parameters
-        ----------
-        **mapping
-            `announce` and `progress` of `bench.data.open_table`, for columns that are written of a mapped table.
+        Samples that are held out are scaled by the mean and the deviation of those that are trained on. `mapping` are
+        arguments of `bench.data.open_table`, for columns that are written of a mapped table.
         """
         data = self._read_data(**mapping)
         return standardize(data, **self._scaling_options()) if self.data.standardize else (data, None)

@@ -74,12 +74,8 @@ class SearchSettings:
 class Range:
     """The numbers from `low` to `high`, both included.
 
-    Attributes
-    ----------
-    kind : str
-        "lin" for uniform draws; "log" for draws with a uniform logarithm; "log1m" for the same of the distance to 1;
-        "int" and "logint" for whole numbers.
-    low, high : float
+    The kind is "lin" for uniform draws, "log" for draws with a uniform logarithm, "log1m" for the same of the distance
+    to 1, "int" or "logint" for whole numbers.
     """
 
     kind: str
