@@ -26,7 +26,9 @@ from kernels.simd.tuples import all_finite, load, store
 MOST_BYTES = 256
 """The size of a lane of sums, at most. Sums do not wait for each other as updates do: longer lanes only spill."""
 FILL_REGISTERS = 8
-"""The parameters whose lanes, of four registers each, leave no register to anything else."""
+"""The parameters whose lanes, of four registers each, leave none of the 32 of AVX-512 to anything else."""
+MOST_IN_REGISTERS = 14
+"""The parameters of one register each, at most, that these hold beside what they are multiplied with."""
 INFIX = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
@@ -121,10 +123,14 @@ class Ingredients(NamedTuple):
     def moves_by_register(self) -> bool:
         """Whether updates from single samples are those of the runs of one register after another.
 
-        With fewer parameters, and with rules that keep a state of each, that would take longer.
+        With fewer parameters, or more unless exp and its like need registers in any case, with rules that keep a state
+        of each, and without AVX-512 that would take longer; in float32, which memory holds in double precision, more
+        than twice as long.
         """
-        spills = self.width > 1 and not self.layers and self.program.params >= FILL_REGISTERS
-        return spills and bool(self.per_sample) and not self.gradient_at
+        params = self.program.params
+        spills = params >= FILL_REGISTERS and (params <= MOST_IN_REGISTERS or not self.program.is_exact)
+        fits = self.width > 1 and not self.layers and self.dtype == "float64" and doubles_in_register() == 8
+        return spills and fits and bool(self.per_sample) and not self.gradient_at
 
     @property
     def options_without_decay(self) -> str:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from kernels.compile import unrolled
 from kernels.compile.specialize import bind_loops
-from kernels.compile.unrolled import FILL_REGISTERS
+from kernels.compile.unrolled import FILL_REGISTERS, MOST_IN_REGISTERS
 from kernels.losses import make_loss
 from kernels.model.models import make_model
 from kernels.optimizers import make_optimizer
@@ -19,26 +20,34 @@ DEGREE_7 = " + ".join(f"p{k}*x**{k}" for k in range(2, FILL_REGISTERS)) + " + p1
 ELSEWHERE = replace(make_optimizer("sgd"), gradient_at=lambda theta, slots, options: 0.5 * theta)
 
 
-def test_the_bits_are_those_of_the_reference():
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_bits_are_those_of_the_reference(dtype):
     """Of more runs than a lane holds, so that the last block is not full; test_network.py has the other kernels."""
     given = {"size": 1, "model": DEGREE_7, "loss": "huber(0.5)", "shuffle": BLOCKS, "patience": 1000.0}
-    check_bits(**given, dtype="float32", runs=2 * WIDTH + 5, kernels=["lanes"])
+    check_bits(**given, dtype=dtype, runs=2 * WIDTH + 5, kernels=["lanes"])
 
 
 @pytest.mark.parametrize(
-    ("params", "optimizer", "kernel", "by_register"),
+    ("params", "optimizer", "settings", "by_register"),
     [
-        (FILL_REGISTERS, "sgd", "lanes", True),
-        (FILL_REGISTERS, "sgd", "lanes-fma", True),
-        (FILL_REGISTERS - 1, "sgd", "lanes", False),
-        (FILL_REGISTERS, "momentum", "lanes", False),  # which keeps a state of each parameter
-        (FILL_REGISTERS, "sgd(weight_decay=0.1)", "lanes", False),
-        (FILL_REGISTERS, ELSEWHERE, "lanes", False),
-        (FILL_REGISTERS, "sgd", "fused", False),
+        (FILL_REGISTERS, "sgd", {}, True),
+        (FILL_REGISTERS, "sgd", {"kernel": "lanes-fma"}, True),
+        (MOST_IN_REGISTERS, "sgd", {}, True),
+        (16, "sgd", {"model": " + ".join(f"a{k}*exp(b{k}*x)" for k in range(8))}, True),
+        (FILL_REGISTERS - 1, "sgd", {}, False),
+        (MOST_IN_REGISTERS + 1, "sgd", {}, False),
+        (FILL_REGISTERS, "momentum", {}, False),  # which keeps a state of each parameter
+        (FILL_REGISTERS, "sgd(weight_decay=0.1)", {}, False),
+        (FILL_REGISTERS, ELSEWHERE, {}, False),
+        (FILL_REGISTERS, "sgd", {"kernel": "fused"}, False),
+        (FILL_REGISTERS, "sgd", {"dtype": "float32"}, False),
+        (FILL_REGISTERS, "sgd", {"doubles": 4}, False),  # AVX2
     ],
 )
-def test_who_has_them(params, optimizer, kernel, by_register):
-    model = make_model("w @ x + b", [f"x{k}" for k in range(1, params)])
-    squared, optimizer = make_loss("squared"), make_optimizer(optimizer) if isinstance(optimizer, str) else optimizer
-    _, _, source = bind_loops(Wanted(kernel, model, squared, optimizer).ingredients)
+def test_which_kernels_have_them(monkeypatch, params, optimizer, settings, by_register):
+    monkeypatch.setattr(unrolled, "doubles_in_register", lambda: settings.get("doubles", 8))
+    optimizer = make_optimizer(optimizer) if isinstance(optimizer, str) else optimizer
+    made_of = make_model(settings.get("model", f"polynomial({params - 1})")), make_loss("squared"), optimizer
+    one = Wanted(settings.get("kernel", "lanes"), *made_of, dtype=settings.get("dtype", "float64"))
+    _, _, source = bind_loops(one.ingredients)
     assert ("def leg_by_register" in source) == by_register
