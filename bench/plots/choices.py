@@ -13,10 +13,10 @@ T = TypeVar("T")
 MAX_OPTIMIZERS = 7  # more have no colors that can be told apart
 
 
-def best_optimizers(ranked: pd.DataFrame, most: int = MAX_OPTIMIZERS) -> list[str]:
+def best_optimizers(ranked: pd.DataFrame) -> list[str]:
     """Return the names of the optimizers, or of the best ones where there are many; `ranked` is a ranking."""
     names = sorted(map(str, ranked["optimizer"].unique()))
-    return names if len(names) <= most else leaders(ranked)["optimizer"].astype(str).head(most).tolist()
+    return names if len(names) <= MAX_OPTIMIZERS else [*map(str, leaders(ranked)["optimizer"].head(MAX_OPTIMIZERS))]
 
 
 def in_grid_order(names: Iterable[str], column: pd.Series) -> list[str]:

@@ -65,8 +65,7 @@ def ratios_by_problem(ratios: pd.DataFrame) -> Figure:
     axis.tick_params(length=0, labelsize=8.5)
     axis.xaxis.tick_top()
     axis.grid(visible=False)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
+    axis.spines[:].set_visible(False)
     add_caption(figure, "Medians over the runs on fresh seeds; 1 is the optimizer with the fewest samples in a run.")
     return figure
 

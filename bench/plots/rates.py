@@ -172,8 +172,7 @@ def _label_axes(
     axis.set_yticks([place + y for y in up for place in along], sized * len(up))
     axis.tick_params(labelsize=8)
     axis.grid(visible=False)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
+    axis.spines[:].set_visible(False)
     axis.set(
         xlim=(-0.5, right[-1] + len(rates) - 0.5),
         ylim=(up[-1] - 0.5, len(sizes) - 0.5),

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.plots.fit_curves import FitCurves, fit_curves
 from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
 from bench.tables.ranking import varies
+from bench.tables.run_costs import COST_NAMES
 from bench.tables.typical_runs import best_runs
 from kernels.model.param_columns import params_from_columns
 
@@ -44,7 +46,7 @@ def ratio_chart(run_data: RunData, named: Sequence[str]) -> RowChart | None:
         return None
     return optimizer_ratios(
         run_data.compared,
-        cost=run_data.compared_cost,
+        cost=COST_NAMES[run_data.compared["cost"].iloc[0]],
         seeds=run_data.compared_on,
         named=named,
         samples=run_data.samples,
@@ -68,10 +70,14 @@ def fit_chart(run_data: RunData) -> FitCurves | None:
         return None
     if run_data.class_labels and (model.classes > 1 or len(model.inputs) > 1):
         return None
-    ends = params_from_columns(model, best)
+    ends, rows, scaling = params_from_columns(model, best), thin_rows(data), run_data.scaling
+    x, y = rows.x, rows.y
+    if scaling is not None:
+        x, y = scaling.x_mean + scaling.x_scale * x, scaling.y_mean + scaling.y_scale * y
     return fit_curves(
-        curve_in_table_units(model, run_data.criterion, run_data.scaling),
-        *run_data.data_in_table_units(),
+        curve_in_table_units(model, run_data.criterion, scaling),
+        x,
+        y,
         params_by_name=dict(zip(best["init"].astype(str), ends, strict=True)),
         names=(data.x_names[0], data.y_name),
     )

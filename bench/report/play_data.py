@@ -41,8 +41,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
     some = spread_evenly(range(y.size), MAX_SAMPLES)
     scales = ([[0.0, 1.0]] * len(columns), [0.0, 1.0])
     if scaling is not None:
-        x_scales = zip(np.atleast_1d(scaling.x_mean).tolist(), np.atleast_1d(scaling.x_scale).tolist(), strict=True)
-        scales = [list(pair) for pair in x_scales], [float(scaling.y_mean), float(scaling.y_scale)]
+        scales = np.column_stack([scaling.x_mean, scaling.x_scale]).tolist(), [scaling.y_mean, scaling.y_scale]
     return {
         "program": encode_program(model.formula),
         "keeps": run_data.result.run.identity["patience"] != "none",

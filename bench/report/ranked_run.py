@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self, cast
 import numpy as np
 import pandas as pd
 
-from bench.data.fit_table import thin_rows
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.plots.loss_axis import LossAxis
@@ -192,8 +191,7 @@ class RankedRun:
     def loss_bands(self) -> pd.DataFrame:
         """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each mark."""
         best = self.best_runs
-        curves = self.result.read_curves(best["config_id"].tolist())
-        bands = loss_bands(best, curves, held_out="validation_loss" in curves)
+        bands = loss_bands(best, self.result.read_curves(best["config_id"].tolist()))
         per_update = best.drop_duplicates("optimizer").set_index("optimizer")["seconds_per_update"]
         return bands.assign(seconds=bands["updates"] * bands["optimizer"].map(per_update).astype(float))
 
@@ -253,11 +251,6 @@ class RankedRun:
         distance = cost_of(self.ranked, "samples") in LOSSES and cost_of_effects(self.frame) in DISTANCES.values()
         return COST_NAMES["distance"] if distance else self.cost
 
-    @property
-    def compared_cost(self) -> str:
-        """The cost by which optimizers are compared, in words."""
-        return self.cost if self.compared is None else COST_NAMES[self.compared["cost"].iloc[0]]
-
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.standard_tables.standard_tables`."""
@@ -316,15 +309,6 @@ class RankedRun:
         """The loss at which the runs stopped."""
         target = self.result.run.identity["target"]
         return None if target == "none" else float(target)
-
-    def data_in_table_units(self) -> tuple[Floats, Floats]:
-        """Return the data before standardization: x, shape (n, inputs), and y, shape (n,); of a map some rows."""
-        assert self.data  # noqa: S101 (checked by the caller)
-        rows = thin_rows(self.data)
-        x, y = rows.x, rows.y
-        if self.scaling is None:
-            return x, y
-        return self.scaling.x_mean + self.scaling.x_scale * x, self.scaling.y_mean + self.scaling.y_scale * y
 
 
 def _no_values(*arguments: Any) -> Any:

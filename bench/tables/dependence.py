@@ -35,19 +35,10 @@ def design_effects(
 ) -> Floats:
     """Return the design effect of each row of a matrix of runs, from 1 to the number of starts; shape (rows,).
 
-    The starts are given, and the seeds are drawn: what counts is the difference of a run from the mean of its start,
-    and the sums of these over the starts of a seed. The effect is what is usual where seeds make no difference.
-
-    Parameters
-    ----------
-    values : array, shape (rows, pairs)
-        Finite numbers; NaN for runs that were not made.
-    pairs : Pairs, optional
-        Without it, runs are independent.
-    usual : array of bool, shape (rows,), optional
-        Rows that tell together what is usual.
-    unknown : float
-        What is usual where seeds make no difference in any of them.
+    The `values`, shape (rows, pairs), are finite, or NaN for runs that were not made; without `pairs` runs are
+    independent. The starts are given, and the seeds are drawn: what counts is the difference of a run from the mean of
+    its start, and the sums of these over the starts of a seed. Where seeds make no difference, the effect is what the
+    rows `usual` together tell, or `unknown` where seeds make none in any of them.
     """
     if pairs is None or not pairs.starts.max(initial=0):
         return np.ones(len(values))

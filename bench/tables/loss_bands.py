@@ -13,17 +13,17 @@ MAX_MARKS = 200
 _DIVERGED_LOSS = 1e300
 
 
-def loss_bands(frame: pd.DataFrame, curves: pd.DataFrame, *, held_out: bool = False) -> pd.DataFrame:
+def loss_bands(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """Return the bands of each optimizer, over all starts and from each family of starts.
 
-    Frames are those of `loss_quantiles`, whose columns follow on `start`, which is `ALL_STARTS` or a family of starts,
-    and `optimizer`; with `held_out` there are the medians of the column `validation_loss` too. A line has at most
-    `MAX_MARKS` marks, which are denser at its start.
+    Columns are those of `loss_quantiles`, `start`, which is `ALL_STARTS` or a family of starts, and `held_out`, the
+    medians of `validation_loss` where the curves have that. A line has at most `MAX_MARKS` marks, which are denser at
+    its start.
     """
     parts = []
     for start, runs in starts_and_runs(frame).items():
         bands = loss_quantiles(runs, curves).assign(start=start)
-        if held_out:  # at the same marks
+        if "validation_loss" in curves:  # at the same marks
             on_them = loss_quantiles(runs, curves.assign(loss=curves["validation_loss"]))
             bands["held_out"] = on_them["median"]
         for _, line in bands.groupby("optimizer", observed=True):
@@ -38,8 +38,8 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     ends with its longest run. Between its own marks a run has the loss of the last one.
 
     Curves of configurations that are not in `frame` are ignored. The result has one row per optimizer and mark:
-    `optimizer`, `epoch`, `samples`, `updates`, `runs`, `low`, `median` and `high`. Where the batch sizes of its runs
-    differ, epochs and updates are those of one of them.
+    `optimizer`, `samples`, `updates`, `runs`, `low`, `median` and `high`. Where the batch sizes of its runs differ,
+    updates are those of one of them.
     """
     ids = pd.Categorical(curves["config_id"])  # as it stands where it is categorical
     runs = frame.set_index("config_id")
@@ -48,7 +48,7 @@ def loss_quantiles(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     group_of_id = group_of_run.reindex(ids.categories, fill_value=-1).to_numpy()
     diverged = runs["status"].eq("diverged").reindex(ids.categories, fill_value=False).to_numpy(dtype=bool)
     groups = group_of_id[ids.codes]
-    columns = [curves[name].to_numpy() for name in ("samples", "epoch", "updates", "loss")]
+    columns = [curves[name].to_numpy() for name in ("samples", "updates", "loss")]
     order = np.argsort(groups, kind="stable")
     order = order[np.searchsorted(groups[order], 0) :]
     parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
@@ -64,7 +64,6 @@ def _quantiles(
     codes: NDArray[np.integer],
     diverged: NDArray[np.bool_],
     samples: NDArray[np.integer],
-    epoch: Floats,
     updates: NDArray[np.integer],
     loss: Floats,
 ) -> dict[str, object]:
@@ -85,5 +84,5 @@ def _quantiles(
     # Quantiles are interpolated, which infinity does not survive.
     quantiles = np.quantile(losses.clip(max=_DIVERGED_LOSS), [0.1, 0.5, 0.9], axis=0)
     low, median, high = np.where(quantiles < _DIVERGED_LOSS / 1e9, quantiles, np.inf)
-    clock = {"epoch": epoch[first], "samples": marks, "updates": updates[first]}
+    clock = {"samples": marks, "updates": updates[first]}
     return clock | {"runs": len(ids), "low": low, "median": median, "high": high}

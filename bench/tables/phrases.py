@@ -105,16 +105,16 @@ def format_estimate(value: float, low: float, high: float, as_text: Callable[[fl
 
 def _format_symmetric(value: str, low: str, high: str) -> str | None:
     """Return a value and the half width of its interval; None where the interval is not symmetric or units differ."""
-    found = [_QUANTITY.fullmatch(part) for part in (value, low, high)]
-    if not all(found) or len({part[2] for part in found if part}) > 1:
+    found = [part for written in (value, low, high) if (part := _QUANTITY.fullmatch(written))]
+    if len(found) < 3 or len({part[2] for part in found}) > 1:
         return None
-    middle, lower, upper = (Decimal(part[1].replace(",", "")) for part in found if part)
-    if not middle - lower == upper - middle > 0:
-        return None
+    middle, lower, upper = (Decimal(part[1].replace(",", "")) for part in found)
     half = middle - lower
+    if not half == upper - middle > 0:
+        return None
     rounded = half.quantize(middle)  # the ends may show more decimals, such as 0.980 beside 1.01
     reach = f"{rounded if rounded == half else half:,}"
-    number, unit = (found[0][1], found[0][2]) if found[0] else (value, None)
+    number, unit = found[0].groups()
     return f"({number} ± {reach}){unit}" if unit else f"{number} ± {reach}"
 
 

@@ -87,9 +87,8 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
         For an unknown cost, one whose columns are missing, a choice without a time that is ranked by seconds, or a run
         that occurs twice.
     """
-    by = choice_columns(frame)
     check_columns(frame, cost)
-    runs = run_costs(frame, by)
+    runs = run_costs(frame, choice_columns(frame))
     cost = runs.ranked_by(cost)
     table = summarize(runs, cost)
     if table.empty:
@@ -106,7 +105,6 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
         cheap=nearly_as_cheap(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)[order],
         updates=(updates[0][order], updates[1][order]),
         cost=cost,
-        by=by,
     )
     if advice is not None:
         row, reason = advice

@@ -1,12 +1,10 @@
 """The choice to take among those that are equally good."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.run_costs import COST_NAMES, LOSSES
+from bench.tables.run_costs import COST_NAMES, LOSSES, choice_columns
 from kernels.base.run import Floats
 
 # Updates that differ by a smaller factor count as equally many.
@@ -20,7 +18,6 @@ def recommend(
     cheap: NDArray[np.bool_],
     updates: tuple[Floats, Floats],
     cost: str,
-    by: Sequence[str],
 ) -> tuple[int, str] | None:
     """Choose among the choices that are tied with the best one; return a row of `table`, and the reason in a sentence.
 
@@ -35,14 +32,14 @@ def recommend(
       to the geometric middle;
     - of these the first.
 
-    The table has the choices, best first, with the columns `by`, `tied` and `updates`. None where no choice is tied.
+    The table has the choices, best first, with `tied` and `updates`. None where no choice is tied.
     """
     if not table["tied"].any():
         return None
     candidates = np.flatnonzero(table["tied"].to_numpy(bool) & cheap)
     known = cost not in ("updates", "seconds")
     fewest = _fewest(candidates, table["updates"].to_numpy(float), updates) if known else candidates
-    factors = rate_factors(table, reliable, by)[fewest]
+    factors = rate_factors(table, reliable)[fewest]
     chosen = int(fewest[np.argmax(factors)])
     tied = int(table["tied"].sum())
     among = "Of the choices tied in the sweep,"  # of which fresh seeds may leave fewer
@@ -70,13 +67,13 @@ def recommend(
     return chosen, reason
 
 
-def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_], by: Sequence[str]) -> Floats:
+def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_]) -> Floats:
     """Return the factor by which each learning rate can be multiplied and divided and stay among good ones.
 
-    Choices that have all columns of `by` but `lr` in common form a range of rates. The factor is 1 for a choice next to
-    one that is not good or at the end of the grid.
+    Choices that differ in their rates alone form a range. The factor is 1 for a choice next to one that is not good or
+    at the end of the grid.
     """
-    others = [name for name in by if name != "lr"]
+    others = [name for name in choice_columns(table) if name != "lr"]
     groups = table.groupby(others, observed=True, sort=False, dropna=False).ngroup().to_numpy()
     rates = table["lr"].to_numpy(float)
     order = np.lexsort([rates, groups])

@@ -35,8 +35,7 @@ def decay(rates, epochs=10, start=100.0):
 
 def loss_curves(frame, curves, **options):
     """The figure of loss curves, from the runs and their curves."""
-    held_out = "validation_loss" in curves
-    return losses.loss_curves(frame, loss_bands(frame, curves, held_out=held_out), **options)
+    return losses.loss_curves(frame, loss_bands(frame, curves), **options)
 
 
 def fitted_curve(predict, x, y, **options):

@@ -4,20 +4,18 @@ import pytest
 
 from bench.tables.recommendation import rate_factors, recommend
 
-BY = ["optimizer", "lr"]
+SAME = {"schedule": "constant", "batch_size": 1, "shuffle": True}
 UNKNOWN = (np.full(9, np.nan), np.full(9, np.nan))
 
 
 def choices(rates, tied=True, optimizer="sgd", updates=np.nan):
-    return pd.DataFrame({"optimizer": optimizer, "lr": rates, "tied": tied, "updates": updates})
+    return pd.DataFrame({"optimizer": optimizer, "lr": rates, "tied": tied, "updates": updates} | SAME)
 
 
-def advice(table, reliable=True, cheap=True, updates=None, cost="samples", by=BY):
+def advice(table, reliable=True, cheap=True, updates=None, cost="samples"):
     flags = [np.broadcast_to(flag, len(table)) for flag in (reliable, cheap)]
     low, high = updates or [bound[: len(table)] for bound in UNKNOWN]
-    return recommend(
-        table, reliable=flags[0], cheap=flags[1], updates=(np.array(low), np.array(high)), cost=cost, by=by
-    )
+    return recommend(table, reliable=flags[0], cheap=flags[1], updates=(np.array(low), np.array(high)), cost=cost)
 
 
 def test_where_nothing_is_tied_nothing_is_recommended():
@@ -87,14 +85,14 @@ def test_of_a_range_of_rates_it_is_the_geometric_middle():
 def test_factors_know_where_ranges_end():
     table = choices([0.1, 0.2, 0.4, 0.8, 1.6, 0.1, 0.2, 0.4], optimizer=[*"aaaaabbb"])
     good = np.array([True, True, True, False, True, True, True, True])
-    assert rate_factors(table, good, BY).tolist() == [1, 2, 1, 1, 1, 1, 2, 1]
+    assert rate_factors(table, good).tolist() == [1, 2, 1, 1, 1, 1, 2, 1]
 
 
 def test_factors_do_not_depend_on_the_order_and_on_the_last_digits_of_a_grid():
     rates = np.array([float(f"{rate:.12g}") for rate in np.geomspace(0.003, 3, 25)])
     table = choices(np.tile(rates, 2), optimizer=np.repeat(["a", "b"], 25))
-    factors = rate_factors(table, np.ones(50, bool), BY)
+    factors = rate_factors(table, np.ones(50, bool))
     np.testing.assert_array_equal(factors[:25], factors[25:])
     np.testing.assert_array_equal(factors[:25], factors[:25][::-1])
     order = np.random.default_rng(2).permutation(50)
-    np.testing.assert_array_equal(rate_factors(table.iloc[order], np.ones(50, bool), BY), factors[order])
+    np.testing.assert_array_equal(rate_factors(table.iloc[order], np.ones(50, bool)), factors[order])

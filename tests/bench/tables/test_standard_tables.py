@@ -5,7 +5,7 @@ import pytest
 from bench.tables.loss_bands import loss_quantiles
 from bench.tables.ranking import ranking
 from bench.tables.standard_tables import standard_tables
-from tests.support.frames import make_curves, make_frame
+from tests.support.frames import SAMPLES, make_curves, make_frame
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_quantiles_are_those_of_numpy():
     losses = np.random.default_rng(0).lognormal(sigma=3, size=(7, 4))
     frame = make_frame(7)
     bands = loss_quantiles(frame, make_curves(dict(zip(frame["config_id"], losses, strict=True))))
-    assert bands["epoch"].tolist() == [0, 1, 2, 3]
+    assert bands["samples"].tolist() == [0, SAMPLES, 2 * SAMPLES, 3 * SAMPLES]
     assert set(bands["runs"]) == {7}
     np.testing.assert_allclose(
         bands[["low", "median", "high"]].to_numpy().T, np.quantile(losses, [0.1, 0.5, 0.9], axis=0), rtol=1e-12
@@ -86,8 +86,8 @@ def test_quantiles_are_those_of_numpy():
 def test_the_median_of_each_group_at_each_epoch(optimizers, curves, medians):
     frame = make_frame(len(optimizers), optimizer=optimizers, status="converged")
     bands = loss_quantiles(frame, make_curves({f"run{place}": losses for place, losses in enumerate(curves)}))
-    expected = [(name, epoch, loss) for name, losses in medians.items() for epoch, loss in enumerate(losses)]
-    assert list(bands[["optimizer", "epoch", "median"]].itertuples(index=False, name=None)) == expected
+    expected = [(name, SAMPLES * epoch, loss) for name, losses in medians.items() for epoch, loss in enumerate(losses)]
+    assert list(bands[["optimizer", "samples", "median"]].itertuples(index=False, name=None)) == expected
 
 
 def test_runs_with_marks_of_their_own_have_the_loss_of_the_last_one_between_them():
