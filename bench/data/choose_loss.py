@@ -41,8 +41,7 @@ def choose_loss(path: str | Path, y: str) -> ChosenLoss:
     except NoNumbersError:
         labels = read_labels(Path(path), y)
         # Numbers beside texts are numbers with a flaw, which loading the table names.
-        flawed = len(labels) > MAX_CLASSES or any(map(_stands_for_number, labels))
-        if flawed:
+        if len(labels) > MAX_CLASSES or any(map(_stands_for_number, labels)):
             return ChosenLoss("squared")
         if len(labels) > 2:
             return ChosenLoss("softmax", f"softmax, for the {len(labels):,} labels of {y}.")

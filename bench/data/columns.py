@@ -46,7 +46,6 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
     The inputs `x` are as for `find_inputs`; the model is an expression, or that of a ready-made one. No inputs, or more
     than 10,000, are a ValueError.
     """
-    left_out: dict[str, str] = {}
     names: Given | None = None
     words = _words_of(model)
     if x:

@@ -6,8 +6,8 @@ its columns are checked and written to a file beside it, piece by piece.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -57,9 +57,8 @@ class MapOptions(TypedDict, total=False):
     progress: ShowProgress
 
 
-@contextmanager
-def _no_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    yield lambda done: None
+def _no_progress(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda done: None)
 
 
 def open_table(

@@ -256,26 +256,20 @@ def load_run(folder: str | Path) -> SweepResult:
 
 def read_result(run: Run) -> SweepResult:
     """Return the runs of a folder, of a sweep or of the trials of a search, also of those that were given up."""
-    model, clock = _read_common(run)
+    try:
+        model = model_of_identity(run.identity)
+        kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
+        clock = Clock.from_identity(run.identity)
+    except (KeyError, ValueError, AttributeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{run.folder / ABOUT} is not that of a sweep: {reason}") from None
     plan = _read_plan(run)
     starts = [name for name in plan.columns if name.startswith("start_")]
-    kinds = _RESULTS | (VALIDATION if run.identity["validation"] != "none" else {})
     _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *param_columns(model)])
     rows = plan.merge(results, on="config_id")
     frame = _with_costs(rows.drop(columns=starts), clock)
     return SweepResult(model, frame, params_from_columns(model, rows, START), clock, run, len(plan))
-
-
-def _read_common(run: Run) -> tuple[Model, Clock]:
-    about = run.identity
-    try:
-        model = model_of_identity(about)
-        about["validation"]
-        return model, Clock.from_identity(about)
-    except (KeyError, ValueError, AttributeError) as error:
-        reason = f"it has no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{run.folder / ABOUT} is not that of a sweep: {reason}") from None
 
 
 def _read_plan(run: Run) -> pd.DataFrame:

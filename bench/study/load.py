@@ -208,11 +208,11 @@ def study_of_table(table: Mapping[str, Any], locate: Locate = lambda key: "", *,
     grid = study.make_grid()
     with _locate_errors(locate, ("data", "x")):
         study = expand_columns(study)
+    columns = study.data.x or builtin(str(study.data.builtin)).x_names
     with _locate_errors(locate, ("model", "inputs")):
-        study = order_columns(study, study.data.x or builtin(str(study.data.builtin)).x_names)
+        study = order_columns(study, columns)
     with _locate_errors(locate, ("model", "expression")):
-        columns = study.data.x or builtin(str(study.data.builtin)).x_names
-        model = study.model.make(columns, study.data.y)
+        model = study.model.make(study.data.x or columns, study.data.y)
     if not make_loss(study.run.loss).by_class:  # else how many parameters there are depends on the targets
         with _locate_errors(locate, ("grid", "init")):
             grid.vectors(model)

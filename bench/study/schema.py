@@ -7,9 +7,9 @@ with the same sentence.
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import MapOptions, load_table
@@ -360,7 +360,9 @@ def folder_name(name: str) -> str:
 class Study(Table):
     """A study: the tables of its file."""
 
-    name: str = Field(description="One line; it names the folder of the results.")
+    name: Annotated[str, AfterValidator(check_name)] = Field(
+        description="One line; it names the folder of the results."
+    )
     title: str | None = Field(default=None, description="A heading for the report.")
     description: str | None = Field(default=None, description="The point of the study, for the report.")
     data: DataTable
@@ -377,11 +379,6 @@ class Study(Table):
         if isinstance(data, dict) and data.get("builtin") == "none" and isinstance(run, dict):
             return tables | {"run": {"loss": "objective"} | run}
         return tables
-
-    @field_validator("name")
-    @classmethod
-    def _check_name(cls, name: str) -> str:
-        return check_name(name)
 
     def dataset(self, **mapping: Unpack[MapOptions]) -> tuple[Dataset, Scaling | None]:
         """Load the data and hold out a part of them; standardize them if the study says so, and return the scaling.
