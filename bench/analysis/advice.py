@@ -211,9 +211,12 @@ def _can_settle(result: FitResult, quality: TableQuality) -> bool:
 
 
 def _ends_nearer(tried: TableFit, result: FitResult, quality: TableQuality, share: float) -> bool:
-    """Return whether a run ends less far above the lowest loss than this share of the given one's distance."""
+    """Return whether a run ends less far above the lowest loss than this share of the given one's distance.
+
+    It is the share of the best constant's distance where that is less: dead units leave a constant.
+    """
     remaining = quality.yardstick.remaining
-    return remaining(tried.result.kept.loss) < share * remaining(result.kept.loss)
+    return remaining(tried.result.kept.loss) < share * min(remaining(result.kept.loss), 1.0)
 
 
 def _falls_short(result: FitResult, quality: TableQuality) -> bool:

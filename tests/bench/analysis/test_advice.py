@@ -140,6 +140,14 @@ def test_noise_is_blamed_where_a_schedule_helps_and_not_where_the_loss_jumps(tab
     assert ("noise" in " ".join(advised(table, "mlp(4)", lr=lr, loss=loss)[0])) == noise
 
 
+def test_noise_is_not_blamed_where_a_schedule_leaves_a_constant():
+    """All units are dead then, which is nearer to the lowest loss than a run that ends above the best constant."""
+    large = replace(NOISY, y=20.0 * NOISY.y + 50.0)
+    sentences, loss, yardstick = advised(large, "mlp(2)")
+    assert yardstick.remaining(loss) > 4 / 3
+    assert sentences[-1] == "The loss stands still: try another start (--init, --seed) or --lr."
+
+
 def test_the_noise_of_batches_allows_a_higher_rate_than_that_of_single_samples():
     noisy = replace(WIDE, y=WIDE.y + 30.0 * RNG.standard_normal(200))
     told = [" ".join(advised(noisy, "w @ x + b", lr=1.0, batch_size=size)[0]) for size in (1, 8)]
