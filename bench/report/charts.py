@@ -80,4 +80,5 @@ def fit_chart(run_data: RunData) -> FitCurves | None:
         y,
         params_by_name=dict(zip(best["init"].astype(str), ends, strict=True)),
         names=(data.x_names[0], data.y_name),
+        samples=data.y.size,
     )

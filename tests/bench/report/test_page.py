@@ -3,6 +3,7 @@
 import json
 import re
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from hashlib import sha256
 from shutil import copytree
 
@@ -94,6 +95,13 @@ def test_the_data_travel_bit_for_bit(folder):
         np.testing.assert_array_equal(unpacked(made["fit"][name]), values)
     np.testing.assert_array_equal(unpacked(made["play"]["inputs"][0]), run_data.data.x[:, 0])
     np.testing.assert_array_equal(unpacked(made["play"]["y"]), run_data.data.y)
+
+
+def test_the_chart_of_a_memory_map_has_some_of_its_samples_and_counts_all(folder, monkeypatch):
+    monkeypatch.setattr("bench.data.fit_table.SHOWN", 20)
+    run_data = read_run_data(folder)
+    chart = fit_chart(replace(run_data, data=replace(run_data.data, mapped_in=folder)))
+    assert len(chart.y) <= 20 < chart.total == run_data.data.y.size
 
 
 def test_outcomes_travel_in_the_order_of_the_ranking_with_the_recommended_choice_in_front(folder):
