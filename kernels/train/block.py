@@ -63,7 +63,7 @@ class Runs(NamedTuple):
     path: Floats = np.zeros((0, 0, 0))
 
     def kept(self, first: int = 0) -> "Kept":
-        """Return the parameters and losses that runs keep that were trained from mark `first` on."""
+        """Return the parameters and losses that these runs keep; they were trained from mark `first` on."""
         if self.validation_losses.size and self.lowest.shape[1] > 2:
             return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
         last = self.marks - first, np.arange(self.marks.size)
@@ -154,7 +154,7 @@ def train_runs(
 
 
 def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
-    """Let runs whose loss of 0 is none diverge at the first mark of it, in place."""
+    """Let runs whose loss is 0 by rounding alone diverge at the first mark where it is, in place."""
     if runs.params.max() <= LARGE and runs.params.min() >= -LARGE:  # false where there are nans
         return
     for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):

@@ -168,7 +168,7 @@ def fit(
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     by_default = not model.vectors or patience is not None
     every = check_bool("record_params", by_default if record_params is None else record_params)
-    # Loops over weights know of the last mark alone, where no other is asked for.
+    # Loops over weights record the last mark alone, unless others are asked for.
     only_last = model.by_row and not every and patience is None
     numbers = (0 if only_last else len(model.params)) + (held_out is not None)
     check_room(epochs, most_marks(record, n, size, epochs, drop_last=drop_last), numbers)

@@ -40,15 +40,15 @@ Objective = Callable[[Floats], tuple[float, Floats]]
 
 
 def afford(each: int, searches: int, most: int) -> int:
-    """Return the evaluations, of `each` multiplications, that each of some searches has, `most` at most.
+    """Return how many evaluations of `each` multiplications each of some searches may make, `most` at most.
 
-    Of many samples and many parameters searches to their ends would take hours.
+    With many samples and many parameters, complete searches would take hours.
     """
     return max(LEAST, min(most, WORK // (each * searches)))
 
 
 def afford_searches(each: int, most: int) -> int:
-    """Return the number of searches, `most` at most, that can have the least evaluations of `each` multiplications."""
+    """Return how many searches, `most` at most, may each make `LEAST` evaluations of `each` multiplications."""
     return max(1, min(most, WORK // (LEAST * each)))
 
 
@@ -105,9 +105,9 @@ def descend(
 ) -> tuple[float, Floats, bool]:
     """Return the loss and the place at which L-BFGS-B ends, and whether it has settled there.
 
-    It ends earlier where the loss is low enough, or where the steps that are left would not take it below another one,
-    if each is as long as the last. Parameters are counted in the sizes at the place where it begins. It begins `times`
-    times, each time for `steps` evaluations at most.
+    It begins up to `times` times, where it ended before, each time for `steps` evaluations at most. It stops at a loss
+    of `enough`, and where the times that are left, if each lowers the loss as the last did, would not take it `below`.
+    Parameters are in units of `sizes_at` the start.
     """
     from scipy.optimize import minimize  # noqa: PLC0415 (heavy)
 

@@ -20,8 +20,8 @@ MOST_STEPS_OF_C = 2**31 - 1
 LARGEST = 1e6
 """Parameters in units of the design's singular directions, and of targets, beyond which a loss is approached at
 infinity."""
-# The lines of which a loss is the largest, as slopes and offsets: over the residual, or over the prediction on the side
-# of its class.
+# A loss is the largest of these lines, given by slopes and offsets: over the residual, or over the prediction times the
+# side of its class.
 PIECES: dict[str, Callable[..., list[tuple[float, float]]]] = {
     "absolute": lambda: [(1.0, 0.0), (-1.0, 0.0)],
     "quantile": lambda tau: [(1.0 - tau, 0.0), (-tau, 0.0)],

@@ -109,9 +109,8 @@ def _lowest_places(objective: Objective, places: Sequence[Floats]) -> list[Float
 def _search_in_stages(objective: Objective, starts: Sequence[Floats], each: int) -> list[tuple[float, Floats]]:
     """Return the losses and places at which local searches end: short ones from all starts, long ones from the best.
 
-    An evaluation takes `each` multiplications.
-
-    In flat valleys a search to its end takes thousands of evaluations, and a hundred tell most of what it comes to.
+    In flat valleys a complete search takes thousands of evaluations, of `each` multiplications, and its first hundred
+    tell most of where it ends.
     """
     ends = [(math.inf, start) for start in starts]
     for count, times, steps in STAGES:

@@ -14,7 +14,7 @@ REFERENCE_SLOWDOWN = 1000  # how many times as long the reference takes
 
 
 def reference_cost(model: Model) -> int:
-    """Return how many times as long the reference takes for a sample as with a model without vectors."""
+    """Return the time of the reference for a sample, as a multiple of that with a model without vectors."""
     if model.network is None:
         return 1
     units = sum(layer.units for layer in model.network.layers)
@@ -22,9 +22,9 @@ def reference_cost(model: Model) -> int:
 
 
 def slowdown_of(kernel: str, model: Model, width: int = 1) -> int:
-    """Return how many times as long a sample-update takes, of `width` runs, as one of a small model by `fused`.
+    """Return the time of a sample-update of `width` runs, as a multiple of that of one run of a small model by `fused`.
 
-    It sizes the first slice, so that of 10,000 weights not a million updates are trained before Ctrl-C is heard.
+    It sizes the first slice: during a million updates of 10,000 weights, Ctrl-C would not be heard for seconds.
     """
     if kernel == "reference":
         return REFERENCE_SLOWDOWN * reference_cost(model)

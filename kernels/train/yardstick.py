@@ -165,7 +165,7 @@ def _too_large(model: Model, loss: Loss, n: int) -> str:
         kind = "linear" if model.is_linear else "nonlinear"
         return f"it is not searched for in {kind} models with more than {most:,} parameters"
     if n > MOST and not (loss.is_squared and model.is_linear):
-        return f"of more than {MOST:,} samples only least squares of linear models are measured"
+        return f"with more than {MOST:,} samples it is computed only for the squared loss of linear models"
     return ""
 
 

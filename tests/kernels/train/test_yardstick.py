@@ -217,6 +217,14 @@ def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
     assert found.note == "it is not searched for in nonlinear models with more than 100 parameters"
 
 
+def test_the_lowest_loss_on_very_many_samples_is_that_of_least_squares_alone(monkeypatch):
+    monkeypatch.setattr("kernels.train.yardstick.MOST", 10)
+    x = np.arange(11.0)
+    assert yardstick("a*x + b", x, 2 * x).loss == pytest.approx(0, abs=1e-20)
+    found = yardstick("a*x + b", x, 2 * x, "huber(1)")
+    assert found.note == "with more than 10 samples it is computed only for the squared loss of linear models"
+
+
 def test_that_of_a_hidden_unit_of_many_inputs_is_no_higher_than_without_it():
     """A hidden unit is nearly linear where its weights are small."""
     rng = np.random.default_rng(3)
