@@ -37,6 +37,10 @@ from optuna.trial import FrozenTrial
 
 JOURNAL = Path(EVIDENCE) / "journal.log"
 _SEAL = "journal"
+_COLUMNS = [
+    *("family", "number", "lr", "batch_size", "optimizer", "schedule", "shuffle", "state", "value", "epochs"),
+    *("samples", "round", "converged", "runs", "diverged_after", "params"),
+]
 
 
 class _Backend(JournalFileBackend):
@@ -101,7 +105,7 @@ def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def read_trials(folder: Path) -> pd.DataFrame:
-    """Return the trials of a search, as `bench.store.tuning.TuneResult` describes them; none before the first round."""
+    """Return the trials of a search, as `bench.store.tuning.TuneResult` describes them; none in the first round."""
     _read_sound(folder)
     storage = _replay(folder / JOURNAL)
     rows = [
@@ -109,7 +113,7 @@ def read_trials(folder: Path) -> pd.DataFrame:
         for name in optuna.get_all_study_names(storage)
         for trial in ended_trials(optuna.load_study(study_name=name, storage=storage))
     ]
-    return pd.DataFrame(rows).sort_values("round", kind="stable", ignore_index=True) if rows else pd.DataFrame()
+    return pd.DataFrame(rows, columns=_COLUMNS).sort_values("round", kind="stable", ignore_index=True)
 
 
 def _read_sound(folder: Path) -> bytes:

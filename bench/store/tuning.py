@@ -55,7 +55,7 @@ class TuneResult(Ranked):
         listed = ", ".join(
             f"{counts[state]:,} {state}" for state in ("complete", "pruned", "diverged") if state in counts
         )
-        return f"<TuneResult of {len(self.trials):,} trial{'s' * (len(self.trials) != 1)}: {listed}>"
+        return f"<TuneResult of {len(self.trials):,} trial{'s' * (len(self.trials) != 1)}{': ' * bool(listed)}{listed}>"
 
 
 def is_tuning_folder(folder: Path) -> bool:
@@ -81,10 +81,9 @@ def load_tuning(folder: str | Path) -> TuneResult:
         raise ValueError(f"{folder} holds no search for settings; `sgdbench tune` makes one")
     whole, trials = read_result(run), read_trials(folder)
     importance = read_table_of(folder, IMPORTANCE).reindex(columns=IMPORTANCE_COLUMNS)
-    complete = trials[trials["state"] == "complete"][_SETTINGS] if len(trials) else pd.DataFrame(columns=_SETTINGS)
-    wanted = pd.MultiIndex.from_frame(complete)
+    complete = pd.MultiIndex.from_frame(trials[trials["state"] == "complete"][_SETTINGS])
     keys = whole.frame[_SETTINGS].astype({"optimizer": object, "schedule": object})
-    chosen = np.asarray(pd.MultiIndex.from_frame(keys).isin(wanted)) if len(complete) else np.zeros(len(keys), np.bool_)
+    chosen = np.asarray(pd.MultiIndex.from_frame(keys).isin(complete))
     frame = whole.frame[chosen].reset_index(drop=True)
     for name in ("optimizer", "schedule"):
         frame[name] = frame[name].cat.remove_unused_categories()

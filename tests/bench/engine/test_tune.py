@@ -209,6 +209,17 @@ def stop_at(trials):
     return stop
 
 
+def test_a_search_that_is_stopped_in_its_first_round_has_no_trials_and_a_report(data, tmp_path):
+    """It was a KeyError, because there was not even an empty column of their states."""
+    with pytest.raises(KeyboardInterrupt):
+        search(data, tmp_path, executor=Executor(most=1))
+    found = load_tuning(tmp_path)
+    assert repr(found) == "<TuneResult of 0 trials>"
+    assert found.ranking().empty
+    assert found.verdict()["Best choice"] == "None: no trial was trained to its end."
+    assert found.report().exists()
+
+
 @pytest.mark.usefixtures("no_importance")
 @pytest.mark.parametrize("sampler", ["cmaes", "qmc"])
 def test_a_search_that_is_stopped_goes_on_and_loses_nothing(data, tmp_path, sampler):
