@@ -87,7 +87,8 @@ def check_dtype(dtype: object, kernel: str, model: Model, loss: Loss, optimizer:
     """Return the name of the type of numbers of a run, in which all its parts must have the bits of NumPy."""
     dtype = check_dtype_name(dtype)
     if kernel not in DTYPES[dtype]:
-        raise ValueError(f"kernel must be one of {', '.join(DTYPES[dtype])} with dtype {dtype!r}, not {kernel!r}")
+        known = [name for name in DTYPES[dtype] if name in SINGLE or kernel not in SINGLE]  # a fit takes no lanes
+        raise ValueError(f"kernel must be one of {', '.join(known)} with dtype {dtype!r}, not {kernel!r}")
     if dtype == "float32":
         functions = sorted({one.function for one in model.program.instructions} - EXACT)
         if functions:

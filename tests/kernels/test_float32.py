@@ -110,7 +110,7 @@ def test_losses_that_float32_has_not_are_known():
         ({"dtype": "float16"}, r"^dtype must be one of float64, float32, not 'float16'$"),
         (
             {"kernel": "fused-fma"},
-            "^kernel must be one of reference, fused, lanes with dtype 'float32', not 'fused-fma'$",
+            "^kernel must be one of reference, fused with dtype 'float32', not 'fused-fma'$",
         ),
         ({"model": "a*exp(b*x)"}, "^dtype must be 'float64' for a model with exp, whose bits"),
         ({"loss": "logcosh"}, "^loss must be one of squared, huber, .* with dtype 'float32', not 'logcosh'$"),
