@@ -71,7 +71,8 @@ def confirm(
     they show that the best one of another optimizer is better. So nearly all reported choices were selected by other
     runs; those that were not are the best of a handful, and beyond chance. Fresh seeds also decide which of the best
     choices are tied. If the best choice of an optimizer is not tied, none of its choices is, and no choice is that
-    fresh seeds show to be worse than the recommended one.
+    fresh seeds show to be worse than the recommended one, nor one whose runs cost the same as those of a choice that
+    they rule out.
 
     `fresh` are runs of some choices with seeds that the ranking has not seen, and `rivals` is the column whose values
     are compared, each at its best choice. The figures have `confirmed_` in front of `runs`, `converged`, `diverged`,
@@ -111,6 +112,11 @@ class _FreshRuns:
         errors = self.runs.errors_of(self.cost, rows)
         return labels[[find_best(self.costs[rows], errors=errors, pairs=self.runs.pairs)]]
 
+    def with_equals(self, labels: pd.Index) -> pd.Index:
+        """Return some choices and those whose runs cost the same, such as with a schedule that differs later on."""
+        equal = (self.costs[:, np.newaxis] == self.costs[self.rows[labels]]).all(axis=2).any(axis=1)
+        return self.rows.index[equal[self.rows]]
+
     def compared(self, labels: pd.Index, best: pd.Index, *verdicts: str) -> pd.Index:
         """Return those of some choices whose comparison with the best one ends in one of these verdicts."""
         rows, place = self.rows[labels].to_numpy().astype(np.intp), int(np.argmax(labels.isin(best)))
@@ -133,7 +139,7 @@ def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str) -> pd.DataFram
     alike, worse = fresh.compared(leading, best, "no difference found"), fresh.compared(again, best, "worse", "fails")
     # Ruled out among fewer choices, of which fewer pairs tell more.
     ruled_out = tops.difference(leading).append(leading[:1].difference(best))
-    ties = ranked["tied"] & ~names.isin(different) & ~ranked.index.isin(worse.append(ruled_out))
+    ties = ranked["tied"] & ~names.isin(different) & ~ranked.index.isin(worse.append(fresh.with_equals(ruled_out)))
     recommended = ranked.index.isin(best)
     return ranked.assign(
         recommended=recommended,

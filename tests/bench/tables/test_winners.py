@@ -102,6 +102,17 @@ def test_a_choice_that_fresh_seeds_rule_out_is_not_tied():
     assert confirmed.loc[confirmed["tied"], "lr"].tolist() == [0.2]
 
 
+def test_a_choice_with_the_runs_of_one_that_is_ruled_out_is_ruled_out_too():
+    """Before the tenth epoch, halve(10) is constant: of the same runs, those of one schedule were tied alone."""
+    settings = {"optimizer": ["sgd"] * 3 + ["adam"] * 3, "lr": [0.1, 0.1, 0.2, 0.3, 0.4, 0.5]}
+    settings["schedule"] = ["constant", "halve(10)", *["constant"] * 4]
+    ranked = ranking(runs_of([[cost] * 5 for cost in (100, 100, 101, 102, 103, 104)], **settings))
+    fresh = runs_of([[cost] * 8 for cost in (200, 200, 100, 105, 104, 104)], seeds=10, **settings)
+    confirmed = confirm(ranked, fresh)
+    assert "ruled out" in recommended_choice(confirmed)["reason"]
+    assert confirmed.loc[confirmed["tied"], "lr"].tolist() == [0.2]
+
+
 def test_runs_from_starts_that_are_drawn_are_not_the_same_although_they_end_alike():
     """In one order, linear models forget where they began."""
     runs = make_frame(2, seed=[0, 1], shuffle=False)
