@@ -115,7 +115,8 @@ class _FreshRuns:
     def with_equals(self, labels: pd.Index) -> pd.Index:
         """Return some choices and those whose runs cost the same, such as with a schedule that differs later on."""
         equal = (self.costs[:, np.newaxis] == self.costs[self.rows[labels]]).all(axis=2).any(axis=1)
-        return self.rows.index[equal[self.rows]]
+        found: pd.Index = self.rows.index[equal[self.rows]]
+        return found
 
     def compared(self, labels: pd.Index, best: pd.Index, *verdicts: str) -> pd.Index:
         """Return those of some choices whose comparison with the best one ends in one of these verdicts."""
