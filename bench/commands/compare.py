@@ -70,7 +70,12 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
     gated = rows[rows["gate"].notna()]
     if (gates.default is None and not gates.patterns) or gated["verdict"].ne(UNSURE).any():
         return
-    why = join_names(sorted(set(gated["note"]))) if len(gated) else f"rows are called {join_names(list(rows['row']))}"
+    if gated.empty:
+        raise ValueError(
+            "no row has a gate: --gate is for times, and --tolerances for rows by name, which are "
+            f"{join_names(list(rows['row']))}"
+        )
+    why = join_names(sorted(set(gated["note"])))
     raise ValueError(f"no row that has a gate has an interval, so that none could ever fail: {why}")
 
 

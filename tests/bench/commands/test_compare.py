@@ -123,7 +123,8 @@ def test_a_gate_that_could_never_fail_is_refused(ran, refused, tmp_path):
     err = refused("compare", "a.json", "b.json", "--gate", "1.05")
     assert "none could ever fail: no rounds saved: --benchmark-save-data" in err
     (tmp_path / "gates.toml").write_text('[gates]\n"rwo" = 1.5\n')
-    assert "rows are called row" in refused("compare", "a.json", "b.json", "--tolerances", "gates.toml")
+    told = "no row has a gate: --gate is for times, and --tolerances for rows by name, which are row\n"
+    assert told in refused("compare", "a.json", "b.json", "--tolerances", "gates.toml")
 
 
 def test_other_machines_are_named(ran, tmp_path):
