@@ -27,6 +27,7 @@ ROW_BYTES = 700_000
 CURVE_BYTES = 1_020_000
 MAX_MARKS = 101
 
+COUNTED = ("samples", "updates")
 NUMBERS = ["samples_seen", "samples_to_target", "updates_to_target"]
 # Losses are stored as steps on a logarithmic scale. The two lowest codes stand for losses without a logarithm.
 LOST, ZERO, LOWEST, HIGHEST = 0, 1, 2, 65535
@@ -91,18 +92,16 @@ def page_data(run_data: RunData) -> dict[str, Any]:
 
 def _measures(run_data: RunData) -> list[dict[str, Any]]:
     """Return the measures of outcomes: name, title, unit, and words for both ends of the scale."""
-    timed = run_data.frame["seconds_per_update"].notna().any()
-    costs = {"samples": ("count", "few samples", "many samples"), "updates": ("count", "few updates", "many updates")}
-    costs |= {"seconds": ("time", "fast", "slow")} if timed else {}
-    loss = run_data.criterion.label
-    titles = {name: f"{'time' if name == 'seconds' else name} to the target" for name in costs}
-    titles |= {"final_loss": f"final {loss}", "validation_loss": f"{loss} on held-out samples"}
-    named = [*(costs if run_data.target is not None else []), "final_loss"]
-    named += ["validation_loss"] if "validation_loss" in run_data.frame else []
-    looks = costs | dict.fromkeys(("final_loss", "validation_loss"), ("loss", "low loss", "high loss"))
-    return [
-        {"name": name, "title": titles[name], "unit": looks[name][0], "ends": list(looks[name][1:])} for name in named
-    ]
+    frame, loss, ends = run_data.frame, run_data.criterion.label, ["low loss", "high loss"]
+    measures = []
+    if run_data.target is not None:
+        measures += [(name, f"{name} to the target", "count", [f"few {name}", f"many {name}"]) for name in COUNTED]
+        if frame["seconds_per_update"].notna().any():
+            measures.append(("seconds", "time to the target", "time", ["fast", "slow"]))
+    measures.append(("final_loss", f"final {loss}", "loss", ends))
+    if "validation_loss" in frame:
+        measures.append(("validation_loss", f"{loss} on held-out samples", "loss", ends))
+    return [dict(zip(("name", "title", "unit", "ends"), measure, strict=True)) for measure in measures]
 
 
 def _encode_families(run_data: RunData, starts: list[str]) -> dict[str, Any]:

@@ -53,14 +53,12 @@ class Painter:
     def __init__(self, connection: Connection | None = None, pid: int = 0) -> None:
         self.asked: set[str] = set()
         self.captions: dict[str, str | None] = {}
-        self._awaited: set[str] = set()
         self._connection, self._pid = connection, pid
 
     def draw(self, *evidence: str) -> None:
         """Let figures that show these tables of evidence be drawn; "" are those that show none."""
         names = [name for name, shown in FIGURES.items() if shown in evidence]
         self.asked |= set(names)
-        self._awaited |= set(names)
         if self._connection:
             with suppress(OSError):  # the process has gone, as `wait` finds out
                 self._connection.send(names)
@@ -81,14 +79,15 @@ class Painter:
 
     def wait(self, progress: Callable[[int], None]) -> None:
         """Wait for the figures that were asked for; `progress` is told how many are done."""
-        while self._connection and self._awaited:
+        awaited = self.asked.copy()
+        while self._connection and awaited:
             try:
                 if not self._connection.poll(MOST_SECONDS):
                     return
                 name, is_drawn, caption = self._connection.recv()
             except (EOFError, OSError):
                 return
-            self._awaited.discard(name)
+            awaited.discard(name)
             if is_drawn:
                 self.captions[name] = caption
             progress(len(self.captions))

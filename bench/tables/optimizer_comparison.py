@@ -23,19 +23,12 @@ def compare_optimizers(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: floa
     """Compare the optimizers, each at its own best choice of the other settings, with that of the recommended choice.
 
     The choices are those of the ranking `ranked`. An optimizer for which more choices were tried is more likely to have
-    a lucky one among them, which fresh runs as `frame` mend.
+    a lucky one among them, which fresh runs as `frame` mend. A `frame` that lacks a column, or a run of an optimizer's
+    best choice, raises a ValueError.
 
-    Returns
-    -------
-    DataFrame
-        One row per optimizer, that of the recommended choice first: `optimizer`, its other settings, `tried`, the
-        number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `cost`, by which
-        they are compared (`RunCosts.compared_by`); and the columns of `compare_with`.
-
-    Raises
-    ------
-    ValueError
-        If `frame` lacks a column, or has no run of an optimizer's best choice.
+    There is one row per optimizer, that of the recommended choice first: `optimizer`, its other settings, `tried`, the
+    number of choices tried; the columns of the ranking from `runs` to the intervals of the losses; `cost`, by which
+    they are compared (`RunCosts.compared_by`); and the columns of `compare_with`.
     """
     by = choice_columns(frame)
     check_columns(frame, "samples")
@@ -65,15 +58,12 @@ def compare_with(
     `errors` are the ends of an interval, relative to its middle, by which all costs of a rival may be off. `pairs` are
     the starts and seeds, of which those that depend on each other count as fewer (`bench.tables.dependence`).
 
-    Returns
-    -------
-    DataFrame
-        The best first, then the others by their ratio, last those that fail; the index is the row in `costs`. `ratio`
-        is the median over the pairs of the cost relative to that of the best, where pairs in which both failed do not
-        count; its interval from `ratio_low` to `ratio_high` is missing where there are fewer pairs than six for two
-        rivals, or eight for four; and `verdict` is "best"; "fails" if half of the runs or more fail, or clearly more
-        than of the most successful rival; "worse" if the interval is above 1, "better" if it is below; "no interval" if
-        it is missing; or "no difference found".
+    The best comes first, then the others by their ratio, last those that fail; the index is the row in `costs`. `ratio`
+    is the median over the pairs of the cost relative to that of the best, where pairs in which both failed do not
+    count; its interval from `ratio_low` to `ratio_high` is missing where there are fewer pairs than six for two rivals,
+    or eight for four; and `verdict` is "best"; "fails" if half of the runs or more fail, or clearly more than of the
+    most successful rival; "worse" if the interval is above 1, "better" if it is below; "no interval" if it is missing;
+    or "no difference found".
     """
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed

@@ -63,29 +63,13 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
     and costs at most `TOLERANCE` more, or so little more that a test of the two would miss it. With two or three runs
     and extreme outliers it is in fewer.
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Runs as the module describes them.
-    cost : str
-        "samples", "updates", "seconds", "final_loss" or "validation_loss", that on held-out samples. Where no run
-        reached a target it is the loss on held-out samples, if there are any, and else "final_loss".
-    floor : float
-        The loss below which differences are rounding, as from `run_costs.loss_floor`. The default is right for targets
-        whose mean square is about 1.
+    The `cost` is one of `run_costs.COSTS`, or where no run reached a target a loss (`run_costs.settle_cost`). Losses
+    that differ below `floor` differ by rounding (`run_costs.loss_floor`). An unknown cost, one whose columns are
+    missing, a choice without a time that is ranked by seconds, and a run that occurs twice raise a ValueError.
 
-    Returns
-    -------
-    DataFrame
-        One row per choice, best first: the settings of the choice; the columns of `summarize`; `ratio`, how many times
-        the cost of the first row, compared run by run; `tied`, false everywhere if no run succeeded; `recommended`,
-        true in one row, or in none if no run succeeded, and `reason`, why that row is recommended.
-
-    Raises
-    ------
-    ValueError
-        For an unknown cost, one whose columns are missing, a choice without a time that is ranked by seconds, or a run
-        that occurs twice.
+    The result has one row per choice, best first: the settings of the choice; the columns of `summarize`; `ratio`, how
+    many times the cost of the first row, compared run by run; `tied`, false everywhere if no run succeeded;
+    `recommended`, true in one row, or in none if no run succeeded, and `reason`, why that row is recommended.
     """
     check_columns(frame, cost)
     runs = run_costs(frame, choice_columns(frame))

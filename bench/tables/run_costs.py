@@ -108,12 +108,7 @@ class RunCosts:
 
         A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
         `floor`. Losses are compared by their distances to the lowest, where the frame has these, and losses on held-out
-        samples as far as these tell them apart.
-
-        Raises
-        ------
-        ValueError
-            For seconds, if those per update are not known of a choice that succeeds.
+        samples as far as these tell them apart. A choice that succeeds and was not timed has no seconds: a ValueError.
         """
         if cost in self.compared:
             return np.maximum(self.compared[cost], np.finfo(float).tiny)

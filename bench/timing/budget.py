@@ -121,13 +121,10 @@ def measure_target(target: Target, *, seconds: float) -> dict[str, Any]:
 def targets_table(*, seconds: float, progress: Callable[[int], None] = lambda done: None) -> pd.DataFrame:
     """Measure every row of the budget, for about `seconds` each; `progress` is called with the number of rows done.
 
-    Returns
-    -------
-    DataFrame
-        `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster` (how many times as
-        fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured), `share` (of the
-        roof of the variant, timed in the same turns; missing where it has none) with its interval, and `note`, why it
-        was not measured, or a warning.
+    The columns are `what`, `variant`, `against`, `verified` (missing where one of the two cannot run), `faster` (how
+    many times as fast) with its 95 % interval, `target` (at least), `met` (missing where it was not measured), `share`
+    (of the roof of the variant, timed in the same turns; missing where it has none) with its interval, and `note`, why
+    it was not measured, or a warning.
     """
     rows = []
     for done, target in enumerate(TARGETS, start=1):

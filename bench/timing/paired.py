@@ -103,13 +103,8 @@ def take_turns(
 
     It ends after `rounds` rounds, or later, when every ratio to the baseline is known to 1 %, and earlier when the time
     is used up, but never with fewer than 5 rounds. So it takes about `seconds` at most, unless sizing the samples and 5
-    rounds take longer.
-
-    Raises
-    ------
-    ValueError
-        Without calls, for an unknown baseline, a name that the baseline's second turn needs, fewer than 5 rounds, time
-        or a sample that is not positive, or a clock that does not move.
+    rounds take longer. No calls, an unknown baseline, a name that the baseline's second turn needs, fewer than 5
+    rounds, a time or a sample that is not positive, and a clock that does not move raise a ValueError.
     """
     baseline = _baseline(calls, baseline)
     if rounds < FEWEST:
@@ -164,17 +159,8 @@ def ratio_of(numerator: Floats, denominator: Floats, *, paired: bool) -> Ratio:
     differ from themselves; without the three it is 93 to 95, and 6 to 8. The exception are influences on
     one of the two alone that last for many rounds: with an autocorrelation of 0.5 from round to round, 90 of 100 hold.
 
-    Parameters
-    ----------
-    numerator, denominator : array, shape (samples,)
-        Times in the order in which they were measured, at least 5; of the same length if paired.
-    paired : bool
-        Whether those at the same place were measured in the same round.
-
-    Raises
-    ------
-    ValueError
-        If there are too few, not the same number in pairs, or one is not positive and finite.
+    Both are times in the order in which they were measured, at least 5; in pairs, those at the same place are from the
+    same round. Too few, unequal numbers in pairs, and times that are not positive and finite raise a ValueError.
     """
     for name, times in (("numerator", numerator), ("denominator", denominator)):
         if times.ndim != 1 or times.size < FEWEST:

@@ -72,13 +72,7 @@ def multiply_add(typingctx: Any, x: Any, factor: Any, summand: Any) -> Any:
 
 
 def make_roof(kernel: str, problem: Problem) -> Callable[[], object]:
-    """Return a compiled call that does the arithmetic that a kernel needs for a problem.
-
-    Raises
-    ------
-    UnavailableError
-        Where there is no roof.
-    """
+    """Return a compiled call that does the arithmetic that a kernel needs for a problem, or raise UnavailableError."""
     kind = KERNELS[kernel]
     if numba.config.DISABLE_JIT:
         raise UnavailableError("numba's JIT is off")

@@ -58,11 +58,8 @@ def update_seconds(
     five rounds at least. Where the kernel does not give what the reference gives, it is not timed. The clock runs
     inside of `undisturbed()`.
 
-    Returns
-    -------
-    DataFrame
-        `optimizer`, `batch_size`, `shuffle`, `variant`, which is `fused`; `seconds_per_update`, the median over the
-        rounds, with its interval (missing where it was not timed); and `note`, why it was not.
+    The columns are `optimizer`, `batch_size`, `shuffle`, `variant`, which is `fused`; `seconds_per_update`, the median
+    over the rounds, with its interval (missing where it was not timed); and `note`, why it was not.
     """
     columns, y = check_samples(result.model, x, y)
     rows: list[dict[str, Any]] = []

@@ -261,10 +261,13 @@ FORMULAS_AND_SUMS: dict[str, Any] = {
     "models": lambda model: model.network is None or model.is_linear,
     "which": "formulas, and linear models with vectors",
 }
-QUADRATIC: dict[str, Any] = {
+LESSONS: dict[str, Any] = {
     "models": lambda model: model.network is None and model.formula == quadratic.formula,
     "which": "the quadratic",
+    "slow": True,
+    "shuffles": False,
 }
+TORCH: dict[str, Any] = {"shuffles": False, "losses": IN_ARRAYS, "package": "torch"}
 JAX: dict[str, Any] = {"shuffles": False, "optimizers": IN_JAX, "losses": IN_ARRAYS, "package": "jax"}
 VARIANTS = (
     _ours("reference", "plain NumPy, the definition of what all others compute", 0.0, slow=True),
@@ -288,19 +291,15 @@ VARIANTS = (
         "a careful Python loop over NumPy scalars",
         _peer("lesson", scalars=True),
         1e-12,
-        slow=True,
         batches=False,
-        shuffles=False,
-        **QUADRATIC,
+        **LESSONS,
     ),
     Variant(
         "lesson",
         "the loop as lessons write it: np.mean and np.array in each update",
         _peer("lesson"),
         1e-12,
-        slow=True,
-        shuffles=False,
-        **QUADRATIC,
+        **LESSONS,
     ),
     Variant(
         "scikit-learn",
@@ -320,10 +319,8 @@ VARIANTS = (
         _peer("pytorch"),
         1e-12,
         slow=True,
-        shuffles=False,
         optimizers=IN_TORCH,
-        losses=IN_ARRAYS,
-        package="torch",
+        **TORCH,
     ),
     Variant(
         "PyTorch, many runs",
@@ -331,9 +328,7 @@ VARIANTS = (
         _peer("pytorch", together=True),
         1e-12,
         many=True,
-        shuffles=False,
-        losses=IN_ARRAYS,
-        package="torch",
+        **TORCH,
     ),
     Variant("JAX", "jit and scan, gradients by hand", _peer("xla"), 1e-12, **JAX),
     Variant(

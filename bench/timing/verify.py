@@ -39,13 +39,8 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     all of them against `fused`, as long as that gives what the reference gives for the first run. Where `fused` does
     not, the first run is held against the reference.
 
-    Raises
-    ------
-    UnavailableError
-        Where the variant cannot run.
-    NotVerifiedError
-        If the result is another one, the second call gives another one than the first, or the problem is too large for
-        the reference and `fused` is no substitute.
+    A variant that cannot run is an UnavailableError. It is a NotVerifiedError if the result is another one, the second
+    call gives another one than the first, or the problem is too large for the reference and `fused` is no substitute.
     """
     call = variant.ready(problem)
     # Of a model with many weights, a part may be too large as well, and is its own.
