@@ -387,7 +387,8 @@ def _call_text(about: Candidate, made: Any, args: tuple[Any, ...], kwargs: Mappi
 def _check_pair(about: Candidate, pair: FunctionType, of_residual: bool, options: tuple[float, ...]) -> None:
     """Refuse a loss that does not return two values."""
     given = (np.array([0.5, -2.0]),) if of_residual else (np.array([0.5, -2.0]), np.array([1.0, 0.0]))
-    with explained(about):
+    takes = ", ".join(OF_RESIDUAL if of_residual else OF_PREDICTION)
+    with explained(about, given=f"; it is given ({takes})"):
         returned = pair(*given, options)
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise about.error(f"it must return its value and its derivative, not {describe(returned)}")

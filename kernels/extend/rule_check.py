@@ -97,8 +97,8 @@ def try_rule(about: Candidate, loss: Loss, optimizer: Optimizer, functions: Sequ
 def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> Iterator[None]:
     """Raise any error in the block as one sentence about the candidate, with the line in its file.
 
-    Where a tuple does not have the length that the rule supposes, the sentence ends with what it is `given`; where the
-    rule branches on an array, with an `advice`.
+    Where a tuple or an array has another length than the rule supposes, the sentence ends with what it is `given`;
+    where the rule branches on an array, with an `advice`.
     """
     try:
         with np.errstate(all="ignore"):
@@ -114,8 +114,8 @@ def explained(about: Candidate, given: str = "", advice: str = NO_BRANCHES) -> I
             line, fault = _line_of_numba(message, about.files), _name_fault(message)
         elif "truth value of an array" in message:
             fault = f"branches on an array: {advice}"
-        elif "values to unpack" in message or "tuple index" in message:
-            fault = message + given
+        elif any(words in message for words in ("values to unpack", "tuple index", "broadcast together")):
+            fault = message.strip() + given
         place = f"in line {line}: " if line else ""
         raise about.error(f"{place}{' '.join(fault.split())}") from None
 
