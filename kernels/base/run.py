@@ -181,7 +181,7 @@ ROWS = 16
 """The samples of which all dots are taken before any is used: weights are read from a second cache once for them."""
 
 
-def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, width: int, dtype: str) -> Room:
+def allocate_room(layout: Marks, first: int, last: int, dots: int, slots: int, n: int, width: int, dtype: str) -> Room:
     """Return buffers for a network.
 
     Parameters
@@ -190,6 +190,8 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
         See `kernels.model.network.Network.layout`.
     first, last : int
         The units of the first layer, and of the last.
+    dots : int
+        The dots with the inputs at a sample.
     slots : int
         The numbers that the optimizer keeps of each parameter.
     n : int
@@ -205,7 +207,7 @@ def allocate_room(layout: Marks, first: int, last: int, slots: int, n: int, widt
         "slots": own * slots,
         "stack": 4 * LEAF,
         "sums": LEAF,
-        "dots": ROWS * terms,
+        "dots": ROWS * dots,
         "hidden": LEAF * first,
         "before": first,
         "scores": last + 1,

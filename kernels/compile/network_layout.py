@@ -10,12 +10,15 @@ PARAMS, INPUTS, TERMS, FIRST = 0, 1, 2, 3
 class Places:
     """A layer, and the texts of its sizes: of the layout in a kernel, in the names that a function gives them.
 
-    Its dots stand behind those of the layer `below` it.
+    Its dots stand behind those of the layer `below` it. Its `program` has each derivative once: symbols that are added
+    have the same one, and share a term.
     """
 
     def __init__(self, number: int, layer: Structure, start: int, below: "Places | None" = None) -> None:
         self.number, self.layer, self.start = number, layer, start
         self.symbols = len(layer.sources)
+        self.program = layer.program._replace(derivatives=tuple(dict.fromkeys(layer.program.derivatives)))
+        self.parts = len(self.program.derivatives)
         self.units = f"layout[{start}]"
         self.dots_below = f" + {ROWS * len(below.dots)} * {below.units}" if below else ""
         self.stop = start + 1 + 4 * self.symbols + layer.program.inputs
@@ -64,12 +67,20 @@ class Places:
         """Whether it is the only unit, whose dots and derivatives stay in registers."""
         return not self.number and not self.layer.many
 
-    def term(self, symbol: int | str, row: str = "row") -> str:
-        """Return the place of a unit's term among those of all samples."""
-        return f"{row} * layout[{TERMS}] + base_{self.number} + k * {self.symbols} + {symbol}"
+    def part(self, symbol: int) -> int:
+        """Return which of the derivatives is that by a symbol."""
+        return self.program.derivatives.index(self.layer.program.derivatives[symbol])
+
+    def is_one(self, part: int) -> bool:
+        """Return whether a derivative is 1 at every sample."""
+        return self.program.is_one(self.program.derivatives[part])
+
+    def term(self, part: int, row: str = "row") -> str:
+        """Return the place of the term of unit k with a derivative, among those of all samples."""
+        return f"{row} * layout[{TERMS}] + base_{self.number} + k * {self.parts} + {part}"
 
 
 def bases(layers: list[Places]) -> list[str]:
     """Return the lines that name the first term of each layer."""
     lines = ["layout = room.layout", f"params = layout[{PARAMS}]", "base_0 = 0"]
-    return lines + [f"base_1 = layout[{FIRST}] * {layers[0].symbols}"] * (len(layers) > 1)
+    return lines + [f"base_1 = layout[{FIRST}] * {layers[0].parts}"] * (len(layers) > 1)

@@ -32,7 +32,8 @@ def _move(layers: list[Places]) -> str:
         lines.append(_loop(layer))
         for symbol, source in _symbols(layer):
             first, size, at = layer.first(symbol), layer.size(symbol), layer.source(symbol)
-            term = f"terms[{symbol}]" if layer.by_itself else f"get(room.terms, {layer.term(symbol, '0')})"
+            part = layer.part(symbol)
+            term = f"terms[{part}]" if layer.by_itself else f"get(room.terms, {layer.term(part, '0')})"
             lines.append(f"    s = {term}")
             if source == SCALAR:
                 lines.append(f"    move_scalar(theta, slots, {first}, s, step, params)")
@@ -58,7 +59,7 @@ def _gradient_of_samples(made_of: Ingredients, layers: list[Places]) -> str:
     for layer in layers:
         lines.append(_loop(layer))
         for symbol, source in _symbols(layer):
-            first, column = layer.first(symbol), layer.term(symbol, "0")
+            first, column = layer.first(symbol), layer.term(layer.part(symbol), "0")
             if source == SCALAR:
                 lines += [
                     f"    total = sum_numbers(count, (room.terms, {column}, layout[{TERMS}]))",

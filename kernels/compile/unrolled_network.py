@@ -94,7 +94,7 @@ def _forward(made_of: Ingredients, layers: list[Places]) -> list[str]:
         unit(
             f"unit_{layer.number}",
             made_of,
-            layer.layer.program,
+            layer.program,
             takes_y=layer is last and made_of.of_residual,
             result="#" if layer is not last or last.layer.many or made_of.of_residual else "(#, y)",
         )
@@ -185,23 +185,25 @@ def _head(made_of: Ingredients, layers: list[Places], kind: str) -> list[str]:
         lines.append(f"for k in range({layer.units}):")
         lines += [f"    {line}" for line in _unit_lines(made_of, layer, kind, zero)]
         lines.append(f"    put(value, {cell})")
-        lines += [f"    put(parts[{j}], room.terms, {layer.term(j)})" for j in range(layer.symbols) if learns]
+        varying = [part for part in range(layer.parts) if learns and not layer.is_one(part)]
+        lines += [f"    put(parts[{part}], room.terms, {layer.term(part)})" for part in varying]
     if last.layer.many:
         lines += ["own = int(y)", f"loss = softmax(room, {last.units}, own)"]
         if not learns:
             return [*lines, "return loss"]
-        lines += [f"total = get(room.scores, {last.units})", f"for k in range({last.units}):"]
-        lines += ["    slope = get(room.scores, k) / total", "    if k == own:", "        slope = slope - 1.0"]
-        lines += [
-            f"    put(slope * get(room.terms, {last.term(j)}), room.terms, {last.term(j)})" for j in range(last.symbols)
-        ]
+        # Where last bits may differ, one division by the total does for all classes.
+        total, slope = f"get(room.scores, {last.units})", "get(room.scores, k)"
+        lines += [f"share = 1.0 / {total}"] if made_of.fma else [f"total = {total}"]
+        lines += [f"for k in range({last.units}):", f"    slope = {slope} {'* share' if made_of.fma else '/ total'}"]
+        lines += ["    if k == own:", "        slope = slope - 1.0"]
+        lines += _times_slope(last)
     else:
         lines += ["k = 0", *_unit_lines(made_of, last, kind, "y")]
         if not learns:
             return [*lines, *_value_of_loss(made_of)]
         given = arguments_of_loss(made_of, "options[0]")
         lines += ["residual = value", f"slope = loss_derivative({given})"]
-        terms = [f"slope * parts[{j}]" for j in range(last.symbols)]
+        terms = [f"slope * parts[{j}]" for j in range(last.parts)]
         if last.by_itself:
             lines += [f"terms = ({', '.join(terms)},)"]
         else:
@@ -217,7 +219,7 @@ def _head(made_of: Ingredients, layers: list[Places], kind: str) -> list[str]:
 def _registers(layer: Places) -> list[str]:
     """Return the functions by which the only unit of a network keeps numbers in registers, from the room and to it."""
     dots = [f"get(room.dots, {layer.dot(place)})" for place in range(len(layer.dots)) if layer.by_itself]
-    puts = [f"put(terms[{j}], room.terms, {layer.term(j)})" for j in range(layer.symbols) if layer.by_itself]
+    puts = [f"put(terms[{j}], room.terms, {layer.term(j)})" for j in range(layer.parts) if layer.by_itself]
     begin = [*bases([layer]), "k = 0"]
     return [
         written("dots_of_row(room, row)", *begin, f"return ({''.join(f'{dot}, ' for dot in dots)})"),
@@ -256,7 +258,7 @@ def _back(layers: list[Places]) -> list[str]:
     for number, symbol in enumerate(last.of_hidden):
         place = f"{last.first(symbol)} + f"
         lines += [
-            f"    s = get(room.terms, {last.term(symbol)})",
+            f"    s = get(room.terms, {last.term(last.part(symbol))})",
             f"    for f in range({last.size(symbol)}):",
             f"        part = s * weight_of_gradient(theta, slots, {place}, 0.0, 0.0, (0.0, (), options), params)",
             f"        if {'k > 0' if number == 0 else 'True'}:",
@@ -264,9 +266,17 @@ def _back(layers: list[Places]) -> list[str]:
             "        put(part, room.before, f)",
         ]
     lines += [f"for k in range({first.units}):", "    slope = get(room.before, k)"]
-    return lines + [
-        f"    put(slope * get(room.terms, {first.term(j)}), room.terms, {first.term(j)})" for j in range(first.symbols)
-    ]
+    return lines + _times_slope(first)
+
+
+def _times_slope(layer: Places) -> list[str]:
+    """Return the lines that multiply the derivatives of unit k, which the room has but for those that are 1."""
+    lines = []
+    for part in range(layer.parts):
+        term = layer.term(part)
+        product = "slope" if layer.is_one(part) else f"slope * get(room.terms, {term})"
+        lines.append(f"    put({product}, room.terms, {term})")
+    return lines
 
 
 def _state(made_of: Ingredients) -> list[str]:

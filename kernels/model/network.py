@@ -99,6 +99,11 @@ class Network(NamedTuple):
         return self.layers[-1].units
 
     @property
+    def dots(self) -> int:
+        """The dots with the inputs at a sample, of all units."""
+        return sum(layer.units for layer in self.layers for symbol in layer.symbols if symbol.source >= 0)
+
+    @property
     def structure(self) -> tuple[Structure, ...]:
         """All but the sizes, from which a kernel is compiled."""
         layers = enumerate(self.layers, 1)
@@ -115,11 +120,13 @@ class Network(NamedTuple):
     def layout(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         """The sizes, as kernels read them: those of the network, and of each layer, one symbol after another.
 
-        Those of the network are its parameters, its inputs, and the terms of a sample: one for each symbol of a unit,
-        and the loss. After these come the orders in which sums of the lengths of symbols are added.
+        Those of the network are its parameters, its inputs, and the terms of a sample: one for each derivative of a
+        unit that differs from the others, and the loss. After these come the orders in which sums of the lengths of
+        symbols are added.
         """
         plans: dict[int, int] = {}
-        numbers = [self.params, self.inputs, 1 + sum(layer.units * len(layer.symbols) for layer in self.layers)]
+        terms = sum(layer.units * len(set(layer.program.derivatives)) for layer in self.layers)
+        numbers = [self.params, self.inputs, terms + 1]
         for layer in self.layers:
             numbers.append(layer.units)
             for symbol in layer.symbols:
@@ -173,12 +180,9 @@ class Network(NamedTuple):
         if self.is_linear:
             return scale
         for layer in self.layers:
-            program, first = layer.program, layer.program.params + layer.program.inputs + 1
-            for symbol, derivative in zip(layer.symbols, program.derivatives, strict=True):
-                constant = derivative - first
-                is_added = 0 <= constant < len(program.constants) and program.constants[constant] == 1.0
+            for symbol, derivative in zip(layer.symbols, layer.program.derivatives, strict=True):
                 size = max(one.size for one in layer.symbols) if len(self.layers) > 1 else symbol.size
-                is_zero = symbol.source == SCALAR and is_added
+                is_zero = symbol.source == SCALAR and layer.program.is_one(derivative)
                 scale[_places(symbol, layer.units)] = 0.0 if is_zero else 1.0 / np.sqrt(size)
         return scale
 

@@ -63,6 +63,11 @@ class Program(NamedTuple):
         """Whether IEEE 754 rounds all its operations correctly, so that they have the same bits everywhere."""
         return all(instruction.function in EXACT for instruction in self.instructions)
 
+    def is_one(self, value: int) -> bool:
+        """Return whether a value is the constant 1, as the derivative by what is added is."""
+        place = value - (self.params + self.inputs + 1)
+        return 0 <= place < len(self.constants) and self.constants[place] == 1.0
+
     @property
     def is_linear(self) -> bool:
         """Whether f is linear in its parameters: no derivative depends on one."""

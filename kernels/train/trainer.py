@@ -101,7 +101,7 @@ def make_trainer(
     compiled = Wanted(kernel, model, loss, optimizer, *settings).compile().train
     width, program = lane_width(kernel, dtype, model.program, loss), model.program
     if isinstance(program, Network):
-        units = program.layers[0].units, program.scores
+        units = program.layers[0].units, program.scores, program.dots
         scratch: Any = allocate_room(program.layout, *units, optimizer.slots, data.y.size, width, dtype)
     else:
         # Each value that samples alone determine is made by an instruction; a run by itself keeps none.

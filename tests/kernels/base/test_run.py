@@ -27,7 +27,7 @@ def test_there_is_room_for_every_sum_that_waits():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("width", [1, 8, 32])
 def test_buffers_begin_at_cache_lines_and_do_not_overlap(width, dtype):
-    room = allocate_room(np.array([7, 5, 9]), 3, 2, slots=2, n=1000, width=width, dtype=dtype)
+    room = allocate_room(np.array([7, 5, 9]), 3, 2, dots=3, slots=2, n=1000, width=width, dtype=dtype)
     numbers = [getattr(room, name) for name in Room._fields[4:]]
     for number, buffer in enumerate(numbers):
         assert buffer.dtype == dtype
