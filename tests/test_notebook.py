@@ -99,6 +99,9 @@ def test_of_a_wide_model_that_diverged_the_losses_are_drawn(loss):
     lost = fit("w @ x + b", x, y, lr=1e308, loss=loss, epochs=3, kernel="reference")
     assert not np.isfinite(lost.params).all()
     assert lost.plot(x, y).axes[0].get_ylabel() == lost.plot().axes[0].get_ylabel()
+    far = fit("w @ x + b", x, y, lr=1e160, batch_size="full", epochs=2, kernel="reference")
+    assert np.isfinite(far.params).all()
+    assert (far.status, far.plot(x, y).axes[0].get_ylabel()) == ("diverged", "loss")
 
 
 def test_the_axis_of_losses_names_the_loss():

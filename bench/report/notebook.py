@@ -51,9 +51,9 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
         return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
     if x is None or y is None:
         return _add_png_display(_loss_figure(result))
-    # Where the path is not known the predictions of `params` are drawn, which a run that diverged may not have.
+    # Where the path is not known the predictions of `params` are drawn: those of a run that diverged are out of sight.
     has_path = len(result.trajectory) == result.loss.size and not result.model.vectors
-    if not np.isfinite(result.loss[0] if has_path else result.params).all():
+    if not np.isfinite(result.loss[0] if has_path else result.kept.loss):
         return _add_png_display(_loss_figure(result))
     if not has_path:
         return _add_png_display(_predictions_figure(result, x, y))
