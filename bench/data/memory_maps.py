@@ -117,31 +117,24 @@ def open_table(
     >>> fit("a*x + b", trips.x, trips.y, epochs=2)  # doctest: +SKIP
     """
     mapping = MapOptions(by_row=by_row, cache_dir=cache_dir, announce=announce, progress=progress)
-    return _map_table(check_path("path", path), join_columns(x, y), labels=False, **mapping)[0]
+    return load_table(path, x, y, mapped=True, **mapping)
 
 
 def _map_table(
-    path: Path,
-    names: tuple[str, ...],
-    *,
-    labels: bool,
-    by_row: bool = False,
-    cache_dir: str | Path | None = None,
-    announce: Callable[[str], None] = lambda sentence: None,
-    progress: ShowProgress = _no_progress,
+    path: Path, names: tuple[str, ...], mapping: MapOptions, *, labels: bool
 ) -> tuple[Dataset, list[Any] | None]:
     """Return a table as `open_table` does, and the labels whose numbers the targets are, where it has `labels`."""
-    files, by_row = table_files(path), check_bool("by_row", by_row)
+    files, by_row = table_files(path), check_bool("by_row", mapping.get("by_row", False))
     # A path such as "." has no name of its own.
     place = path.absolute()
     folder = place.with_name(f"{place.name}.columns")
-    if cache_dir is not None:
+    if (cache_dir := mapping.get("cache_dir")) is not None:
         folder = check_path("cache_dir", cache_dir, "a folder")
     columns = found = None
     if len(files) == 1 and files[0].suffix.lower() in ARROW and not by_row:
         columns = _map_arrow(files[0], names, labels=labels)
     if columns is None:
-        show = (announce, progress)
+        show = mapping.get("announce", lambda sentence: None), mapping.get("progress", _no_progress)
         inputs, targets, found = _map_converted(path, files, names, folder, *show, by_row=by_row, labels=labels)
     else:
         inputs, targets = columns[:, :-1], columns[:, -1]
@@ -216,7 +209,7 @@ def load_table(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
             "values, in place of --drop-missing (drop_missing=True)"
         )
-    table, labels = _map_table(path, names, labels=takes_classes(criterion), **mapping)
+    table, labels = _map_table(path, names, mapping, labels=takes_classes(criterion))
     what = f"{path}: column {y!r}"
     targets, classes = encode_target(what, table.y, labels, criterion, like, lambda row: f"row {row + 1}")
     return replace(table, y=targets, classes=classes)

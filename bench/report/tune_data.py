@@ -58,7 +58,7 @@ class TuneData(RunData):
     @cached_property
     def names(self) -> dict[str, str]:
         """The names of the families: their optimizers, or the whole text where several have the same optimizer."""
-        families = list(dict.fromkeys(self.tuning.trials["family"])) if len(self.tuning.trials) else []
+        families = self.tuning.trials["family"].unique().tolist()
         short = [family.partition("(")[0] for family in families]
         return {
             family: name if short.count(name) == 1 else family for family, name in zip(families, short, strict=True)
