@@ -367,7 +367,7 @@ def read_identity(folder: Path) -> dict[str, str]:
         version = about["format"]
         identity = {} if version > FORMAT else dict[str, str](about["identity"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise ValueError(f"{path} is damaged, or not from sgdbench: choose {ANOTHER_FOLDER}") from None
+        raise ValueError(f"{path} is damaged, or not from sgdbench: run the study into {ANOTHER_FOLDER}") from None
     if version != FORMAT:
         age, remedy = (
             ("an older", f"run the study again into {ANOTHER_FOLDER}")
