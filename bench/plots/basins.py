@@ -23,6 +23,7 @@ Extent = tuple[float, float, float, float]
 MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
 LETTER = 0.014  # of the width of all panels, in the font of names
 ABOVE_NAMES = 4  # names are texts, which lie at 3
+END_MARK: Any = {"marker": "+", "color": INK, "markersize": 9, "markeredgewidth": 2, "linestyle": ""}
 PANEL_SETTINGS = ["config_id", *CHOICES, *MORE_CHOICES]
 
 
@@ -71,8 +72,13 @@ def basin_map(
     called = [shorten(label(name), 16) + units for name in across]
     figure.supxlabel(called[0])
     figure.supylabel(called[1])
-    missed = reached and (np.isinf(values) & ~lost).any()
-    _label_marks(axes[0], diverged=lost.any(), missed=missed, end=end is not None)
+    for is_there, look, name in (
+        (lost.any(), DIVERGED_MARK, "diverged"),
+        (reached and (np.isinf(values) & ~lost).any(), MISSED_MARK, "target missed"),
+        (end is not None, END_MARK, "end of the best run"),
+    ):
+        if is_there:
+            axes[0].plot([], [], **look, label=name)
     add_legend(figure, shade.names, shade.colors, label(measure))
     fixed = ", ".join(
         f"{shorten(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across
@@ -103,15 +109,6 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
     round_ticks(axis.yaxis, 6)
     axis.set(xlim=extent[:2], ylim=extent[2:])
     return extent
-
-
-def _label_marks(axis: Axes, *, diverged: bool | np.bool, missed: bool | np.bool, end: bool) -> None:
-    if diverged:
-        axis.plot([], [], **DIVERGED_MARK, label="diverged")
-    if missed:
-        axis.plot([], [], **MISSED_MARK, label="target missed")
-    if end:
-        axis.plot([], [], "+", color=INK, markersize=9, markeredgewidth=2, label="end of the best run")
 
 
 def _draw_starts(axis: Axes, starts: Mapping[str, Floats], extent: Extent, *, letters: int, columns: int) -> None:

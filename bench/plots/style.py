@@ -109,7 +109,7 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
 
 def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels below each other, of heights in inches, with one horizontal axis."""
-    return _make_figure(sum(heights) + 0.8, len(heights), 1, len(heights), sharey=False, heights=heights)
+    return _make_figure(sum(heights) + 0.8, len(heights), 1, len(heights), sharey=False, height_ratios=heights)
 
 
 def columns_of_panels(count: int, height: float, most: int) -> tuple[Figure, list[Axes]]:
@@ -118,19 +118,11 @@ def columns_of_panels(count: int, height: float, most: int) -> tuple[Figure, lis
     return _make_figure(height * rows, rows, ceil(count / rows), count)
 
 
-def _make_figure(
-    height: float,
-    rows: int,
-    columns: int,
-    count: int,
-    *,
-    sharex: bool = True,
-    sharey: bool = True,
-    heights: Sequence[float] | None = None,
-) -> tuple[Figure, list[Axes]]:
+def _make_figure(height: float, rows: int, columns: int, count: int, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure of `count` panels in rows and columns, whose axes are the same unless `options` say otherwise."""
     figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout="constrained")
     FigureCanvasAgg(figure)  # so that texts are measured as they are drawn into the PNG
-    grid = figure.subplots(rows, columns, sharex=sharex, sharey=sharey, height_ratios=heights, squeeze=False)
+    grid = figure.subplots(rows, columns, squeeze=False, **{"sharex": True, "sharey": True} | options)
     axes: list[Axes] = list(grid.ravel())
     for spare in axes[count:]:
         spare.remove()

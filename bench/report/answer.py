@@ -76,7 +76,7 @@ def find_answer(run_data: RunData) -> Answer:
     has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
     medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
     notes = [run_data.verdict.get("Not arrived", ""), medians, run_data.verdict.get("Ties", ""), str(best["reason"])]
-    tiles = _make_tiles(best, target, run_data)
+    tiles = _make_tiles(best, run_data)
     if run_data.judged is not None:
         meaning = f"median {run_data.criterion.label} on test rows"
         tiles = [_estimate_tile(run_data.judged, "loss", text, meaning), *tiles]
@@ -86,9 +86,9 @@ def find_answer(run_data: RunData) -> Answer:
     return Answer(heading, settings, tiles, [note for note in notes if note], copies)
 
 
-def _make_tiles(best: pd.Series, target: float | None, run_data: RunData) -> list[Tile]:
+def _make_tiles(best: pd.Series, run_data: RunData) -> list[Tile]:
     """Return the costs of a choice and its success, on fresh seeds where there are any."""
-    prefix = "confirmed_" if is_confirmed(best) else ""
+    prefix, target = "confirmed_" if is_confirmed(best) else "", run_data.target
     runs, converged = (best[f"{prefix}{name}"] for name in ("runs", "converged"))
     noun = "run" if runs == 1 else "runs"
     if target is None or not best["converged"]:

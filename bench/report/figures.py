@@ -56,14 +56,14 @@ def write_figure(run_data: RunData, name: str, *, svg: bool) -> str | None:
 
 
 def _rate_map(run_data: RunData) -> Drawn:
-    frame, theory = run_data.frame, run_data.evidence.get("theory")
+    frame = run_data.frame
     if not varies(frame, "lr") or frame["samples_to_target"].isna().all():
         return None
-    edges = theory if theory is not None and len(theory) else None
     caption = (
         "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
         "white cells did not reach the target."
     )
+    edges = run_data.evidence.get("theory")
     return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples)
 
 
@@ -139,10 +139,12 @@ def _sensitivity(run_data: RunData) -> Drawn:
 
 def _basin(run_data: RunData) -> Drawn:
     basin = run_data.evidence.get("basin")
-    if basin is not None and len(basin) and run_data.data is not None:
+    if basin is None or basin.empty:
+        return None
+    if run_data.data is not None:
         least = NEGLIGIBLE * float(np.var(run_data.data.y))
         basin = basin.assign(final_loss=basin["final_loss"].clip(lower=least))
-    if basin is None or not _start_matters(basin):
+    if not _start_matters(basin):
         return None
     shown = "Samples to the target" if basin["samples_to_target"].notna().any() else "Final loss"
     frame, result = run_data.frame, run_data.result
@@ -161,8 +163,8 @@ def _start_matters(basin: pd.DataFrame) -> bool:
     their own.
     """
     # Runs that patience stopped and those that ran all epochs are told apart by their losses alone.
-    if basin.empty or varies(basin.replace({"status": {"stopped": "max_epochs"}}), "status"):
-        return len(basin) > 0
+    if varies(basin.replace({"status": {"stopped": "max_epochs"}}), "status"):
+        return True
     reached = basin["samples_to_target"].notna().any()
     costs = basin["samples_to_target" if reached else "final_loss"].astype(float).groupby(basin["config_id"])
     low, high = costs.quantile(1 / 8), costs.quantile(7 / 8)
