@@ -112,9 +112,9 @@ def fit_table(
 ) -> TableFit:
     """Fit a model, with as many inputs as the table has columns x, to a table; other settings are as for `kernels.fit`.
 
-    Where `standardized`, columns of mean 0 and standard deviation 1 are trained on, and the parameters carried back
-    where the model allows it; `center` is as for `bench.data.standardize`. A start is then one in standardized units,
-    and the target, as ever, one in the units of `TableFit.loss`.
+    If `standardized`, the model is trained on columns of mean 0 and standard deviation 1, and its parameters are
+    carried back where it allows that; `center` is as for `bench.data.standardize`. A start is then in standardized
+    units. The target is in the units of `TableFit.loss`.
 
     `watch` is called about twenty times a second with the result so far and the data that are trained. Ctrl-C before
     there is any result is a KeyboardInterrupt; later the result so far is returned.

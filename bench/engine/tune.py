@@ -236,7 +236,9 @@ class _Tuning:
         distinct, places = _distinct([trial.user_attrs for trial in asked])
         plan = self._make_plan(distinct)
         own = np.arange(len(plan)).reshape(len(distinct), -1)[places]
-        self._record(run, plan)
+        whole = join_plans([self.plan, plan]) if len(self.plan) else plan
+        self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
+        run.record_plan(self.plan)
         # Options that the search draws differ from run to run, also where there are few.
         many = 1 if search.family.ranges else MANY_OPTIONS
         runs = Round(run, self.problem, plan, self.known, self.executor, many)
@@ -280,12 +282,6 @@ class _Tuning:
         whole = settings.epochs * self.problem.clock.samples_per_epoch(trial.user_attrs["batch_size"])
         spent = np.where(state == MAX_EPOCHS, whole, samples)
         return trial_value(spent, state == CONVERGED, losses, settings.target, self.floor, nonnegative=nonnegative)
-
-    def _record(self, run: OpenRun, plan: pd.DataFrame) -> None:
-        """Record the rows of a round, with all before them."""
-        whole = join_plans([self.plan, plan]) if len(self.plan) else plan
-        self.plan = whole.drop_duplicates("config_id").reset_index(drop=True)
-        run.record_plan(self.plan)
 
 
 def _distinct(settings: list[dict[str, Any]]) -> tuple[pd.DataFrame, NDArray[np.intp]]:

@@ -50,7 +50,4 @@ def _describe_type(annotation: Any) -> str:
 def _describe_default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
-    if field.default is None:
-        return ""
-    value = str(field.default).lower() if isinstance(field.default, bool) else json.dumps(field.default)
-    return f"`{value}`"
+    return "" if field.default is None else f"`{json.dumps(field.default)}`"
