@@ -146,7 +146,9 @@ def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], titl
 def add_caption(figure: Figure, *sentences: str | bool | np.bool) -> None:
     """Write sentences above the panels, and beside the legend that is there; `False` is one that does not apply."""
     words = " ".join(sentence for sentence in sentences if isinstance(sentence, str))
-    figure.suptitle(fill(words, 90 if figure.legends else 118), x=0.01, horizontalalignment="left")
+    longest = max((len(name.get_text()) for legend in figure.legends for name in legend.get_texts()), default=0)
+    width = min(90, 118 - 6 * longest // 5) if figure.legends else 118
+    figure.suptitle(fill(words, width), x=0.01, horizontalalignment="left")
 
 
 def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
