@@ -120,27 +120,25 @@ def _values_to_compare(
 
     The `row` and the `curve` are of the sweep; `options` are the arguments of the reference.
     """
+    curve = curve[curve["mark"] <= compared]
     marks = curve["mark"].to_numpy()
-    marks = marks[marks <= compared]
-    found, expected = [*curve["loss"].iloc[: marks.size]], [*reference.loss[marks]]
+    pairs: list[tuple[Any, Any]] = [(curve["loss"], reference.loss[marks])]
     if reference.validation_loss is not None:
-        found += [*curve["validation_loss"].iloc[: marks.size]]
-        expected += [*reference.validation_loss[marks]]
+        pairs.append((curve["validation_loss"], reference.validation_loss[marks]))
     was_cut = reference.status == "max_epochs" and reference.samples_seen[-1] < reference.samples_per_epoch
     if compared == reference.loss.size - 1 and not was_cut:
         last = options["epochs"] * reference.samples_per_epoch
-        found += [min(row["samples_seen"], last)]
-        expected += [reference.samples_seen[-1]]
+        pairs.append((min(row["samples_seen"], last), reference.samples_seen[-1]))
         if row["samples_seen"] <= last:
             kept, lowest = -1, reference.validation_loss
             if options.get("patience") is not None and lowest is not None:
                 # Of marks that are as good, a rounding decides: the row's own, if it is as good as the reference's.
                 kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_mark]], np.inf)
-            params = params_of_row(reference.model, row)
-            found += [STATUS.index(row["status"]), row["final_loss"], *params]
-            expected += [STATUS.index(reference.status), reference.loss[kept], *reference.trajectory[kept]]
+            pairs.append((STATUS.index(row["status"]), STATUS.index(reference.status)))
+            pairs.append((row["final_loss"], reference.loss[kept]))
+            pairs.append((params_of_row(reference.model, row), reference.trajectory[kept]))
             if lowest is not None:
-                found += [row["validation_loss"]]
-                expected += [lowest[-1]]
-    return np.array(found), np.array(expected)
+                pairs.append((row["validation_loss"], lowest[-1]))
+    found, expected = zip(*pairs, strict=True)
+    return np.hstack(found), np.hstack(expected)
