@@ -11,7 +11,6 @@ from bench.compare.history import History, read_runs, trace_history
 from bench.compare.judge import PAST, describe_verdict, judge, write_ratios
 from bench.compare.sources import Measurement, join_names
 from bench.plots.failures import skip_failed_figure
-from bench.system.atomic import replace_atomically
 from bench.tables.formatting import write_csv
 
 BENCHMARKS_TITLE = "Benchmarks: the newest median and the first level"
@@ -74,7 +73,6 @@ def _write(found: History, steps: pd.DataFrame, out: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     for name, table in {"history": found.points, "benchmarks": found.benchmarks, "steps": steps}.items():
-        with replace_atomically(out / f"{name}.csv") as path:
-            write_csv(table, path)
+        write_csv(table, out / f"{name}.csv")
     with skip_failed_figure("the figure history"):
         save(speed_history(found.points, steps), out, "history")

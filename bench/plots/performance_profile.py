@@ -53,8 +53,7 @@ def ratios_by_problem(ratios: pd.DataFrame) -> Figure:
     values = ratios.to_numpy(float)
     figure, (axis,) = panels(1)
     figure.set_size_inches(WIDTH, 1.2 + 0.27 * len(ratios))
-    shade = np.log10(np.clip(values, 1.0, FARTHEST))
-    image = np.ma.masked_invalid(np.where(np.isfinite(values), shade, np.nan))
+    image = np.where(np.isfinite(values), np.log10(np.clip(values, 1.0, FARTHEST)), np.nan)
     axis.imshow(image, aspect="auto", cmap="Blues_r", vmin=0.0, vmax=2.6)
     for (row, column), value in np.ndenumerate(values):
         words = "fails" if not np.isfinite(value) else text(value, 2)

@@ -99,7 +99,7 @@ def _draw_baselines(axis: Axes, measured: pd.DataFrame) -> None:
 
 def _write_shares(axis: Axes, measured: pd.DataFrame) -> None:
     """Write the shares of the roof to the right of the axis, where roofs were measured."""
-    shares = measured["share"].dropna() if "share" in measured else pd.Series(dtype=float)
+    shares = measured["share"].dropna()
     look: Any = {"xytext": (8, 0), "textcoords": "offset points", "fontsize": 9}
     for place, share in shares.items():
         axis.annotate(f"{share:.2f}", (1, place), xycoords=("axes fraction", "data"), va="center", **look)

@@ -107,7 +107,6 @@ def _write_run_tables(run_data: RunData) -> None:
     write_tables(confusions, folder)
     remove_leftovers(folder, {*TITLES, *CONFUSIONS, *FORMER} - {*tables, *confusions})
     # All rows: there may be too many of them for a table to read, and columns of arrays are in the Parquet file alone.
-    with replace_atomically(folder / "configurations.csv") as path:
-        write_csv(frame.drop(columns=array_columns(run_data.result.model)), path)
+    write_csv(frame.drop(columns=array_columns(run_data.result.model)), folder / "configurations.csv")
     with replace_atomically(folder / "configurations.parquet") as path:
         frame.to_parquet(path, index=False)

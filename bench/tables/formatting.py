@@ -165,14 +165,15 @@ _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def write_csv(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV with every digit, its text safe to be opened in a spreadsheet.
+    """Write a table as CSV with every digit, its text safe to be opened in a spreadsheet, in one step.
 
     Text that a spreadsheet would take for a formula gets an apostrophe in front, as if it had been typed in as text.
     Numbers stay numbers.
     """
     numbers = set(table.select_dtypes(["number", "bool"]).columns)
     texts = {str(name): column.map(_disarm_formula) for name, column in table.items() if name not in numbers}
-    table.assign(**texts).rename(columns=_disarm_formula).to_csv(path, index=False)
+    with replace_atomically(path) as temporary:
+        table.assign(**texts).rename(columns=_disarm_formula).to_csv(temporary, index=False)
 
 
 def _disarm_formula(cell: object) -> object:
@@ -189,16 +190,12 @@ def write_tables(
     A table's name is that of its files, each of which is replaced in one step; `readable` gives the table for readers.
     """
     for name, table in tables.items():
-        csv, parquet, markdown, latex = (
-            Path(folder) / f"{name}.{suffix}" for suffix in ("csv", "parquet", "md", "tex")
-        )
-        cells = readable(name, table)
-        with replace_atomically(csv) as path:
-            write_csv(table, path)
-        with replace_atomically(parquet) as path:
+        stem, cells = Path(folder) / name, readable(name, table)
+        write_csv(table, f"{stem}.csv")
+        with replace_atomically(f"{stem}.parquet") as path:
             table.to_parquet(path, index=False)
-        write_text(markdown, to_markdown(cells))
-        write_text(latex, to_latex(cells))
+        write_text(f"{stem}.md", to_markdown(cells))
+        write_text(f"{stem}.tex", to_latex(cells))
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:

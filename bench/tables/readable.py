@@ -123,7 +123,7 @@ _ROOF = (
 def caption(name: str, table: pd.DataFrame) -> str:
     """Return the caption of a table: what it holds, which variants were not measured, and why."""
     missing = footnotes(_mask_unverified(table)) if name == "speed" else []
-    roof = [_ROOF] if name == "speed" and "share" in table and table["share"].notna().any() else []
+    roof = [_ROOF] if name == "speed" and table["share"].notna().any() else []
     return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *roof, *(f"{remark}." for remark in missing)])
 
 

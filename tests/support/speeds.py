@@ -31,4 +31,4 @@ def speeds(*peers):
     table = table.assign(ns_low=0.9 * table["ns"], ns_high=1.1 * table["ns"], to_c=6 / table["ns"])
     table = table.assign(to_reference=9000 / table["ns"], ours=[True, True, False, True] + [False] * len(peers))
     verified = pd.array([True] * 4 + [pd.NA] * len(peers), dtype="boolean")
-    return table.assign(verified=verified, note=[""] * 4 + [f"not installed: {name}" for name in peers])
+    return table.assign(verified=verified, share=np.nan, note=[""] * 4 + [f"not installed: {name}" for name in peers])
