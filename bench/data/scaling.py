@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.data.column_file import ROWS, row_slices, write_samples
 from bench.data.table import Dataset
+from kernels.base.checks import describe
 from kernels.base.run import Floats
 from kernels.data.pieces import column_moments, cut
 
@@ -69,8 +70,8 @@ def standardize(
 
 def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool) -> Scaling:
     """Return the scaling of data for `standardize`."""
-    if center not in CENTERED:
-        raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {center!r}")
+    if not isinstance(center, str) or center not in CENTERED:
+        raise ValueError(f"center must be one of {', '.join(CENTERED)}, not {describe(center)}")
     targets = targets and dataset.classes is None
     mean, scale = _describe_columns(dataset, targets=targets, constant=constant)
     inputs = len(dataset.x_names)

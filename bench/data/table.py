@@ -12,6 +12,7 @@ from bench.data.batches import locate_row, read_rows
 from bench.data.builtin_curves import GENERATED, NO_DATA
 from bench.data.table_errors import either, join_names, missing_or_infinite
 from bench.system.files import TABLES
+from kernels.base.checks import describe
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
@@ -96,16 +97,16 @@ def builtin(name: str) -> Dataset:
     ValueError
         If there is no built-in data set of that name.
     """
+    if not isinstance(name, str) or name not in BUILTIN:
+        raise ValueError(f"built-in data must be one of {join_names(BUILTIN)}, not {describe(name)}")
     if name in GENERATED:
         x, y = GENERATED[name]()
         return Dataset(x[:, np.newaxis], y, ("x",), "y", f"built-in {name}")
     if name == "none":
         return Dataset(np.empty((NO_DATA, 0)), np.zeros(NO_DATA), (), "objective", "no data")
-    if name in _BUILTIN_COLUMNS:
-        x_names, y_name = _BUILTIN_COLUMNS[name]
-        with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
-            return replace(read_table(path, (*x_names, y_name), make_loss("squared")), source=f"built-in {name}")
-    raise ValueError(f"built-in data must be one of {join_names(BUILTIN)}, not {name!r}")
+    x_names, y_name = _BUILTIN_COLUMNS[name]
+    with resources.as_file(resources.files("bench.data") / f"{name.replace('-', '_')}.csv") as path:
+        return replace(read_table(path, (*x_names, y_name), make_loss("squared")), source=f"built-in {name}")
 
 
 def read_table(

@@ -255,5 +255,6 @@ def test_what_is_not_centered_gets_a_root_mean_square_of_1(center):
         assert abs(np.mean(column)) < 1e-12 if name == center else np.mean(column) > 0.5
     assert_allclose(scaling.x_mean + scaling.x_scale * scaled.x, data.x)
     assert_allclose(scaling.y_mean + scaling.y_scale * scaled.y, data.y)
-    with pytest.raises(ValueError, match="center must be one of both, x, y, none, not 'z'"):
-        standardize(data, center="z")
+    for wrong, told in (("z", "'z'"), (["x"], r"\['x'\]")):
+        with pytest.raises(ValueError, match=f"center must be one of both, x, y, none, not {told}"):
+            standardize(data, center=wrong)

@@ -393,9 +393,10 @@ def test_the_patients_are_those_of_scikit_learn():
     np.testing.assert_array_equal(data.y, frame["target"])
 
 
-def test_unknown_builtin():
-    with pytest.raises(ValueError, match=r"^built-in data must be one of 'quadratic', .*, 'none', not 'x'$"):
-        builtin("x")
+@pytest.mark.parametrize(("name", "told"), [("x", "'x'"), (["quadratic"], r"\['quadratic'\]")])
+def test_unknown_builtin(name, told):
+    with pytest.raises(ValueError, match=f"^built-in data must be one of 'quadratic', .*, 'none', not {told}$"):
+        builtin(name)
 
 
 @pytest.mark.parametrize(
