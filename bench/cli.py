@@ -179,7 +179,9 @@ def fit(
     init: Annotated[
         Any, option("VALUES", 'The start, such as "a=1,b=2"; else drawn from the seed.', read=parse.parse_start)
     ] = None,
-    seed: Annotated[int, option("SEED", "The seed of the order of the samples and of the start.")] = 0,
+    seed: Annotated[
+        Any, option("SEED", "The seed of the order of the samples and of the start.", read=parse.parse_value)
+    ] = "0",
     shuffle: options.Shuffle = False,
     target: options.Target = None,
     kernel: Annotated[str, option("NAME", '"fused", "fused-fma" or (slow) "reference".')] = "fused",

@@ -352,6 +352,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--learning-rate", "1"], "there is no option --learning-rate; did you mean --lr?"),
         ([*FIT_CARS, "--epochs", str(10**15)], "epochs must be fewer than 1,000,000,000,000,000, which take"),
         (["run", "quadratic", "--epochs", str(10**12)], "the grid must ask for less: training takes about"),
+        ([*FIT_CARS, "--seed", "0-4"], "seed must be a whole number from 0 to 2**64 - 1, not '0-4'"),
         ([*FIT_CARS, "--target", "-1"], "target must be a finite number >= 0, not -1.0"),
         ([*FIT_CARS, "--every", "1", "--json"], "give one of them"),
         (
