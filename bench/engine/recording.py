@@ -37,7 +37,7 @@ def settle_record(
     if record != "log":
         return record
     if (folder / ABOUT).exists() and (before := read_identity(folder).get("record")):
-        return before
+        return int(before) if before.isdecimal() else before
     most, first = max(MARKS_PER_EPOCH * epochs, more), min(epochs, FIRST_EPOCHS)
     for per_decade in range(finest, 0, -1):
         text = f"log:{per_decade}"

@@ -236,6 +236,11 @@ class TestRecording:
         assert swept(tmp_path, **settings | {"epochs": 50}).clock.record == "epoch"
         assert swept(**settings | {"epochs": 50}).clock.record != "epoch"
 
+    def test_one_whose_marks_are_a_number_of_updates_apart_does_so_too(self, tmp_path):
+        settings = {"grid": Grid(lr=0.05), "target": None, "epochs": 2}
+        swept(tmp_path, **settings, record=7)
+        assert swept(tmp_path, **settings, record="log").clock.record == 7
+
     def test_what_is_recorded_changes_no_loss(self):
         """But a run that is looked at more often may be seen at its target earlier."""
         grid = some_grid(init={"near": STARTS["near"]})
