@@ -24,12 +24,8 @@ def encode_setting(column: pd.Series, samples: int) -> dict[str, Any]:
 
     A batch of all `samples` is called full.
     """
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.cat.remove_unused_categories()
-        codes, values = column.cat.codes.to_numpy(), column.cat.categories.tolist()
-    else:
-        distinct, codes = np.unique(column.to_numpy(), return_inverse=True)
-        values = distinct.tolist()
+    codes, distinct = pd.factorize(column, sort=True)
+    values = distinct.tolist()
     if column.dtype == bool:
         words = [describe_order(value) for value in values]
     elif column.name == "batch_size":
@@ -60,8 +56,3 @@ def pack_bands(bands: pd.DataFrame) -> dict[str, dict[str, str]]:
     names = [name for name in ("seconds", "low", "median", "high", "held_out") if name in bands]
     with np.errstate(over="ignore"):  # what is too large for it is out of view
         return counts | {name: pack(bands[name].to_numpy(np.float32)) for name in names}
-
-
-def codes_by_value(column: pd.Series) -> dict[Any, int]:
-    """Return the code of each value, as `encode_setting` numbers them."""
-    return {value: code for code, value in enumerate(encode_setting(column, 0)["values"])}

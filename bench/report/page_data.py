@@ -8,7 +8,7 @@ import pandas as pd
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
 from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
-from bench.report.packing import codes_by_value, encode_setting, pack, pack_bands, pack_counts
+from bench.report.packing import encode_setting, pack, pack_bands, pack_counts
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
@@ -52,6 +52,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     every = -(-len(frame) // room) or 1
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
+    codes = {name: {value: code for code, value in enumerate(one["values"])} for name, one in encoded.items()}
     measures, axis = _measures(run_data), run_data.loss_axis
     compared, effects = ratio_chart(run_data, encoded["optimizer"]["values"]), effect_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
@@ -66,10 +67,10 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "timed": bool(frame["seconds"].notna().any()),
         "settings": encoded,
         "status": encode_setting(rows["status"], run_data.samples),
-        "edges": _encode_edges(run_data, rows),
+        "edges": _encode_edges(run_data, codes),
         "measures": measures,
         "families": _encode_families(run_data, encoded["init"]["values"]),
-        "outcomes": _encode_outcomes(run_data.outcomes, encoded),
+        "outcomes": _encode_outcomes(run_data.outcomes, codes),
         "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
         | {"held_out": axis.held_out.name().replace("\n", " ")},
         "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
@@ -86,7 +87,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "compared": compared and compared.to_data(),
         "effects": effects and effects.to_data(),
         "fit": _encode_fit(run_data),
-        "play": play_data(run_data, rows),
+        "play": play_data(run_data, codes),
     }
 
 
@@ -111,18 +112,15 @@ def _encode_families(run_data: RunData, starts: list[str]) -> dict[str, Any]:
     return {"names": [text(name) for name in names], "of": [names.index(family) for family in families]}
 
 
-def _encode_outcomes(outcomes: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
+def _encode_outcomes(outcomes: pd.DataFrame, codes: dict[str, dict[Any, int]]) -> dict[str, Any]:
     """Return the outcomes of the choices that are on the page, column by column, in the order of the ranking."""
-    codes = {}
-    for name in choice_columns(outcomes):
-        known = {value: code for code, value in enumerate(settings[name]["values"])}
-        codes[name] = outcomes[name].astype(object).map(known)
-    there = pd.DataFrame(codes).notna().all(axis=1)
-    codes["start"] = pd.Series(pd.factorize(outcomes["start"])[0], outcomes.index)
-    counts = {name: outcomes[name] for name in ("runs", "converged", "diverged")}
+    counts = {name: outcomes[name].astype(object).map(codes[name]) for name in choice_columns(outcomes)}
+    there = pd.DataFrame(counts).notna().all(axis=1)
+    counts["start"] = pd.Series(pd.factorize(outcomes["start"])[0], outcomes.index)
+    counts |= {name: outcomes[name] for name in ("runs", "converged", "diverged")}
     spreads = {name: outcomes[name] for name in map(str, outcomes) if name.endswith(tuple(f"_{end}" for end in SPREAD))}
     return {
-        **{name: pack_counts(column[there].to_numpy(np.int64)) for name, column in (codes | counts).items()},
+        **{name: pack_counts(column[there].to_numpy(np.int64)) for name, column in counts.items()},
         **{name: pack(column[there].to_numpy(float)) for name, column in spreads.items()},
     }
 
@@ -156,12 +154,11 @@ def _rate_limits(run_data: RunData, measures: list[str], sizes: list[int]) -> di
     return limits
 
 
-def _encode_edges(run_data: RunData, rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _encode_edges(run_data: RunData, codes: dict[str, dict[Any, int]]) -> list[dict[str, Any]]:
     """Return the predicted largest stable rates, with the codes of the settings that each of them is for."""
     theory = run_data.evidence.get("theory")
     if theory is None:
         return []
-    codes = {name: codes_by_value(rows[name]) for name in COST_SETTINGS}
     return [
         {name: codes[name][row[name]] for name in COST_SETTINGS} | {"edge": row["predicted_edge"]}
         for row in theory.to_dict("records")

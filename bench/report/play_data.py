@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.plots.choices import spread_evenly
-from bench.report.packing import codes_by_value, pack, pack_counts
+from bench.report.packing import pack, pack_counts
 from bench.report.run_data import RunData
 from bench.tables.formatting import shorten, text
 from bench.tables.phrases import format_count
@@ -24,10 +24,10 @@ PLAYED = (
 )
 
 
-def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
+def play_data(run_data: RunData, codes: dict[str, dict[Any, int]]) -> dict[str, Any] | None:
     """Return the runs that the page plays; None if paths were not recorded, or there are no data for curves.
 
-    The settings of `rows`, those of the run that are on the page, have codes there.
+    The `codes` of settings are those of the page, by their values.
     """
     paths = run_data.evidence.get("paths")
     model = run_data.result.model
@@ -52,7 +52,7 @@ def play_data(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any] | None:
         "inputs": [pack(column[some]) for column in columns],
         "y": pack(y[some]),
         "scales": {"inputs": scales[0], "y": scales[1]},
-        **_encode_paths(run_data, paths, rows),
+        **_encode_paths(run_data, paths, codes),
     }
 
 
@@ -66,11 +66,10 @@ def encode_program(program: Program) -> dict[str, Any]:
     }
 
 
-def _encode_paths(run_data: RunData, paths: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
+def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[Any, int]]) -> dict[str, Any]:
     """Return the paths, one after the other, with the settings of each run as codes and how it ended."""
     frame = run_data.frame
     settings = [*choice_columns(frame), "init"]
-    codes = {name: codes_by_value(rows[name]) for name in settings}
     ids = paths["config_id"].astype(str)
     runs = frame[frame["config_id"].isin(ids.unique())]
     for name in settings:
