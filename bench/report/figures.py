@@ -108,7 +108,9 @@ def _weights(run_data: RunData) -> Drawn:
         return None
     labels = name_classes(run_data.class_labels)
     figure = weight_bars(model, params, labels=labels, standardized=run_data.is_standardized)
-    return "Weights of the inputs, of the best run of the best choice.", figure
+    # In the place of what is drawn for other models.
+    left_out = "Runs are not played, and there are no contours and no basin: two of many weights say little of a run."
+    return f"Weights of the inputs, of the best run of the best choice. {left_out}", figure
 
 
 def _contours(run_data: RunData) -> Drawn:

@@ -98,6 +98,8 @@ def test_figures_are_confusion_and_weights_but_neither_paths_nor_basins(classes,
     drawn = {name: shown[1] for name, draw in DRAWN.items() if (shown := draw(classes))}
     assert {"confusion", "weights"} <= drawn.keys()
     assert not {"contours", "basin", "fitted_curve"} & drawn.keys()
+    caption, _ = DRAWN["weights"](classes)
+    assert "there are no contours and no basin: two of many weights say little" in caption
     assert "two & a half" in texts(drawn["confusion"])
     drawn = {name: shown[1] for name, draw in DRAWN.items() if (shown := draw(numbers))}
     assert {"fitted_curve", "weights"} <= drawn.keys()
