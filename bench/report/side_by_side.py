@@ -158,9 +158,7 @@ def _speed_table(runs: dict[str, RunData]) -> TextTable | None:
 
 def _compare_environments(runs: dict[str, RunData]) -> dict[str, Any]:
     """Return a table of the differences between the machines, and a sentence on what they have in common."""
-    environments = {name: run_data.result.run.environment for name, run_data in runs.items()}
-    facts = dict.fromkeys(fact for environment in environments.values() for fact in environment)
-    values_by_fact = {fact: [text(environment.get(fact)) for environment in environments.values()] for fact in facts}
-    same = ", ".join(f"{fact} {values[0]}" for fact, values in values_by_fact.items() if len(set(values)) == 1)
-    rows = [[fact, *values] for fact, values in values_by_fact.items() if len(set(values)) > 1]
-    return {"differing": text_table(pd.DataFrame(rows, columns=["", *runs])) if rows else None, "same": same}
+    facts = pd.DataFrame({name: run_data.result.run.environment for name, run_data in runs.items()}).map(text)
+    differ = facts.ne(facts.iloc[:, 0], axis="index").any(axis="columns")
+    same = ", ".join(f"{fact} {value}" for fact, value in facts[~differ].iloc[:, 0].items())
+    return {"differing": text_table(facts[differ].reset_index(names="")) if differ.any() else None, "same": same}

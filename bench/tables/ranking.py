@@ -120,7 +120,7 @@ def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
         if name == "validation_loss" and name not in runs.costs:
             continue
         # Without any target there is no cost of reaching it.
-        known = name in LOSSES or cost not in LOSSES or bool(runs.converged.any())
+        known = name in runs.costs and (name in LOSSES or cost not in LOSSES or bool(runs.converged.any()))
         median, low, high = _median(runs, name) if known else [np.full(made.size, np.nan)] * 3
         columns |= {name: median, f"{name}_low": low, f"{name}_high": high}
     return pd.concat([runs.choices, pd.DataFrame(columns)], axis=1)
@@ -128,9 +128,6 @@ def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
 
 def _median(runs: RunCosts, cost: str) -> tuple[Floats, Floats, Floats]:
     """Return the median of each choice and the ends of its interval."""
-    if cost not in runs.costs:
-        unknown = np.full(len(runs.choices), np.nan)
-        return unknown, unknown, unknown
     values = runs.costs[cost]
     low, high = median_interval(values, pairs=runs.pairs)
     if cost == "seconds":
