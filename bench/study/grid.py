@@ -184,29 +184,25 @@ class Grid:
             a start does not fit the model.
         """
         sizes = self.sizes(n_samples)
-        starts = self.starts(model)
-        columns = {
-            "lr": self._repeat(self.lr, 0),
-            "batch_size": self._repeat(np.array(sizes, np.int64), 1),
-            "init": self._repeat_texts(self.names, 2),
-            "optimizer": self._repeat_texts(self.optimizer, 3),
-            "schedule": self._repeat_texts(self.schedule, 4),
-            "seed": self._repeat(np.array(self.seed, np.uint64), 5),
-            "shuffle": self._repeat(self.shuffle, 6),
+        starts = self.starts(model).reshape(-1, len(model.params))
+        # The place of the value of each row among those of a setting.
+        places = np.indices(self.shape, np.int32).reshape(len(self.shape), -1)
+        lr, size, init, optimizer, schedule, seed, shuffle, *dtype = places
+        columns: dict[str, Any] = {
+            "lr": self.lr[lr],
+            "batch_size": np.array(sizes, np.int64)[size],
+            "init": pd.Categorical.from_codes(init, pd.Index(self.names)),
+            "optimizer": pd.Categorical.from_codes(optimizer, pd.Index(self.optimizer)),
+            "schedule": pd.Categorical.from_codes(schedule, pd.Index(self.schedule)),
+            "seed": np.array(self.seed, np.uint64)[seed],
+            "shuffle": np.array(self.shuffle)[shuffle],
         }
         if self.dtype:
-            columns["dtype"] = self._repeat_texts(self.dtype, 7)
-        flat = params_to_columns(model, starts.reshape(-1, starts.shape[2]), START)
-        columns |= {name: self._repeat(_in_cells(column, starts.shape[:2]), 2, 5) for name, column in flat.items()}
+            columns["dtype"] = pd.Categorical.from_codes(dtype[0], pd.Index(self.dtype))
+        start = init * len(self.seed) + seed
+        for name, column in params_to_columns(model, starts, START).items():
+            columns[name] = pd.Series(column).to_numpy()[start]
         return pd.DataFrame(columns, copy=False)
-
-    def _repeat(self, values: ArrayLike, *axes: int) -> NDArray[Any]:
-        """Return a column of the frame: the values along some axes of `shape`, repeated over all others."""
-        extent = [count if axis in axes else 1 for axis, count in enumerate(self.shape)]
-        return np.broadcast_to(np.reshape(values, extent), self.shape).flatten()
-
-    def _repeat_texts(self, texts: Sequence[str], axis: int) -> pd.Categorical[str]:
-        return pd.Categorical.from_codes(self._repeat(np.arange(len(texts)), axis), categories=pd.Index(texts))
 
 
 def _check_shuffle(shuffle: Any) -> bool:
@@ -214,15 +210,6 @@ def _check_shuffle(shuffle: Any) -> bool:
         how = f"turn it on, and give shuffling={shuffle!r} to sweep or tune, or under [run] of a study"
         raise ValueError(f"shuffle must be True or False, not {shuffle!r}: {how}")
     return check_bool("shuffle", shuffle)
-
-
-def _in_cells(values: Any, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return numbers, or arrays as objects, in an array of a shape."""
-    if isinstance(values, np.ndarray):
-        return values.reshape(shape)
-    cells = np.empty(len(values), object)
-    cells[:] = values
-    return cells.reshape(shape)
 
 
 @dataclass(frozen=True)
