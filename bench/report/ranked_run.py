@@ -33,7 +33,6 @@ from kernels.losses import make_loss
 from kernels.losses.classes import Label, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import params_of_row
-from kernels.train.yardstick import Yardstick
 
 # Runs in which nothing is drawn, in the place of seeds.
 SAME_RUNS = "runs that are the same for all seeds"
@@ -80,17 +79,12 @@ class RankedRun:
     def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return runs with the columns by which they are compared: seconds, and distances to the lowest loss."""
         timed = add_seconds(frame, self.evidence.get("costs"))
-        return add_excess(timed, self.yardstick, self.floor, self.result.frame)
+        return add_excess(timed, self.result.yardstick, self.floor, self.result.frame)
 
     @cached_property
     def floor(self) -> float:
         """The loss below which differences are rounding, as it is stored; folders of version 0.2 lack it."""
-        return self.yardstick.rounding or (loss_floor(self.data.y) if self.data else LOSS_FLOOR)
-
-    @property
-    def yardstick(self) -> Yardstick:
-        """The lowest loss that the model can reach and that of the best constant."""
-        return self.result.yardstick
+        return self.result.yardstick.rounding or (loss_floor(self.data.y) if self.data else LOSS_FLOOR)
 
     @cached_property
     def lowest_loss(self) -> float:
@@ -105,7 +99,7 @@ class RankedRun:
             return float(np.min(losses, where=np.isfinite(losses), initial=0.0))
         if self.result.run.identity["validation"] != "none":
             return 0.0
-        lowest, constant = self.yardstick.loss, self.yardstick.constant_loss
+        lowest, constant = self.result.yardstick.loss, self.result.yardstick.constant_loss
         if not np.isfinite(lowest) or (self.criterion.nonnegative and not lowest > 0.01 * constant):
             return 0.0
         return lowest
@@ -114,7 +108,7 @@ class RankedRun:
     def lowest_is_seen(self) -> bool:
         """Whether axes begin at the lowest loss of the runs: losses may be negative, and no lowest one is known."""
         held_out = self.result.run.identity["validation"] != "none"
-        return not self.criterion.nonnegative and (held_out or not np.isfinite(self.yardstick.loss))
+        return not self.criterion.nonnegative and (held_out or not np.isfinite(self.result.yardstick.loss))
 
     @cached_property
     def criterion(self) -> Loss:

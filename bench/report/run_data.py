@@ -64,7 +64,7 @@ class RunData(RankedRun):
             residuals = describe_residual_units(criterion, self.scaling, self.data.y_name if self.data else "y")
             losses = self.has_standardized_losses
             found["Units"] = describe_units(self.study.data.center, losses=losses, residuals=residuals)
-        found["Lowest loss"] = describe_distance(best, self.yardstick)
+        found["Lowest loss"] = describe_distance(best, self.result.yardstick)
         return self._judgement | found | self._describe_loss() | self._describe_metric()
 
     @property
@@ -118,7 +118,7 @@ class RunData(RankedRun):
             own,
             curves,
             self.ranked,
-            self.yardstick,
+            self.result.yardstick,
             self.target,
             is_linear=self.result.model.is_linear,
             sizes_differ=self.data is not None
@@ -193,7 +193,7 @@ class RunData(RankedRun):
         elif len(self.frame) and cost_of(self.ranked, "samples") == "validation_loss":
             best = recommended_choice(self.ranked)
             loss = best[f"{'confirmed_' if is_confirmed(best) else ''}validation_loss"]
-            constant, about = self.yardstick.held_out_constant, "held-out rows"
+            constant, about = self.result.yardstick.held_out_constant, "held-out rows"
         else:
             return {}
         if sentence := describe_no_gain(float(loss), float(constant), about):
