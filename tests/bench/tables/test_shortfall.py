@@ -96,7 +96,7 @@ def test_a_loss_that_rises_has_not_arrived_also_where_the_lowest_is_not_known(mo
     x = RNG.normal(size=(60, 40))
     grid = Grid(lr=[lr, 2 * lr], batch_size=["full"], init="zero")
     run_data = run_data_of(sweep("w @ x + b", x, x[:, 0], grid, epochs=4, kernel="reference", confirm=0))
-    assert np.isnan(run_data.yardstick.loss)
+    assert np.isnan(run_data.result.yardstick.loss)
     said = "Most runs of the best choice end higher than they start. Try lower learning rates than the lowest of 2"
     assert run_data.headline.get("Not arrived", "").startswith(said) == rises
 
@@ -109,7 +109,7 @@ def test_where_held_out_samples_choose_a_run_has_arrived_when_their_loss_no_long
     settings = {"validation": 0.3, "epochs": 100, "kernel": "reference", "confirm": 0}
     run_data = run_data_of(sweep("w @ x + b", x, y, grid, **settings))
     # With as many parameters as samples the loss on those that are trained on goes on falling, to 0.
-    assert run_data.yardstick.remaining(run_data.frame["final_loss"].iloc[0]) > 0.05
+    assert run_data.result.yardstick.remaining(run_data.frame["final_loss"].iloc[0]) > 0.05
     assert ("Not arrived" not in run_data.headline) == arrives
 
 
