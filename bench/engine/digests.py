@@ -101,8 +101,7 @@ class Case(NamedTuple):
 
 def _without_repeats(values: Any) -> Any:
     """Return the results of the first runs, or those of all where a repeat of them differs in a bit."""
-    first = values[: len(STARTS)]
-    repeats = [values[begin : begin + len(first)] for begin in range(0, len(values), len(first))]
+    first, *repeats = np.split(values, len(values) // len(STARTS))
     return first if all(_bytes(repeat) == _bytes(first) for repeat in repeats) else values
 
 

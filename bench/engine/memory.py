@@ -91,15 +91,14 @@ class Memory:
 
         The batch size is the smallest of theirs, with which they have most marks.
         """
-        epochs, params = self.problem.settings.epochs, len(self.problem.model.params)
-        settings, n = self.problem.settings, self.problem.y.size
-        marks = most_marks(settings.record, n, batch_size, epochs, drop_last=settings.drop_last)
+        settings, n, params = self.problem.settings, self.problem.y.size, len(self.problem.model.params)
+        marks = most_marks(settings.record, n, batch_size, settings.epochs, drop_last=settings.drop_last)
         needed = self.needed(self.frugal, runs, marks)
         if needed > self.room:
             raise ValueError(
                 f"epochs, record or the grid must ask for less: training takes about {needed / 1e9:,.1f} GB of memory, "
-                f"and {self.room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of {epochs:,} "
-                f"epochs, with losses at up to {marks:,} marks"
+                f"and {self.room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of "
+                f"{settings.epochs:,} epochs, with losses at up to {marks:,} marks"
                 + (f", and {params:,} parameters each" if params > MAX_PARAMS else "")
             )
 
