@@ -11,6 +11,7 @@ from bench.compare.history import History, read_runs, trace_history
 from bench.compare.judge import PAST, describe_verdict, judge, write_ratios
 from bench.compare.sources import Measurement, join_names
 from bench.plots.failures import skip_failed_figure
+from bench.system.atomic import explain_unwritable
 from bench.tables.formatting import write_csv
 
 BENCHMARKS_TITLE = "Benchmarks: the newest median and the first level"
@@ -35,7 +36,8 @@ def compare_history(folder: Path, measurement: Measurement, gates: Gates, *, out
     shown = _by_machine(found.benchmarks, BENCHMARKS_TITLE) | _by_machine(write_ratios(steps), STEPS_TITLE)
     print_findings(style, found.summary, _verdict(found, steps, gates), tables, shown, notes)
     if out:
-        _write(found, steps, out)
+        with explain_unwritable(out):
+            _write(found, steps, out)
         if style == "text":
             print_place("Tables and figure", out)
     return not steps["verdict"].eq(PAST).any()

@@ -15,7 +15,7 @@ from bench.commands.streams import one_line
 from bench.data.batches import MAPPED
 from bench.data.columns import describe_left_out
 from bench.study.load import to_table
-from bench.system.atomic import write_text
+from bench.system.atomic import explain_unwritable, write_text
 from bench.tables.formatting import text
 from kernels.base.registry import REGISTERED
 from kernels.losses import make_loss
@@ -37,9 +37,9 @@ def write_new_study(
     how = columns._asdict() | mapping_display() | {"loss": loss, "cache_dir": cache_dir}
     made = default_study(path, name=target.stem, **how)
     beside = {"path": path} | ({"cache_dir": cache_dir} if cache_dir else {})
-    write_text(
-        target, commented_study(made, {key: os.path.relpath(place, target.parent) for key, place in beside.items()})
-    )
+    study = commented_study(made, {key: os.path.relpath(place, target.parent) for key, place in beside.items()})
+    with explain_unwritable(target):
+        write_text(target, study)
     print_choices(made.left_out, made.loss, made.classes)
     print_place("Study", target)
     rules = [rule for known in REGISTERED.values() for rule in known.values()]

@@ -11,7 +11,7 @@ from bench.commands.stages import progress
 from bench.plots.failures import skip_failed_figure
 from bench.store.run_folder import ABOUT
 from bench.study.schema import Study
-from bench.system.atomic import replace_atomically, write_text
+from bench.system.atomic import explain_unwritable, replace_atomically, write_text
 from bench.system.environment import ENVIRONMENT, environment
 from bench.tables.formatting import write_tables
 from bench.tables.readable import readable_table
@@ -75,10 +75,8 @@ def run_speed(
     check_positive("--seconds", seconds)
     if (out / ABOUT).exists():
         raise ValueError(f"{out} is the folder of a run, and is left as it is: choose another one with --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)  # before anything is measured
-    except OSError as error:
-        raise ValueError(f"{out} cannot be written: {error.strerror}; choose another one with --out") from None
+    with explain_unwritable(out):  # before anything is measured
+        out.mkdir(parents=True, exist_ok=True)
     variants = select_variants(only, peers=peers)
     data, _ = study.dataset(**mapping_display())
     problem, batch = study_problems(study, data, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle)

@@ -14,7 +14,7 @@ from bench.report.answer import describe_sample
 from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
-from bench.system.atomic import write_text
+from bench.system.atomic import explain_unwritable, write_text
 from bench.tables.formatting import MISSING, text
 from bench.tables.outcomes import ALL_STARTS
 from bench.tables.phrases import describe_choice
@@ -49,7 +49,8 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
         speed=_speed_table(runs),
         **_compare_environments(runs),
     )
-    write_text(path, html)
+    with explain_unwritable(path):
+        write_text(path, html)
     return path
 
 

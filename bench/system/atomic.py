@@ -75,6 +75,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def explain_unwritable(path: Path) -> Iterator[None]:
+    """Raise a ValueError that names the path and --out where the block cannot write it."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror}; choose another one with --out") from None
+
+
 def sync_folder(folder: Path) -> None:
     """Make what a folder lists survive a power failure; a file's own fsync says nothing about its name."""
     if os.name == "posix" and _survives_power_failure.get():

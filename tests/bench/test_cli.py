@@ -366,6 +366,10 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["fit", "quadratic", "--stream"], "--stream and --cache-dir are for a table in a file, not for the built-in"),
         (["run", *SMALL, "--out", "folder"], "folder is not a run folder, and is left as it is"),
         (["run", *SMALL, "--out", "cars.csv/run"], "cars.csv/run cannot be written"),
+        (
+            ["new", "cars.csv", "--x", "hp", "--y", "mpg", "--out", "cars.csv/study.toml"],
+            "cars.csv/study.toml cannot be written: File exists; choose another one with --out",
+        ),
     ],
 )
 @pytest.mark.usefixtures("cars")

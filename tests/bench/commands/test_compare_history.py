@@ -240,6 +240,9 @@ def test_tables_and_a_figure_are_written_where_they_are_asked_for(sgdbench, tmp_
     assert list(tables["steps"].query("verdict == 'past the gate'")["row"]) == ["t.py::slower[1]"]
     with Image.open(tmp_path / "new" / "speed" / "history.png") as image:
         assert image.format == "PNG"
+    code, _, err = sgdbench("compare", "--history", "h", "--out", "new/speed/steps.csv")
+    told = "sgdbench: new/speed/steps.csv cannot be written: File exists; choose another one with --out\n"
+    assert (code, err) == (2, told)
 
 
 def test_hostile_names_are_shown_literally(sgdbench, tmp_path):

@@ -437,6 +437,8 @@ def test_the_command_makes_reports_again(folder, tmp_path, monkeypatch, capsys):
     assert not ended.value.code
     pages = [both[0] / "report.html", both[1] / "report.html", tmp_path / "both.html"]
     assert capsys.readouterr().out == "".join(f"Report: {page}\n" for page in pages)
+    with pytest.raises(ValueError, match=r"page.html cannot be written: .*; choose another one with --out"):
+        make_reports(both, pages[2] / "page.html", svg=False)
     # The command that is handed out names the folder in which the run is.
     again = (both[0] / "report.html").read_text("utf-8").replace(str(both[0]), str(both[1]))
     assert again == (both[1] / "report.html").read_text("utf-8")
