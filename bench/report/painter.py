@@ -42,12 +42,8 @@ PATIENCE = 2.0  # seconds in which the process ends by itself: a figure takes a 
 class Painter:
     """The process, as the one that it draws for sees it.
 
-    Attributes
-    ----------
-    asked : set of str
-        The figures that it was asked for.
-    captions : dict
-        The captions of those that it has drawn; a figure that turned out to be empty has None.
+    `asked` are the figures that it was asked for, and `captions` those of the figures that it has drawn: None for one
+    that turned out to be empty.
     """
 
     def __init__(self, connection: Connection | None = None, pid: int = 0) -> None:

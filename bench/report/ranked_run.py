@@ -42,17 +42,9 @@ SAME_RUNS = "runs that are the same for all seeds"
 class RankedRun:
     """The contents of a run's folder.
 
-    Attributes
-    ----------
-    result : SweepResult
-    evidence : mapping of str to DataFrame
-        Measurements made along with the sweep, by name; see `bench.commands.run`. Any of them may be missing.
-    study : Study or None
-        None for a sweep without a study.
-    data : Dataset or None
-        The training data, or None if they can no longer be read, or are no longer those of the run: see `missing_data`.
-    scaling : Scaling or None
-        The scaling of the data if they were standardized.
+    `evidence` has the measurements made along with the sweep, by name (see `bench.commands.run`); any may be missing.
+    `study` is None for a sweep without one, and `scaling` where the data were not standardized. `data` are those that
+    were trained on, or None if they can no longer be read, or are no longer those of the run, as `missing_data` says.
     """
 
     result: SweepResult

@@ -30,16 +30,10 @@ NEAR = 2.0
 
 
 class Ranks(NamedTuple):
-    """The order of choices.
+    """The ranks of choices: `order` has their rows, best first, and the two others are by row.
 
-    Attributes
-    ----------
-    order : array of int, shape (choices,)
-        Their rows, best first.
-    ratio : array, shape (choices,)
-        How many times the cost of the best each of them costs, compared start by start and seed by seed.
-    reliable : array of bool, shape (choices,)
-        Whether the share of successful runs is that of the most successful choice, within the margin.
+    `ratio` is how many times the cost of the best each of them costs, compared start by start and seed by seed, and
+    `reliable` whether its share of successful runs is that of the most successful choice, within the margin.
     """
 
     order: NDArray[np.intp]

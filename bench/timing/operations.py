@@ -37,16 +37,10 @@ MOST_PARAMS = 20_000
 
 
 class Node(NamedTuple):
-    """A number in an update.
+    """A number in an update, which may differ from run to run and from sample to sample.
 
-    Attributes
-    ----------
-    kind : str
-        How the operation that makes it is counted; empty where it counts nothing.
-    operands : tuple of int
-        The nodes that it is made of.
-    by_run, by_sample : bool
-        Whether it differs from run to run, and from sample to sample.
+    `kind` is how the operation that makes it is counted, empty where it counts nothing; `operands` are the nodes that
+    it is made of.
     """
 
     kind: str

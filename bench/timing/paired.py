@@ -46,15 +46,9 @@ NOISE = 0.02
 
 
 class Timings(NamedTuple):
-    """Seconds per call, round by round.
+    """Seconds per call, round by round, shape (rounds, names), and how many calls make a sample.
 
-    Attributes
-    ----------
-    names : tuple of str
-        The calls; the last one is the baseline timed once more, under its name and " again".
-    seconds : array, shape (rounds, names)
-    loops : tuple of int
-        How many calls make a sample.
+    The last of the `names` is that of the baseline timed once more, with " again".
     """
 
     names: tuple[str, ...]

@@ -19,12 +19,7 @@ MOST_RUNS = 64
 class Loss(NamedTuple):
     """A loss of a residual, or of a prediction or scores and the targets, as elementwise functions of arrays.
 
-    Attributes
-    ----------
-    slope : callable
-        ``(found, y, scale) -> scale * derivative``.
-    value : callable
-        ``(found, y) -> loss``, as it is recorded.
+    They are ``slope(found, y, scale) -> scale * derivative`` and ``value(found, y) -> loss``, as it is recorded.
     """
 
     slope: Callable[[Any, Any, Any], Any]

@@ -42,16 +42,9 @@ Batch = tuple[Any, ...]
 class Form(NamedTuple):
     """One way to compute gradients.
 
-    Attributes
-    ----------
-    batches : sequence of tuple
-        The samples of each update.
-    adding : callable
-        ``(targets) -> add``, and ``add(scale, *batch)`` adds to the targets `scale` times the sum of the gradients.
-    pieces : sequence of tuple
-        The data set in parts of a size that is good for arrays.
-    losses : callable
-        ``(*piece) -> losses``, as they are recorded, whose first axis is that of the samples.
+    `batches` are the samples of each update, and `pieces` the data set in parts of a size that is good for arrays.
+    ``adding(targets)`` returns ``add``, and ``add(scale, *batch)`` adds to the targets `scale` times the sum of the
+    gradients. ``losses(*piece)`` are those that are recorded; their first axis is that of the samples.
     """
 
     batches: Sequence[Batch]

@@ -55,18 +55,9 @@ Arrays = tuple[Any, ...]
 class Form(NamedTuple):
     """One way to write a step.
 
-    Attributes
-    ----------
-    split : callable
-        From parameters, shape (runs, params), to arrays.
-    columns : tuple of array
-        The values of each sample, which is their first axis.
-    gradient : callable
-        ``(theta, batch, scale) -> scale * gradient``, for each array of theta.
-    data : tuple of array
-        What the losses are computed from.
-    mean_loss : callable
-        ``(theta, data) -> losses``, the recorded one of each run.
+    `split` makes arrays of parameters, shape (runs, params). The first axis of `columns` is that of the samples, and
+    ``gradient(theta, batch, scale)`` is `scale` times the gradient, for each array of theta. The recorded loss of each
+    run is ``mean_loss(theta, data)``.
     """
 
     split: Callable[[Floats], Sequence[Floats]]
