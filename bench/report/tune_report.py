@@ -35,7 +35,6 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
         "importance": data.tuning.importance,
         "rivals": data.on_fresh_seeds,
     }
-    answer = find_answer(data) if len(data.frame) else None
     return write_short_report(
         folder,
         "tune.html.j2",
@@ -45,16 +44,10 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
         tables=_readable_tables(data),
         figures=_figures(data) if len(trials) else {},
         svg=svg,
-        expression=data.result.model.expression,
-        source=data.source,
-        answer=answer,
+        search=data,
+        answer=find_answer(data) if len(data.frame) else None,
         said_by_answer=("Best choice", "Ties"),
-        has_target=data.target is not None,
-        has_study=data.study is not None,
         grid=f"{GRID}/report.html" if data.grid_values is not None else None,
-        space=data.space,
-        facts=data.facts,
-        fresh=data.on_fresh_seeds is not None,
         pruned=bool(trials["state"].eq("pruned").any()),
     )
 
