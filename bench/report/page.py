@@ -49,15 +49,12 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     result, frame = run_data.result, run_data.frame
     notices = [describe_progress(len(frame), result.planned), run_data.missing_data if run_data.study else None]
     facts: dict[str, Any] = {
+        "run": run_data,
         "title": text(run_data.title),
-        "expression": result.model.expression,
         "source": f"{run_data.source}, {format_count(len(frame), 'configuration')}",
         "notices": [notice for notice in notices if notice],
         "environment": [(name, text(value)) for name, value in result.run.environment.items()],
-        "study": result.run.study,
-        "origin": run_data.origin,
         "command": command_of(run_data),
-        "rules": run_data.rules,
     }
     if frame.empty:
         return assemble_page("page.html.j2", answer=None, sections=[], **facts)
@@ -74,13 +71,10 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         verdict=[(about, text(said)) for about, said in run_data.verdict.items() if about not in SAID_BY_ANSWER],
         sections=_navigation_links(measurements, run_data, played=chart_data["play"] is not None),
         optimizers=_detail("optimizers", run_data.compared, run_data),
-        compared_on=run_data.compared_on,
         importance=_detail("importance", run_data.effects, run_data),
         timed=chart_data["timed"] and len(frame) > 1,
         played=(chart_data["play"] or {}).get("left_out"),
         several_starts=varies(frame, "init"),
-        standardized=run_data.scaling is not None,
-        standardized_losses=run_data.scaling is not None and run_data.has_standardized_losses,
         several_rates=_has_several_rates(run_data),
         no_theory=_explain_missing_theory(run_data),
         fitted=chart_data["fit"] is not None,
