@@ -11,7 +11,6 @@ from struct import unpack
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -26,7 +25,7 @@ from bench.report.run_data import RunData
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.ranking import varies
-from bench.tables.readable import TITLES, TextTable, caption, text_table
+from bench.tables.readable import TITLES, caption, text_table
 from bench.tables.verdict import describe_progress
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -41,7 +40,7 @@ PLAIN_SCRIPTS = ["look.js", "bare.js"]  # of a page without charts
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")
 # What theory predicts stands beside what it is about: the sensitivity to the learning rate.
-THEORY = ("evidence-theory", "evidence-rates")
+THEORY = ("theory", "rates")
 
 
 def render_page(run_data: RunData, captions: dict[str, str]) -> str:
@@ -59,7 +58,7 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
     if frame.empty:
         return assemble_page("page.html.j2", answer=None, sections=[], **facts)
     answer = find_answer(run_data)
-    measurements = [_to_section(part) for part in measurements_of(run_data)]
+    measurements = measurements_of(run_data)
     shuffled = repr(run_table(run_data).order(shuffle=True))
     chart_data = page_data(run_data) | {"recipe": reproduction(run_data), "shuffled": shuffled}
     figures = embed_figures(result.run.folder / "figures", captions)
@@ -70,26 +69,19 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
         answer=answer,
         verdict=[(about, text(said)) for about, said in run_data.verdict.items() if about not in SAID_BY_ANSWER],
         sections=_navigation_links(measurements, run_data, played=chart_data["play"] is not None),
-        optimizers=_detail("optimizers", run_data.compared, run_data),
-        importance=_detail("importance", run_data.effects, run_data),
         timed=chart_data["timed"] and len(frame) > 1,
         played=(chart_data["play"] or {}).get("left_out"),
         several_starts=varies(frame, "init"),
         several_rates=_has_several_rates(run_data),
         no_theory=_explain_missing_theory(run_data),
         fitted=chart_data["fit"] is not None,
-        confusions=[{"title": name, "table": text_table(table)} for name, table in run_data.confusions.items()],
         confusion_caption=CONFUSION_CAPTION,
-        choices=[
-            (TITLES[name], text_table(run_data.readable(name, table)))
-            for name, table in run_data.tables.items()
-            if len(table)
-        ],
+        choices=[(TITLES[name], name, table) for name, table in run_data.tables.items() if len(table)],
         choices_caption=caption("best", run_data.tables["best"]),
         figures=[figure for figure in figures if figure["name"] != "speed"],
         speed_figures=[figure for figure in figures if figure["name"] == "speed"],
-        theory=[part for part in measurements if part["name"] in THEORY],
-        measurements=[part for part in measurements if part["name"] not in THEORY],
+        theory=[part for part in measurements if part.name in THEORY],
+        measurements=[part for part in measurements if part.name not in THEORY],
         **facts,
     )
 
@@ -107,6 +99,7 @@ def assemble_page(template: str, scripts: Sequence[str] = PLAIN_SCRIPTS, data: A
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["cells"] = text_table
     sources = [charting_library() if name == LIBRARY else _read_template(name) for name in (THEME, *scripts)]
     hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in sources)
     # The charting library sets styles of its own. No other source is allowed, so that nothing can leave the page.
@@ -160,11 +153,6 @@ def _explain_missing_theory(run_data: RunData) -> str:
     )
 
 
-def _to_section(part: Measurement) -> dict[str, Any]:
-    table = None if part.table is None else text_table(part.table)
-    return {"name": f"evidence-{part.name}", "title": part.title, "caption": part.caption, "table": table}
-
-
 def embed_figures(folder: Path, captions: dict[str, str]) -> list[dict[str, Any]]:
     """Return the figures that the page does not draw itself: `name`, `source`, `caption`, `width` and `height`."""
     pictures = []
@@ -178,15 +166,9 @@ def embed_figures(folder: Path, captions: dict[str, str]) -> list[dict[str, Any]
     return pictures
 
 
-def _detail(name: str, table: pd.DataFrame | None, run_data: RunData) -> TextTable | None:
-    """Return the cells of a table that stands below its chart; None if there is nothing in it."""
-    return None if table is None or table.empty else text_table(run_data.readable(name, table))
-
-
-def _navigation_links(measurements: list[dict[str, Any]], run_data: RunData, *, played: bool) -> list[tuple[str, str]]:
+def _navigation_links(measurements: list[Measurement], run_data: RunData, *, played: bool) -> list[tuple[str, str]]:
     """Return the anchors and names of the sections that a reader looks for, at most seven."""
-    named = [part["name"] for part in measurements]
-    theory = [(name, "Theory") for name in THEORY if name in named][:1]
+    theory = [(f"evidence-{part.name}", "Theory") for part in measurements if part.name in THEORY][:1]
     return [
         *([("play", "Watch a run")] if played else []),
         ("map", "Map"),
