@@ -117,7 +117,7 @@ def test_compiled_calls_of_partial_fit_with_weights_give_the_bits_of_the_referen
 def test_what_has_no_blocks_is_refused_by_partial_fit_as_by_fit(samples):
     x, y, _ = samples
     for shuffle, kernel, message in (
-        ("rows", "reference", "shuffle 'rows' is not known"),
+        ("rows", "reference", "shuffle must be True, False or 'blocks', not 'rows'"),
         ("blocks", "lane", "kernel must be one of reference, fused"),
     ):
         model = SGDCurveRegressor(shuffle=shuffle, kernel=kernel)
