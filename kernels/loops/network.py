@@ -284,7 +284,8 @@ def dot(of, order, first, at, after, room, stack):
             start -= back * count
             total = leaf(of, count, first + start, at + start, after + start)
             start += (1 - back) * count
-            keep_sum(total, stack, waiting)
+            if length > 1:
+                keep_sum(total, stack, waiting)
             waiting += 1
     return total
 
