@@ -11,6 +11,7 @@ from kernels.compile.unrolled_network import takes_four_samples, takes_losses_by
 from kernels.loops import loops, network
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.simd import lanes, tuples
+from kernels.simd.compiled_functions import COMPILED
 
 FIRST_CACHE = 40 * 1024
 """The bytes of weights that the first cache of a core holds beside the samples."""
@@ -46,7 +47,7 @@ def common_names(made_of: Ingredients) -> dict[str, Any]:
 def bind_network(made_of: Ingredients) -> Binder:
     """Return a binder of `loops.train` or `loops.train_blocks` for a model with vectors."""
     written = define(unroll_network(made_of))
-    binder = Binder(common_names(made_of) | written | {"softmax": network.softmax})
+    binder = Binder(common_names(made_of) | written | {"softmax": network.softmax, "maximum": COMPILED["maximum"]})
     given, leaf = binder.given, network.leaf_of_one if made_of.width == 1 else network.leaf_of_lanes
     given |= {"take": network.take_places, "SUMS": int(made_of.needs_loss)}
     # Where the norm of the gradient is needed, a sample is trained like a batch of one.

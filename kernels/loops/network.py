@@ -24,6 +24,7 @@ Bound = Callable[..., Any]
 get: Bound  # (cells, place) -> a number
 put: Bound  # (number, cells, place)
 nothing: Bound  # () -> -0.0, which changes no sum
+maximum: Bound  # of two numbers, as in `kernels.model.functions`
 as_number: Bound  # a number -> the same, rounded to the type of the kernel
 # (theta, slots, x, at, y, dots, options, room, row) -> the loss, where it is needed, and the derivatives by the symbols
 head: Bound
@@ -392,7 +393,7 @@ def softmax(room, count, own):
     """Return the log loss of scores for a class, and leave the exponentials of the others and their sum in the room."""
     highest = get(room.scores, 0)
     for k in range(1, count):
-        highest = np.maximum(highest, get(room.scores, k))
+        highest = maximum(highest, get(room.scores, k))
     chosen = get(room.scores, own) - highest
     total = np.exp(get(room.scores, 0) - highest)
     put(total, room.scores, 0)
