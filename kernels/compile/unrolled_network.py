@@ -192,10 +192,9 @@ def _head(made_of: Ingredients, layers: list[Places], kind: str) -> list[str]:
         if not learns:
             return [*lines, "return loss"]
         # Where last bits may differ, one division by the total does for all classes.
-        total, slope = f"get(room.scores, {last.units})", "get(room.scores, k)"
-        lines += [f"share = 1.0 / {total}"] if made_of.fma else [f"total = {total}"]
-        lines += [f"for k in range({last.units}):", f"    slope = {slope} {'* share' if made_of.fma else '/ total'}"]
-        lines += ["    if k == own:", "        slope = slope - 1.0"]
+        begin, share = ("share = 1.0 / ", "* share") if made_of.fma else ("total = ", "/ total")
+        lines += [f"{begin}get(room.scores, {last.units})", f"for k in range({last.units}):"]
+        lines += [f"    slope = get(room.scores, k) {share}", "    if k == own:", "        slope = slope - 1.0"]
         lines += _times_slope(last)
     else:
         lines += ["k = 0", *_unit_lines(made_of, last, kind, "y")]
