@@ -256,6 +256,7 @@ def run(
     batch_size: Annotated[Any, option("SIZES", 'Such as "1,16,full".', read=parse.parse_values)] = None,
     optimizer: Annotated[Any, option("NAMES", 'Such as "sgd,momentum(0.9),adam".', read=parse.parse_values)] = None,
     schedule: Annotated[Any, option("NAMES", 'Such as "constant,halve(10)".', read=parse.parse_values)] = None,
+    init: options.Starts = None,
     seed: Annotated[Any, option("SEEDS", 'Such as "0-4" or "0-4,9".', read=parse.parse_seeds)] = None,
     shuffle: Annotated[
         bool | None, flag("Visit the samples in a new order each epoch, or not.", "--shuffle/--no-shuffle")
@@ -287,8 +288,8 @@ def run(
     """
     from bench.commands.problem import load_problem  # noqa: PLC0415
 
-    grid = {"lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule, "seed": seed}
-    grid |= {"shuffle": shuffle, "dtype": dtype}
+    grid = {"lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule, "init": init}
+    grid |= {"seed": seed, "shuffle": shuffle, "dtype": dtype}
     shared = {"epochs": epochs, "loss": loss, "record": record, "confirm": confirm, "refine": refine}
     data = options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)}
     given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
@@ -333,6 +334,7 @@ def tune(
     optimizer: Annotated[
         Any, option("NAMES", 'Such as "sgd,momentum(log1m:0.5:0.99)".', read=parse.parse_values)
     ] = None,
+    init: options.Starts = None,
     epochs: options.Epochs = None,
     target: options.Target = None,
     loss: options.Loss = None,
@@ -362,6 +364,7 @@ def tune(
     given = parse.parse_settings(
         settings,
         tune={"trials": trials, "sampler": sampler, "pruner": pruner, "optimizer": optimizer},
+        grid={"init": init},
         run={"epochs": epochs, "loss": loss, "confirm": confirm},
         data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
