@@ -68,10 +68,10 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def command(*examples: str) -> Any:
+def command(*examples: str, name: str | None = None) -> Any:
     """Return the decorator of a command, whose help ends with examples."""
     # Without the mark, the lines would be filled up like a paragraph.
-    return app.command(cls=Command, epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
+    return app.command(name, cls=Command, epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
 
 
 FAILED, BAD_INPUT = 1, 2
@@ -542,13 +542,23 @@ def schema(plugin: options.Plugins = None) -> None:
     print(schema_page(), end="")
 
 
+@command("sgdbench list optimizers", "sgdbench list losses --plugin my_rules.py", name="list")
+def list_kind(
+    kind: Annotated[
+        str, argument("KIND", "optimizers, losses, schedules, models, functions (of expressions), studies or peers.")
+    ],
+    plugin: options.Plugins = None,
+) -> None:
+    """List what can be named, with options, their defaults and a description."""
+    from bench.commands.listing import list_entries, print_entries  # noqa: PLC0415
+
+    print_entries(list_entries(kind))
+
+
 @command("sgdbench studies", "sgdbench studies | sort")
 def studies(plugin: options.Plugins = None) -> None:
-    """List the built-in studies and suites."""
-    from bench.study.builtin import describe_builtin  # noqa: PLC0415
-
-    for name, description in (describe_builtin("studies") | describe_builtin("suites")).items():
-        print(f"{name:12} {description}")
+    """List the built-in studies and suites, as `list studies` does."""
+    list_kind("studies")
 
 
 @command("sgdbench info > machine.txt", "sgdbench info --verify")
