@@ -508,28 +508,44 @@ def report(
 
 
 @command(
-    "sgdbench new cars.csv --y mpg",
+    "sgdbench new --example cars.csv",
     'sgdbench new cars.csv --y mpg --x hp --model "a*hp**2 + b*hp + c" --out mine.toml',
 )
 def new(
-    data: Annotated[Path, argument("FILE", "A CSV, TSV, Parquet or Arrow file, or a folder of such files.")],
-    y: Annotated[str, option("COLUMN", "The column of the table that is to be fitted.")],
+    data: Annotated[
+        Path | None, argument("FILE", "A CSV, TSV, Parquet or Arrow file, or a folder of such files.")
+    ] = None,
+    y: options.TargetColumn = None,
     x: options.Inputs = None,
     model: options.Model = None,
     out: Annotated[Path | None, option("FILE", "The study; without it, FILE's name with .toml, here.")] = None,
     drop_missing: options.DropMissing = False,
     cache_dir: options.CacheDir = None,
     loss: options.Loss = None,
-    overwrite: Annotated[bool, flag("Replace the file of the study if it already exists.", "--overwrite")] = False,
+    overwrite: Annotated[bool, flag("Replace the file that is written if it already exists.", "--overwrite")] = False,
+    example: Annotated[
+        str | None,
+        option("NAME", "Write an example table in place of a study: cars.csv, diabetes.csv or digits.csv."),
+    ] = None,
     plugin: options.Plugins = None,
 ) -> None:
-    """Write a commented study for a table.
+    """Write a commented study for a table, or an example table.
 
-    Its learning rates end at the largest that theory predicts to be stable near the lowest loss, and its target is that
-    loss and 1 % of the improvement over the best constant.
+    The learning rates of the study end at the largest that theory predicts to be stable near the lowest loss, and its
+    target is that loss and 1 % of the improvement over the best constant.
     """
-    from bench.commands.new import write_new_study  # noqa: PLC0415
+    from bench.commands.new import write_example, write_new_study  # noqa: PLC0415
+    from bench.data.columns import ask_for_target  # noqa: PLC0415
 
+    if example is not None:
+        if data is not None:
+            raise ValueError(f"--example writes a table, and a study is written for {data}: give one of them")
+        write_example(example, out, overwrite=overwrite)
+        return
+    if data is None:
+        raise ValueError("new needs the FILE of a table; `sgdbench new --example cars.csv` writes one to try")
+    if y is None:
+        raise ValueError(ask_for_target(data))
     columns = options.TableColumns(x, y, model, drop_missing)
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss, overwrite=overwrite)
 
