@@ -565,7 +565,7 @@ def list_kind(
     ],
     plugin: options.Plugins = None,
 ) -> None:
-    """List what can be named, with options, their defaults and a description."""
+    """List all optimizers, losses, schedules or models, with options."""
     from bench.commands.listing import list_entries, print_entries  # noqa: PLC0415
 
     print_entries(list_entries(kind))
