@@ -55,9 +55,10 @@ def extend_plan(run: Run, plan: pd.DataFrame, grid: Grid, problem: Problem) -> p
             dropped = dropped[~ids.isin(plan["config_id"])]
     if lost := int((~dropped[REFINED]).sum()):
         kept = before[before["config_id"].isin(plan["config_id"])]
+        values = _describe_dropped(dropped[~dropped[REFINED]], kept if len(kept) else plan)
         raise ValueError(
-            f"{run.folder} holds {format_count(lost, 'configuration')} that this grid does not have"
-            f"{_describe_dropped(dropped[~dropped[REFINED]], kept)}: choose {ANOTHER_FOLDER}, or add them to the grid"
+            f"{run.folder} holds {format_count(lost, 'configuration')} that this grid does not have{values}: choose "
+            f"{ANOTHER_FOLDER}, or add them to the grid"
         )
     if len(dropped):
         choices = match_precision(dropped, plan)
@@ -83,11 +84,11 @@ def _planned_before(run: Run) -> pd.DataFrame:
     return plan[plan["config_id"].isin(stored)]
 
 
-def _describe_dropped(dropped: pd.DataFrame, kept: pd.DataFrame) -> str:
-    """Return the values of each setting that only the dropped configurations have, in parentheses."""
+def _describe_dropped(dropped: pd.DataFrame, others: pd.DataFrame) -> str:
+    """Return the values of each setting that the dropped configurations have and others not, in parentheses."""
     named = []
-    for name in [*choice_columns(dropped), "init", "seed"] if len(kept) else ():
-        if values := [value for value in dropped[name].unique() if value not in set(kept[name])]:
+    for name in [*choice_columns(dropped), "init", "seed"]:
+        if values := [value for value in dropped[name].unique() if value not in set(others.get(name, ()))]:
             more = f" and {text(len(values) - MOST_NAMED)} more" if len(values) > MOST_NAMED else ""
             listed = [text(value if isinstance(value, float) else str(value)) for value in values[:MOST_NAMED]]
             named.append(f"{name} {', '.join(listed)}{more}")

@@ -199,7 +199,7 @@ class TestFolder:
                 {"init": {"drawn": "normal:1:1"}, "seed": 0},
                 "336 configurations that this grid does not have (init near, ",
             ),
-            ({"seed": 7}, "384 configurations that this grid does not have"),
+            ({"seed": 7}, "384 configurations that this grid does not have (seed 0, 18446744073709551615)"),
         ],
     )
     def test_a_grid_without_all_that_the_folder_holds_is_refused(self, undisturbed, stored, other, dropped):
