@@ -68,10 +68,10 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def command(*examples: str) -> Any:
+def command(*examples: str, name: str | None = None) -> Any:
     """Return the decorator of a command, whose help ends with examples."""
     # Without the mark, the lines would be filled up like a paragraph.
-    return app.command(cls=Command, epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
+    return app.command(name, cls=Command, epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
 
 
 FAILED, BAD_INPUT = 1, 2
@@ -256,6 +256,7 @@ def run(
     batch_size: Annotated[Any, option("SIZES", 'Such as "1,16,full".', read=parse.parse_values)] = None,
     optimizer: Annotated[Any, option("NAMES", 'Such as "sgd,momentum(0.9),adam".', read=parse.parse_values)] = None,
     schedule: Annotated[Any, option("NAMES", 'Such as "constant,halve(10)".', read=parse.parse_values)] = None,
+    init: options.Starts = None,
     seed: Annotated[Any, option("SEEDS", 'Such as "0-4" or "0-4,9".', read=parse.parse_seeds)] = None,
     shuffle: Annotated[
         bool | None, flag("Visit the samples in a new order each epoch, or not.", "--shuffle/--no-shuffle")
@@ -287,8 +288,8 @@ def run(
     """
     from bench.commands.problem import load_problem  # noqa: PLC0415
 
-    grid = {"lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule, "seed": seed}
-    grid |= {"shuffle": shuffle, "dtype": dtype}
+    grid = {"lr": lr, "batch_size": batch_size, "optimizer": optimizer, "schedule": schedule, "init": init}
+    grid |= {"seed": seed, "shuffle": shuffle, "dtype": dtype}
     shared = {"epochs": epochs, "loss": loss, "record": record, "confirm": confirm, "refine": refine}
     data = options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)}
     given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
@@ -333,6 +334,7 @@ def tune(
     optimizer: Annotated[
         Any, option("NAMES", 'Such as "sgd,momentum(log1m:0.5:0.99)".', read=parse.parse_values)
     ] = None,
+    init: options.Starts = None,
     epochs: options.Epochs = None,
     target: options.Target = None,
     loss: options.Loss = None,
@@ -362,6 +364,7 @@ def tune(
     given = parse.parse_settings(
         settings,
         tune={"trials": trials, "sampler": sampler, "pruner": pruner, "optimizer": optimizer},
+        grid={"init": init},
         run={"epochs": epochs, "loss": loss, "confirm": confirm},
         data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
@@ -505,28 +508,44 @@ def report(
 
 
 @command(
-    "sgdbench new cars.csv --y mpg",
+    "sgdbench new --example cars.csv",
     'sgdbench new cars.csv --y mpg --x hp --model "a*hp**2 + b*hp + c" --out mine.toml',
 )
 def new(
-    data: Annotated[Path, argument("FILE", "A CSV, TSV, Parquet or Arrow file, or a folder of such files.")],
-    y: Annotated[str, option("COLUMN", "The column of the table that is to be fitted.")],
+    data: Annotated[
+        Path | None, argument("FILE", "A CSV, TSV, Parquet or Arrow file, or a folder of such files.")
+    ] = None,
+    y: options.TargetColumn = None,
     x: options.Inputs = None,
     model: options.Model = None,
     out: Annotated[Path | None, option("FILE", "The study; without it, FILE's name with .toml, here.")] = None,
     drop_missing: options.DropMissing = False,
     cache_dir: options.CacheDir = None,
     loss: options.Loss = None,
-    overwrite: Annotated[bool, flag("Replace the file of the study if it already exists.", "--overwrite")] = False,
+    overwrite: Annotated[bool, flag("Replace the file that is written if it already exists.", "--overwrite")] = False,
+    example: Annotated[
+        str | None,
+        option("NAME", "Write an example table in place of a study: cars.csv, diabetes.csv or digits.csv."),
+    ] = None,
     plugin: options.Plugins = None,
 ) -> None:
-    """Write a commented study for a table.
+    """Write a commented study for a table, or an example table.
 
-    Its learning rates end at the largest that theory predicts to be stable near the lowest loss, and its target is that
-    loss and 1 % of the improvement over the best constant.
+    The learning rates of the study end at the largest that theory predicts to be stable near the lowest loss, and its
+    target is that loss and 1 % of the improvement over the best constant.
     """
-    from bench.commands.new import write_new_study  # noqa: PLC0415
+    from bench.commands.new import write_example, write_new_study  # noqa: PLC0415
+    from bench.data.columns import ask_for_target  # noqa: PLC0415
 
+    if example is not None:
+        if data is not None:
+            raise ValueError(f"--example writes a table, and a study is written for {data}: give one of them")
+        write_example(example, out, overwrite=overwrite)
+        return
+    if data is None:
+        raise ValueError("new needs the FILE of a table; `sgdbench new --example cars.csv` writes one to try")
+    if y is None:
+        raise ValueError(ask_for_target(data))
     columns = options.TableColumns(x, y, model, drop_missing)
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss, overwrite=overwrite)
 
@@ -539,13 +558,23 @@ def schema(plugin: options.Plugins = None) -> None:
     print(schema_page(), end="")
 
 
+@command("sgdbench list optimizers", "sgdbench list losses --plugin my_rules.py", name="list")
+def list_kind(
+    kind: Annotated[
+        str, argument("KIND", "optimizers, losses, schedules, models, functions (of expressions), studies or peers.")
+    ],
+    plugin: options.Plugins = None,
+) -> None:
+    """List all optimizers, losses, schedules or models, with options."""
+    from bench.commands.listing import list_entries, print_entries  # noqa: PLC0415
+
+    print_entries(list_entries(kind))
+
+
 @command("sgdbench studies", "sgdbench studies | sort")
 def studies(plugin: options.Plugins = None) -> None:
-    """List the built-in studies and suites."""
-    from bench.study.builtin import describe_builtin  # noqa: PLC0415
-
-    for name, description in (describe_builtin("studies") | describe_builtin("suites")).items():
-        print(f"{name:12} {description}")
+    """List the built-in studies and suites, as `list studies` does."""
+    list_kind("studies")
 
 
 @command("sgdbench info > machine.txt", "sgdbench info --verify")

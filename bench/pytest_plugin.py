@@ -1,19 +1,19 @@
-"""A fixture for the benchmarks of other projects: ``from bench.pytest_plugin import variant_benchmark``."""
+"""A fixture for the benchmarks of other projects, `variant_benchmark`, which pytest finds by itself.
+
+pytest imports this module in every project of the environment: anything that takes time is imported by the fixture.
+"""
 
 from collections.abc import Callable
 from functools import cache as once
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import pytest
 
-from bench.timing.own_variants import find_variant
-from bench.timing.problem import FailedError, Problem, UnavailableError
-from bench.timing.speed import compile_times
-from bench.timing.variants import BY_NAME, Variant
-from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from kernels.base.checks import did_you_mean
+if TYPE_CHECKING:
+    from bench.timing.problem import Problem
+    from bench.timing.variants import Variant
 
-Measure = Callable[[str | Variant, Problem], None]
+Measure = Callable[[Union[str, "Variant"], "Problem"], None]
 
 
 @pytest.fixture
@@ -28,8 +28,14 @@ def variant_benchmark(benchmark: Any) -> Measure:
     >>> def test_mine(variant_benchmark):
     ...     variant_benchmark("mine", classic(epochs=100))
     """
+    from bench.timing.own_variants import find_variant  # noqa: PLC0415
+    from bench.timing.problem import FailedError, UnavailableError  # noqa: PLC0415
+    from bench.timing.speed import compile_times  # noqa: PLC0415
+    from bench.timing.variants import BY_NAME  # noqa: PLC0415
+    from bench.timing.verify import NotVerifiedError, no_compilation, verify  # noqa: PLC0415
+    from kernels.base.checks import did_you_mean  # noqa: PLC0415
 
-    def measure(variant: str | Variant, problem: Problem) -> None:
+    def measure(variant: "str | Variant", problem: "Problem") -> None:
         known = find_variant(variant) if isinstance(variant, str) else variant
         if known is None:
             close = did_you_mean(str(variant), BY_NAME)
@@ -54,6 +60,6 @@ def variant_benchmark(benchmark: Any) -> Measure:
 
 
 @once
-def small(problem: Problem) -> Problem:
+def small(problem: "Problem") -> "Problem":
     """Return the smallest part of a problem that shows that a variant works."""
     return problem.part(runs=33, epochs=2, samples=100)

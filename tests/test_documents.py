@@ -85,7 +85,7 @@ def own_folder(tmp_path, monkeypatch):
     pd.DataFrame({"Engine Power (PS)": power, "mpg": consumption}).to_csv("engines.csv", index=False)
     pixels, labels = few_rows(load_digits, return_X_y=True)
     digits = pd.DataFrame(pixels, columns=[f"pixel_{k}" for k in range(64)])
-    digits.assign(age=labels % 7, label=labels).to_csv("digits.csv", index=False)
+    digits.assign(age=labels % 7, digit=labels).to_csv("digits.csv", index=False)
     return tmp_path
 
 
@@ -169,6 +169,8 @@ def test_the_section_on_the_command_line_has_every_command():
 @pytest.mark.usefixtures("no_report")
 def test_the_commands_on_your_own_data_run(file, section, own_folder, sgdbench, monkeypatch):
     train_by_reference(monkeypatch)
+    for table in ("cars.csv", "digits.csv") if file == README else ():  # which its commands write
+        (own_folder / table).unlink()
     blocks = [block for block in BLOCKS if (block.file, block.section, block.language) == (file, section, "")]
     lines = [line for block in blocks for line in lines_of(block) if line.startswith("sgdbench")]
     assert len(lines) >= 4

@@ -1,7 +1,8 @@
-"""The command `sgdbench new`: write a study for a table, with comments on what may be changed."""
+"""The command `sgdbench new`: write a study for a table, with comments on what may be changed, or an example table."""
 
 import os
 import shlex
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from bench.data.columns import describe_left_out
 from bench.study.load import to_table
 from bench.system.atomic import explain_unwritable, write_text
 from bench.tables.formatting import text
+from kernels.base.checks import did_you_mean
 from kernels.base.registry import REGISTERED
 from kernels.losses import make_loss
 
 TEMPLATE = Path(__file__).with_name("study.toml.j2")
+# The example tables, with the built-in data that they hold.
+EXAMPLES = {"cars.csv": "auto_mpg", "diabetes.csv": "diabetes", "digits.csv": "digits"}
 
 
 def write_new_study(
@@ -32,10 +36,9 @@ def write_new_study(
         raise ValueError(f"{target} is a folder; give the study the name of a file with --out")
     if target.suffix.lower() in MAPPED:
         raise ValueError(f"{target} would be taken for a table; give the study the name of a .toml file with --out")
-    if target.exists() and not overwrite:
-        raise ValueError(f"{target} already exists; give another file with --out, or replace it with --overwrite")
     how = columns._asdict() | mapping_display() | {"loss": loss, "cache_dir": cache_dir}
     made = default_study(path, name=target.stem, **how)
+    _refuse_existing(target, overwrite=overwrite)  # after the columns, which are the first to be right
     beside = {"path": path} | ({"cache_dir": cache_dir} if cache_dir else {})
     study = commented_study(made, {key: os.path.relpath(place, target.parent) for key, place in beside.items()})
     with explain_unwritable(target):
@@ -47,6 +50,25 @@ def write_new_study(
         word for file in dict.fromkeys(rule.plugin for rule in rules if rule.plugin) for word in ("--plugin", file)
     ]
     print(f"Run it with: {text(shlex.join(['sgdbench', 'run', str(target), *plugins]))}")
+
+
+def write_example(name: str, out: Path | None, *, overwrite: bool) -> None:
+    """Write an example table and say how to fit it; an existing file is replaced only with `overwrite`."""
+    if name not in EXAMPLES:
+        raise ValueError(f"--example must be one of {', '.join(EXAMPLES)}, not {name!r}{did_you_mean(name, EXAMPLES)}")
+    target = out or Path(name)
+    _refuse_existing(target, overwrite=overwrite)
+    table = resources.files("bench.data").joinpath(f"{EXAMPLES[name]}.csv").read_text("utf-8")
+    with explain_unwritable(target):
+        write_text(target, table)
+    print_place("Table", target)
+    *_, y = table.partition("\n")[0].split(",")
+    print(f"Run it with: {text(shlex.join(['sgdbench', 'run', str(target), '--y', y]))}")
+
+
+def _refuse_existing(target: Path, *, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise ValueError(f"{target} already exists; give another file with --out, or replace it with --overwrite")
 
 
 def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:

@@ -118,6 +118,18 @@ BatchSize = Annotated[Any, option("SIZE", 'Samples per update, or "full".', read
 Optimizer = Annotated[str, option("NAME", 'Such as "momentum(0.9)" or "adam".')]
 Shuffle = Annotated[bool, flag("Visit the samples in a new order each epoch.", "--shuffle")]
 
+# Of `run` and `tune`.
+Starts = Annotated[
+    Any,
+    option(
+        "STARTS",
+        'Such as "near=-1,10,26; far=-1.8,-131,-2400", values of all parameters in order; "a=2,b=-4,c=3"; "zero"; '
+        '"normal:1:5", that is scale and count; or "uniform:-5:5:20". Without it, those of the study.',
+        "--init",
+        read=parse.parse_starts,
+    ),
+]
+
 # Of `fit`, and as settings of a study, whose own they replace.
 Epochs = Annotated[int | None, option("COUNT", "Passes over the data, at most.")]
 Loss = Annotated[

@@ -76,16 +76,49 @@ def parse_held_out(text: str) -> float | str:
     )
 
 
-def parse_start(text: str) -> dict[str, float]:
-    """Return the values of parameters by name, such as "a=1,b=-2.5"."""
-    pairs = [[side.strip() for side in part.split("=", 1)] for part in split_list(text)]
+def parse_start(text: str) -> dict[str, float] | list[float]:
+    """Return the values of parameters by name, such as "a=1,b=-2.5", or in their order, such as "1,-2.5"."""
+    parts = split_list(text)
+    pairs = [[side.strip() for side in part.split("=", 1)] for part in parts]
     try:
+        if "=" not in text:
+            return [float(part) for part in parts]
         values = {name: float(value) for name, value in pairs}
     except ValueError:
         values = {}
     if len(values) < len(pairs) or "" in values:
-        raise ValueError(f'init must be distinct names with their values, such as "a=1,b=2", not {text!r}')
+        raise ValueError(
+            f'init must be distinct names with their values, such as "a=1,b=2", or all values in order, "1,2", '
+            f"not {text!r}"
+        )
     return values
+
+
+def parse_starts(text: str) -> dict[str, Any]:
+    """Return starts by name, as `grid.init` has them, of a text such as "near=-1,10,26; far=normal:5:3".
+
+    Each is what `parse_start` reads, or a text such as "zero" or "normal:1:5". Those without a name get one.
+    """
+    starts: dict[str, Any] = {}
+    segments = text.split(";")
+    for segment in segments:
+        name, _, start = (side.strip() for side in segment.partition("="))
+        first, *others = (part.count("=") for part in segment.split(","))
+        # "near=1,2", "near=a=1,b=2" and "near=zero" begin with a name; "a=1,b=2" and, alone, "a=1" do not.
+        alone = len(segments) == 1 and not _is_random(start)
+        if first <= (others[0] if others else alone):
+            name, start = "", segment.strip()
+        value = start if _is_random(start) else parse_start(start)
+        name = name or (start.partition(":")[0] if _is_random(start) else f"init[{len(starts)}]")
+        if name in starts:
+            raise ValueError(f"init must have starts with distinct names, and {name!r} is there twice, in {text!r}")
+        starts[name] = value
+    return starts
+
+
+def _is_random(start: str) -> bool:
+    """Return whether a start is a word such as "zero", or one with numbers, such as "normal:1:5"."""
+    return start[:1].isalpha() and "=" not in start
 
 
 def parse_figures(text: str) -> bool:

@@ -5,12 +5,12 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 # The metavars of options whose values are lists.
-LISTS = ("RATES", "SIZES", "NAMES", "SEEDS")
+LISTS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
 # Names of our options in other tools and papers.
 OTHER_NAMES = {
     "--lr": ("learning-rate", "learningrate", "rate", "rates", "eta", "step-size"),
     "--batch-size": ("batch", "batches"),
-    "--init": ("start",),
+    "--init": ("start", "starts"),
     "--seed": ("seeds",),
     "--epochs": ("iterations",),
     "--out": ("output",),
@@ -47,8 +47,9 @@ def refuse_repeated_lists(given: Sequence[Any]) -> None:
     Of other options the last one counts, so that a line can be changed at its end; here, values would be lost.
     """
     if twice := next((option for option in given if option.metavar in LISTS and given.count(option) > 1), None):
+        between = "semicolons" if twice.metavar == "STARTS" else "commas"
         raise ValueError(
-            f"{twice.opts[0]} must be given once, with commas between its values, not {given.count(twice)} times"
+            f"{twice.opts[0]} must be given once, with {between} between its values, not {given.count(twice)} times"
         )
 
 

@@ -47,7 +47,7 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     # What is wrong with the last problem is said before the first one is trained.
     loaded = [(study, _load_data(study)) for study in suite.studies]
     folder = asked.out or Path("results") / folder_name(suite.name)
-    _check_folder(folder, resume=asked.resume)
+    _check_folder(folder, suite, resume=asked.resume)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_suite_folder(folder):
         _write_record(suite, folder)
@@ -99,17 +99,28 @@ def _read_record(folder: Path) -> tuple[dict[str, str], str, str]:
         ) from None
 
 
-def _check_folder(folder: Path, *, resume: bool) -> None:
-    """Refuse a folder of other files, which may be the suite itself, and one with results that is not resumed."""
+def _check_folder(folder: Path, suite: Suite, *, resume: bool) -> None:
+    """Refuse a folder of other files, which may be the suite itself, and one with results that is not resumed.
+
+    Also refuse one with results of a problem that the suite does not have: the report would no longer show them.
+    """
+    problems: dict[str, str] = {}
     if visible_files(folder):
         try:
-            _read_record(folder)
+            problems, *_ = _read_record(folder)
         except (ValueError, FileNotFoundError):
             raise ValueError(
                 f"{folder} is not the folder of a suite, and is left as it is: choose {ANOTHER_FOLDER}"
             ) from None
     if not resume and any(folder.glob("*/parts/*")):
         raise ValueError(f"{folder} holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}")
+    names = {folder_name(study.name) for study in suite.studies}
+    held = [name for name, place in problems.items() if place not in names and any(folder.glob(f"{place}/parts/*"))]
+    if held:
+        raise ValueError(
+            f"{folder} holds the problem {held[0]!r}, which this suite does not have: choose {ANOTHER_FOLDER}, or add "
+            "it to the suite"
+        )
 
 
 def _load_data(study: Study) -> tuple[Dataset, Scaling | None]:

@@ -68,10 +68,10 @@ def times(base: Mapping[str, Sample], new: Mapping[str, Sample]) -> pd.DataFrame
     Columns are `row`, the medians `A_seconds` and `B_seconds`, the `ratio` B / A with its 95 % interval from `low` to
     `high`, and a `note` that says why there is no interval.
 
-    Where only medians and quartiles were kept there is none. The one that they would give, with 1.25 IQR / (1.35
-    sqrt(n)) for the standard error of a median (R. McGill, J. W. Tukey, W. A. Larsen, The American Statistician 32,
-    1978), takes the rounds for independent. They are not: for benchmarks of some microseconds it was 20 to 100 times as
-    narrow as what the medians of consecutive tenths of the rounds showed.
+    Medians and quartiles alone give no interval that holds. With 1.25 IQR / (1.35 sqrt(n)) for the standard error of a
+    median (R. McGill, J. W. Tukey, W. A. Larsen, The American Statistician 32, 1978) it takes the rounds for
+    independent: for benchmarks of some microseconds it was 20 to 100 times as narrow as what the medians of consecutive
+    tenths of the rounds showed.
     """
     rows = [_time(row, base[row], new[row]) for row in base if row in new]
     return pd.DataFrame(rows, columns=TIMES)
@@ -83,7 +83,7 @@ def _time(row: str, base: Sample, new: Sample) -> dict[str, Any]:
         ratio, note = ratio_of(new.seconds, base.seconds, paired=False), ""
     else:
         ratio = Ratio(np.nan, new.median / base.median, np.nan)
-        note = f"fewer than {FEWEST} rounds" if fewest else "no rounds saved: --benchmark-save-data"
+        note = f"fewer than {FEWEST} rounds"
     return dict(zip(TIMES, (row, base.median, new.median, ratio.ratio, ratio.low, ratio.high, note), strict=True))
 
 

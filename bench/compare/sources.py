@@ -202,6 +202,11 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
 
 def _read_file(path: Path) -> _Stored:
     run = read_run(path)
+    if run.samples and not any(sample.seconds.size for sample in run.samples.values()):
+        raise ValueError(
+            f"{path} has no raw times, without which there is no interval: measure with --benchmark-json=FILE, or with "
+            "--benchmark-save-data beside --benchmark-autosave"
+        )
     return _Stored(run.samples, "call", {}, NO_RUNS, {}, run.facts)
 
 

@@ -11,18 +11,17 @@ from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bench.engine.jobs import group_runs, share_kernels
 from bench.engine.memory import Memory
+from bench.engine.plan import plan_choices
 from bench.engine.problem import Problem
 from bench.engine.progress import Progress
 from bench.engine.recording import MARKS_TO_TARGET, record_settings, settle_record, stops_at_target
 from bench.engine.train import Trainer
 from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
 from bench.study.grid import Grid
-from bench.tables.run_costs import choice_columns
 from bench.tables.winners import winners
 from kernels.compile.kinds import is_exact
 
@@ -82,24 +81,3 @@ def fresh_seeds(used: Iterable[int], size: int) -> list[int]:
     """Return the first seeds, from 0, that are not among those used."""
     used = set(used)
     return list(islice((seed for seed in count() if seed not in used), size))
-
-
-def plan_choices(choices: pd.DataFrame, repeats: Grid, problem: Problem) -> pd.DataFrame:
-    """Return the rows of a plan: each of the choices, from each start of a grid with each of its seeds."""
-    columns = choice_columns(choices)
-    dtype = "float64" if "dtype" in columns else None
-    each = Grid(init=repeats.init, seed=repeats.seed, dtype=dtype).frame(problem.model, problem.y.size)
-    plan = pd.concat([each] * len(choices), ignore_index=True)
-    for name in columns:
-        values = np.repeat(choices[name].to_numpy(), len(each))
-        text = isinstance(each[name].dtype, pd.CategoricalDtype)
-        plan[name] = pd.Categorical(values, pd.unique(values)) if text else values
-    return plan.astype({"lr": float, "batch_size": np.int64, "shuffle": bool})
-
-
-def join_plans(plans: list[pd.DataFrame]) -> pd.DataFrame:
-    """Put plans one below the other; texts become categories of all of them."""
-    texts = [name for name in plans[0] if isinstance(plans[0][name].dtype, pd.CategoricalDtype)]
-    joined = pd.concat([plan.astype(dict.fromkeys(texts, object)) for plan in plans], ignore_index=True)
-    kinds = {name: pd.CategoricalDtype(pd.Index(joined[name].unique())) for name in texts}
-    return joined.astype(kinds)

@@ -128,7 +128,7 @@ def all_cases() -> list[Case]:
     """Return the runs whose digests are published: of all optimizers, in all orders and precisions."""
     found = [
         Case(POWERS.get(name, name), dtype, order)
-        for name, dtype, order in product(OPTIMIZERS, ("float64", "float32"), ORDERS)
+        for name, dtype, order in product(OPTIMIZERS.built_in, ("float64", "float32"), ORDERS)
         if dtype == "float64" or name in FLOAT32_OPTIMIZERS
     ]
     found += [Case("momentum", dtype, order, kinks=True) for dtype, order in product(("float64", "float32"), ORDERS)]

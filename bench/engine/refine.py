@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.engine.confirm import join_plans, plan_choices
+from bench.engine.plan import join_plans, plan_choices
 from bench.engine.problem import Problem
 from bench.study.grid import Grid
 from bench.tables.ranking import leaders

@@ -4,6 +4,7 @@ import sys
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Union, Unpack
@@ -69,9 +70,10 @@ def sweep(
         (`bench.engine.dask`), which gives the same bits.
     out : path, optional
         The run's folder. Configurations that it holds already are not trained again, so the same call resumes a run
-        that was stopped, and more epochs or more seeds extend one. Without it the results are stored in a temporary
-        folder, for as long as the object that is returned, its `confirmation` or its `run` lives; pickled, it has its
-        `frame` alone then.
+        that was stopped, and more epochs or more seeds extend one. A grid that lacks configurations of an earlier one
+        is refused, so that the report shows all that the folder holds. Without a folder the results are stored in a
+        temporary folder, for as long as the object that is returned, its `confirmation` or its `run` lives; pickled, it
+        has its `frame` alone then.
     study : str
         The study as a TOML text, for the record in the folder.
     resume : bool
@@ -131,17 +133,20 @@ def sweep(
                 _check_float32(problem, grid)
             trainer, plan = Trainer(problem, folder, study, run_jobs), grid.frame(problem.model, problem.y.size)
             with hold_run(folder):
-                trainer.train(plan, resume=resume, progress=progress)
+                trainer.train(plan, grid, resume=resume, progress=lambda done: progress(min(done, grid.size)))
                 rounds, drawn = shared.refine, grid.drawn
                 record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn, refine=rounds)
                 result, floor = load_run(folder), loss_floor(problem.y)
                 settle_yardstick(problem, result.starts, folder)
                 for _ in range(shared.refine):
-                    more = refined_plan(plan, rank_runs(result, floor), grid, problem)
+                    # Rates that the folder has from an earlier sweep have no part, so that rounds can be repeated.
+                    planned = result.frame["config_id"].isin(problem.with_ids(plan)["config_id"])
+                    considered = replace(result, frame=result.frame[planned], starts=result.starts[planned])
+                    more = refined_plan(plan, rank_runs(considered, floor), grid, problem)
                     if more is None:
                         break
                     plan = more
-                    trainer.train(plan)
+                    trainer.train(plan, grid)
                     result = load_run(folder)
                 if shared.confirm:
                     confirm_choices(trainer, grid, rank_runs(result, floor), shared.confirm)

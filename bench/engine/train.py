@@ -15,11 +15,13 @@ import pandas as pd
 
 from bench.engine.fingerprint import hash_columns
 from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, group_runs, plan_jobs, share_kernels
+from bench.engine.plan import extend_plan
 from bench.engine.problem import Job, Problem
 from bench.engine.progress import Progress, lowest_loss
 from bench.engine.threads import run_in_threads
 from bench.store.evidence import forget_runs
 from bench.store.run_folder import OpenRun, open_run
+from bench.study.grid import Grid
 from bench.system.environment import processors
 from kernels import Model
 from kernels.base.registry import registered_in, registered_named
@@ -69,16 +71,24 @@ class Trainer:
     executor: Executor = train_in_threads
 
     def train(
-        self, plan: pd.DataFrame, *, resume: bool = True, progress: Callable[[int], None] = lambda done: None
+        self,
+        plan: pd.DataFrame,
+        grid: Grid | None = None,
+        *,
+        resume: bool = True,
+        progress: Callable[[int], None] = lambda done: None,
     ) -> None:
         """Train the rows of a plan, as of `Grid.frame`; those that the folder holds are not trained again.
 
-        False for `resume` refuses a folder that holds results. `progress` is called with the number of configurations
-        done.
+        The plan begins with the rows of the `grid`, with which `bench.engine.plan.extend_plan` keeps what the folder
+        holds; without one, the plan takes the place of the one before. False for `resume` refuses a folder that holds
+        results. `progress` is called with the number of configurations done.
         """
         problem, plan = self.problem, self.problem.with_ids(plan)
         every = loss_stride(len(plan), problem.clock.last_mark(int(plan["batch_size"].min()), problem.settings.epochs))
         with open_run(self.folder, self.study, identity_of(problem), resume=resume, every=every) as run:
+            if grid is not None:
+                plan = extend_plan(run, plan, grid, problem)
             run.record_rules(rules_of(problem, plan["optimizer"].unique(), plan["schedule"].unique(), self.study))
             stored = Progress.read(run, plan, problem, whole=True)
             run.record_study(self.study)

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.engine.confirm import fresh_seeds, join_plans, plan_choices, train_on_fresh_seeds
+from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory
+from bench.engine.plan import join_plans, plan_choices
 from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
@@ -109,12 +110,15 @@ def tune(
             check_grid(grid, problem)
             check_double(grid)
             grid.frame(problem.model, problem.y.size)
-        search = _Tuning(problem, space, searched, run_jobs)
-        with hold_run(folder):
-            search.train(folder, study, resume=resume, progress=progress)
+
+        def train_grid() -> None:
             if grid is not None:
                 about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}
                 sweep(problem.model, x, y, grid, **about, out=folder / GRID, study=study)
+
+        search = _Tuning(problem, space, searched, run_jobs)
+        with hold_run(folder):
+            search.train(folder, study, train_grid, resume=resume, progress=progress)
             drawn = space.repeats.drawn
             record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn)
             result, floor = load_tuning(folder), loss_floor(problem.y)
@@ -168,14 +172,26 @@ class _Tuning:
         Memory.of(problem).check(ROUND * space.pairs, self.least_batch)
         self.plan = pd.DataFrame()
 
-    def train(self, folder: Path, study: str, *, resume: bool, progress: Callable[[int], None]) -> None:
-        """Train rounds of the optimizers in turn, into a folder, until there are all trials."""
+    def train(
+        self,
+        folder: Path,
+        study: str,
+        train_grid: Callable[[], None],
+        *,
+        resume: bool,
+        progress: Callable[[int], None],
+    ) -> None:
+        """Train rounds of the optimizers in turn, into a folder, until there are all trials.
+
+        The grid comes first: one that the folder refuses is refused before the search goes on.
+        """
         last = self.problem.clock.last_mark(self.least_batch, self.epochs[-1])
         every = loss_stride(self.searched.trials * self.space.pairs, last)
         identity = identity_of(self.problem) | self.space.identity() | self.searched.identity()
         # A trial is judged after this number of epochs: trials of another number are no rivals.
         identity["epochs"] = str(self.problem.settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
+            train_grid()
             optimizers, schedules = self.space.families, self.space.schedules
             named = [one.lowest for one in optimizers], [one.lowest for one in schedules]
             run.record_rules(rules_of(self.problem, *named, study))

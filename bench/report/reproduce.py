@@ -17,7 +17,7 @@ from bench.study.load import to_table
 from bench.study.run_settings import shared_settings
 from bench.study.schema import RunTable, Study
 from kernels import Model
-from kernels.losses import KNOWN, make_loss
+from kernels.losses import LOSSES, make_loss
 from kernels.losses.classes import reads_rows, takes_classes
 from kernels.model.models import ACTIVATIONS, has_vectors, mlp
 
@@ -92,7 +92,7 @@ def _python_parts(run_data: RunData) -> list[str]:
     model = run_data.result.model
     imports: list[str] = []
     data = PLACEHOLDER_DATA
-    if run_data.study and run_data.criterion.name not in KNOWN:
+    if run_data.study and run_data.criterion.name not in LOSSES:
         data = UNKNOWN_DATA
     elif run_data.study:
         imports, data = _data_lines(run_data.study)

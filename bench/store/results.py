@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Columns of a plan besides the starts.
 _SETTINGS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
+REFINED = "refined"
+"""The column of a plan that says whether a row was added to those of the grid, around the best learning rates."""
 # Columns of the results besides the parameters.
 _RESULTS = {
     "config_id": pa.string(),
@@ -263,16 +265,17 @@ def read_result(run: Run) -> SweepResult:
     except (KeyError, ValueError, AttributeError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{run.folder / ABOUT} is not that of a sweep: {reason}") from None
-    plan = _read_plan(run)
-    starts = [name for name in plan.columns if name.startswith("start_")]
+    plan = read_plan(run)
+    left_out = [name for name in plan.columns if name.startswith(START) or name == REFINED]
     _check_columns(run, model, plan.columns.tolist(), kinds)
     results = run.configurations([*kinds, *param_columns(model)])
     rows = plan.merge(results, on="config_id")
-    frame = _with_costs(rows.drop(columns=starts), clock)
+    frame = _with_costs(rows.drop(columns=left_out), clock)
     return SweepResult(model, frame, params_from_columns(model, rows, START), clock, run, len(plan))
 
 
-def _read_plan(run: Run) -> pd.DataFrame:
+def read_plan(run: Run) -> pd.DataFrame:
+    """Return the plan in a run's folder; a ValueError if it is missing or damaged."""
     path = run.folder / PLAN
     if not path.exists():
         raise ValueError(f"{run.folder} holds no sweep: it has no {PLAN}")

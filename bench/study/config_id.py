@@ -16,7 +16,7 @@ from kernels.losses import make_loss
 from kernels.model.model import Model
 from kernels.model.param_columns import START, params_from_columns
 from kernels.optimizers import make_optimizer
-from kernels.optimizers.schedules import KNOWN, canonical_schedule
+from kernels.optimizers.schedules import SCHEDULES, canonical_schedule
 
 
 def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared: RunTable) -> NDArray[np.str_]:
@@ -77,7 +77,7 @@ def config_ids(frame: pd.DataFrame, model: Model, data_fingerprint: str, shared:
 
 def _depends_on_length(schedule: str, epochs: int) -> bool:
     """Return whether the epochs of a run of this length would have other rates in a longer one."""
-    factors = make_from_spec(schedule, KNOWN, "schedule")
+    factors = make_from_spec(schedule, SCHEDULES, "schedule")
     short, long = (factors(np.arange(count, dtype=np.float64), count) for count in (epochs, 2 * epochs))
     return not np.array_equal(short, long[:epochs])
 

@@ -189,9 +189,12 @@ def _describe_missing_study(path: Path) -> str:
     if str(path) in suites:
         return _REFUSED_SUITE.format(path)
     beside = islice(path.parent.glob("*.*"), MOST_FILES) if path.parent.is_dir() else ()
-    files = [str(file) for file in beside if file.suffix.lower() in (".toml", *TABLES)]
+    files = [file for file in beside if file.suffix.lower() in (".toml", *TABLES)]
+    # By their stems: names of a few letters with the same ending look alike.
+    stem = closest_name(path.stem, [*studies, *suites, *(file.stem for file in files)])
+    alike = [name for name in (*studies, *suites) if name == stem] + [str(file) for file in files if file.stem == stem]
     return (
-        f"no study or file is called {str(path)!r}{did_you_mean(str(path), [*studies, *suites, *files])}; "
+        f"no study or file is called {str(path)!r}{did_you_mean(str(path), alike)}; "
         f"built in are the studies {', '.join(studies)} and the suite {', '.join(suites)}"
     )
 

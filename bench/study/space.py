@@ -185,7 +185,7 @@ def _options(kind: str, text: str, numbers: Sequence[float]) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(str(error).replace(repr(filled), repr(text))) from None
     name, args, kwargs = parse_spec(filled, "schedule")
-    options = inspect.signature(schedules.KNOWN[name]).bind(*args, **kwargs).arguments
+    options = inspect.signature(schedules.SCHEDULES[name]).bind(*args, **kwargs).arguments
     return {f"{name} {option}": value for option, value in options.items()}
 
 

@@ -1,15 +1,17 @@
-"""The rules that users register, by kind and name, beside the built-in ones.
+"""The rules by kind and name: the built-in ones, and those that users register.
 
-A built-in table never changes. `Table` looks there first, then among the rules that were registered in this process,
+The built-in rules never change. `Table` looks there first, then among the rules that were registered in this process,
 and loads the installed plug-ins for a name that is in neither.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from html import escape
+from typing import Any, NamedTuple, TypeVar
 
 from kernels.base.plugins import PREFIX, load_installed
-from kernels.base.spec import parse_spec
+from kernels.base.spec import option_text, parse_spec
 
 T = TypeVar("T")
 
@@ -61,7 +63,52 @@ class Registered:
 REGISTERED: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
 
 
-class Table(Mapping[str, Callable[..., T]]):
+class Entry(NamedTuple):
+    """A line about a function: its name, its options with their defaults, and the first lines of its docstring."""
+
+    name: str
+    options: str
+    description: str
+
+
+class Listing(Mapping[str, Callable[..., T]]):
+    """Functions by name, which are shown with their options and descriptions."""
+
+    def __init__(self, built_in: Mapping[str, Callable[..., T]]) -> None:
+        self.built_in = built_in
+
+    def __getitem__(self, name: str) -> Callable[..., T]:
+        return self.built_in[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.built_in)
+
+    def __len__(self) -> int:
+        return len(self.built_in)
+
+    def entries(self) -> list[Entry]:
+        """Return a line about each function."""
+        found = []
+        for name, function in self.items():
+            options = inspect.signature(function).parameters.values()
+            given = [one.name if one.default is one.empty else option_text(one.name, one.default) for one in options]
+            description, *_ = (inspect.getdoc(function) or "").split("\n\n")
+            found.append(Entry(name, ", ".join(given), " ".join(description.split())))
+        return found
+
+    def __repr__(self) -> str:
+        lines = [f"{name}({options})\n    {description}".rstrip() for name, options, description in self.entries()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the table that Jupyter shows."""
+        rows = [Entry._fields, *self.entries()]
+        head, *body = ["".join(f"<td style='text-align: left'>{escape(cell)}</td>" for cell in row) for row in rows]
+        lines = "".join(f"<tr>{row}</tr>" for row in body)
+        return f"<table><thead><tr>{head.replace('td', 'th')}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+class Table(Listing[T]):
     """The builders of one of the `KINDS` by name: the built-in ones, and those that are registered.
 
     Attributes
@@ -71,7 +118,8 @@ class Table(Mapping[str, Callable[..., T]]):
     """
 
     def __init__(self, kind: str, built_in: Mapping[str, Callable[..., T]]) -> None:
-        self.built_in, self.registered = built_in, REGISTERED[kind]
+        super().__init__(built_in)
+        self.registered = REGISTERED[kind]
         self.hint = f"; your own come with --plugin FILE or kernels.register_{kind}"
 
     def __getitem__(self, name: str) -> Callable[..., T]:

@@ -111,8 +111,14 @@ def make_from_spec(
 def spec_text(name: str, options: Mapping[str, float], inner: str | None = None) -> str:
     """Return the text that `make_from_spec` reads back: an inner text, every option by name, every float in full."""
     listed = [inner] if inner else []
-    listed += [f"{option}={'true' if value is True else repr(value)}" for option, value in options.items()]
+    listed += [option_text(option, value) for option, value in options.items()]
     return f"{name}({', '.join(listed)})" if listed else name
+
+
+def option_text(name: str, value: Any) -> str:
+    """Return an option with its value as a text has it, such as ``beta1=0.9``, ``amsgrad=true`` or ``inner=sgd``."""
+    written = str(value).lower() if isinstance(value, bool) else getattr(value, "text", None) or repr(value)
+    return f"{name}={written}"
 
 
 def _literal(node: ast.expr, composed: bool) -> Option:

@@ -59,9 +59,9 @@ KERNELS = {
 }
 DTYPES = {"float64": tuple(KERNELS), "float32": ("reference", "fused", "lanes")}
 """The numbers that runs compute with, and the kernels that do so."""
-FLOAT32_LOSSES = tuple(name for name, build in LOSSES.items() if build().is_exact)
+FLOAT32_LOSSES = tuple(name for name, build in LOSSES.built_in.items() if build().is_exact)
 # Not asgd, which takes powers of a rate, and polyak, whose smallest divisor is 0 in float32.
-FLOAT32_OPTIMIZERS = tuple(name for name in OPTIMIZERS if name not in {"asgd", "polyak"})
+FLOAT32_OPTIMIZERS = tuple(name for name in OPTIMIZERS.built_in if name not in {"asgd", "polyak"})
 """The losses and optimizers that have the bits of NumPy in float32 too."""
 SINGLE = tuple(name for name, kind in KERNELS.items() if kind.width == 1)
 """The kernels that train one run at a time."""

@@ -26,6 +26,7 @@ from kernels.extend.rule_source import Bounds, Candidate, Options, check_name, d
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
+from kernels.model.models import builder_of
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import Schedule, check_repeated
@@ -295,7 +296,7 @@ def register_model(
         made = model if isinstance(model, Model) else Model(model, inputs)
         made.program  # noqa: B018 (derived, so that errors come here)
         digest = _digest_of_model(made)
-        known = Registered("model", name, lambda: made, (module, name), place, made.expression, digest)
+        known = Registered("model", name, builder_of(made), (module, name), place, made.expression, digest)
         REGISTERED["model"][name] = known
         return model
     about = Candidate("model", model, name)

@@ -15,14 +15,14 @@ import numpy as np
 
 from kernels import losses, optimizers
 from kernels.base.checks import check_real, describe
-from kernels.base.registry import REGISTERED, Registered
+from kernels.base.registry import REGISTERED, Registered, Table
 from kernels.compile.binding import Binder, place_of, python_function
 from kernels.model import models
 from kernels.model.column_names import is_name
 from kernels.optimizers import schedules
 
 Bounds = Mapping[str, tuple[float | None, float | None]]
-BUILT_IN: dict[str, Mapping[str, Any]] = {
+TABLES: dict[str, Table[Any]] = {
     "optimizer": optimizers.OPTIMIZERS,
     "loss": losses.LOSSES,
     "schedule": schedules.SCHEDULES,
@@ -124,6 +124,7 @@ class Options:
         for what, given in (("options", defaults), ("bounds", bounds)):
             if not isinstance(given, Mapping):
                 raise about.error(f"{what} must be a mapping of names, not {describe(given)}")
+        self.description = about.own.__doc__
         self.bounds, kind = dict(bounds), inspect.Parameter.POSITIONAL_OR_KEYWORD
         try:
             parameters = [inspect.Parameter(name, kind, default=value) for name, value in defaults.items()]
@@ -148,8 +149,8 @@ class Options:
         return {name: self._check(name, value) for name, value in bound.arguments.items()}
 
     def sign(self, build: Callable[..., Any]) -> Callable[..., Any]:
-        """Give a builder the signature of the options."""
-        build.__signature__ = self.signature  # type: ignore[attr-defined]
+        """Give a builder the signature of the options, and the docstring of the rule."""
+        build.__signature__, build.__doc__ = self.signature, self.description  # type: ignore[attr-defined]
         return build
 
     def _check(self, name: str, value: Any) -> float:
@@ -179,7 +180,7 @@ def check_name(kind: str, name: object, origin: tuple[str, str], file: str) -> N
     """Refuse a name that a text could not call, that is built in, or that another function has registered."""
     if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name.lower() in {"true", "false"}:
         raise ValueError(f"the name of a rule must be one that Python could use, such as heavy, not {describe(name)}")
-    if name in BUILT_IN[kind]:
+    if name in TABLES[kind].built_in:
         raise ValueError(f"{kind} {name!r} is built in: choose another name")
     if kind == "model" and not is_name(name):
         raise ValueError(f"{name!r} means something in an expression: choose another name for the model")

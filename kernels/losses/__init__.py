@@ -1,27 +1,27 @@
 """The losses by name."""
 
-from collections.abc import Callable
-
 from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec
 from kernels.losses import prediction_losses, residual_losses, softmax_loss
 from kernels.losses.loss import Loss
 
-LOSSES: dict[str, Callable[..., Loss]] = {
-    "squared": residual_losses.squared,
-    "huber": residual_losses.huber,
-    "logcosh": residual_losses.logcosh,
-    "absolute": residual_losses.absolute_loss,
-    "quantile": residual_losses.quantile,
-    "cauchy": residual_losses.cauchy,
-    "epsilon_insensitive": residual_losses.epsilon_insensitive,
-    "logistic": prediction_losses.logistic,
-    "hinge": prediction_losses.hinge,
-    "softmax": softmax_loss.softmax,
-    "poisson": prediction_losses.poisson,
-    "objective": prediction_losses.objective,
-}
-KNOWN = Table("loss", LOSSES)
+LOSSES: Table[Loss] = Table(
+    "loss",
+    {
+        "squared": residual_losses.squared,
+        "huber": residual_losses.huber,
+        "logcosh": residual_losses.logcosh,
+        "absolute": residual_losses.absolute_loss,
+        "quantile": residual_losses.quantile,
+        "cauchy": residual_losses.cauchy,
+        "epsilon_insensitive": residual_losses.epsilon_insensitive,
+        "logistic": prediction_losses.logistic,
+        "hinge": prediction_losses.hinge,
+        "softmax": softmax_loss.softmax,
+        "poisson": prediction_losses.poisson,
+        "objective": prediction_losses.objective,
+    },
+)
 
 
 def make_loss(loss: str | Loss) -> Loss:
@@ -32,4 +32,4 @@ def make_loss(loss: str | Loss) -> Loss:
     ValueError
         If a name or an option is unknown, or a value is out of its range.
     """
-    return loss if isinstance(loss, Loss) else make_from_spec(loss, KNOWN, "loss")
+    return loss if isinstance(loss, Loss) else make_from_spec(loss, LOSSES, "loss")

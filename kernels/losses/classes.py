@@ -71,7 +71,7 @@ def takes_classes(loss: Loss) -> bool:
 
 def losses_of_classes() -> str:
     """Return the sentence that names the losses of classes."""
-    *others, last = (name for name, build in LOSSES.items() if takes_classes(build()))
+    *others, last = (name for name, build in LOSSES.built_in.items() if takes_classes(build()))
     return f"classes are for the losses {', '.join(others)} and {last}"
 
 

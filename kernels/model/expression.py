@@ -12,9 +12,11 @@ import operator
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import NamedTuple
 
 from kernels.base.checks import did_you_mean
+from kernels.base.registry import Listing
 
 
 class Number(NamedTuple):
@@ -65,32 +67,66 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
 }
 
 
+def _log(u: float) -> float:
+    """Return the natural logarithm of u; also ln."""
+    return math.log(u)
+
+
 def _sigmoid(u: float) -> float:
+    """Return 1/(1 + exp(-u))."""
     power = math.exp(-abs(u))
     return (power if u < 0 else 1.0) / (1.0 + power)
 
 
 def _softplus(u: float) -> float:
+    """Return log(1 + exp(u))."""
     return max(u, 0.0) + math.log1p(math.exp(-abs(u)))
 
 
-_FUNCTIONS: dict[str, Callable[..., float]] = {
-    **{name: getattr(math, name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tan")},
-    **{name: getattr(math, name) for name in ("sinh", "cosh", "tanh")},
-    **{f"arc{name}": getattr(math, f"a{name}") for name in ("sin", "cos", "tan")},
-    "erf": math.erf,
-    "sigmoid": _sigmoid,
-    "softplus": _softplus,
-    "relu": lambda u: max(0.0, u),
-    "absolute": math.fabs,
-    "maximum": max,
-    "minimum": min,
-    "where": lambda condition, a, b: a if condition else b,
-}
-# The count of arguments where it is not one.
-_ARGUMENTS = {"maximum": 2, "minimum": 2, "where": 3}
+def _relu(u: float) -> float:
+    """Return u where it is positive, else 0."""
+    return max(0.0, u)
+
+
+def _absolute(u: float) -> float:
+    """Return u without its sign; also abs."""
+    return abs(u)
+
+
+def _maximum(a: float, b: float) -> float:
+    """Return the larger one; also max."""
+    return max(a, b)
+
+
+def _minimum(a: float, b: float) -> float:
+    """Return the smaller one; also min."""
+    return min(a, b)
+
+
+def _where(condition: float, a: float, b: float) -> float:
+    """Return a where the condition holds, such as u < v, else b."""
+    return a if condition else b
+
+
+FUNCTIONS: Listing[float] = Listing(
+    {
+        **{name: getattr(math, name) for name in ("exp", "expm1")},
+        "log": _log,
+        **{name: getattr(math, name) for name in ("log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+        **{f"arc{name}": getattr(math, f"a{name}") for name in ("sin", "cos", "tan")},
+        "erf": math.erf,
+        "sigmoid": _sigmoid,
+        "softplus": _softplus,
+        "relu": _relu,
+        "absolute": _absolute,
+        "maximum": _maximum,
+        "minimum": _minimum,
+        "where": _where,
+    }
+)
+"""The functions of expressions, of numbers."""
 # From the spellings of functions in texts to the names of their ufuncs.
-_SPELLINGS = {name: name for name in _FUNCTIONS} | {
+_SPELLINGS = {name: name for name in FUNCTIONS} | {
     "ln": "log",
     "asin": "arcsin",
     "acos": "arccos",
@@ -100,7 +136,8 @@ _SPELLINGS = {name: name for name in _FUNCTIONS} | {
     "min": "minimum",
 }
 # The functions of operands that are numbers. math.pow, because (-1)**0.5 would be a complex number.
-_FOLD = _FUNCTIONS | {
+_FOLD: dict[str, Callable[..., float]] = {
+    **FUNCTIONS,
     "add": operator.add,
     "subtract": operator.sub,
     "multiply": operator.mul,
@@ -367,7 +404,7 @@ def _function_name(node: ast.Call) -> str:
         close = did_you_mean(node.func.id, _SPELLINGS)
         raise _error_at(node.func, f"unknown function {{}}{close}; known are {', '.join(_SPELLINGS)}")
     function = _SPELLINGS[node.func.id]
-    count = _ARGUMENTS.get(function, 1)
+    count = len(signature(FUNCTIONS[function]).parameters)
     if len(node.args) != count or node.keywords:
         plenty = {1: "one argument", 2: "two arguments", 3: "three arguments: a condition and two values"}[count]
         raise _error_at(node, f"{{}} must give {node.func.id} exactly {plenty}")

@@ -100,30 +100,47 @@ def mlp(units: int, activation: str = "tanh", inputs: Given = ("x",), *, classes
     return made if isinstance(inputs, tuple) and inputs == (ALL_INPUTS,) else made.with_inputs(inputs)
 
 
+def builder_of(model: Model) -> Callable[[], Model]:
+    """Return a function without options that returns the model; its docstring is the expression."""
+
+    def build() -> Model:
+        return model
+
+    build.__doc__ = model.expression
+    return build
+
+
+def _hidden_layer(units: int, activation: str = "tanh") -> Model:
+    """Return the model b + v @ tanh(W @ x + c): a network with one hidden layer."""
+    return mlp(units, activation)
+
+
 # Each builder takes the options that the text form may give, and no others.
-MODELS: dict[str, Callable[..., Model]] = {
-    "linear": lambda: linear,
-    "quadratic": lambda: quadratic,
-    "exponential_decay": lambda: exponential_decay,
-    "power_law": lambda: power_law,
-    "gaussian_peak": lambda: gaussian_peak,
-    "logistic": lambda: logistic,
-    "sine": lambda: sine,
-    "michaelis_menten": lambda: michaelis_menten,
-    "plane": lambda: plane,
-    "polynomial": polynomial,
-    "rosenbrock": lambda: rosenbrock,
-    "beale": lambda: beale,
-    "himmelblau": lambda: himmelblau,
-    "rastrigin": rastrigin,
-    MLP: lambda units, activation="tanh": mlp(units, activation),
-}
-KNOWN = Table("model", MODELS)
+MODELS: Table[Model] = Table(
+    "model",
+    {
+        "linear": builder_of(linear),
+        "quadratic": builder_of(quadratic),
+        "exponential_decay": builder_of(exponential_decay),
+        "power_law": builder_of(power_law),
+        "gaussian_peak": builder_of(gaussian_peak),
+        "logistic": builder_of(logistic),
+        "sine": builder_of(sine),
+        "michaelis_menten": builder_of(michaelis_menten),
+        "plane": builder_of(plane),
+        "polynomial": polynomial,
+        "rosenbrock": builder_of(rosenbrock),
+        "beale": builder_of(beale),
+        "himmelblau": builder_of(himmelblau),
+        "rastrigin": rastrigin,
+        MLP: _hidden_layer,
+    },
+)
 
 
 def __dir__() -> list[str]:
     """Return the ready-made models, which consoles complete; what makes them has names of the module too."""
-    return sorted(MODELS)
+    return sorted(MODELS.built_in)
 
 
 def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
@@ -158,7 +175,7 @@ def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
 
 def _make_ready_made(text: str) -> Model:
     """Return the ready-made model of that name with inputs of its own."""
-    return cast(Model, make_from_spec(text, KNOWN, "model", inner=str))  # which may take words
+    return cast(Model, make_from_spec(text, MODELS, "model", inner=str))  # which may take words
 
 
 def make_model_for(text: str, x: Any, target: object = None) -> Model:
@@ -250,7 +267,7 @@ def is_ready_made(text: str, inputs: Sequence[str] = ()) -> bool:
     """Return whether the text is the name of a ready-made model, with or without options."""
     name = _name_in(text)
     # Plug-ins are not searched for a word that means something in an expression.
-    return name in MODELS or (name not in inputs and is_name(name) and name in KNOWN)
+    return name in MODELS.built_in or (name not in inputs and is_name(name) and name in MODELS)
 
 
 def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
@@ -259,13 +276,13 @@ def _must_be_ready_made(text: str, inputs: Sequence[str]) -> bool:
     if not is_name(name) or name in inputs:
         return False
     # Without inputs a name alone is a parameter to be minimized, unless it is a misspelt model.
-    return "(" in text or len(inputs) > 0 or closest_name(name, MODELS) is not None
+    return "(" in text or len(inputs) > 0 or closest_name(name, MODELS.built_in) is not None
 
 
 def has_vectors(text: str) -> bool:
     """Return whether the text is that of a model with vectors, such as ``w @ x + b`` or ``mlp(8)``."""
     name = _name_in(text)
-    if name not in KNOWN.registered:
+    if name not in MODELS.registered:
         return "@" in text or name == MLP
     return bool(_make_ready_made(text).vectors)
 

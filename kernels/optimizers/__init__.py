@@ -20,8 +20,7 @@ _BUILDERS: tuple[Callable[..., Optimizer], ...] = (
     *(lion, signum, adabelief, yogi, adan, schedule_free_sgd, schedule_free_adamw),
     *(averaged, lookahead, clipped, inverse_scaled, polyak),
 )
-OPTIMIZERS = {build.__name__: build for build in _BUILDERS}
-KNOWN = Table("optimizer", OPTIMIZERS)
+OPTIMIZERS = Table("optimizer", {build.__name__: build for build in _BUILDERS})
 
 
 def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
@@ -34,7 +33,7 @@ def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
-    return make_from_spec(optimizer, KNOWN, "optimizer", inner=make_optimizer)
+    return make_from_spec(optimizer, OPTIMIZERS, "optimizer", inner=make_optimizer)
 
 
 def _reduce(optimizer: Optimizer) -> str | tuple[Any, ...]:

@@ -127,8 +127,7 @@ def one_cycle(pct_start: float = 0.3, div_factor: float = 25.0, final_div_factor
 _BUILDERS: tuple[Callable[..., Schedule], ...] = (
     *(constant, halve, step, multistep, exponential, inverse_scaling, cosine, warmup_cosine, one_cycle),
 )
-SCHEDULES = {build.__name__: build for build in _BUILDERS}
-KNOWN = Table("schedule", SCHEDULES)
+SCHEDULES = Table("schedule", {build.__name__: build for build in _BUILDERS})
 
 
 def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr: float, epochs: int) -> Floats:
@@ -160,7 +159,7 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
     if schedule is None:
         factors = np.ones(epochs)
     elif isinstance(schedule, str):
-        factors = make_from_spec(schedule, KNOWN, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
+        factors = make_from_spec(schedule, SCHEDULES, "schedule")(np.arange(epochs, dtype=np.float64), epochs)
     elif callable(schedule):
         _check_parameters(schedule)
         factors, again = (np.array([_call_schedule(schedule, epoch) for epoch in range(epochs)]) for _ in range(2))
@@ -179,9 +178,9 @@ def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr
 
 def canonical_schedule(text: str) -> str:
     """Return the schedule with every option by name, so that two spellings of it are the same text."""
-    make_from_spec(text, KNOWN, "schedule")
+    make_from_spec(text, SCHEDULES, "schedule")
     name, args, kwargs = parse_spec(text, "schedule")
-    bound = signature(KNOWN[name]).bind(*args, **kwargs)
+    bound = signature(SCHEDULES[name]).bind(*args, **kwargs)
     bound.apply_defaults()
     options = {key: value if isinstance(value, list) else float(value) for key, value in bound.arguments.items()}
     return f"{name} {options}"

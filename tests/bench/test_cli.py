@@ -362,6 +362,8 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ([*FIT_CARS, "--plot", "fit.jpg"], "--plot must end in .png or .svg, not 'fit.jpg'"),
         (["fit", "a\nb\x1b[2J.csv", *FIT_CARS[2:]], "a b [2J.csv cannot be read"),
         (["run", "--lr", "0.1", "--lr", "0.5"], "--lr must be given once, with commas between its values, not 2 times"),
+        (["tune", "--init", "zero", "--init", "1,2"], "--init must be given once, with semicolons between its values"),
+        (["tune", "--init", "near=-1,10"], "init 'near': params must be 3 numbers for a, b, c"),
         (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
         (["fit", "quadratic", "--stream"], "--stream and --cache-dir are for a table in a file, not for the built-in"),
         (["run", *SMALL, "--out", "folder"], "folder is not a run folder, and is left as it is"),
@@ -443,7 +445,7 @@ def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdben
 
 def test_every_override_reaches_the_study(sgdbench, studies):
     options = ["--lr", "log:0.1:1:3", "--batch-size", "2,full", "--optimizer", "sgd,adam"]
-    options += ["--set", "grid.init={given={a=1, b=2.0, c=3}}", "--set", "run.drop_last=false"]
+    options += ["--init", "given=a=1,b=2.0,c=3", "--set", "run.drop_last=false"]
     options += ["--schedule", "constant,multistep([3, 5], 0.5)", "--seed", "7-9,12", "--no-shuffle", "--epochs", "9"]
     options += ["--target", "0.5", "--loss", "logcosh", "--set", "run.kernel = lanes-fma", "--record", "25"]
     options += ["--confirm", "7", "--refine", "3", "--validation", "0.25", "--patience", "4"]

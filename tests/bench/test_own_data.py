@@ -340,6 +340,7 @@ def test_a_new_study_is_the_default_one_with_comments(ran, cars, options):
 
 def test_a_study_is_never_overwritten_unless_that_is_said(sgdbench, refused, cars):
     (cars.parent / "cars.toml").write_text("mine")
+    assert "'mgp'" in refused("new", "cars.csv", "--y", "mgp")
     err = refused("new", "cars.csv", "--y", "mpg")
     assert err == ("sgdbench: cars.toml already exists; give another file with --out, or replace it with --overwrite\n")
     assert (cars.parent / "cars.toml").read_text() == "mine"

@@ -117,14 +117,22 @@ def test_tolerances_are_for_rows(ran, files, tmp_path):
 
 
 def test_a_gate_that_could_never_fail_is_refused(ran, refused, tmp_path):
-    for name in ("a", "b"):
-        benchmark_file(tmp_path / f"{name}.json", {"row": WOBBLE}, raw=False)
-    assert "no rounds saved: --benchmark-save-data" in ran("compare", "a.json", "b.json")
+    benchmark_file(tmp_path / "a.json", {"row": WOBBLE})
+    benchmark_file(tmp_path / "b.json", {"row": WOBBLE[:4]})
+    assert "fewer than 5 rounds" in ran("compare", "a.json", "b.json")
     err = refused("compare", "a.json", "b.json", "--gate", "1.05")
-    assert "none could ever fail: no rounds saved: --benchmark-save-data" in err
+    assert "none could ever fail: fewer than 5 rounds" in err
     (tmp_path / "gates.toml").write_text('[gates]\n"rwo" = 1.5\n')
     told = "no row has a gate: --gate is for times, and --tolerances for rows by name, which are row\n"
     assert told in refused("compare", "a.json", "b.json", "--tolerances", "gates.toml")
+
+
+@pytest.mark.parametrize("gate", [[], ["--gate", "1.05"]])
+def test_files_without_raw_times_are_refused(refused, tmp_path, gate):
+    benchmark_file(tmp_path / "a.json", {"row": WOBBLE})
+    benchmark_file(tmp_path / "b.json", {"row": WOBBLE}, raw=False)
+    told = "b.json has no raw times, without which there is no interval: measure with --benchmark-json=FILE, or with "
+    assert told + "--benchmark-save-data beside --benchmark-autosave\n" in refused("compare", "a.json", "b.json", *gate)
 
 
 def test_other_machines_are_named(ran, tmp_path):
@@ -191,7 +199,10 @@ DATED = {"datetime": "2026-03-01"}
         ),
         (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 1, "data": [1, -1]}}]}), "stats.data.1 must be"),
         (json.dumps({"benchmarks": [GOOD, GOOD]} | DATED), "two benchmarks called 'row'"),
-        (json.dumps({"benchmarks": [GOOD | {"name": "other"}]} | DATED), "Only in A: t.py::same"),
+        (
+            json.dumps({"benchmarks": [GOOD | {"name": "other", "stats": {"median": 1.0, "data": [1.0]}}]} | DATED),
+            "Only in A: t.py::same",
+        ),
     ],
 )
 @pytest.mark.usefixtures("files")

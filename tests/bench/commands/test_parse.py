@@ -50,8 +50,9 @@ def test_values_are_numbers_or_texts(text, values):
     assert parse.parse_values(text) == values
 
 
-def test_starts():
+def test_a_start():
     assert parse.parse_start("a=1, b=-2.5e3") == {"a": 1.0, "b": -2500.0}
+    assert parse.parse_start("-1, 2.5e3") == [-1.0, 2500.0]
 
 
 @pytest.mark.parametrize(
@@ -86,10 +87,32 @@ def test_settings_that_are_none_are_refused(assignments, words):
     assert refusal_of(parse.parse_settings, assignments, run={"epochs": 3}) == words
 
 
-@pytest.mark.parametrize("text", ["a=one", "1,2", "=1", "a=1,a=2", "a", ""])
+@pytest.mark.parametrize("text", ["a=one", "1,b=2", "=1", "a=1,a=2", "a", ""])
 def test_starts_that_are_none_are_refused(text):
-    wanted = 'init must be distinct names with their values, such as "a=1,b=2"'
+    wanted = 'init must be distinct names with their values, such as "a=1,b=2", or all values in order, "1,2"'
     assert refusal_of(parse.parse_start, text) == f"{wanted}, not {text!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("near=-1,10,26; far=-1.83,-131.7,-2400", {"near": [-1, 10, 26], "far": [-1.83, -131.7, -2400]}),
+        ("-1,10,26", {"init[0]": [-1, 10, 26]}),
+        ("a=2,b=-4,c=3", {"init[0]": {"a": 2, "b": -4, "c": 3}}),
+        ("near=a=2,b=-4; 1,2; zero", {"near": {"a": 2, "b": -4}, "init[1]": [1, 2], "zero": "zero"}),
+        ("a=1", {"init[0]": {"a": 1}}),
+        ("a=1; b=2", {"a": [1], "b": [2]}),
+        ("normal:1:5", {"normal": "normal:1:5"}),
+        ("wide=uniform:-5:5:20", {"wide": "uniform:-5:5:20"}),
+    ],
+)
+def test_starts(text, starts):
+    assert parse.parse_starts(text) == starts
+
+
+def test_two_starts_of_one_name_are_refused():
+    wanted = "init must have starts with distinct names, and 'near' is there twice"
+    assert refusal_of(parse.parse_starts, "near=1; near=2") == f"{wanted}, in 'near=1; near=2'"
 
 
 @pytest.mark.parametrize(

@@ -266,6 +266,13 @@ def test_refining_finds_a_better_rate_than_a_grid_that_misses_it(tmp_path):
     # Inside, where a grid has ended.
     own = fine.frame[fine.frame["optimizer"] == best.settings["optimizer"]]["lr"]
     assert own.min() < best.settings["lr"] < own.max()
+    # The same rounds again add nothing, and without any the rates stay, for more seeds too.
+    again = sweep(models.quadratic, X, Y, grid, confirm=0, refine=4, out=tmp_path, **SETTINGS)
+    pd.testing.assert_frame_equal(again.frame, fine.frame)
+    grid = Grid(lr=[0.01, 0.04], optimizer=["sgd", "adam"], init=STARTS, seed=range(5), shuffle=True)
+    more = sweep(models.quadratic, X, Y, grid, confirm=0, out=tmp_path, **SETTINGS).frame
+    assert more.groupby("optimizer", observed=True)["lr"].nunique().equals(rates)
+    assert 4 * len(more) == 5 * len(fine.frame)
 
 
 def test_where_the_best_rate_is_tied_with_both_neighbours_none_is_added():

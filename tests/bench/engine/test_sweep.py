@@ -187,12 +187,27 @@ class TestFolder:
                       drop_last=np.False_)  # fmt: skip
         assert len(again.frame) == 1
 
-    def test_a_smaller_grid_shows_its_own_rows_alone(self, undisturbed, stored, untrainable):
-        part = swept(stored, some_grid(lr=3.0))
-        assert exactly(part.frame) == exactly(undisturbed.frame[undisturbed.frame["lr"] == 3])
-        curves = undisturbed.curves[undisturbed.curves["config_id"].isin(part.frame["config_id"])]
-        assert part.curves["config_id"].tolist() == curves["config_id"].tolist()
-        np.testing.assert_array_equal(part.curves["loss"], curves["loss"])
+    @pytest.mark.parametrize(
+        ("other", "dropped"),
+        [
+            ({"lr": 0.05}, "192 configurations that this grid does not have (lr 3)"),
+            (
+                {"lr": [0.05, 0.1], "optimizer": "sgd"},
+                "288 configurations that this grid does not have (optimizer adam; lr 3)",
+            ),
+            (
+                {"init": {"drawn": "normal:1:1"}, "seed": 0},
+                "336 configurations that this grid does not have (init near, ",
+            ),
+            ({"seed": 7}, "384 configurations that this grid does not have (seed 0, 18446744073709551615)"),
+        ],
+    )
+    def test_a_grid_without_all_that_the_folder_holds_is_refused(self, undisturbed, stored, other, dropped):
+        told = refusal_of(swept, stored, some_grid(**other), study="epochs = 1")
+        assert told.startswith(f"{stored} holds {dropped}")
+        assert told.endswith(": choose another folder with --out (out=... in Python), or add them to the grid")
+        assert load_run(stored).run.study == "epochs = 12"
+        assert_same(load_run(stored), undisturbed)
 
     def test_a_run_can_be_read_while_it_goes_on(self, tmp_path, many_parts):
         seen, grid = [], some_grid(lr=0.05, seed=0)
@@ -430,10 +445,10 @@ def test_nothing_enters_the_folder_between_the_training_and_the_ranking(tmp_path
 
 def test_measurements_of_runs_are_kept_until_the_run_goes_on(tmp_path):
     """Those of updates stay; a report shows none of the others beside runs that are not those that were measured."""
-    run = sweep("a*x", X, Y, Grid(lr=[0.1, 0.2]), epochs=1, kernel="reference", confirm=0, out=tmp_path).run
-    for grid, epochs, stay in ((Grid(lr=[0.1, 0.2]), 1, True), (Grid(lr=0.1), 1, False), (Grid(lr=0.1), 2, False)):
+    run = sweep("a*x", X, Y, Grid(lr=0.1), epochs=1, kernel="reference", confirm=0, out=tmp_path).run
+    for rates, epochs, stay in ((0.1, 1, True), ([0.1, 0.2], 1, False), ([0.1, 0.2], 2, False)):
         store_tables(run.folder, theory=pd.DataFrame(), basin=pd.DataFrame(), costs=pd.DataFrame())
-        sweep("a*x", X, Y, grid, epochs=epochs, kernel="reference", confirm=0, out=tmp_path)
+        sweep("a*x", X, Y, Grid(lr=rates), epochs=epochs, kernel="reference", confirm=0, out=tmp_path)
         assert {"theory", "basin", "costs"} & read_tables(run.folder).keys() == (
             {"theory", "basin", "costs"} if stay else {"costs"}
         )

@@ -282,6 +282,13 @@ def test_another_search_is_refused_in_the_same_folder(tuned, data):
             search(data, tuned.folder, **changes)
 
 
+def test_a_grid_without_all_that_the_folder_holds_is_refused_before_the_search_goes_on(data, tmp_path):
+    before = search(data, tmp_path, **SMALL, grid=Grid(lr=[0.1, 0.3]))
+    with pytest.raises(ValueError, match=r"grid holds 1 configuration that this grid does not have \(lr 0.3\): choose"):
+        search(data, tmp_path, **SMALL | {"trials": 16}, grid=Grid(lr=0.1))
+    assert len(load_tuning(tmp_path).trials) == len(before.trials) == 8
+
+
 def test_the_inputs_of_an_expression_are_those_of_a_fit(data):
     x, y = data
     for expression, table in (("a*hp + b", {"hp": x}), ("a*x1 + b*x2", np.stack([x, x**2], axis=1))):

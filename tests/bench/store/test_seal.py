@@ -269,7 +269,8 @@ class TestRecords:
         assert re.search(
             "plan.parquet has the columns start_a, .* the parameters c, b, a", refusal_of(load_run, folder)
         )
-        write_plan(folder, plan[[*plan.columns[:-3], "start_c", "start_b", "start_a"]])
+        others = [name for name in plan if not name.startswith("start_")]
+        write_plan(folder, plan[[*others, "start_c", "start_b", "start_a"]])
         assert re.search("parts has the columns param_a, .* the parameters c, b, a", refusal_of(load_run, folder))
 
     @pytest.mark.parametrize(

@@ -251,6 +251,8 @@ KNOWN = "; built in are the studies auto-mpg, diabetes, digits, digits-mlp, quad
         ("optimizers", "optimizers is a suite, of several problems: `sgdbench run` takes it, and only one study is"),
         ("suite.toml", "suite.toml is a suite, of several problems: `sgdbench run` takes it"),
         ("cars.csv", "cars.csv is a table, and a study is wanted here: `sgdbench new cars.csv --y COLUMN` writes one"),
+        ("nosuch.toml", f"no study or file is called 'nosuch.toml'{KNOWN}"),
+        ("carz.toml", f"no study or file is called 'carz.toml' (did you mean 'cars.toml'?){KNOWN}"),
         ("cars.tom", f"no study or file is called 'cars.tom' (did you mean 'cars.toml'?){KNOWN}"),
         ("nul\0", "study 'nul\\x00' cannot be read: "),
         ("endless.toml", "study 'endless.toml' cannot be read: it is a device, and only regular files are read"),

@@ -286,6 +286,10 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     # A resumed suite that is refused leaves the folder as it is.
     record = (tmp_path / "out" / "suite.toml").read_bytes()
     small.write_text(SMALL.partition('[[problem]]\nname = "bowl')[0].replace("epochs = 20", "epochs = 10"))
+    assert "holds the problem 'bowl <b>', which this suite does not have" in refused(
+        "run", small, "--out", tmp_path / "out", "--resume"
+    )
+    small.write_text(SMALL.replace("epochs = 20", "epochs = 10"))
     assert "epochs must be at least 20" in refused("run", small, "--out", tmp_path / "out", "--resume")
     assert (tmp_path / "out" / "suite.toml").read_bytes() == record
     (tmp_path / "out" / "suite.toml").write_text(SMALL)

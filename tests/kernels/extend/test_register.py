@@ -557,7 +557,8 @@ def test_a_run_goes_on_with_the_same_rule_only(rules, tmp_path):
     assert load_run(folder).run.rules == load_run(folder).run.rules | {"optimizer heavy": recorded}
     # Rules that are not used do not matter, and no file with them is asked for.
     rules("SLOWER = 0.5", "SLOWER = 0.25", name="other_rules.py")
-    without = run(folder, optimizers=["sgd", "adam"], epochs=3)
+    assert "(optimizer heavy): choose another folder" in refusal_of(run, folder, optimizers=["sgd", "adam"], epochs=3)
+    without = run(tmp_path / "without", optimizers=["sgd", "adam"], epochs=3)
     assert len(without.frame) == 4
     assert re.findall(r"load_plugin\('.*/(.*)'\)", without.best().code()) == ["other_rules.py"]
 

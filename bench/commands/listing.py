@@ -1,0 +1,67 @@
+"""The command `sgdbench list`: what studies, fits and comparisons can name."""
+
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from bench.study.builtin import describe_builtin
+from kernels.base.checks import did_you_mean
+from kernels.base.plugins import load_installed
+from kernels.base.registry import Entry, Listing
+
+KINDS = ("optimizers", "losses", "schedules", "models", "functions", "studies", "peers")
+# Longer names with options move their description to the right.
+WIDEST = 32
+
+
+def list_entries(kind: str) -> list[Entry]:
+    """Return a line about each of a kind, those of plug-ins included; a ValueError for an unknown kind."""
+    if kind not in KINDS:
+        raise ValueError(f"list has no {kind!r}{did_you_mean(kind, KINDS)}; it takes {', '.join(KINDS)}")
+    if kind == "studies":
+        named = describe_builtin("studies") | describe_builtin("suites")
+        return [Entry(name, "", description) for name, description in named.items()]
+    load_installed()
+    if kind == "peers":
+        return _list_peers()
+    from kernels.losses import LOSSES  # noqa: PLC0415
+    from kernels.model.expression import FUNCTIONS  # noqa: PLC0415
+    from kernels.model.models import MODELS  # noqa: PLC0415
+    from kernels.optimizers import OPTIMIZERS  # noqa: PLC0415
+    from kernels.optimizers.schedules import SCHEDULES  # noqa: PLC0415
+
+    listings: list[Listing[Any]] = [OPTIMIZERS, LOSSES, SCHEDULES, MODELS, FUNCTIONS]
+    return listings[KINDS.index(kind)].entries()
+
+
+def _list_peers() -> list[Entry]:
+    """Return a line about each implementation that kernels are compared with."""
+    from bench.timing.variants import BY_NAME  # noqa: PLC0415
+
+    found = []
+    for peer in BY_NAME.values():
+        if not peer.ours:
+            missing = peer.package and find_spec(peer.module or peer.package) is None
+            lacks = f"; {peer.package} is not installed" if missing else ""
+            description = f"{peer.about}; for {peer.which}, with {', '.join(peer.optimizers)}{lacks}"
+            found.append(Entry(peer.name, "", description))
+    return found
+
+
+def print_entries(entries: list[Entry]) -> None:
+    """Print a line for each entry, so that `grep` finds whole ones; on a terminal, descriptions are indented below."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.padding import Padding  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    from bench.tables.formatting import text  # noqa: PLC0415
+
+    console = Console()
+    lines = [(text(f"{name}({options})" if options else name), text(about)) for name, options, about in entries]
+    width = min(max(len(call) for call, _ in lines), WIDEST)
+    for call, description in lines:
+        if sys.stdout.isatty():
+            console.print(Text(call, "bold"))
+            console.print(Padding(Text(description), (0, 0, 0, 4)))
+        else:
+            print(f"{call:{width}}  {description}".rstrip())
