@@ -1,6 +1,8 @@
-"""After the verdict of `sgdbench run`: time updates and variants, replay runs, analyze, draw and report."""
+"""Beside the verdict of `sgdbench run`: time updates and variants, replay runs, analyze, draw and report."""
 
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bench.report.painter import Painter
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
+from bench.store.results import SweepResult
 from bench.study.schema import Study
 from bench.tables.ranking import recommended_choice
 from bench.tables.readable import TITLES, readable_table
@@ -38,10 +41,11 @@ def measure_and_report(
 ) -> bool:
     """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
     result, folder = decided.result, decided.result.run.folder
-    with stages.stage("updates, timed"):
-        costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=painter.paused)
-        store_tables(folder, costs=costs)
-        _warn_about_costs(costs)
+    if stages.is_waiting("updates, timed"):
+        with stages.stage("updates, timed"):
+            costs = time_updates(result, study, data, painter.paused)
+    else:
+        costs = decided.evidence["costs"]
     with stages.stage("variants, timed"):
         measured = _measure_speed(folder, study, data, painter)
     painter.draw("speed")
@@ -63,6 +67,22 @@ def measure_and_report(
         print_place("Report", page)
     # Where the same bits are not promised, training may make a rounding error large.
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
+
+
+def time_updates(
+    result: SweepResult,
+    study: Study,
+    data: Dataset,
+    undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> pd.DataFrame:
+    """Time updates with all settings of a run, and store and return them; print which were not timed."""
+    costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=undisturbed)
+    store_tables(result.run.folder, costs=costs)
+    for row in costs[costs["note"] != ""].to_dict("records"):
+        order = "shuffled" if row["shuffle"] else "in sequence"
+        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
+        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
+    return costs
 
 
 def _any_wrong(measured: Speed | None, costs: pd.DataFrame) -> bool:
@@ -90,14 +110,6 @@ def _measure_speed(folder: Path, study: Study, data: Dataset, painter: Painter) 
     measured = speed(variants, *problems, seconds=SPEED_SECONDS, undisturbed=painter.paused)
     store_tables(folder, speed=measured.table, speed_rounds=measured.rounds)
     return measured
-
-
-def _warn_about_costs(costs: pd.DataFrame) -> None:
-    """Print the settings whose updates were not timed, with the reasons."""
-    for row in costs[costs["note"] != ""].to_dict("records"):
-        order = "shuffled" if row["shuffle"] else "in sequence"
-        about = f"{row['variant']}, {row['optimizer']}, batches of {row['batch_size']:,}, {order}"
-        print(f"sgdbench: {about}: {row['note']}", file=sys.stderr)
 
 
 def _print_tables(run_data: RunData, measured: Speed | None) -> None:

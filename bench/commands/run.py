@@ -36,7 +36,7 @@ from bench.study.schema import Study, folder_name
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES
-from bench.tables.seconds import KERNEL
+from bench.tables.seconds import KERNEL, decide_by_seconds
 from kernels.data.order import is_gathered, make_shuffle
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
@@ -53,8 +53,8 @@ CHECKED_STARTS = 2
 STAGES = {
     "configurations": 0.5,
     "check": 0.2,
-    "fresh seeds": 0.3,
     "updates, timed": 0.4,
+    "fresh seeds": 0.3,
     "variants, timed": 0.7,
     "paths and theory": 0.4,
     "report": 1.5,
@@ -72,8 +72,9 @@ UNVERIFIED = (WrongProgramError, WrongRunsError, ReplayError)
 def run_study(study: Study, asked: RunOptions) -> bool:
     """Run a study: print its verdict and what was run, then write the report and print where it is.
 
-    The verdict rests on runs that are checked and confirmed, and on no measured time: what comes after it, on the page
-    too, leaves it as it was printed. Kernels that are only timed are compiled after it.
+    The verdict rests on runs that are checked and confirmed. Updates are timed before it where their time decides
+    between choices that are about equally good, and else after it. So what comes after it, on the page too, leaves it
+    as it was printed. Kernels that are only timed are compiled in the meantime.
 
     Return whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a kernel that
     was timed differs from the reference, although it promises the same bits, the report says which.
@@ -89,7 +90,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
             with show_stages(STAGES) as stages:
                 result = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
                 with keep_results(folder), hold_run(folder), ExitStack() as stack:
-                    run_data = decide(result, study, data, executor, stages)
+                    run_data = decide(result, study, data, executor, stages, may_time=True)
                     with stages.hidden():
                         _print_verdict(run_data, study, data[0])
                         # Here the thread of the bar has ended: a process with threads is not forked.
@@ -156,14 +157,29 @@ def train_study(
 
 
 def decide(
-    result: SweepResult, study: Study, data: tuple[Dataset, Scaling | None], executor: Executor, stages: Stages
+    result: SweepResult,
+    study: Study,
+    data: tuple[Dataset, Scaling | None],
+    executor: Executor,
+    stages: Stages,
+    *,
+    may_time: bool = False,
 ) -> RunData:
-    """Verify a study, confirm its leading choices, judge the winner on the rows for the test, and return all of it."""
+    """Verify a study, confirm its leading choices, judge the winner on the rows for the test, and return all of it.
+
+    Where the time of an update may decide which choice is recommended, and `may_time`, updates are timed before.
+    """
     (samples, scaling), folder = data, result.run.folder
     with stages.stage("check"):
         verify_runs(result, study, samples)
+    run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
+    if may_time and decide_by_seconds(run_data.choices):
+        from bench.commands.measure import time_updates  # noqa: PLC0415 (as below)
+
+        with stages.stage("updates, timed"):
+            costs = time_updates(result, study, samples)
+        run_data = replace(run_data, evidence={**run_data.evidence, "costs": costs})
     with stages.stage("fresh seeds"):
-        run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
         held_out = samples.validation, samples.test
         problem = make_problem(result.model, samples.x, samples.y, study.run, folder, *held_out)
         if study.run.confirm:

@@ -65,6 +65,10 @@ class Stages:
             self._shown = True
             self._bar.start()
 
+    def is_waiting(self, what: str) -> bool:
+        """Return whether a stage that was announced has not begun."""
+        return what in self._seconds
+
     def describe_activity(self, activity: str | None) -> None:
         """Show what a stage is doing, such as compiling."""
         what = f"{self._what}: {activity}" if activity else self._what

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs, count_independent, scale_rank
-from bench.tables.excess import compared_loss
+from bench.tables.excess import ranking_loss
 from bench.tables.formatting import text
 from bench.tables.intervals import effects_on_medians
 from bench.tables.run_costs import CHOICES, MORE_CHOICES, losses_of
@@ -131,7 +131,7 @@ def _comparable(frame: pd.DataFrame, cost: Cost) -> pd.DataFrame:
     texts = {name: frame[name].astype(str) for name in ("optimizer", "schedule", "init", "dtype")}
     epochs = frame["epochs_to_target"].to_numpy(float, na_value=np.inf)
     return frame[[*_CHOICES, *_RUN]].assign(
-        **texts, cost=epochs if cost is EPOCHS else losses_of(frame, compared_loss(frame))
+        **texts, cost=epochs if cost is EPOCHS else losses_of(frame, ranking_loss(frame))
     )
 
 

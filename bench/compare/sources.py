@@ -18,7 +18,7 @@ from bench.store.tuning import TuneResult, is_tuning_folder, load_tuning
 from bench.study.load import load_study
 from bench.study.suite import is_suite_folder
 from bench.system.environment import ENVIRONMENT
-from bench.tables.excess import compared_loss
+from bench.tables.excess import ranking_loss
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice, format_count
 from bench.tables.ranking import recommended_choice, runs_of
@@ -182,7 +182,7 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
         else:
             compared[name] = compare_runs(cost, a.frame, b.frame, (a.best, b.best), max(a.floor, b.floor))
             if not reached:
-                of = "training" if compared_loss(a.frame) == "final_loss" else "held-out"
+                of = "training" if ranking_loss(a.frame) == "final_loss" else "held-out"
                 kept = any(one.facts["patience"] != "none" for one in (a, b))
                 where = "with the parameters that each run keeps" if kept else "at the end of each run"
                 notes.append(("Losses", f"{where}, on the {of} samples, as no run reached a target."))

@@ -32,6 +32,7 @@ from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
 from bench.tables.excess import add_excess
 from bench.tables.run_costs import CHOICES, loss_floor
+from bench.tables.search_and_grid import join_grid, rank_with_grid
 from bench.tables.trial_value import rank_trials, trial_value
 from bench.tables.winners import MOST, winners
 from kernels import Model
@@ -128,8 +129,10 @@ def tune(
                 seeds = fresh_seeds(known, shared.confirm)
                 train_on_fresh_seeds(Trainer(problem, folder, study, run_jobs), choices, seeds, space.repeats)
             if problem.test is not None and len(result.result.frame):
-                ranked = confirmed_ranking(result.result, _rank(result, floor), problem, rivals="family")
-                judge_choice(result.result, ranked, problem)
+                joined, of_grid = join_grid(result, floor)
+                runs = add_excess(result.result.frame, joined.yardstick, floor)
+                ranked = rank_with_grid(runs, result.trials, of_grid, floor=floor)
+                judge_choice(joined, confirmed_ranking(joined, ranked, problem, rivals="family"), problem)
         weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return result
 

@@ -96,7 +96,7 @@ def _make_tiles(best: pd.Series, run_data: RunData) -> list[Tile]:
         share, noun = (format_share(diverged, runs), noun) if diverged else ("no", "run")
         name = cost_of(run_data.ranked, "samples")
         median = _estimate_tile(best, f"{prefix}{name}", text, f"median {run_data.cost}")
-        return [median, Tile(share, "", f"{noun} diverged")]
+        return [median, Tile(share, "", f"{noun} of the best choice diverged")]
     tiles = []
     if np.isfinite(best[f"{prefix}samples"]):  # else half of the runs or more failed, and there is no median
         tiles.append(_estimate_tile(best, f"{prefix}samples", text, f"samples to the target loss {text(target)}"))
@@ -106,7 +106,7 @@ def _make_tiles(best: pd.Series, run_data: RunData) -> list[Tile]:
     low, high = best[f"{prefix}success_low"], best[f"{prefix}success_high"]
     return [
         *tiles,
-        Tile(format_share(converged, runs), f"[{percentage(low)}, {percentage(high)}]", f"{noun} reached the target"),
+        Tile(format_share(converged, runs), f"[{percentage(low)}, {percentage(high)}]", f"{noun} of the best choice reached the target"),
     ]
 
 

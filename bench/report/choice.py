@@ -12,7 +12,7 @@ from bench.report.start_text import SEED, start_texts
 from bench.store.choice import Choice
 from bench.study.grid import DEFAULT
 from bench.study.run_settings import choice_settings
-from bench.tables.ranking import leaders_first, recommended_choice, runs_of
+from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import choice_columns, losses_of
 from bench.tables.typical_runs import judged_loss
 from kernels.base.checks import describe
@@ -30,7 +30,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         if own.empty:
             tried = ", ".join(map(repr, rivals.unique()))
             raise ValueError(f"optimizer must be one trained to the end, {tried}, not {describe(optimizer)}")
-        row = leaders_first(own).iloc[0]
+        row = own.iloc[0]
     runs = runs_of(run_data.frame, row)
     handed_out = _find_typical_run(runs)
     start = run_data.result.starts[run_data.frame.index.get_loc(handed_out.name)]
@@ -51,7 +51,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         seeds,
         rank,
         row,
-        tied[[*choice_columns(ranked), "ratio"]].reset_index(drop=True),
+        tied[[*choice_columns(ranked), "ratio", "verdict"]].reset_index(drop=True),
         reproduction(run_data),
         None if text is None or text.python is None else text.python.replace(SEED, str(handed_out["seed"])),
     )

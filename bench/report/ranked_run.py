@@ -15,7 +15,7 @@ from bench.plots.loss_axis import LossAxis
 from bench.store.results import SweepResult
 from bench.study.schema import Study
 from bench.tables.confusion import confusion_table
-from bench.tables.excess import DISTANCES, add_excess
+from bench.tables.excess import add_excess
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import cost_of_effects, main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
@@ -234,14 +234,13 @@ class RankedRun:
     @property
     def cost_of_effects(self) -> str:
         """The cost on which settings have the `effects`, in words."""
-        distance = cost_of(self.ranked, "samples") in LOSSES and cost_of_effects(self.frame) in DISTANCES.values()
-        return COST_NAMES["distance"] if distance else self.cost
+        cost = cost_of(self.ranked, "samples")
+        return COST_NAMES[cost_of_effects(self.frame)[1] if cost in LOSSES else cost]
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `bench.tables.standard_tables.standard_tables`."""
-        columns = [*self.choices.columns, *(["leading"] if "leading" in self.ranked else [])]
-        return standard_tables(self.frame, self.ranked[columns])
+        return standard_tables(self.frame, self.ranked[self.choices.columns])
 
     @property
     def all_diverged(self) -> bool:

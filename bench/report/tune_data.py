@@ -4,7 +4,6 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 
 from bench.report.ranked_run import SAME_RUNS
@@ -14,26 +13,33 @@ from bench.tables.excess import add_excess
 from bench.tables.formatting import label, text
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_order, describe_rival, format_count
-from bench.tables.ranking import TOLERANCE, leaders, ranking, recommended_choice, summarize
+from bench.tables.ranking import leaders, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
+from bench.tables.search_and_grid import GRID, join_grid, rank_with_grid
 from bench.tables.search_history import search_history
-from bench.tables.trial_value import choice_values, rank_trials
+from bench.tables.trial_value import choice_values
 from bench.tables.verdict import advise_if_all_diverged
-from bench.tables.winners import confirm
-
-GRID = "the grid"
 
 
 @dataclass(frozen=True, eq=False)
 class TuneData(RunData):
-    """The contents of the folder of a search; its runs are those of the trials that were trained to their end."""
+    """The contents of the folder of a search.
+
+    Its runs are those of the trials that were trained to their end, and of the best choice of the grid, which is ranked
+    in `of_grid`; see `bench.tables.search_and_grid.join_grid`.
+    """
 
     tuning: TuneResult
+    of_grid: pd.DataFrame
 
     rivals: ClassVar[str] = "family"
     # Found by the search, also where few trials have one batch size.
     named: ClassVar[tuple[str, ...]] = ("lr", "batch_size")
-    chosen_in: ClassVar[str] = "the search"
+
+    @property
+    def chosen_in(self) -> str:  # type: ignore[override]
+        """What ranked the best choice."""
+        return GRID if self.ranked["family"].iloc[0] == GRID else "the search"
 
     @cached_property
     def verdict(self) -> dict[str, str]:
@@ -52,8 +58,9 @@ class TuneData(RunData):
         return "a wider range"
 
     def rank(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost; see `bench.tables.trial_value.rank_trials`."""
-        return rank_trials(self.frame, self.tuning.trials, cost, floor=self.floor)
+        """Return the choices of settings by a cost; see `bench.tables.search_and_grid.rank_with_grid`."""
+        of_trials = self.frame.head(len(self.tuning.result.frame))
+        return rank_with_grid(of_trials, self.tuning.trials, self.of_grid, cost, floor=self.floor)
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -62,7 +69,7 @@ class TuneData(RunData):
         short = [family.partition("(")[0] for family in families]
         return {
             family: name if short.count(name) == 1 else family for family, name in zip(families, short, strict=True)
-        }
+        } | ({} if self.of_grid.empty else {GRID: GRID})
 
     @cached_property
     def facts(self) -> dict[str, str]:
@@ -100,37 +107,24 @@ class TuneData(RunData):
         grid = self.tuning.grid
         if grid is None or len(grid.frame) < grid.planned or grid.frame.empty:
             return None
-        return choice_values(self._grid_runs, self.target, self.floor, nonnegative=self.criterion.nonnegative)
-
-    @cached_property
-    def _grid_runs(self) -> pd.DataFrame:
-        """The runs of the grid, which there is, with the columns by which they are compared."""
-        grid = self.tuning.grid
-        assert grid is not None  # noqa: S101 (whoever asks has looked)
-        return add_excess(grid.frame, grid.yardstick, self.floor)
+        runs = add_excess(grid.frame, grid.yardstick, self.floor)
+        return choice_values(runs, self.target, self.floor, nonnegative=self.criterion.nonnegative)
 
     @cached_property
     def leaders(self) -> pd.DataFrame:
         """The best choice, the best ones of the other optimizers, and the best of the grid, with the fresh seeds' say.
 
-        `rival`, its name, and the settings; the best choice first, the grid last.
+        `rival`, its name, and the settings; the best choice first.
         """
         best = leaders(self.ranked, "family")
-        found = best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]]
-        if self.grid_values is not None:
-            ranked = ranking(self._grid_runs, floor=self.floor)
-            if self.fresh is not None:
-                ranked = confirm(ranked, self.fresh, floor=self.floor)
-            row = recommended_choice(ranked)
-            found = pd.concat([found.astype(object), row.to_frame().T.assign(rival=GRID)[["rival", *CHOICES]]])
-        return found.reset_index(drop=True)
+        return best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]].reset_index(drop=True)
 
     @cached_property
     def on_fresh_seeds(self) -> pd.DataFrame | None:
         """The leaders compared with the best choice on fresh seeds; None where there are no fresh runs.
 
         `rival`; the columns of a ranking up to `final_loss_high`; and those from `ratio` to `verdict` of
-        `bench.tables.optimizer_comparison.compare_with`: of the optimizers together, and of the grid by itself, last.
+        `bench.tables.optimizer_comparison.compare_with`.
         """
         fresh = self.fresh
         if fresh is None or self.frame.empty:
@@ -143,11 +137,8 @@ class TuneData(RunData):
         cost = runs.ranked_by("samples")
         table = summarize(runs, cost).iloc[order].reset_index(drop=True)
         table.insert(0, "rival", self.leaders["rival"])
-        costs = runs.comparable(cost, self.floor)[order]
-        of_grid = np.flatnonzero(self.leaders["rival"] == GRID)
-        verdicts = compare_with(np.delete(costs, of_grid, axis=0), 0, pairs=runs.pairs)
-        grid = [compare_with(costs[[0, row]], 0, pairs=runs.pairs).iloc[[1]].set_axis([row]) for row in of_grid]
-        verdicts = pd.concat([verdicts, *grid])
+        costs, exact = (costs[order] for costs in (runs.comparable(cost, self.floor), runs.distinguishable(cost, self.floor)))
+        verdicts = compare_with(costs, 0, exact=exact, pairs=runs.pairs)
         table["cost"] = runs.compared_by(cost)
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
@@ -156,13 +147,6 @@ class TuneData(RunData):
         """The runs on which the leaders are compared, in words."""
         same = all(self.seeds_are_same(choice) for _, choice in self.leaders.iterrows())
         return SAME_RUNS if same else "fresh seeds"
-
-    @property
-    def heading(self) -> str:
-        """The name of the best choice, which is not the one to take where that of the grid is better."""
-        rivals = self.on_fresh_seeds
-        lost = rivals is not None and any(_is_better_grid(row) for _, row in rivals.iterrows())
-        return "The best choice of the search; that of the grid is better" if lost else "The best choice"
 
     @cached_property
     def sentences(self) -> dict[str, str]:
@@ -195,24 +179,24 @@ class TuneData(RunData):
 def read_tune_data(tuning: TuneResult) -> TuneData:
     """Return the contents of the folder of a search."""
     found = run_data_of(tuning.result)
-    return TuneData(**{part.name: getattr(found, part.name) for part in fields(found)}, tuning=tuning)
-
-
-def _is_better_grid(row: pd.Series) -> bool:
-    """Return whether a rival is the grid, and better by as much as decides between choices, beyond chance."""
-    return bool(row["rival"] == GRID and row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1)
+    about = {part.name: getattr(found, part.name) for part in fields(found)}
+    about["result"], of_grid = join_grid(tuning, found.floor)
+    return TuneData(**about, tuning=tuning, of_grid=of_grid)
 
 
 def _describe_rivals(rivals: pd.DataFrame, samples: int | None, seeds: str) -> dict[str, str]:
     """Return sentences on the gain over the grid on fresh `seeds`, and on the optimizers, each tuned."""
     sentences = {}
     first, *others = [row for _, row in rivals.iterrows()]
-    for row in others:
-        if row["rival"] == GRID:
-            better = " It is the one to take." if _is_better_grid(row) else ""
-            said = f"On {seeds} the best choice of the grid {describe_rival(row, several=False)}"
-            sentences["Against the grid"] = f"{said}: {describe_choice(row, samples)}.{better}"
+    # The best of the trials comes first among the others where the best choice is that of the grid.
+    against = next((row for row in others if GRID in (row["rival"], first["rival"])), None)
+    if against is not None:
+        own, other = (GRID, "the search") if first["rival"] == GRID else ("the search", GRID)
+        compared = f"the best choice of {other} {describe_rival(against, several=False)}"
+        sentences["Against the grid"] = (
+            f"The best choice is that of {own}. On {seeds} {compared}: {describe_choice(against, samples)}."
+        )
     parts = [f"{row['rival']} {describe_rival(row)}" for row in others if row["rival"] != GRID]
-    if parts:
+    if parts and not (first["rival"] == GRID and len(parts) == 1):
         sentences["Optimizers, each tuned"] = f"Compared with {first['rival']}, {'; '.join(parts)}."
     return sentences

@@ -14,10 +14,12 @@ from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.report.short_report import Figures, write_short_report
 from bench.report.tune_data import TuneData
-from bench.store.tuning import GRID
+from bench.store.tuning import GRID as GRID_FOLDER
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_ratio
 from bench.tables.ranking import varies
+from bench.tables.readable import ratio_title
+from bench.tables.search_and_grid import GRID
 from bench.tables.search_history import grid_in_random_order, search_history
 
 # Of the best trials, the number that the page lists; the tables have all of them.
@@ -47,7 +49,7 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
         search=data,
         answer=find_answer(data) if len(data.frame) else None,
         said_by_answer=("Best choice", "Ties"),
-        grid=f"{GRID}/report.html" if data.grid_values is not None else None,
+        grid=f"{GRID_FOLDER}/report.html" if data.grid_values is not None else None,
         pruned=bool(trials["state"].eq("pruned").any()),
     )
 
@@ -79,13 +81,14 @@ def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:
     tables, rivals = {}, data.on_fresh_seeds
     constant = [name for name in ("shuffle", "dtype") if name in data.frame and not varies(data.frame, name)]
     if rivals is not None:
-        ranked = rivals.assign(recommended=rivals.index == 0, tied=rivals["verdict"] == "no difference found")
+        ranked = rivals.assign(recommended=rivals.index == 0)
         shown = data.readable("best", ranked.drop(columns=constant))
         shown.insert(0, "from", rivals["rival"])
-        shown["times the best choice"] = [describe_ratio(row) for _, row in rivals.iterrows()]
+        shown[ratio_title(rivals)] = [describe_ratio(row) for _, row in rivals.iterrows()]
         tables[f"The best of each optimizer and of the grid, on {data.rivals_on}"] = shown
     if len(data.frame):
-        # In the order of the search, with what fresh seeds say of ties.
-        best = data.ranked[data.choices.columns].head(LISTED).drop(columns=constant)
+        # With the verdicts of fresh seeds.
+        of_trials = data.ranked[data.ranked["family"] != GRID]
+        best = of_trials[data.choices.columns].head(LISTED).drop(columns=constant)
         tables["The best trials, on the seeds of the search"] = data.readable("best", best)
     return tables

@@ -37,7 +37,8 @@ class Choice:
     row : Series
         Its row of the ranking: success, costs and their intervals.
     ties : DataFrame
-        The other choices tied with the best one; empty if this one is not tied with it.
+        The other choices that are not worse than the best one, with their `verdict`: "indistinguishable", "within 5 %",
+        or "too few runs". Empty if this one is worse.
     recipe : dict
         "python" and "toml" -> the text before and after the settings.
     rule : str or None
@@ -59,8 +60,8 @@ class Choice:
 
     def __str__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-        ties = len(self.ties)
-        how = f"tied with {ties or 'no'} other{'' if ties == 1 else 's'}"
+        counts = self.ties["verdict"].value_counts()
+        how = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.items()) or "none as good"
         how = "every run diverged" if self.row["diverged"] == self.row["runs"] else how
         return f"{settings} (rank {self.rank}; {how})"
 

@@ -1,10 +1,12 @@
 """The result of a search for settings, read from its folder."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.store.evidence import read_table_of
 from bench.store.results import Ranked, SweepResult, load_run, read_result
@@ -50,12 +52,46 @@ class TuneResult(Ranked):
         """Where it is stored."""
         return self.result.run.folder
 
+    def with_grid_runs(self, chosen: NDArray[np.bool_]) -> SweepResult:
+        """Return `result` with some runs of the grid below its own, shape (runs of the grid,)."""
+        assert self.grid is not None  # noqa: S101 (whoever chooses its runs has looked)
+        frames = [self.result.frame, self.grid.frame[chosen]]
+        texts = [name for name in frames[0] if isinstance(frames[0][name].dtype, pd.CategoricalDtype)]
+        joined = pd.concat([frame.astype(dict.fromkeys(texts, object)) for frame in frames], ignore_index=True)
+        of_search = {part.name: getattr(self.result, part.name) for part in fields(SweepResult)}
+        return _WithGrid(
+            **of_search
+            | {
+                "frame": joined.astype(dict.fromkeys(texts, "category")),
+                "starts": np.concatenate([self.result.starts, self.grid.starts[chosen]]),
+                "planned": len(joined),
+            },
+            grid=self.grid,
+        )
+
     def __repr__(self) -> str:
         counts = self.trials["state"].value_counts()
         listed = ", ".join(
             f"{counts[state]:,} {state}" for state in ("complete", "pruned", "diverged") if state in counts
         )
         return f"<TuneResult of {len(self.trials):,} trial{'s' * (len(self.trials) != 1)}{': ' * bool(listed)}{listed}>"
+
+
+@dataclass(frozen=True, eq=False)
+class _WithGrid(SweepResult):
+    """The runs of trials, and some of a grid, in whose folder their losses are."""
+
+    grid: SweepResult
+
+    def read_curves(self, config_ids: Sequence[str]) -> pd.DataFrame:
+        """Return the losses of some configurations; see `SweepResult.read_curves`."""
+        of_grid = set(self.grid.frame["config_id"])
+        parts = [
+            super().read_curves([one for one in config_ids if one not in of_grid]),
+            self.grid.read_curves([one for one in config_ids if one in of_grid]),
+        ]
+        joined = pd.concat([part.astype({"config_id": object}) for part in parts if len(part)] or parts[:1])
+        return joined.astype({"config_id": "category"}).reset_index(drop=True)
 
 
 def is_tuning_folder(folder: Path) -> bool:

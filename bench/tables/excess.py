@@ -1,6 +1,7 @@
-"""What choices are compared by in place of losses: distances to the lowest, and what held-out samples tell apart."""
+"""Scales on which losses are compared: their distance to the lowest loss, or their improvement over a constant."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -8,52 +9,86 @@ import pandas as pd
 from kernels.base.run import Floats
 from kernels.train.yardstick import Yardstick
 
-EXCESS, HELD_OUT_EXCESS, RESOLVED = "excess_loss", "excess_validation_loss", "resolved_validation_loss"
-DISTANCES = {"final_loss": EXCESS, "validation_loss": HELD_OUT_EXCESS}
-"""The columns of the distances of losses to the lowest, where runs are compared by these."""
 NEGLIGIBLE = 0.01
-"""Losses that differ by less than this share of the improvement over a constant, and of the lowest loss, are equal."""
+"""Distances to the lowest loss below this share of the improvement over a constant, and of that loss, are equal."""
+EXCESS = "excess_loss"
+"""The column of the distances of final losses to the lowest loss."""
+EXACT = "exact_excess_loss"
+"""The column of the same distances, of which none is negligible, by which it is told whether runs differ at all."""
+ROUNDED = 1e-9
+"""Losses that differ by less than this share of the lowest one differ by rounding."""
+# The columns of a frame by which losses are compared: the loss, and the scale by its name in `run_costs.COST_NAMES`.
+_SCALES = {
+    EXCESS: ("final_loss", "distance"),
+    "inverse_improvement": ("final_loss", "improvement"),
+    "inverse_improvement_on_median": ("final_loss", "improvement on median"),
+    "inverse_held_out_improvement": ("validation_loss", "improvement"),
+    "inverse_held_out_improvement_on_median": ("validation_loss", "improvement on median"),
+}
 
 
-def compared_loss(frame: pd.DataFrame) -> str:
-    """Return the column of the losses by which runs are compared that have no target: on held-out samples, if any."""
-    return next(name for name in (RESOLVED, "validation_loss", "final_loss") if name in frame)
+def scales_of(frame: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Yield the scales of the losses that a frame has: its column, the loss, and the name of the scale."""
+    for column, (loss, scale) in _SCALES.items():
+        if column in frame:
+            yield column, loss, scale
+
+
+def ranking_loss(frame: pd.DataFrame) -> str:
+    """Return the column of the losses that rank runs without a target: on held-out samples, if any."""
+    return "validation_loss" if "validation_loss" in frame else "final_loss"
 
 
 def add_excess(
     frame: pd.DataFrame, yardstick: Yardstick, floor: float, sweep: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Add `excess_loss`, the final loss less the lowest, and `resolved_validation_loss`, where a yardstick has these.
+    """Add the columns by which losses are compared; lower is better in each of them, and ratios have a meaning.
 
-    A loss of 0.63 is 1.05 times one of 0.60, and leaves a third of the improvement where a constant has 0.69. So
-    distances to the lowest loss are compared, by ratios. Those below `floor`, or negligible, are equal (see
-    `bench.tables.run_costs.loss_floor`). So are losses on held-out samples that these do not tell apart.
+    A loss of 0.63 is 1.05 times one of 0.60, and leaves a third of the improvement where a constant has 0.69. So final
+    losses are compared by `excess_loss`, their distance to the lowest loss that the model can reach. Distances below
+    `floor`, or negligible, are equal (see `bench.tables.run_costs.loss_floor`); in `exact_excess_loss` none is
+    negligible.
 
-    Negative losses have no ratios: without a lowest one that is known, their distances are those to the lowest of the
-    `sweep`, the frame itself by default, also on held-out samples, as `excess_validation_loss`. Where there is no
-    improvement over a constant, or it is not known, the median of the sweep takes the place of the constant.
+    On held-out samples the lowest loss that training can reach is not known. These losses, and final losses where the
+    lowest one was not found, are compared by their improvement over the best constant: the columns have the largest
+    improvement of the `sweep`, the frame itself by default, divided by that of each run. Improvements below 1 % of the
+    largest are equal, and so are losses on held-out samples that these do not resolve. Where no run improves on the
+    constant, or its loss is not known, the median run of the sweep takes its place.
     """
-    added = {}
-    if yardstick.held_out_floor and "validation_loss" in frame:
-        added[RESOLVED] = frame["validation_loss"].clip(lower=yardstick.held_out_floor)
+    added, sweep = {}, frame if sweep is None else sweep
     if math.isfinite(yardstick.loss):
         gain = yardstick.improvement
         scales = [abs(yardstick.loss), *([gain] if math.isfinite(gain) else [])]
         least = max(floor, yardstick.floor, NEGLIGIBLE * min(scales))
-        added[EXCESS] = (frame["final_loss"] - yardstick.loss).clip(lower=least)
-    constants = {"final_loss": yardstick.constant_loss, "validation_loss": yardstick.held_out_constant}
-    for name, constant in constants.items():
-        seen = _finite_losses(frame if sweep is None else sweep, name)
-        lowest = float(seen.min(initial=np.inf))
-        if lowest < 0 and DISTANCES[name] not in added:
-            gain = constant - lowest
-            scale = gain if 0 < gain < np.inf else float(np.median(seen)) - lowest
-            least = max(NEGLIGIBLE * min(scale, -lowest), np.finfo(float).tiny)
-            added[DISTANCES[name]] = (frame[name] - lowest).clip(lower=least)
-    return frame.assign(**added) if added else frame
+        distance = frame["final_loss"] - yardstick.loss
+        added[EXCESS] = distance.clip(lower=least)
+        added[EXACT] = distance.clip(lower=max(floor, yardstick.floor, ROUNDED * abs(yardstick.loss)))
+    else:
+        added |= _inverse_improvement(frame, sweep, "final_loss", yardstick.constant_loss, -math.inf)
+    if "validation_loss" in frame:
+        least = yardstick.held_out_floor or -math.inf
+        added |= _inverse_improvement(frame, sweep, "validation_loss", yardstick.held_out_constant, least)
+    return frame.assign(**added)
+
+
+def _inverse_improvement(
+    frame: pd.DataFrame, sweep: pd.DataFrame, name: str, constant: float, least: float
+) -> dict[str, "pd.Series[float]"]:
+    """Return the largest improvement of the sweep divided by that of each run, by the name of its column."""
+    seen = np.maximum(_finite_losses(sweep, name), least)
+    lowest = float(seen.min(initial=np.inf))
+    over_constant = lowest < constant < math.inf
+    baseline = constant if over_constant or not seen.size else float(np.median(seen))
+    largest = baseline - lowest
+    scale = "improvement" if over_constant else "improvement on median"
+    column = next(column for column, of in _SCALES.items() if of == (name, scale))
+    if not largest > 0:  # all losses are alike
+        return {column: frame[name] * 0 + 1.0}
+    improvement = baseline - frame[name].clip(lower=least)
+    return {column: largest / improvement.clip(lower=NEGLIGIBLE * largest)}
 
 
 def _finite_losses(frame: pd.DataFrame, name: str) -> Floats:
-    """Return the losses of the runs of a frame that did not diverge; none where it lacks the column."""
-    losses = frame.loc[frame["status"] != "diverged", name].to_numpy(float) if name in frame else np.empty(0)
+    """Return the losses of the runs of a frame that did not diverge."""
+    losses = frame.loc[frame["status"] != "diverged", name].to_numpy(float)
     return losses[np.isfinite(losses)]

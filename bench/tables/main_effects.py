@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.excess import DISTANCES, compared_loss
+from bench.tables.excess import ranking_loss, scales_of
 from bench.tables.formatting import MISSING, label, text
 from bench.tables.ranking import varies
 from bench.tables.run_costs import LOSS_FLOOR, choice_columns, losses_of
@@ -24,8 +24,8 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     shares add up to less than 1.
 
     The cost is samples to the target, and ten times the longest run for runs that miss it; where no run reached a
-    target it is the loss on held-out samples, or else the final loss, or its distance to the lowest where losses are
-    compared by that, and ten times the median for runs that diverged or ended above that.
+    target it is the loss on held-out samples, or else the final loss, on the scale on which losses are compared
+    (`bench.tables.excess`), and ten times the median for runs that diverged or ended above that.
 
     Each of the settings that vary, and the start, has a row, largest share first: `setting`, `share`, `factor`, how
     many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text, or
@@ -47,18 +47,17 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
     return pd.DataFrame(rows, columns=COLUMNS).sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 
-def cost_of_effects(frame: pd.DataFrame) -> str:
-    """Return the column of the losses that settings have an effect on, where no run reached a target."""
-    column = compared_loss(frame)
-    distance = DISTANCES.get(column, column)
-    return distance if distance in frame else column
+def cost_of_effects(frame: pd.DataFrame) -> tuple[str, str]:
+    """Return the column that settings have an effect on where no run reached a target, and the name of its scale."""
+    loss = ranking_loss(frame)
+    return next(((column, scale) for column, name, scale in scales_of(frame) if name == loss), (loss, loss))
 
 
 def _penalized_costs(frame: pd.DataFrame, floor: float) -> Floats:
     samples = frame["samples_to_target"].to_numpy(float, na_value=np.nan)
     if np.isfinite(samples).any():
         return np.where(np.isfinite(samples), np.maximum(samples, 1.0), PENALTY * float(frame["samples_seen"].max()))
-    losses = losses_of(frame, cost_of_effects(frame))
+    losses = losses_of(frame, cost_of_effects(frame)[0])
     ended = np.isfinite(losses)
     if not ended.any() or losses.min() < 0:
         return np.empty(0)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs
 from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
-from bench.tables.ranking import TOLERANCE, cost_of, leaders, summarize
+from bench.tables.ranking import cost_of, leaders, summarize
 from bench.tables.run_costs import (
     LOSS_FLOOR,
     check_columns,
@@ -15,7 +15,7 @@ from bench.tables.run_costs import (
     find_choices,
     run_costs,
 )
-from bench.tables.ties import SUCCESS_SHARE, fails_more_often, rank_choices
+from bench.tables.ties import BEST, BETTER, ROUNDING, SUCCESS_SHARE, classify, fails_more_often, rank_choices
 from kernels.base.run import Floats
 
 
@@ -44,44 +44,49 @@ def compare_optimizers(frame: pd.DataFrame, ranked: pd.DataFrame, *, floor: floa
     table.insert(0, "optimizer", table.pop("optimizer"))
     table.insert(len(by), "tried", table["optimizer"].map(ranked["optimizer"].value_counts()).astype(int))
     table = table.iloc[order].reset_index(drop=True)
-    verdicts = compare_with(runs.comparable(cost, floor)[order], 0, pairs=runs.pairs)
+    exact = runs.distinguishable(cost, floor)[order]
+    verdicts = compare_with(runs.comparable(cost, floor)[order], 0, exact=exact, pairs=runs.pairs)
     table["cost"] = runs.compared_by(cost)
     return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
 
 def compare_with(
-    costs: Floats, best: int, *, errors: tuple[Floats, Floats] | None = None, pairs: Pairs | None = None
+    costs: Floats,
+    best: int,
+    *,
+    exact: Floats | None = None,
+    errors: tuple[Floats, Floats] | None = None,
+    pairs: Pairs | None = None,
 ) -> pd.DataFrame:
     """Compare a few rivals with the one in the row `best`.
 
-    `costs` have the shape (rivals, pairs): positive, infinite for a run that failed, NaN for one that was not made.
+    `costs` have the shape (rivals, pairs): positive, infinite for a run that failed, NaN for one that was not made. The
+    `exact` ones, in which no difference is negligible, tell whether rivals differ at all.
     `errors` are the ends of an interval, relative to its middle, by which all costs of a rival may be off. `pairs` are
     the starts and seeds, of which those that depend on each other count as fewer (`bench.tables.dependence`).
 
     The best comes first, then the others by their ratio, last those that fail; the index is the row in `costs`. `ratio`
     is the median over the pairs of the cost relative to that of the best, where pairs in which both failed do not
     count; its interval from `ratio_low` to `ratio_high` is missing where there are fewer pairs than six for two rivals,
-    or eight for four; and `verdict` is "best"; "fails" if half of the runs or more fail, or clearly more than of the
-    most successful rival; "worse" if the interval is above 1, "better" if it is below; "no interval" if it is missing;
-    or "no difference found".
+    or eight for four; and `verdict` is "best", or a word of `ties.classify`: a rival "fails" if half of its runs or
+    more fail, or clearly more than of the most successful one; its cost differs if the interval does not include 1; and
+    the runs are too few where there is none.
     """
+    # The rest of the error probability is for the conclusion that one fails.
+    confidence = _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - CONFIDENCE), len(costs))
     with np.errstate(invalid="ignore"):
         ratios = costs / costs[best]  # NaN where both failed
-    # The rest of the error probability is for the conclusion that one fails.
-    low, high = median_interval(ratios, _for_each_pair(1 - (1 - SUCCESS_SHARE) * (1 - CONFIDENCE), len(costs)), pairs)
+        low, high = median_interval(ratios, confidence, pairs)
+        ends = (low, high) if exact is None else median_interval(exact / exact[best], confidence, pairs)
     if errors is not None:
         low, high = low * errors[0] / errors[1][best], high * errors[1] / errors[0][best]
         low[best] = high[best] = 1.0
-    # As they are printed: a difference that shows in no digit is none.
-    ratio, low, high = (
-        np.array([float(f"{value:.3g}") for value in ends]) for ends in (row_medians(ratios), low, high)
-    )
-    fails = _fails(costs, pairs)
-    verdict = np.select(
-        [fails, low > 1, high < 1, np.isnan(low)], ["fails", "worse", "better", "no interval"], "no difference found"
-    )
+        ends = low, high
+    differs = (ends[0] > 1 + ROUNDING) | (ends[1] < 1 - ROUNDING)
+    ratio, fails = row_medians(ratios), _fails(costs, pairs)
+    verdict = classify(ratio, differs=differs, fails=fails, unknown=np.isnan(low))
     if np.isfinite(costs[best]).any():
-        verdict[best] = "best"
+        verdict[best] = BEST
     table = pd.DataFrame({"ratio": ratio, "ratio_low": low, "ratio_high": high, "verdict": verdict})
     return table.iloc[np.lexsort([ratio, fails, np.arange(len(costs)) != best])]
 
@@ -89,15 +94,14 @@ def compare_with(
 def find_best(costs: Floats, *, errors: tuple[Floats, Floats] | None = None, pairs: Pairs | None = None) -> int:
     """Return the row of the best of a few rivals: the first one, unless these runs show that another is better.
 
-    A rival is beaten if it fails and others do not, or if another is better by more than `TOLERANCE`. If the first is
-    beaten, the best is the highest-ranking rival (`ties.rank_choices`) that is not. If each of those that do not fail
-    is beaten, from different starts, these runs do not decide between them. Parameters are those of `compare_with`.
+    A rival is beaten if it fails and others do not, or if another is better (`ties.classify`). If the first is beaten,
+    the best is the highest-ranking rival (`ties.rank_choices`) that is not. If each of those that do not fail is
+    beaten, from different starts, these runs do not decide between them. Parameters are those of `compare_with`.
     """
     fails = _fails(costs, pairs)
     beaten = fails & ~fails.all()
     for row in np.flatnonzero(~beaten).tolist():
-        others = compare_with(costs, row, errors=errors, pairs=pairs)
-        beaten[row] = (others["verdict"].eq("better") & (others["ratio"] * (1 + TOLERANCE) < 1)).any()
+        beaten[row] = compare_with(costs, row, errors=errors, pairs=pairs)["verdict"].eq(BETTER).any()
         if not beaten[0]:
             return 0
     candidates = ~fails if beaten.all() else ~beaten

@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pandas as pd
 
-from bench.tables.ranking import leaders_first
 from bench.tables.run_costs import choice_columns, find_choices, run_costs
 from kernels.base.run import Floats
 
@@ -36,7 +35,6 @@ def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     and `samples_high`. A run that failed costs infinitely much.
     """
     by = choice_columns(frame)
-    order = leaders_first(ranked)
     parts = []
     for start, runs in starts_and_runs(frame).items():
         costs = run_costs(runs, by)
@@ -48,7 +46,7 @@ def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
         }
         table = costs.choices.assign(**counts, **spreads).rename(columns={"made": "runs"})
         table.insert(0, "start", start)
-        parts.append(table.iloc[np.argsort(find_choices(costs.choices, order, by).to_numpy(), kind="stable")])
+        parts.append(table.iloc[np.argsort(find_choices(costs.choices, ranked, by).to_numpy(), kind="stable")])
     return pd.concat(parts, ignore_index=True)
 
 

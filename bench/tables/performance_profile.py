@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.tables.dependence import Pairs
 from bench.tables.intervals import median_interval, row_medians, share_interval
-from bench.tables.ranking import leaders, leaders_first
+from bench.tables.ranking import leaders
 from bench.tables.run_costs import choice_columns, find_choices, rows_alike, run_costs
 from kernels.base.run import Floats
 
@@ -51,7 +51,7 @@ def good_rates(ranked: pd.DataFrame) -> pd.DataFrame:
     """
     rows, others = [], [name for name in choice_columns(ranked) if name != "lr"]
     for name, group in ranked.groupby("optimizer", observed=True, sort=False):
-        best = leaders_first(group).iloc[0]
+        best = group.iloc[0]
         by_rate = rows_alike(group, best, others).sort_values("lr")
         cost = by_rate["samples"].to_numpy(float, na_value=np.inf)
         every = (by_rate["converged"] == by_rate["runs"]).to_numpy(bool)

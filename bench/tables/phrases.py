@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import text
-from bench.tables.ranking import TOLERANCE
 from bench.tables.run_costs import COST_NAMES, settle_cost
+from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
 
 # How a run may end, by its status.
 ENDINGS = {
@@ -21,10 +21,10 @@ ENDINGS = {
 }
 # The remark behind the ratio of a rival, by its verdict.
 _REMARKS = {
-    "worse": "",
-    "better": " (less than 5 % apart)",
-    "no interval": " (too few runs for an interval)",
-    "no difference found": " (statistically indistinguishable)",
+    INDISTINGUISHABLE: " (statistically indistinguishable)",
+    WITHIN: f" ({WITHIN})",
+    TOO_FEW_RUNS: " (too few runs for an interval)",
+    WORSE: "",
 }
 _QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
 # A batch of all samples.
@@ -123,8 +123,16 @@ def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str]
     return format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], as_text)
 
 
+def is_improvement(cost: str) -> bool:
+    """Return whether choices are compared by their improvement over a constant, or over the median run."""
+    return cost.startswith("improvement")
+
+
 def describe_ratio(row: pd.Series) -> str:
-    """Return a ratio with its interval to three digits: "2.5 [2.1, 2.9]"."""
+    """Return a ratio of costs, or of improvements, with its interval to three digits: "2.5 [2.1, 2.9]"."""
+    if is_improvement(row["cost"]):  # as costs they are inverse
+        ends = {"ratio": "ratio", "ratio_low": "ratio_high", "ratio_high": "ratio_low"}
+        row = pd.Series({name: 1 / row[inverse] if row[inverse] else np.inf for name, inverse in ends.items()})
     return describe_estimate(row, "ratio", lambda value: text(value, 3))
 
 
@@ -159,22 +167,27 @@ def describe_rival(row: pd.Series, *, several: bool = True) -> str:
     At a ratio of 1 it "needs as many samples". The row is of a table as from
     `bench.tables.optimizer_comparison.compare_optimizers`, with `several` rivals or one.
     """
-    is_loss = row["cost"] != "samples"
-    if row["verdict"] == "fails":
+    cost, verdict = str(row["cost"]), row["verdict"]
+    is_loss = cost != "samples"
+    if verdict == FAILS:
         succeeded = format_share(round(row["success"] * row["runs"]), int(row["runs"]))
         return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
-    if row["cost"] == "distance":
+    if is_improvement(cost):
+        same, verb, what = f"the same {COST_NAMES[cost]}", "has", f"times the {COST_NAMES[cost]}"
+    elif cost == "distance":
         same, verb, what = "as far above the lowest loss", "ends", "times as far above the lowest loss"
     elif is_loss:
         same, verb, what = "the same loss", "ends at", "times the loss"
     else:
         same, verb, what = "as many samples", "needs", "times the samples"
-    remark = _REMARKS[row["verdict"]]
-    if row["verdict"] == "better" and row["ratio"] * (1 + TOLERANCE) < 1:  # and yet it is not the best
-        remark = f" (but {'ends higher' if is_loss else 'needs more'} than another)" if several else ""
-    ratio = describe_ratio(row)
+    if verdict == BETTER:  # and yet it is not the best
+        short = "improves less" if is_improvement(cost) else "ends higher" if is_loss else "needs more"
+        remark = f" (but {short} than another)" if several else ""
+    else:
+        remark = _REMARKS[verdict]
+    ratio, same = describe_ratio(row), f"about {same}" if verdict == WITHIN else same
     if ratio == "1":
         return f"{verb} {same}{remark}"
-    if text(row["ratio"], 3) == "1":
+    if ratio.startswith("1 "):
         return f"{verb} {same}, at a ratio of {ratio}{remark}"
     return f"{verb} {ratio} {what}{remark}"

@@ -7,23 +7,25 @@ from bench.tables.formatting import text
 from bench.tables.phrases import describe_success, format_count
 from bench.tables.ranking import recommended_choice, varies
 from bench.tables.run_costs import choice_columns, find_choices, rows_alike
+from bench.tables.ties import INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN
 
 
 def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
     """Return a sentence or two on whether precision matters, for the best choice and for all; empty if it is one.
 
-    No difference is shown for the best choice if the same settings in the other precision are tied with it.
+    No difference is shown for the best choice if the same settings in the other precision are indistinguishable from it.
     """
     if "dtype" not in ranked or not varies(ranked, "dtype"):
         return ""
     best, others = recommended_choice(ranked), [name for name in choice_columns(ranked) if name != "dtype"]
     all_pairs = _describe_pairs(ranked, others)
     alike = rows_alike(ranked[ranked["dtype"] != best["dtype"]], best, others)
-    if not best["tied"] or alike.empty:
+    if not best["tied"] or alike.empty or alike["verdict"].iloc[0] == TOO_FEW_RUNS:
         return all_pairs
     rival = alike.iloc[0]
     ends = [f"with {row['dtype']}, {describe_success(row, target)}" for row in (best, rival)]
-    matters = "These runs show no effect of precision on" if rival["tied"] else "Precision matters for"
+    effect = {INDISTINGUISHABLE: "These runs show no effect of precision on", WITHIN: "Precision matters little for"}
+    matters = effect.get(rival["verdict"], "Precision matters for")
     return f"{matters} the best choice: {'; '.join(ends)}. {all_pairs}".rstrip()
 
 

@@ -1,4 +1,4 @@
-"""Rank choices of settings and say how sure that is: with intervals, ties and one recommendation.
+"""Rank choices of settings, recommend one, and say how sure that is: with intervals and how the others compare.
 
 A choice is a combination of settings, such as an optimizer with a learning rate and a batch size
 (`run_costs.choice_columns`). Runs that differ only in start and seed are repetitions of one choice: all choices are run
@@ -29,11 +29,8 @@ from bench.tables.run_costs import (
     run_costs,
     settle_cost,
 )
-from bench.tables.ties import nearly_as_cheap, rank_choices, tied_with_best
+from bench.tables.ties import NOT_TIED, TOLERANCE, compare_choices, nearly_as_cheap, rank_choices
 from kernels.base.run import Floats
-
-# By how much costs may differ, as a share, and still count as equal.
-TOLERANCE = 0.05
 
 
 def varies(frame: pd.DataFrame, name: str) -> bool:
@@ -41,8 +38,10 @@ def varies(frame: pd.DataFrame, name: str) -> bool:
     return len(frame[name].unique()) > 1
 
 
-def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_FLOOR) -> pd.DataFrame:
-    """Rank choices of settings, tell which are tied with the best one, and recommend one of them.
+def ranking(
+    frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_FLOOR, by_rates: bool = True
+) -> pd.DataFrame:
+    """Rank choices of settings, recommend one of the best, and say how the others compare with it.
 
     *Order.* A choice is reliable if its share of successful runs is at most `SUCCESS_MARGIN` below the highest of all
     choices. Reliable choices come first, ranked by their cost, where a failed run is infinitely expensive; the others
@@ -50,51 +49,59 @@ def ranking(frame: pd.DataFrame, cost: str = "samples", *, floor: float = LOSS_F
     that is, and one that fails once in a hundred runs may still win. Costs are compared run by run
     (`ties.rank_choices`), which tells more than their medians do: a row may have a larger median than the next.
 
-    *Ties.* A choice is tied with the best unless the runs show that it succeeds less often, by more than
-    `SUCCESS_MARGIN`, or costs more, by more than `TOLERANCE` (`ties.tied_with_best`), and in seconds by more than the
-    errors of their times on top (`RunCosts.timing_tolerance`). The number of choices is taken into account: in at least
-    95 of 100 simulated studies the choice that is truly best is a tied one. With two to four runs a tie says little,
-    and with a single run all choices that succeed are tied.
-
-    *Recommendation.* One of the reliable choices that are tied and cost nearly as little as the first one
-    (`ties.nearly_as_cheap`): the one with the fewest updates, then the one whose learning rate is farthest from those
-    that fail (`recommendation.recommend`). Measured times play no part in it, unless choices are ranked by seconds. In
+    *Recommendation.* One of the reliable choices that cost nearly as little as the first one, at most `TOLERANCE` more
+    (`ties.nearly_as_cheap`): the one that takes the fewest seconds where these differ by more than half, and else the
+    one whose learning rate is farthest from those that fail, unless choices are not of a grid, and so not compared
+    `by_rates` (`recommendation.recommend`). It becomes the first row. In
     at least 95 of 100 simulated studies with three runs per choice and more, it is as reliable as the truly best choice
     and costs at most `TOLERANCE` more, or so little more that a test of the two would miss it. With two or three runs
     and extreme outliers it is in fewer.
 
-    The `cost` is one of `run_costs.COSTS`, or where no run reached a target a loss (`run_costs.settle_cost`). Losses
-    that differ below `floor` differ by rounding (`run_costs.loss_floor`). An unknown cost, one whose columns are
-    missing, a choice without a time that is ranked by seconds, and a run that occurs twice raise a ValueError.
+    *Verdicts.* Each other choice is "indistinguishable" from the recommended one if no difference is shown, "within
+    5 %" if one is shown and is at most `TOLERANCE`, "worse" if it is larger, or "fails" if it succeeds less often by
+    more than `SUCCESS_MARGIN` (`ties.compare_choices`). Differences of seconds count beyond the errors of their times
+    (`RunCosts.timing_tolerance`). The number of choices is taken into account: in at least 95 of 100 simulated studies
+    the choice that is truly best is not called worse. With two to four runs few differences are shown, and with a
+    single run none is: "too few runs".
 
-    The result has one row per choice, best first: the settings of the choice; the columns of `summarize`; `ratio`, how
-    many times the cost of the first row, compared run by run; `tied`, false everywhere if no run succeeded;
-    `recommended`, true in one row, or in none if no run succeeded, and `reason`, why that row is recommended.
+    The `cost` is one of `run_costs.COSTS`, or where no run reached a target a loss (`run_costs.settle_cost`). Losses
+    are compared on the scales of `bench.tables.excess`, where the frame has these; those that differ below `floor`
+    differ by rounding (`run_costs.loss_floor`). An unknown cost, one whose columns are missing, a choice without a time
+    that is ranked by seconds, and a run that occurs twice raise a ValueError.
+
+    The result has one row per choice, the recommended one first and the others by rank: the settings of the choice; the
+    columns of `summarize`; `ratio`, how many times the cost of the first row, compared run by run; `verdict`, in the
+    first row "best"; `tied`, whether it may be taken in the place of the first: it neither fails nor is worse;
+    `recommended`, true in the first row, or in none if no run succeeded, and `reason`, why that row is recommended.
     """
     check_columns(frame, cost)
     runs = run_costs(frame, choice_columns(frame))
     cost = runs.ranked_by(cost)
     table = summarize(runs, cost)
     if table.empty:
-        return table.assign(ratio=np.empty(0), tied=False, recommended=False, reason="").astype({"reason": "str"})
+        texts = dict.fromkeys(("verdict", "reason"), "str")
+        empty = {"ratio": np.empty(0), "verdict": "", "tied": False, "recommended": False, "reason": ""}
+        return table.assign(**empty).astype(texts)
     costs = runs.comparable(cost, floor)
-    ranks = rank_choices(costs, row_medians(runs.comparable("final_loss", floor)))
-    tolerance = (1 + TOLERANCE) * (1 + runs.timing_tolerance(cost, ranks.order[0])) - 1
-    tied = tied_with_best(costs, ranks, tolerance=tolerance, pairs=runs.pairs)
-    order, updates = ranks.order, _updates_bounds(runs)
-    table = table.assign(ratio=ranks.ratio, tied=tied, recommended=False, reason="").iloc[order].reset_index(drop=True)
-    advice = recommend(
-        table,
-        reliable=ranks.reliable[order],
-        cheap=nearly_as_cheap(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)[order],
-        updates=(updates[0][order], updates[1][order]),
-        cost=cost,
-    )
-    if advice is not None:
-        row, reason = advice
-        table.loc[row, "recommended"] = True
-        table.loc[row, "reason"] = reason
-    return table
+    # Losses on held-out samples above that of the constant are alike as improvements.
+    tiebreak = runs.costs[cost] if cost == "validation_loss" else runs.comparable("final_loss", floor)
+    ranks = rank_choices(costs, row_medians(tiebreak))
+    good = nearly_as_cheap(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)
+    succeeded = bool(runs.succeeded(cost).any())
+    first, reason = recommend(runs, ranks, good, cost, by_rates=by_rates) if succeeded else (int(ranks.order[0]), "")
+    tolerance = runs.timing_tolerance(cost, first)
+    with np.errstate(invalid="ignore"):
+        ratio = ranks.ratio / ranks.ratio[first]
+    exact = runs.distinguishable(cost, floor)
+    verdict = compare_choices(exact, ranks, first, tolerance=tolerance, pairs=runs.pairs)
+    table = table.assign(
+        ratio=ratio,
+        verdict=verdict,
+        tied=~np.isin(verdict, NOT_TIED),
+    ).iloc[[first, *ranks.order[ranks.order != first]]]
+    table = table.reset_index(drop=True)
+    is_first = table.index == 0
+    return table.assign(recommended=is_first & succeeded, reason=np.where(is_first, reason, ""))
 
 
 def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
@@ -135,42 +142,24 @@ def _median(runs: RunCosts, cost: str) -> tuple[Floats, Floats, Floats]:
     return row_medians(values), low, high
 
 
-def _updates_bounds(runs: RunCosts) -> tuple[Floats, Floats]:
-    """Return the intervals of the updates, the range of the runs where there is none."""
-    _, low, high = _median(runs, "updates")
-    updates = runs.costs["updates"]
-    fewest = np.min(updates, axis=1, initial=np.inf, where=runs.made)
-    most = np.max(updates, axis=1, initial=0.0, where=runs.made)
-    return np.where(np.isnan(low), fewest, low), np.where(np.isnan(high), most, high)
-
-
 def recommended_choice(ranked: pd.DataFrame) -> pd.Series:
-    """Return the row of a ranking that is recommended, or the first one where none is."""
-    chosen = ranked[ranked["recommended"]]
-    return (chosen if len(chosen) else ranked).iloc[0]
+    """Return the first row of a ranking, which is the recommended choice, or the first where none is."""
+    return ranked.iloc[0]
 
 
 def leaders(ranked: pd.DataFrame, by: str | list[str] = "optimizer") -> pd.DataFrame:
-    """Return the best choice of each optimizer, or of each combination of other settings.
-
-    The recommended choice comes first and stands for its own; of each other it is the one that ranks first, or that
-    leads by fresh seeds (`bench.tables.winners.confirm`).
-    """
-    return leaders_first(ranked).drop_duplicates(by)
-
-
-def leaders_first(ranked: pd.DataFrame) -> pd.DataFrame:
-    """Return a ranking that begins with the recommended choice, and with those that lead by fresh seeds."""
-    first = [name for name in ("recommended", "leading") if name in ranked]
-    return ranked.sort_values(first, ascending=False, kind="stable")
+    """Return the best choice of each optimizer, or of each combination of other settings: its first row."""
+    return ranked.drop_duplicates(by)
 
 
 def edge_of_rates(ranked: pd.DataFrame, best: pd.Series) -> tuple[str, int] | None:
     """Return which end of the tried rates the recommended choice is at, "highest" or "lowest", and how many there were.
 
     Rates count that were tried with the same other settings. None if the rate is between two others, or the only one,
-    or if the choice is not recommended.
+    if the choice is not recommended, or if its runs are at the target where they start, which no other rate betters.
     """
+    if best["samples"] == 0:
+        return None
     others = [name for name in choice_columns(ranked) if name != "lr"]
     rates = rows_alike(ranked, best, others)["lr"].to_numpy(float)
     if rates.size < 2 or rates.min() < best["lr"] < rates.max() or not best["recommended"]:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING, display, duration, percentage, text
@@ -15,6 +14,7 @@ from bench.tables.phrases import (
     describe_order,
     describe_ratio,
     format_share,
+    is_improvement,
 )
 from bench.tables.ranking import varies
 from bench.tables.run_costs import COSTS, choice_columns
@@ -95,8 +95,9 @@ def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
 
 _CAPTIONS = {
     "best": (
-        "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. Tied choices are "
-        "statistically indistinguishable from the recommended one."
+        "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. The recommended "
+        "choice comes first, the others by rank. Each is indistinguishable from it if the paired interval of their "
+        "costs includes no difference, within 5 % if a difference is shown and is small, or else worse."
     ),
     "speed": (
         "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
@@ -132,7 +133,7 @@ def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
-    """Return a ranking as text: the choice, its success, its costs with their intervals, and whether it is tied."""
+    """Return a ranking as text: the choice, its success, its costs with their intervals, and its verdict."""
     # Those that vary in the whole run, as here all rows may have the same batch size, say.
     cells = ranked[[name for name in ranked if name in choice_columns(ranked)]].copy()
     # Where no run reached a target, or there was none, it is a success to end at a finite loss.
@@ -147,8 +148,7 @@ def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
             # Formatted, a time is text, and its heading must not ask for it to be formatted again.
             heading, as_text = ("time", duration) if name == "seconds" else (name, text)
             cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
-    recommended, tied = ranked["recommended"].to_numpy(bool), ranked["tied"].to_numpy(bool)
-    return cells.assign(tied=np.select([recommended, tied], ["recommended", "tied"], ""))
+    return cells.assign(verdict=ranked["verdict"].where(~ranked["recommended"], "recommended"))
 
 
 def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
@@ -158,9 +158,15 @@ def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(
         **{"choices tried": compared["tried"]},
         success=[format_share(row["success"] * row["runs"], row["runs"]) for row in rows],
-        ratio=[describe_ratio(row) for row in rows],
+        **{ratio_title(compared): [describe_ratio(row) for row in rows]},
         verdict=compared["verdict"],
     )
+
+
+def ratio_title(compared: pd.DataFrame) -> str:
+    """Return the heading of the ratios of a comparison: costs are the better the lower, improvements the higher."""
+    improvements = compared["cost"].map(is_improvement).any()
+    return "times the improvement" if improvements else "ratio"
 
 
 def _summarize_importance(effects: pd.DataFrame) -> pd.DataFrame:

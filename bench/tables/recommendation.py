@@ -1,70 +1,96 @@
-"""The choice to take among those that are equally good."""
+"""The choice to take among those that are about equally good."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.run_costs import COST_NAMES, LOSSES, choice_columns
+from bench.tables.intervals import median_interval, row_medians
+from bench.tables.run_costs import COST_NAMES, LOSSES, RunCosts, choice_columns
+from bench.tables.ties import Ranks
 from kernels.base.run import Floats
 
-# Updates that differ by a smaller factor count as equally many.
-ALIKE = 1.1
+# Seconds or updates that differ by a smaller factor decide nothing.
+ALIKE = 1.5
 
 
-def recommend(
-    table: pd.DataFrame,
-    *,
-    reliable: NDArray[np.bool_],
-    cheap: NDArray[np.bool_],
-    updates: tuple[Floats, Floats],
-    cost: str,
-) -> tuple[int, str] | None:
-    """Choose among the choices that are tied with the best one; return a row of `table`, and the reason in a sentence.
+class Advice(NamedTuple):
+    """A row of a table of choices, and in a sentence why it is recommended."""
 
-    The candidates are those that are tied and `cheap`. What decides is counted, not timed: the same runs lead to the
-    same choice on every machine. In turn it keeps
+    row: int
+    reason: str
 
-    - the one with the fewest updates, and those that do not need more by at least a tenth: samples in larger batches
-      take less time. `updates` are the ends of their interval, NaN where they are not known;
-    - of these the one farthest from the edge of stability, whose learning rate can be multiplied and divided by the
-      largest factor without leaving the range of `reliable` rates around it, with the other settings the same. So both
-      of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the one closest
-      to the geometric middle;
+
+class Effort(NamedTuple):
+    """What choices spend, shape (choices,): medians over their runs, and the ends of their intervals."""
+
+    unit: str
+    median: Floats
+    low: Floats
+    high: Floats
+
+
+def recommend(runs: RunCosts, ranks: Ranks, good: NDArray[np.bool_], cost: str, *, by_rates: bool = True) -> Advice:
+    """Choose among the choices that are about as `good` as the first of the order, which is one of them.
+
+    In turn it keeps
+
+    - the one with the least effort, and those whose effort may be at most half as much again: samples in larger
+      batches take less time (`effort_of`);
+    - `by_rates`, of these the one farthest from the edge of stability, whose learning rate can be multiplied and
+      divided by the largest factor without leaving the range of reliable rates around it, with the other settings the
+      same. So both of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the
+      one closest to the geometric middle;
     - of these the first.
-
-    The table has the choices, best first, with `tied` and `updates`. None where no choice is tied.
     """
-    if not table["tied"].any():
-        return None
-    candidates = np.flatnonzero(table["tied"].to_numpy(bool) & cheap)
-    known = cost not in ("updates", "seconds")
-    fewest = _fewest(candidates, table["updates"].to_numpy(float), updates) if known else candidates
-    factors = rate_factors(table, reliable)[fewest]
-    chosen = int(fewest[np.argmax(factors)])
-    tied = int(table["tied"].sum())
-    among = "Of the choices tied in the sweep,"  # of which fresh seeds may leave fewer
-    if candidates.size < tied:
-        among += f" {candidates.size:,} cost nearly the same; of these"
-    if 1 < fewest.size < candidates.size:
-        among += f" {fewest.size:,} take the fewest updates; of these"
-    if len(table) == 1:
-        reason = "It is the only choice."
-    elif tied == 1:
-        reason = "No other choice is tied with it in the sweep."
-    elif candidates.size == 1:
-        reason = f"Of the choices tied in the sweep, it ranks first by {COST_NAMES[cost]}, compared run by run."
-    elif fewest.size == 1:
-        reason = f"{among} it takes the fewest updates."
+    candidates = ranks.order[good[ranks.order]]
+    effort = effort_of(runs, candidates, cost)
+    least = candidates[effort.low <= ALIKE * effort.high[np.nanargmin(effort.median)]] if effort else candidates
+    factors = rate_factors(runs.choices, ranks.reliable)[least] if by_rates else np.ones(least.size)
+    chosen = int(least[np.argmax(factors)])
+    if len(good) == 1:
+        return Advice(chosen, "It is the only choice.")
+    if candidates.size == 1:
+        return Advice(chosen, f"It ranks first by {COST_NAMES[cost]}, compared run by run.")
+    among = f"{candidates.size:,} choices are about equally good; "
+    if effort and 1 < least.size < candidates.size:
+        among += f"{least.size:,} of these take the fewest {effort.unit}; "
+    if effort and least.size == 1:
+        reason = f"it takes the fewest {effort.unit}."
     elif factors.max() > factors.min():
         # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
         failing, outcome = ("diverging", "do not diverge either") if cost in LOSSES else ("failing", "succeed as well")
         reason = (
-            f"{among} its learning rate is farthest from {failing}: "
+            f"its learning rate is farthest from {failing}: "
             f"rates up to {factors.max():.3g} times higher and lower {outcome}."
         )
     else:
-        reason = f"{among} it ranks first."
-    return chosen, reason
+        reason = "it ranks first."
+    return Advice(chosen, f"{among}of these {reason}")
+
+
+def effort_of(runs: RunCosts, rows: NDArray[np.intp], cost: str) -> Effort | None:
+    """Return what some choices spend: seconds where they differ in the time of an update, and it is known, or updates.
+
+    They are spent up to the target, or by runs that are ranked by a loss up to their end. None where choices are ranked
+    by updates or seconds, which are then about the same, and where updates are not known.
+    """
+    if cost in ("updates", "seconds"):
+        return None
+    updates = runs.updates_made[rows] if cost in LOSSES else runs.costs["updates"][rows]
+    updates = np.where(runs.made[rows] & ~runs.succeeded(cost)[rows], np.inf, updates)
+    median = row_medians(updates)
+    if not np.isfinite(median).any():
+        return None
+    low, high = median_interval(updates, pairs=runs.pairs)
+    # Few runs have no interval: their range takes its place.
+    low, high = np.where(np.isnan(low), np.nanmin(updates, axis=1), low), np.where(np.isnan(high), np.nanmax(updates, axis=1), high)
+    each = runs.seconds_per_update[rows]
+    if np.isnan(each).any() or np.unique(each).size == 1:
+        return Effort("updates", median, low, high)
+    errors = runs.timing_errors[0][rows], runs.timing_errors[1][rows]
+    return Effort("seconds", median * each, low * each * errors[0], high * each * errors[1])
 
 
 def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_]) -> Floats:
@@ -87,13 +113,3 @@ def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_]) -> Floats:
     # Grids are rounded, and factors that differ by rounding are equal.
     factors[order] = np.round(np.minimum(rate[last[stretch]] / rate, rate / rate[first[stretch]]), 6)
     return factors
-
-
-def _fewest(candidates: NDArray[np.intp], updates: Floats, bounds: tuple[Floats, Floats]) -> NDArray[np.intp]:
-    """Return the candidates that may take the fewest updates, all of them where updates are not known."""
-    low, high = (bound[candidates] for bound in bounds)
-    known = updates[candidates]
-    if not np.isfinite(known).any():
-        return candidates
-    alike: NDArray[np.bool_] = low <= ALIKE * high[np.nanargmin(known)]
-    return candidates[alike]

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.dependence import Pairs
-from bench.tables.excess import DISTANCES, RESOLVED
+from bench.tables.excess import EXACT, scales_of
 from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
 
@@ -35,6 +35,8 @@ COST_NAMES = {
     "final_loss": "final loss",
     "validation_loss": "loss on held-out samples",
     "distance": "distance to the lowest loss",
+    "improvement": "improvement over a constant",
+    "improvement on median": "improvement over the median run",
 }
 # The costs that are losses: any run has them, also without a target.
 LOSSES = ("final_loss", "validation_loss")
@@ -57,14 +59,18 @@ class RunCosts:
     costs : dict of str to array
         Those of `COSTS` that the frame has. Infinite for a run that failed, NaN for one that was not made. A run fails
         if it does not reach the target or, for losses, if it diverged or its loss is not finite.
+    updates_made : array
+        The updates of each run until it ended; NaN for one that was not made, or where the frame lacks them.
     seconds_per_update, timing_errors : array, shape (choices,), and a pair of them
         NaN where they are not known, and the ends of their interval as multiples, 1 where there is none.
     pairs : Pairs
         The start and the seed of each column.
     compared : dict of str to array
         What is compared in place of losses, where the frame has it: see `bench.tables.excess`.
-    distances : set of str
-        The losses in place of which that are distances to the lowest one.
+    exact : dict of str to array
+        The same without distances that are negligible, where the frame has it.
+    scales : dict of str to str
+        The names of the scales of what is compared, by the losses.
     """
 
     choices: pd.DataFrame
@@ -72,11 +78,13 @@ class RunCosts:
     converged: NDArray[np.bool_]
     diverged: NDArray[np.bool_]
     costs: dict[str, Floats]
+    updates_made: Floats
     seconds_per_update: Floats
     timing_errors: tuple[Floats, Floats]
     pairs: Pairs
     compared: dict[str, Floats]
-    distances: set[str]
+    exact: dict[str, Floats]
+    scales: dict[str, str]
 
     def ranked_by(self, cost: str) -> str:
         """Return the cost, or a loss where no run reached a target; see `settle_cost`."""
@@ -100,15 +108,15 @@ class RunCosts:
         return np.where(apart, np.nan_to_num(high[best] / low - 1), 0.0)
 
     def compared_by(self, cost: str) -> str:
-        """Return the cost by which runs are compared, "distance" where losses are by that to the lowest one."""
-        return "distance" if cost in self.distances else cost
+        """Return the cost by which runs are compared; of a loss the name of its scale, where the frame has one."""
+        return self.scales.get(cost, cost)
 
     def comparable(self, cost: str, floor: float) -> Floats:
         """Return a cost without zeros and rounding errors, so that runs can be compared by ratios.
 
         A run that is at the target from the start counts as one sample and one update, and a loss below `floor` as
-        `floor`. Losses are compared by their distances to the lowest, where the frame has these, and losses on held-out
-        samples as far as these tell them apart. A choice that succeeds and was not timed has no seconds: a ValueError.
+        `floor`. Losses are compared by their distance to the lowest or their improvement, where the frame has these. A
+        choice that succeeds and was not timed has no seconds: a ValueError.
         """
         if cost in self.compared:
             return np.maximum(self.compared[cost], np.finfo(float).tiny)
@@ -122,6 +130,10 @@ class RunCosts:
             updates = np.maximum(self.costs["updates"], 1.0)
             return np.where(np.isfinite(updates), updates * self.seconds_per_update[:, np.newaxis], updates)
         return np.maximum(self.costs[cost], 1.0)
+
+    def distinguishable(self, cost: str, floor: float) -> Floats:
+        """Return a cost as from `comparable`, but for differences that are negligible: here they count."""
+        return self.exact[cost] if cost in self.exact else self.comparable(cost, floor)
 
 
 def choice_columns(frame: pd.DataFrame) -> list[str]:
@@ -198,9 +210,8 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
         to_target = _numbers(frame[f"{name}_to_target"])
         costs[name] = matrix(np.where(reached & np.isfinite(to_target), to_target, np.inf), np.nan)
     costs |= {name: matrix(losses_of(frame, name), np.nan) for name in LOSSES if name in frame}
-    distances = {name: column for name, column in DISTANCES.items() if column in frame}
-    resolved = {"validation_loss": RESOLVED} | distances
-    compared = {name: matrix(losses_of(frame, column), np.nan) for name, column in resolved.items() if column in frame}
+    compared = {name: matrix(losses_of(frame, column), np.nan) for column, name, _ in scales_of(frame)}
+    made_updates = matrix(_numbers(frame["updates"]), np.nan) if "updates" in frame else np.full(shape, np.nan)
     per_update, low, high = (
         _numbers(frame[name])[firsts] if name in frame else np.full(firsts.size, np.nan)
         for name in ("seconds_per_update", "seconds_per_update_low", "seconds_per_update_high")
@@ -211,7 +222,9 @@ def run_costs(frame: pd.DataFrame, by: Sequence[str]) -> RunCosts:
     choices = frame[list(by)].iloc[firsts].reset_index(drop=True)
     pairs = Pairs.of(frame.iloc[np.unique(column, return_index=True)[1]])
     timed = per_update, (errors[0], errors[1])
-    return RunCosts(choices, made, converged, diverged, costs, *timed, pairs, compared, set(distances))
+    exact = {"final_loss": matrix(losses_of(frame, EXACT), np.nan)} if EXACT in frame else {}
+    scales = {name: scale for _, name, scale in scales_of(frame)}
+    return RunCosts(choices, made, converged, diverged, costs, made_updates, *timed, pairs, compared, exact, scales)
 
 
 def losses_of(frame: pd.DataFrame, column: str) -> Floats:

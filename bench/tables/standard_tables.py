@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from bench.tables.ranking import leaders_first, varies
+from bench.tables.ranking import leaders, varies
 from bench.tables.run_costs import choice_columns
 
 BY = ["optimizer", "batch_size"]
@@ -11,16 +11,13 @@ BY = ["optimizer", "batch_size"]
 def standard_tables(frame: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return a report's tables: the ten best choices, and the best for each optimizer and batch size.
 
-    Both are parts of the ranking `ranked`, with the settings that vary in `frame`. The recommended choice comes first.
-    The best of an optimizer is the one that leads by fresh seeds (`bench.tables.winners.confirm`), if one does.
+    Both are parts of the ranking `ranked`, with the settings that vary in `frame`, in its order.
     """
-    ranked = ranked.sort_values("recommended", ascending=False, kind="stable", ignore_index=True)
     choices = choice_columns(frame)
-    statistics = [name for name in ranked if name not in [*choices, "leading"]]
-    firsts = leaders_first(ranked).drop_duplicates(BY).index.sort_values()
+    statistics = [name for name in ranked if name not in choices]
     varying = [name for name in choices if varies(frame, name)]
     of_each = [*BY, *(name for name in varying if name not in BY), *statistics]
     return {
         "best": ranked[[*(varying or choices), *statistics]].head(10),
-        "best_by_optimizer_and_batch_size": ranked.loc[firsts, of_each].reset_index(drop=True),
+        "best_by_optimizer_and_batch_size": leaders(ranked, BY)[of_each].reset_index(drop=True),
     }

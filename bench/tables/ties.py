@@ -1,4 +1,4 @@
-"""The best choice of settings, and those that are statistically indistinguishable from it, from runs in pairs.
+"""Which choice of settings is the best, and how the others compare with it, from runs in pairs.
 
 All choices are run from the same starts with the same seeds, so that a start that is easy or hard for all of them
 drops out of their differences. A matrix of costs has a row for each choice and a column for each start and seed; a
@@ -14,12 +14,22 @@ from bench.tables.dependence import Pairs, count_independent, design_effects
 from bench.tables.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
 from kernels.base.run import Floats
 
+# By how much costs may differ, as a share, for the difference to be called small.
+TOLERANCE = 0.05
+# Logarithms of costs that differ by less differ by rounding.
+ROUNDING = 1e-6
+# How the cost of a choice compares with that of another, in a word: see `classify`.
+BEST, INDISTINGUISHABLE, WITHIN, WORSE, FAILS = "best", "indistinguishable", "within 5 %", "worse", "fails"
+BETTER, TOO_FEW_RUNS = "better", "too few runs"
+NOT_TIED = [WORSE, FAILS]
 # By how much shares of successful runs may differ and still count as equal.
 SUCCESS_MARGIN = 0.1
 # The share of the errors that wrong conclusions from success may take; the others are for those from cost.
 SUCCESS_SHARE = 0.2
 # The weight of the variance of the other choices against that of a comparison's own pairs, in degrees of freedom.
 PRIOR_FREEDOM = 4
+# From this many on, variances tell how much they differ among choices.
+FEWEST_VARIANCES = 8
 # From this many pairs on, signs alone tell choices apart at any number of them.
 SIGN_PAIRS = 20
 ONE_SIGMA = 0.6827
@@ -83,39 +93,64 @@ def _scores(logs: Floats, reliable: NDArray[np.bool_]) -> Floats:
     return score
 
 
-def tied_with_best(
-    costs: Floats, ranks: Ranks, *, tolerance: float | Floats = 0.0, pairs: Pairs | None = None
-) -> NDArray[np.bool_]:
-    """Return which choices may be the best one for all that these runs show; the first of the order is one of them.
+def classify(
+    ratio: Floats, *, differs: NDArray[np.bool_], fails: NDArray[np.bool_], unknown: NDArray[np.bool_]
+) -> NDArray[np.str_]:
+    """Return in a word how the cost of each choice compares with that of another, which all are compared with.
 
-    This is the subset selection of S. S. Gupta (Technometrics 7, 1965) or, equivalently, what multiple comparisons with
-    the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). With a probability of at least `CONFIDENCE` the
-    choice that is truly best is one of those that are left, although the one that they are compared with was picked for
-    its low cost. A choice is ruled out if it succeeds clearly less often (`fails_more_often`), or if it costs clearly
-    more than the best and `tolerance` on top, one for all or one for each: R. E. Bechhofer's indifference zone (Annals
-    of Mathematical Statistics 25, 1954).
+    The words mean the same wherever choices are compared:
+
+    - "fails": it succeeds clearly less often (`fails`);
+    - "too few runs": there are too few pairs to tell (`unknown`);
+    - "indistinguishable": the interval of the paired differences includes no difference (not `differs`);
+    - "within 5 %": a difference is shown, and the `ratio` of the costs is at most 1.05, either way;
+    - "worse", or "better": a difference is shown, and it is larger.
+    """
+    with np.errstate(divide="ignore"):
+        little = np.maximum(ratio, 1 / ratio) <= 1 + TOLERANCE
+    conditions = [fails, unknown, ~differs, little, ratio > 1]
+    return np.select(conditions, [FAILS, TOO_FEW_RUNS, INDISTINGUISHABLE, WITHIN, WORSE], BETTER)
+
+
+def compare_choices(
+    costs: Floats, ranks: Ranks, reference: int, *, tolerance: float | Floats = 0.0, pairs: Pairs | None = None
+) -> NDArray[np.str_]:
+    """Compare each choice with the one in the row `reference`; return the words of `classify`, and "best" for that one.
+
+    With a probability of at least `CONFIDENCE` the choice that is truly best is not called worse, although the one that
+    it is compared with was picked for its low cost: whichever is picked, the comparison with the best one goes wrong
+    that seldom. That is the subset selection of S. S. Gupta (Technometrics 7, 1965), or what multiple comparisons with
+    the best leave over (J. C. Hsu, Annals of Statistics 9, 1981). A choice fails if it succeeds clearly less often
+    (`fails_more_often`). Its cost differs if it is clearly higher or lower than that of the reference, by more than
+    rounding and the `tolerance`, one for all or one for each. The `costs` tell whether choices differ, and the `ranks`
+    by how much: where differences may be negligible, these come from other costs.
 
     *Cost* is compared in the pairs in which both succeeded, by the logarithm of the ratio. For fewer than 20 pairs that
-    is a one-sided t-test, which heavy tails make conservative. To its variance that of the other choices near the best
+    is a t-test, which heavy tails make conservative. To its variance that of the other choices near the best
     contributes as four more degrees of freedom (the moderated t of G. K. Smyth, Statistical Applications in Genetics
     and Molecular Biology 3, 2004): that of a few pairs alone is too often small by chance where there are hundreds of
-    choices. A test without assumptions could not do it: five pairs have a probability of 1/32 to point the same way by
-    chance. For 20 pairs and more it is such a test, the sign test. Either is corrected for the number of choices by
-    Holm's method. So more choices and fewer pairs make for more ties, and with a single pair all choices that succeed
-    are tied. Pairs of a seed from several starts count as fewer (`bench.tables.dependence`).
+    choices. A test without assumptions could not do it: five pairs have a probability of 1/16 to point the same way by
+    chance. For 20 pairs and more it is such a test, the sign test. Either has two sides and is corrected for the number
+    of choices by Holm's method. So with more choices and fewer pairs fewer differences are shown, and with a single
+    pair none is. Pairs of a seed from several starts count as fewer (`bench.tables.dependence`).
 
-    The first choice is only ever ruled out where no run of any choice succeeds.
+    Where no run of any choice succeeds, all of them fail.
     """
-    best = ranks.order[0]
-    failing = fails_more_often(costs, pairs=pairs)
-    compared = ~failing
-    compared[best] = False
-    level = (1 - SUCCESS_SHARE) * (1 - CONFIDENCE)
-    tied = ~failing
-    allowed = np.broadcast_to(np.log1p(tolerance), len(costs))
-    tied[compared] = ~holm_rejections(_p_values(_compare(costs, ranks, pairs), allowed)[compared], level)
-    tied[best] = np.isfinite(costs[best]).any()
-    return tied
+    fails = fails_more_often(costs, pairs=pairs)
+    others = ~fails
+    others[reference] = False
+    compared = _compare(costs, ranks, pairs, reference)
+    allowed = np.broadcast_to(np.log1p(tolerance), len(costs)) + ROUNDING
+    opposite = compared._replace(differences=-compared.differences, means=-compared.means)
+    p_values = 2 * np.minimum(_p_values(compared, allowed), _p_values(opposite, allowed))
+    differs = np.zeros(len(costs), np.bool_)
+    differs[others] = holm_rejections(p_values[others], (1 - SUCCESS_SHARE) * (1 - CONFIDENCE))
+    with np.errstate(invalid="ignore"):
+        ratio = ranks.ratio / ranks.ratio[reference]
+    words = classify(ratio, differs=differs, fails=fails, unknown=(compared.freedom == 0) | (compared.pairs == 0))
+    if np.isfinite(costs[reference]).any():
+        words[reference] = BEST
+    return words
 
 
 def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pairs | None = None) -> NDArray[np.bool_]:
@@ -160,7 +195,7 @@ def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float, pairs: Pai
     too much where there are several candidates, of which the robust ones often cost more: in one of twenty simulated
     studies it led to a choice that 30 runs show to be more expensive.
     """
-    compared = _compare(costs, ranks, pairs)
+    compared = _compare(costs, ranks, pairs, int(ranks.order[0]))
     allowed, error = np.log1p(tolerance), compared.errors
     many = compared.pairs >= SIGN_PAIRS
     # The error of a median, which outliers do not touch: half its interval of one standard deviation on either side.
@@ -174,7 +209,7 @@ def nearly_as_cheap(costs: Floats, ranks: Ranks, *, tolerance: float, pairs: Pai
 
 
 class _Comparison(NamedTuple):
-    """How the logarithms of the costs of each choice differ from those of the best, where both succeeded."""
+    """How the logarithms of the costs of each choice differ from those of the reference, where both succeeded."""
 
     differences: Floats  # NaN for the other pairs
     effects: Floats  # the pairs that are worth one independent pair
@@ -184,35 +219,59 @@ class _Comparison(NamedTuple):
     freedom: Floats  # of the errors; 0 where they are not known
 
 
-def _compare(costs: Floats, ranks: Ranks, runs: Pairs | None) -> _Comparison:
-    best = ranks.order[0]
-    both = np.isfinite(costs) & np.isfinite(costs[best])
+def _compare(costs: Floats, ranks: Ranks, runs: Pairs | None, reference: int) -> _Comparison:
+    both = np.isfinite(costs) & np.isfinite(costs[reference])
     differences = np.log(costs, where=both, out=np.zeros_like(costs))
-    differences -= np.where(both, differences[best], 0.0)
+    differences -= np.where(both, differences[reference], 0.0)
     pairs = np.count_nonzero(both, axis=1)
     means = differences.sum(axis=1) / np.maximum(pairs, 1)
     squares = (np.where(both, differences - means[:, np.newaxis], 0.0) ** 2).sum(axis=1)
 
     near = ranks.reliable & (ranks.ratio <= NEAR)
-    near[best] = False
+    near[reference] = False
     differences = np.where(both, differences, np.nan)
     effects = design_effects(differences, runs, near)
     independent = pairs / effects
     # The sum over pairs that depend on each other is that over independent ones, many times.
     squares, own_freedom = squares / effects, np.maximum(independent - 1, 0.0)
-    all_squares, all_freedom = squares[near].sum(), own_freedom[near].sum()
-    others_squares = np.maximum(all_squares - np.where(near, squares, 0.0), 0.0)
-    others_freedom = np.maximum(all_freedom - np.where(near, own_freedom, 0.0), 0.0)
-    prior = np.minimum(PRIOR_FREEDOM, others_freedom)
+    usual, prior = _usual_variances(squares, own_freedom, near)
     freedom = own_freedom + prior
-    usual = np.divide(others_squares, others_freedom, out=np.zeros_like(squares), where=others_freedom > 0)
     variances = np.divide(squares + prior * usual, freedom, out=np.zeros_like(squares), where=freedom > 0)
     errors = np.sqrt(variances / np.maximum(independent, 1))
     return _Comparison(differences, effects, independent, means, errors, freedom)
 
 
+def _usual_variances(squares: Floats, freedom: Floats, near: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the variance that is usual among the choices `near` the best, and its degrees of freedom, for each choice.
+
+    It is that of the others together, with `PRIOR_FREEDOM`. Where their variances differ by more than that allows, as
+    where losses are noisy at high rates and hardly differ at low ones, it counts for as much less, and is a typical one
+    (Smyth's estimates, from the logarithms of the variances).
+    """
+    all_squares, all_freedom = squares[near].sum(), freedom[near].sum()
+    others_squares = np.maximum(all_squares - np.where(near, squares, 0.0), 0.0)
+    others_freedom = np.maximum(all_freedom - np.where(near, freedom, 0.0), 0.0)
+    prior = np.minimum(PRIOR_FREEDOM, others_freedom)
+    usual = np.divide(others_squares, others_freedom, out=np.zeros_like(squares), where=others_freedom > 0)
+    noisy = near & (squares > 0) & (freedom > 0)
+    count = np.count_nonzero(noisy)
+    if count < FEWEST_VARIANCES:
+        return usual, prior
+    from scipy.optimize import brentq  # noqa: PLC0415 (heavy)
+    from scipy.special import digamma, polygamma  # noqa: PLC0415
+
+    halves = freedom[noisy] / 2
+    logs = np.log(squares[noisy] / freedom[noisy]) - digamma(halves) + np.log(halves)
+    excess = float(logs.var(ddof=1) - polygamma(1, halves).mean())
+    if excess <= polygamma(1, PRIOR_FREEDOM / 2):
+        return usual, prior
+    half = brentq(lambda half: float(polygamma(1, half)) - excess, 1e-3, PRIOR_FREEDOM / 2)
+    typical = np.exp(logs.mean() + digamma(half) - np.log(half))
+    return np.full_like(usual, typical), np.minimum(2 * half, others_freedom)
+
+
 def _p_values(compared: _Comparison, allowed: Floats) -> Floats:
-    """Return the p-values of the hypotheses that, in logarithms, choices cost at most `allowed` more than the best."""
+    """Return the p-values of the hypotheses that, in logarithms, choices cost at most `allowed` more than another."""
     from scipy.special import bdtrc, stdtr  # noqa: PLC0415 (heavy)
 
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.excess import compared_loss
-from bench.tables.phrases import format_count
+from bench.tables.excess import ranking_loss
 from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES, find_choices
 from kernels.base.run import Floats
@@ -58,7 +57,7 @@ def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, no
     run diverged, and the `samples` that its runs have seen together.
     """
     rows = []
-    losses = compared_loss(frame) if target is None else "final_loss"
+    losses = ranking_loss(frame) if target is None else "final_loss"
     for key, runs in frame.groupby(CHOICES, observed=True, sort=False):
         samples, ended = runs["samples_seen"].to_numpy(), runs[losses].to_numpy(float)
         converged, value = (runs["status"] == "converged").to_numpy(), math.inf
@@ -69,16 +68,11 @@ def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, no
 
 
 def rank_trials(runs: pd.DataFrame, trials: pd.DataFrame, cost: str = "samples", *, floor: float) -> pd.DataFrame:
-    """Rank the choices of the trials that were trained to their end; the first is recommended.
+    """Rank the choices of the trials that were trained to their end, and recommend one.
 
-    The recommendation of `ranking` does not apply: it prefers a choice at whose neighbouring rates runs succeed too,
-    and each trial has settings of its own. The column `family` is the optimizer as the search was given it.
+    Each trial has settings of its own, so that rates around one tell nothing of it. The column `family` is the optimizer
+    as the search was given it.
     """
-    ranked, distinct = ranking(runs, cost, floor=floor), trials.drop_duplicates(CHOICES)
+    ranked, distinct = ranking(runs, cost, floor=floor, by_rates=False), trials.drop_duplicates(CHOICES)
     places = find_choices(ranked, distinct, CHOICES).to_numpy(int)
-    ranked["family"] = distinct["family"].to_numpy(object)[places]
-    if ranked["recommended"].any():
-        ranked["recommended"] = ranked.index == 0
-        reason = f"It ranks first of the {format_count(len(ranked), 'trial')} that were trained to their end."
-        ranked["reason"] = np.where(ranked["recommended"] & (ranked["tied"].sum() > 1), reason, "")
-    return ranked
+    return ranked.assign(family=distinct["family"].to_numpy(object)[places])

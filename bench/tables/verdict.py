@@ -23,6 +23,7 @@ from bench.tables.precision import describe_precision
 from bench.tables.ranking import edge_of_rates, recommended_choice, runs_of, varies
 from bench.tables.safe_rates import describe_divergence, describe_safe_rates
 from bench.tables.seconds import KERNEL
+from bench.tables.ties import BETTER, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN
 from bench.tables.winners import is_confirmed
 from kernels import Model
 from kernels.losses.loss import Loss
@@ -30,6 +31,13 @@ from kernels.model.param_columns import params_of_row
 
 # How many tied choices, and how many optimizers besides the first one, are named.
 MAX_TIES, MAX_OPTIMIZERS = 2, 4
+# How the verdict on one tied choice, and on several, is said.
+_TIES = {
+    BETTER: ("is better, and not shown to be the best", "are better, and none is shown to be the best"),
+    INDISTINGUISHABLE: tuple(f"{verb} statistically indistinguishable from it" for verb in ("is", "are")),
+    WITHIN: tuple(f"{verb} {WITHIN} of it" for verb in ("is", "are")),
+    TOO_FEW_RUNS: tuple(f"{verb} too few runs to be compared with it" for verb in ("has", "have")),
+}
 LOWER_RATES = "Lower learning rates would help."
 # Parameters that a sentence names.
 MOST_NAMED = 12
@@ -163,13 +171,21 @@ def _describe_best(best: pd.Series, own: pd.DataFrame, target: float | None, sam
 
 
 def _describe_ties(ranked: pd.DataFrame, best: pd.Series, samples: int | None, named: Collection[str]) -> str:
+    """Return which other choices are as good as the best one, or nearly, and how many have too few runs to tell."""
     others = ranked[ranked["tied"] & (ranked.index != best.name)]
-    if others.empty:
-        return ""
-    listed = "; ".join(_name_differences(row, ranked, samples, named) for _, row in others.head(MAX_TIES).iterrows())
-    more = f"; {text(len(others) - MAX_TIES)} more" if len(others) > MAX_TIES else ""
-    tied = f"{format_count(len(others), 'other choice')} {'is' if len(others) == 1 else 'are'}"
-    return f"{tied} statistically indistinguishable from it: {listed}{more}."
+    sentences = []
+    for word, comparison in _TIES.items():
+        alike = others[others["verdict"] == word]
+        if alike.empty:
+            continue
+        chosen = [] if word == TOO_FEW_RUNS else [row for _, row in alike.head(MAX_TIES).iterrows()]
+        listed = [_name_differences(row, ranked, samples, named) for row in chosen]
+        if listed and len(alike) > MAX_TIES:
+            listed.append(f"{text(len(alike) - MAX_TIES)} more")
+        one, several = comparison
+        counted = f"{format_count(len(alike), 'other choice')} {one if len(alike) == 1 else several}"
+        sentences.append(f"{counted}{': ' if listed else ''}{'; '.join(listed)}.")
+    return " ".join(sentences)
 
 
 def _describe_confirmation(best: pd.Series, target: float | None, chosen_in: str, *, finer: bool, same: bool) -> str:

@@ -4,6 +4,8 @@ The first choice of a ranking does worse on new seeds: among many choices, it is
 Seeds that had no part in the selection give figures without that bias.
 """
 
+from collections.abc import Hashable
+
 import numpy as np
 import pandas as pd
 
@@ -11,12 +13,15 @@ from bench.store.evidence import read_tables
 from bench.store.results import SweepResult
 from bench.tables.optimizer_comparison import compare_with, find_best
 from bench.tables.phrases import describe_choice
-from bench.tables.ranking import cost_of, leaders, recommended_choice, summarize
+from bench.tables.ranking import cost_of, leaders, summarize
 from bench.tables.run_costs import LOSS_FLOOR, RunCosts, check_columns, choice_columns, find_choices, run_costs
+from bench.tables.ties import BEST, BETTER, FAILS, INDISTINGUISHABLE, NOT_TIED, TOO_FEW_RUNS, WITHIN, WORSE
 from kernels.base.run import Floats
 
 # The most tied choices that are run again.
 MOST = 20
+# How much a verdict speaks against a choice.
+_SEVERITY = {BEST: 0, BETTER: 0, INDISTINGUISHABLE: 1, TOO_FEW_RUNS: 1, WITHIN: 2, WORSE: 3, FAILS: 4}
 
 
 def winners(ranked: pd.DataFrame) -> pd.DataFrame:
@@ -64,20 +69,23 @@ def confirm(
     floor: float = LOSS_FLOOR,
     samples: int | None = None,
 ) -> pd.DataFrame:
-    """Add the figures of runs on fresh seeds to a ranking, and let them decide between the optimizers' best choices.
+    """Add the figures of runs on fresh seeds to a ranking, and let them decide between the best choices.
 
     The best choice of an optimizer remains so unless fresh seeds show that another of its choices is better
-    (`bench.tables.optimizer_comparison.find_best`), which then stands for it. The recommended choice remains so unless
-    they show that the best one of another optimizer is better. So nearly all reported choices were selected by other
-    runs; those that were not are the best of a handful, and beyond chance. Fresh seeds also decide which of the best
-    choices are tied. If the best choice of an optimizer is not tied, none of its choices is, and no choice is that
-    fresh seeds show to be worse than the recommended one, nor one whose runs cost the same as those of a choice that
-    they rule out.
+    (`bench.tables.optimizer_comparison.find_best`), which then takes its place. The recommended choice remains so
+    unless they show that the best one of another optimizer is better. So nearly all reported choices were selected by
+    other runs; those that were not are the best of a handful, and beyond chance.
+
+    The verdicts of choices that were trained again, compared with the recommended one, are those of the fresh runs,
+    unless these are too few. The best choices of the optimizers are compared among themselves, and the others among
+    all. A choice has no better verdict than the best one of its optimizer. One that fresh runs rule out is worse, and
+    so is one whose runs cost the same.
 
     `fresh` are runs of some choices with seeds that the ranking has not seen, and `rivals` is the column whose values
-    are compared, each at its best choice. The figures have `confirmed_` in front of `runs`, `converged`, `diverged`,
-    `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs.
-    `leading` tells which choice stands for each of the rivals. A batch of all `samples` is called full.
+    are compared, each at its best choice, its first row. The figures have `confirmed_` in front of `runs`, `converged`,
+    `diverged`, `success` and the costs with their `_low` and `_high`; they are missing for choices without fresh runs.
+    The recommended choice comes first, then those that are tied with it, then the others. A batch of all `samples` is
+    called full.
     """
     by = choice_columns(fresh)
     check_columns(fresh, cost)
@@ -91,19 +99,15 @@ def confirm(
         .add_prefix("confirmed_")
     )
     confirmed = ranked.join(found.reindex(places).set_axis(ranked.index))
-    selected = recommended_choice(ranked)
-    decided = _decide(confirmed, _FreshRuns(ranked, runs, runs.ranked_by(cost), floor), rivals)
-    if decided["recommended"].idxmax() != selected.name:
-        reason = f"Trained again, the choice that came first was ruled out: {describe_choice(selected, samples)}."
-        decided["reason"] = np.where(decided["recommended"], reason, "")
-    return decided
+    return _decide(confirmed, _FreshRuns(ranked, runs, runs.ranked_by(cost), floor), rivals, samples)
 
 
 class _FreshRuns:
     """The runs on fresh seeds of some choices of a ranking, by the labels of its rows."""
 
     def __init__(self, ranked: pd.DataFrame, runs: RunCosts, cost: str, floor: float) -> None:
-        self.runs, self.cost, self.costs = runs, cost, runs.comparable(cost, floor)
+        self.runs, self.cost = runs, cost
+        self.costs, self.exact = runs.comparable(cost, floor), runs.distinguishable(cost, floor)
         self.rows = find_choices(ranked, runs.choices, choice_columns(runs.choices)).dropna().astype(int)
 
     def best_of(self, labels: pd.Index) -> pd.Index:
@@ -118,35 +122,47 @@ class _FreshRuns:
         found: pd.Index = self.rows.index[equal[self.rows]]
         return found
 
-    def compared(self, labels: pd.Index, best: pd.Index, *verdicts: str) -> pd.Index:
-        """Return those of some choices whose comparison with the best one ends in one of these verdicts."""
-        rows, place = self.rows[labels].to_numpy().astype(np.intp), int(np.argmax(labels.isin(best)))
+    def verdicts(self, labels: pd.Index, best: Hashable) -> "pd.Series[str]":
+        """Return the verdicts of some choices, compared with the best one of them, where there are enough runs."""
+        rows, place = self.rows[labels].to_numpy().astype(np.intp), labels.get_loc(best)
         errors = self.runs.errors_of(self.cost, rows)
-        found = compare_with(self.costs[rows], place, errors=errors, pairs=self.runs.pairs)
-        return labels[found["verdict"].sort_index().isin(verdicts)]
+        about = {"exact": self.exact[rows], "errors": errors, "pairs": self.runs.pairs}
+        found = compare_with(self.costs[rows], place, **about)["verdict"].sort_index()
+        return found.set_axis(labels)[lambda verdicts: verdicts != TOO_FEW_RUNS]
 
 
-def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str) -> pd.DataFrame:
-    """Recommend the best of the best choices of the rivals, and tie with it those that do not differ from it."""
+def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str, samples: int | None) -> pd.DataFrame:
+    """Put the best of the best choices of the rivals first, and say how the others compare with it."""
     again, names = ranked.index.intersection(fresh.rows.index), ranked[rivals]
     tops = leaders(ranked, rivals).index.intersection(again, sort=False)
     if tops.empty or not ranked["recommended"][tops[0]]:
-        return ranked.assign(leading=False)
+        return ranked
     leading = tops[:0]
     for top in tops:
         leading = leading.append(fresh.best_of(again[names[again] == names[top]].drop(top).insert(0, top)))
-    best = fresh.best_of(leading)
-    different = names[fresh.compared(leading, best, "worse", "better", "fails")]
-    alike, worse = fresh.compared(leading, best, "no difference found"), fresh.compared(again, best, "worse", "fails")
+    best = fresh.best_of(leading)[0]
     # Ruled out among fewer choices, of which fewer pairs tell more.
-    ruled_out = tops.difference(leading).append(leading[:1].difference(best))
-    ties = ranked["tied"] & ~names.isin(different) & ~ranked.index.isin(worse.append(fresh.with_equals(ruled_out)))
-    recommended = ranked.index.isin(best)
-    return ranked.assign(
-        recommended=recommended,
-        tied=recommended | ties | ranked.index.isin(alike.difference(ruled_out)),
-        leading=ranked.index.isin(leading),
-    )
+    ruled_out = tops.difference(leading).append(leading[:1].difference([best]))
+    verdict = ranked["verdict"].copy()
+    verdict.update(fresh.verdicts(again, best))
+    verdict[fresh.with_equals(ruled_out)] = WORSE
+    of_leading = fresh.verdicts(leading, best)
+    verdict.update(of_leading)
+    verdict[best] = BEST
+    of_own = names.astype(object).map(dict(zip(names[of_leading.index], of_leading, strict=True)))
+    verdict = verdict.where(verdict.map(_SEVERITY) >= of_own.map(_SEVERITY).fillna(0), of_own)
+    place = pd.Series(np.arange(len(ranked), dtype=float), ranked.index)
+    place[leading] = np.minimum(place[leading], place[tops].to_numpy() - 0.5)
+    first, reason = ranked.index == best, ranked["reason"]
+    if best != ranked.index[0]:
+        ruled = describe_choice(ranked.iloc[0], samples)
+        reason = np.where(first, f"Trained again, the choice that came first was ruled out: {ruled}.", "")
+    with np.errstate(invalid="ignore"):
+        ratio = ranked["ratio"] / ranked["ratio"][best]
+    tied = ~verdict.isin(NOT_TIED)
+    order = np.lexsort([place, ~tied, ~first])
+    decided = ranked.assign(ratio=ratio, verdict=verdict, tied=tied, recommended=first, reason=reason)
+    return decided.iloc[order].reset_index(drop=True)
 
 
 def is_confirmed(choice: pd.Series) -> bool:
