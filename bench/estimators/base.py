@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from bench.estimators.arrival import describe_shortfall
 from bench.estimators.features import LINEAR, is_weighted_sum, model_for_features
 from bench.estimators.scaling import Units, find_units
+from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_bool, check_unmasked, describe, is_whole
 from kernels.base.columns import Params
 from kernels.base.run import Floats
@@ -69,6 +70,7 @@ class WeightedSamples(NamedTuple):
 class SGDCurveEstimator(BaseEstimator, ABC):
     """The base of the regressor and the classifier, which describe the parameters."""
 
+    @suggest_arguments
     def __init__(
         self,
         model: str | Model = LINEAR,
