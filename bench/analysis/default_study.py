@@ -5,16 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
-import numpy as np
-
 from bench.analysis.curvature import edges_of_runs, name_places, nearby_edges
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import choose_inputs
 from bench.data.held_out import check_files, hold_out_share
 from bench.data.memory_maps import MapOptions, is_mapped, load_table
-from bench.data.scaling import Scaling, find_scaling, standardize
+from bench.data.scaling import find_scaling, standardize
 from bench.data.table import Dataset
-from bench.data.units import describe_residual_units, original_units
+from bench.data.units import carries_back, describe_residual_units
 from bench.study.grid import Grid
 from bench.study.load import study_of_table
 from bench.study.schema import Study
@@ -38,8 +36,6 @@ MINIBATCH, SEEDS = 16, 5
 EPOCHS, FEWER_EPOCHS, FEWEST_EPOCHS = 100, 20, 5
 # Samples times parameters, of all epochs and configurations: two processors take some minutes at most.
 MOST_WORK = 10**11
-# Carrying back is tried for this many parameters, drawn at random.
-TRIED = 2
 
 
 class DefaultStudy(NamedTuple):
@@ -160,16 +156,9 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
             scaling = find_scaling(table, targets=targets, center=center, constant=bool(model.vectors))
         except ValueError as error:  # a column that does not vary, whatever is centered
             return None, f"Columns stay as they are: {error}."
-        if _carries_back(model, scaling):
+        if carries_back(model, scaling):
             return center, reason
     return None, "Columns stay as they are: the model has no parameters for a shift or another unit of them."
-
-
-def _carries_back(model: Model, scaling: Scaling) -> bool:
-    """Return whether fitted parameters have counterparts in the table's units, which may be lost to rounding."""
-    draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED, len(model.params)))
-    found = [original_units(model, draw, scaling) for draw in draws]
-    return all(one.params is not None or one.lost for one in found)
 
 
 def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tuple[float, float] | None:

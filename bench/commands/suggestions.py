@@ -6,20 +6,6 @@ from typing import Any
 
 # The metavars of options whose values are lists.
 LISTS = ("RATES", "SIZES", "NAMES", "SEEDS", "STARTS")
-# Names of our options in other tools and papers.
-OTHER_NAMES = {
-    "--lr": ("learning-rate", "learningrate", "rate", "rates", "eta", "step-size"),
-    "--batch-size": ("batch", "batches"),
-    "--init": ("start", "starts"),
-    "--seed": ("seeds",),
-    "--epochs": ("iterations",),
-    "--out": ("output",),
-    "--model": ("expression", "formula"),
-    "--standardize": ("scale", "normalize"),
-    "--drop-missing": ("dropna",),
-    "--validation": ("val",),
-    "--target": ("tolerance",),
-}
 
 
 def describe_unknown_option(option: str, known: Collection[str], command: str) -> str:
@@ -28,14 +14,14 @@ def describe_unknown_option(option: str, known: Collection[str], command: str) -
     Names that an option has elsewhere come before similar names: "--learning-rate" is --lr, and not --animate, whose
     letters are more alike. A key of a study that has no option is given by --set.
     """
-    name = option.removeprefix("--").replace("_", "-")
-    meant = next((ours for ours, others in OTHER_NAMES.items() if name in others), f"--{name}")
-    keys = _keys_by_option(command) if "--set" in known else {}
-    if meant not in known and meant not in keys:
-        from kernels.base.checks import closest_name  # noqa: PLC0415 (takes half a second, after a mistake only)
+    from kernels.base.arguments import EXACT, meant_argument  # noqa: PLC0415 (takes half a second, after a mistake only)
 
-        # What is no option is rarely meant: it has to be more alike.
-        meant = closest_name(option, sorted(known), cutoff=0.7) or closest_name(option, sorted(keys), cutoff=0.85) or ""
+    keys = _keys_by_option(command) if "--set" in known else {}
+    options = {one.removeprefix("--").replace("-", "_"): one for one in sorted({*known, *keys})}
+    name, own = option.removeprefix("--"), [one for one in options if options[one] in known]
+    # What is no option is rarely meant: it has to be more alike.
+    meant = meant_argument(name, options, EXACT) or meant_argument(name, own, 0.7) or meant_argument(name, options, 0.8)
+    meant = options.get(meant or "", "")
     if meant in known:
         return f"there is no option {option}; did you mean {meant}?"
     return f"there is no option {option}" + (f"; give --set {keys[meant]}=VALUE" if meant else "")

@@ -17,6 +17,8 @@ ROUNDING = 1e-6
 WRITTEN = 1e-5
 # Digits that give each float64 back.
 EXACT = 17
+# Draws of parameters that show whether those of a model carry back.
+TRIED = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,13 @@ def original_units(model: Model, params: ArrayLike, scaling: Scaling) -> Origina
         f"or cancel too much; fit without standardizing, or subtract a round number from {farthest} first.",
         lost=True,
     )
+
+
+def carries_back(model: Model, scaling: Scaling) -> bool:
+    """Return whether fitted parameters have counterparts in the table's units, which may be lost to rounding."""
+    draws = np.random.default_rng(0).uniform(0.5, 1.5, (TRIED, len(model.params)))
+    found = [original_units(model, draw, scaling) for draw in draws]
+    return all(one.params is not None or one.lost for one in found)
 
 
 def _undo_scaling(model: Model, theta: Floats, scaling: Scaling) -> Floats | list[float] | None:

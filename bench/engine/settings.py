@@ -8,7 +8,7 @@ from bench.study.grid import Grid
 from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.study.space import Space
-from kernels.base.checks import did_you_mean
+from kernels.base.arguments import EXACT, meant_argument
 from kernels.data.validation import HeldOut
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
@@ -55,9 +55,13 @@ def check_settings(
     """
     for name in given:
         if name not in known.__annotations__:
-            place = f": it belongs in {choices.__name__}({name}=...)"
-            hint = place if name in signature(choices).parameters else did_you_mean(name, known.__annotations__)
-            raise TypeError(f"{function} has no argument {name!r}{hint}")
+            other = meant_argument(name, signature(choices).parameters, cutoff=EXACT)
+            close = meant_argument(name, known.__annotations__)
+            hint = f" (did you mean {close!r}?)" if close else ""
+            raise TypeError(
+                f"{function} has no argument {name!r}"
+                + (f": it belongs in {choices.__name__}({other}=...)" if other else hint)
+            )
     held_out = {name: given.get(name) for name in ("validation", "test")}
     shared = {name: given[name] for name in RunTable.model_fields if name in given}
     loss = make_loss(given.get("loss", "squared"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations  # so that `help` shows the names of types, not their definitions
 
+import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,13 +13,18 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, is_regressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from bench.estimators.arrival import describe_shortfall
 from bench.estimators.features import LINEAR, is_weighted_sum, model_for_features
+from bench.estimators.scaling import Units, find_units
+from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_bool, check_unmasked, describe, is_whole
 from kernels.base.columns import Params
 from kernels.base.run import Floats
+from kernels.data.validation import choose_split
 from kernels.losses.classes import Classes
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
@@ -32,14 +39,22 @@ Labels = NDArray[Any]
 """The labels of all classes, in their order; none where targets are numbers."""
 NO_LABELS: Labels = np.empty(0)
 FEATURES = ("n_features_in_", "feature_names_in_")
+VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 200_000, 10, 1000
+"""By default a fit visits so many samples, in epochs between these."""
+STARTS, SAMPLES_OF_STARTS = 1000, 200
+"""Starts that are drawn for a curve, of which the best is taken, by its loss on some of the samples."""
 
 
 class WeightedSamples(NamedTuple):
-    """The samples of a call, with the model of the run, the places of its inputs among the features, and its loss."""
+    """The samples of a call in the units of training, with the model of the run and its loss.
+
+    `places` are those of the model's inputs among the features.
+    """
 
     model: Model
     places: tuple[int, ...]
     loss: Loss
+    units: Units
     labels: Labels
     x: Floats
     y: Floats
@@ -55,15 +70,17 @@ class WeightedSamples(NamedTuple):
 class SGDCurveEstimator(BaseEstimator, ABC):
     """The base of the regressor and the classifier, which describe the parameters."""
 
+    @suggest_arguments
     def __init__(
         self,
         model: str | Model = LINEAR,
         *,
-        lr: float = 0.01,
+        standardize: bool = True,
+        lr: float = 0.03,
         schedule: str | Callable[[int], float] | ArrayLike | None = None,
         batch_size: int | str = 1,
-        epochs: int = 100,
-        optimizer: str | Optimizer = "adam",
+        epochs: int | None = None,
+        optimizer: str | Optimizer = "schedule_free_adamw",
         loss: str | Loss | None = None,
         shuffle: bool | str = True,
         init: Params | None = None,
@@ -75,6 +92,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.model = model
+        self.standardize = standardize
         self.lr = lr
         self.schedule = schedule
         self.batch_size = batch_size
@@ -120,27 +138,34 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             If an argument is not accepted, or the run diverges.
         """
         with self._keep_features():
-            continues = check_bool("warm_start", self.warm_start) and hasattr(self, "params_")
-            samples = self._read_samples(X, y, sample_weight, first=True)
-            seed = self._draw_seed()
+            continues = check_bool("warm_start", self.warm_start) and hasattr(self, "_state")
+            samples = self._read_samples(X, y, sample_weight, first=True, units=self._units if continues else None)
+            seed, factor = self._draw_seed(), samples.units.loss_factor
             result = fit(
                 *samples.weighted(),
-                init=self._last_params(samples) if continues else self._start(samples.model, seed),
+                init=self._last_params(samples) if continues else self._start(samples, seed),
                 lr=self.lr,
                 schedule=self.schedule,
-                epochs=self.epochs,
-                target=self.target,
+                epochs=self._count_epochs(samples),
+                target=None if self.target is None else self.target / factor,
                 validation=self._held_out(samples),
                 patience=self.patience,
                 **self._settings(samples, seed),
             )
             if result.status == "diverged":
                 raise ValueError(self._divergence(result.epochs))
-            self.status_, self.loss_curve_ = result.status, result.loss
+            self.status_, self.loss_curve_ = result.status, result.loss * factor
             self.validation_loss_curve_ = result.validation_loss
+            if result.validation_loss is not None:
+                self.validation_loss_curve_ = result.validation_loss * factor
             # A run goes on from its end, also where parameters of an earlier epoch are kept.
             self._stand_at(RunState(result.trajectory[-1], result.memory, result.epochs), samples, seed)
-            self.params_ = result.params
+            self._kept = result.params
+        # A run that was to stop early has arrived where it was meant to.
+        if result.status == "max_epochs" and self.patience is None:
+            shortfall = describe_shortfall(result, samples.model, weighted=sample_weight is not None)
+            if shortfall:
+                warnings.warn(shortfall + self._advice(), ConvergenceWarning, stacklevel=2)
         return self
 
     def _train_epoch(
@@ -150,19 +175,20 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         for name in ("validation", "patience"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name} must be None for partial_fit: each call has other samples")
-        first = not hasattr(self, "params_")
+        first = not hasattr(self, "_state")
         samples = self._read_samples(X, y, sample_weight, first=first, labels=labels)
         if first:
             seed, curve = self._draw_seed(), np.array([np.nan])
-            state = start_run(samples.model, self._start(samples.model, seed), self.optimizer)
+            state = start_run(samples.model, self._start(samples, seed), self.optimizer)
         else:
             seed, curve, state = self._seed, self.loss_curve_, self._state
-        rates = learning_rates(self.schedule, self.lr, self.epochs)
+        rates = learning_rates(self.schedule, self.lr, self._count_epochs(samples))
         rate = rates[min(state.epochs, rates.size - 1)]
         state, loss = partial_fit(*samples.weighted(), state, lr=rate, **self._settings(samples, seed))
         if not (np.isfinite(loss) and np.isfinite(state.params).all()):
             raise ValueError(self._divergence(state.epochs - 1))
-        self.status_, self.loss_curve_, self.validation_loss_curve_ = "max_epochs", np.append(curve, loss), None
+        self.status_, self.validation_loss_curve_ = "max_epochs", None
+        self.loss_curve_ = np.append(curve, loss * samples.units.loss_factor)
         self._stand_at(state, samples, seed)
 
     def _predict_scores(self, X: ArrayLike) -> Floats:
@@ -170,7 +196,19 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         check_is_fitted(self)
         check_unmasked("X", X)
         x = validate_data(self, X, reset=False, dtype=np.float64)
-        return self.model_.predict(self.params_, take_features(x, self._places))
+        scores = self.model_.predict(self._kept, self._units.scale_inputs(take_features(x, self._places)))
+        return self._units.unscale_targets(scores)
+
+    @property
+    def params_(self) -> Floats:
+        """The fitted parameters in the units of X and y, shape (P,), in the order of ``model_.params``."""
+        try:
+            params, reason = self._units.unscale_params(self.model_, self._kept, is_sum=self._has_coef)
+        except AttributeError:
+            raise AttributeError(f"this {type(self).__name__} has no params_ before it is fitted") from None
+        if params is None:
+            raise AttributeError(f"params_ are not known: {reason} Predictions do not depend on them.")
+        return params
 
     def _linear_params(self, name: str) -> tuple[Floats, Floats]:
         """Return the weights and the constants of a weighted sum; other models have no attribute of that name."""
@@ -188,8 +226,12 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         *,
         first: bool,
         labels: Labels | None = None,
+        units: Units | None = None,
     ) -> WeightedSamples:
-        """Return samples of the model of the run, which the first ones define, with these labels if any are given."""
+        """Return samples of the model of the run, which the first ones define.
+
+        So they define the labels and the units, where these are not given.
+        """
         x, targets = self._read_arrays(X, y, first=first)
         if first:
             labels = self._find_labels(targets) if labels is None else labels
@@ -204,11 +246,23 @@ class SGDCurveEstimator(BaseEstimator, ABC):
                 model = model.with_classes(labels.size)
         else:
             model, places, labels = self.model_, self._places, getattr(self, "classes_", NO_LABELS)
-            loss = self._make_loss(labels)
+            loss, units = self._make_loss(labels), self._units
         weights = check_weights(sample_weight, targets.size)
         x, y = take_features(x, places), encode_targets(targets, labels)
         loss.check_targets(y)
-        return WeightedSamples(model, places, loss, labels, x, y, weights)
+        if units is None:
+            units = self._find_units(model, loss, x, y)
+        x, y = units.scale_inputs(x), units.scale_targets(y)
+        return WeightedSamples(model, places, units.scale_loss(loss), units, labels, x, y, weights)
+
+    def _find_units(self, model: Model, loss: Loss, x: Floats, y: Floats) -> Units:
+        if not check_bool("standardize", self.standardize):
+            return Units()
+        share = self.validation
+        if isinstance(share, Real) and 0 < share < 1:  # held-out samples have no part in means and deviations
+            held_out, _ = choose_split(y.size, float(share))
+            x, y = x[~held_out], y[~held_out]
+        return find_units(model, loss, x, y, is_sum=is_weighted_sum(self.model))
 
     def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:
         check_unmasked("X", X)
@@ -228,10 +282,30 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             self.__dict__.update(before)
             raise
 
-    def _start(self, model: Model, seed: int) -> Params:
+    def _start(self, samples: WeightedSamples, seed: int) -> Floats:
+        """Return the parameters to start from, in the units of training."""
+        model = samples.model
         if self.init is not None:
-            return self.init
-        return np.zeros(len(model.params)) if model.is_linear else model.draw_start(seed)
+            init = model.vector(self.init, "init")
+            return samples.units.scale_params(model, init, is_sum=is_weighted_sum(self.model))
+        if model.is_linear:
+            return np.zeros(len(model.params))
+        if model.vectors:
+            return model.draw_start(seed)
+        starts = np.random.default_rng(seed).standard_normal((STARTS, len(model.params)))
+        step = math.ceil(samples.y.size / SAMPLES_OF_STARTS)
+        x, y = samples.x[::step].T, samples.y[::step]
+        with np.errstate(all="ignore"):
+            given, _ = samples.loss.evaluate(model.program, starts.T[:, :, np.newaxis], x, y)
+            losses = np.mean(samples.loss.recorded(given), axis=-1)
+        best: Floats = starts[int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))]
+        return best
+
+    def _count_epochs(self, samples: WeightedSamples) -> int:
+        """Return the epochs of a fit: as many as are asked for, or as visit `VISITS` samples."""
+        if self.epochs is not None:
+            return self.epochs
+        return min(max(math.ceil(VISITS / samples.y.size), FEWEST_EPOCHS), MOST_EPOCHS)
 
     def _last_params(self, samples: WeightedSamples) -> Floats:
         """Return the parameters of the run before, if they are those of the model and of the classes."""
@@ -243,7 +317,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             )
         if not np.array_equal(getattr(self, "classes_", NO_LABELS), samples.labels):
             raise ValueError("warm_start must be False to fit other classes than before")
-        return self.params_
+        return self._kept
 
     def _draw_seed(self) -> int:
         generator = check_random_state(self.random_state)
@@ -267,22 +341,28 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         x, targets = self._read_arrays(*self.validation, first=False)
         y = encode_targets(targets, samples.labels, "y of validation")
         weights = None if samples.weights is None else np.ones(y.size)
-        _, *held_out = samples._replace(x=take_features(x, samples.places), y=y, weights=weights).weighted()
+        x, y = samples.units.scale_inputs(take_features(x, samples.places)), samples.units.scale_targets(y)
+        _, *held_out = samples._replace(x=x, y=y, weights=weights).weighted()
         return tuple(held_out)
 
     def _stand_at(self, state: RunState, samples: WeightedSamples, seed: int) -> None:
         self.model_, self._places, self._seed = samples.model, samples.places, seed
         # Parameters that are set later count from the next fit on. The text of a default loss is short to pickle.
         self._has_coef, self._loss = is_weighted_sum(self.model), self.loss or samples.loss.text
-        self._state, self.params_, self.n_iter_ = state, state.params, state.epochs
+        self._units, self._state, self._kept, self.n_iter_ = samples.units, state, state.params, state.epochs
         if samples.labels.size:
             self.classes_ = samples.labels
 
     def _divergence(self, epoch: int) -> str:
-        return (
-            f"lr={self.lr!r} makes the run diverge in epoch {epoch}: take a smaller one, or scale X, as with "
-            "StandardScaler in a Pipeline"
-        )
+        remedy = "" if self.standardize else ", or set standardize=True"
+        return f"lr={self.lr!r} makes the run diverge in epoch {epoch}: take a smaller one{remedy}"
+
+    def _advice(self) -> str:
+        """Return what to do about a fit that has not arrived, in a sentence."""
+        if not self.standardize:
+            return "Set standardize=True, or scale X and y."
+        other = "" if self.model_.is_linear else ", or another start (random_state or init)"
+        return f"Try more epochs than {self.n_iter_:,}, another lr than {self.lr:g}, or schedule='cosine'{other}."
 
 
 def take_features(x: Floats, places: tuple[int, ...]) -> Floats:

@@ -43,7 +43,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     loss : str or Loss, optional
         ``"logistic"`` or ``"hinge"``, for two classes, or ``"softmax"``, for 2 to 100. By default logistic for two
         classes and softmax for more.
-    lr, schedule, batch_size, epochs, optimizer, shuffle, init, target, validation, patience
+    standardize, lr, schedule, batch_size, epochs, optimizer, shuffle, init, target, validation, patience
         As for `SGDCurveRegressor`. The y of `validation` are labels too, all of them among those that are trained on.
     warm_start, kernel, random_state
         As for `SGDCurveRegressor`.
@@ -70,21 +70,21 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
 
     Notes
     -----
-    A weight of a sample multiplies its gradient, as in ``SGDClassifier``.
+    A weight of a sample multiplies its gradient, as in ``SGDClassifier``. A fit that has not arrived is a
+    ``sklearn.exceptions.ConvergenceWarning``, as of `SGDCurveRegressor`.
 
     ``SGDClassifier(loss=..., penalty=None, shuffle=False, tol=None, learning_rate="constant", eta0=lr,
-    max_iter=epochs)`` gives, to rounding, what ``SGDCurveClassifier(optimizer="sgd", shuffle=False)`` does of two
-    classes, with the losses ``"log_loss"`` for logistic and ``"hinge"``. Of more classes it trains one classifier
-    against the rest for each, without softmax.
+    max_iter=epochs)`` gives, to rounding, what ``SGDCurveClassifier(optimizer="sgd", standardize=False,
+    shuffle=False)`` does of two classes, with the losses ``"log_loss"`` for logistic and ``"hinge"``. Of more classes
+    it trains one classifier against the rest for each, without softmax.
 
     Examples
     --------
     >>> from sklearn.datasets import load_iris
     >>> from bench import SGDCurveClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = SGDCurveClassifier(lr=0.05, batch_size=16, random_state=0).fit(X, y)
-    >>> classifier.predict_proba(X[:1]).round(3)
-    array([[0.999, 0.001, 0.   ]])
+    >>> SGDCurveClassifier(random_state=0).fit(X, y).predict_proba(X[:1]).round(3)
+    array([[1., 0., 0.]])
     """
 
     def partial_fit(

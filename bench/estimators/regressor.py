@@ -16,9 +16,9 @@ from kernels.losses.loss import Loss
 class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     """A regressor of any expression, fitted with stochastic gradient descent.
 
-    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor. With
-    ``optimizer="sgd"`` and in order it gives the numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``: see
-    Notes.
+    The settings are those of `kernels.fit`, under the same names. By default it is a linear regressor that ends where
+    ``sklearn.linear_model.LinearRegression`` does. With ``optimizer="sgd"``, in order and without standardizing it
+    gives the numbers of ``sklearn.linear_model.SGDRegressor(penalty=None)``: see Notes.
 
     Parameters
     ----------
@@ -27,24 +27,32 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
         features ``x1``, ``x2``, ..., or ``x`` if there is one alone, or by the names of the columns of a data frame. Or
         the name of a ready-made model, such as ``"polynomial(3)"``, or a `kernels.Model`. ``"w @ x + b"`` is a weighted
         sum of all features, of any number, and a constant; ``"mlp(8)"`` has a hidden layer of 8 units.
+    standardize : bool
+        Train on columns of mean 0 and standard deviation 1, the target too where the loss is one of a residual.
+        Parameters, `init`, predictions, losses, `target`, and options of the loss in the units of y are those of X and
+        y as they are given. Columns are scaled and not centered if the model has no parameters for a shift, as
+        ``V*x/(K + x)``, and stay as they are if it has none for another unit. Columns that do not vary are centered
+        only. The first call of `partial_fit`, or a fit before it, decides for those after it.
     lr : float
-        Learning rate, positive.
+        Learning rate, positive, for columns as they are trained.
     schedule : str, callable or array, optional
         Factors on `lr`, one per epoch, such as ``"halve(10)"``. For a rate that falls with every update, see Notes.
     batch_size : int or "full"
         Samples per update; the last batch of an epoch may be smaller, and so may all data be.
-    epochs : int
-        The passes over the data in `fit`, at most.
+    epochs : int, optional
+        The passes over the data in `fit`, at most. By default they visit 200,000 samples, with 10 passes at least and
+        1,000 at most.
     optimizer : str or Optimizer
-        Such as ``"sgd"``, ``"adam"`` or ``"averaged(sgd)"``.
+        Such as ``"sgd"``, ``"adam"`` or ``"averaged(sgd)"``. The default, ``"schedule_free_adamw"``, needs no schedule.
     loss : str or Loss, optional
         By default ``"squared"``; others are such as ``"huber(1.0)"``, ``"quantile(0.9)"``, or ``"poisson"``, for
         which the model is the logarithm of the expected count.
     shuffle : bool or str
         Visit the samples in an order drawn anew for each epoch, or in ``"blocks"``; else in their own order.
     init : array, shape (P,), or mapping of names to values, optional
-        The start: by default zeros where the model is linear in its parameters, else the draws of `random_state` that
-        `kernels.Model.draw_start` returns.
+        The start. By default zeros, for columns as they are trained, where the model is linear in its parameters; for a
+        network the draws of `random_state` that `kernels.Model.draw_start` returns; and for a curve the best of
+        1,000 standard normal draws.
     target : float, optional
         Stop when the loss in `loss_curve_` is at or below this.
     validation : float or (X, y), optional
@@ -62,7 +70,8 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     Attributes
     ----------
     params_ : array, shape (P,)
-        The fitted parameters, in the order of ``model_.params``, which has their names.
+        The fitted parameters, in the order of ``model_.params``, which has their names. They are an AttributeError if
+        they are lost to rounding in the units given, as those of high powers far from 0 are; predictions are not.
     model_ : Model
         The fitted model; its inputs are those features that it uses.
     n_iter_ : int
@@ -86,8 +95,13 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     With batches the sum of the weighted gradients is divided by the number of samples. Losses, `target` and `patience`
     are about losses without weights.
 
+    A fit that has not arrived is a ``sklearn.exceptions.ConvergenceWarning``: it leaves more than 1 % of the
+    improvement over a constant that its model can reach, or 5 % where that is approached as the parameters grow without
+    end. Fits on large data and with weights are judged by whether the loss still falls. Fits with `patience` or a
+    `target` that they reach do not warn.
+
     ``SGDRegressor(penalty=None, shuffle=False, tol=None, learning_rate=..., eta0=lr, max_iter=epochs)`` gives, to
-    rounding, what ``SGDCurveRegressor(shuffle=False)`` does with these optimizers:
+    rounding, what ``SGDCurveRegressor(standardize=False, shuffle=False)`` does with these optimizers:
 
     ==================================  =========================================
     ``learning_rate="constant"``        ``optimizer="sgd"``
@@ -102,8 +116,7 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     >>> import numpy as np
     >>> from bench import SGDCurveRegressor
     >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
-    >>> regressor = SGDCurveRegressor("a*x**2 + b", lr=0.5, optimizer="sgd", random_state=0)
-    >>> regressor.fit(X, 2 * X[:, 0] ** 2 - 1).params_.round(6)
+    >>> SGDCurveRegressor("a*x**2 + b", random_state=0).fit(X, 2 * X[:, 0] ** 2 - 1).params_.round(2)
     array([ 2., -1.])
     """
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
 from kernels.base.columns import Params
 from kernels.base.run import Floats
@@ -76,6 +77,7 @@ class Grid:
         the data is checked by `frame`.
     """
 
+    @suggest_arguments
     def __init__(
         self,
         *,

@@ -19,7 +19,8 @@ from bench.study.schema import Study, Table, field_names
 from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import TABLES, parse_toml, read_regular_file
-from kernels.base.checks import closest_name, describe, did_you_mean
+from kernels.base.arguments import EXACT, meant_argument
+from kernels.base.checks import describe, did_you_mean
 from kernels.compile.kinds import check_dtype
 from kernels.data.validation import check_patience
 from kernels.losses import make_loss
@@ -294,8 +295,10 @@ def _describe_unknown_key(key: Key) -> str:
     *tables, last = map(str, key)
     known = field_names(tuple(tables))
 
-    close = closest_name(last, known)
-    home = next((name for name in Study.model_fields if last in field_names((name,))), None)
-    hint = f" (did you mean {close}?)" if close else f"; it belongs in [{home}]" if home else ""
+    close = meant_argument(last, known)
+    homes = ((name, meant_argument(last, field_names((name,)), EXACT)) for name in Study.model_fields)
+    home, there = next(((name, one) for name, one in homes if one), ("", ""))
+    meant = close or f"{there} in [{home}]"
+    hint = f"; it belongs in [{home}]" if there == last else f" (did you mean {meant}?)" if close or home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
     return f"{quote_key(last)} is no key{place}{hint}; known are {', '.join(known)}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.study.grid import Grid, Seeds, Starts, as_list, check_distinct
+from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_integer, check_real, check_seed, describe
 from kernels.base.spec import parse_spec
 from kernels.model.model import by_name
@@ -218,6 +219,7 @@ class Space:
         Names the argument, its value and what would be accepted.
     """
 
+    @suggest_arguments
     def __init__(
         self,
         *,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_bool, check_integer, check_seed, check_target, describe
 from kernels.base.columns import Inputs, Params
 from kernels.base.memory import check_room
@@ -44,6 +45,7 @@ from kernels.train.slices import slowdown_of, train_in_slices
 from kernels.train.trainer import make_trainer
 
 
+@suggest_arguments
 def fit(
     model: Model | str,
     x: Inputs,

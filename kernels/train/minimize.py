@@ -5,6 +5,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_integer
 from kernels.base.columns import Params
 from kernels.base.memory import check_room
@@ -18,6 +19,7 @@ NO_DATA = (0.0,)
 """The target of the one sample, which no objective looks at."""
 
 
+@suggest_arguments
 def minimize(
     objective: Model | str,
     init: Params | None = None,

@@ -106,6 +106,7 @@ def test_columns_of_texts_are_found_together(tmp_path, monkeypatch, form):
     assert (found, len(left_out), len(passes)) == (["hp"], 9, 2)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_in_python_headings_of_one_name_are_refused_where_it_is_in_use():
     frame = pd.DataFrame(np.eye(4), columns=["a b", "a-b", "c", "y"])
     x, y, settings = frame[["a b", "a-b", "c"]], frame["y"], {"epochs": 1, "kernel": "reference"}

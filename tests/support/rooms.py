@@ -8,8 +8,8 @@ LINES = [
     {"commands"},
     {"report", "compare"},
     {"engine", "analysis", "timing", "plots"},
-    {"study", "tables"},
-    {"store", "data", "estimators"},
+    {"study", "tables", "estimators"},
+    {"store", "data"},
     {"system"},
     *({f"kernels.{room}"} for room in KERNELS),
 ]

@@ -30,9 +30,13 @@ from kernels.model.sample_weight import WeightedModel
 from kernels.train.partial_fit import RunState, partial_fit, start_run
 from tests.support.constants import ROOT
 
+# Most fits here are short, to compare their numbers with those of others.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
 
 def regressor(*args, **settings):
-    return SGDCurveRegressor(*args, **{"kernel": "reference", "random_state": 0} | settings)
+    """Return a regressor that trains in the units given, as those that it is compared with do."""
+    return SGDCurveRegressor(*args, **{"kernel": "reference", "random_state": 0, "standardize": False} | settings)
 
 
 # As scikit-learn expects of its SGDRegressor: two steps are not one of twice the length.
@@ -40,7 +44,7 @@ NOT_EXPECTED = {"check_sample_weight_equivalence_on_dense_data": "a weight of 2 
 
 
 @pytest.mark.filterwarnings("default")  # what scikit-learn warns of in its own checks is its own affair
-@parametrize_with_checks([regressor(epochs=5)], expected_failed_checks=lambda _: NOT_EXPECTED)
+@parametrize_with_checks([regressor(epochs=5, standardize=True)], expected_failed_checks=lambda _: NOT_EXPECTED)
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
@@ -99,7 +103,7 @@ def test_compiled_calls_of_partial_fit_with_weights_give_the_bits_of_the_referen
     settings = {"lr": 0.05, "batch_size": batch_size, "shuffle": "blocks(size=9, buffer=20)", "optimizer": "adam"}
 
     def model(**changed):
-        return SGDCurveRegressor("a*x", **settings | {"epochs": 3, "random_state": 3} | changed)
+        return regressor("a*x", **settings | {"epochs": 3, "random_state": 3} | changed)
 
     whole = model(kernel="reference").fit(x[:, :1], y, sample_weight=weights)
     compiled, parts = model(kernel="fused").fit(x[:, :1], y, sample_weight=weights), model(kernel="fused")
@@ -168,9 +172,10 @@ def test_the_numbers_of_fit(samples):
     x, y, _ = samples
     settings = {"lr": 0.05, "optimizer": "adam", "epochs": 6, "batch_size": 9, "kernel": "reference"}
     settings |= {"validation": 0.2, "patience": 2}
-    ours = SGDCurveRegressor("a*exp(b*x1) + c*x3", random_state=5, **settings).fit(x, y)
+    init = [0.5, -0.2, 1.0]
+    ours = regressor("a*exp(b*x1) + c*x3", random_state=5, init=init, **settings).fit(x, y)
     model = Model("a*exp(b*x1) + c*x3", inputs=("x1", "x3"))
-    result = fit(model, x[:, [0, 2]], y, seed=5, shuffle=True, drop_last=False, **settings)
+    result = fit(model, x[:, [0, 2]], y, init=init, seed=5, shuffle=True, drop_last=False, **settings)
     assert ours.model_.params == ("a", "b", "c")
     assert (ours.n_iter_, ours.status_) == (result.epochs, result.status)
     np.testing.assert_array_equal(ours.params_, result.params)
@@ -303,8 +308,8 @@ def test_what_the_readme_shows(tmp_path, monkeypatch):
     block = text.partition("```python\n")[2].partition("```")[0]
     names = {}
     block = block.replace('SGDCurveRegressor("', 'SGDCurveRegressor(kernel="reference", epochs=3, model="')
-    block = block.replace("SGDCurveRegressor(optimizer", 'SGDCurveRegressor(kernel="reference", epochs=9, optimizer')
-    exec(block.replace("max_iter=100", "max_iter=9"), names)
+    block = block.replace("SGDCurveRegressor(optimizer", 'SGDCurveRegressor(kernel="reference", optimizer')
+    exec(block.replace('"epochs": 100', '"epochs": 9').replace("max_iter=100", "max_iter=9"), names)
     theirs = names["theirs"]
     np.testing.assert_allclose(names["linear"].params_, [*theirs.coef_, *theirs.intercept_], rtol=1e-12)
 

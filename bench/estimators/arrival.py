@@ -1,0 +1,87 @@
+"""Whether a fit has arrived at the lowest loss of its model, in a time that is short beside that of the fit."""
+
+import numpy as np
+
+from kernels.base.run import Floats
+from kernels.data.samples import Samples
+from kernels.losses.loss import Loss
+from kernels.model.model import Model
+from kernels.train.fit_result import FitResult
+from kernels.train.local_search import descend, mean_and_gradient
+from kernels.train.yardstick import (
+    ARRIVED,
+    TARGET_SHARE,
+    Yardstick,
+    constant_loss,
+    find_yardstick,
+    format_share,
+    is_found_at_once,
+)
+
+MOST_NUMBERS = 200_000
+"""Samples times parameters up to which the lowest loss is searched for."""
+EVALUATIONS = 100
+"""Evaluations of the search for a lower loss near the end of a run."""
+POOR = 0.5
+"""Of curves that leave a larger share than this of the loss of the best constant, other minima are searched for."""
+
+
+def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> str:
+    """Return how far a run has ended from the lowest loss, in a sentence; "" where it has arrived.
+
+    A run has arrived where 1 % of the improvement over the best constant is left, or 5 % where the loss falls for ever,
+    as that of classes that can be separated. The lowest loss is that of the model where it is linear, else that of a
+    local search from the end. With weights, which recorded losses do not have, and for large data, a run has not
+    arrived where its loss still falls.
+    """
+    if weighted:
+        return _describe_fall(result.loss)
+    samples, end = (result.x[: len(model.inputs)], result.y), float(result.loss[-1])
+    yardstick = _find_yardstick(model, result.criterion, samples, result)
+    constant = yardstick.constant_loss if yardstick else constant_loss(result.criterion, result.y)
+    # A linear model without a constant may have no better parameters.
+    if end >= constant and not (yardstick and model.is_linear):
+        return "The fit is no better than a constant. "
+    if yardstick is None:
+        return _describe_fall(result.loss)
+    gain = yardstick.improvement if np.isfinite(yardstick.improvement) else constant
+    remaining = (end - yardstick.loss) / gain if gain else 0.0
+    if not remaining > (ARRIVED if yardstick.params is None else TARGET_SHARE):
+        return ""
+    if remaining >= 1 and np.isfinite(yardstick.improvement):
+        return "The fit is no better than a constant. "
+    return f"The fit has not converged: {format_share(remaining)} of the achievable improvement is still missing. "
+
+
+def _find_yardstick(model: Model, loss: Loss, samples: Samples, result: FitResult) -> Yardstick | None:
+    """Return the lowest loss, of a nonlinear model that near the end of a run; None where that takes long."""
+    x, y = samples
+    is_small = y.size * len(model.params) <= MOST_NUMBERS
+    if model.is_linear:
+        if not (is_found_at_once(model, loss, samples) and (is_small or loss.is_squared)):
+            return None
+        found = find_yardstick(model, loss, samples)
+        return found if np.isfinite(found.loss) else None
+    if not is_small:
+        return None
+    end, constant = float(result.loss[-1]), constant_loss(loss, y)
+    objective = mean_and_gradient(model.program, loss, x, y)
+    lowest, params, _ = descend(objective, result.params, times=1, steps=EVALUATIONS)
+    if min(end, lowest) > POOR * constant and not model.vectors:
+        # Another minimum may be far lower; a search that takes longer than the fit.
+        found = find_yardstick(model, loss, samples, result.params)
+        if found.loss < lowest:
+            return found
+    return Yardstick(lowest, constant, params, "L-BFGS")
+
+
+def _describe_fall(losses: Floats) -> str:
+    """Return a sentence about losses by epoch, shape (epochs + 1,), that still fall in the last tenth; else ""."""
+    last = max(1, losses.size // 10)
+    fall = float((losses[-1 - last] - losses[-1]) / (losses[0] - losses[-1])) if losses[0] > losses[-1] else np.nan
+    if not fall > TARGET_SHARE:
+        return ""
+    return (
+        f"The fit has not converged: {format_share(fall)} of the decrease of its loss came in the last "
+        f"{'epoch' if last == 1 else f'{last} epochs'}. "
+    )
