@@ -1,7 +1,6 @@
 """The command `sgdbench fit`: load a table, fit one model to it, and print, draw or show the result."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.analysis.advice import advise
+from bench.analysis.advice import advise, falls_short
 from bench.analysis.default_study import choose_centering
 from bench.commands.console import (
     mapping_display,
@@ -27,7 +26,7 @@ from bench.commands.stages import progress
 from bench.commands.trace import Trace
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression
-from bench.data.fit_table import TableFit, fit_table, thin_rows
+from bench.data.fit_table import TableFit, carry_back, fit_table, thin_rows
 from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
@@ -249,20 +248,23 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
     for about, sentence in _describe_quality(fitted, quality, settings["target"]):
         print_sentence(about, sentence)
-    shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "epochs", "shuffle", "seed")}
-    # Without R² there is nothing to go by.
-    known = not math.isnan(quality.r2) or not result.criterion.of_residual or fitted.status == "diverged"
+    if fitted.interrupted or not falls_short(fitted, quality):
+        return
 
-    def again(*, standardized: bool = False, **changed: Any) -> TableFit:
-        """Make the run once more, without its target, which has other units."""
-        center = _choose_centering(result.model, table, result.criterion, quiet=True) if standardized else "both"
-        given = settings | {"target": None, "standardized": standardized, "center": center}
-        return fit_table(result.model, fitted.data, **given | changed)
+    def again(*, standardize: bool = False, **changed: Any) -> TableFit:
+        """Make the run once more, without its target, which has other units; of a map some rows are standardized."""
+        center = _choose_centering(result.model, table, result.criterion, quiet=True) if standardize else "both"
+        given = settings | {"target": None, "standardized": standardize, "center": center, "record_params": False}
+        if changed.get("shuffle") and table.mapped_in:
+            changed["shuffle"] = "blocks"
+        if standardize:
+            return fit_table(result.model, thin_rows(fitted.data), **given | changed)
+        tried = fit_table(result.model, fitted.data, **given | changed)
+        return carry_back(tried.result, fitted.data, fitted.scaling, interrupted=tried.interrupted)
 
-    sentences = [] if fitted.interrupted or not known else advise(fitted, quality, again, **shared)
-    if sentences and not quality.uncertainty.reason:
-        print_sentence("Standard errors", "they suppose that the run has arrived at a minimum, and it has not.")
-    for sentence in sentences:
+    if not quality.uncertainty.reason:
+        print_sentence("Standard errors", "these assume convergence, which was not reached; do not use them.")
+    for sentence in advise(fitted, quality, again, settings):
         print_sentence("Advice", sentence)
 
 
@@ -335,8 +337,7 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     name = list(fitted.params)[int(np.argmax(errors))]
     distance = f"{errors.max():.2g}"
     unit = "standard error" if distance == "1" else "standard errors"
-    farther = ", farther than any other parameter" if len(errors) > 1 else ""
-    return f" {name} is {distance} {unit} from its optimum{farther}."
+    return f" Farthest from its optimum: {name} ({distance} {unit})."
 
 
 def _test_facts(fitted: TableFit) -> dict[str, str]:
