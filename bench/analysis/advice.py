@@ -162,7 +162,7 @@ def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> I
     if not model.is_linear and settings["init"] is None:
         starts = [{"seed": settings["seed"] + number} for number in range(1, SEEDS + 1)]
     groups = [[*others, *(one | start for start in starts for one in others[:FEW])]]
-    if fitted.scaling is None and choose_centering(model, rows, criterion)[0] is not None:
+    if fitted.scaling is None and model.inputs and choose_centering(model, rows, criterion)[0] is not None:
         rates = _standard_rates(settings)
         scaled = [{"standardize": True} | ({"lr": lr} if lr != settings["lr"] else {}) for lr in rates]
         # In a linear model the size of the target does not matter.

@@ -32,6 +32,7 @@ from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss, write_params
+from bench.study.suite import find_study_of
 from bench.tables.formatting import duration, text
 from bench.tables.on_test_rows import NAMES
 from bench.tables.shortfall import describe_impossible_target, describe_no_skill, share_of_most_frequent
@@ -85,6 +86,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     misplaced = "--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too"
     if asked.buffer is not None and not settings["shuffle"]:  # before a large table is written as columns
         raise ValueError(misplaced)
+    asked, settings["loss"] = _take_model_of_study(asked, settings["loss"])
     chosen = _choose_loss(asked, settings["loss"])
     settings["loss"], criterion = chosen.text, make_loss(chosen.text)
     table, inputs = _load(asked, criterion, quiet=output.as_json)
@@ -153,6 +155,16 @@ def _check_figures(model: Model, output: FitOutput) -> None:
     has = "no inputs" if not model.inputs else f"scores of {model.classes} classes" if model.classes > 1 else None
     if has and (option := next((name for name, given in drawn.items() if given), None)):
         raise ValueError(f"{option} draws a curve, and {model.expression} has {has}")
+
+
+def _take_model_of_study(asked: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
+    """Return built-in data with the model and the loss of their built-in study, where none are given."""
+    x, y, model, _ = asked.columns
+    if x or y or model or str(asked.path) not in BUILTIN or (study := find_study_of(str(asked.path))) is None:
+        return asked, loss
+    if loss is not None and make_loss(loss).by_class != make_loss(study.run.loss).by_class:
+        return asked, loss
+    return asked._replace(columns=asked.columns._replace(model=study.model.expression)), loss or study.run.loss
 
 
 def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
