@@ -155,7 +155,7 @@ def _refuse(message: str) -> int:
 
 
 @command(
-    'sgdbench fit quadratic --model "a*x**2 + b*x + c" --lr 0.5',
+    'sgdbench fit quadratic --init=-1,10,26 --lr 0.5 --schedule "halve(10)"',
     'sgdbench fit cars.csv --x hp --y mpg --model "a*hp + b" --standardize --shuffle --lr 0.01',
 )
 def fit(
@@ -177,10 +177,15 @@ def fit(
     optimizer: options.Optimizer = "sgd",
     loss: options.Loss = None,
     init: Annotated[
-        Any, option("VALUES", 'The start, such as "a=1,b=2"; else drawn from the seed.', read=parse.parse_start)
+        Any,
+        option(
+            "VALUES",
+            'The start: values by name, as in "a=1,b=2", or in order, as in --init=-1,10,26; else drawn from the seed.',
+            read=parse.parse_start,
+        ),
     ] = None,
     seed: Annotated[
-        Any, option("SEED", "The seed of the order of the samples and of the start.", read=parse.parse_value)
+        Any, option("SEED", "The seed of the order of the samples and of the start.", read=parse.parse_seed)
     ] = "0",
     shuffle: options.Shuffle = False,
     target: options.Target = None,

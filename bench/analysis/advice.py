@@ -1,9 +1,12 @@
-"""Advice on a fit that diverged or did not arrive."""
+"""Advice on a fit that diverged or did not arrive: settings with which it does, as trials have shown."""
 
-from collections.abc import Callable
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from inspect import signature
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +16,17 @@ from bench.analysis.stability import EpochMap, has_linear_map, sample_orders
 from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
+from bench.data.units import original_loss
 from bench.tables.formatting import text
 from bench.tables.phrases import settling_schedule
 from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
-from kernels.train.yardstick import ARRIVED
+from kernels.train.yardstick import ARRIVED, Yardstick, format_share
+
+Settings = Mapping[str, Any]
+"""Settings by the names of the options of `sgdbench fit`; `standardize` is one of them."""
 
 # Full batches need the eigenvalues of one matrix, which takes seconds with more parameters.
 MOST_OF_FULL = 1000
@@ -27,22 +34,21 @@ MOST_OF_FULL = 1000
 WEAK_R2 = 0.01
 # The loss stands still where it fell by less than this share over the last half of the epochs.
 STILL = 1e-3
-# A loss that is further from the lowest than this many times its fall in the last quarter of the epochs falls slowly.
-SLOW = 20.0
-# Rates below the largest stable one by more than this factor are low.
-LOW = 10.0
-# No rate is advised below this share of the largest stable one.
-QUIETEST = 0.01
-# A loss above the lowest by no more than this many times what theory says of noise is held up by noise.
-NOISE = 5.0
-# A rate that is advised is tried for this many seconds of training, and where the run goes astray with it, the rate
-# that is this part of it, up to this many rates.
-SECONDS, NEXT, TRIALS = 1.0, 1 / 4, 20
+# One trial trains for at most this many seconds. No trial begins when all of them have taken `SECONDS`.
+TRIAL_SECONDS, SECONDS = 2.0, 6.0
+# Shares of the largest stable rate, and of a rate where theory knows none, that are tried.
+SHARES_OF_STABLE, LOWER, HIGHER = (1 / 2, 1 / 10, 1 / 100), (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8), (10.0, 100.0)
+# More epochs that are tried, and the number of further seeds of a start.
+MORE_EPOCHS, SEEDS = 10, 4
+# Rates that are tried from each of these.
+FEW = 2
 # The share of the weight decay with which a run is tried.
-LESS = 0.01
+LESS_DECAY = 0.01
+# Where the lowest loss is not known, a run that is advised ends at most at this share of the loss.
+LOWER_LOSS = 0.5
+# A schedule that ends at less than this share of its first rate lowers it.
+LOWERED = 0.1
 DEFAULT_RATE: float = signature(fit).parameters["lr"].default
-# By noise alone a run with it may end at this many times the loss of its start.
-HELD_UP = 2.0
 # Columns whose sizes differ by more than this are worth standardizing.
 SIZES = 10.0
 
@@ -67,329 +73,243 @@ def predicted_edge(
     return edge if 0 < edge < np.inf else None
 
 
-def advise(
-    fitted: TableFit,
-    quality: TableQuality,
-    train: Callable[..., TableFit],
-    *,
-    lr: float,
-    optimizer: str,
-    batch_size: int | str,
-    epochs: int,
-    shuffle: bool | str,
-    seed: int,
-) -> list[str]:
-    """Return sentences on what would help a run that diverged, stands still or has not arrived; none for a good one.
+def advise(fitted: TableFit, quality: TableQuality, train: Callable[..., TableFit], settings: Settings) -> list[str]:
+    """Return sentences on settings with which a run that diverged or fell short arrives; none for a good run.
 
-    `train` makes the same run with another `lr`, `optimizer` or `schedule`, `standardized` or not, and with `watch`, as
-    `bench.data.fit_table.fit_table` does. By it the rates that are advised are tried.
+    The settings that are named were tried, and leave at most 5 % of the improvement over the best constant; where the
+    lowest loss is not known, they halve the loss. `train` makes the run of `settings` once more with some of them
+    changed: `lr`, `schedule`, `shuffle`, `epochs`, `optimizer`, `seed` or `standardize`, and with `watch`, as
+    `bench.data.fit_table.fit_table` has it.
     """
     result = fitted.result
-    diverged, strays = result.status == "diverged", _strays(result)
-    # A run that starts at the lowest loss ends above it, by noise or rounding.
-    arrived = not diverged and quality.yardstick.remaining(result.kept.loss) <= ARRIVED
-    if result.status == "converged" or arrived or not (strays or _falls_short(result, quality)):
+    if not falls_short(fitted, quality):
         return []
-    if diverged and result.loss.size == 1:
+    if result.status == "diverged" and result.loss.size == 1:
         return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]
-    if not diverged and _weight_decay_holds(result, quality, optimizer, train):
-        return ["Less weight decay would help: it keeps the parameters from the lowest loss."]
-    edge = (
-        predicted_edge(result.model, fitted.rows, optimizer, batch_size, shuffle=shuffle, seed=seed)
-        if result.criterion.is_squared
-        else None
-    )
-    noisy = not diverged and result.model.is_linear and batch_size != "full" and not _is_endless(quality)
-    noisy = noisy and (not strays if edge is None else lr <= edge) and _is_noise(result, quality, lr, edge)
-    # In a random order a stable run falls to where noise keeps it, also where its moves up and down hide that.
-    hidden = edge is not None and shuffle is True and batch_size != "full" and not _rate_was_lowered(result)
-    settles = partial(_settles, result, quality, epochs, train)
-    if noisy and edge is None and _can_settle(result, quality) and not settles():
-        noisy, hidden = False, True
-    falls = not noisy and (_drifts(result) or (hidden and not strays))
-    quiet = np.inf if batch_size == "full" else _quiet_share(quality)
-    # The edges of the curvature are those of single samples, whose noise a batch averages.
-    averaged = quiet if batch_size == "full" else quiet * int(batch_size)
-    if edge is not None:
-        sentences = [_advise_rate(lr, edge, quiet, train, diverged=diverged, falls=falls)]
-    else:
-        slow = not strays and result.model.is_linear and _is_far(result, quality)
-        slow = slow and _drifts(result) and not _rate_was_lowered(result)
-        bound = _stable_bound(fitted, quality, optimizer) if strays or slow else None
-        exact = result.criterion.is_squared and result.model.is_linear
-        where = "" if exact else f" {name_places(result.model)}"
-        if strays:
-            sentences = [_advise_lower_rate(lr, bound, averaged, where, train)]
-        else:
-            sentences = [_advise_higher_rate(lr, bound, averaged, where, train)] if slow else []
-    if fitted.scaling is None and is_worth_standardizing(result.model, fitted.rows, result.criterion):
-        sentences.append(_advise_standardizing(train, mapped=fitted.data.mapped_in is not None, another=any(sentences)))
-    if not shuffle and batch_size != "full" and not diverged:
-        sentences.append("--shuffle visits the samples in a new order each epoch, which averages out the order.")
-    if noisy:
-        sentences.append(_advise_settling(result, batch_size, epochs))
-    elif not strays and (edge is None or lr <= edge):
-        sentences.append(_advise_patience(result, quality, batch_size, epochs, settles, falls=falls))
-    return [sentence for sentence in sentences if sentence]
+    over = "The loss on held-out rows no longer falls: more --epochs would not lower it."
+    if _falls(result) and _ends_past_best(result):
+        return [over]
+    stable, where = _find_stable_rate(fitted, quality, settings)
+    begun, tried = time.perf_counter(), 0
+    diverged: list[Settings] = []
+    for changes in _candidates(fitted, settings, stable):
+        if time.perf_counter() - begun > SECONDS:
+            break
+        # With a schedule or in another order such a run diverges too.
+        base = {name: value for name, value in changes.items() if name not in ("schedule", "shuffle", "epochs")}
+        if base in diverged:
+            continue
+        trial, tried = train(**changes, watch=_stop), tried + 1
+        if trial.interrupted and trial.result.seconds <= TRIAL_SECONDS:  # by the user
+            return []
+        if trial.result.status == "diverged":
+            diverged.append(base)
+        elif found := _describe_arrival(trial, fitted, quality):
+            reason = _describe_reason(changes, fitted, settings, stable, where)
+            return [f"{reason}. Try {_write_options(changes)} (tried: {found})."]
+    if _ends_past_best(result):
+        return [over]
+    high = f"The learning rate {text(settings['lr'])} is too high{_describe_stable(settings, stable, where)}. "
+    return [
+        f"{high if _strays(result) else ''}None of {tried} other settings that were tried leaves less than "
+        f"{format_share(ARRIVED)} of the achievable improvement."
+    ]
 
 
-def _strays(result: FitResult, most: float = 1.0) -> bool:
-    """Return whether a run diverged, or ended with a higher loss than `most` times that of its start."""
-    return result.status == "diverged" or bool(result.loss[-1] > most * result.loss[0])
+def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
+    """Return whether a run diverged or is too far from the lowest loss or, where that is not known, got nowhere."""
+    result = fitted.result
+    if result.status in ("converged", "diverged"):
+        return result.status == "diverged"
+    remaining = _yardstick_of(fitted, quality).remaining(fitted.loss)
+    if np.isfinite(remaining):
+        return remaining > ARRIVED
+    return _strays(result) or (not _falls(result) and bool(quality.r2 < WEAK_R2))
 
 
-def _advise_standardizing(train: Callable[..., TableFit], *, mapped: bool, another: bool) -> str:
-    """Return a sentence on columns of one size, and on the rate for them.
+def _yardstick_of(fitted: TableFit, quality: TableQuality) -> Yardstick:
+    """Return the yardstick in units of `fitted.loss`; the start's loss stands in for a constant's that is lower."""
+    yardstick, result = quality.yardstick, fitted.result
+    constant = result.loss[0] if np.isnan(yardstick.improvement) else yardstick.constant_loss
+    ends = original_loss([yardstick.loss, constant], fitted.scaling, result.criterion)
+    return replace(yardstick, loss=float(ends[0]), constant_loss=float(ends[1]))
 
-    The rate that was given, and `another` one that is advised, suit the columns as they are. The default rate is tried
-    where another one is advised, but for columns that are mapped, as these would be written.
+
+def _strays(result: FitResult) -> bool:
+    """Return whether a run diverged, or ended with a higher loss than that of its start."""
+    return result.status == "diverged" or bool(result.loss[-1] > result.loss[0])
+
+
+def _falls(result: FitResult) -> bool:
+    """Return whether the loss fell over the last half of the epochs, by a share of it and by more than it moves."""
+    late = result.loss[result.loss.size // 2 :]
+    before, last = np.array_split(late, 2) if late.size > 1 else (result.loss[:1], late)
+    fell = np.median(before) - np.median(last)
+    return bool(fell > 0 and fell >= STILL * abs(np.median(before)) and fell >= np.ptp(last) / 2)
+
+
+def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> Iterator[Settings]:
+    """Yield changes of the settings, each change before its combinations with others, and more epochs at the end.
+
+    Standardized columns come first where these differ in size, else last. Of the others less weight decay comes first,
+    then other rates and other starts.
     """
-    use = "gives all columns the same size, so that one learning rate suits them all."
-    if mapped or not another:
-        return f"--standardize, perhaps with another --lr, {use}"
-    lr, _ = _find_steady_rate(DEFAULT_RATE, partial(train, standardized=True), HELD_UP)
-    if lr is None:
-        return ""
-    how = "without that --lr" if float(lr) == DEFAULT_RATE else f"with --lr {lr}"
-    return f"Or --standardize, {how}: it {use}"
+    model, rows, criterion = fitted.result.model, fitted.rows, fitted.result.criterion
+    others: list[Settings] = [] if fitted.result.status == "diverged" else [{}]
+    others += _less_decay(settings)
+    others += [{"lr": lr} for lr in _other_rates(fitted.result, settings, stable)]
+    starts: list[Settings] = []
+    if not model.is_linear and settings["init"] is None:
+        starts = [{"seed": settings["seed"] + number} for number in range(1, SEEDS + 1)]
+    groups = [[*others, *(one | start for start in starts for one in others[:FEW])]]
+    if fitted.scaling is None and model.inputs and choose_centering(model, rows, criterion)[0] is not None:
+        rates = _standard_rates(settings)
+        scaled = [{"standardize": True} | ({"lr": lr} if lr != settings["lr"] else {}) for lr in rates]
+        # In a linear model the size of the target does not matter.
+        first = _differ_in_size(rows.x if model.is_linear else np.column_stack([rows.x, rows.y]))
+        groups.insert(0 if first else 1, [*scaled, *(one | start for start in starts for one in scaled[:FEW])])
+    for bases in groups:
+        for more in ({}, {"epochs": MORE_EPOCHS * settings["epochs"]}):
+            for base in bases:
+                yield from (found for one in _orders_and_schedules(settings | more) if (found := base | more | one))
 
 
-def _advise_tried(sentence: str, rate: float, train: Callable[..., TableFit]) -> str:
-    """Return the sentence with the rate, or the next lower one of some with which the run does not go astray."""
-    lr, tried = _find_steady_rate(rate, train)
-    if lr is not None:
-        return f"{sentence} --lr {lr}."
-    return (
-        f"The run goes astray at every learning rate that was tried, from {tried[0]} to {tried[-1]}: another start "
-        "(--init, --seed), model or scale of the data might help."
-    )
+def _orders_and_schedules(settings: Settings) -> list[Settings]:
+    """Return no change, a schedule that lowers the rate, a new order each epoch, and both."""
+    settled = {"schedule": settling_schedule(settings["epochs"])}
+    found = [{}, settled] if settled["schedule"] != settings["schedule"] else [{}]
+    if settings["shuffle"] or settings["batch_size"] == "full":
+        return found
+    return [*found, *(one | {"shuffle": True} for one in found)]
 
 
-def _advise_higher(sentence: str, lr: float, rate: float, train: Callable[..., TableFit]) -> str:
-    """Return the sentence with the rate, or the next lower one above lr with which the run does not go astray."""
-    steady, tried = _find_steady_rate(rate, train, above=lr)
-    return f"{sentence}. Try --lr {steady}." if steady else f"{sentence}, but the run goes astray at --lr {tried[0]}."
+def _standard_rates(settings: Settings) -> list[float]:
+    """Return the rates to try on standardized columns: the given, the default, and lower ones for many inputs."""
+    return list(dict.fromkeys([settings["lr"], *(float(f"{DEFAULT_RATE * share:.2g}") for share in (1, *LOWER[:2]))]))
 
 
-def _find_steady_rate(
-    rate: float, train: Callable[..., TableFit], most: float = 1.0, *, above: float = 0.0
-) -> tuple[str | None, list[str]]:
-    """Return the rate, or the next lower one of some with which the run does not go astray, and all of these."""
-    tried = [f"{rate * NEXT**number:.2g}" for number in range(TRIALS) if rate * NEXT**number > above]
-    return next((lr for lr in tried if not _strays(train(lr=float(lr), watch=_stop).result, most)), None), tried
+def _other_rates(result: FitResult, settings: Settings, stable: float | None) -> list[float]:
+    """Return the rates to try on the columns as they are: lower ones for a run that strays, else higher ones first."""
+    lr = settings["lr"]
+    shares = [stable * share for share in SHARES_OF_STABLE] if stable else []
+    lower = [rate for rate in shares if rate < lr] if stable and lr > stable else [lr * share for share in LOWER]
+    if _strays(result):
+        rates = lower
+    else:
+        rates = [*([rate for rate in shares if rate > 2 * lr] or [lr * factor for factor in HIGHER]), *lower[:1]]
+    return list(dict.fromkeys(float(f"{rate:.2g}") for rate in [*rates, DEFAULT_RATE] if rate != lr))
+
+
+def _less_decay(settings: Settings) -> list[Settings]:
+    """Return the optimizer with a hundredth of its weight decay, if it has any."""
+    optimizer = make_optimizer(settings["optimizer"]).text
+    less = re.sub(r"(?<=weight_decay=)[^,)]+", lambda found: f"{float(found[0]) * LESS_DECAY:.2g}", optimizer)
+    return [{"optimizer": less}] if less != optimizer else []
 
 
 def _stop(result: FitResult, data: Dataset) -> None:
-    """Stop a run that is tried when it has taken its seconds."""
-    if result.seconds > SECONDS:
+    """Stop a trial that has taken its seconds."""
+    if result.seconds > TRIAL_SECONDS:
         raise KeyboardInterrupt  # upon which `train` returns the result so far
 
 
-def _weight_decay_holds(
-    result: FitResult, quality: TableQuality, optimizer: str, train: Callable[..., TableFit]
-) -> bool:
-    """Return whether the run ends less than half as far above the lowest loss with a hundredth of its weight decay."""
-    made = make_optimizer(optimizer)
-    if not any(made.weight_decays.values()):
+def _describe_arrival(trial: TableFit, fitted: TableFit, quality: TableQuality) -> str:
+    """Return what a trial leaves of the improvement, in words; empty where that is too much.
+
+    Nor may its loss on held-out rows exceed that of the run by more than the same share.
+    """
+    # A loss such as huber has other units on standardized columns.
+    yardstick = trial.result.optimum if trial.loss_units != fitted.loss_units else _yardstick_of(fitted, quality)
+    if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED * yardstick.improvement)):
+        return ""
+    left = yardstick.remaining(trial.loss)
+    if np.isfinite(left):
+        return f"{format_share(left)} of the achievable improvement is left" if left <= ARRIVED else ""
+    end, own = trial.loss, fitted.loss if np.isfinite(fitted.loss) else fitted.result.loss[0]
+    return f"the loss is then {text(end)}" if end < LOWER_LOSS * own else ""
+
+
+def _is_worse_on_held_out(trial: TableFit, fitted: TableFit, allowed: float) -> bool:
+    if trial.validation_losses is None or fitted.validation_losses is None or _strays(fitted.result):
         return False
-    options = {name: value * LESS if name in made.weight_decays else value for name, value in made.options.items()}
-    less = replace(made, weight_decay=made.weight_decay * LESS, options=options)
-    return _ends_nearer(train(optimizer=less, watch=_stop), result, quality, 1 / 2)
-
-
-def _settles(result: FitResult, quality: TableQuality, epochs: int, train: Callable[..., TableFit]) -> bool:
-    """Return whether the run ends nearer to the lowest loss, by a quarter or more, where a schedule lowers its rate.
-
-    So it does where only noise holds the loss up, and not where the noise hides how slowly the loss falls.
-    """
-    return _ends_nearer(train(schedule=settling_schedule(epochs), patience=None), result, quality, 3 / 4)
-
-
-def _can_settle(result: FitResult, quality: TableQuality) -> bool:
-    """Return whether `_settles` can be told of a run, by training it once more."""
-    return not _rate_was_lowered(result) and result.seconds <= SECONDS and bool(np.isfinite(quality.yardstick.loss))
-
-
-def _ends_nearer(tried: TableFit, result: FitResult, quality: TableQuality, share: float) -> bool:
-    """Return whether a run ends less far above the lowest loss than this share of the given one's distance.
-
-    It is the share of the best constant's distance where that is less: dead units leave a constant.
-    """
-    remaining = quality.yardstick.remaining
-    return remaining(tried.result.kept.loss) < share * min(remaining(result.kept.loss), 1.0)
-
-
-def _falls_short(result: FitResult, quality: TableQuality) -> bool:
-    """Return whether a run has not arrived: far from the lowest loss or, where that is unknown, near a constant."""
-    remaining = quality.yardstick.remaining(result.kept.loss)
-    return remaining > ARRIVED or (np.isnan(remaining) and not _falls(result) and bool(quality.r2 < WEAK_R2))
-
-
-def _falls(result: FitResult, least: float = STILL) -> bool:
-    """Return whether the loss fell over the last half of the epochs, by a share of it and by more than it moves."""
-    before, last = _late_losses(result)
-    fell = np.median(before) - np.median(last)
-    return bool(fell > 0 and fell >= least * abs(np.median(before)) and fell >= np.ptp(last) / 2)
-
-
-def _drifts(result: FitResult) -> bool:
-    """Return whether the loss fell over the last half of the epochs, however slowly.
-
-    A rate that is too low brings it down by next to nothing, but steadily. So does one that a schedule has lowered: the
-    loss must fall by its share there.
-    """
-    return _falls(result, STILL if _rate_was_lowered(result) else 0.0)
-
-
-def _swings(result: FitResult, quality: TableQuality) -> bool:
-    """Return whether the loss moves by as much as it is above the lowest, and no schedule lowers the rate."""
-    range_of_last = np.ptp(_late_losses(result)[1])
-    return not _rate_was_lowered(result) and bool(range_of_last >= result.kept.loss - quality.yardstick.loss)
-
-
-def _is_far(result: FitResult, quality: TableQuality) -> bool:
-    """Return whether it would take many times the epochs to arrive, as the loss falls now."""
-    before, last = _late_losses(result)
-    fell, left = np.median(before) - np.median(last), result.kept.loss - quality.yardstick.loss
-    return not _falls(result) if np.isnan(left) else bool(left > SLOW * fell)
-
-
-def _rate_was_lowered(result: FitResult) -> bool:
-    return bool(result.rates[-1] < result.rates[0] / LOW)
-
-
-def _late_losses(result: FitResult) -> tuple[Floats, Floats]:
-    """Return the losses of the third and of the last quarter of the epochs."""
-    late = result.loss[result.loss.size // 2 :]
-    before, last = np.array_split(late, 2) if late.size > 1 else (result.loss[:1], late)
-    return before, last
-
-
-def _is_noise(result: FitResult, quality: TableQuality, lr: float, edge: float | None) -> bool:
-    """Return whether a run is as far from the lowest loss as the noise of its batches keeps it.
-
-    At a constant rate lr the loss exceeds the lowest one by the share lr / (edge - lr), or little more. Where theory
-    knows no edge, a loss that no longer falls is taken for one that only noise holds up.
-    """
-    if edge is None:
-        return not _drifts(result)
-    lowest, moves = quality.yardstick.loss, _drifts(result) if lr >= edge / LOW else _falls(result)
-    return not moves and bool((result.kept.loss - lowest) * (edge - lr) <= NOISE * lowest * lr)
+    own, other = (one.validation_losses[one.result.kept_mark] for one in (fitted, trial))
+    return bool(other > own + allowed)
 
 
 def _ends_past_best(result: FitResult) -> bool:
     """Return whether the loss on held-out rows was lowest before the last quarter of the epochs, or ended the run."""
     ended = result.status == "stopped" or result.best.epoch < 3 / 4 * result.epochs
-    return result.validation_loss is not None and ended
+    return result.validation_loss is not None and not _strays(result) and ended
 
 
-def _is_endless(quality: TableQuality) -> bool:
-    """Return whether the loss has no minimum: it falls for as long as the parameters grow."""
-    return quality.yardstick.params is None and bool(np.isfinite(quality.yardstick.loss))
+def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Settings) -> tuple[float | None, str]:
+    """Return the largest stable learning rate by theory, and where it is; None where theory does not know it.
 
-
-def _stable_bound(fitted: TableFit, quality: TableQuality, optimizer: str) -> float | None:
-    """Return a rate up to which sgd is stable, by the curvature of the loss; None where it is not known.
-
-    It is the lowest of those at the places that runs pass, of a model that is not linear of the `nearby_edges`.
+    Of squared losses of linear models it is that of the run, else that of sgd by the curvature of the loss: the lowest
+    at the places that runs pass or, of a model that is not linear, of the `nearby_edges`.
     """
+    result, optimizer = fitted.result, settings["optimizer"]
+    if result.criterion.is_squared:
+        how = {name: settings[name] for name in ("batch_size", "shuffle", "seed")}
+        if edge := predicted_edge(result.model, fitted.rows, optimizer, **how):
+            return edge, ""
     if make_optimizer(optimizer).name != "sgd":
-        return None
-    result = fitted.result
+        return None, ""
     found = edges_of_runs(result.model, result.criterion, fitted.rows, quality.yardstick.params, [result.trajectory[0]])
     lowest = [min(edges) for edges in found]
-    return min(lowest if result.model.is_linear else nearby_edges(lowest), default=None)
+    exact = result.criterion.is_squared and result.model.is_linear
+    edge = min(lowest if result.model.is_linear else nearby_edges(lowest), default=None)
+    return edge, "" if exact else f" {name_places(result.model)}"
 
 
-def _advise_patience(
-    result: FitResult,
-    quality: TableQuality,
-    batch_size: int | str,
-    epochs: int,
-    settles: Callable[[], bool],
-    *,
-    falls: bool,
-) -> str:
-    endless, linear = _is_endless(quality), result.model.is_linear
-    # In a model linear in its parameters there is one minimum, and any start leads there.
-    on_its_way = endless or _falls(result) or (linear and falls)
-    if on_its_way and _ends_past_best(result):
-        return "The loss on held-out rows no longer falls: more --epochs would not lower it."
-    if on_its_way and not (_rate_was_lowered(result) and _is_far(result, quality)):
-        reason = "has no minimum and falls as the parameters grow" if endless else "was still falling"
-        return f"The loss {reason}: more --epochs would help."
-    if linear or on_its_way or (settles() if _can_settle(result, quality) else _swings(result, quality)):
-        return _advise_settling(result, batch_size, epochs)
-    return "The loss stands still: try another start (--init, --seed) or --lr."
+def _describe_reason(changes: Settings, fitted: TableFit, settings: Settings, stable: float | None, where: str) -> str:
+    """Return why a run fell short, by the first of the changes that help; a sentence without its full stop."""
+    lr, rates, size = settings["lr"], fitted.result.rates, settings["batch_size"]
+    rate = f"high{_describe_stable(settings, stable, where)}" if changes.get("lr", lr) < lr else "low"
+    noise = "single samples" if size == 1 else "small batches"
+    if rates[-1] < LOWERED * rates[0]:
+        settling = "The schedule lowers the learning rate too soon"
+    elif size == "full":
+        settling = "The steps are too long for the parameters to settle"
+    else:
+        settling = f"The noise of {noise} keeps the parameters on the move"
+    reasons = {
+        "standardize": "The columns are not on one scale, so no learning rate suits them all",
+        "lr": f"The learning rate {text(lr)} is too {rate}",
+        "optimizer": "Weight decay keeps the parameters from the lowest loss",
+        "seed": "From this start the run does not come near the lowest loss",
+        "epochs": "More epochs are needed",
+        "schedule": settling,
+        "shuffle": "Every epoch ends with the same rows",
+    }
+    return next(reason for name, reason in reasons.items() if name in changes)
 
 
-def _advise_settling(result: FitResult, batch_size: int | str, epochs: int) -> str:
-    """Return a sentence on a loss that noise holds up, or steps of full batches that are too long.
-
-    `epochs` are those that were asked for: a run may be stopped sooner.
-    """
-    if _rate_was_lowered(result):
-        return "The loss no longer falls, as the schedule has lowered the rate: try a slower one, or a higher --lr."
-    if batch_size == "full":
-        return "The loss no longer falls: a schedule that lowers the rate lets it settle, and so does a lower --lr."
-    what = "single samples" if batch_size == 1 else "small batches"
+def _describe_stable(settings: Settings, stable: float | None, where: str) -> str:
+    """Return up to which rate runs are stable, if the given one is higher, to be put behind it."""
     return (
-        f"The loss no longer falls: the noise of {what} keeps the parameters on the move. "
-        f'--schedule "{settling_schedule(epochs)}" lets them settle, and so does a lower --lr.'
+        f": by theory, rates up to about {text(stable, 2)} are stable{where}"
+        if stable and settings["lr"] > stable
+        else ""
     )
+
+
+def _write_options(changes: Settings) -> str:
+    """Return changes of the settings as options of `sgdbench fit`."""
+    options = []
+    for name, value in changes.items():
+        option = f"--{name.replace('_', '-')}"
+        quoted = f'"{value}"' if isinstance(value, str) and shlex.quote(value) != value else value
+        options.append(option if value is True else f"{option} {quoted}")
+    return " ".join(options)
 
 
 def is_worth_standardizing(model: Model, data: Dataset, loss: Loss) -> bool:
     """Return whether the columns, and the 1 of an offset, differ in size, and the model allows other units of them."""
-    sizes = np.append(np.sqrt(np.mean(data.x**2, axis=0)), 1.0)
-    return bool(sizes.max() > SIZES * sizes.min()) and choose_centering(model, data, loss)[0] is not None
+    return _differ_in_size(data.x) and choose_centering(model, data, loss)[0] is not None
 
 
-def _quiet_share(quality: TableQuality) -> float:
-    """Return the share of the largest stable rate at which noise leaves a run near enough; inf where none is known.
-
-    Where a model hardly improves on a constant, a rate that low would get nowhere: so there is a floor, and a schedule
-    does the rest.
-    """
-    yardstick = quality.yardstick
-    share = ARRIVED * yardstick.improvement / yardstick.loss if yardstick.loss > 0 else np.inf
-    return max(share, QUIETEST) if np.isfinite(share) else np.inf
-
-
-def _advise_rate(
-    lr: float, edge: float, quiet: float, train: Callable[..., TableFit], *, diverged: bool, falls: bool
-) -> str:
-    """Return a sentence on the learning rate, where theory knows the largest stable one."""
-    known = f"the largest stable learning rate here is about {text(edge, 2)}, by theory"
-    if lr > edge:
-        told = f"The learning rate {text(lr)} is too high: {known}. Try"
-        return _advise_tried(told, edge * min(quiet, 1 / 2), train)
-    if diverged:
-        told = f"By theory a rate below {text(edge, 2)} is stable in the end; try"
-        return _advise_tried(told, edge * min(quiet, 1 / 4), train)
-    better = edge * min(quiet, 1 / 2)
-    if lr < min(edge / LOW, better / 2) and falls:
-        return _advise_higher(f"The learning rate {text(lr)} is low: {known}", lr, better, train)
-    return ""
-
-
-def _advise_higher_rate(
-    lr: float, bound: float | None, quiet: float, where: str, train: Callable[..., TableFit]
-) -> str:
-    """Return a sentence on a rate at which the loss falls by next to nothing."""
-    low = f"The learning rate {text(lr)} is low"
-    if bound is None:
-        return _advise_higher(f"{low}: the loss falls slowly", lr, lr * LOW, train)
-    better = bound * min(quiet, 1 / 2)
-    known = f"by theory those up to about {text(bound, 2)} are stable{where}"
-    return _advise_higher(f"{low}: {known}", lr, better, train) if lr < better / 2 else ""
-
-
-def _advise_lower_rate(lr: float, bound: float | None, quiet: float, where: str, train: Callable[..., TableFit]) -> str:
-    """Return a sentence on a rate at which a run went astray, with one up to which runs are stable if that is known."""
-    if bound is None or lr <= bound:
-        return _advise_tried("A lower learning rate would help, such as", lr / 10, train)
-    told = (
-        f"The learning rate {text(lr)} is too high: by theory those up to about {text(bound, 2)} are stable{where}. Try"
-    )
-    return _advise_tried(told, bound * min(quiet, 1 / 2), train)
+def _differ_in_size(columns: Floats) -> bool:
+    """Return whether columns, shape (n, columns), and the 1 of an offset differ in size."""
+    sizes = np.append(np.sqrt(np.mean(columns**2, axis=0)), 1.0)
+    return bool(sizes.max() > SIZES * sizes.min())

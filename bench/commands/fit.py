@@ -1,7 +1,6 @@
 """The command `sgdbench fit`: load a table, fit one model to it, and print, draw or show the result."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.analysis.advice import advise
+from bench.analysis.advice import advise, falls_short
 from bench.analysis.default_study import choose_centering
 from bench.commands.console import (
     mapping_display,
@@ -27,12 +26,13 @@ from bench.commands.stages import progress
 from bench.commands.trace import Trace
 from bench.data.choose_loss import ChosenLoss, choose_loss
 from bench.data.columns import Inputs, ask_for_target, choose_inputs, default_expression
-from bench.data.fit_table import TableFit, fit_table, thin_rows
+from bench.data.fit_table import TableFit, carry_back, fit_table, thin_rows
 from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss, write_params
+from bench.study.suite import find_study_of
 from bench.tables.formatting import duration, text
 from bench.tables.on_test_rows import NAMES
 from bench.tables.shortfall import describe_impossible_target, describe_no_skill, share_of_most_frequent
@@ -86,6 +86,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     misplaced = "--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too"
     if asked.buffer is not None and not settings["shuffle"]:  # before a large table is written as columns
         raise ValueError(misplaced)
+    asked, settings["loss"] = _take_model_of_study(asked, settings["loss"])
     chosen = _choose_loss(asked, settings["loss"])
     settings["loss"], criterion = chosen.text, make_loss(chosen.text)
     table, inputs = _load(asked, criterion, quiet=output.as_json)
@@ -154,6 +155,16 @@ def _check_figures(model: Model, output: FitOutput) -> None:
     has = "no inputs" if not model.inputs else f"scores of {model.classes} classes" if model.classes > 1 else None
     if has and (option := next((name for name, given in drawn.items() if given), None)):
         raise ValueError(f"{option} draws a curve, and {model.expression} has {has}")
+
+
+def _take_model_of_study(asked: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
+    """Return built-in data with the model and the loss of their built-in study, where none are given."""
+    x, y, model, _ = asked.columns
+    if x or y or model or str(asked.path) not in BUILTIN or (study := find_study_of(str(asked.path))) is None:
+        return asked, loss
+    if loss is not None and make_loss(loss).by_class != make_loss(study.run.loss).by_class:
+        return asked, loss
+    return asked._replace(columns=asked.columns._replace(model=study.model.expression)), loss or study.run.loss
 
 
 def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
@@ -249,20 +260,23 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
     print_table(pd.DataFrame({"": list(rows), "value": list(rows.values())}), "How good it is, and how it ended")
     for about, sentence in _describe_quality(fitted, quality, settings["target"]):
         print_sentence(about, sentence)
-    shared = {name: settings[name] for name in ("lr", "optimizer", "batch_size", "epochs", "shuffle", "seed")}
-    # Without R² there is nothing to go by.
-    known = not math.isnan(quality.r2) or not result.criterion.of_residual or fitted.status == "diverged"
+    if fitted.interrupted or not falls_short(fitted, quality):
+        return
 
-    def again(*, standardized: bool = False, **changed: Any) -> TableFit:
-        """Make the run once more, without its target, which has other units."""
-        center = _choose_centering(result.model, table, result.criterion, quiet=True) if standardized else "both"
-        given = settings | {"target": None, "standardized": standardized, "center": center}
-        return fit_table(result.model, fitted.data, **given | changed)
+    def again(*, standardize: bool = False, **changed: Any) -> TableFit:
+        """Make the run once more, without its target, which has other units; of a map some rows are standardized."""
+        center = _choose_centering(result.model, table, result.criterion, quiet=True) if standardize else "both"
+        given = settings | {"target": None, "standardized": standardize, "center": center, "record_params": False}
+        if changed.get("shuffle") and table.mapped_in:
+            changed["shuffle"] = "blocks"
+        if standardize:
+            return fit_table(result.model, thin_rows(fitted.data), **given | changed)
+        tried = fit_table(result.model, fitted.data, **given | changed)
+        return carry_back(tried.result, fitted.data, fitted.scaling, interrupted=tried.interrupted)
 
-    sentences = [] if fitted.interrupted or not known else advise(fitted, quality, again, **shared)
-    if sentences and not quality.uncertainty.reason:
-        print_sentence("Standard errors", "they suppose that the run has arrived at a minimum, and it has not.")
-    for sentence in sentences:
+    if not quality.uncertainty.reason:
+        print_sentence("Standard errors", "these assume convergence, which was not reached; do not use them.")
+    for sentence in advise(fitted, quality, again, settings):
         print_sentence("Advice", sentence)
 
 
@@ -335,8 +349,7 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     name = list(fitted.params)[int(np.argmax(errors))]
     distance = f"{errors.max():.2g}"
     unit = "standard error" if distance == "1" else "standard errors"
-    farther = ", farther than any other parameter" if len(errors) > 1 else ""
-    return f" {name} is {distance} {unit} from its optimum{farther}."
+    return f" Farthest from its optimum: {name} ({distance} {unit})."
 
 
 def _test_facts(fitted: TableFit) -> dict[str, str]:

@@ -76,19 +76,26 @@ def parse_held_out(text: str) -> float | str:
     )
 
 
+def parse_seed(text: str) -> Any:
+    """Return one seed; lists and ranges are refused."""
+    if re.fullmatch(r"\s*\d+\s*([-,]\s*\d+\s*)+", text, re.ASCII):
+        raise ValueError(f"fit takes one seed, not {text!r}; use `sgdbench run` for several")
+    return parse_value(text)
+
+
 def parse_start(text: str) -> dict[str, float] | list[float]:
     """Return the values of parameters by name, such as "a=1,b=-2.5", or in their order, such as "1,-2.5"."""
     parts = split_list(text)
+    with suppress(ValueError):
+        return [float(part) for part in parts]
     pairs = [[side.strip() for side in part.split("=", 1)] for part in parts]
     try:
-        if "=" not in text:
-            return [float(part) for part in parts]
         values = {name: float(value) for name, value in pairs}
     except ValueError:
         values = {}
     if len(values) < len(pairs) or "" in values:
         raise ValueError(
-            f'init must be distinct names with their values, such as "a=1,b=2", or all values in order, "1,2", '
+            'init must be distinct names with their values, such as "a=1,b=2", or all values in order, such as "1,2", '
             f"not {text!r}"
         )
     return values

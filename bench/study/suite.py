@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.study.builtin import builtin_paths
-from bench.study.load import read_study_table, resolve_paths, study_of_table
+from bench.study.load import load_study, read_study_table, resolve_paths, study_of_table
 from bench.study.schema import Study, check_name, folder_name
 
 SHARED = ("grid", "run")
@@ -64,6 +64,14 @@ def load_suite(name: str) -> Suite | None:
             f"which they are compared, not {', '.join(tried[other])}"
         )
     return Suite(table["name"], table.get("title") or table["name"], table.get("description", ""), made)
+
+
+def find_study_of(data: str) -> Study | None:
+    """Return the built-in study that is called like built-in data, or the first problem of a suite that has them."""
+    if data in builtin_paths("studies"):
+        return load_study(data)
+    suites = [suite for name in builtin_paths("suites") if (suite := load_suite(name))]
+    return next((study for suite in suites for study in suite.studies if study.data.builtin == data), None)
 
 
 def is_suite_folder(folder: Path) -> bool:

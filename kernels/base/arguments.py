@@ -11,7 +11,7 @@ OTHER_NAMES = {
     "batch_size": ("batch", "batches", "minibatch"),
     "optimizer": ("opt", "solver"),
     "schedule": ("scheduler", "lr_schedule", "decay"),
-    "init": ("start", "theta0", "x0"),
+    "init": ("start", "starts", "theta0", "x0"),
     "seed": ("seeds",),
     "random_state": ("seed",),
     "epochs": ("iterations", "max_iter", "num_epochs", "n_epochs"),

@@ -105,8 +105,9 @@ class Yardstick:
             return found
         remaining = self.remaining(loss)
         if remaining >= 1:
-            return f"{found}; the run ends no lower than {self.baseline}, {self.constant_loss:.6g}"
-        return f"{found}; the run ends {format_share(remaining)} of the improvement away"
+            known = "predicting a constant" if self.baseline == CONSTANT else self.baseline
+            return f"{found}; the run is no better than {known} ({self.constant_loss:.6g})"
+        return f"{found}; {format_share(remaining)} of the achievable improvement is still missing"
 
     def lowered(self, loss: float, params: Floats, method: str, dtype: str = "float64") -> "Yardstick":
         """Return the same with a loss found elsewhere that is lower by more than rounding; itself where none is."""

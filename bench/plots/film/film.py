@@ -25,6 +25,9 @@ MAX_FRAMES = 110  # besides those in which the start and the end stay
 START_FRAMES, END_FRAMES = 16, 50
 # A moment has at most about so much of the film, as a share, however far the curve leaps to it.
 MAX_LEAP = 0.03
+# A start whose curve needs a view that is higher than that of the end by this factor is zoomed in from, by at most this
+# factor from each moment that is shown to the next.
+FAR, ZOOM = 1.5, 0.8
 CURVE_POINTS = 481
 MAX_SAMPLES = 1000
 
@@ -33,7 +36,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class View:
-    """The part of the plane in which curves are drawn: that of the data, or `QUADRATIC_VIEW`.
+    """The part of the plane in which the film ends: that of the data, or `QUADRATIC_VIEW`.
 
     Attributes
     ----------
@@ -52,7 +55,7 @@ class View:
 
 
 QUADRATIC_VIEW = View(xlim=(-50, 50), ylim=(-500, 500), curve_range=(-80, 80), target=lambda x: 2 * x**2 - 4 * x + 3)
-"""The view of the classic quadratic: it holds the curves of both starts, with the data as a dot in the middle."""
+"""The view of the classic quadratic from its far start, whose curve it holds, with the data as a dot in the middle."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,6 +78,8 @@ class Film:
     params : array, shape (m, P)
         In the units of training.
     curves : array, shape (m, points)
+    ylims : array, shape (m, 2)
+        The limits of the vertical axis at each moment. They hold the data and, at first, the curve of the start.
     loss : array, shape (m,)
         The loss that the run records, over the whole data set.
     frames : array, shape (frames,)
@@ -93,6 +98,7 @@ class Film:
     epoch: Floats
     params: Floats
     curves: Floats
+    ylims: Floats
     loss: Floats
     frames: NDArray[np.int64]
     remark: str
@@ -101,6 +107,11 @@ class Film:
     def shown(self) -> NDArray[np.int64]:
         """The moments that are shown, each once."""
         return np.unique(self.frames)
+
+    @property
+    def zooms(self) -> bool:
+        """Whether the limits of the vertical axis change."""
+        return bool((self.ylims != self.ylims[0]).any())
 
     @property
     def last_epoch(self) -> int:
@@ -160,13 +171,14 @@ def build_film(
 
     From each frame to the next the curve sweeps about the same area of the view, or the loss moves by about twice that
     share of its axis. So there are many frames where much changes, which is mostly within the first epochs, and a leap
-    of the curve stays in sight for several frames. `predict` is (params, x) -> (n,), for parameters in the units of
+    of the curve stays in sight for several frames. The view holds the data and the curve of the start, and closes in on
+    the data as the curve does. `predict` is (params, x) -> (n,), for parameters in the units of
     training.
     """
     if not moments.epoch.size:
         raise ValueError("there is nothing to be seen of this fit: its loss is not finite at the start")
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    view = QUADRATIC_VIEW if _is_quadratic_fit(x, y, predict, moments.params[0]) else None
+    view = QUADRATIC_VIEW if _starts_far(x, y, predict, moments.params[0]) else None
     several_inputs = x.ndim == 2 and x.shape[1] > 1
     sample = spread_evenly(range(len(y)), MAX_SAMPLES)
     if several_inputs:
@@ -175,7 +187,12 @@ def build_film(
         grid = np.linspace(*(view.curve_range if view else _value_range(x)), num=CURVE_POINTS)
         inputs = grid.reshape(-1, *x.shape[1:])
     curves = np.array([predict(params, inputs) for params in moments.params])
-    view = view or _default_view(grid, y, curves[moments.epoch >= 1])
+    if view is None:
+        view = _default_view(grid, y, curves[-1])
+        ylims = _find_limits(curves, view)
+    else:
+        ylims = np.tile(view.ylim, (len(curves), 1))
+    frames = _choose_frames(_changes(moments, curves, grid, view, ylims, result.criterion))
     return Film(
         result=result,
         view=view,
@@ -186,30 +203,55 @@ def build_film(
         names=names,
         remark=remark,
         curves=curves,
-        frames=_choose_frames(_changes(moments, curves, grid, view, result.criterion)),
+        ylims=_smooth_limits(ylims, np.unique(frames)),
+        frames=frames,
         **moments._asdict(),
     )
 
 
-def _is_quadratic_fit(x: Floats, y: Floats, predict: Predict, start: Floats) -> bool:
-    """Return whether a parabola is fitted to the built-in quadratic.
-
-    Other models of these data have curves of their own scale, -1 to 1.
-    """
+def _starts_far(x: Floats, y: Floats, predict: Predict, start: Floats) -> bool:
+    """Return whether a fit of the built-in quadratic begins with the curve of the lesson's far start."""
     quadratic = builtin("quadratic")
     if not (np.array_equal(x.ravel(), quadratic.x.ravel()) and np.array_equal(y, quadratic.y)):
         return False
-    curve = predict(start, np.linspace(*QUADRATIC_VIEW.curve_range, 9).reshape(-1, *x.shape[1:]))
-    return bool(np.abs(np.diff(curve, 3)).max() <= 1e-9 * np.abs(curve).max())
+    some = np.linspace(*QUADRATIC_VIEW.curve_range, 9)
+    return np.allclose(predict(start, some.reshape(-1, *x.shape[1:])), -(11 * some**2 + 790 * some + 14400) / 6)
 
 
-def _default_view(grid: Floats, y: Floats, curves: Floats) -> View:
-    """Return a view that holds the data and the curves, but at most the height of the data above and below them."""
+def _default_view(grid: Floats, y: Floats, curve: Floats) -> View:
+    """Return a view that holds the data and a curve, but at most the height of the data above and below them."""
     low, high = pad_range(y, 1)
-    visible = np.concatenate([y, curves[np.isfinite(curves)].clip(low, high)])
+    visible = np.concatenate([y, curve[np.isfinite(curve)].clip(low, high)])
     # With room for the whole of the outermost points.
     across = pad_range(grid, 0.03 if np.ptp(grid) else 0.5)
     return View(across, pad_range(visible, 0.06), _value_range(grid))
+
+
+def _find_limits(curves: Floats, view: View) -> Floats:
+    """Return vertical limits for each moment, shape (m, 2), that hold the view and this and all later curves.
+
+    They hold no more than the view and the curve of the start, so that they never widen.
+    """
+    start = curves[0][np.isfinite(curves[0])]
+    widest = pad_range(np.append(start, view.ylim), 0.03)
+    if np.ptp(widest) <= FAR * np.ptp(view.ylim) or not np.isfinite(widest).all():
+        limits = widest if np.isfinite(widest).all() else view.ylim
+        return np.tile(limits, (len(curves), 1))
+    seen = np.nan_to_num(curves, nan=widest[1]).clip(*widest)
+    low = np.minimum(seen.min(axis=1), view.ylim[0])
+    high = np.maximum(seen.max(axis=1), view.ylim[1])
+    low[0], high[0] = widest
+    later = np.minimum.accumulate(low[::-1])[::-1], np.maximum.accumulate(high[::-1])[::-1]
+    return np.stack(later, axis=1)
+
+
+def _smooth_limits(ylims: Floats, shown: NDArray[np.int64]) -> Floats:
+    """Return the limits with moments that are `shown` closing in on the last ones in small steps."""
+    smooth, last = ylims.copy(), ylims[-1]
+    for before, moment in itertools.pairwise(shown[:-1].tolist()):
+        low, high = last + ZOOM * (smooth[before] - last)
+        smooth[moment] = min(ylims[moment, 0], low), max(ylims[moment, 1], high)
+    return smooth
 
 
 def _value_range(values: Floats) -> Range:
@@ -217,21 +259,23 @@ def _value_range(values: Floats) -> Range:
     return pad_range(values, 0 if np.ptp(values) else 0.5)
 
 
-def _changes(moments: Moments, curves: Floats, grid: Floats, view: View, loss: Loss) -> Floats:
+def _changes(moments: Moments, curves: Floats, grid: Floats, view: View, ylims: Floats, loss: Loss) -> Floats:
     """Return how far the picture of each moment is from the one before, shape (m,).
 
     That is the share of the view that the curve sweeps, and half the share of its axis that the loss moves by. Updates
     may move both back and forth. The updates of one epoch together therefore count for as much as the epoch as a whole:
     how the curve gets to the data matters more than how it trembles there.
     """
-    (left, right), (low, high) = view.xlim, view.ylim
-    in_view = np.nan_to_num(((curves[:, (left <= grid) & (grid <= right)] - low) / (high - low)).clip(0, 1))
+    left, right = view.xlim
+    in_view = curves[:, (left <= grid) & (grid <= right)]
     low, high = loss_limits(moments.loss, loss)
     losses = moments.loss.clip(low, high)
     heights = np.log10(losses) / np.log10(high / low) if low > 0 else losses / (high - low)
 
     def change(start: Any, end: Any) -> Floats:
-        swept = np.abs(in_view[end] - in_view[start]).mean(axis=-1)
+        bottom, top = ylims[start].T[..., np.newaxis]
+        first, last = (np.nan_to_num(((in_view[one] - bottom) / (top - bottom)).clip(0, 1)) for one in (start, end))
+        swept = np.abs(last - first).mean(axis=-1)
         both: Floats = swept + np.abs(heights[end] - heights[start]) / 2
         return both
 

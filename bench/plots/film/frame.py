@@ -46,16 +46,15 @@ class FrameRenderer:
             axis.tick_params(colors=INK, labelsize=8, length=3)
             axis.grid(color="#ececec", linewidth=0.8)
             axis.set_axisbelow(True)
+        self._curve_axis = left
         self._draw_background(left)
-        self._curve_lines = self._draw_curves(left)
+        self._start_line, self._curve_lines = self._draw_curves(left)
         self._loss_line, self._loss_marker = self._draw_loss(right)
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
         look: Any = {"family": "monospace", "size": 8.5, "va": "top", "x": 0.015}
         self._status_line, self._parameter_line = (figure.text(y=y, s="", **look) for y in (0.985, 0.925))
         self._number_format = _number_format(film.params)
-        figure.draw_without_rendering()
-        # Otherwise the panels would be laid out again for every frame, and tremble.
-        figure.set_layout_engine(None)
+        self._fix_layout(left, right)
         if frozen_dpi:
             self._freeze_background(frozen_dpi)
 
@@ -64,9 +63,12 @@ class FrameRenderer:
         film = self.film
         shown = np.unique(film.frames[: frame % len(film.frames) + 1])[::-1]
         moment = shown[0]
+        if film.zooms:
+            self._curve_axis.set_ylim(*film.ylims[moment])
+            self._start_line.set_ydata(self._clip_curve(film.curves[0], moment))
         for age, line in enumerate(self._curve_lines):
             line.set_visible(age < len(shown))
-            line.set_ydata(self._clip_curve(film.curves[shown[min(age, len(shown) - 1)]]))
+            line.set_ydata(self._clip_curve(film.curves[shown[min(age, len(shown) - 1)]], moment))
         low, high = self._loss_limits
         loss = film.loss[: moment + 1].clip(low, max(high, 10 * high))
         self._loss_line.set_data(film.epoch[: moment + 1], loss)
@@ -86,15 +88,29 @@ class FrameRenderer:
             cache_frame_data=False,
         )
 
+    def _fix_layout(self, left: Axes, right: Axes) -> None:
+        """Lay out the panels once, with room for the widest numbers: for every frame anew they would tremble."""
+        layouts = []
+        shown = self.film.shown
+        for moment in np.unique(shown[np.linspace(0, shown.size - 1, 5 if self.film.zooms else 1).astype(int)]):
+            left.set_ylim(*self.film.ylims[moment])
+            self.figure.draw_without_rendering()
+            layouts.append([axis.get_position() for axis in (left, right)])
+        self.figure.set_layout_engine(None)
+        for axis, place in zip((left, right), max(layouts, key=lambda places: places[0].x0), strict=True):
+            axis.set_position(place)
+        left.set_ylim(*self.film.ylims[0])
+
     def _freeze_background(self, dpi: float) -> None:
-        """Put a picture in the place of everything that stays."""
-        moving = [*self._curve_lines, self._loss_line, self._loss_marker, self._status_line, self._parameter_line]
+        """Put a picture in the place of everything that stays; the panel of the curve does not if the film zooms."""
+        moving: list[Artist] = [self._loss_line, self._loss_marker, self._status_line, self._parameter_line]
+        moving += [self._curve_axis] if self.film.zooms else self._curve_lines
         for artist in moving:
             artist.set_visible(False)
         canvas = FigureCanvasAgg(self.figure)
         self.figure.set_dpi(dpi)
         canvas.draw()
-        for axis in self.figure.axes:
+        for axis in self.figure.axes[self.film.zooms :]:
             hidden = [axis.patch, axis.xaxis, axis.yaxis, *(line for line in axis.lines if line not in moving)]
             for artist in [*hidden, *self.figure.legends]:
                 artist.set_visible(False)
@@ -111,22 +127,22 @@ class FrameRenderer:
         if view.target:
             axis.plot(film.grid, view.target(film.grid), color=TARGET, linewidth=6, alpha=0.45, label="target")
         x, y = map(shorten, film.names)
-        axis.set(xlim=view.xlim, ylim=view.ylim)
+        axis.set(xlim=view.xlim, ylim=film.ylims[0])
         axis.set_xlabel(f"{y}, observed" if film.several_inputs else x)
         axis.set_ylabel(f"{y}, predicted" if film.several_inputs else y)
 
-    def _draw_curves(self, axis: Axes) -> list[Line2D]:
-        """Draw the start, and return the lines of the present curve and of those before it."""
+    def _draw_curves(self, axis: Axes) -> tuple[Line2D, list[Line2D]]:
+        """Draw the start, and return its line and those of the present curve and of the ones before it."""
         grid, several_inputs = self.film.grid, self.film.several_inputs
-        start = self._clip_curve(self.film.curves[0])
+        start = self._clip_curve(self.film.curves[0], 0)
         look: Any = DOT | {"alpha": 0.3} if several_inputs else {"linestyle": DASHES, "linewidth": 1}
-        axis.plot(grid, start, **look, color=INK, label="start")
-        lines = []
+        (start_line,) = axis.plot(grid, start, **look, color=INK, label="start")
+        lines: list[Line2D] = []
         for age in range(1 if several_inputs else TRAIL_LENGTH + 1):
             look = DOT if several_inputs else {"alpha": 0.4 * (1 - age / (TRAIL_LENGTH + 1)) if age else 1}
             name = None if age else "model"
             lines += axis.plot(grid, start, color=MODEL_COLOR, zorder=3 - 0.1 * age, label=name, **look)
-        return lines
+        return start_line, lines
 
     def _draw_loss(self, axis: Axes) -> tuple[Line2D, Line2D]:
         """Draw the axes of the loss, and return its line and the marker at the end of it."""
@@ -146,9 +162,9 @@ class FrameRenderer:
         (marker,) = axis.plot([], [], "o", color=MODEL_COLOR, markersize=5, clip_on=False, in_layout=False)
         return line, marker
 
-    def _clip_curve(self, curve: Floats) -> Floats:
-        """Return the curve without values so far outside the view that drawing them overflows."""
-        low, high = self.film.view.ylim
+    def _clip_curve(self, curve: Floats, moment: int) -> Floats:
+        """Return the curve without values so far outside the view of a moment that drawing them overflows."""
+        low, high = self.film.ylims[moment]
         return curve.clip(low - 100 * (high - low), high + 100 * (high - low))
 
     def _status_text(self, moment: int) -> str:

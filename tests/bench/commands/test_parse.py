@@ -89,7 +89,7 @@ def test_settings_that_are_none_are_refused(assignments, words):
 
 @pytest.mark.parametrize("text", ["a=one", "1,b=2", "=1", "a=1,a=2", "a", ""])
 def test_starts_that_are_none_are_refused(text):
-    wanted = 'init must be distinct names with their values, such as "a=1,b=2", or all values in order, "1,2"'
+    wanted = 'init must be distinct names with their values, such as "a=1,b=2", or all values in order, such as "1,2"'
     assert refusal_of(parse.parse_start, text) == f"{wanted}, not {text!r}"
 
 

@@ -162,14 +162,30 @@ def test_frames_show_the_parameters_the_loss_and_the_rate_of_their_moment(classi
     np.testing.assert_array_equal(far.rate, 0.5 * 0.5 ** (epoch // 10))
 
 
-@pytest.mark.parametrize("init", [FAR, NEAR])
-def test_the_lessons_view_has_target_and_start_in_sight(classic, init):
-    made = lesson(classic, init, epochs=1)
+def test_the_lessons_view_has_target_and_far_start_in_sight(classic):
+    made = lesson(classic, epochs=1)
     view = made.view
     assert view is QUADRATIC_VIEW
+    assert not made.zooms
     np.testing.assert_allclose(view.target(classic[0]), classic[1])
     start = made.curves[0][np.abs(made.grid) <= view.xlim[1]]
     assert ((start > view.ylim[0]) & (start < view.ylim[1])).mean() > 0.2
+
+
+def test_from_other_starts_the_view_closes_in_from_the_start_on_the_data(classic):
+    made, y = lesson(classic, NEAR), classic[1]
+    limits = made.ylims[made.shown]
+    assert limits[0, 0] < y.min() < made.curves[0].max() < limits[0, 1]
+    assert np.ptp(y) > 0.85 * np.ptp(limits[-1])
+    assert (np.diff(limits, axis=0) * [1, -1] >= 0).all()
+    heights = np.ptp(limits, axis=1)
+    assert (heights[1:] > 0.75 * heights[:-1]).all()
+    np.testing.assert_allclose(made.view.xlim, [-1.06, 1.06], atol=0.01)
+
+
+def test_a_start_near_the_data_and_a_run_that_diverges_do_not_zoom(classic):
+    assert not lesson(classic, [2, -4, 4]).zooms
+    assert not lesson(classic, [2, -4, 9], lr=9.0, epochs=2).zooms
 
 
 def test_a_model_that_is_no_parabola_is_seen_where_the_data_are(classic):
