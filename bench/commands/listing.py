@@ -4,6 +4,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
+from bench.commands.streams import one_line
 from bench.study.builtin import describe_builtin
 from kernels.base.checks import did_you_mean
 from kernels.base.plugins import load_installed
@@ -50,18 +51,24 @@ def _list_peers() -> list[Entry]:
 
 def print_entries(entries: list[Entry]) -> None:
     """Print a line for each entry, so that `grep` finds whole ones; on a terminal, descriptions are indented below."""
+    lines = [
+        (one_line(f"{name}({options})" if options else name), one_line(description))
+        for name, options, description in entries
+    ]
+    if sys.stdout.isatty():
+        _draw_entries(lines)
+        return
+    width = min(max(len(call) for call, _ in lines), WIDEST)
+    for call, description in lines:
+        print(f"{call:{width}}  {description}".rstrip())
+
+
+def _draw_entries(lines: list[tuple[str, str]]) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.padding import Padding  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from bench.tables.formatting import text  # noqa: PLC0415
-
     console = Console()
-    lines = [(text(f"{name}({options})" if options else name), text(about)) for name, options, about in entries]
-    width = min(max(len(call) for call, _ in lines), WIDEST)
     for call, description in lines:
-        if sys.stdout.isatty():
-            console.print(Text(call, "bold"))
-            console.print(Padding(Text(description), (0, 0, 0, 4)))
-        else:
-            print(f"{call:{width}}  {description}".rstrip())
+        console.print(Text(call, "bold"))
+        console.print(Padding(Text(description), (0, 0, 0, 4)))

@@ -5,7 +5,7 @@ A run folder holds
     sgdbench.json      the version of this layout, and what a run must share with another to go on in its place
     run.toml           the study as run
     environment.json   the machine and the versions
-    plan.parquet       one row per configuration: id, settings, start
+    plan.parquet       one row per configuration: id, settings, start, and whether refinement added it to the grid
     rules.json         the source of rules of the user's own that it was trained with, if there are any
     parts/             the results, as they come
     evidence/          measurements around the sweep, if there are any; see `bench.store.evidence`
