@@ -190,7 +190,7 @@ def test_the_choice_of_the_grid_is_the_answer_where_fresh_seeds_show_it_to_be_be
     assert set(ranked["verdict"][1:]) <= {"worse", "fails"}
     assert best.refit(*data).loss[-1] < 1e-3
     said = found.verdict()
-    assert said["Best choice"].startswith("sgd, learning rate 0.5, batch size 1: ")
+    assert said["Best choice"].startswith("learning rate 0.5, batch size 1: ")
     assert "; in the grid after " in said["Confirmed"]
     assert said["Against the grid"].startswith("The best choice is that of the grid. On fresh seeds the best choice of the")
     assert "Optimizers, each tuned" not in said
@@ -199,7 +199,7 @@ def test_the_choice_of_the_grid_is_the_answer_where_fresh_seeds_show_it_to_be_be
     own = [frame.loc[frame["lr"] == 0.5, "config_id"] for frame in (found.grid.frame, fresh)]
     assert set(judged["config_id"]) == {*own[0], *own[1]}
     page = found.report().read_text("utf-8")
-    assert "--lr 0.5 --batch-size 1" in page
+    assert "    lr=0.5,\n" in page
 
 
 @pytest.mark.usefixtures("no_importance")
