@@ -73,12 +73,12 @@ def test_what_is_said_of_optimizers_is_true_in_95_of_100_studies():
     right, revised = [], 0
     for number in range(40):
         choices = choices_of(rng, 4).assign(success=1.0)
-        about = {"noise": ["normal", "heavy", "skewed"][number % 3], "spread": 0.1, "target": 1e-3}
+        about = {"noise": ["normal", "heavy", "skewed"][number % 3], "spread": 0.2, "target": 1e-3}
         ranked = ranking(train(rng, choices, 3, **about))
         again = choices[find_choices(choices, winners(ranked), ["optimizer", "lr"]).notna().to_numpy()]
         fresh = train(rng, again, 20, seeds=100, **about)
         confirmed = confirm(ranked, fresh)
-        revised += not confirmed["recommended"].equals(ranked["recommended"])
+        revised += not confirmed[CHOICES].iloc[0].equals(ranked[CHOICES].iloc[0])
         compared = compare_optimizers(fresh, confirmed)
         medians = choices.set_index(["optimizer", "lr"])["median"].loc[
             list(compared[["optimizer", "lr"]].itertuples(index=False, name=None))
@@ -106,7 +106,7 @@ def test_fresh_seeds_that_beat_the_choice_of_the_sweep_take_its_place():
     )
     assert confirmed["reason"].ne("").sum() == 1
     assert confirmed.loc[confirmed["tied"], "optimizer"].tolist() == ["adam"]
-    pd.testing.assert_frame_equal(confirmed[CHOICES], ranked[CHOICES])
+    assert confirmed["verdict"].tolist() == ["best", "worse", "worse", "worse"]
 
 
 def test_a_choice_that_is_cheaper_by_less_than_five_percent_does_not():
@@ -118,7 +118,7 @@ def test_a_choice_that_is_cheaper_by_less_than_five_percent_does_not():
     assert recommended_choice(confirmed)["optimizer"] == "sgd"
     told = headline(confirmed, 1e-3, compare_optimizers(fresh, confirmed), "fresh seeds")["Optimizers"]
     assert told.startswith("Compared with sgd, on fresh seeds: adam needs 0.96")
-    assert told.endswith(" times the samples (less than 5 % apart).")
+    assert told.endswith(" times the samples (within 5 %).")
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_the_check_notices_a_headline_that_disagrees(sound, about, old, new):
 
 def test_the_check_notices_tables_that_disagree(sound):
     ranked, compared, lines, said = sound
-    swapped = ranked.assign(recommended=ranked["optimizer"].eq("adam"))
+    swapped = ranked.sort_values("optimizer", ignore_index=True).assign(recommended=ranked["recommended"])
     assert contradictions(swapped, compared, lines, said)
     assert contradictions(ranked.assign(tied=True), compared, lines, said)
     assert contradictions(ranked, compared.iloc[::-1].reset_index(drop=True), lines, said)

@@ -155,7 +155,7 @@ def test_a_sweep_shows_how_its_runs_ended_and_the_best_choices(swept, page_of_sw
     said = f"24 runs: {counts['converged']} reached the target, {counts['max_epochs']} ran all epochs, "
     assert f"{said}{counts['diverged']} diverged. The best choices:" in map(str.strip, shown.texts)
     ranked = ranking(swept.frame)
-    names = ["learning rate", "batch size", "converged", "samples", "updates", "final loss", "tied"]
+    names = ["learning rate", "batch size", "converged", "samples", "updates", "final loss", "verdict"]
     assert shown.cells[:7] == names
     assert shown.cells[7::7][:3] == ranked["lr"].map(text).tolist()[:3]
     assert shown.cells[10::7][:3] == ranked["samples"].map(text).tolist()[:3]

@@ -69,7 +69,7 @@ class TuneData(RunData):
         short = [family.partition("(")[0] for family in families]
         return {
             family: name if short.count(name) == 1 else family for family, name in zip(families, short, strict=True)
-        } | ({} if self.of_grid.empty else {GRID: GRID})
+        }
 
     @cached_property
     def facts(self) -> dict[str, str]:
@@ -117,7 +117,7 @@ class TuneData(RunData):
         `rival`, its name, and the settings; the best choice first.
         """
         best = leaders(self.ranked, "family")
-        return best.assign(rival=best["family"].map(self.names))[["rival", *CHOICES]].reset_index(drop=True)
+        return best.assign(rival=best["family"].map(self.names | {GRID: GRID}))[["rival", *CHOICES]].reset_index(drop=True)
 
     @cached_property
     def on_fresh_seeds(self) -> pd.DataFrame | None:

@@ -81,9 +81,12 @@ def compare_with(
     if errors is not None:
         low, high = low * errors[0] / errors[1][best], high * errors[1] / errors[0][best]
         low[best] = high[best] = 1.0
-        ends = low, high
-    differs = (ends[0] > 1 + ROUNDING) | (ends[1] < 1 - ROUNDING)
-    ratio, fails = row_medians(ratios), _fails(costs, pairs)
+    # As they are printed: an interval whose end is 1 to the digits shown includes it, unless it is no wider than these.
+    ratio, low, high = (
+        np.array([float(f"{value:.3g}") for value in values]) for values in (row_medians(ratios), low, high)
+    )
+    unseen = (low == 1) & (high == 1) & ((ends[0] > 1 + ROUNDING) | (ends[1] < 1 - ROUNDING))
+    differs, fails = (low > 1) | (high < 1) | unseen, _fails(costs, pairs)
     verdict = classify(ratio, differs=differs, fails=fails, unknown=np.isnan(low))
     if np.isfinite(costs[best]).any():
         verdict[best] = BEST

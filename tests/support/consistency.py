@@ -1,6 +1,7 @@
 """What a run says in words, held against its tables and against what it says elsewhere."""
 
 import re
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,11 @@ RATIO = re.compile(
     r"times (?:the (?:samples|loss)|as far above the lowest loss)(?: \((?P<remark>[^)]*)\))?"
 )
 EDGE = re.compile(r"(?P<rate>\S+?),? is the (?P<end>highest|lowest) of (?:the )?(?P<tried>\d+) ")
-TIES = re.compile(r"(?P<count>[\d,]+) other choices? (?:is|are) statistically indistinguishable from it")
+TIES = {
+    "indistinguishable": re.compile(r"([\d,]+) other choices? (?:is|are) statistically indistinguishable from it"),
+    "within 5 %": re.compile(r"([\d,]+) other choices? (?:is|are) within 5 % of it"),
+    "too few runs": re.compile(r"([\d,]+) other choices? (?:has|have) too few runs to be compared with it"),
+}
 ROOM = "its learning rate is farthest from failing"
 
 
@@ -44,6 +49,8 @@ def contradictions(
 
 def _about_best(ranked: pd.DataFrame, best: pd.Series, verdict: dict[str, str], samples: int | None) -> list[str]:
     found = []
+    if not ranked["recommended"].iloc[0]:
+        found.append("the recommended choice is not the first row")
     if ranked["recommended"].sum() != 1:
         found.append(f"{ranked['recommended'].sum()} choices are recommended")
     if not best["tied"]:
@@ -61,12 +68,14 @@ def _about_best(ranked: pd.DataFrame, best: pd.Series, verdict: dict[str, str], 
 
 
 def _about_ties(ranked: pd.DataFrame, best: pd.Series, headline: dict[str, str], verdict: dict[str, str]) -> list[str]:
-    found, others = [], int(ranked["tied"].sum()) - 1
-    for words in (headline, verdict):
-        told = TIES.search(words.get("Ties", ""))
-        if (int(told["count"].replace(",", "")) if told else 0) != others:
-            found.append(f"{others} other choices are tied, and it says {words.get('Ties', 'nothing')!r}")
-    named = ranked[ranked["tied"] & (ranked.index != best.name)].head(2)
+    found, others = [], ranked[ranked.index != best.name]
+    if (others["tied"] == others["verdict"].isin(["worse", "fails"])).any():
+        found.append("a choice is tied and worse, or neither")
+    for (word, sentence), words in product(TIES.items(), (headline, verdict)):
+        told, count = sentence.search(words.get("Ties", "")), int(others["verdict"].eq(word).sum())
+        if (int(told[1].replace(",", "")) if told else 0) != count:
+            found.append(f"{count} other choices are {word}, and it says {words.get('Ties', 'nothing')!r}")
+    named = pd.concat([others[others["verdict"] == word].head(2) for word in list(TIES)[:2]])
     rates = [name_settings(row)["lr"] for _, row in named.iterrows()]
     missing = [lr for lr in rates if varies(ranked, "lr") and lr not in verdict.get("Ties", "")]
     return [*found, *(f"{choice} is tied, and not named" for choice in missing)]
@@ -103,19 +112,23 @@ def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) 
             pairs[2] = tuple(np.isfinite(samples) for samples in pairs[2])
         if not all(one == other or (pd.isna(one) and pd.isna(other)) for one, other in pairs):
             found.append(f"the first optimizer and the confirmed figures differ: {pairs}")
-    tied = ranked.set_index(by)["tied"]
+    verdicts = ranked.set_index(by)["verdict"]
     shown = leaders(ranked).set_index("optimizer")
     for row in compared.iloc[1:].to_dict("records"):
         name, verdict, low, high = row["optimizer"], row["verdict"], row["ratio_low"], row["ratio_high"]
-        expected = "worse" if low > 1 else "better" if high < 1 else "no interval" if np.isnan(low) else None
-        if verdict not in ("fails", expected or "no difference found"):
+        if np.isnan(low):
+            expected = ["too few runs"]
+        elif low <= 1 <= high:
+            expected = ["indistinguishable", *(["within 5 %"] if low == high else [])]
+        else:
+            expected = ["within 5 %" if 1 / 1.05 <= row["ratio"] <= 1.05 else "worse" if low > 1 else "better"]
+        if verdict not in ("fails", *expected):
             found.append(f"{name} is called {verdict}, with an interval from {low} to {high}")
         if shown.loc[name, "lr"] != row["lr"]:
             found.append(f"the best choice of {name} is another one in the ranking")
-        alike = verdict in ("no difference found", "no interval")
-        if verdict != "no interval" and tied[tuple(row[name] for name in by)] != alike:
-            found.append(f"{name} is called {verdict}, and its best choice is {'' if not alike else 'not '}tied")
-        if not alike and ranked.loc[ranked["optimizer"] == name, "tied"].any():
+        if verdict not in ("too few runs", own := verdicts[tuple(row[name] for name in by)]):
+            found.append(f"{name} is called {verdict}, and its best choice {own}")
+        if verdict in ("worse", "fails") and ranked.loc[ranked["optimizer"] == name, "tied"].any():
             found.append(f"{name} is called {verdict}, and a choice of it is tied")
     # Where no run reached the target, losses are compared.
     leads = first["success"] > 0 or (not compared["converged"].any() and np.isfinite(first["final_loss"]))
@@ -140,7 +153,7 @@ def _about_optimizers(compared: pd.DataFrame, headline: dict[str, str], verdict:
                 found.append(f"1 is {'in' if is_inside else 'out'}side of the interval of {part!r}")
             if not remark and float(ratio["value"].replace(",", "").replace("∞", "inf")) <= 1:
                 found.append(f"it is not slower, and there is no remark: {part!r}")
-            if remark.startswith("less than 5 %") and float(ratio["value"]) * 1.05 < 1:
+            if remark == "within 5 %" and not 1 / 1.05 <= float(ratio["value"]) <= 1.05:
                 found.append(f"it is more than 5 %: {part!r}")
             if rows.loc[name, "verdict"] == "fails":
                 found.append(f"{name} fails, and it says {part!r}")

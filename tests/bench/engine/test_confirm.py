@@ -85,13 +85,12 @@ def test_the_leading_choices_come_from_the_same_starts_with_fresh_seeds(confirme
     assert set(fresh["init"]) == {"near", "drawn[0]"}
 
 
-def test_the_best_choice_of_an_optimizer_is_the_one_that_fresh_seeds_decided_for(confirmed, monkeypatch):
-    ranked = run_data_of(confirmed).ranked
-    rivals = ranked.index[ranked["optimizer"] != ranked.loc[ranked["recommended"], "optimizer"].iloc[0]]
-    decided = ranked.assign(leading=ranked["recommended"] | (ranked.index == rivals[1]))
-    monkeypatch.setattr(RankedRun, "ranked_by", lambda run_data, cost: decided)
-    expected = decided.loc[rivals[1]]
-    assert confirmed.best(optimizer=str(expected["optimizer"])).row[CHOICES].equals(expected[CHOICES])
+def test_the_best_choice_of_an_optimizer_is_its_first_row(confirmed):
+    ranked = confirmed.ranking()
+    for optimizer, own in ranked.groupby("optimizer", observed=True):
+        best = confirmed.best(optimizer=str(optimizer))
+        assert best.row[CHOICES].equals(own.iloc[0][CHOICES])
+        assert best.rank == own.index[0] + 1
 
 
 def test_a_fresh_run_is_what_fit_makes_of_it(confirmed):
@@ -243,8 +242,8 @@ def test_rates_go_beyond_the_edge_at_which_the_recommended_choice_is(tmp_path):
     problem = make_problem(models.quadratic, X, Y, RunTable(**SETTINGS), tmp_path)
     plan = GRID.frame(models.quadratic, Y.size)
     shared = {"optimizer": "sgd", "schedule": "constant", "shuffle": True}
-    ranked = pd.DataFrame({"lr": [0.4, 0.9, 0.4, 0.05], "batch_size": [1, 8, 8, 8]}).assign(**shared)
-    more = refined_plan(plan, ranked.assign(tied=True, recommended=[False, True, False, False]), GRID, problem)
+    ranked = pd.DataFrame({"lr": [0.9, 0.4, 0.4, 0.05], "batch_size": [8, 1, 8, 8]}).assign(**shared)
+    more = refined_plan(plan, ranked.assign(tied=True), GRID, problem)
     added = more.iloc[len(plan) :]
     assert set(added["batch_size"]) == {8}
     assert added["lr"].max() == pytest.approx(0.9**2 / 0.4)

@@ -51,7 +51,7 @@ def test_the_interval_of_a_tile_is_beside_its_number_also_where_it_is_symmetric(
 
 def test_without_a_measured_time_there_is_none_and_a_batch_of_all_samples_is_called_full(tmp_path):
     answer = find_answer(data_of(tmp_path / "run", batch_size="full", epochs=100, confirm=0))
-    assert [tile.meaning for tile in answer.tiles][1:] == ["updates", "runs reached the target"]
+    assert [tile.meaning for tile in answer.tiles][1:] == ["updates", "runs of the best choice reached the target"]
     assert answer.notes[0].endswith(" and 5 seeds.")
     assert ("batch size", "full") in answer.settings
 
@@ -60,12 +60,12 @@ def test_without_a_measured_time_there_is_none_and_a_batch_of_all_samples_is_cal
 def test_where_nothing_was_reached_it_is_about_the_final_loss(tmp_path, target, heading):
     answer = find_answer(data_of(tmp_path / "run", target=target))
     assert heading in answer.heading
-    assert [tile.meaning for tile in answer.tiles] == ["median final loss", "run diverged"]
+    assert [tile.meaning for tile in answer.tiles] == ["median final loss", "run of the best choice diverged"]
 
 
 def test_where_half_of_the_runs_or_more_failed_there_are_no_medians(tmp_path):
     answer = find_answer(data_of(tmp_path / "run", lr=0.4, batch_size="full"))
-    assert [tile[::2] for tile in answer.tiles] == [("1 of 6", "runs reached the target")]
+    assert [tile[::2] for tile in answer.tiles] == [("1 of 6", "runs of the best choice reached the target")]
 
 
 def test_where_all_diverged_there_is_no_choice(tmp_path):

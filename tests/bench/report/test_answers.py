@@ -53,7 +53,7 @@ def test_the_best_choice_is_the_recommended_row(result):
     assert "lr=" in str(best)
     assert re.fullmatch(r"<SweepResult of a\*x\*\*2 \+ b\*x \+ c: 60 of 60 configurations(, \d+ \w+)+>", repr(result))
     assert repr(best) == f"<Choice {best}>"  # in place of all that it holds, which fills screens
-    assert str(replace(best, ties=best.ties.head(0))).endswith("; tied with no others)")
+    assert str(replace(best, ties=best.ties.head(0))).endswith("; none as good)")
     assert str(replace(best, row=best.row.where(best.row.index != "diverged", 5))).endswith("; every run diverged)")
 
 

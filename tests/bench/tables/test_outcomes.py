@@ -4,6 +4,7 @@ import pandas as pd
 
 from bench.tables.outcomes import choice_outcomes, start_families
 from bench.tables.ranking import leaders, ranking
+from bench.tables.winners import confirm
 from tests.support.simulated import runs_of
 
 
@@ -15,6 +16,7 @@ def test_random_starts_of_one_name_are_one_family():
 
 def test_the_choice_that_leads_by_fresh_seeds_comes_before_others_of_its_optimizer():
     frame = runs_of([[100] * 5, [200] * 5, [210] * 5], optimizer=["sgd", "adam", "adam"], lr=[1, 2, 3])
-    ranked = ranking(frame).assign(leading=[True, False, True])
+    fresh = runs_of([[100] * 8, [400] * 8, [210] * 8], optimizer=["sgd", "adam", "adam"], lr=[1, 2, 3], seeds=9)
+    ranked = confirm(ranking(frame), fresh)
     first = choice_outcomes(frame, ranked).drop_duplicates("optimizer")
     assert first["lr"].tolist() == leaders(ranked)["lr"].tolist() == [1, 3]

@@ -14,6 +14,7 @@ from kernels.train.yardstick import unknown_yardstick
 from tests.support.simulated import costs_of, runs_of, study
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]
+JUDGED = ["ratio", "verdict", "tied", "recommended", "reason"]
 ONE = runs_of([[1.0]])
 
 
@@ -74,7 +75,7 @@ def test_a_row_says_how_often_and_at_what_cost_a_choice_succeeds():
         *CHOICES,
         *("runs", "converged", "diverged", "success", "success_low", "success_high"),
         *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")),
-        *("ratio", "tied", "recommended", "reason"),
+        *JUDGED,
     ]
     assert table[["lr", "runs", "converged"]].to_numpy().tolist() == [[0.1, 6, 6], [0.2, 6, 4]]
     for row in table.itertuples():
@@ -126,7 +127,7 @@ def test_without_a_target_the_final_loss_decides():
     assert table["final_loss"].tolist() == [0.1, 0.3, 0.2]
     assert table["final_loss_high"].tolist() == [0.1, 0.3, inf]
     assert table[["samples", "updates", "samples_low", "seconds_high"]].isna().all(axis=None)
-    assert table["reason"].tolist()[0] == "No other choice is tied with it in the sweep."
+    assert table["reason"].tolist()[0] == "It ranks first by final loss, compared run by run."
 
 
 def test_a_target_that_no_run_reached_counts_as_none():
@@ -140,9 +141,9 @@ def test_rounding_decides_nothing():
     losses = np.array([9.7e-31, 4.7e-31, 6e-30])[:, np.newaxis] * rng.uniform(0.9, 1.1, (3, 6))
     table = ranking(with_losses(losses, lr=[0.1, 0.2, 0.4]))
     assert table["tied"].all()
-    assert table["lr"].tolist() == [0.1, 0.2, 0.4]
-    assert table.loc[table["recommended"], "lr"].tolist() == [0.2]
-    assert table["final_loss"].tolist() == pytest.approx(np.median(losses, axis=1), abs=0)
+    assert table["lr"].tolist() == [0.2, 0.1, 0.4]  # the recommended rate is in the middle
+    assert table["verdict"].tolist() == ["best", "indistinguishable", "indistinguishable"]
+    assert table["final_loss"].tolist() == pytest.approx(np.median(losses, axis=1)[[1, 0, 2]], abs=0)
     assert ranking(with_losses(losses), floor=0)["lr"].tolist() == [0.2, 0.1, 0.4]
     assert ranking(with_losses(losses), floor=0)["tied"].tolist() == [True, False, False]
     assert ranking(with_losses(0 * losses))["tied"].all()
@@ -164,15 +165,21 @@ def test_no_run_at_all():
 
 
 @pytest.mark.parametrize("cost", ["samples", "updates", "final_loss"])
-def test_measured_times_change_no_ranking_by_what_is_counted(cost):
+def test_measured_times_change_which_choice_is_recommended_and_not_how_the_others_rank(cost):
     rng = np.random.default_rng(9)
     costs = costs_of(rng, np.geomspace(1000, 1300, 12), 5, spread=0.1)
     frame = runs_of(costs, batch_size=[1, 2, 4] * 4)
-    counted = ranking(frame, cost)
+    counted, first = ranking(frame, cost), set()
     for seconds in (np.geomspace(1e-9, 1e-6, 12), np.geomspace(1e-6, 1e-9, 12)):
         timed = ranking(frame.assign(seconds_per_update=np.repeat(seconds, 5)), cost)
-        names = [name for name in counted if not name.startswith("seconds")]
-        pd.testing.assert_frame_equal(timed[names], counted[names])
+        names = [name for name in counted.columns[: -len(JUDGED)] if not name.startswith("seconds")]
+        both = [table.sort_values("lr", ignore_index=True)[names] for table in (timed, counted)]
+        pd.testing.assert_frame_equal(*both)
+        taken = {timed["lr"][0], counted["lr"][0]}
+        orders = [table["lr"][~table["lr"].isin(taken)].tolist() for table in (timed, counted)]
+        assert orders[0] == orders[1]
+        first.add(timed["lr"][0])
+    assert len(first) == {"samples": 1, "updates": 1, "final_loss": 2}[cost]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +189,7 @@ def test_measured_times_change_no_ranking_by_what_is_counted(cost):
         ([[1000] * 10, [1010] * 10, [4000] * 10], {"batch_size": [1, 16, 16], "lr": [0.1, 0.1, 0.2]}, 1),
         ([[1000, 1300], [1010, 1290]], {"batch_size": [1, 2], "lr": 0.1}, 1),
         ([[1000, 1300], [1010, 1290]], {"batch_size": [10, 11], "lr": 0.1}, 0),
-        # Updates that differ by less than a tenth leave the rate to decide.
+        # Updates that differ by less than half leave the rate to decide.
         ([[1000] * 5, [1040] * 5, [1020] * 5], {"lr": [0.1, 0.2, 0.4]}, 1),
         # Both neighbours of the recommended rate succeed; one of those of the cheapest does not.
         ([[400] * 5, [205] * 5, [200] * 5, [200] * 2 + [inf] * 3], {"lr": [0.1, 0.2, 0.4, 0.8]}, 1),
@@ -314,6 +321,7 @@ def test_five_thousand_choices_do_not_overflow_anything():
 def test_single_runs_tell_nothing_but_success():
     table = ranking(runs_of([[100], [102], [300], [inf]], lr=[0.1, 0.2, 0.4, 0.8]))
     assert table["tied"].tolist() == [True, True, True, False]
-    assert table["ratio"].tolist() == pytest.approx([1, 1.02, 3, inf])
-    assert table.loc[table["recommended"], "lr"].tolist() == leaders(table)["lr"].tolist() == [0.2]
-    assert "2 cost nearly the same" in table["reason"][1]
+    assert table["verdict"].tolist() == ["best", "too few runs", "too few runs", "fails"]
+    assert table["lr"].tolist() == [0.2, 0.1, 0.4, 0.8]
+    assert table["ratio"].tolist() == pytest.approx([1, 1 / 1.02, 3 / 1.02, inf])
+    assert "2 choices are about equally good" in table["reason"][0]

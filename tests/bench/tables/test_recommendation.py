@@ -2,95 +2,105 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.tables.ranking import ranking
 from bench.tables.recommendation import rate_factors, recommend
+from bench.tables.run_costs import CHOICES, run_costs
+from bench.tables.seconds import decide_by_seconds
+from bench.tables.ties import rank_choices
+from tests.support.simulated import runs_of
 
 SAME = {"schedule": "constant", "batch_size": 1, "shuffle": True}
-UNKNOWN = (np.full(9, np.nan), np.full(9, np.nan))
 
 
-def choices(rates, tied=True, optimizer="sgd", updates=np.nan):
-    return pd.DataFrame({"optimizer": optimizer, "lr": rates, "tied": tied, "updates": updates} | SAME)
+def choices(rates, optimizer="sgd"):
+    return pd.DataFrame({"optimizer": optimizer, "lr": rates} | SAME)
 
 
-def advice(table, reliable=True, cheap=True, updates=None, cost="samples"):
-    flags = [np.broadcast_to(flag, len(table)) for flag in (reliable, cheap)]
-    low, high = updates or [bound[: len(table)] for bound in UNKNOWN]
-    return recommend(table, reliable=flags[0], cheap=flags[1], updates=(np.array(low), np.array(high)), cost=cost)
+def advice(costs, good=True, cost="samples", **settings):
+    """The row that is recommended of choices that are ranked by costs, shape (choices, pairs), and the reason."""
+    runs = run_costs(runs_of(costs, **settings), CHOICES)
+    ranks = rank_choices(runs.comparable(cost, 1e-28), np.zeros(len(costs)))
+    return recommend(runs, ranks, np.broadcast_to(good, len(costs)), cost)
 
 
-def test_where_nothing_is_tied_nothing_is_recommended():
-    assert advice(choices([0.1, 0.2], tied=False)) is None
+def test_the_only_choice_and_the_only_good_one():
+    assert advice([[100]]) == (0, "It is the only choice.")
+    first = "It ranks first by samples to the target, compared run by run."
+    assert advice([[100] * 5, [200] * 5, [201] * 5], [True, False, False]) == (0, first)
 
 
-def test_the_only_choice_and_the_only_tied_one():
-    assert advice(choices([0.1])) == (0, "It is the only choice.")
-    assert advice(choices([0.1, 0.2], tied=[True, False])) == (0, "No other choice is tied with it in the sweep.")
+def test_the_fewest_updates_where_they_differ_by_more_than_half():
+    costs = [[1000] * 5, [1010] * 5, [1020] * 5]
+    found = advice(costs, batch_size=[1, 16, 2], lr=0.1)
+    assert found == (1, "3 choices are about equally good; of these it takes the fewest updates.")
+    # By rank where they differ by less, or may, as far as these runs tell.
+    assert advice(costs, batch_size=[10, 14, 2], lr=0.1) == (
+        0, "3 choices are about equally good; 2 of these take the fewest updates; of these it ranks first."
+    )  # fmt: skip
+    assert advice([[1000, 2000], [1010, 1990]], batch_size=[1, 2], lr=0.1)[0] == 0
+    assert advice(costs, [True, False, True], batch_size=[1, 16, 2], lr=0.1)[0] == 2
+    # Not where these are what choices are ranked by.
+    assert advice([[1600] * 5, [1601] * 5], cost="updates", batch_size=[16, 16], lr=[0.1, 0.2])[0] == 0
 
 
-def test_what_is_tied_but_dearer_is_no_candidate():
-    row, reason = advice(choices([0.4, 0.2, 0.1]), cheap=[True, False, False])
-    assert row == 0
-    assert reason == "Of the choices tied in the sweep, it ranks first by samples to the target, compared run by run."
+def test_the_fewest_seconds_where_updates_are_timed_and_differ():
+    """An update of sixteen samples that takes as long as sixteen of one saves nothing."""
+    costs, sizes = [[1600] * 5, [1616] * 5], [1, 16]
+    for seconds, row in ((1e-8, 1), (16e-8, 0), (40e-8, 0)):
+        timed = advice(costs, batch_size=sizes, lr=0.1, seconds_per_update=[1e-8, seconds])
+        assert timed[0] == row
+    assert timed[1] == "2 choices are about equally good; of these it takes the fewest seconds."
+    # Those of one that is not timed are not known, and updates count.
+    assert advice(costs, batch_size=sizes, lr=0.1, seconds_per_update=[1e-8, np.nan])[0] == 1
 
 
-def test_the_fewest_updates_where_updates_differ():
-    table = choices([0.4, 0.2, 0.1, 0.05], updates=[9.0, 1.0, 5.0, 1.5], optimizer=list("abcd"))
-    bounds = [8.0, 0.9, 4.0, 1.3], [10.0, 1.1, 6.0, 1.8]
-    assert advice(table, updates=bounds) == (1, "Of the choices tied in the sweep, it takes the fewest updates.")
-    # By rank where their intervals overlap, and where choices were ranked by updates or by the time that they take.
-    overlapping = [8.0, 0.9, 4.0, 1.0], [10.0, 1.1, 6.0, 1.8]
-    few = "Of the choices tied in the sweep, 2 take the fewest updates; of these"
-    assert advice(table, updates=overlapping) == (1, f"{few} it ranks first.")
-    # The first is farthest from failing, and takes more updates.
-    middle = choices([0.2, 0.4, 0.1, 0.05], updates=table["updates"])
-    assert advice(middle, updates=overlapping) == (1, f"{few} it ranks first.")
-    assert advice(table, updates=bounds, cost="updates")[0] == 0
-    assert advice(table, updates=bounds, cost="seconds")[0] == 0
-    row, reason = advice(table, updates=bounds, cheap=[True, False, True, False])
-    assert row == 2
-    assert reason == "Of the choices tied in the sweep, 2 cost nearly the same; of these it takes the fewest updates."
+def test_runs_without_a_target_spend_what_they_make_until_they_end():
+    """A rate that is farther from diverging was taken, with sixteen times the updates of one that ends as low."""
+    frame = runs_of(np.full((4, 5), np.inf), lr=[0.1, 0.2, 0.4, 0.1], batch_size=[1, 1, 1, 16])
+    table = ranking(frame.assign(final_loss=0.5), "final_loss")
+    assert table[["lr", "batch_size"]].iloc[0].tolist() == [0.1, 16]
+    assert table["reason"][0] == "4 choices are about equally good; of these it takes the fewest updates."
+    assert table["verdict"].tolist() == ["best", *["indistinguishable"] * 3]
 
 
-def test_large_numbers_of_choices_have_separators():
-    updates = np.where(np.arange(1600) < 1510, 1.0, 9.0)
-    reason = advice(choices([0.1] * 1600, updates=updates), cheap=np.arange(1600) < 1520, updates=(updates, updates))[1]
-    few = "1,520 cost nearly the same; of these 1,510 take the fewest updates; of these it ranks first."
-    assert reason == f"Of the choices tied in the sweep, {few}"
+def test_updates_are_timed_where_their_time_may_decide():
+    costs = [[1000] * 5, [1010] * 5, [3000] * 5]
+    assert decide_by_seconds(ranking(runs_of(costs, batch_size=[1, 16, 1], lr=[0.1, 0.1, 0.2])))
+    assert not decide_by_seconds(ranking(runs_of(costs, batch_size=[1, 1, 16], lr=[0.1, 0.2, 0.1])))
 
 
 def test_then_the_one_farthest_from_rates_that_fail():
-    table = choices([0.4, 0.1, 0.2, 0.05, 0.8], tied=[True, True, True, False, False])
-    good = [True, True, True, True, False]
-    # 0.05 to 0.4 are good: 0.1 can be halved, and doubled too, 0.2 as well; the first of the two is taken.
-    row, reason = advice(table, reliable=good)
+    rates, fails = [0.4, 0.1, 0.2, 0.05, 0.8], [np.inf] * 5
+    costs = [[100] * 5, [101] * 5, [102] * 5, [300] * 5, fails]
+    good = [True, True, True, False, False]
+    # 0.05 to 0.4 are reliable: 0.1 can be halved, and doubled too, 0.2 as well; the first of the two is taken.
+    row, reason = advice(costs, good, lr=rates)
     assert row == 1
     assert reason == (
-        "Of the choices tied in the sweep, its learning rate is farthest from failing: "
+        "3 choices are about equally good; of these its learning rate is farthest from failing: "
         "rates up to 2 times higher and lower succeed as well."
     )
-    _, of_losses = advice(table, reliable=good, cost="final_loss")
-    assert of_losses.endswith("farthest from diverging: rates up to 2 times higher and lower do not diverge either.")
     # Not a neighbour that fails.
-    assert advice(table, reliable=[True, True, True, False, False])[0] == 2
+    assert advice([*costs[:3], fails, fails], good, lr=rates)[0] == 2
 
 
 def test_of_a_range_of_rates_it_is_the_geometric_middle():
     rates = np.geomspace(0.01, 1, 9)
     order = np.random.default_rng(1).permutation(9)
-    row, reason = advice(choices(rates[order]))
+    row, reason = advice([[100] * 5] * 9, lr=rates[order])
     assert rates[order][row] == pytest.approx(0.1)
     assert "up to 10 times higher and lower" in reason
 
 
 def test_factors_know_where_ranges_end():
-    table = choices([0.1, 0.2, 0.4, 0.8, 1.6, 0.1, 0.2, 0.4], optimizer=[*"aaaaabbb"])
+    table = choices([0.1, 0.2, 0.4, 0.8, 1.6, 0.1, 0.2, 0.4], [*"aaaaabbb"])
     good = np.array([True, True, True, False, True, True, True, True])
     assert rate_factors(table, good).tolist() == [1, 2, 1, 1, 1, 1, 2, 1]
 
 
 def test_factors_do_not_depend_on_the_order_and_on_the_last_digits_of_a_grid():
     rates = np.array([float(f"{rate:.12g}") for rate in np.geomspace(0.003, 3, 25)])
-    table = choices(np.tile(rates, 2), optimizer=np.repeat(["a", "b"], 25))
+    table = choices(np.tile(rates, 2), np.repeat(["a", "b"], 25))
     factors = rate_factors(table, np.ones(50, bool))
     np.testing.assert_array_equal(factors[:25], factors[25:])
     np.testing.assert_array_equal(factors[:25], factors[:25][::-1])

@@ -175,11 +175,15 @@ def test_losses_are_ranked_by_their_distance_to_the_lowest(losses, lowest, const
     assert (ranked["lr"].tolist(), ranked["tied"].tolist()) == (rates, tied)
 
 
-def test_without_a_known_lowest_loss_they_are_ranked_by_their_ratios():
-    """0.63 is 1.05 times 0.60."""
-    frame = frame_of(THIRD_APART)
-    assert ranking(frame)["tied"].all()
-    assert add_excess(frame, unknown_yardstick("nothing is known"), 1e-28) is frame
+def test_without_a_known_lowest_loss_they_are_ranked_by_their_improvement_over_a_constant():
+    """0.63 leaves two thirds of the improvement from 0.69 to 0.60, and almost all of that from 3."""
+    unknown = unknown_yardstick("nothing is known")
+    for constant, ratio, verdict in ((0.69, 1.5, "worse"), (3.0, 2.4 / 2.37, "within 5 %")):
+        ranked = ranking(add_excess(frame_of(THIRD_APART), replace(unknown, constant_loss=constant), 1e-28))
+        assert ranked["ratio"].tolist() == pytest.approx([1, ratio], rel=5e-3)
+        assert ranked["verdict"].tolist() == ["best", verdict]
+    # Nor that of a constant: the median run takes its place.
+    assert ranking(add_excess(frame_of(THIRD_APART), unknown, 1e-28))["verdict"].tolist() == ["best", "worse"]
 
 
 def test_of_data_without_noise_every_power_of_ten_counts_down_to_rounding():

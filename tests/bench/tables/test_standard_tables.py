@@ -37,17 +37,10 @@ def test_each_optimizer_and_batch_size_has_the_best_of_its_choices(study):
     assert list(of_each.columns[:3]) == ["optimizer", "batch_size", "lr"]
     assert not of_each[["optimizer", "batch_size"]].duplicated().any()
     assert len(of_each) == 4
-    first_recommended = ranked.sort_values("recommended", ascending=False, kind="stable")
     for row in of_each.itertuples():
-        own = first_recommended["optimizer"].eq(row.optimizer) & first_recommended["batch_size"].eq(row.batch_size)
-        first = first_recommended[own].iloc[0]
+        first = ranked[ranked["optimizer"].eq(row.optimizer) & ranked["batch_size"].eq(row.batch_size)].iloc[0]
         assert (row.lr, row.samples) == (first["lr"], first["samples"])
-    # Fresh seeds decide which one that is, as in the comparison of optimizers.
-    other = first_recommended[~first_recommended["recommended"] & first_recommended["optimizer"].eq("adam")].iloc[[-1]]
-    decided = standard_tables(study, ranked.assign(leading=ranked.index.isin(other.index)))
-    led = decided["best_by_optimizer_and_batch_size"].merge(other[["optimizer", "batch_size", "lr"]])
-    assert len(led) == 1
-    pd.testing.assert_frame_equal(decided["best"], tables["best"])
+    assert tables["best"]["lr"].tolist() == ranked["lr"].tolist()[:10]
 
 
 @pytest.mark.parametrize("runs", [0, 1])

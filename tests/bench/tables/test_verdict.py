@@ -61,8 +61,8 @@ ALIKE = [runs_of([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in
 def test_the_best_choice_with_its_cost_in_samples_and_updates():
     assert say(APART)["Best choice"] == (
         "sgd, learning rate 0.1, batch size 1, schedule constant, shuffled: all 6 runs reached the target, after 125 "
-        "[103.5, 146.3] samples, 125 [103.5, 146.3] updates; medians over 1 start and 6 seeds. No other choice is tied "
-        "with it in the sweep."
+        "[103.5, 146.3] samples, 125 [103.5, 146.3] updates; medians over 1 start and 6 seeds. It ranks first by "
+        "samples to the target, compared run by run."
     )
 
 
@@ -161,7 +161,7 @@ def test_optimizers_are_compared_on_fresh_seeds():
     ],
 )
 def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, words):
-    row = pd.Series({"verdict": "no interval", "ratio": 1.0004, "ratio_low": np.nan, "ratio_high": np.nan})
+    row = pd.Series({"verdict": "too few runs", "ratio": 1.0004, "ratio_low": np.nan, "ratio_high": np.nan})
     row["cost"] = cost
     assert describe_rival(row) == f"{words} (too few runs for an interval)"
     row[["ratio_low", "ratio_high"]] = 0.9, 1.2
@@ -171,6 +171,27 @@ def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, w
     row[["verdict", "ratio"]] = "better", 0.5
     than = "needs more than another" if cost == "samples" else "ends higher than another"
     assert describe_rival(row).endswith(f" (but {than})")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "ratio", "words"),
+    [
+        ("worse", (1.25, 1.0, 2.0), "has 0.8 [0.5, 1] times the improvement over a constant"),
+        ("within 5 %", (1.0001, 1.0, 1.0002), "has about the same improvement over a constant (within 5 %)"),
+        ("better", (0.8, 0.5, 1.0), "has 1.25 [1, 2] times the improvement over a constant (but improves less than another)"),
+    ],
+)
+def test_a_rival_on_held_out_rows_has_so_much_of_the_improvement(verdict, ratio, words):
+    row = pd.Series({"verdict": verdict, "cost": "improvement"} | dict(zip(("ratio", "ratio_low", "ratio_high"), ratio)))
+    assert describe_rival(row) == words
+
+
+def test_choices_within_5_percent_are_not_called_indistinguishable():
+    told = say(joined(*(runs_of([cost] * 6, lr=lr) for lr, cost in ((0.1, 100), (0.2, 104), (0.4, 100), (0.8, 130)))))
+    assert told["Ties"] == (
+        "1 other choice is statistically indistinguishable from it: learning rate 0.1. 1 other choice is within 5 % of it: "
+        "learning rate 0.2."
+    )
 
 
 def test_without_a_target_nothing_speaks_of_reaching_one():
