@@ -11,7 +11,7 @@ from bench.timing.problem import FailedError, Problem, UnavailableError
 from bench.timing.speed import compile_times
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
-from kernels.base.checks import did_you_mean
+from kernels.base.checks import did_you_mean, list_names
 
 Measure = Callable[[str | Variant, Problem], None]
 
@@ -33,7 +33,7 @@ def variant_benchmark(benchmark: Any) -> Measure:
         known = find_variant(variant) if isinstance(variant, str) else variant
         if known is None:
             close = did_you_mean(str(variant), BY_NAME)
-            raise ValueError(f"there is no variant {variant!r}{close}; known are {'; '.join(BY_NAME)}")
+            raise ValueError(f"there is no variant {variant!r}{close}; known are {list_names(BY_NAME, '; ')}")
         problem = problem if benchmark.enabled else small(problem)
         try:
             call, errors = verify(known, problem)

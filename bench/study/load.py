@@ -19,7 +19,7 @@ from bench.study.schema import Study, Table, field_names
 from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import TABLES, parse_toml, read_regular_file
-from kernels.base.checks import closest_name, describe, did_you_mean
+from kernels.base.checks import closest_name, describe, did_you_mean, list_names
 from kernels.compile.kinds import check_dtype
 from kernels.data.validation import check_patience
 from kernels.losses import make_loss
@@ -295,4 +295,4 @@ def _describe_unknown_key(key: Key) -> str:
     home = next((name for name in Study.model_fields if last in field_names((name,))), None)
     hint = f" (did you mean {close}?)" if close else f"; it belongs in [{home}]" if home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
-    return f"{quote_key(last)} is no key{place}{hint}; known are {', '.join(known)}"
+    return f"{quote_key(last)} is no key{place}{hint}; known are {list_names(known)}"
