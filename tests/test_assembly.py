@@ -139,7 +139,7 @@ def test_registers_that_spill_lie_in_one_cache_line(processor):
     functions = functions_of(assembly_of(specialize(made_of._replace(width=32)).load(), processor))
     for name in ("train_block_", "mean_of_losses_"):
         (function,) = [one for one in functions if name in one.partition(":")[0]]
-        # Spills happen at all. Their number follows the processor that LLVM optimizes for: over 50 on Zen, 40 on a Xeon.
+        # Their number follows the processor that LLVM optimizes for: over 50 on Zen, 40 on a Xeon.
         assert len(re.findall(r"[yz]mm.*\(%r[sb]p\)", function)) > 8
         (alignment,) = re.findall(r"andq\t\$-(\d+), %rsp", function)
         assert int(alignment) % 64 == 0

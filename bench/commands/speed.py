@@ -27,7 +27,7 @@ from bench.timing.own_variants import HINT, find_variant
 from bench.timing.speed import Speed, speed
 from bench.timing.variants import BY_NAME, Variant
 from bench.timing.workload import BASELINE, study_problems
-from kernels.base.checks import check_positive, describe, did_you_mean
+from kernels.base.checks import check_positive, describe, did_you_mean, list_names
 
 # The share of a run's time that goes into the budget, row by row.
 TARGET_SECONDS = 6.0
@@ -49,7 +49,7 @@ def _match_names(parts: Sequence[str]) -> Iterator[str]:
         ends = range(len(parts), 0, -1)
         end = next((end for end in ends if find_variant(", ".join(parts[:end]))), None)
         if end is None:
-            known = "; ".join(BY_NAME)
+            known = list_names(BY_NAME, "; ")
             close = did_you_mean(parts[0], BY_NAME)
             raise ValueError(f"--only must name variants among {known}, not {describe(parts[0])}{close}{HINT}")
         yield ", ".join(parts[:end])

@@ -19,7 +19,6 @@ from bench.study.load import load_study
 from bench.study.suite import is_suite_folder
 from bench.system.environment import ENVIRONMENT
 from bench.tables.excess import ranking_loss
-from bench.tables.formatting import text
 from bench.tables.phrases import describe_choice, format_count
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import LOSS_FLOOR
@@ -31,14 +30,12 @@ from bench.timing.speed import describe_noise
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import problem_for, study_problems
-from kernels.base.checks import check_positive, describe, did_you_mean
+from kernels.base.checks import check_positive, describe, did_you_mean, list_names
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
 NO_RUNS, NO_EPOCHS, NO_LOSSES = pd.DataFrame(), *(pd.DataFrame(columns=cost.columns) for cost in (EPOCHS, LOSSES))
 SECONDS = 10.0
-# The most names that are listed one by one.
-MAX_NAMES = 10
 DIFFERENT_TIMES = (
     "A and B were measured at different times: the intervals hold what differs between the rounds of each, and not "
     "what changed on the machine in between."
@@ -284,5 +281,4 @@ def _describe_other_work(a: _Stored, b: _Stored) -> str:
 
 def join_names(names: list[str]) -> str:
     """Return names as part of a sentence: the first ones, and the number of the others."""
-    more = f" and {text(len(names) - MAX_NAMES)} more" if len(names) > MAX_NAMES else ""
-    return "; ".join(names[:MAX_NAMES]) + more
+    return list_names(names, "; ")

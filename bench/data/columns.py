@@ -1,6 +1,5 @@
 """The choice of the inputs of a table, of other names for its columns, and of a model where none is said."""
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,17 @@ import numpy as np
 
 from bench.data.batches import column_headings, count_rows, read_batches, table_files
 from bench.data.table_errors import NoNumbersError, find_columns, join_names, match_columns
+from kernels.base.checks import list_names
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
-from kernels.model.column_names import ALL_INPUTS, column_name, column_names, is_name, is_numbered
+from kernels.model.column_names import (
+    ALL_INPUTS,
+    column_name,
+    column_names,
+    is_name,
+    is_numbered,
+    refuse_misspelt,
+)
 from kernels.model.expression import names as names_in
 from kernels.model.expression import parse
 from kernels.model.inputs import Given
@@ -21,8 +28,6 @@ from kernels.model.inputs import Given
 MOST_INPUTS = 10_000
 # A weighted sum of more inputs is written as a product of vectors.
 MOST_TERMS = 12
-# Columns left out that are named.
-SHOWN = 8
 # Headings of columns that may do no more than number the rows, and those of an index of pandas without a name, which
 # has gaps where rows were left out.
 ROW_NUMBERS, UNNAMED = ("id", "index"), ("unnamed: 0", "__index_level_0__")
@@ -54,7 +59,7 @@ def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str 
     else:
         columns, left_out = numeric_columns(Path(path), y, words)
         if words:
-            _check_all_used(str(model), words, columns, left_out)
+            columns = _choose_used(str(model), words, columns, left_out)
     check_count(path, len(columns))
     return Inputs(columns, names, model or default_expression(names or column_names(columns), loss, y), left_out)
 
@@ -86,8 +91,11 @@ def find_namesakes(
     return {heading: "not named as an input: it is a parameter" for heading in others if column_name(heading) in params}
 
 
-def _check_all_used(model: str, words: set[str], columns: Sequence[str], left_out: Mapping[str, str]) -> None:
-    """Refuse an expression that names columns that are left out, or some of the others and not all, with a remedy."""
+def _choose_used(model: str, words: set[str], columns: list[str], left_out: Mapping[str, str]) -> list[str]:
+    """Return the columns that an expression names, or all of them if it takes inputs by place or names no column.
+
+    An expression that names a column that is left out, or probably misspells one, is refused.
+    """
     if lost := next((name for name in left_out if column_name(name) in words), None):
         raise ValueError(
             f"{model!r} uses the column {lost!r}, which is no input ({left_out[lost]}); name others with --x"
@@ -95,9 +103,10 @@ def _check_all_used(model: str, words: set[str], columns: Sequence[str], left_ou
     called = column_names(columns)
     used = [column for column, name in zip(columns, called, strict=True) if name in words]
     by_place = any(word == ALL_INPUTS or is_numbered(word) for word in words.difference(called))
-    if not by_place and 0 < len(used) < len(columns):
-        options = " ".join(f"--x {shlex.quote(column)}" for column in used)
-        raise ValueError(f"{model!r} uses {len(used)} of the {len(columns)} columns of numbers: give {options}")
+    if by_place or not used:
+        return columns
+    refuse_misspelt(model, sorted(words), words.intersection(called), called)
+    return used
 
 
 def check_count(path: str | Path, count: int) -> None:
@@ -182,9 +191,7 @@ def _unused(taken: Sequence[str], letters: str) -> str:
 
 def describe_left_out(left_out: Mapping[str, str]) -> str:
     """Return the columns that are no inputs and the reasons, in a line."""
-    named = [f"{name or 'a column'} ({reason})" for name, reason in left_out.items()]
-    more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-    return ", ".join(named[:SHOWN]) + more
+    return list_names(f"{name or 'a column'} ({reason})" for name, reason in left_out.items())
 
 
 def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[list[str], dict[str, str]]:

@@ -12,13 +12,12 @@ from bench.data.batches import locate_row, read_rows
 from bench.data.builtin_curves import GENERATED, NO_DATA
 from bench.data.table_errors import either, join_names, missing_or_infinite
 from bench.system.files import TABLES
-from kernels.base.checks import describe
+from kernels.base.checks import describe, list_names
 from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, count_classes, find_classes, takes_classes
 from kernels.losses.loss import Loss
-from kernels.model.inputs import list_names
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "exponential", "polynomial", "none")
 # The inputs and the target of built-in files.

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from bench.system.files import TABLES, check_regular_file
-from kernels.base.checks import check_sequence, describe, did_you_mean
+from kernels.base.checks import check_sequence, describe, list_names
+from kernels.model.column_names import did_you_mean_column
 
 MAP_IT = "'sgdbench fit --stream' (bench.data.open_table) maps such a table from the disk"
 
@@ -80,7 +81,7 @@ def did_you_mean_columns(text: str, existing: Sequence[str]) -> str:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 1 and all(any(fnmatchcase(name, part) for name in existing) for part in parts):
         return f" (did you mean {join_names(parts)}, each named by itself?)"
-    return did_you_mean(text, existing)
+    return did_you_mean_column(text, existing)
 
 
 def has_wildcard(text: str) -> bool:
@@ -114,8 +115,7 @@ def either(words: Sequence[str]) -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def join_names(names: Sequence[str], most: int = 20) -> str:
-    """Return names as a list for an error, cut short if there are many, as are long names."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    listed = [repr(name) for name in names[:most]]
-    return ", ".join(f"{text[:LONGEST_NAME]}..." if len(text) > LONGEST_NAME else text for text in listed) + more
+def join_names(names: Sequence[str]) -> str:
+    """Return quoted names as a list for an error, cut short if there are many, as are long names."""
+    quoted = map(repr, names)
+    return list_names(f"{text[:LONGEST_NAME]}..." if len(text) > LONGEST_NAME else text for text in quoted)

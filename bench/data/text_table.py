@@ -214,7 +214,7 @@ def _check_header(path: Path, header: Sequence[str]) -> list[str]:
     names = [name.strip() for name in header]
     if all(_is_number(name, ".") or _is_number(name, ",") for name in names):
         raise ValueError(
-            f"{path} has no header line: its first line holds numbers only, {join_names(names, 3)}; write the names "
+            f"{path} has no header line: its first line holds numbers only, {join_names(names[:3])}; write the names "
             "of the columns above it"
         )
     return names

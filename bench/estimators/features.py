@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from kernels.base.checks import describe
+from kernels.base.checks import describe, list_names
 from kernels.model.column_names import ALL_INPUTS, headings_by_name, is_name, number_columns, refuse_misspelt
 from kernels.model.expression import names, parse
 from kernels.model.inputs import Given
@@ -63,7 +63,7 @@ def model_for_features(
     if not by_name and not by_number:
         if is_name(model):  # a misspelt model
             make_model(model, numbered)
-        known = ", ".join(dict.fromkeys([*own, *numbered]))
+        known = list_names(dict.fromkeys([*own, *numbered]))
         hint = '; a transformer keeps the names of columns with set_output(transform="pandas")' if not headings else ""
         raise ValueError(f"model {model!r} must use a feature; there are {known}{hint}")
     places = tuple(place for place, name in enumerate(called) if name in used)
@@ -85,6 +85,6 @@ def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequenc
     if len(model.inputs) != len(numbered):
         raise ValueError(
             f"model must have one input for each of the {len(numbered)} features of X, or inputs of their names, and "
-            f"has {describe(', '.join(model.inputs))}"
+            f"has {list_names(model.inputs)}"
         )
     return tuple(range(len(numbered)))

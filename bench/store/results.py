@@ -19,6 +19,7 @@ from bench.store.run_folder import ABOUT, CONFIRMATION, PLAN, Run, holds_search,
 from bench.store.seal import DamagedError, name_owner, read_table
 from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
+from kernels.base.checks import list_names
 from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
 from kernels.base.views import load_view
 from kernels.losses.classes import Classes
@@ -293,9 +294,9 @@ def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.
     for what, columns, prefix in stored:
         found, expected = [name for name in columns if name.startswith(prefix)], param_columns(model, prefix)
         if found != expected:
-            known = ", ".join(name.removeprefix(prefix) for name in expected)
+            known = list_names(name.removeprefix(prefix) for name in expected)
             raise ValueError(
-                f"{run.folder} is damaged: {what} has the columns {', '.join(found) or 'of no parameters'}, and "
+                f"{run.folder} is damaged: {what} has the columns {list_names(found) or 'of no parameters'}, and "
                 f"{ABOUT} the parameters {known}"
             )
     if missing := [name for name in _SETTINGS if name not in plan]:

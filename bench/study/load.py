@@ -20,7 +20,7 @@ from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.files import TABLES, parse_toml, read_regular_file
 from kernels.base.arguments import EXACT, meant_argument
-from kernels.base.checks import describe, did_you_mean
+from kernels.base.checks import closest_name, describe, did_you_mean, list_names
 from kernels.compile.kinds import check_dtype
 from kernels.data.validation import check_patience
 from kernels.losses import make_loss
@@ -301,4 +301,4 @@ def _describe_unknown_key(key: Key) -> str:
     meant = close or f"{there} in [{home}]"
     hint = f"; it belongs in [{home}]" if there == last else f" (did you mean {meant}?)" if close or home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
-    return f"{quote_key(last)} is no key{place}{hint}; known are {', '.join(known)}"
+    return f"{quote_key(last)} is no key{place}{hint}; known are {list_names(known)}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.timing.problem import Problem, Trained
 from bench.timing.variants import BY_NAME, TOLERANCE, VARIANTS, Call, Variant
-from kernels.base.checks import check_integer, check_not_negative, describe
+from kernels.base.checks import check_integer, check_not_negative, describe, list_names
 from kernels.base.plugins import load_installed
 from kernels.optimizers import make_optimizer
 
@@ -60,7 +60,7 @@ def register_variant(
         raise ValueError(f"the variant {name!r} is built in: choose another name")
     known = set(Variant._fields) - {"name", "about", "prepare", "tolerance", "kernel"}
     if unknown := sorted(set(facts) - known):
-        raise ValueError(f"the variant {name!r} has no fact {unknown[0]}; known are {', '.join(sorted(known))}")
+        raise ValueError(f"the variant {name!r} has no fact {unknown[0]}; known are {list_names(sorted(known))}")
     tolerance = check_not_negative("tolerance", tolerance)
     facts["threads"] = check_integer("threads", facts.get("threads", 1))
     if not isinstance(optimizers := facts.get("optimizers", {}), Mapping):

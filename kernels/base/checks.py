@@ -10,6 +10,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+# Names that a message lists.
+LISTED = 12
 # Numbers to `numbers`: NumPy's spans of time are a kind of its signed integers.
 _NO_NUMBERS = (bool, np.timedelta64)
 
@@ -145,6 +147,13 @@ def meant_by(name: str, used: Iterable[str]) -> str:
     """Return a hint that a name in use may be a misspelling of `name`; empty if none is close."""
     close = closest_name(name, used)
     return f" (did you mean {name!r} in place of {close!r}?)" if close else ""
+
+
+def list_names(names: Iterable[object], separator: str = ", ") -> str:
+    """Return names for a message: the first twelve, and how many more there are."""
+    texts = [str(name) for name in names]
+    more = f"{separator}... and {len(texts) - LISTED:,} more" if len(texts) > LISTED else ""
+    return separator.join(texts[:LISTED]) + more
 
 
 def describe_row(row: int) -> str:

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_array, describe
+from kernels.base.checks import check_array, describe, list_names
 from kernels.base.run import Floats
 
-# Names that a message lists.
-LISTED = 30
 # Indicators of categories are columns of truth values, as pandas.get_dummies makes them.
 WITH_TRUTH_VALUES = "biuf"
 Inputs = ArrayLike | Mapping[str, ArrayLike] | None
@@ -89,7 +87,7 @@ def take_targets(x: Any, y: Any, called: str = "y") -> tuple[Any, Any]:
             _check_single(str(one), names.count(one))
     if isinstance(y, str):
         if y not in names:
-            known = f"a table of the columns {describe(names)}" if names else "an array"
+            known = f"a table of the columns {list_names(map(repr, names))}" if names else "an array"
             raise ValueError(
                 f"{called} must be targets or the name of a column of x, not {describe(y)}, where x is {known}"
             )
@@ -137,8 +135,7 @@ def _columns_of_array(inputs: Sequence[str], x: Any, *, by_row: bool) -> tuple[F
         table = table[:, np.newaxis]
     if table.ndim != 2 or table.shape[1] != len(inputs):
         wanted = f"(n, {len(inputs)})" if len(inputs) > 1 else "(n,) or (n, 1)"
-        listed = f"inputs {tuple(inputs)}" if len(inputs) <= LISTED else f"{len(inputs):,} inputs"
-        raise ValueError(f"x must have shape {wanted} for {listed}, not {np.shape(x)}")
+        raise ValueError(f"x must have shape {wanted} for the inputs {list_names(inputs)}, not {np.shape(x)}")
     if by_row:
         return tuple(np.ascontiguousarray(table).T)
     return tuple(np.ascontiguousarray(column) for column in table.T)
@@ -151,8 +148,8 @@ def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tup
     for name in inputs:
         if name not in keys:
             raise ValueError(
-                f"x must have a column of the name of each input, and {name!r} is not among {describe(names)}; "
-                "arrays are taken by position"
+                f"x must have a column of the name of each input, and {name!r} is not among "
+                f"{list_names(map(repr, names))}; arrays are taken by position"
             )
         _check_single(name, counts[name])
         given = x[keys[name]]

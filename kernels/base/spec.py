@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-from kernels.base.checks import describe, did_you_mean
+from kernels.base.checks import describe, did_you_mean, list_names
 
 LONGEST = 500  # a composed optimizer with all options at full precision takes about 350
 
@@ -84,7 +84,7 @@ def make_from_spec(
     if name not in table:
         hint = getattr(table, "hint", "")  # of a `kernels.base.registry.Table`
         close = did_you_mean(name, table)
-        raise ValueError(f"{what} {name!r} is not known{close}; known are {', '.join(table)}{hint}")
+        raise ValueError(f"{what} {name!r} is not known{close}; known are {list_names(table)}{hint}")
 
     def made(option: Option) -> Option | T:
         return inner(option) if inner and isinstance(option, str) else option

@@ -2,13 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 from kernels.base.checks import closest_name
 from kernels.model.expression import MAX_NAME, Name, parse
 
 ALL_INPUTS = "x"
+# A shorter text is not taken for a word of a column.
+SHORTEST_WORD = 3
 
 
 def is_name(text: object) -> bool:
@@ -81,6 +83,26 @@ def is_numbered(name: str) -> bool:
     return re.fullmatch("x[0-9]+", name) is not None
 
 
+def closest_column(name: str, columns: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the column that an unknown name probably means, or None.
+
+    It is close to the column, or to its name in expressions, or has words of that as no other column has: "area" is
+    ``living_area_sqft``.
+    """
+    called = {form: column for column in columns for form in (column_name(column), column)}
+    if close := closest_name(name, called, cutoff):
+        return called[close]
+    words = set(column_name(name).lower().split("_"))
+    found = {column for form, column in called.items() if words <= set(form.lower().split("_"))}
+    return found.pop() if len(found) == 1 and len(name) >= SHORTEST_WORD else None
+
+
+def did_you_mean_column(name: str, columns: Iterable[str]) -> str:
+    """Return a hint at the column that an unknown name probably means, to be put behind it; else an empty text."""
+    close = closest_column(name, columns)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
 def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[str], columns: Collection[str]) -> None:
     """Refuse a parameter that is probably a misspelt column: it would be fitted, and the column left out.
 
@@ -113,7 +135,7 @@ def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[s
             if len(other) > 1 and other != stem and (other not in inputs or sorted(other) == sorted(name))
         }
         anagram = next((other for other in others if sorted(other) == sorted(name)), None)
-        if close := anagram or closest_name(name, others, cutoff=0.8):
+        if close := anagram or closest_column(name, others, cutoff=0.8):
             raise ValueError(
                 f"the expression {expression!r} uses {name!r}, which is no column: did you mean {others[close]!r}? "
                 "Give a parameter another name"

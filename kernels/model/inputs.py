@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from kernels.base.checks import check_sequence, describe
-from kernels.base.columns import LISTED
 from kernels.model.column_names import ALL_INPUTS, column_name, is_name
 from kernels.model.expression import reads_as_number
 
@@ -87,9 +86,3 @@ def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
         twice = next(name for name in listed if listed.count(name) > 1)
         raise ValueError(f"{what} must be distinct, and {twice!r} is there twice")
     return listed
-
-
-def list_names(names: Sequence[str]) -> str:
-    """Return names for a message: the first of many, and how many more there are."""
-    more = f", ... ({len(names) - LISTED:,} more)" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, meant_by
+from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, list_names, meant_by
 from kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
 from kernels.model.column_names import ALL_INPUTS
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
-from kernels.model.inputs import Given, check_distinct, check_names, list_names, read_inputs
+from kernels.model.inputs import Given, check_distinct, check_names, read_inputs
 from kernels.model.layers import (
     MAX_CLASSES,
     MAX_PARAMS,
@@ -278,7 +278,7 @@ class Model:
         if name not in self.vectors:
             known = tuple(self.vectors or self.params)
             raise ValueError(
-                f"there is no parameter {describe(name)}{did_you_mean(name, known)}; these are {', '.join(known)}"
+                f"there is no parameter {describe(name)}{did_you_mean(name, known)}; these are {list_names(known)}"
             )
         first, shape, _ = self.vectors[name]
         return params[first : first + math.prod(shape)].reshape(shape)

@@ -4,22 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from kernels.base.checks import check_array, check_integer, closest_name, describe, did_you_mean, meant_by
+from kernels.base.checks import check_array, check_integer, closest_name, describe, list_names
 from kernels.base.columns import WITH_TRUTH_VALUES
 from kernels.base.columns import column_names as column_names_of
 from kernels.base.registry import Table
 from kernels.base.spec import make_from_spec, parse_spec
 from kernels.model.column_names import (
     ALL_INPUTS,
+    closest_column,
     column_name,
     column_names,
+    did_you_mean_column,
     headings_by_name,
     is_name,
     number_columns,
     refuse_misspelt,
 )
 from kernels.model.expression import names, parse
-from kernels.model.inputs import Given, list_names, read_inputs
+from kernels.model.inputs import Given, read_inputs
 from kernels.model.layers import MAX_PARAMS
 from kernels.model.model import Model
 
@@ -167,7 +169,7 @@ def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
     if model.vectors and model.given_inputs == (ALL_INPUTS,):
         return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
-        has, wanted = (", ".join(names) or "none" for names in (model.inputs, inputs))
+        has, wanted = (list_names(names) or "none" for names in (model.inputs, inputs))
         hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
         raise ValueError(f"the model {text!r} has the inputs {has}, not {wanted}{hint}")
     return model
@@ -237,7 +239,7 @@ def _make_model_for_table(text: str, used: Sequence[str], headings: Sequence[str
     if not inputs and ALL_INPUTS in used:
         return make_model(text)
     if not inputs:
-        close = next((hint for name in used if (hint := did_you_mean(name, called))), "")
+        close = next((hint for name in used if (hint := did_you_mean_column(name, called))), "")
         known = f"these are {list_names(tuple(called))}" if called else "which have no texts for names"
         raise ValueError(f"the expression {text!r} must use one of the columns of x{close}, {known}")
     refuse_misspelt(text, used, inputs, tuple(called))
@@ -331,7 +333,9 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
         return _make_model_of_groups(expression, columns, inputs, **given)
     if inputs is not None:
         if len(inputs) != len(columns):
-            raise ValueError(f"inputs must give each of the columns {columns} a name, not {tuple(inputs)}")
+            raise ValueError(
+                f"inputs must give each of the columns {list_names(columns)} a name, not {list_names(inputs)}"
+            )
         return make_model(expression, inputs, **given)
     if has_vectors(expression):
         return make_model(expression, column_names(columns), **given)
@@ -345,8 +349,10 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
         return make_model(expression, usual, **given)
     fitting = [way for way in ways if set(way) <= set(used)]
     if len(fitting) != 1:
-        written = [" and ".join(way) for way in ways]
-        close = next((close for way in ways for name in set(way) - set(used) if (close := meant_by(name, used))), "")
+        written = [list_names(way, " and ") for way in ways]
+        unused = set(column_names(columns)).difference(used)
+        meant = {name: closest_column(name, unused) for name in used if len(name) > 1}
+        close = next((f" (did you mean {to!r} in place of {name!r}?)" for name, to in meant.items() if to), "")
         problem = (
             f"uses {' as well as '.join(written)}: inputs must say which of them are data"
             if fitting

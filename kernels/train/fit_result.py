@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kernels.base.checks import list_names
 from kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
 from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Marks
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-# Parameters that a result lists as text.
-SHOWN = 12
 # The standard errors of more parameters would take a matrix of more than eight megabytes.
 MOST_PARAMS = 1000
 
@@ -392,20 +391,16 @@ class FitResult:
         vars(self).update(state | {"criterion": make_loss(state["criterion"])})
 
     def __repr__(self) -> str:
-        named = zip(self.model.params, self.params[:SHOWN], strict=False)
-        params = ", ".join(f"{name} = {value:.6g}" for name, value in named)
-        more = f", ... ({self.params.size - SHOWN:,} more)" if self.params.size > SHOWN else ""
+        named = zip(self.model.params, self.params, strict=True)
+        params = list_names(f"{name} = {value:.6g}" for name, value in named)
         end = f"{self.status}, loss {self.kept.loss:.6g}"
-        return f"<FitResult of {self.model.expression}: {end}, {params}{more}>"
+        return f"<FitResult of {self.model.expression}: {end}, {params}>"
 
     def __str__(self) -> str:
-        rows = list(zip(self.model.params, self.params, self.stderr, strict=True))
-        params = ", ".join(
-            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}"
-            for name, value, error in rows[:SHOWN]
+        rows = zip(self.model.params, self.params, self.stderr, strict=True)
+        params = list_names(
+            f"{name} = {value:.6g}{'' if math.isnan(error) else f' ± {error:.2g}'}" for name, value, error in rows
         )
-        if len(rows) > SHOWN:
-            params += f", ... ({len(rows) - SHOWN:,} more)"
         target = "" if self.epochs_to_target is None else f", target reached after {self.epochs_to_target:g}"
         made = int(self.updates[-1])
         lines = [

@@ -282,10 +282,22 @@ def test_columns_that_stay_as_they_are_have_the_reason(cars):
 
 
 @pytest.mark.parametrize("command", ["fit", "new", "run"])
-def test_a_model_of_some_columns_names_the_option_for_them(refused, command):
+def test_a_misspelt_column_is_compared_with_names_in_expressions(refused, command):
+    Path("t.csv").write_text("Age,Living area (sqft),price\n1,2,3\n2,5,4\n3,3,9\n", "utf-8")
+    table = [command, "t.csv", "--y", "price"]
+    assert "no column 'area' (did you mean 'Living area (sqft)'?); " in refused(*table, "--x", "area")
+    assert "(did you mean 'living_area_sqft' in place of 'area'?)" in refused(*table, "--model", "a*area + b")
+    err = refused(*table, "--model", "a*area + b*age + c")
+    assert "uses 'area', which is no column: did you mean 'living_area_sqft'?" in err
+
+
+def test_a_model_of_some_columns_takes_those_that_it_names(sgdbench):
     Path("t.csv").write_text("hp,Größe (m²),b,y\n1,2,3,4\n2,5,4,3\n3,3,9,9\n", "utf-8")
-    err = refused(command, "t.csv", "--y", "y", "--model", "a*größe_m2 + b")
-    assert err == "sgdbench: 'a*größe_m2 + b' uses 2 of the 3 columns of numbers: give --x 'Größe (m²)' --x b\n"
+    given = ["t.csv", "--y", "y", "--model", "a*größe_m2 + c"]
+    fits = [sgdbench("fit", *given, *x, "--json", "--lr", "0.01")[1] for x in ([], ["--x", "Größe (m²)"])]
+    assert json.loads(fits[0])["params"] == json.loads(fits[1])["params"]
+    assert sgdbench("new", *given)[0] == 0
+    assert 'x = ["Größe (m²)"]' in Path("t.toml").read_text("utf-8")
 
 
 def test_losses_of_standardized_residuals_say_so(sgdbench, cars):
