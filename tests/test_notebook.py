@@ -404,3 +404,14 @@ def test_fits_of_several_inputs_are_drawn_without_a_film():
     assert sum(int(cell.get_text()) for cell in figure.axes[0].texts) == 60
     figure = plot_fit(fit("w @ x + b", x, x.sum(axis=1), epochs=5, kernel="reference"), x, x.sum(axis=1))
     assert figure.axes[0].get_ylabel() == "y, predicted"
+
+
+@pytest.mark.parametrize("given", [(), (X, Y)])
+def test_a_figure_is_drawn_into_an_axis_that_is_given(given):
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    result = fit("a*x + b", X, Y, epochs=3, kernel="reference")
+    assert result.plot(*given, ax=right) is figure
+    assert right.lines
+    assert not left.lines
+    assert figure.axes == [left, right]

@@ -3,7 +3,7 @@
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from inspect import signature
 from typing import Any
@@ -25,7 +25,7 @@ from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
 from kernels.train.yardstick import ARRIVED, Yardstick, format_share
 
-Settings = Mapping[str, Any]
+Settings = dict[str, Any]
 """Settings by the names of the options of `sgdbench fit`; `standardize` is one of them."""
 
 # Full batches need the eigenvalues of one matrix, which takes seconds with more parameters.
@@ -82,17 +82,15 @@ def advise(fitted: TableFit, quality: TableQuality, train: Callable[..., TableFi
     `bench.data.fit_table.fit_table` has it.
     """
     result = fitted.result
-    if not falls_short(fitted, quality):
+    if not falls_short(fitted, quality) or fitted.interrupted:
         return []
     if result.status == "diverged" and result.loss.size == 1:
         return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]
-    over = "The loss on held-out rows no longer falls: more --epochs would not lower it."
-    if _falls(result) and _ends_past_best(result):
-        return [over]
     stable, where = _find_stable_rate(fitted, quality, settings)
     begun, tried = time.perf_counter(), 0
     diverged: list[Settings] = []
-    for changes in _candidates(fitted, settings, stable):
+    over = _ends_past_best(result)
+    for changes in () if over and _falls(result) else _candidates(fitted, settings, stable):
         if time.perf_counter() - begun > SECONDS:
             break
         # With a schedule or in another order such a run diverges too.
@@ -101,14 +99,14 @@ def advise(fitted: TableFit, quality: TableQuality, train: Callable[..., TableFi
             continue
         trial, tried = train(**changes, watch=_stop), tried + 1
         if trial.interrupted and trial.result.seconds <= TRIAL_SECONDS:  # by the user
-            return []
+            break
         if trial.result.status == "diverged":
             diverged.append(base)
         elif found := _describe_arrival(trial, fitted, quality):
             reason = _describe_reason(changes, fitted, settings, stable, where)
             return [f"{reason}. Try {_write_options(changes)} (tried: {found})."]
-    if _ends_past_best(result):
-        return [over]
+    if over:
+        return ["The loss on held-out rows no longer falls: more --epochs would not lower it."]
     high = f"The learning rate {text(settings['lr'])} is too high{_describe_stable(settings, stable, where)}. "
     return [
         f"{high if _strays(result) else ''}None of {tried} other settings that were tried leaves less than "
@@ -164,7 +162,7 @@ def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> I
     groups = [[*others, *(one | start for start in starts for one in others[:FEW])]]
     if fitted.scaling is None and model.inputs and choose_centering(model, rows, criterion)[0] is not None:
         rates = _standard_rates(settings)
-        scaled = [{"standardize": True} | ({"lr": lr} if lr != settings["lr"] else {}) for lr in rates]
+        scaled: list[Settings] = [{"standardize": True} | ({"lr": lr} if lr != settings["lr"] else {}) for lr in rates]
         # In a linear model the size of the target does not matter.
         first = _differ_in_size(rows.x if model.is_linear else np.column_stack([rows.x, rows.y]))
         groups.insert(0 if first else 1, [*scaled, *(one | start for start in starts for one in scaled[:FEW])])
@@ -176,8 +174,8 @@ def _candidates(fitted: TableFit, settings: Settings, stable: float | None) -> I
 
 def _orders_and_schedules(settings: Settings) -> list[Settings]:
     """Return no change, a schedule that lowers the rate, a new order each epoch, and both."""
-    settled = {"schedule": settling_schedule(settings["epochs"])}
-    found = [{}, settled] if settled["schedule"] != settings["schedule"] else [{}]
+    settled: Settings = {"schedule": settling_schedule(settings["epochs"])}
+    found: list[Settings] = [{}, settled] if settled["schedule"] != settings["schedule"] else [{}]
     if settings["shuffle"] or settings["batch_size"] == "full":
         return found
     return [*found, *(one | {"shuffle": True} for one in found)]
@@ -230,10 +228,10 @@ def _describe_arrival(trial: TableFit, fitted: TableFit, quality: TableQuality) 
 
 
 def _is_worse_on_held_out(trial: TableFit, fitted: TableFit, allowed: float) -> bool:
-    if trial.validation_losses is None or fitted.validation_losses is None or _strays(fitted.result):
+    own, other = fitted.validation_losses, trial.validation_losses
+    if own is None or other is None or _strays(fitted.result):
         return False
-    own, other = (one.validation_losses[one.result.kept_mark] for one in (fitted, trial))
-    return bool(other > own + allowed)
+    return bool(other[trial.result.kept_mark] > own[fitted.result.kept_mark] + allowed)
 
 
 def _ends_past_best(result: FitResult) -> bool:

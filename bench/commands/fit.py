@@ -390,13 +390,13 @@ def _write_figures(
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file; only some of many rows."""
     from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
-    from bench.plots.fit_curves import fit_curves  # noqa: PLC0415
+    from bench.plots.fit_curves import fit_curves, two_classes  # noqa: PLC0415
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result
     if not np.isfinite(result.kept.loss):
         raise ValueError("--plot: there is no curve to be drawn, as the run diverged")
-    shown = thin_rows(table)
+    shown, known = thin_rows(table), two_classes(result)
     with _explain_failure("--plot", path):
         curves = fit_curves(
             curve_in_table_units(result.model, result.criterion, fitted.scaling),
@@ -406,6 +406,7 @@ def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
             start=result.trajectory[0],
             names=(shown.x_names[0], shown.y_name),
             samples=table.y.size,
+            classes=tuple(map(str, table.classes.labels)) if known and table.classes else known,
         )
         save_as(fitted_curve(curves, differences=result.criterion.has_mean), path)
 

@@ -85,6 +85,6 @@ def _places_of_inputs(model: Model, numbered: tuple[str, ...], headings: Sequenc
     if len(model.inputs) != len(numbered):
         raise ValueError(
             f"model must have one input for each of the {len(numbered)} features of X, or inputs of their names, and "
-            f"has {list_names(model.inputs)}"
+            f"has {list_names(model.inputs) or 'none'}"
         )
     return tuple(range(len(numbered)))

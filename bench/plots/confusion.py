@@ -1,6 +1,7 @@
 """Confusion tables as maps of shares, with the counts in their cells."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,17 @@ WIDEST, LETTERS = 24, 14
 
 
 @rc_context(STYLE)
-def confusion_maps(tables: Mapping[str, pd.DataFrame]) -> Figure:
+def confusion_maps(tables: Mapping[str, pd.DataFrame], *, axis: Axes | None = None) -> Figure:
     """Draw confusion tables by their titles: observed classes from top to bottom, predicted ones from left to right."""
-    figure, axes = panels(len(tables))
-    for axis, (title, table) in zip(axes, tables.items(), strict=True):
+    if axis is not None:  # of one table
+        (table,) = tables.values()
         _draw_map(axis, table.drop(columns=OBSERVED).to_numpy(float), table[OBSERVED].tolist())
-        axis.set_title(title)
+        axis.set(xlabel="predicted class", ylabel="observed class")
+        return cast("Figure", axis.get_figure(root=True))
+    figure, axes = panels(len(tables))
+    for panel, (title, table) in zip(axes, tables.items(), strict=True):
+        _draw_map(panel, table.drop(columns=OBSERVED).to_numpy(float), table[OBSERVED].tolist())
+        panel.set_title(title)
     figure.supxlabel("predicted class")
     figure.supylabel("observed class")
     add_caption(figure, "The darker a cell, the larger its share of the samples of its row.")

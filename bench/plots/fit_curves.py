@@ -1,6 +1,6 @@
 """The series of a chart of data and fitted curves, for the figure and for the page."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike
 
 from bench.plots.choices import spread_evenly
 from bench.tables.formatting import shorten
+from kernels import FitResult
 from kernels.base.run import Floats
+from kernels.losses.classes import takes_classes
 
 Predict = Callable[[Floats, Floats], Floats]
 
@@ -32,10 +34,12 @@ class FitCurves(NamedTuple):
     residuals : dict of str to array, shape (k,)
         The samples minus the curve, for each curve that is finite.
     start : array, shape (m,), or None
-        The curve of the initial parameters.
+        The curve of the initial parameters, if it passes through the view.
     titles, limits : tuple
         The titles of the axes, and the ends of the vertical one, which the start and curves far from the data do not
         widen.
+    classes : sequence of str
+        The names of two classes that several inputs tell apart; else empty.
     """
 
     several: bool
@@ -48,6 +52,7 @@ class FitCurves(NamedTuple):
     start: Floats | None
     titles: tuple[str, str]
     limits: tuple[float, float]
+    classes: Sequence[str] = ()
 
 
 @np.errstate(all="ignore")  # a curve that diverged overflows, and is not drawn
@@ -60,11 +65,12 @@ def fit_curves(
     start: ArrayLike | None = None,
     names: tuple[str, str] = ("x", "y"),
     samples: int | None = None,
+    classes: Sequence[str] = (),
 ) -> FitCurves:
     """Return the series of a chart of data and fitted curves.
 
     `predict(params, x)` is the curve, shape (n,), and `names` are those of x and y. `samples` is the number of samples
-    in the data, where x and y are only some of them.
+    in the data, where x and y are only some of them. `classes` are the names of the targets 0 and 1.
     """
     x, y = np.asarray(x), np.asarray(y)
     total = len(y) if samples is None else samples
@@ -77,6 +83,10 @@ def fit_curves(
     finite = {name: curve for name, curve in curves.items() if np.isfinite(curve).all()}
     reach = [y, *(curve.clip(*pad_range(y, 1)) for curve in finite.values())]
     across, along = map(shorten, names)
+    limits = pad_range(np.concatenate(reach), 0.06)
+    begun = None if start is None else predict(np.asarray(start, dtype=float), at)
+    if begun is not None and not ((begun >= limits[0]) & (begun <= limits[1])).any():
+        begun = None
     return FitCurves(
         several,
         y if several else x.ravel(),
@@ -85,10 +95,18 @@ def fit_curves(
         y if several else at.ravel(),
         curves,
         {name: y - predict(params[name], x) for name in finite},
-        None if start is None else predict(np.asarray(start, dtype=float), at),
+        begun,
         (f"{along}, observed", f"{along}, predicted") if several else (across, along),
-        pad_range(np.concatenate(reach), 0.06),
+        limits,
+        classes if several else (),
     )
+
+
+def two_classes(result: FitResult) -> tuple[str, ...]:
+    """Return the names of the two classes of a fit; none of other fits."""
+    if not takes_classes(result.criterion) or result.criterion.by_class:
+        return ()
+    return tuple(map(str, result.classes.labels if result.classes else (0, 1)))
 
 
 def pad_range(values: Floats, share: float) -> tuple[float, float]:

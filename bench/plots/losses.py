@@ -1,12 +1,13 @@
 """Loss curves: medians with bands, against samples seen."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from bench.plots.choices import in_grid_order, spread_evenly
 from bench.plots.colors import colors_of
@@ -31,7 +32,12 @@ MAX_STARTS = 6
 
 @rc_context(STYLE)
 def loss_curves(
-    frame: pd.DataFrame, bands: pd.DataFrame, *, target: float | None = None, shown: LossAxis = PLAIN
+    frame: pd.DataFrame,
+    bands: pd.DataFrame,
+    *,
+    target: float | None = None,
+    shown: LossAxis = PLAIN,
+    axis: Axes | None = None,
 ) -> Figure:
     """Draw loss against samples seen: one color per optimizer, one panel per family of starts.
 
@@ -39,7 +45,7 @@ def loss_curves(
     lower than the line itself anywhere: the band of one slow choice would cover all the others. The lines of diverging
     runs leave the panel at the top. Lines are the thinner the later they are drawn, so that equal ones can be seen in
     each other. Dashed lines are medians on held-out samples. The target is a line across, and the axis ends two decades
-    below it. Of many starts six are shown, evenly spread.
+    below it. Of many starts six are shown, evenly spread; in an `axis` that is given the first one.
 
     Of `frame` the columns `status` and `optimizer` are read; `bands` are as from `bench.tables.loss_bands.loss_bands`.
     """
@@ -54,26 +60,30 @@ def loss_curves(
             f"No loss curve to show: none of {len(frame):,} runs has a finite loss at two marks. {diverged:,} diverged."
         )
     bottom, top = band_limits(bands, shown, target)
-    shown_starts = spread_evenly(starts, MAX_STARTS)
+    shown_starts = spread_evenly(starts, MAX_STARTS) if axis is None else starts[:1]
     colors = colors_of(bands["optimizer"])
     widths = nested_widths(list(colors))
-    figure, axes = panels(len(shown_starts))
+    figure, axes = panels(len(shown_starts)) if axis is None else (cast("Figure", axis.get_figure(root=True)), [axis])
     # With the limits known beforehand, matplotlib does not look for them again after each line.
     log_scale(axes[0])
     # Three panels beside each other have no room for the labels of more.
     log_scale(axes[0], "x", most=6 if len(shown_starts) < 3 else 3)
     axes[0].set(xlim=(left, 1.07 * right), ylim=(bottom, top))
-    for axis, start in zip(axes, shown_starts, strict=True):
+    for panel, start in zip(axes, shown_starts, strict=True):
         for optimizer, band in bands[bands["start"] == start].groupby("optimizer", observed=True):
             look = {"color": colors[optimizer], "linewidth": widths[optimizer]}
-            _draw_band(axis, band.assign(x=band["samples"].clip(left)), look, limits=(bottom, 10 * top))
+            _draw_band(panel, band.assign(x=band["samples"].clip(left)), look, limits=(bottom, 10 * top))
         if target is not None:
-            _draw_target(axis, target, shown, bottom)
+            _draw_target(panel, target, shown, bottom)
         if len(starts) > 1:
-            axis.set_title(f"{label('init')} {shorten(start, 16)}")
+            panel.set_title(f"{label('init')} {shorten(start, 16)}")
+    names = in_grid_order(colors, frame["optimizer"])
+    if axis is not None:
+        axis.set(xlabel="samples seen", ylabel=shown.name())
+        axis.legend([Line2D([], [], color=colors[name]) for name in names], [shorten(name) for name in names])
+        return figure
     figure.supxlabel("samples seen")
     figure.supylabel(shown.name())
-    names = in_grid_order(colors, frame["optimizer"])
     add_legend(figure, [shorten(name) for name in names], [colors[name] for name in names], label("optimizer"))
     few, many = bands["runs"].min(), bands["runs"].max()
     add_caption(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.surface import loss_surface
@@ -67,7 +68,7 @@ def _rate_map(run_data: RunData) -> Drawn:
     return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples)
 
 
-def loss_by_optimizer(run_data: RunData) -> tuple[str, Figure]:
+def loss_by_optimizer(run_data: RunData, *, axis: Axes | None = None) -> tuple[str, Figure]:
     """Return the caption and the figure of the loss curves of each optimizer at its best choice."""
     frame = run_data.frame
     few, count = best_optimizers(run_data.ranked), frame["optimizer"].nunique()
@@ -77,6 +78,7 @@ def loss_by_optimizer(run_data: RunData) -> tuple[str, Figure]:
         bands[bands["optimizer"].isin(few)],
         target=run_data.target,
         shown=run_data.loss_axis,
+        axis=axis,
     )
     some = f" The best {len(few)} of {count} optimizers." if len(few) < count else ""
     return f"{loss_caption(run_data)}{some}", figure

@@ -4,10 +4,12 @@ from base64 import b64encode
 from dataclasses import replace
 from html import escape
 from io import BytesIO
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -20,7 +22,7 @@ from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
-from bench.plots.fit_curves import fit_curves
+from bench.plots.fit_curves import fit_curves, two_classes
 from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
 from bench.report.figures import loss_by_optimizer
@@ -32,20 +34,26 @@ from bench.tables.phrases import describe_endings
 from bench.tables.readable import readable_table
 from kernels import FitResult
 from kernels.data.samples import check_samples
-from kernels.losses.classes import encode_classes, takes_classes
+from kernels.losses.classes import encode_classes
 from kernels.model.param_columns import MOST_SPREAD
 
 # Keeps a dollar sign in a name from becoming a formula.
 NO_MATH = 'class="tex2jax_ignore mathjax_ignore"'
 
 
-def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None = None) -> Figure:
+def plot_fit(
+    result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None = None, ax: Axes | None = None
+) -> Figure:
     """Draw the loss of a fit and, if the data are given, the fitted curve; of a function without data, map and path.
+
+    Into an axis `ax` goes the curve alone or, without data, the loss.
 
     Data that do not fit the model, and x without y, raise a ValueError.
     """
     if (x is None) != (y is None):
         raise ValueError("plot needs x and y, or neither of them")
+    if ax is not None:
+        return _draw_loss(ax, result) if x is None or y is None else _predictions_figure(result, x, y, ax)
     if not result.x and result.params.size > 1:
         surface = loss_surface(result.model, result.criterion, builtin("none"))
         return _add_png_display(contours(surface, {"": result.trajectory}, names=result.model.params))
@@ -53,6 +61,8 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
         return _add_png_display(_loss_figure(result))
     # Where the path is not known the predictions of `params` are drawn: those of a run that diverged are out of sight.
     has_path = len(result.trajectory) == result.loss.size and not result.model.vectors
+    # Of two classes, predicted against observed values are two strips.
+    has_path = has_path and not (two_classes(result) and len(result.model.inputs) > 1)
     if not np.isfinite(result.loss[0] if has_path else result.kept.loss):
         return _add_png_display(_loss_figure(result))
     if not has_path:
@@ -65,16 +75,17 @@ def plot_fit(result: FitResult, x: ArrayLike | None = None, y: ArrayLike | None 
     return _add_png_display(figure)
 
 
-def _predictions_figure(result: FitResult, x: ArrayLike, y: ArrayLike) -> Figure:
-    """Draw predicted against observed values, or the confusion table of classes."""
+def _predictions_figure(result: FitResult, x: ArrayLike, y: ArrayLike, ax: Axes | None = None) -> Figure:
+    """Draw the curve, predicted against observed values, histograms of two classes, or the confusion table of more."""
     columns, targets = check_samples(result.model, x, encode_classes(result.classes, y))
     x = np.stack(columns, axis=1)
-    if takes_classes(result.criterion):
+    if result.criterion.by_class:
         labels = result.classes.labels if result.classes else range(max(2, result.model.classes))
         table = confusion_table(targets, result.model.predict(result.params, x), result.criterion, list(labels))
-        return confusion_maps({"": table})
+        return confusion_maps({"": table}, axis=ax)
     curve = curve_in_table_units(result.model, result.criterion, None)
-    return fitted_curve(fit_curves(curve, x, targets, params_by_name={"fit": result.params}))
+    curves = fit_curves(curve, x, targets, params_by_name={"fit": result.params}, classes=two_classes(result))
+    return fitted_curve(curves, differences=result.criterion.has_mean, axis=ax)
 
 
 @rc_context(STYLE)
@@ -83,6 +94,14 @@ def _loss_figure(result: FitResult) -> Figure:
     if not finite.size:
         return empty_figure("No loss to show: it is not finite at the start.")
     figure, (axis,) = panels(1)
+    _draw_loss(axis, result)
+    return figure
+
+
+@rc_context(STYLE)
+def _draw_loss(axis: Axes, result: FitResult) -> Figure:
+    """Draw the loss against epochs into an axis, and return its figure."""
+    finite = np.flatnonzero(np.isfinite(result.loss))
     shown = result.loss if result.validation_loss is None else np.stack([result.loss, result.validation_loss])
     low, high = loss_limits(shown[..., finite], result.criterion)
     if low > 0:
@@ -96,15 +115,19 @@ def _loss_figure(result: FitResult) -> Figure:
         axis.legend()
     axis.set(ylim=(low, high), xlabel="epoch", ylabel=result.criterion.label)
     round_ticks(axis.xaxis, 8, integer=True)
-    return figure
+    return cast("Figure", axis.get_figure(root=True))
 
 
-def plot_sweep(result: SweepResult) -> Figure:
+def plot_sweep(result: SweepResult, ax: Axes | None = None) -> Figure:
     """Draw the samples to the target for each learning rate and batch size.
 
-    If no run reached the target, draw the losses of each optimizer at its best choice instead.
+    If no run reached the target, draw the losses of each optimizer at its best choice instead. Into an axis `ax` go
+    those losses, from the first start.
     """
-    return _add_png_display(_main_figure(run_data_of(result))[1])
+    run_data = run_data_of(result)
+    if ax is not None:
+        return loss_by_optimizer(run_data, axis=ax)[1]
+    return _add_png_display(_main_figure(run_data)[1])
 
 
 def _main_figure(run_data: RunData) -> tuple[str, Figure]:

@@ -28,6 +28,7 @@ from kernels.model.param_columns import PARAM, START, array_columns, param_colum
 from kernels.train.yardstick import Yardstick
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Columns of a plan besides the starts.
@@ -204,17 +205,22 @@ class SweepResult(Ranked):
         losses = {name: curves[name] for name in curves.columns.drop(["config_id", "mark"])}
         return pd.DataFrame({"config_id": curves["config_id"], **columns, **losses}, copy=False)
 
-    def plot(self) -> "Figure":
+    def plot(self, *, ax: "Axes | None" = None) -> "Figure":
         """Draw how soon each learning rate and batch size reaches the target.
 
         Where no run did: the losses of each optimizer at its best choice.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where these losses are drawn, from the first start; without it, all in a figure of its own.
 
         Returns
         -------
         matplotlib.figure.Figure
             Jupyter shows it.
         """
-        figure: Figure = load_view("plot_sweep")(self)
+        figure: Figure = load_view("plot_sweep")(self, ax)
         return figure
 
     def _repr_html_(self) -> str:

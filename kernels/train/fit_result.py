@@ -26,6 +26,7 @@ from kernels.train.yardstick import Yardstick, find_yardstick, is_found_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # The standard errors of more parameters would take a matrix of more than eight megabytes.
@@ -466,7 +467,7 @@ class FitResult:
         columns |= {"samples": self.samples_seen, "updates": self.updates}
         return pd.DataFrame(columns)
 
-    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None) -> Figure:
+    def plot(self, x: Inputs | None = None, y: ArrayLike | None = None, *, ax: Axes | None = None) -> Figure:
         """Draw the loss and, beside it, the curve on its data where they are given.
 
         Parameters
@@ -474,6 +475,8 @@ class FitResult:
         x : array, shape (n,) or (n, inputs), or a table, optional
         y : array, shape (n,), or str, optional
             The data that were trained, as `kernels.fit` takes them.
+        ax : matplotlib.axes.Axes, optional
+            Where the curve or, without data, the loss is drawn; without it, in a figure of its own.
 
         Returns
         -------
@@ -491,7 +494,7 @@ class FitResult:
             check_row_order(x, y)
             columns = self.model.columns(x)
             x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
-        figure: Figure = draw(self, x, y)
+        figure: Figure = draw(self, x, y, ax)
         return figure
 
     def _repr_html_(self) -> str:

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from bench.plots.colors import FAINT, PALETTE
@@ -90,14 +91,14 @@ class FrameRenderer:
 
     def _fix_layout(self, left: Axes, right: Axes) -> None:
         """Lay out the panels once, with room for the widest numbers: for every frame anew they would tremble."""
-        layouts = []
+        layouts: list[list[Bbox]] = []
         shown = self.film.shown
         for moment in np.unique(shown[np.linspace(0, shown.size - 1, 5 if self.film.zooms else 1).astype(int)]):
             left.set_ylim(*self.film.ylims[moment])
             self.figure.draw_without_rendering()
             layouts.append([axis.get_position() for axis in (left, right)])
         self.figure.set_layout_engine(None)
-        for axis, place in zip((left, right), max(layouts, key=lambda places: places[0].x0), strict=True):
+        for axis, place in zip((left, right), max(layouts, key=_left_of_first), strict=True):
             axis.set_position(place)
         left.set_ylim(*self.film.ylims[0])
 
@@ -185,6 +186,10 @@ class FrameRenderer:
                 break
             line += parameter
         return line + film.remark
+
+
+def _left_of_first(places: list[Bbox]) -> float:
+    return float(places[0].x0)
 
 
 class _Picture(Artist):

@@ -302,7 +302,7 @@ def test_a_misspelt_column_gets_a_suggestion_and_a_long_list_is_cut(write):
     assert refusal(path, ["horse"], "mpg") == message
     assert "(did you mean 'horsepower', 'm*', each named by itself?)" in refusal(path, ["horsepower, m*"], "mpg")
     path = write(",".join(f"c{i}" for i in range(1000)) + "\n")
-    assert refusal(path, ["hp"], "mpg").endswith("'c18', 'c19' and 980 more")
+    assert refusal(path, ["hp"], "mpg").endswith("'c10', 'c11', ... and 988 more")
     assert refusal(write("A" * 100_000), ["hp"], "mpg").endswith(f"its columns are '{'A' * 99}...")
 
 

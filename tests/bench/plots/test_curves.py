@@ -17,17 +17,37 @@ def test_the_fit_is_drawn_over_the_data(shape):
         return quadratic(params, x.ravel())
 
     figure = fitted_curve(
-        predict, X.reshape(shape), Y, params_by_name={"sgd": [1, 0, -2], "adam": [2, 1, 0]}, start=[0, 0, 5]
+        predict, X.reshape(shape), Y, params_by_name={"sgd": [1, 0, -2], "adam": [2, 1, 0]}, start=[0, 0, -1]
     )
     axis = figure.axes[0]
     data, start, adam, sgd = axis.lines
     np.testing.assert_array_equal(data.get_xydata(), np.transpose([X, Y]))
     assert start.get_linestyle() == "--"
-    np.testing.assert_array_equal(start.get_ydata(), np.full_like(start.get_xdata(), 5))
+    np.testing.assert_array_equal(start.get_ydata(), np.full_like(start.get_xdata(), -1))
     np.testing.assert_allclose(sgd.get_ydata(), sgd.get_xdata() ** 2 - 2)
     np.testing.assert_allclose(adam.get_ydata(), 2 * adam.get_xdata() ** 2 + adam.get_xdata())
     assert legend(figure) == ["data", "start", "adam", "sgd"]
     assert axis.get_ylim()[1] < 5
+
+
+def test_a_start_out_of_sight_and_residuals_of_rounding_alone_are_not_drawn():
+    figure = fitted_curve(quadratic, X, Y + 1e-15, params_by_name={"fit": [1, 0, -2]}, start=[0, 0, 500])
+    assert legend(figure) == ["data", "fit"]
+    assert len(figure.axes) == 1
+    assert "The residuals are errors of rounding: at most " in texts(figure)
+
+
+def test_two_classes_of_several_inputs_are_histograms_of_the_predicted_probability():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    y = (x[:, 0] > 0).astype(float)
+    figure = fitted_curve(
+        lambda params, x: 1 / (1 + np.exp(-x @ params)), x, y, params_by_name={"fit": [1.0, 0.0]}, classes=("no", "yes")
+    )
+    (axis,) = figure.axes
+    assert axis.get_xlabel() == "predicted probability of yes"
+    heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
+    assert [sum(one) for one in heights] == [np.sum(y == 0), np.sum(y == 1)]
+    assert sum(heights[0][20:]) == sum(heights[1][:20]) == 0
 
 
 def test_a_fit_that_diverged_is_named():

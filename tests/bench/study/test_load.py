@@ -199,7 +199,7 @@ def test_text_files_of_other_systems(write):
         ("seed = [0, 1]", 'seed = "0-4"', ", line 20: grid.seed must be a whole number or a list such as [0, 1, 2,"),
         ('y = "mpg"', "", ", line 4: data must have path, x and y, or else builtin, not path, x"),
         ("a*u + b*v + c", "u + v", ", line 12: model.expression: the expression 'u + v' has no parameters besides"),
-        ('["u", "v"]', '["u"]', ", line 12: model.expression: inputs must give each of the columns ('hp', 'weight') a"),
+        ('["u", "v"]', '["u"]', ", line 12: model.expression: inputs must give each of the columns hp, weight a"),
         ('"log:0.01:1:3"', "[0.1, -0.5]", ", line 16: grid.lr must be a positive finite number, not -0.5"),
         ('"halve(10)"', '"half(10)"', ", line 19: grid.schedule 'half' is not known (did you mean 'halve'?)"),
         ("[-1.0, 10, 26.0]", "[1, 2]", ", line 22: grid.init 'near': params must be 3 numbers for a, b, c, not an"),

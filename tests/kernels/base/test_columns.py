@@ -164,7 +164,7 @@ def test_what_it_refuses_in_one_line(x, message):
 
 
 def test_one_column_of_another_name_is_not_the_input():
-    with pytest.raises(ValueError, match=r"^x must have a column .* and 'x' is not among \['hp'\]; arrays are"):
+    with pytest.raises(ValueError, match=r"^x must have a column .* and 'x' is not among 'hp'; arrays are"):
         fit("a*x + b", pd.DataFrame({"hp": POWER}), Y)
 
 
@@ -308,5 +308,5 @@ def test_truth_values_are_indicators():
 
 
 def test_many_names_are_not_all_shown():
-    with pytest.raises(ValueError, match=r"'x' is not among \['c0', .{40,60}\.\.\.; arrays are taken by position$"):
+    with pytest.raises(ValueError, match=r"'x' is not among 'c0', .* 'c11', \.\.\. and 988 more; arrays are taken"):
         models.linear.columns({f"c{k}": POWER for k in range(1000)})

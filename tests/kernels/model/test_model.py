@@ -80,8 +80,8 @@ def test_what_is_no_model(arguments, message):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        ([[1, 2], [3, 4]], "x must have shape (n,) or (n, 1) for inputs ('x',), not (2, 2)"),
-        (1.0, "x must have shape (n,) or (n, 1) for inputs ('x',), not ()"),
+        ([[1, 2], [3, 4]], "x must have shape (n,) or (n, 1) for the inputs x, not (2, 2)"),
+        (1.0, "x must have shape (n,) or (n, 1) for the inputs x, not ()"),
         ([1j], "x must hold real numbers, not values of type complex128"),
         (["1"], "x must hold real numbers, not values of type <U1"),
         ([[1], [2, 3]], "x must be an array of numbers, not a ragged list"),
@@ -102,7 +102,7 @@ def test_a_tensor_that_numpy_cannot_read_is_refused():
 
 
 def test_the_number_of_inputs_is_checked():
-    with pytest.raises(ValueError, match=re.escape("x must have shape (n, 2) for inputs ('x1', 'x2'), not (3,)")):
+    with pytest.raises(ValueError, match=re.escape("x must have shape (n, 2) for the inputs x1, x2, not (3,)")):
         models.plane.columns([1, 2, 3])
 
 

@@ -38,7 +38,7 @@ def test_a_result_is_shown_in_one_short_line():
     run = fit(LINE, [1.0, 2.0], [1.0, 3.0], init=[2, -1], kernel="reference")
     assert repr(run) == "<FitResult of a*x + b: max_epochs, loss 0, a = 2, b = -1>"
     many = fit("w @ x + b", np.eye(40), np.ones(40), kernel="reference", epochs=1, loss="huber(2)")
-    assert repr(many).endswith(", w[x12] = 0.0313811, ... (29 more)>")
+    assert repr(many).endswith(", w[x12] = 0.0313811, ... and 29 more>")
     assert repr(many.criterion) == "<Loss huber(delta=2.0)>"
 
 
