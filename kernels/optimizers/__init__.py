@@ -24,6 +24,11 @@ OPTIMIZERS = {build.__name__: build for build in _BUILDERS}
 KNOWN = Table("optimizer", OPTIMIZERS)
 
 
+def __dir__() -> list[str]:
+    """Return the names that consoles complete."""
+    return sorted([*OPTIMIZERS, "OPTIMIZERS", "Optimizer", "make_optimizer", "schedules"])
+
+
 def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return the optimizer that the text names, such as ``"momentum(0.9)"``; an Optimizer stays as it is.
 
