@@ -25,7 +25,7 @@ _HOMES |= {"SGDCurveClassifier": "estimators.classifier"}
 
 def __dir__() -> list[str]:
     """Return the names of the module, those that are not imported yet too: consoles complete them."""
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES} - {"TYPE_CHECKING"})
 
 
 def __getattr__(name: str) -> object:

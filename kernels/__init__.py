@@ -1,8 +1,7 @@
 """The mathematics of sgdbench: models, update rules and training loops."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
+# As in `typing`: Ctrl-C in the time that its import takes would print a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule
     from kernels.model import models
@@ -29,12 +28,14 @@ _HOMES = {"Model": "model.model", "FitResult": "train.fit_result", "fit": "train
 
 def __dir__() -> list[str]:
     """Return the names of the module, those that are not imported yet too: consoles complete them."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING"})
 
 
 def __getattr__(name: str) -> object:
-    if name == "models":
-        return import_module("kernels.model.models")
     if name in __all__:
+        from importlib import import_module  # noqa: PLC0415
+
+        if name == "models":
+            return import_module("kernels.model.models")
         return getattr(import_module(f"kernels.{_HOMES.get(name, 'extend.register')}"), name)
     raise AttributeError(f"module 'kernels' has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """Keyword arguments that do not exist get the one that was probably meant, wherever settings are given."""
 
+import pkgutil
 from inspect import signature
 
 import numpy as np
@@ -55,3 +56,12 @@ def test_a_name_like_no_other_is_refused_by_python_and_signatures_stay():
     with pytest.raises(TypeError, match=r"fit\(\) got an unexpected keyword argument 'zzz'"):
         fit("a*x", X, X, zzz=1)
     assert list(signature(fit).parameters)[:4] == ["model", "x", "y", "init"]
+
+
+@pytest.mark.parametrize(
+    "name", ["bench", "bench.data", "kernels", "kernels.models", "kernels.optimizers", "kernels.losses"]
+)
+def test_consoles_complete_nothing_that_a_module_imports(name):
+    module = pkgutil.resolve_name(name)
+    assert {"TYPE_CHECKING", "import_module", "Callable", "Any", "suppress", "annotations"}.isdisjoint(dir(module))
+    assert all(hasattr(module, one) for one in dir(module))

@@ -6,3 +6,8 @@ from bench.data.scaling import standardize
 from bench.data.table import builtin
 
 __all__ = ["add_held_out", "builtin", "hold_out_share", "load_table", "open_table", "standardize"]
+
+
+def __dir__() -> list[str]:
+    """Return the names that consoles complete."""
+    return __all__

@@ -53,9 +53,8 @@ class TableFit:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        """Other measures of these parameters, by name, such as the accuracy; none for losses of the residual."""
-        known = {} if self.result.criterion.of_residual else self.result.metrics
-        return {name: finite_or_none(value) for name, value in known.items()}
+        """Other measures of these parameters, by name, such as the accuracy; an RMSE is in the table's units."""
+        return {name: finite_or_none(value) for name, value in self._unscale(self.result.metrics).items()}
 
     @property
     def validation_losses(self) -> Floats | None:
@@ -72,8 +71,11 @@ class TableFit:
     @cached_property
     def test_metrics(self) -> dict[str, float]:
         """Other measures of these samples, by name; an RMSE is in the table's units."""
+        return self._unscale(self.result.test_metrics)
+
+    def _unscale(self, metrics: dict[str, float]) -> dict[str, float]:
         scale = 1.0 if self.scaling is None else self.scaling.y_scale
-        return {name: value * scale if name == "rmse" else value for name, value in self.result.test_metrics.items()}
+        return {name: value * scale if name == "rmse" else value for name, value in metrics.items()}
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that scripts read; None where they are not finite."""

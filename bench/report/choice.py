@@ -12,6 +12,7 @@ from bench.report.start_text import SEED, start_texts
 from bench.store.choice import Choice
 from bench.study.grid import DEFAULT
 from bench.study.run_settings import choice_settings
+from bench.tables.phrases import FULL
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import choice_columns, losses_of
 from bench.tables.typical_runs import judged_loss
@@ -43,7 +44,7 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
     rank = int(np.flatnonzero(ranked.index == row.name)[0]) + 1
     return Choice(
         run_data.result.model,
-        choice_settings(row, run_table(run_data)),
+        _settings_of(row, run_data),
         common_settings(run_data) | _held_out(run_data),
         start,
         int(handed_out["seed"]),
@@ -55,6 +56,13 @@ def find_choice(run_data: RunData, cost: str, optimizer: str | None) -> Choice:
         reproduction(run_data),
         None if text is None or text.python is None else text.python.replace(SEED, str(handed_out["seed"])),
     )
+
+
+def _settings_of(row: pd.Series, run_data: RunData) -> dict[str, Any]:
+    """Return the settings of a choice; a batch of all samples is called full, so that it is one of other data too."""
+    settings = choice_settings(row, run_table(run_data))
+    is_full = settings["batch_size"] == run_data.samples > 1
+    return settings | ({"batch_size": FULL} if is_full else {})
 
 
 def _find_typical_run(runs: pd.DataFrame) -> pd.Series:

@@ -20,7 +20,8 @@ class Choice:
     ----------
     model : Model
     settings : dict
-        optimizer, lr, schedule, batch_size, shuffle, and dtype where it was asked for: as for `kernels.fit`.
+        optimizer, lr, schedule, batch_size (``"full"`` for all samples), shuffle, and dtype where it was asked for: as
+        for `kernels.fit`.
     common : dict
         The settings that all runs share: epochs, target, loss, drop_last, record, patience and the held-out samples.
     init : array, shape (P,)

@@ -34,7 +34,8 @@ def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> 
     ----------
     inputs : sequence of str
     x : array, shape (n,) for one input or (n, inputs), or a table; None for no inputs
-        Other columns of a table are ignored.
+        Other columns of a table are ignored. A tuple of one array for each input, shape (n,), has their columns, as
+        `kernels.FitResult.validation` has them.
     by_row : bool
         Whether columns of an array are views of it, with the inputs of a sample side by side.
     """
@@ -44,6 +45,12 @@ def input_columns(inputs: Sequence[str], x: Inputs, *, by_row: bool = False) -> 
         return ()
     if x is None:
         raise ValueError(f"x must be given, for the inputs {describe(tuple(inputs))}")
+    if (
+        isinstance(x, tuple)
+        and len(x) == len(inputs)
+        and all(isinstance(one, np.ndarray) and one.ndim == 1 for one in x)
+    ):
+        x = dict(zip(inputs, x, strict=True))
     names = column_names(x)
     return _columns_of_array(inputs, x, by_row=by_row) if names is None else _columns_of_table(inputs, x, names)
 

@@ -34,6 +34,8 @@ from kernels.optimizers.schedules import Schedule, check_repeated
 RULE = ("theta", "slots", "gradient", "lr", "clock", "options")
 OF_RESIDUAL, OF_PREDICTION = ("residual", "options"), ("prediction", "target", "options")
 """The parameters of a function that returns the value of a loss and its derivative."""
+TARGETS = ("target", "targets", "y", "y_true", "true", "truth", "label", "labels", "observed")
+"""Names of a second parameter that is no tuple of options."""
 PARTS = {Optimizer: ("rule", "clock", "gradient_at", "per_sample"), Loss: ("value", "derivative")}
 RESIDUALS: Floats = np.concatenate([[0.0], np.geomspace(1e-6, 1e6, 121), -np.geomspace(1e-6, 1e6, 121)])
 """Where a loss of the residual is looked at, to know whether it is ever negative by more than rounding."""
@@ -188,6 +190,8 @@ def register_loss(
         _register_made(about, Loss, about.own)
         return loss
     of_residual = len(about.parameters) < len(OF_PREDICTION)
+    if len(about.parameters) == len(OF_RESIDUAL) and about.parameters[1].name in TARGETS:
+        about.check_parameters(OF_PREDICTION)
     about.check_parameters(OF_RESIDUAL if of_residual else OF_PREDICTION)
     chosen = Options(about, options, bounds)
     (pair,), _ = about.freeze([about.own])

@@ -24,6 +24,11 @@ LOSSES: Table[Loss] = Table(
 )
 
 
+def __dir__() -> list[str]:
+    """Return the names that consoles complete."""
+    return ["LOSSES", "Loss", "make_loss"]
+
+
 def make_loss(loss: str | Loss) -> Loss:
     """Return the loss that the text names, such as ``"huber(1.5)"``; a Loss stays as it is.
 

@@ -148,19 +148,13 @@ class Loss:
             return prediction if self.mean is None else np.asarray(self.mean(prediction))
 
     def metrics(self, prediction: Floats, target: Floats) -> dict[str, float]:
-        """Return further measures of a fit by name: the mean squared residual of residual losses, and the metric.
+        """Return further measures of a fit by name: the metric, if there is one.
 
         Parameters
         ----------
         prediction, target : array, shape (n,)
         """
-        found = {}
-        if self.of_residual and not self.is_squared:
-            with np.errstate(all="ignore"):
-                found[SQUARES] = float(np.mean((prediction - target) ** 2))
-        if self.metric:
-            found[self.metric.name] = self.metric.value(prediction, target)
-        return found
+        return {self.metric.name: self.metric.value(prediction, target)} if self.metric else {}
 
     def check_targets(self, y: Floats, what: str = "y", locate: Callable[[int], str] = describe_row) -> None:
         """Refuse targets, shape (n,), that the loss is not defined for; the error names the first and its place."""

@@ -23,6 +23,11 @@ _BUILDERS: tuple[Callable[..., Optimizer], ...] = (
 OPTIMIZERS = Table("optimizer", {build.__name__: build for build in _BUILDERS})
 
 
+def __dir__() -> list[str]:
+    """Return the names that consoles complete."""
+    return sorted([*OPTIMIZERS, "OPTIMIZERS", "Optimizer", "make_optimizer", "schedules"])
+
+
 def make_optimizer(optimizer: str | Optimizer) -> Optimizer:
     """Return the optimizer that the text names, such as ``"momentum(0.9)"``; an Optimizer stays as it is.
 

@@ -130,6 +130,11 @@ _BUILDERS: tuple[Callable[..., Schedule], ...] = (
 SCHEDULES = Table("schedule", {build.__name__: build for build in _BUILDERS})
 
 
+def __dir__() -> list[str]:
+    """Return the names that consoles complete."""
+    return sorted([*SCHEDULES, "SCHEDULES", "Schedule", "canonical_schedule", "learning_rates"])
+
+
 def learning_rates(schedule: str | Callable[[int], float] | ArrayLike | None, lr: float, epochs: int) -> Floats:
     """Return the learning rate of every epoch: `lr` times the factor of the schedule.
 

@@ -19,7 +19,7 @@ from kernels.data.pieces import mean_over, variance
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, takes_classes
-from kernels.losses.loss import SQUARES, Loss
+from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
 from kernels.train.yardstick import Yardstick, find_yardstick, is_found_at_once
@@ -150,7 +150,8 @@ class FitResult:
         Parameters
         ----------
         x : array, shape (n,) or (n, inputs), or a table
-            A data frame or a mapping, whose columns are found by the names of the inputs.
+            A data frame or a mapping, whose columns are found by the names of the inputs; or a tuple of columns, such
+            as ``result.validation[0]``.
 
         Returns
         -------
@@ -258,8 +259,9 @@ class FitResult:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """Other measures of `params` on the samples that were trained on: `kernels.losses.loss.Loss.metrics`."""
-        return mean_metrics(self.model, self.criterion, self.params, self.x, self.y)
+        """Other measures of `params` on the samples that were trained on, by name, as `metrics_on` returns them."""
+        known = {"rmse": self.rmse, "r2": self.r2} if self.criterion.of_residual else {}
+        return known | mean_metrics(self.model, self.criterion, self.params, self.x, self.y)
 
     @cached_property
     def test_loss(self) -> float | None:
@@ -327,12 +329,12 @@ class FitResult:
         """The root of the mean squared residual of `params`, in the units of y; nan where no residual was trained."""
         return math.sqrt(self.mean_square)
 
-    @property
+    @cached_property
     def mean_square(self) -> float:
         """The mean squared residual of `params`; nan where no residual was trained, or it is not finite."""
         if not self.criterion.of_residual:
             return math.nan
-        value = self.kept.loss if self.criterion.is_squared else self.metrics[SQUARES]
+        value = self.kept.loss if self.criterion.is_squared else mean_square(self.model, self.params, self.x, self.y)
         return value if value >= 0 else math.nan
 
     @cached_property
@@ -412,7 +414,7 @@ class FitResult:
             *self._describe_validation(),
             *self._describe_test(),
             *([f"  RMSE, R²    {self.rmse:.6g}, {self.r2:.6g}"] if self.criterion.of_residual else []),
-            *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items()),
+            *(f"  {name:<11} {value:.6g}" for name, value in self.metrics.items() if name not in {"rmse", "r2"}),
             *([f"  precision   {self.dtype}"] if self.dtype != "float64" else []),
             *([f"  order       {self.order}"] if "block" in self.order else []),
             f"  time        {self.seconds:.3g} s training, {self.compile_seconds:.3g} s compiling or loading",
@@ -523,7 +525,14 @@ def mean_metrics(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...]
     def metrics_of(x: tuple[Floats, ...], y: Floats) -> Floats:
         return np.array(list(loss.metrics(model.predict_columns(params, x), y).values()))
 
-    return dict(zip(names, np.atleast_1d(mean_over((x, y), metrics_of)).tolist(), strict=True))
+    with np.errstate(all="ignore"):
+        return dict(zip(names, np.atleast_1d(mean_over((x, y), metrics_of)).tolist(), strict=True))
+
+
+def mean_square(model: Model, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:
+    """Return the mean squared residual at parameters of shape (P,), over samples, piece by piece."""
+    with np.errstate(all="ignore"):
+        return mean_over((x, y), lambda x, y: float(np.mean((model.predict_columns(params, x) - y) ** 2)))
 
 
 def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> dict[str, float]:
@@ -532,12 +541,11 @@ def metrics_on(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], 
     For a residual ``"rmse"`` and ``"r2"``, which is nan where y does not vary; else those of `Loss.metrics`, such as
     ``"accuracy"``.
     """
-    with np.errstate(all="ignore"):
-        if not loss.of_residual:
-            return mean_metrics(model, loss, params, x, y)
-        mean = mean_over((x, y), lambda x, y: float(np.mean((model.predict_columns(params, x) - y) ** 2)))
-        spread = variance(y)
-        return {"rmse": math.sqrt(mean), "r2": 1 - mean / spread if spread else math.nan}
+    known = mean_metrics(model, loss, params, x, y)
+    if not loss.of_residual:
+        return known
+    mean, spread = mean_square(model, params, x, y), variance(y)
+    return {"rmse": math.sqrt(mean), "r2": 1 - mean / spread if spread else math.nan} | known
 
 
 def whole_or_fraction(seen: int, per_epoch: int) -> float:

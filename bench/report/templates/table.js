@@ -71,10 +71,12 @@ function asCode(row, language) {
   const parameters = run.params.map((name) => name.replace("param_", ""));
   const [head, tail] = run.recipe[language];
   const rate = number(settings.lr.values[settings.lr.codes[row]]);
+  const size = settings.batch_size.values[settings.batch_size.codes[row]];
+  const isFull = size > 1 && settings.batch_size.shown[settings.batch_size.codes[row]] === "full";
   const given = {
     lr: rate,
     schedule: quote("schedule"),
-    batch_size: settings.batch_size.values[settings.batch_size.codes[row]],
+    batch_size: isFull ? '"full"' : size,
     optimizer: quote("optimizer"),
     seed: settings.seed.values[settings.seed.codes[row]],
     ...("dtype" in settings ? { dtype: quote("dtype") } : {}),

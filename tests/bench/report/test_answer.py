@@ -54,6 +54,10 @@ def test_without_a_measured_time_there_is_none_and_a_batch_of_all_samples_is_cal
     assert [tile.meaning for tile in answer.tiles][1:] == ["updates", "runs of the best choice reached the target"]
     assert answer.notes[0].endswith(" and 5 seeds.")
     assert ("batch size", "full") in answer.settings
+    python, study, command = (copy.content for copy in answer.copies)
+    assert "    batch_size='full',\n" in python
+    assert 'batch_size = "full"\n' in study
+    assert " --batch-size full " in command
 
 
 @pytest.mark.parametrize(("target", "heading"), [(None, "The best choice"), (1e-300, "; no run reached the target")])

@@ -184,7 +184,7 @@ def test_text_files_of_other_systems(write):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("lr =", "learning_rate =", ", line 16: grid.learning_rate is no key in [grid] (did you mean lr?); known are lr,"),
+        ("lr =", "learning_rate =", ", line 16: grid.learning_rate is no key in [grid] (did you mean lr?); known"),
         ("batch_size =", "batchsize =", ", line 17: grid.batchsize is no key in [grid] (did you mean batch_size?)"),
         ("drop_last =", "lr =", ", line 32: run.lr is no key in [run]; it belongs in [grid]; known are epochs"),
         ("[run]", "[runs]", ", line 27: runs is no key (did you mean run?); known are name, title, description, data"),

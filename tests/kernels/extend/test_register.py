@@ -397,9 +397,10 @@ def test_a_loss_with_another_derivative_is_refused(tmp_path):
     assert "the derivative at the residual -2.9 is -2.9, and the value changes there by -5.8" in found
 
 
-def test_a_loss_without_options_is_told_what_it_is_given(tmp_path):
-    body = "def wrong(prediction, target):\n    return (prediction - target)**2, 2*(prediction - target)\n"
-    assert written(tmp_path, body, "@register_loss").endswith("; it is given (residual, options)")
+def test_a_loss_of_prediction_and_target_without_options_is_told_its_signature(tmp_path):
+    body = "def wrong(prediction, target):\n    r = prediction - target\n    return r * r, 2 * r\n"
+    found = written(tmp_path, body, "@register_loss(options={'delta': 1.0})")
+    assert found.endswith("it must take (prediction, target, options), not (prediction, target)")
 
 
 def test_a_rule_is_compiled_once_to_be_checked(monkeypatch):

@@ -153,8 +153,8 @@ def test_what_is_said_of_a_fit(samples):
     loss = make_loss("huber(0.2)")
     expected = loss.value(huber.predict(x) - y, (0.2,)).mean()
     assert huber.loss[-1] == pytest.approx(expected, rel=1e-15)
-    assert huber.metrics == {"mean squared residual": pytest.approx(np.mean((huber.predict(x) - y) ** 2))}
-    assert huber.rmse == pytest.approx(np.sqrt(np.mean((huber.predict(x) - y) ** 2)))
+    rmse = np.sqrt(np.mean((huber.predict(x) - y) ** 2))
+    assert huber.metrics == pytest.approx({"rmse": rmse, "r2": 1 - rmse**2 / np.var(y)})
 
 
 def test_targets_that_a_loss_does_not_know_are_refused():

@@ -64,3 +64,26 @@ def test_a_run_that_diverged_has_no_predictions():
     assert not np.isfinite(result.params).any()
     with pytest.raises(ValueError, match=r"^the run diverged: it has no parameters to predict with$"):
         result.predict([1.0])
+
+
+@pytest.mark.parametrize("held_out", ["validation", "test"])
+def test_samples_held_out_are_predicted_as_they_are(held_out):
+    """Also as many as there are inputs, which as an array would be rows."""
+    x = np.random.default_rng(0).standard_normal((12, 3))
+    y = (x[:, 0] > 0).astype(float)
+    result = fit("w @ x + b", x, y, loss="logistic", kernel="reference", epochs=2, **{held_out: 0.25})
+    columns, _ = getattr(result, held_out)
+    rows = np.column_stack(columns)
+    assert rows.shape == (3, 3)
+    for predict in (result.predict, result.predict_mean, result.predict_class):
+        np.testing.assert_array_equal(predict(columns), predict(rows))
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+def test_metrics_of_a_regression_are_its_rmse_and_r2(loss):
+    x = np.linspace(-1, 1, 20)
+    result = fit("a*x + b", x, x**3, loss=loss, kernel="reference", epochs=3, test=0.2)
+    (inputs,) = result.x
+    square = np.mean((result.predict(inputs) - result.y) ** 2)
+    assert result.metrics == pytest.approx({"rmse": square**0.5, "r2": 1 - square / np.var(result.y)})
+    assert result.test_metrics.keys() == result.metrics.keys()
