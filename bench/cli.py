@@ -195,6 +195,7 @@ def fit(
         flag("Train on columns of mean 0 and deviation 1; --init is in these units, results are not.", "--standardize"),
     ] = False,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     stream: Annotated[bool, flag("Map the rows from the disk, whatever the size of the table.", "--stream")] = False,
     buffer: Annotated[
         int | None, option("ROWS", "With --shuffle: rows of a map shuffled together; without it, 262,144.", least=1)
@@ -216,7 +217,15 @@ def fit(
     from bench.commands.fit import FitOutput, FitTable, run_fit  # noqa: PLC0415
 
     finished = run_fit(
-        FitTable(data, options.TableColumns(x, y, model, drop_missing), validation, test, stream, cache_dir, buffer),
+        FitTable(
+            data,
+            options.TableColumns(x, y, model, drop_missing, no_categories),
+            validation,
+            test,
+            stream,
+            cache_dir,
+            buffer,
+        ),
         FitOutput(every, plot, animate, watch, as_json),
         standardize=standardize,
         target=target,
@@ -248,6 +257,7 @@ def run(
     y: options.TargetColumn = None,
     model: options.Model = None,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>.")] = None,
     resume: options.Resume = False,
@@ -292,7 +302,7 @@ def run(
     shared = {"epochs": epochs, "loss": loss, "record": record, "confirm": confirm, "refine": refine}
     data = options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)}
     given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
-    problem = load_problem(study, options.TableColumns(x, y, model, drop_missing), given, target)
+    problem = load_problem(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
     from bench.study.load import key_locator  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
 
@@ -320,6 +330,7 @@ def tune(
     y: options.TargetColumn = None,
     model: options.Model = None,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
     trials: Annotated[
         int | None, option("COUNT", "The number of trials over all optimizers; without it, 1,000.")
@@ -365,7 +376,7 @@ def tune(
         run={"epochs": epochs, "loss": loss, "confirm": confirm},
         data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
-    chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing), given, target)
+    chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
     asked = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
     if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)
@@ -515,6 +526,7 @@ def new(
     model: options.Model = None,
     out: Annotated[Path | None, option("FILE", "The study; without it, FILE's name with .toml, here.")] = None,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
     loss: options.Loss = None,
     overwrite: Annotated[bool, flag("Replace the file of the study if it already exists.", "--overwrite")] = False,
@@ -527,7 +539,7 @@ def new(
     """
     from bench.commands.new import write_new_study  # noqa: PLC0415
 
-    columns = options.TableColumns(x, y, model, drop_missing)
+    columns = options.TableColumns(x, y, model, drop_missing, no_categories)
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss, overwrite=overwrite)
 
 
