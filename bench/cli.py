@@ -216,16 +216,9 @@ def fit(
     """Fit a model to the columns of a table."""
     from bench.commands.fit import FitOutput, FitTable, run_fit  # noqa: PLC0415
 
+    columns = options.TableColumns(x, y, model, drop_missing, no_categories)
     finished = run_fit(
-        FitTable(
-            data,
-            options.TableColumns(x, y, model, drop_missing, no_categories),
-            validation,
-            test,
-            stream,
-            cache_dir,
-            buffer,
-        ),
+        FitTable(data, columns, validation, test, stream, cache_dir, buffer),
         FitOutput(every, plot, animate, watch, as_json),
         standardize=standardize,
         target=target,

@@ -47,8 +47,9 @@ class DefaultStudy(NamedTuple):
 
     `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` says in words
     where the loss is curved so. `yardstick` has the lowest loss and that of the best constant, as the data are trained.
-    `scaling` says how the columns are scaled and why, and `inputs` which were chosen or left out. `loss` has the reason where none was given, or the units of its residuals; `epochs` has the
-    reason where they are fewer than usual; `classes` are the labels of y, where they are classes.
+    `scaling` says how the columns are scaled and why, and `inputs` which were chosen or left out. `loss` has the reason
+    where none was given, or the units of its residuals; `epochs` has the reason where they are fewer than usual;
+    `classes` are the labels of y, where they are classes.
     """
 
     study: Study
@@ -80,22 +81,21 @@ def default_study(
 ) -> DefaultStudy:
     """Return a study for a table.
 
-    Without `x` all other columns of numbers are inputs, and those of few texts unless there shall be `no_categories`, as
-    for `bench.data.columns.choose_inputs`; without `model` it is
-    a weighted sum of the inputs and a constant, without `loss` one for the values of y
-    (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like the file. The shares
-    `validation` and `test` of the rows are held out: rates and the target are made without them. So they are without
-    the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in blocks. `mapping` is
-    for a table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is not as it should be is
-    refused with a ValueError.
+    Without `x` all other columns of numbers are inputs and, unless there shall be `no_categories`, those of few texts;
+    see `bench.data.columns.choose_inputs`. Without `model` it is a weighted sum of the inputs and a constant, without
+    `loss` one for the values of y (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like
+    the file. The shares `validation` and `test` of the rows are held out: rates and the target are made without them.
+    So they are without the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in
+    blocks. `mapping` is for a table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is
+    not as it should be is refused with a ValueError.
     """
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)
     inputs = choose_inputs(path, x, y, model, criterion, no_categories=no_categories)
-    columns, names, expression, left_out, categories = inputs
+    columns, names, expression = inputs.columns, inputs.names, inputs.expression
     mapping["by_row"] = reads_rows(expression, columns, names, criterion)
     check_files(str(path), validation_path, test_path)
-    texts = categories.values
+    texts = inputs.categories.levels
     table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, categories=texts, **mapping)
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names, y)

@@ -39,7 +39,7 @@ def print_sentence(about: str, sentence: str) -> None:
 
 def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> None:
     """Print which columns of a table have categories or were left out, the loss if it was chosen, and the classes."""
-    if inputs.categories.values:
+    if inputs.categories.levels:
         print_sentence("Categories", f"{inputs.categories}.")
     if inputs.left_out:
         print_sentence("Left out", f"{describe_left_out(inputs.left_out)}.")

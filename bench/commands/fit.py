@@ -126,7 +126,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
         trained = criterion.text if chosen.reason else None
         facts = {
             "left_out": inputs.left_out,
-            "categories": inputs.categories.values,
+            "categories": inputs.categories.levels,
             "rows_dropped": table.dropped,
             "trained": trained,
         }
@@ -195,8 +195,8 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         how["by_row"] = reads_rows(inputs.expression, inputs.columns, inputs.names, loss)
 
         def read(place: str | Path, like: Dataset | None = None) -> Dataset:
-            read = {"drop_missing": drop_missing, "loss": loss, "categories": inputs.categories.values}
-            return load_table(place, inputs.columns, y, like=like, **read, **how)
+            how["categories"] = inputs.categories.levels
+            return load_table(place, inputs.columns, y, drop_missing=drop_missing, loss=loss, like=like, **how)
 
         table = read(path)
         table = read_held_out(table, partial(read, like=table), *files)

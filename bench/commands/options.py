@@ -91,7 +91,8 @@ Inputs = Annotated[
     option(
         "COLUMN",
         'An input of the table, or a name for it and the input, as in "x=Engine Power (PS)"; once for each. Wildcards '
-        'name several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Without it, all other columns of numbers and of few texts.',
+        'name several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Without it, all other columns of numbers '
+        "and of few texts.",
     ),
 ]
 TargetColumn = Annotated[str | None, option("COLUMN", "The column of the table that is to be fitted.")]

@@ -76,8 +76,8 @@ def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[
         many = [name for name in names if len(counts[name]) > MOST_VALUES]
         for name in many or names:
             found[name] = Counter()
-            for number, times in counts[name].items():
-                found[name][str(labels[name].labels[number]).strip()] += times
+            for number, count in counts[name].items():
+                found[name][str(labels[name].labels[number]).strip()] += count
         # Without columns of many texts, which memory may not hold, the others are read once more.
         names = [name for name in names if name not in many] if many else []
     return found
@@ -132,7 +132,7 @@ def make_inputs(
     """
     made = dict(columns)
     for column in categories.sources(names):
-        if column in categories.values:
+        if column in categories.levels:
             texts = np.array(labels[column], object)[columns[column].astype(np.int64)]
             made |= categories.indicate(column, texts, f"{what}: column {column!r}", locate)
     return [made[name] for name in names]

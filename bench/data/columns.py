@@ -65,10 +65,10 @@ def choose_inputs(
         columns = known.expand(found)
         if model and not has_vectors(model):  # it takes those indicators that it names
             columns = [name for name in columns if name in words or name not in known.indicators]
-            unused = set(known.values).difference(known.sources(columns))
+            unused = set(known.levels).difference(known.sources(columns))
             left_out |= {name: f"texts: the model names none of {_few(known.of_column(name))}" for name in unused}
         if words:
-            texts = {name: f"texts: its columns are {_few(known.of_column(name))}" for name in known.values}
+            texts = {name: f"texts: its columns are {_few(known.of_column(name))}" for name in known.levels}
             _check_all_used(str(model), words, columns, texts | left_out)
         if not columns:
             _refuse_no_inputs(path, y, left_out)
@@ -85,7 +85,7 @@ def _few(names: Sequence[str]) -> str:
 
 def _refuse_references(names: Collection[str], categories: Categories) -> None:
     """Refuse the indicator of a reference, which does not exist and would become a parameter."""
-    for column, (value, *_) in categories.values.items():
+    for column, (value, *_) in categories.levels.items():
         if (name := indicator_name(column, value)) in names and name not in categories.indicators:
             raise ValueError(
                 f"{name!r} is no column: {value!r} is the value of {column!r} with which the others are compared; "
@@ -164,7 +164,7 @@ def find_inputs(
         name, column = (None, text) if text in headings else _split_rename(text)
         found = match_inputs(column, headings, categories, str(path))
         named |= name is not None
-        if name and found and column in categories.values and len(found) == 1:
+        if name and found and column in categories.levels and len(found) == 1:
             (column,), found = found, None  # of two values
         columns += found or [column]
         if found and name:
@@ -187,7 +187,7 @@ def match_inputs(text: str, headings: Sequence[str], categories: Categories, pla
     Errors are those of `bench.data.table_errors.match_columns`.
     """
     found = match_columns(text, list(dict.fromkeys([*headings, *categories.indicators])), place)
-    if found is None and text not in categories.values:
+    if found is None and text not in categories.levels:
         return None
     return list(dict.fromkeys(categories.expand(found or [text])))
 
@@ -259,9 +259,8 @@ def usable_columns(
         categories, texts = find_categories(files, texts, headings)
     reasons |= found | texts
     usable = [name for name, reason in reasons.items() if not reason]
-    counted = {
-        name: _describe_index(files, name) for name in found if not found[name] and column_name(name) not in named
-    }
+    numbers = [name for name in usable if name in found and column_name(name) not in named]
+    counted = {name: _describe_index(files, name) for name in numbers}
     counted = {name: reason for name, reason in counted.items() if reason}
     if len(counted) < len(usable):
         reasons |= counted

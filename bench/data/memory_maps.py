@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -137,12 +138,12 @@ def _map_table(
         columns = _map_arrow(files[0], names, labels=labels)
     if columns is None:
         show = mapping.get("announce", lambda sentence: None), mapping.get("progress", _no_progress)
-        how = {"by_row": by_row, "labels": labels}
-        inputs, targets, found = _map_converted(path, files, names, categories, folder, *show, **how)
+        reading = path, files, names, categories, folder
+        inputs, targets, found = _map_converted(*reading, *show, by_row=by_row, labels=labels)
     else:
         inputs, targets = columns[:, :-1], columns[:, -1]
-    about = {"mapped_in": folder, "categories": categories.take(names)}
-    return Dataset(inputs, targets, names[:-1], names[-1], str(path), **about), found
+    used = categories.take(names)
+    return Dataset(inputs, targets, names[:-1], names[-1], str(path), mapped_in=folder, categories=used), found
 
 
 def is_mapped(path: str | Path) -> bool:
@@ -212,7 +213,7 @@ def load_table(
     if not (like is None or isinstance(like, Dataset)):
         raise ValueError(f"like must be a Dataset or None, not {describe(like)}")
     if categories is None and like is not None and like.categories is not None:
-        categories = like.categories.values
+        categories = like.categories.levels
     known = NO_CATEGORIES if categories is None else Categories(categories)
     names = (*known.expand(names[:-1]), y)
     in_memory = not (check_bool("mapped", mapped) or is_mapped(path))
@@ -229,7 +230,7 @@ def load_table(
         if categories is not None or not texts:
             raise
         known = named_categories(path, names[:-1], y)
-        if not set(texts) <= set(known.values):
+        if not set(texts) <= set(known.levels):
             raise
     return load((*known.expand(names[:-1]), y), known)
 
@@ -302,7 +303,7 @@ def _map_converted(
             # What replaces a file may have its size and its time of modification; no program sets the last of these.
             versions.append([str(file.resolve()), found.st_size, found.st_mtime_ns, found.st_ctime_ns])
     columns, texts = [*categories.sources(names[:-1]), names[-1]], categories.take(names[:-1])
-    values = {"categories": texts.values} if texts else {}
+    values = {"categories": texts.levels} if texts else {}
     sources = json.dumps({"files": versions, "columns": list(names), **values}).encode()
     of = [[file for file, *_ in versions], list(names), *["by row"] * by_row, *[values] * bool(values)]
     name = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
@@ -311,7 +312,7 @@ def _map_converted(
     if known is None:
         rows, numbers = with_labels(
             lambda numbers: sum(count_rows(file, columns, numbers) for file in files),
-            texts.values if texts else (),
+            texts.levels if texts else (),
             names[-1] if labels else None,
         )
         if not rows:
@@ -329,8 +330,8 @@ def _map_converted(
                 check_room(folder, size := 8 * rows * len(names))
                 announce(f"{rows:,} rows of {path} are written to {folder}, once: {filesize.decimal(size)}.")
                 _convert(files, names, columns, categories, numbers, target, rows, progress, by_row=by_row)
-                found = numbers[names[-1]].labels if names[-1] in numbers else None
-                known = {"rows": rows, "sha256": _file_digest(target), "labels": found}
+                of_target = numbers[names[-1]].labels if names[-1] in numbers else None
+                known = {"rows": rows, "sha256": _file_digest(target), "labels": of_target}
                 with replace_atomically(about) as temporary:
                     note = json.dumps(known, default=float).encode()
                     temporary.write_bytes(add_checksum(note + LAST_LINE, owner=sources))
@@ -382,13 +383,14 @@ def _convert(
                 begin, end = before + batch.first, before + batch.first + batch.columns[0].size
                 known = dict(zip(columns, batch.columns, strict=True))
                 texts = {name: numbers.labels for name, numbers in labels.items()}
-                first = batch.first
-                made = make_inputs(
-                    names, known, texts, categories, str(file), lambda row, first=first: f"row {first + row + 1}"
-                )
+                made = make_inputs(names, known, texts, categories, str(file), partial(_name_row, batch.first))
                 for column, values in zip(written, made, strict=True):
                     column[begin:end] = values[: max(rows - begin, 0)]
                 advance(end)
         if end != rows:
             raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {end:,}")
         numbers.flush()
+
+
+def _name_row(first: int, row: int) -> str:
+    return f"row {first + row + 1}"

@@ -52,8 +52,8 @@ def standardize(
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
         mean square, for models that have no parameters for a shift, such as V*x/(K + x).
     constant : bool
-        Accept inputs that do not vary, of which a wide table may have some: they are centered, and not scaled. Indicators
-        are always accepted: only held-out rows may have a value.
+        Accept inputs that do not vary, of which a wide table may have some: they are centered, and not scaled. So are
+        indicators in any case: a value may be in held-out rows alone.
 
     Raises
     ------

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bench.data.batches import locate_row, read_rows
-from bench.data.categories import NO_CATEGORIES, make_inputs
 from bench.data.builtin_curves import GENERATED, NO_DATA
+from bench.data.categories import NO_CATEGORIES, make_inputs
 from bench.data.table_errors import either, join_names, missing_or_infinite
 from bench.system.files import TABLES
 from kernels.base.checks import describe
@@ -128,7 +128,7 @@ def read_table(
     names = (*categories.sources(x_names), y_name)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path} must be a {either(TABLES)} file{', not a directory' if path.is_dir() else ''}")
-    texts = [name for name in names[:-1] if name in categories.values]
+    texts = [name for name in names[:-1] if name in categories.levels]
     values, labels = read_rows(path, names, texts, labels=takes_classes(loss))
     if not len(values):
         raise ValueError(f"{path} has column names but no rows of data")
@@ -164,8 +164,10 @@ def read_table(
     if texts:
         columns = dict(zip(names, values.T, strict=True))
         inputs = np.column_stack(make_inputs(x_names, columns, labels, categories, str(path), locate))
-    about = {"source": str(path), "dropped": dropped, "classes": classes, "categories": categories.take(x_names)}
-    return Dataset(inputs, targets, tuple(x_names), y_name, **about)
+    used = categories.take(x_names)
+    return Dataset(
+        inputs, targets, tuple(x_names), y_name, str(path), dropped=dropped, classes=classes, categories=used
+    )
 
 
 def encode_target(

@@ -25,14 +25,14 @@ def expand_columns(study: Study) -> Study:
 
     y = str(data.y)
     known = named_categories(data.path, data.x, y) if data.categories is None else Categories(data.categories)
-    if not known.values and not any(map(has_wildcard, data.x)):
+    if not known.levels and not any(map(has_wildcard, data.x)):
         return study
     headings = [heading for heading in column_headings(table_files(Path(data.path))[0], y) if heading != y]
     found = [column for text in data.x for column in match_inputs(text, headings, known, data.path) or [text]]
     join_columns(found, y)
     check_count(data.path, len(found))
     used = known.take(found)
-    categories = used and {column: list(values) for column, values in used.values.items()}
+    categories = used and {column: list(values) for column, values in used.levels.items()}
     return _with_columns(study, found, categories=categories or data.categories)
 
 

@@ -104,11 +104,10 @@ class DataTable(Table):
 
     @field_validator("categories")
     @classmethod
-    def _check_categories(cls, categories: dict[str, list[str]]) -> dict[str, list[str]]:
-        """Refuse values that are no categories."""
-        return (
-            categories if categories is None else {key: list(one) for key, one in Categories(categories).values.items()}
-        )
+    def _check_categories(cls, categories: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        """Refuse a column of a single value, and one that has a value twice."""
+        Categories(categories or {})
+        return categories
 
     @field_validator("path", "validation_path", "test_path", "cache_dir")
     @classmethod

@@ -26,47 +26,47 @@ class Categories:
 
     Parameters
     ----------
-    values : mapping of column names to sequences of str
-        At least two values each. The first is the reference, which has no indicator: weights of the others are
-        differences from it.
+    levels : mapping of column names to sequences of str
+        At least two values for each column. The first is the reference, which has no indicator: weights of the others
+        are differences from it.
 
     Attributes
     ----------
-    values : dict
+    levels : dict
     indicators : dict
         From the name of each indicator to its column and its value, in order.
     """
 
-    def __init__(self, values: Mapping[str, Sequence[str]]) -> None:
-        for column, given in values.items():
+    def __init__(self, levels: Mapping[str, Sequence[str]]) -> None:
+        for column, given in levels.items():
             texts = [] if isinstance(given, str) else list(given)
             if len(texts) < 2 or len(set(texts)) < len(texts) or not all(isinstance(text, str) for text in texts):
                 raise ValueError(f"categories[{column!r}] must be two or more distinct texts, not {describe(given)}")
-        self.values = {column: tuple(given) for column, given in values.items()}
+        self.levels = {column: tuple(given) for column, given in levels.items()}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Categories) and self.values == other.values
+        return isinstance(other, Categories) and self.levels == other.levels
 
     def __hash__(self) -> int:
-        return hash(tuple(self.values.items()))
+        return hash(tuple(self.levels.items()))
 
     def __repr__(self) -> str:
-        return f"Categories({self.values})"
+        return f"Categories({self.levels})"
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{column} ({len(values)} values; compared with {values[0]!r})" for column, values in self.values.items()
+            f"{column} ({len(values)} values; compared with {values[0]!r})" for column, values in self.levels.items()
         )
 
     @cached_property
     def indicators(self) -> dict[str, tuple[str, str]]:
         """From the name of each indicator to its column and its value."""
         found: dict[str, tuple[str, str]] = {}
-        for column, (_, *others) in self.values.items():
+        for column, (_, *others) in self.levels.items():
             for value in others:
                 name = stem = indicator_name(column, value)
                 number = 1
-                while name in found or name in self.values:
+                while name in found or name in self.levels:
                     number += 1
                     name = f"{stem[: MAX_NAME - 4]}_{number}"
                 found[name] = column, value
@@ -87,25 +87,25 @@ class Categories:
     def take(self, names: Sequence[str]) -> Categories | None:
         """Return the categories that some inputs are made of; None if there are none."""
         used = {self.indicators[name][0] for name in names if name in self.indicators}
-        return Categories({column: self.values[column] for column in self.values if column in used}) if used else None
+        return Categories({column: self.levels[column] for column in self.levels if column in used}) if used else None
 
     def encode(self, table: Inputs) -> Inputs:
-        """Return a table of named columns, such as a data frame, with the indicators beside them.
-
-        Anything else, and a table without columns of categories, is returned as it is.
+        """Return a table of named columns, such as a data frame, with the indicators beside them; an array as it is.
 
         Raises
         ------
         ValueError
-            If a value is missing or is none of the values of its column.
+            If a column is not there, and its indicators neither; if a value is missing or not known.
         """
         names = column_names(table)
-        if names is None or not set(self.values).intersection(map(str, names)):
+        if names is None:
             return table
         columns: dict[Any, Any] = {name: table[name] for name in names}  # type: ignore[call-overload, index]
-        for column in self.values:
+        for column in self.levels:
             if column in columns:
                 columns = self.indicate(column, columns[column], f"x[{column!r}]") | columns
+            elif not set(self.of_column(column)) <= set(columns):
+                raise ValueError(f"x must have the column {column!r}, and its columns are {describe(names)}")
         return columns
 
     def indicate(
@@ -118,7 +118,7 @@ class Categories:
         import pandas as pd  # noqa: PLC0415 (only where there are categories)
 
         check_unmasked(what, texts)
-        values = self.values[column]
+        values = self.levels[column]
         places, found = pd.factorize(np.asarray(texts, object))
         labels = [str(label).strip() for label in found]
         codes = np.array([values.index(label) if label in values else -1 for label in labels] + [-1])[places]
@@ -128,7 +128,7 @@ class Categories:
             listed = f"{', '.join(map(repr, values[:SHOWN]))}{', ...' * (len(values) > SHOWN)}"
             is_what = "is missing" if label is None else f"is {describe(label)}{did_you_mean(label, values)}"
             raise ValueError(f"{what} {is_what} in {locate(row)}; accepted are the values that training had: {listed}")
-        dummies = pd.get_dummies(pd.Categorical.from_codes(codes, list(values)), drop_first=True, dtype=np.float64)
+        dummies = pd.get_dummies(pd.Categorical.from_codes(codes, pd.Index(values)), drop_first=True, dtype=np.float64)
         return dict(zip(self.of_column(column), dummies.to_numpy().T, strict=True))
 
 

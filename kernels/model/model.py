@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, meant_by
 from kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
-from kernels.model.column_names import ALL_INPUTS
 from kernels.model.categories import Categories
+from kernels.model.column_names import ALL_INPUTS
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
 from kernels.model.inputs import Given, check_distinct, check_names, list_names, read_inputs

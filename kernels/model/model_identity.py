@@ -9,7 +9,7 @@ from kernels.model.model import Model
 
 def identity_of_model(model: Model) -> dict[str, str]:
     """Return the expression, the inputs and the parameters of a model, and the sizes of one with vectors."""
-    categories = {} if model.categories is None else {"categories": json.dumps(model.categories.values)}
+    categories = {} if model.categories is None else {"categories": json.dumps(model.categories.levels)}
     if not model.vectors:
         return categories | {
             "model": model.expression,
