@@ -200,6 +200,7 @@ def fit(
         flag("Train on columns of mean 0 and deviation 1; --init is in these units, results are not.", "--standardize"),
     ] = False,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     stream: Annotated[bool, flag("Map the rows from the disk, whatever the size of the table.", "--stream")] = False,
     buffer: Annotated[
         int | None, option("ROWS", "With --shuffle: rows of a map shuffled together; without it, 262,144.", least=1)
@@ -220,8 +221,9 @@ def fit(
     """Fit a model to the columns of a table."""
     from bench.commands.fit import FitOutput, FitTable, run_fit  # noqa: PLC0415
 
+    columns = options.TableColumns(x, y, model, drop_missing, no_categories)
     finished = run_fit(
-        FitTable(data, options.TableColumns(x, y, model, drop_missing), validation, test, stream, cache_dir, buffer),
+        FitTable(data, columns, validation, test, stream, cache_dir, buffer),
         FitOutput(every, plot, animate, watch, as_json),
         standardize=standardize,
         target=target,
@@ -253,6 +255,7 @@ def run(
     y: options.TargetColumn = None,
     model: options.Model = None,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>.")] = None,
     resume: options.Resume = False,
@@ -298,7 +301,7 @@ def run(
     shared = {"epochs": epochs, "loss": loss, "record": record, "confirm": confirm, "refine": refine}
     data = options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)}
     given = parse.parse_settings(settings, grid=grid, run=shared | {"patience": patience}, data=data)
-    problem = load_problem(study, options.TableColumns(x, y, model, drop_missing), given, target)
+    problem = load_problem(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
     from bench.study.load import key_locator  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
 
@@ -326,6 +329,7 @@ def tune(
     y: options.TargetColumn = None,
     model: options.Model = None,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
     trials: Annotated[
         int | None, option("COUNT", "The number of trials over all optimizers; without it, 1,000.")
@@ -373,7 +377,7 @@ def tune(
         run={"epochs": epochs, "loss": loss, "confirm": confirm},
         data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
-    chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing), given, target)
+    chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
     asked = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
     if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)
@@ -525,6 +529,7 @@ def new(
     model: options.Model = None,
     out: Annotated[Path | None, option("FILE", "The study; without it, FILE's name with .toml, here.")] = None,
     drop_missing: options.DropMissing = False,
+    no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
     loss: options.Loss = None,
     overwrite: Annotated[bool, flag("Replace the file that is written if it already exists.", "--overwrite")] = False,
@@ -551,7 +556,7 @@ def new(
         raise ValueError("new needs the FILE of a table; `sgdbench new --example cars.csv` writes one to try")
     if y is None:
         raise ValueError(ask_for_target(data))
-    columns = options.TableColumns(x, y, model, drop_missing)
+    columns = options.TableColumns(x, y, model, drop_missing, no_categories)
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss, overwrite=overwrite)
 
 

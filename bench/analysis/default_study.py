@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Unpack
 
 from bench.analysis.curvature import edges_of_runs, name_places, nearby_edges
 from bench.data.choose_loss import ChosenLoss, choose_loss
-from bench.data.columns import choose_inputs
+from bench.data.columns import Inputs, choose_inputs
 from bench.data.held_out import check_files, hold_out_share
 from bench.data.memory_maps import MapOptions, is_mapped, load_table
 from bench.data.scaling import find_scaling, standardize
@@ -43,9 +43,9 @@ class DefaultStudy(NamedTuple):
 
     `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` says in words
     where the loss is curved so. `yardstick` has the lowest loss and that of the best constant, as the data are trained.
-    `scaling` says how the columns are scaled and why, and `left_out` which were left out as inputs without being asked
-    for, with the reasons. `loss` has the reason where none was given, or the units of its residuals; `epochs` has the
-    reason where they are fewer than usual; `classes` are the labels of y, where they are classes.
+    `scaling` says how the columns are scaled and why, and `inputs` which were chosen or left out. `loss` has the reason
+    where none was given, or the units of its residuals; `epochs` has the reason where they are fewer than usual;
+    `classes` are the labels of y, where they are classes.
     """
 
     study: Study
@@ -53,7 +53,7 @@ class DefaultStudy(NamedTuple):
     places: str
     yardstick: Yardstick
     scaling: str
-    left_out: dict[str, str]
+    inputs: Inputs
     loss: ChosenLoss
     epochs: str
     classes: Classes | None = None
@@ -66,6 +66,7 @@ def default_study(
     model: str | None = None,
     *,
     drop_missing: bool = False,
+    no_categories: bool = False,
     loss: str | None = None,
     name: str | None = None,
     validation: float | None = None,
@@ -76,20 +77,22 @@ def default_study(
 ) -> DefaultStudy:
     """Return a study for a table.
 
-    Without `x` all other columns of numbers are inputs, as for `bench.data.columns.find_inputs`; without `model` it is
-    a weighted sum of the inputs and a constant, without `loss` one for the values of y
-    (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like the file. The shares
-    `validation` and `test` of the rows are held out: rates and the target are made without them. So they are without
-    the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in blocks. `mapping` is
-    for a table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is not as it should be is
-    refused with a ValueError.
+    Without `x` all other columns of numbers are inputs and, unless there shall be `no_categories`, those of few texts;
+    see `bench.data.columns.choose_inputs`. Without `model` it is a weighted sum of the inputs and a constant, without
+    `loss` one for the values of y (`bench.data.choose_loss.choose_loss`), and without `name` the study is called like
+    the file. The shares `validation` and `test` of the rows are held out: rates and the target are made without them.
+    So they are without the rows of other files, `validation_path` and `test_path`. Maps of many rows are shuffled in
+    blocks. `mapping` is for a table that is mapped, as in `bench.data.open_table`. A table, a model or a loss that is
+    not as it should be is refused with a ValueError.
     """
     chosen = choose_loss(path, y) if loss is None else ChosenLoss(loss)
     criterion = make_loss(chosen.text)
-    columns, names, expression, left_out = choose_inputs(path, x, y, model, criterion)
+    inputs = choose_inputs(path, x, y, model, criterion, no_categories=no_categories)
+    columns, names, expression = inputs.columns, inputs.names, inputs.expression
     mapping["by_row"] = reads_rows(expression, columns, names, criterion)
     check_files(str(path), validation_path, test_path)
-    table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, **mapping)
+    texts = inputs.categories.levels
+    table = load_table(path, columns, y, drop_missing=drop_missing, loss=criterion, categories=texts, **mapping)
     table = hold_out_share(table, validation, test=test)
     made = make_model_for_columns(expression, columns, names, y)
     made = model_for_classes(made, criterion, table.classes, *table.all_targets)
@@ -119,6 +122,7 @@ def default_study(
     sections: dict[str, Any] = {
         "name": "".join(filter(str.isprintable, name or Path(path).stem)).strip()[:100] or "table",
         "data": {"path": str(path), "x": columns, "y": y, "standardize": center is not None}
+        | ({"categories": {column: list(values) for column, values in texts.items()}} if texts else {})
         | {"drop_missing": drop_missing, "center": center or "both"}
         | {key: value for key, value in optional.items() if value is not None},
         "model": {"expression": expression} | ({} if names is None else {"inputs": names}),
@@ -129,7 +133,8 @@ def default_study(
         | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
     }
     study = study_of_table(sections)
-    return DefaultStudy(study, edges, name_places(made), yardstick, reason, left_out, chosen, fewer, table.classes)
+    found = edges, name_places(made), yardstick, reason, inputs, chosen, fewer, table.classes
+    return DefaultStudy(study, *found)
 
 
 def _start(model: Model) -> dict[str, Any]:

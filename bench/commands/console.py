@@ -1,7 +1,6 @@
 """Tables and sentences: drawn on a terminal, and plain text in a pipe."""
 
 import sys
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from bench.commands.stages import progress
 from bench.data.choose_loss import ChosenLoss
-from bench.data.columns import describe_left_out
+from bench.data.columns import Inputs, describe_left_out
 from bench.tables.formatting import display, text
 from bench.tables.layout import draw_table
 from kernels.losses.classes import Classes
@@ -38,10 +37,12 @@ def print_sentence(about: str, sentence: str) -> None:
         print(f"{about}: {text(sentence)}")
 
 
-def print_choices(left_out: Mapping[str, str], loss: ChosenLoss, classes: Classes | None) -> None:
-    """Print which columns of a table were left out as inputs, the loss if it was chosen, and the classes of labels."""
-    if left_out:
-        print_sentence("Left out", f"{describe_left_out(left_out)}.")
+def print_choices(inputs: Inputs, loss: ChosenLoss, classes: Classes | None) -> None:
+    """Print which columns of a table have categories or were left out, the loss if it was chosen, and the classes."""
+    if inputs.categories.levels:
+        print_sentence("Categories", f"{inputs.categories}.")
+    if inputs.left_out:
+        print_sentence("Left out", f"{describe_left_out(inputs.left_out)}.")
     if loss.reason:
         print_sentence("Loss", loss.reason)
     if classes:

@@ -96,8 +96,9 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
         raise ValueError(misplaced)
     classes = table.classes
     if not output.as_json:
-        print_choices(inputs.left_out, chosen, classes)
+        print_choices(inputs, chosen, classes)
     formula = make_model_for_columns(inputs.expression, table.x_names, inputs.names, table.y_name)
+    formula = formula.with_categories(table.categories)
     formula = model_for_classes(formula, criterion, classes, *table.all_targets)
     _check_figures(formula, output)
     settings |= {"record_params": True} if output.every or output.animate or output.watch else {}
@@ -124,7 +125,12 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     quality = _quality(fitted, table)
     if output.as_json:
         trained = criterion.text if chosen.reason else None
-        facts = {"left_out": inputs.left_out, "rows_dropped": table.dropped, "trained": trained}
+        facts = {
+            "left_out": inputs.left_out,
+            "categories": inputs.categories.levels,
+            "rows_dropped": table.dropped,
+            "trained": trained,
+        }
         facts["held_out_rows_dropped"] = table.dropped_held_out
         facts["classes"] = classes and classes.labels
         known = {name: value for name, value in facts.items() if value}
@@ -178,7 +184,7 @@ def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
 
 def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:
     """Load a table or built-in data with the rows that are held out, and choose the inputs."""
-    path, (x, y, model, drop_missing) = asked.path, asked.columns
+    path, (x, y, model, drop_missing, no_categories) = asked.path, asked.columns
     held = held_out(asked.validation, asked.test)
     files = held.get("validation_path"), held.get("test_path")
     if str(path) in BUILTIN and not x and y is None:
@@ -195,11 +201,12 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
     elif y is None:
         raise ValueError(ask_for_target(path))
     else:
-        inputs = choose_inputs(path, x, y, model, loss)
+        inputs = choose_inputs(path, x, y, model, loss, no_categories=no_categories)
         how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
         how["by_row"] = reads_rows(inputs.expression, inputs.columns, inputs.names, loss)
 
         def read(place: str | Path, like: Dataset | None = None) -> Dataset:
+            how["categories"] = inputs.categories.levels
             return load_table(place, inputs.columns, y, drop_missing=drop_missing, loss=loss, like=like, **how)
 
         table = read(path)

@@ -43,7 +43,7 @@ def write_new_study(
     study = commented_study(made, {key: os.path.relpath(place, target.parent) for key, place in beside.items()})
     with explain_unwritable(target):
         write_text(target, study)
-    print_choices(made.left_out, made.loss, made.classes)
+    print_choices(made.inputs, made.loss, made.classes)
     print_place("Study", target)
     rules = [rule for known in REGISTERED.values() for rule in known.values()]
     plugins = [
@@ -84,7 +84,7 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
     environment.filters |= {"text": text, "one_line": one_line}
     return environment.get_template(TEMPLATE.name).render(
         made=made,
-        left_out=made.left_out and describe_left_out(made.left_out),
+        left_out=made.inputs.left_out and describe_left_out(made.inputs.left_out),
         scales_targets=make_loss(made.study.run.loss).scales_targets,
         keys=_keys,
         **study | {"data": study["data"] | paths},

@@ -37,12 +37,13 @@ def flag(about: str, *names: str) -> Any:
 
 
 class TableColumns(NamedTuple):
-    """The options of a table: its inputs, None for all columns of numbers, the target and the model."""
+    """The options of a table: its inputs, None for all usable columns, the target, the model, and how it is read."""
 
     x: Sequence[str] | None
     y: str | None
     model: str | None
     drop_missing: bool
+    no_categories: bool = False
 
 
 class RunOptions(NamedTuple):
@@ -90,11 +91,15 @@ Inputs = Annotated[
     option(
         "COLUMN",
         'An input of the table, or a name for it and the input, as in "x=Engine Power (PS)"; once for each. Wildcards '
-        'name several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Without it, all other columns of numbers.',
+        'name several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Without it, all other columns of numbers '
+        "and of few texts.",
     ),
 ]
 TargetColumn = Annotated[str | None, option("COLUMN", "The column of the table that is to be fitted.")]
 DropMissing = Annotated[bool, flag("Skip rows of the table with missing values.", "--drop-missing")]
+NoCategories = Annotated[
+    bool, flag("Leave out columns of text; else those of 2 to 30 values become columns of 0 and 1.", "--no-categories")
+]
 CacheDir = Annotated[
     Path | None, option("FOLDER", "Where the columns of a mapped table are written; without it, beside the table.")
 ]

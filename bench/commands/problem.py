@@ -85,7 +85,7 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     how = columns._asdict() | mapping_display() | {"loss": settings.get("run.loss")}
     how |= {key.removeprefix("data."): settings.get(key) for key in GIVEN_WITH_TABLES}
     made = default_study(Path(name).absolute(), **how)
-    print_choices(made.left_out, made.loss, made.classes)
+    print_choices(made.inputs, made.loss, made.classes)
     if made.scaling:
         print_sentence("Scaling", made.scaling)
     if made.epochs and "run.epochs" not in settings:

@@ -1,11 +1,12 @@
 """Tables read piece by piece or as a whole: the columns of Parquet, Arrow, CSV and TSV files as numbers, checked.
 
-Where `LabelNumbers` are given, the last column may hold labels, which become their numbers.
+Columns for which `LabelNumbers` are given hold labels, which become their numbers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,6 +27,7 @@ ARROW = (".arrow", ".feather", ".ipc")
 MAPPED = (*TABLES, *ARROW)
 # Bytes that are read of a Parquet file at a time: without it a row group is read at once.
 READ_BUFFER = 2**18
+NO_LABELS: Mapping[str, LabelNumbers] = MappingProxyType({})
 T = TypeVar("T")
 
 
@@ -70,54 +72,67 @@ def column_headings(path: Path, *known: str) -> list[str]:
 def read_batches(
     path: Path,
     names: Sequence[str],
-    labels: LabelNumbers | None = None,
+    labels: Mapping[str, LabelNumbers] = NO_LABELS,
     *,
     has_target: bool = True,
     whole: bool = False,
 ) -> Iterator[Batch]:
     """Yield the rows of a file, some at a time or the `whole` file; those of a text may come again from the first one.
 
-    The last column is the target, unless there is none. A file that cannot be read or is damaged, and a column that is
-    not there once or holds no numbers, is a ValueError. Arrow files are never read as a whole.
+    The last column is the target, unless there is none. The columns of `labels` are read as the numbers of these. A
+    file that cannot be read or is damaged, and another column that is not there once or holds no numbers, is a
+    ValueError. Arrow files are never read as a whole.
     """
     with explain_failures(path, TABLES if whole else MAPPED):
-        has_labels, text = labels is not None, path.suffix.lower() not in (".parquet", *ARROW)
+        text = path.suffix.lower() not in (".parquet", *ARROW)
         if text:
-            batches = text_columns(path, names, has_target=has_target).read_batches(text_target=has_labels, whole=whole)
+            batches = text_columns(path, names, labels, has_target=has_target).read_batches(whole=whole)
         elif path.suffix.lower() in ARROW:
-            batches = _arrow_batches(path, names, labels=has_labels, has_target=has_target)
+            batches = _arrow_batches(path, names, labels, has_target=has_target)
         else:
-            batches = _parquet_batches(path, names, labels=has_labels, has_target=has_target, whole=whole)
-        for first, (*inputs, target) in batches:
-            last = numbers_of(target) if labels is None else labels.add(target, text=text)
-            yield Batch(first, [*map(numbers_of, inputs), last])
+            batches = _parquet_batches(path, names, labels, has_target=has_target, whole=whole)
+        for first, columns in batches:
+            named = zip(names, columns, strict=True)
+            numbers = [
+                labels[name].add(column, text=text) if name in labels else numbers_of(column) for name, column in named
+            ]
+            yield Batch(first, numbers)
 
 
-def with_labels(read: Callable[[LabelNumbers | None], T], *, labels: bool) -> tuple[T, LabelNumbers | None]:
-    """Read columns as numbers or, where they are none and the target may hold `labels`, with the numbers of these."""
+def with_labels(
+    read: Callable[[Mapping[str, LabelNumbers]], T], texts: Collection[str], target: str | None
+) -> tuple[T, Mapping[str, LabelNumbers]]:
+    """Read columns, of which `texts` hold labels, and the numbers of these.
+
+    So may the `target`, unless it is None: where columns are no numbers, they are read once more with its labels.
+    """
+    labels = {name: LabelNumbers() for name in texts}
     try:
-        return read(None), None
+        return read(labels), labels
     except NoNumbersError:
-        if not labels:
+        if target is None:
             raise
-    numbers = LabelNumbers()
-    return read(numbers), numbers
+    labels = {name: LabelNumbers() for name in (*texts, target)}
+    return read(labels), labels
 
 
-def read_rows(path: Path, names: Sequence[str], *, labels: bool) -> tuple[Floats, list[Any] | None]:
+def read_rows(
+    path: Path, names: Sequence[str], texts: Collection[str], *, labels: bool
+) -> tuple[Floats, dict[str, list[Any]]]:
     """Return columns of a .csv, .tsv or .parquet file, shape (n, columns), nan where a value is missing.
 
-    Where the last column holds labels, its values are places in the list of these, which comes second.
+    The values of `texts`, and of the last column where that may have `labels` and does, are places in the lists of
+    their labels, which come second, by name.
     """
 
-    def read(numbers: LabelNumbers | None) -> Floats:
+    def read(numbers: Mapping[str, LabelNumbers]) -> Floats:
         values = np.empty((0, len(names)))
         for _, columns in read_batches(path, names, numbers, whole=True):
             values = np.column_stack(columns)
         return values
 
-    values, numbers = with_labels(read, labels=labels)
-    return values, None if numbers is None else numbers.labels
+    values, numbers = with_labels(read, texts, names[-1] if labels else None)
+    return values, {name: of.labels for name, of in numbers.items()}
 
 
 def locate_row(path: Path, names: Sequence[str], row: int) -> str:
@@ -129,21 +144,21 @@ def read_labels(path: Path, y: str) -> list[Any]:
     """Return the distinct labels of a column, without missing ones; one of other values is a ValueError."""
     labels = LabelNumbers()
     for file in table_files(path):
-        for _ in read_batches(file, [y], labels):
+        for _ in read_batches(file, [y], {y: labels}):
             pass
     return labels.present
 
 
-def count_rows(path: Path, names: Sequence[str], labels: LabelNumbers | None = None) -> int:
+def count_rows(path: Path, names: Sequence[str], labels: Mapping[str, LabelNumbers] = NO_LABELS) -> int:
     """Return the number of rows of a file, after a check of its columns; they are read where nothing else tells."""
     with explain_failures(path, MAPPED):
         if path.suffix.lower() == ".parquet":
             with pa.parquet.ParquetFile(path) as source:
-                check_number_columns(path, names, source.schema_arrow, labels=labels is not None)
+                check_number_columns(path, names, source.schema_arrow, labels)
                 return int(source.metadata.num_rows)
         if path.suffix.lower() in ARROW:
             with open_arrow(path) as source:
-                reader = _open_columns(path, source, names, used=1, labels=labels is not None)
+                reader = _open_columns(path, source, names, labels, used=1)
                 return sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
     rows = 0
     for first, columns in read_batches(path, names, labels):
@@ -162,11 +177,11 @@ def open_arrow(path: Path) -> Iterator[pa.MemoryMappedFile]:
 
 
 def _parquet_batches(
-    path: Path, names: Sequence[str], *, labels: bool, has_target: bool, whole: bool
+    path: Path, names: Sequence[str], labels: Collection[str], *, has_target: bool, whole: bool
 ) -> Iterator[tuple[int, list[pa.Array]]]:
     buffered = {} if whole else {"pre_buffer": False, "buffer_size": READ_BUFFER}
     with pa.parquet.ParquetFile(path, **buffered) as source:
-        check_number_columns(path, names, source.schema_arrow, labels=labels, has_target=has_target)
+        check_number_columns(path, names, source.schema_arrow, labels, has_target=has_target)
         if whole:
             _check_memory(path, source.metadata.num_rows, len(names))
             table = source.read(columns=list(names))
@@ -189,10 +204,10 @@ def _check_memory(path: Path, rows: int, columns: int) -> None:
 
 
 def _arrow_batches(
-    path: Path, names: Sequence[str], *, labels: bool, has_target: bool
+    path: Path, names: Sequence[str], labels: Collection[str], *, has_target: bool
 ) -> Iterator[tuple[int, list[pa.Array]]]:
     with open_arrow(path) as source:
-        reader = _open_columns(path, source, names, used=len(names), labels=labels, has_target=has_target)
+        reader = _open_columns(path, source, names, labels, used=len(names), has_target=has_target)
         first = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
@@ -202,11 +217,17 @@ def _arrow_batches(
 
 
 def _open_columns(
-    path: Path, source: pa.MemoryMappedFile, names: Sequence[str], *, used: int, labels: bool, has_target: bool = True
+    path: Path,
+    source: pa.MemoryMappedFile,
+    names: Sequence[str],
+    labels: Collection[str],
+    *,
+    used: int,
+    has_target: bool = True,
 ) -> pa.RecordBatchFileReader:
     """Check the columns of an Arrow file, and open the first of them that are used: the others are not unpacked."""
     schema = pa.ipc.open_file(source).schema
-    check_number_columns(path, names, schema, labels=labels, has_target=has_target)
+    check_number_columns(path, names, schema, labels, has_target=has_target)
     fields = [schema.get_field_index(name) for name in names[:used]]
     return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
 
@@ -223,18 +244,18 @@ def check_finite(path: Path, names: Sequence[str], batch: Batch) -> None:
 
 
 def check_number_columns(
-    path: Path, names: Sequence[str], schema: pa.Schema, *, labels: bool = False, has_target: bool = True
+    path: Path, names: Sequence[str], schema: pa.Schema, labels: Collection[str] = (), *, has_target: bool = True
 ) -> None:
     """Refuse columns that are not there once, or hold no real numbers; truth values of inputs are numbers.
 
-    The last column is the target, unless there is none, and may hold `labels`.
+    The columns `labels` may hold labels. The last column is the target, unless there is none.
     """
     faults, told = dict[str, str](), ""
     for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # of a categorical column
         may_be_label = has_target and name == names[-1] and is_label(kind)
-        if (labels and may_be_label) or (pa.types.is_boolean(kind) and not may_be_label):
+        if (name in labels and is_label(kind)) or (pa.types.is_boolean(kind) and not may_be_label):
             continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if may_be_label else ""

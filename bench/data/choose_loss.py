@@ -41,7 +41,7 @@ def choose_loss(path: str | Path, y: str) -> ChosenLoss:
     except NoNumbersError:
         labels = read_labels(Path(path), y)
         # Numbers beside texts are numbers with a flaw, which loading the table names.
-        if len(labels) > MAX_CLASSES or any(map(_stands_for_number, labels)):
+        if len(labels) > MAX_CLASSES or any(map(stands_for_number, labels)):
             return ChosenLoss("squared")
         if len(labels) > 2:
             return ChosenLoss("softmax", f"softmax, for the {len(labels):,} labels of {y}.")
@@ -81,7 +81,7 @@ def _loss_of_numbers(y: str, values: Floats) -> ChosenLoss:
     return ChosenLoss("squared", f"squared, for the {about}; give {', or '.join(others)}.")
 
 
-def _stands_for_number(label: object) -> bool:
+def stands_for_number(label: object) -> bool:
     """Return whether a text reads as a number, an amount, a date or a time."""
     try:
         float(str(label))

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from string import ascii_lowercase
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 
 from bench.data.batches import column_headings, count_rows, read_batches, table_files
+from bench.data.categories import NO_CATEGORIES, find_categories, named_categories
 from bench.data.table_errors import NoNumbersError, find_columns, join_names, match_columns
 from kernels.base.checks import list_names
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
+from kernels.model.categories import Categories, indicator_name
 from kernels.model.column_names import (
     ALL_INPUTS,
     column_name,
@@ -24,6 +26,7 @@ from kernels.model.column_names import (
 from kernels.model.expression import names as names_in
 from kernels.model.expression import parse
 from kernels.model.inputs import Given
+from kernels.model.models import has_vectors
 
 MOST_INPUTS = 10_000
 # A weighted sum of more inputs is written as a product of vectors.
@@ -37,31 +40,57 @@ class Inputs(NamedTuple):
     """The inputs of a table, their names in the expression as from `find_inputs`, and the expression.
 
     `left_out` has the reason, in a few words, for each column that is left out by default, or called like a parameter.
+    Inputs may be indicators of `categories`.
     """
 
     columns: list[str]
     names: Given | None
     expression: str
     left_out: dict[str, str]
+    categories: Categories = NO_CATEGORIES
 
 
-def choose_inputs(path: str | Path, x: Sequence[str] | None, y: str, model: str | None, loss: Loss) -> Inputs:
-    """Return the inputs and the model for a table: all columns of numbers but `y`, and a weighted sum, unless given.
+def choose_inputs(
+    path: str | Path, x: Sequence[str] | None, y: str, model: str | None, loss: Loss, *, no_categories: bool = False
+) -> Inputs:
+    """Return the inputs and the model for a table: all usable columns but `y`, and a weighted sum, unless given.
 
-    The inputs `x` are as for `find_inputs`; the model is an expression, or that of a ready-made one. No inputs, or more
-    than 10,000, are a ValueError.
+    Usable are columns of numbers and, unless there shall be `no_categories`, of few texts. The inputs `x` are as for
+    `find_inputs`; the model is an expression, or that of a ready-made one. No inputs, or more than 10,000, are a
+    ValueError.
     """
     names: Given | None = None
     words = _words_of(model)
     if x:
-        columns, names = find_inputs(path, x, y)
+        known = NO_CATEGORIES if no_categories else named_categories(path, x, y)
+        columns, names = find_inputs(path, x, y, known)
         left_out = find_namesakes(path, columns, y, model, names)
     else:
-        columns, left_out = numeric_columns(Path(path), y, words)
+        found, left_out, known = usable_columns(Path(path), y, words, no_categories=no_categories)
+        columns = known.expand(found)
+        if model and not has_vectors(model):  # it takes those indicators that it names
+            columns = [name for name in columns if name in words or name not in known.indicators]
+            unused = set(known.levels).difference(known.sources(columns))
+            left_out |= {name: f"texts: the model names none of {list_names(known.of_column(name))}" for name in unused}
         if words:
-            columns = _choose_used(str(model), words, columns, left_out)
+            texts = {name: f"texts: its columns are {list_names(known.of_column(name))}" for name in known.levels}
+            columns = _choose_used(str(model), words, columns, texts | left_out)
+        if not columns:
+            _refuse_no_inputs(path, y, left_out)
+    _refuse_references({*words, *columns}, known)
     check_count(path, len(columns))
-    return Inputs(columns, names, model or default_expression(names or column_names(columns), loss, y), left_out)
+    expression = model or default_expression(names or column_names(columns), loss, y)
+    return Inputs(columns, names, expression, left_out, known.take(columns) or NO_CATEGORIES)
+
+
+def _refuse_references(names: Collection[str], categories: Categories) -> None:
+    """Refuse the indicator of a reference, which does not exist and would become a parameter."""
+    for column, (value, *_) in categories.levels.items():
+        if (name := indicator_name(column, value)) in names and name not in categories.indicators:
+            raise ValueError(
+                f"{name!r} is no column: {value!r} is the value of {column!r} with which the others are compared; "
+                "leave it out"
+            )
 
 
 def ask_for_target(path: Path) -> str:
@@ -118,12 +147,15 @@ def check_count(path: str | Path, count: int) -> None:
         )
 
 
-def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], Given | None]:
+def find_inputs(
+    path: str | Path, x: Sequence[str], y: str, categories: Categories = NO_CATEGORIES
+) -> tuple[list[str], Given | None]:
     """Return the columns that texts name, and the names that an expression has for them.
 
     The texts `x` are columns, such as ``"hp"``; columns with names, such as ``"x=Engine Power (PS)"``; wildcards, such
     as ``"pixel_*"``, which do not match the target `y`; and wildcards with the name of a group, such as
-    ``"x=pixel_*"``. A heading of the table may have wildcards and an equals sign of its own.
+    ``"x=pixel_*"``. A heading of the table may have wildcards and an equals sign of its own. A column of `categories`
+    stands for its indicators, which have names too.
 
     The names are in the order of the columns; where there is a group they are a table, by name of a column or the
     group's columns; they are None where nothing is given a name: then there are several ways to call them.
@@ -134,8 +166,10 @@ def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], 
     named = False
     for text in x:
         name, column = (None, text) if text in headings else _split_rename(text)
-        found = match_columns(column, headings, str(path))
+        found = match_inputs(column, headings, categories, str(path))
         named |= name is not None
+        if name and found and column in categories.levels and len(found) == 1:
+            (column,), found = found, None  # of two values
         columns += found or [column]
         if found and name:
             called.append((name, found))
@@ -149,6 +183,17 @@ def find_inputs(path: str | Path, x: Sequence[str], y: str) -> tuple[list[str], 
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"x must give each column or group a name of its own, and {twice!r} is there twice")
     return columns, dict(called)
+
+
+def match_inputs(text: str, headings: Sequence[str], categories: Categories, place: str) -> list[str] | None:
+    """Return the inputs that a text with wildcards or a column of categories stands for; None for any other name.
+
+    Errors are those of `bench.data.table_errors.match_columns`.
+    """
+    found = match_columns(text, list(dict.fromkeys([*headings, *categories.indicators])), place)
+    if found is None and text not in categories.levels:
+        return None
+    return list(dict.fromkeys(categories.expand(found or [text])))
 
 
 def _split_rename(text: str) -> tuple[str | None, str]:
@@ -194,10 +239,13 @@ def describe_left_out(left_out: Mapping[str, str]) -> str:
     return list_names(f"{name or 'a column'} ({reason})" for name, reason in left_out.items())
 
 
-def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[list[str], dict[str, str]]:
-    """Return the columns of a table besides `y` that hold numbers and vary, and why the others are left out.
+def usable_columns(
+    path: Path, y: str, named: Collection[str] = (), *, no_categories: bool = False
+) -> tuple[list[str], dict[str, str], Categories]:
+    """Return the columns of a table besides `y` that vary, why others are left out, and which have categories.
 
-    So are, beside others, columns that number the rows or are an index without a name, unless an expression names them.
+    Left out are, beside others, columns that number the rows or are an index without a name, unless an expression names
+    them.
     """
     files = table_files(path)
     headings = column_headings(files[0], y)
@@ -207,36 +255,46 @@ def numeric_columns(path: Path, y: str, named: Collection[str] = ()) -> tuple[li
     others = [name for name in counts if name != y]
     reasons = {name: f"{counts[name]} columns have this heading" if counts[name] > 1 else "" for name in others}
     reasons |= {"": "it has no heading"} if counts[""] == 1 else {}
-    reasons |= _describe_values(files, [name for name in others if not reasons[name]])
-    found = [name for name, reason in reasons.items() if not reason]
-    counted = {name: _describe_index(files, name) for name in found if column_name(name) not in named}
+    found, texts = _describe_values(files, [name for name in others if not reasons[name]])
+    categories = NO_CATEGORIES
+    if texts and not no_categories:
+        categories, texts = find_categories(files, texts, headings)
+    reasons |= found | texts
+    usable = [name for name, reason in reasons.items() if not reason]
+    numbers = [name for name in usable if name in found and column_name(name) not in named]
+    counted = {name: _describe_index(files, name) for name in numbers}
     counted = {name: reason for name, reason in counted.items() if reason}
-    if len(counted) < len(found):
+    if len(counted) < len(usable):
         reasons |= counted
-        found = [name for name in found if name not in counted]
+        usable = [name for name in usable if name not in counted]
     left_out = {name: reason for name, reason in reasons.items() if reason}
-    if not found:
-        listed = f": left out are {describe_left_out(left_out)}" if left_out else ""
-        raise ValueError(f"{path} has no column of numbers besides {y!r}{listed}; name the inputs with --x")
-    return found, left_out
+    if not usable:
+        _refuse_no_inputs(path, y, left_out)
+    return usable, left_out, categories
 
 
-def _describe_values(files: Sequence[Path], names: Sequence[str]) -> dict[str, str]:
-    """Return why columns are no inputs, by name; an empty text for those that hold numbers which vary."""
+def _refuse_no_inputs(path: str | Path, y: str, left_out: Mapping[str, str]) -> NoReturn:
+    listed = f": left out are {describe_left_out(left_out)}" if left_out else ""
+    raise ValueError(f"{path} has no column of numbers besides {y!r}{listed}; name the inputs with --x")
+
+
+def _describe_values(files: Sequence[Path], names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return why columns of numbers are no inputs, by name, empty for those that vary; and what the others hold."""
     reasons: dict[str, str] = {}
+    texts: dict[str, str] = {}
     left = list(names)
     while left:
         try:
             ranges = _find_ranges(files, left)
         except NoNumbersError as error:
             # Without these columns, the others are read once more.
-            reasons |= error.faults
+            texts |= error.faults
             left = [name for name in left if name not in error.faults]
             continue
         for name, (lowest, highest) in zip(left, ranges.tolist(), strict=True):
             reasons[name] = "no values" if lowest > highest else "" if lowest < highest else f"always {lowest:.15g}"
         break
-    return reasons
+    return reasons, texts
 
 
 def _describe_index(files: Sequence[Path], name: str) -> str:

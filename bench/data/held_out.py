@@ -94,5 +94,6 @@ def _check_alike(data: Dataset, other: Dataset) -> None:
         raise ValueError(
             f"{other.source} must have the columns of {data.source}, {join_names(columns)}, not {join_names(others)}"
         )
-    if data.classes != other.classes:
-        raise ValueError(f"{other.source} must have the classes of {data.source}: give load_table its data as like")
+    if data.classes != other.classes or data.categories != other.categories:
+        kind = "classes" if data.classes != other.classes else "categories"
+        raise ValueError(f"{other.source} must have the {kind} of {data.source}: give load_table its data as like")

@@ -6,9 +6,10 @@ its columns are checked and written to a file beside it, piece by piece.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -28,10 +29,11 @@ from bench.data.batches import (
     table_files,
     with_labels,
 )
+from bench.data.categories import NO_CATEGORIES, make_inputs, named_categories
 from bench.data.column_file import ELSEWHERE, check_room, map_new_file, split_numbers
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, encode_target, read_table
-from bench.data.table_errors import explain_failures, join_columns
+from bench.data.table_errors import NoNumbersError, explain_failures, join_columns
 from bench.system.atomic import replace_atomically
 from bench.system.files import TABLES, check_path
 from bench.system.lock import lock_folder
@@ -41,6 +43,7 @@ from kernels.base.run import Floats
 from kernels.losses import make_loss
 from kernels.losses.classes import takes_classes
 from kernels.losses.loss import Loss
+from kernels.model.categories import Categories
 
 # Files of more bytes are mapped and not read.
 LARGE = 10**9
@@ -121,7 +124,7 @@ def open_table(
 
 
 def _map_table(
-    path: Path, names: tuple[str, ...], mapping: MapOptions, *, labels: bool
+    path: Path, names: tuple[str, ...], mapping: MapOptions, categories: Categories, *, labels: bool
 ) -> tuple[Dataset, list[Any] | None]:
     """Return a table as `open_table` does, and the labels whose numbers the targets are, where it has `labels`."""
     files, by_row = table_files(path), check_bool("by_row", mapping.get("by_row", False))
@@ -131,14 +134,16 @@ def _map_table(
     if (cache_dir := mapping.get("cache_dir")) is not None:
         folder = check_path("cache_dir", cache_dir, "a folder")
     columns = found = None
-    if len(files) == 1 and files[0].suffix.lower() in ARROW and not by_row:
+    if len(files) == 1 and files[0].suffix.lower() in ARROW and not by_row and not categories.take(names):
         columns = _map_arrow(files[0], names, labels=labels)
     if columns is None:
         show = mapping.get("announce", lambda sentence: None), mapping.get("progress", _no_progress)
-        inputs, targets, found = _map_converted(path, files, names, folder, *show, by_row=by_row, labels=labels)
+        reading = path, files, names, categories, folder
+        inputs, targets, found = _map_converted(*reading, *show, by_row=by_row, labels=labels)
     else:
         inputs, targets = columns[:, :-1], columns[:, -1]
-    return Dataset(inputs, targets, names[:-1], names[-1], str(path), mapped_in=folder), found
+    used = categories.take(names)
+    return Dataset(inputs, targets, names[:-1], names[-1], str(path), mapped_in=folder, categories=used), found
 
 
 def is_mapped(path: str | Path) -> bool:
@@ -157,6 +162,7 @@ def load_table(
     drop_missing: bool = False,
     loss: str | Loss = "squared",
     like: Dataset | None = None,
+    categories: Mapping[str, Sequence[str]] | None = None,
     mapped: bool = False,
     **mapping: Unpack[MapOptions],
 ) -> Dataset:
@@ -175,7 +181,8 @@ def load_table(
     path
         The file; its suffix says how to read it.
     x
-        The input column, or several in the order of the model's inputs.
+        The input column, or several in the order of the model's inputs. A column of 2 to 30 different texts becomes
+        indicators, which the model may call by names such as ``cut_very_good``.
     y
         The target column.
     drop_missing
@@ -184,7 +191,10 @@ def load_table(
         The loss to be trained. For one of classes, such as ``"logistic"``, y may hold labels: texts, truth values or
         any distinct numbers, which `Dataset.classes` has.
     like : Dataset, optional
-        Other rows, such as those that are trained on, which have the same classes.
+        Other rows, such as those that are trained on, which have the same classes and categories.
+    categories : mapping of columns to sequences of str, optional
+        The values of columns of texts, the first of which has no indicator; x may then name indicators too. Without it,
+        they are found in the table, and the most frequent value is the first.
     mapped : bool
         Map the file also where it is small.
     **mapping
@@ -202,15 +212,46 @@ def load_table(
     path, names, drop_missing = check_path("path", path), join_columns(x, y), check_bool("drop_missing", drop_missing)
     if not (like is None or isinstance(like, Dataset)):
         raise ValueError(f"like must be a Dataset or None, not {describe(like)}")
-    if not (check_bool("mapped", mapped) or is_mapped(path)):
-        return read_table(path, names, criterion, drop_missing=drop_missing, like=like)
+    if categories is None and like is not None and like.categories is not None:
+        categories = like.categories.levels
+    known = NO_CATEGORIES if categories is None else Categories(categories)
+    names = (*known.expand(names[:-1]), y)
+    in_memory = not (check_bool("mapped", mapped) or is_mapped(path))
+
+    def load(names: tuple[str, ...], known: Categories) -> Dataset:
+        if in_memory:
+            return read_table(path, names, criterion, known, drop_missing=drop_missing, like=like)
+        return _load_map(path, names, criterion, known, mapping, drop_missing=drop_missing, like=like)
+
+    try:
+        return load(names, known)
+    except NoNumbersError as error:
+        texts = [name for name in names[:-1] if name in error.faults]
+        if categories is not None or not texts:
+            raise
+        known = named_categories(path, names[:-1], y)
+        if not set(texts) <= set(known.levels):
+            raise
+    return load((*known.expand(names[:-1]), y), known)
+
+
+def _load_map(
+    path: Path,
+    names: tuple[str, ...],
+    criterion: Loss,
+    categories: Categories,
+    mapping: MapOptions,
+    *,
+    drop_missing: bool,
+    like: Dataset | None,
+) -> Dataset:
     if drop_missing:
         raise ValueError(
             f"{path} is mapped into memory, and a map has all rows: write the file without those that have missing "
             "values, in place of --drop-missing (drop_missing=True)"
         )
-    table, labels = _map_table(path, names, mapping, labels=takes_classes(criterion))
-    what = f"{path}: column {y!r}"
+    table, labels = _map_table(path, names, mapping, categories, labels=takes_classes(criterion))
+    what = f"{path}: column {names[-1]!r}"
     targets, classes = encode_target(what, table.y, labels, criterion, like, lambda row: f"row {row + 1}")
     return replace(table, y=targets, classes=classes)
 
@@ -220,7 +261,7 @@ def _map_arrow(path: Path, names: Sequence[str], *, labels: bool) -> Floats | No
     with explain_failures(path, MAPPED), open_arrow(path) as source:
         begin = source.read_buffer().address  # of the whole file, without a copy
         reader = pa.ipc.open_file(source)
-        check_number_columns(path, names, reader.schema, labels=labels)
+        check_number_columns(path, names, reader.schema, names[-1:] if labels else ())
         if reader.num_record_batches != 1 or any(reader.schema.field(name).type != pa.float64() for name in names):
             return None
         batch = reader.get_batch(0)
@@ -243,6 +284,7 @@ def _map_converted(
     path: Path,
     files: Sequence[Path],
     names: Sequence[str],
+    categories: Categories,
     folder: Path,
     announce: Callable[[str], None],
     progress: ShowProgress,
@@ -260,14 +302,18 @@ def _map_converted(
             found = file.stat()
             # What replaces a file may have its size and its time of modification; no program sets the last of these.
             versions.append([str(file.resolve()), found.st_size, found.st_mtime_ns, found.st_ctime_ns])
-    sources = json.dumps({"files": versions, "columns": list(names)}).encode()
-    of = [[file for file, *_ in versions], list(names), *["by row"] * by_row]
+    columns, texts = [*categories.sources(names[:-1]), names[-1]], categories.take(names[:-1])
+    values = {"categories": texts.levels} if texts else {}
+    sources = json.dumps({"files": versions, "columns": list(names), **values}).encode()
+    of = [[file for file, *_ in versions], list(names), *["by row"] * by_row, *[values] * bool(values)]
     name = hashlib.sha256(json.dumps(of).encode()).hexdigest()[:16]
     target, about = folder / f"{name}.float64", folder / f"{name}.json"
     known = _read_note(target, about, sources, labels=labels)
     if known is None:
         rows, numbers = with_labels(
-            lambda numbers: sum(count_rows(file, names, numbers) for file in files), labels=labels
+            lambda numbers: sum(count_rows(file, columns, numbers) for file in files),
+            texts.levels if texts else (),
+            names[-1] if labels else None,
         )
         if not rows:
             raise ValueError(f"{path} has columns but no rows of data")
@@ -283,14 +329,15 @@ def _map_converted(
                     leftover.unlink()
                 check_room(folder, size := 8 * rows * len(names))
                 announce(f"{rows:,} rows of {path} are written to {folder}, once: {filesize.decimal(size)}.")
-                _convert(files, names, numbers, target, rows, progress, by_row=by_row)
-                known = {"rows": rows, "sha256": _file_digest(target), "labels": numbers and numbers.labels}
+                _convert(files, names, columns, categories, numbers, target, rows, progress, by_row=by_row)
+                of_target = numbers[names[-1]].labels if names[-1] in numbers else None
+                known = {"rows": rows, "sha256": _file_digest(target), "labels": of_target}
                 with replace_atomically(about) as temporary:
                     note = json.dumps(known, default=float).encode()
                     temporary.write_bytes(add_checksum(note + LAST_LINE, owner=sources))
     rows = known["rows"]
-    columns = np.memmap(target, np.float64, "r", shape=(rows * len(names),))
-    return *split_numbers(columns, rows, by_row=by_row), known.get("labels")
+    numbers_in_file = np.memmap(target, np.float64, "r", shape=(rows * len(names),))
+    return *split_numbers(numbers_in_file, rows, by_row=by_row), known.get("labels")
 
 
 def _read_note(target: Path, about: Path, sources: bytes, *, labels: bool) -> dict[str, Any] | None:
@@ -314,7 +361,9 @@ def _file_digest(path: Path) -> str:
 def _convert(
     files: Sequence[Path],
     names: Sequence[str],
-    labels: LabelNumbers | None,
+    columns: Sequence[str],
+    categories: Categories,
+    labels: Mapping[str, LabelNumbers],
     target: Path,
     rows: int,
     progress: ShowProgress,
@@ -326,15 +375,22 @@ def _convert(
         with temporary.open("wb+") as empty:
             numbers = map_new_file(empty, rows * len(names))
         inputs, targets = split_numbers(numbers, rows, by_row=by_row)
-        columns = [*inputs.T, targets]
+        written = [*inputs.T, targets]
         for file in files:
             before = end
-            for batch in read_batches(file, names, labels):
-                check_finite(file, names, batch)
+            for batch in read_batches(file, columns, labels):
+                check_finite(file, columns, batch)
                 begin, end = before + batch.first, before + batch.first + batch.columns[0].size
-                for column, values in zip(columns, batch.columns, strict=True):
+                known = dict(zip(columns, batch.columns, strict=True))
+                texts = {name: numbers.labels for name, numbers in labels.items()}
+                made = make_inputs(names, known, texts, categories, str(file), partial(_name_row, batch.first))
+                for column, values in zip(written, made, strict=True):
                     column[begin:end] = values[: max(rows - begin, 0)]
                 advance(end)
         if end != rows:
             raise ValueError(f"{files[-1]} has changed while it was read: there were {rows:,} rows, and now {end:,}")
         numbers.flush()
+
+
+def _name_row(first: int, row: int) -> str:
+    return f"row {first + row + 1}"

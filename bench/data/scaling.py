@@ -52,7 +52,8 @@ def standardize(
         Which columns are centered: ``"both"``, ``"x"``, ``"y"`` or ``"none"``. The others are divided by their root
         mean square, for models that have no parameters for a shift, such as V*x/(K + x).
     constant : bool
-        Accept inputs that do not vary, of which a wide table may have some: they are centered, and not scaled.
+        Accept inputs that do not vary, of which a wide table may have some: they are centered, and not scaled. So are
+        indicators in any case: a value may be in held-out rows alone.
 
     Raises
     ------
@@ -87,6 +88,7 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
     A column that does not vary, or does so too little or too much for a float, is refused; where `constant` inputs are
     accepted, the deviation of one is 1.
     """
+    indicators = dataset.categories.indicators if dataset.categories else {}
     columns = [*dataset.x.T, *([dataset.y] if targets else [])]
     with np.errstate(over="ignore", invalid="ignore"):
         if dataset.mapped_in is None:
@@ -102,7 +104,7 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
         # which may be a file, is looked through once more.
         found = 0.0 if not scale > 1e-6 * abs(middle) and column.min() == column.max() else scale
         is_constant_input = found == 0 and place < len(dataset.x_names)
-        if is_constant_input and constant:
+        if is_constant_input and (constant or name in indicators):
             mean[place], deviation[place] = column[0], 1.0
         elif not 0 < found < np.inf:
             remedy = "; leave it out, or use a vector of weights, as 'w @ x + b' does" if is_constant_input else ""

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.data.batches import locate_row, read_rows
 from bench.data.builtin_curves import GENERATED, NO_DATA
+from bench.data.categories import NO_CATEGORIES, make_inputs
 from bench.data.table_errors import either, join_names, missing_or_infinite
 from bench.system.files import TABLES
 from kernels.base.checks import describe, list_names
@@ -18,6 +19,7 @@ from kernels.data.samples import Samples
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, count_classes, find_classes, takes_classes
 from kernels.losses.loss import Loss
+from kernels.model.categories import Categories
 
 BUILTIN = ("quadratic", "auto-mpg", "diabetes", "digits", "noisy-quadratic", "exponential", "polynomial", "none")
 # The inputs and the target of built-in files.
@@ -50,6 +52,8 @@ class Dataset:
         Samples held out likewise, which decide nothing.
     classes : Classes or None
         The labels that `y` has as 0, 1, ..., where the column holds labels.
+    categories : Categories or None
+        The values of the columns of text of which some inputs are indicators.
     mapped_in : Path or None
         The folder for files made of memory maps, such as standardized columns.
     """
@@ -65,6 +69,7 @@ class Dataset:
     classes: Classes | None = None
     mapped_in: Path | None = None
     dropped_held_out: int = 0
+    categories: Categories | None = None
 
     def __repr__(self) -> str:
         inputs = list_names(self.x_names)
@@ -109,12 +114,21 @@ def builtin(name: str) -> Dataset:
 
 
 def read_table(
-    path: Path, names: tuple[str, ...], loss: Loss, *, drop_missing: bool = False, like: Dataset | None = None
+    path: Path,
+    names: tuple[str, ...],
+    loss: Loss,
+    categories: Categories = NO_CATEGORIES,
+    *,
+    drop_missing: bool = False,
+    like: Dataset | None = None,
 ) -> Dataset:
     """Read columns of a .csv, .tsv or .parquet file into memory, the target last, as `bench.data.load_table` does."""
+    *x_names, y_name = names
+    names = (*categories.sources(x_names), y_name)
     if path.suffix.lower() not in TABLES:
         raise ValueError(f"{path} must be a {either(TABLES)} file{', not a directory' if path.is_dir() else ''}")
-    values, labels = read_rows(path, names, labels=takes_classes(loss))
+    texts = [name for name in names[:-1] if name in categories.levels]
+    values, labels = read_rows(path, names, texts, labels=takes_classes(loss))
     if not len(values):
         raise ValueError(f"{path} has column names but no rows of data")
     finite = np.isfinite(values)
@@ -127,6 +141,7 @@ def read_table(
         raise ValueError(
             f"{path}: {locate_row(path, names, row)}, column {names[column]!r} is {found} ({dropped} of {len(values)} "
             "rows are incomplete); fill it in, or skip such rows with --drop-missing (drop_missing=True)"
+            + (", or leave out columns of text with --no-categories" if names[column] in texts else "")
         )
     if dropped == len(values):
         known = finite.sum(axis=0)
@@ -140,12 +155,18 @@ def read_table(
     y = values[:, -1].copy()
     what = f"{path}: column {names[-1]!r}"
 
-    def locate_target(row: int) -> str:
+    def locate(row: int) -> str:
         return locate_row(path, names, int(kept[row]))
 
-    targets, classes = encode_target(what, y, labels, loss, like, locate_target)
+    targets, classes = encode_target(what, y, labels.get(y_name), loss, like, locate)
     inputs = np.ascontiguousarray(values[:, :-1])
-    return Dataset(inputs, targets, names[:-1], names[-1], source=str(path), dropped=dropped, classes=classes)
+    if texts:
+        columns = dict(zip(names, values.T, strict=True))
+        inputs = np.column_stack(make_inputs(x_names, columns, labels, categories, str(path), locate))
+    used = categories.take(x_names)
+    return Dataset(
+        inputs, targets, tuple(x_names), y_name, str(path), dropped=dropped, classes=classes, categories=used
+    )
 
 
 def encode_target(

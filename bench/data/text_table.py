@@ -43,7 +43,7 @@ class TextColumns:
     """Some columns of a text file, the target last, and their places in its lines, which have `width` fields.
 
     The rows begin in line `first_line`, counted from 1; it is 0 where there are none. The inputs at the places `truths`
-    hold truth values.
+    hold truth values, and the columns called `texts` any text.
     """
 
     path: Path
@@ -53,14 +53,15 @@ class TextColumns:
     width: int
     first_line: int
     truths: Collection[int]
+    texts: Collection[str]
 
     @property
     def decimal_points(self) -> tuple[str, ...]:
         """The possible decimal points: a comma only between semicolons, as "1,234" may be a thousand elsewhere."""
         return (".", ",") if self.separator == ";" else (".",)
 
-    def read_batches(self, *, text_target: bool, whole: bool) -> Iterator[tuple[int, list[pa.Array]]]:
-        """Yield the columns as float64, or the target as text: some rows, or the `whole` file, and their first place.
+    def read_batches(self, *, whole: bool) -> Iterator[tuple[int, list[pa.Array]]]:
+        """Yield the columns as float64, or as text: some rows, or the `whole` file, and their first place.
 
         Where a number does not suit the first decimal point, all rows come again, read with the other one.
         """
@@ -68,7 +69,7 @@ class TextColumns:
         for point in self.decimal_points if self.first_line else ():
             first = 0
             try:
-                for batch in self._parse(point, text_target=text_target, whole=whole):
+                for batch in self._parse(point, whole=whole):
                     yield first, [batch.column(str(place)) for place in self.places]
                     first += batch.num_rows
                 self._check_quotes()
@@ -76,14 +77,14 @@ class TextColumns:
             except pa.ArrowInvalid as error:
                 failures.append(error)
         if failures:
-            self._raise_fault(failures[0], text_target=text_target)
+            self._raise_fault(failures[0])
 
-    def _parse(self, point: str, *, text_target: bool, whole: bool) -> Iterable[Any]:
+    def _parse(self, point: str, *, whole: bool) -> Iterable[Any]:
         """Return the record batches of pyarrow, or a table of all rows, which several threads parse."""
         # By place: names may be padded with spaces, or not be unique in columns that were not asked for.
         wanted = [str(place) for place in self.places]
         types = dict.fromkeys(wanted, pa.float64()) | {str(place): pa.bool_() for place in self.truths}
-        types |= {wanted[-1]: pa.string()} if text_target else {}
+        types |= {place: pa.string() for name, place in zip(self.names, wanted, strict=True) if name in self.texts}
         layout = {
             "read_options": pa.csv.ReadOptions(
                 column_names=[str(place) for place in range(self.width)],
@@ -115,23 +116,24 @@ class TextColumns:
         line, _ = next(islice(_read_rows(self.path, self.separator), row + 1, None))
         return f"line {line}"
 
-    def _raise_fault(self, error: pa.ArrowInvalid, *, text_target: bool) -> NoReturn:
+    def _raise_fault(self, error: pa.ArrowInvalid) -> NoReturn:
         """Raise a ValueError that says what pyarrow could not read: a line of a wrong length, or text for a number."""
-        names = self.names[:-1] if text_target else self.names
         points = self.decimal_points  # until a field has told which of them it is
         for line, fields in islice(_read_rows(self.path, self.separator), 1, None):
             if len(fields) != self.width:
                 raise ValueError(
                     f"{self.path}: line {line} must have {self.width} fields like the header, not {len(fields)}"
                 )
-            if text_target and "\N{REPLACEMENT CHARACTER}" in (label := fields[self.places[-1]]):
-                raise ValueError(
-                    f"{self.path}: line {line}, column {self.names[-1]!r} must be UTF-8 text, not "
-                    f"{reprlib.repr(label)}; save the file as UTF-8"
-                )
             faults, told = dict[str, str](), ""
-            for name, place in zip(names, self.places, strict=False):
+            for name, place in zip(self.names, self.places, strict=True):
                 field = fields[place]
+                if name in self.texts:
+                    if "\N{REPLACEMENT CHARACTER}" in field:
+                        raise ValueError(
+                            f"{self.path}: line {line}, column {name!r} must be UTF-8 text, not "
+                            f"{reprlib.repr(field)}; save the file as UTF-8"
+                        )
+                    continue
                 fits, wanted = _is_number, "a number such as -1234.5"
                 if place in self.truths:
                     fits, wanted = _is_truth_value, "True or False, as in the rows before"
@@ -163,24 +165,27 @@ class TextColumns:
         return "; write it without separators of thousands" if _SEPARATED_THOUSANDS.fullmatch(field) else ""
 
 
-def text_columns(path: Path, names: Sequence[str], *, has_target: bool = True) -> TextColumns:
-    """Return columns of a text file, which are found in its header.
+def text_columns(
+    path: Path, names: Sequence[str], texts: Collection[str] = (), *, has_target: bool = True
+) -> TextColumns:
+    """Return columns of a text file, which are found in its header, some of them as texts.
 
-    Inputs whose first value is a truth value hold truth values; those of a target, the last column, are labels.
+    Other inputs whose first value is a truth value hold truth values; those of a target, the last column, are labels.
     """
     separator = _find_separator(path, names)
     rows = _read_rows(path, separator)
     header = _check_header(path, next(rows, (0, []))[1])
     places = find_columns(path, names, header)
     first = next(rows, (0, []))
-    missing, truths = set(places[:-1] if has_target else places), set[int]()
+    inputs = zip(names, places[:-1] if has_target else places, strict=False)
+    missing, truths = {place for name, place in inputs if name not in texts}, set[int]()
     for _, row in islice(chain([first], rows), _ROWS_TO_FIRST_VALUE):
         valued = {place for place in missing if place < len(row) and row[place] not in _MISSING_FIELDS}
         truths |= {place for place in valued if row[place] in (*_TRUE, *_FALSE)}
         missing -= valued
         if not missing:
             break
-    return TextColumns(path, names, separator, places, len(header), first[0], truths)
+    return TextColumns(path, names, separator, places, len(header), first[0], truths, texts)
 
 
 def text_headings(path: Path, known: Sequence[str]) -> list[str]:

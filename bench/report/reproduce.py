@@ -99,6 +99,7 @@ def _python_parts(run_data: RunData) -> list[str]:
     elif _has_no_data(run_data):
         data = f"x, y = None, [0.0] * {run_data.result.clock.n}  # no data: the model has no inputs"
     x, y = ("data.x", "data.y") if run_data.study else ("x", "y")
+    encoded = ".with_categories(data.categories)" if run_data.study and run_data.study.data.categories else ""
     head = [
         *_rule_comments(run_data),
         *(["import numpy as np"] if any(DRAWN in str(one.python) for one in start_texts(run_data).values()) else []),
@@ -108,7 +109,7 @@ def _python_parts(run_data: RunData) -> list[str]:
         "",
         *(f"load_plugin({file!r})" for file in run_data.plugins),
         data,
-        f"model = Model({model.expression!r}, {model.arguments})",
+        f"model = Model({model.expression!r}, {model.arguments}){encoded}",
         f"result = fit(\n    model,\n    {x},\n    {y},\n",
     ]
     end = ")\n"
@@ -142,6 +143,7 @@ def _data_lines(study: Study) -> tuple[list[str], str]:
         imports, data = ["from bench.data import builtin"], f"builtin({table.builtin!r})"
     else:
         read = ", drop_missing=True" if table.drop_missing else ""
+        read += f", categories={table.categories!r}" if table.categories else ""
         read += f", cache_dir={table.cache_dir!r}" if table.cache_dir else ""
         form = study.model.expression, table.x or (), study.model.inputs, make_loss(loss)
         read += ", by_row=True" if is_mapped(str(table.path)) and reads_rows(*form) else ""

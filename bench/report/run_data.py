@@ -65,6 +65,8 @@ class RunData(RankedRun):
             losses = self.has_standardized_losses
             found["Units"] = describe_units(self.study.data.center, losses=losses, residuals=residuals)
         found["Lowest loss"] = describe_distance(best, self.result.yardstick)
+        if categories := self.result.model.categories:
+            found["Categories"] = f"{categories}."
         return self._judgement | found | self._describe_loss() | self._describe_metric()
 
     @property

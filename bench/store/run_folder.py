@@ -61,7 +61,7 @@ ANOTHER_FOLDER, RESUME = "another folder with --out (out=... in Python)", "--res
 ABOUT, PLAN, EVIDENCE, CONFIRMATION = "sgdbench.json", "plan.parquet", "evidence", "confirmation"
 _STUDY, _PARTS, _DAMAGED, _RULES = "run.toml", "parts", "damaged", "rules.json"
 # Facts that an identity holds only where they are not these.
-WITHOUT = {"shuffling": "all"}
+WITHOUT = {"shuffling": "all", "categories": "none"}
 # Facts of an identity that are hashes, which tell a person nothing.
 _HASHES = ("data", "validation")
 # Characters of a fact that a message shows.

@@ -2,31 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.data.batches import column_headings, table_files
-from bench.data.columns import check_count
+from bench.data.categories import named_categories
+from bench.data.columns import check_count, match_inputs
 from bench.data.table_errors import has_wildcard, join_columns, match_columns
 from bench.study.schema import Study
 from kernels.base.checks import did_you_mean
+from kernels.model.categories import Categories
 from kernels.model.inputs import read_inputs
 
 
 def expand_columns(study: Study) -> Study:
-    """Return the study with the columns of its table in place of wildcards in `x`; they may be those of another file.
+    """Return the study with the columns of its table in place of wildcards and of columns of categories in `x`.
 
     A table that cannot be read, or a wildcard that matches none of its columns, is a ValueError.
     """
     data = study.data
-    if data.path is None or data.x is None or not any(map(has_wildcard, data.x)):
+    if data.path is None or data.x is None or not Path(data.path).exists():
         return study
 
-    headings = [
-        heading for heading in column_headings(table_files(Path(data.path))[0], str(data.y)) if heading != data.y
-    ]
-    found = [column for text in data.x for column in match_columns(text, headings, data.path) or [text]]
-    join_columns(found, str(data.y))
+    y = str(data.y)
+    known = named_categories(data.path, data.x, y) if data.categories is None else Categories(data.categories)
+    if not known.levels and not any(map(has_wildcard, data.x)):
+        return study
+    headings = [heading for heading in column_headings(table_files(Path(data.path))[0], y) if heading != y]
+    found = [column for text in data.x for column in match_inputs(text, headings, known, data.path) or [text]]
+    join_columns(found, y)
     check_count(data.path, len(found))
-    return _with_columns(study, found)
+    used = known.take(found)
+    categories = used and {column: list(values) for column, values in used.levels.items()}
+    return _with_columns(study, found, categories=categories or data.categories)
 
 
 def order_columns(study: Study, columns: Sequence[str]) -> Study:
@@ -53,5 +60,5 @@ def order_columns(study: Study, columns: Sequence[str]) -> Study:
     return named if study.data.path is None else _with_columns(named, list(ordered))
 
 
-def _with_columns(study: Study, columns: list[str]) -> Study:
-    return study.model_copy(update={"data": study.data.model_copy(update={"x": columns})})
+def _with_columns(study: Study, columns: list[str], **others: Any) -> Study:
+    return study.model_copy(update={"data": study.data.model_copy(update={"x": columns, **others})})

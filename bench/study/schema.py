@@ -25,6 +25,7 @@ from kernels.data.marks import parse_record
 from kernels.data.order import canonical_shuffling
 from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows
+from kernels.model.categories import Categories
 from kernels.model.model import Model
 from kernels.model.models import has_vectors, make_model_for_columns
 
@@ -51,6 +52,11 @@ class DataTable(Table):
         "list.",
     )
     y: str | None = Field(default=None, description="The column to be fitted.")
+    categories: dict[str, list[str]] | None = Field(
+        default=None,
+        description="A table of the text columns among `x` with their values: each but the first is a column of 0 and "
+        "1 for the model. Without it, the values are found, the most frequent first.",
+    )
     builtin: str | None = Field(
         default=None,
         description='Built-in data in place of a file: "quadratic", "noisy-quadratic", "exponential", "polynomial", '
@@ -95,6 +101,13 @@ class DataTable(Table):
         """Refuse no columns, and one that is there twice."""
         check_inputs(x)
         return x
+
+    @field_validator("categories")
+    @classmethod
+    def _check_categories(cls, categories: dict[str, list[str]] | None) -> dict[str, list[str]] | None:
+        """Refuse a column of a single value, and one that has a value twice."""
+        Categories(categories or {})
+        return categories
 
     @field_validator("path", "validation_path", "test_path", "cache_dir")
     @classmethod
@@ -406,7 +419,7 @@ class Study(Table):
         if table.path is not None and table.x is not None and table.y is not None:
             load = partial(load_table, x=table.x, y=table.y, drop_missing=table.drop_missing, loss=self.run.loss)
             by_row = reads_rows(self.model.expression, table.x, self.model.inputs, make_loss(self.run.loss))
-            load = partial(load, by_row=by_row, cache_dir=table.cache_dir, **mapping)
+            load = partial(load, by_row=by_row, cache_dir=table.cache_dir, categories=table.categories or {}, **mapping)
             data = load(table.path)
             data = read_held_out(data, partial(load, like=data), table.validation_path, table.test_path)
         else:
@@ -415,7 +428,7 @@ class Study(Table):
 
     def make_model(self, dataset: Dataset) -> Model:
         """Make the model for the columns of the data, with a score for each class where the loss takes them."""
-        model = self.model.make(dataset.x_names)
+        model = self.model.make(dataset.x_names).with_categories(dataset.categories)
         return model_for_classes(model, make_loss(self.run.loss), dataset.classes, *dataset.all_targets)
 
     def make_grid(self) -> Grid:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations  # so that `help` shows the names of types
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, check_integer, check_seed, describe, did_you_mean, list_names, meant_by
 from kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
+from kernels.model.categories import Categories
 from kernels.model.column_names import ALL_INPUTS
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
@@ -86,6 +88,7 @@ class Model:
         found = names(parse(expression, products=True))
         self.expression, self.inputs, self.headings = expression, columns.columns, columns.columns
         self.classes, self.hidden = classes, hidden
+        self.categories: Categories | None = None
         self._given = columns
         self._program: Program | Network | None = None
         self._network: Network | None = None
@@ -179,7 +182,14 @@ class Model:
 
     def with_classes(self, classes: int) -> Model:
         """Return the model with a score for each of some classes, and parameters of each score's own."""
-        return Model(self.expression, self.given_inputs, classes=classes, hidden=self.hidden)
+        made = Model(self.expression, self.given_inputs, classes=classes, hidden=self.hidden)
+        return made.with_categories(self.categories)
+
+    def with_categories(self, categories: Categories | None) -> Self:
+        """Return the model for tables with columns of categories, of which inputs are indicators."""
+        made = copy.copy(self)
+        made.categories = categories
+        return made
 
     def with_inputs(self, inputs: Given) -> Model:
         """Return a model with vectors of other inputs, which has its parameters also where an input is called alike."""
@@ -254,6 +264,7 @@ class Model:
 
         They are contiguous, but for models with long vectors, where those of an array are views of its rows.
         """
+        x = x if self.categories is None else self.categories.encode(x)
         return input_columns(self.headings, x, by_row=bool(self.vectors) and self.by_row)
 
     def coef(self, params: Floats, name: str) -> Floats:

@@ -1,0 +1,138 @@
+"""The columns of categories of a table: columns of few texts, which become indicators."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.batches import column_headings, read_batches, table_files
+from bench.data.choose_loss import stands_for_number
+from bench.data.label_numbers import LabelNumbers
+from bench.data.table_errors import NoNumbersError
+from kernels.base.run import Floats
+from kernels.model.categories import Categories
+from kernels.model.column_names import column_name
+
+MOST_VALUES = 30
+NO_CATEGORIES = Categories({})
+
+
+def find_categories(
+    files: Sequence[Path], texts: Mapping[str, str], headings: Collection[str]
+) -> tuple[Categories, dict[str, str]]:
+    """Return the categories among columns of texts, and why the others are none.
+
+    A column of 2 to 30 different texts has categories, unless all of them are dates, times or amounts, or most rows
+    have a text of their own, as names do. The most frequent value is the reference, the first in the alphabet of
+    several.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The files of the table.
+    texts : mapping
+        From the columns that do not hold numbers alone to the reasons, which dates and single texts keep.
+    headings : collection of str
+        The columns of the table, like which no indicator may be called.
+    """
+    reasons, values = dict(texts), dict[str, tuple[str, ...]]()
+    taken = {*headings, *map(column_name, headings)}
+    for name, counts in _count_values(files, list(texts)).items():
+        if len(counts) < 2 or all(map(stands_for_number, counts)):
+            continue
+        reference = min(counts, key=lambda value: (-counts[value], value))
+        found = (reference, *sorted(counts.keys() - {reference}))
+        alike = next((one for one in Categories({name: found}).indicators if one in taken), None)
+        if len(counts) > MOST_VALUES:
+            reasons[name] = f"more than {MOST_VALUES} different texts"
+        elif counts.total() < 2 * len(counts):
+            reasons[name] = f"{len(counts)} different texts in {counts.total()} rows"
+        elif alike:
+            reasons[name] = f"an indicator {alike!r}, as another column is called"
+        else:
+            values[name] = found
+            del reasons[name]
+    return Categories({name: values[name] for name in headings if name in values}), reasons
+
+
+def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[str]]:
+    """Return how often columns have each text; of more than 30 texts, those up to there."""
+    found: dict[str, Counter[str]] = {}
+    while names:
+        labels, counts = {name: LabelNumbers() for name in names}, {name: Counter[int]() for name in names}
+        try:
+            for batch in (batch for file in files for batch in read_batches(file, names, labels, has_target=False)):
+                for name, column in zip(names, batch.columns, strict=True):
+                    numbers, times = np.unique(column[~np.isnan(column)].astype(int), return_counts=True)
+                    counts[name].update(dict(zip(numbers.tolist(), times.tolist(), strict=True)))
+                if any(len(counts[name]) > MOST_VALUES for name in names):
+                    break
+        except NoNumbersError as error:  # dates of a Parquet file
+            names = [name for name in names if name not in error.faults]
+            continue
+        many = [name for name in names if len(counts[name]) > MOST_VALUES]
+        for name in many or names:
+            found[name] = Counter()
+            for number, count in counts[name].items():
+                found[name][str(labels[name].labels[number]).strip()] += count
+        # Without columns of many texts, which memory may not hold, the others are read once more.
+        names = [name for name in names if name not in many] if many else []
+    return found
+
+
+def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
+    """Return the categories among the columns of a table that texts `x` name, also by wildcards.
+
+    Where one of them names no column, which may be an indicator such as ``"cut_good"``, those of the whole table. Texts
+    are looked for among the first rows. Columns with too many texts are a ValueError.
+    """
+    files = table_files(Path(path))
+    headings = column_headings(files[0], y)
+    others = [heading for heading in headings if heading and heading != y and headings.count(heading) == 1]
+    wanted = [text if text in headings else text.partition("=")[2].strip() or text for text in x]
+    matches = [{one for one in others if one == text or fnmatchcase(one, text)} for text in wanted]
+    named = set[str]().union(*matches)
+    faults = _find_texts(files[0], [one for one in others if one in named or not all(matches)])
+    categories, reasons = find_categories(files, faults, headings)
+    for name, reason in reasons.items():
+        if name in named and reason != faults[name]:
+            raise ValueError(
+                f"{path}: column {name!r} has {reason}; an input holds numbers, or 2 to {MOST_VALUES} different texts"
+            )
+    return categories
+
+
+def _find_texts(file: Path, names: list[str]) -> dict[str, str]:
+    """Return which columns do not hold numbers in the first rows, and what they hold."""
+    faults: dict[str, str] = {}
+    while names:
+        try:
+            next(read_batches(file, names, has_target=False), None)
+            break
+        except NoNumbersError as error:
+            faults |= error.faults
+            names = [name for name in names if name not in error.faults]
+    return faults
+
+
+def make_inputs(
+    names: Sequence[str],
+    columns: Mapping[str, Floats],
+    labels: Mapping[str, list[Any]],
+    categories: Categories,
+    what: str,
+    locate: Callable[[int], str],
+) -> list[Floats]:
+    """Return inputs of the columns of a file: those called so, and the indicators of columns of `labels`.
+
+    Errors begin with `what`, the file, and end with the place of the row.
+    """
+    made = dict(columns)
+    for column in categories.sources(names):
+        if column in categories.levels:
+            texts = np.array(labels[column], object)[columns[column].astype(np.int64)]
+            made |= categories.indicate(column, texts, f"{what}: column {column!r}", locate)
+    return [made[name] for name in names]

@@ -1,0 +1,137 @@
+"""Columns of categories as columns of numbers: an indicator for each value but the first, the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from kernels.base.checks import check_unmasked, describe, describe_row, did_you_mean
+from kernels.base.columns import Inputs, column_names
+from kernels.base.run import Floats
+from kernels.model.column_names import column_name
+from kernels.model.expression import MAX_NAME
+
+SHOWN = 12
+
+
+class Categories:
+    """The values of columns of categories, each of which becomes indicators: columns of 0 and 1.
+
+    An indicator is called like a column with the heading ``"cut Very Good"`` would be, ``cut_very_good``; where that
+    name is taken, a number is added to it.
+
+    Parameters
+    ----------
+    levels : mapping of column names to sequences of str
+        At least two values for each column. The first is the reference, which has no indicator: weights of the others
+        are differences from it.
+
+    Attributes
+    ----------
+    levels : dict
+    indicators : dict
+        From the name of each indicator to its column and its value, in order.
+    """
+
+    def __init__(self, levels: Mapping[str, Sequence[str]]) -> None:
+        for column, given in levels.items():
+            texts = [] if isinstance(given, str) else list(given)
+            if len(texts) < 2 or len(set(texts)) < len(texts) or not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"categories[{column!r}] must be two or more distinct texts, not {describe(given)}")
+        self.levels = {column: tuple(given) for column, given in levels.items()}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Categories) and self.levels == other.levels
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.levels.items()))
+
+    def __repr__(self) -> str:
+        return f"Categories({self.levels})"
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{column} ({len(values)} values; compared with {values[0]!r})" for column, values in self.levels.items()
+        )
+
+    @cached_property
+    def indicators(self) -> dict[str, tuple[str, str]]:
+        """From the name of each indicator to its column and its value."""
+        found: dict[str, tuple[str, str]] = {}
+        for column, (_, *others) in self.levels.items():
+            for value in others:
+                name = stem = indicator_name(column, value)
+                number = 1
+                while name in found or name in self.levels:
+                    number += 1
+                    name = f"{stem[: MAX_NAME - 4]}_{number}"
+                found[name] = column, value
+        return found
+
+    def of_column(self, column: str) -> list[str]:
+        """Return the names of the indicators of a column; its own name if it has none."""
+        return [name for name, (of, _) in self.indicators.items() if of == column] or [column]
+
+    def expand(self, columns: Sequence[str]) -> list[str]:
+        """Return names of columns with the indicators in place of each column of categories."""
+        return [name for column in columns for name in self.of_column(column)]
+
+    def sources(self, names: Sequence[str]) -> list[str]:
+        """Return the columns of a table that some inputs are made of, each once."""
+        return list(dict.fromkeys(self.indicators.get(name, (name,))[0] for name in names))
+
+    def take(self, names: Sequence[str]) -> Categories | None:
+        """Return the categories that some inputs are made of; None if there are none."""
+        used = {self.indicators[name][0] for name in names if name in self.indicators}
+        return Categories({column: self.levels[column] for column in self.levels if column in used}) if used else None
+
+    def encode(self, table: Inputs) -> Inputs:
+        """Return a table of named columns, such as a data frame, with the indicators beside them; an array as it is.
+
+        Raises
+        ------
+        ValueError
+            If a column is not there, and its indicators neither; if a value is missing or not known.
+        """
+        names = column_names(table)
+        if names is None:
+            return table
+        columns: dict[Any, Any] = {name: table[name] for name in names}  # type: ignore[call-overload, index]
+        for column in self.levels:
+            if column in columns:
+                columns = self.indicate(column, columns[column], f"x[{column!r}]") | columns
+            elif not set(self.of_column(column)) <= set(columns):
+                raise ValueError(f"x must have the column {column!r}, and its columns are {describe(names)}")
+        return columns
+
+    def indicate(
+        self, column: str, texts: ArrayLike, what: str, locate: Callable[[int], str] = describe_row
+    ) -> dict[str, Floats]:
+        """Return the indicators of the values of a column, each of shape (n,), by name.
+
+        Spaces around a value do not count. A value that is missing or not known is refused with its place.
+        """
+        import pandas as pd  # noqa: PLC0415 (only where there are categories)
+
+        check_unmasked(what, texts)
+        values = self.levels[column]
+        places, found = pd.factorize(np.asarray(texts, object))
+        labels = [str(label).strip() for label in found]
+        codes = np.array([values.index(label) if label in values else -1 for label in labels] + [-1])[places]
+        if (codes < 0).any():
+            row = int(np.argmax(codes < 0))
+            label = labels[places[row]] if places[row] >= 0 else None
+            listed = f"{', '.join(map(repr, values[:SHOWN]))}{', ...' * (len(values) > SHOWN)}"
+            is_what = "is missing" if label is None else f"is {describe(label)}{did_you_mean(label, values)}"
+            raise ValueError(f"{what} {is_what} in {locate(row)}; accepted are the values that training had: {listed}")
+        dummies = pd.get_dummies(pd.Categorical.from_codes(codes, pd.Index(values)), drop_first=True, dtype=np.float64)
+        return dict(zip(self.of_column(column), dummies.to_numpy().T, strict=True))
+
+
+def indicator_name(column: str, value: str) -> str:
+    """Return the name of the indicator of a value, unless another one is called so."""
+    return column_name(f"{column} {value}")
