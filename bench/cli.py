@@ -417,28 +417,31 @@ def speed(
 
 @command(
     "sgdbench compare results/before results/after --gate 1.05",
-    "sgdbench compare --history .benchmarks --gate 1.05 --out speed",
+    "sgdbench compare --against HEAD~1 --gate 1.05 -- tests/benchmarks -k io",
 )
 def compare(
-    base: Annotated[
-        str | None,
-        argument("A", "A variant such as fused, the folder of a run, or a .json file of pytest-benchmark."),
+    sources: Annotated[
+        list[str] | None,
+        argument(
+            "A B",
+            "Two variants such as fused, two folders of runs, or two .json files of pytest-benchmark: is B slower than "
+            "A? With --against, arguments of pytest take their place, after --.",
+        ),
     ] = None,
-    new: Annotated[str | None, argument("B", "Another of the same kind: is it slower than A?")] = None,
-    history: Annotated[
-        Path | None,
+    against: Annotated[
+        str | None,
         option(
-            "FOLDER",
-            "In place of A and B: a folder in which pytest --benchmark-autosave has saved. Finds the commits at which "
-            "benchmarks became slower or faster.",
+            "COMMIT",
+            "In place of A and B: is the working tree slower than this commit? Benchmarks of pytest-benchmark run in "
+            "both by turns.",
         ),
     ] = None,
     gate: Annotated[
         float | None,
         option(
             "RATIO",
-            "Fail where B, or the last step of a benchmark in a history, is slower by more than this ratio, such as "
-            "1.05: where the whole 95 % interval of its ratio is above it; without it, report only.",
+            "Fail where B is slower by more than this ratio, such as 1.05: where the whole 95 % interval of its ratio "
+            "is above it; without it, report only.",
         ),
     ] = None,
     tolerances: Annotated[
@@ -460,21 +463,30 @@ def compare(
     seconds: Annotated[
         float | None, option("SECONDS", "For variants: about how long to measure; without it, 10.", least=0.1)
     ] = None,
-    out: Annotated[
-        Path | None, option("FOLDER", "For a history: where tables (CSV) and a figure go; without it, nowhere.")
+    setup: Annotated[
+        str | None,
+        option(
+            "COMMAND",
+            "For --against: a command that installs each tree in a virtual environment of its own, such as "
+            '"pip install -e .[test]"; without it, the trees are imported as they are.',
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        option("SECONDS", "For --against: how long to measure at most; without it, 600.", least=1),
     ] = None,
     markdown: Annotated[bool, flag("Print Markdown, for a pull request.", "--markdown")] = False,
     as_json: options.AsJson = False,
     plugin: options.Plugins = None,
 ) -> None:
-    """Compare two variants, two runs, or two files of pytest-benchmark.
+    """Compare two variants, two runs, two files of pytest-benchmark, or the working tree and a commit.
 
-    Or find steps in a history of such files. Two variants are verified and timed now, in turns. For each row: the ratio
-    of B to A with its interval. Exit code 1 if a row, or the last step of a benchmark, is past its gate, or a variant
-    gives another result than the reference.
+    For each row: the ratio of B to A with its interval. Two variants are verified and timed now, in turns. The
+    benchmarks of a commit, A, and of the working tree, B, run by turns in fresh processes, until the intervals are
+    narrower than the excess of the gate. Exit code 1 if a row is past its gate, or a variant gives another result than
+    the reference.
     """
-    from bench.commands.compare import run_compare  # noqa: PLC0415
-    from bench.commands.compare_history import compare_history  # noqa: PLC0415
+    from bench.commands.compare import run_compare, run_compare_against  # noqa: PLC0415
     from bench.compare.gates import load_gates  # noqa: PLC0415
     from bench.compare.sources import Measurement  # noqa: PLC0415
 
@@ -483,16 +495,17 @@ def compare(
     gates = load_gates(gate, tolerances)
     measurement = Measurement(study, optimizer, batch_size, shuffle or None, seconds)
     style: Any = "markdown" if markdown else "json" if as_json else "text"
-    if history is not None:
-        if base is not None:
-            raise ValueError(f"--history takes the place of A and B: leave out {base}")
-        held = compare_history(history, measurement, gates, out=out, style=style)
-    elif base is None or new is None:
-        raise ValueError("compare needs A and B, or --history FOLDER; see sgdbench compare --help")
-    elif out is not None:
-        raise ValueError("--out is for --history: the comparison of A and B is only printed")
+    given = sources or []
+    if against is not None:
+        measurement.refuse("with --against, pytest measures")
+        limit = 600.0 if time_limit is None else time_limit
+        held = run_compare_against(against, given, gates, setup=setup, seconds=limit, style=style)
+    elif setup is not None or time_limit is not None:
+        raise ValueError(f"{'--time-limit' if setup is None else '--setup'} is for --against COMMIT")
+    elif len(given) != 2:
+        raise ValueError("compare needs A and B, or --against COMMIT; see sgdbench compare --help")
     else:
-        held = run_compare(base, new, gates, measurement=measurement, style=style)
+        held = run_compare(*given, gates, measurement=measurement, style=style)
     if not held:
         raise typer.Exit(FAILED)
 

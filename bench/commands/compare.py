@@ -1,10 +1,15 @@
-"""The command `sgdbench compare`: compare two sources, hold the ratios against gates, and print them."""
+"""The command `sgdbench compare`: compare two sources or two trees, hold the ratios against gates, print them."""
 
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
 
 import pandas as pd
 
 from bench.commands.findings import Style, print_findings
+from bench.commands.stages import show_stages
+from bench.commands.trees import BRIEF, check_imports, open_trees, run_benchmarks
 from bench.compare.gates import Gates
 from bench.compare.judge import (
     HIGHER,
@@ -16,7 +21,16 @@ from bench.compare.judge import (
     readable_ratios,
     summarize_rows,
 )
-from bench.compare.sources import VARIANT, Measurement, compare_sources, join_names, kind_of_source
+from bench.compare.sources import (
+    VARIANT,
+    Comparison,
+    Measurement,
+    compare_sources,
+    join_names,
+    kind_of_source,
+    only_in_one,
+)
+from bench.compare.turns import compare_turns, measure_turns
 from bench.tables.phrases import format_count
 from bench.tables.speed_tables import describe_ratio_of_times
 from bench.timing.verify import NotVerifiedError
@@ -28,11 +42,21 @@ TITLES = {
 }
 RATIO = (
     "B divided by A; above 1, B takes longer, or ends at a higher loss. A row is past its gate if its whole interval "
-    "is above the gate: B is then worse by more than the gate allows, beyond chance. Of 95 % intervals, one in twenty "
-    "misses the truth."
+    "is above the gate: B is then worse by more than the gate allows, beyond chance."
 )
+ONE_BY_ONE = " Of 95 % intervals, one in twenty misses the truth."
+TOGETHER = " With 95 % confidence the intervals of all rows hold the truth."
 
 COMMON = ["row", "ratio", "low", "high", "note", "gate", "verdict"]
+
+
+class Between(NamedTuple):
+    """What A and B are, in words; `row` are names for a sentence on the only row, and `together` is about intervals."""
+
+    a: str
+    b: str
+    row: tuple[str, str] = ("A", "B")
+    together: bool = False
 
 
 def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, style: Style) -> bool:
@@ -45,6 +69,45 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     except NotVerifiedError as reason:
         print(f"sgdbench: {reason}; nothing is compared", file=sys.stderr)
         return False
+    # Between rows of one name, that of the row says more than the names of two files.
+    names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")
+    return _print_comparison(found, Between(base, new, names), gates, style)
+
+
+def run_compare_against(
+    revision: str, arguments: Sequence[str], gates: Gates, *, setup: str | None, seconds: float, style: Style
+) -> bool:
+    """Measure the benchmarks of a revision, A, and of the working tree, B, by turns, and print their ratios.
+
+    `arguments` are those of pytest. Return whether no row is past its gate. Trees without a benchmark in common, a
+    benchmark that fails, and a tree that is not what its benchmarks import raise a ValueError.
+    """
+    doing = {"preparing both trees": 0.0, "running each benchmark once": 0.0, "measuring by turns": seconds}
+    prepare, check, measure = doing
+    with show_stages(doing) as stages, ExitStack() as opened:
+        with stages.stage(prepare):
+            a, b = opened.enter_context(open_trees(revision, setup))
+        with stages.stage(check):
+            # What is compiled or cached when it is first used is not measured either.
+            both = [run_benchmarks(tree, [*arguments, *BRIEF]) for tree in (a, b)]
+            for tree, once in zip((a, b), both, strict=True):
+                if not once.times:
+                    raise ValueError(f"no benchmarks were found in {tree.about}; arguments for pytest come after --")
+                check_imports(tree, once.imported)
+            if both[0].times.keys().isdisjoint(both[1].times):
+                raise ValueError(f"{a.about} and {b.about} have no benchmark in common")
+        with stages.stage(measure) as advance:
+            trees = {"A": a, "B": b}
+            turns = measure_turns(
+                lambda name: run_benchmarks(trees[name], arguments)[0], gates, seconds=seconds, advance=advance
+            )
+    counted = f"the shortest round of a process; those of A and of B are medians of {len(turns.a)} processes each."
+    found = Comparison(compare_turns(turns), [("Times", counted), *only_in_one(list(turns.a), list(turns.b))])
+    return _print_comparison(found, Between(a.about, b.about, together=True), gates, style)
+
+
+def _print_comparison(found: Comparison, between: Between, gates: Gates, style: Style) -> bool:
+    """Hold ratios against gates, and print them; return whether no row is past its gate."""
     # More epochs may be intended: a row of epochs or losses has a gate only where its name asks for one.
     tables = {
         "times": judge(found.times, [gates.of(row) for row in found.times["row"]]),
@@ -53,8 +116,9 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
     }
     rows = pd.concat([table[COMMON] for table in tables.values() if len(table)], ignore_index=True)
     _refuse_idle(gates, rows)
-    notes = [("A", base), ("B", new), ("Ratio", RATIO), *found.notes]
-    summary = _summarize(base, new, tables)
+    ratio = RATIO + (TOGETHER if between.together else ONE_BY_ONE)
+    notes = [("A", between.a), ("B", between.b), ("Ratio", ratio), *found.notes]
+    summary = _summarize(between.row, tables)
     if unused := gates.unused(rows["row"]):
         notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
     shown = {TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
@@ -68,7 +132,7 @@ def run_compare(base: str, new: str, gates: Gates, *, measurement: Measurement, 
 def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
     """Refuse gates that could never fail."""
     gated = rows[rows["gate"].notna()]
-    if (gates.default is None and not gates.patterns) or gated["verdict"].ne(UNSURE).any():
+    if not gates.given or gated["verdict"].ne(UNSURE).any():
         return
     if gated.empty:
         raise ValueError(
@@ -79,12 +143,10 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
     raise ValueError(f"no row that has a gate has an interval, so that none could ever fail: {why}")
 
 
-def _summarize(base: str, new: str, tables: dict[str, pd.DataFrame]) -> str:
+def _summarize(names: tuple[str, str], tables: dict[str, pd.DataFrame]) -> str:
     """Return the result in a sentence: the speedup for a single ratio, the number of rows that differ for several."""
     times = tables["times"]
     if len(times) == 1 and tables["epochs"].empty and tables["losses"].empty:
-        # Between rows of one name, that of the row says more than the names of two files.
-        names = (base, new) if kind_of_source(base) == VARIANT else ("A", "B")
         row = times.iloc[0]
         return describe_ratio_of_times(*names, *(float(row[name]) for name in ("ratio", "low", "high")))
     return " ".join(

@@ -22,6 +22,11 @@ class Gates(NamedTuple):
     default: float | None
     patterns: dict[str, float]
 
+    @property
+    def given(self) -> bool:
+        """Whether there is any gate."""
+        return self.default is not None or bool(self.patterns)
+
     def named(self, row: str) -> float | None:
         """Return the gate of a row that a pattern names."""
         return next((gate for pattern, gate in self.patterns.items() if _matches(row, pattern)), None)

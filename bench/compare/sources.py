@@ -1,7 +1,7 @@
 """Sources that can be compared: two variants, timed in turns; the folders of two runs; two pytest-benchmark files."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -34,12 +34,14 @@ from kernels.base.checks import check_positive, describe, did_you_mean, list_nam
 
 RUN, SPEED, ROUNDS = "sgdbench.json", "speed.parquet", "speed_rounds.parquet"
 FILE, FOLDER, VARIANT = "a file of pytest-benchmark", "the folder of a run", "a variant"
+CALL = "call"
 NO_RUNS, NO_EPOCHS, NO_LOSSES = pd.DataFrame(), *(pd.DataFrame(columns=cost.columns) for cost in (EPOCHS, LOSSES))
 SECONDS = 10.0
 DIFFERENT_TIMES = (
-    "A and B were measured at different times: the intervals hold what differs between the rounds of each, and not "
-    "what changed on the machine in between."
+    "A and B were measured at different times, and machines drift: the ratio includes how the machine changed in "
+    "between, and its interval cannot show by how much."
 )
+BY_TURNS = " `sgdbench compare --against COMMIT` measures a commit and the working tree by turns."
 
 
 class Comparison(NamedTuple):
@@ -163,10 +165,9 @@ class _Stored(NamedTuple):
 
 def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
     timed = times(a.samples, b.samples)
-    notes = [("Times", f"of a {a.unit}. {DIFFERENT_TIMES}{_describe_other_work(a, b)}")] if len(timed) else []
-    for name, own, other in (("A", a, b), ("B", b, a)):
-        if alone := [row for row in own.samples if row not in other.samples]:
-            notes.append((f"Only in {name}", f"{join_names(alone)}."))
+    careful = f"{DIFFERENT_TIMES}{BY_TURNS if a.unit == CALL else ''}{_describe_other_work(a, b)}"
+    notes = [("Times", f"of a {a.unit}. {careful}")] if len(timed) else []
+    notes += only_in_one(a.samples, b.samples)
     for name, own, other in (("A", a, b), ("B", b, a)):
         untimed = {variant: reason for variant, reason in own.missing.items() if variant in other.samples}
         notes += [(f"{variant} was not timed in {name}", f"{reason}.") for variant, reason in untimed.items()]
@@ -204,7 +205,7 @@ def _read_file(path: Path) -> _Stored:
             f"{path} has no raw times, without which there is no interval: measure with --benchmark-json=FILE, or with "
             "--benchmark-save-data beside --benchmark-autosave"
         )
-    return _Stored(run.samples, "call", {}, NO_RUNS, {}, run.facts)
+    return _Stored(run.samples, CALL, {}, NO_RUNS, {}, run.facts)
 
 
 def _read_folder(folder: Path) -> _Stored:
@@ -277,6 +278,12 @@ def _describe_other_work(a: _Stored, b: _Stored) -> str:
     if not (found := [*differ, *losses]):
         return ""
     return f" A {a.unit} is not the same work in both, as they differ in {found[0]}: no ratio is that of a change."
+
+
+def only_in_one(a: Collection[str], b: Collection[str]) -> list[tuple[str, str]]:
+    """Return notes on the rows that only A or only B has."""
+    alone = {"A": [row for row in a if row not in b], "B": [row for row in b if row not in a]}
+    return [(f"Only in {name}", f"{join_names(rows)}.") for name, rows in alone.items() if rows]
 
 
 def join_names(names: list[str]) -> str:
