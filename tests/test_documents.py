@@ -31,7 +31,7 @@ from kernels.model.models import MODELS, quadratic
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
 from kernels.train.trainer import make_trainer
-from tests.support.benchmark_files import WOBBLE, benchmark_file, saved_runs
+from tests.support.benchmark_files import clocked_repository, git, quick_turns
 from tests.support.constants import ROOT
 from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, lines_of, parse_command, words_of
 from tests.support.rooms import HEIGHT, LINES
@@ -45,8 +45,7 @@ NOT_RUN_HERE = [
     (BENCH_README, "def test_matrices", "tests/bench/timing/test_own_variants.py runs it, as another project would"),
     (BENCH_README, "theirs.fit(", "tests/bench/estimators/test_regressor.py runs it"),
     (BENCH_README, "client = Client(", "tests/bench/engine/test_dask.py trains on clusters of processes here"),
-    (BENCH_README, "def pytest_benchmark_update_machine_info", "tests/bench/commands/test_compare_history.py runs it"),
-    (BENCH_README, "Steps: the level after", "test_the_history_holds_and_fails_as_it_says compares it"),
+    (BENCH_README, "Time of B / time of A", "test_the_commit_is_compared_as_it_says compares it"),
     (KERNELS_README, "f(x; θ)", "formulas"),
     (KERNELS_README, "eight running sums", "formulas; tests/kernels/simd/test_tuples.py holds the sums against NumPy"),
     (KERNELS_README, "parsed into a tree", "a drawing"),
@@ -193,10 +192,13 @@ run.target = 0.5
 
 @pytest.mark.usefixtures("few_variants", "no_update_timed")
 def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench, monkeypatch):
-    """What is measured twice is copied, as no test depends on how busy the machine is."""
+    """The run that is measured twice is copied, as no test depends on how busy the machine is."""
     monkeypatch.setattr(
         "bench.commands.measure.write_run_report", lambda run_data, **_: run_data.result.run.folder / "report.md"
     )
+    quick_turns(monkeypatch)
+    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
     blocks = [block for block in BLOCKS if block.section == "A CI gate"]
     (gates,) = [block.text for block in blocks if block.language == "toml"]
     lines = [line for block in blocks if not block.language for line in lines_of(block)]
@@ -205,25 +207,18 @@ def test_the_gate_holds_and_fails_as_it_says(own_folder, sgdbench, monkeypatch):
     compared = []
     for line in lines:
         program, *words = words_of(line)
-        folder = next((word.partition("=")[2] for word in words if word.startswith("--benchmark-json=")), words[-1])
         if program == "mkdir":
-            (own_folder / folder).mkdir()
-        elif program == "pytest":
-            benchmark_file(own_folder / folder, {"benchmarks/test_a.py::test_b": WOBBLE})
+            (own_folder / words[-1]).mkdir()
         elif words[0] == "run" and (own_folder / "baseline" / "run").exists():
-            shutil.copytree("baseline/run", folder)
+            shutil.copytree("baseline/run", words[-1])
         else:
             code, out, err = sgdbench(*words, *(QUICK if words[0] == "run" else ()))
-            assert (code, err) == (0, ""), line
-            compared += [(words, out)] if words[0] == "compare" else []
-    (files, first), (_, second) = compared
-    assert "not above the gate 1.05" in first
+            assert (code, err) == (int("--against" in words), ""), line
+            compared += [out] if words[0] == "compare" else []
+    benchmarks, runs = compared
+    assert "above the gate 1.05: benchmarks/test_io.py::test_read (1.2, " in benchmarks
     for row in ("fused", "epochs: best of each"):
-        assert f"| {row} |" in second
-    benchmark_file(own_folder / "change.json", {"benchmarks/test_a.py::test_b": 1.2 * WOBBLE})
-    assert sgdbench(*files)[0] == 1
-    benchmark_file(own_folder / "change.json", {"benchmarks/test_a.py::test_b": WOBBLE}, raw=False)
-    assert sgdbench(*files)[0] == 2
+        assert f"| {row} |" in runs
 
 
 def test_the_job_runs_what_the_section_shows():
@@ -237,27 +232,21 @@ def test_the_job_runs_what_the_section_shows():
     assert len(run) == 5
 
 
-def test_the_history_holds_and_fails_as_it_says(own_folder, sgdbench):
-    blocks = [block for block in BLOCKS if block.section == "Speed over time"]
-    measure, compare = lines_of(blocks[0])
-    assert "--benchmark-autosave" in measure
-    _, *words = words_of(compare)
-    slower = np.where(np.arange(40) < 30, WOBBLE, 1.2 * WOBBLE)
-    for medians, code in ((WOBBLE, 0), (slower, 1)):
-        rows = {"benchmarks/test_io.py::test_read": 1e-3 * medians, "benchmarks/test_io.py::test_write": WOBBLE}
-        saved_runs(own_folder / words[2] / "Linux-CPython-3.11-64bit", rows)
-        ended, out, _ = sgdbench(*words)
-        assert ended == code
-    (shown,) = [block for block in blocks if block.language == "text"]
-    assert shown.text in out
-    written = {path.name for path in (own_folder / "speed").iterdir()}
-    assert written == {"history.csv", "benchmarks.csv", "steps.csv", "history.png"}
-    assert all(f"`{name}`" in DOCUMENTS[BENCH_README].section("Speed over time") for name in written)
-    (job,) = [block for block in blocks if block.language == "yaml"]
-    run = [words_of(line) for line in lines_of(job)]
-    assert run[1][:-1] == words_of(measure)
-    storage = run[1][-1].removeprefix("--benchmark-storage=")
-    assert run[2][:4] == ["sgdbench", "compare", "--history", storage]
+def test_the_commit_is_compared_as_it_says(own_folder, sgdbench, monkeypatch):
+    quick_turns(monkeypatch)
+    clocked_repository(own_folder, benchmarks="benchmarks/test_io.py")
+    line, shown = (block.text for block in BLOCKS if block.section == "Speed over time")
+    _, *words = words_of(line)
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-a", "-m", "second")
+    code, out, _ = sgdbench(*words)
+    assert code == 1
+
+    def without_numbers(text):
+        return re.sub(r"\d\S*", "0", text).split()
+
+    title, *_ = shown.splitlines()
+    (table,) = [part for part in out.split("\n\n") if part.startswith(title)]
+    assert without_numbers(shown) == without_numbers(table)
 
 
 # Blocks of code

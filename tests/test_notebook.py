@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import bench.report.notebook
 from bench import Grid, load_run, sweep
@@ -25,6 +26,8 @@ from tests.support.pages import Reader
 
 EXAMPLES = Path(bench.__file__).parent / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+X = np.linspace(-1, 1, 20)
+Y = 2 * X + 1
 HOSTILE = "<script>alert(1)</script>$x$"
 
 

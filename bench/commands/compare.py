@@ -102,7 +102,9 @@ def run_compare_against(
                 lambda name: run_benchmarks(trees[name], arguments)[0], gates, seconds=seconds, advance=advance
             )
     counted = f"the shortest round of a process; those of A and of B are medians of {len(turns.a)} processes each."
-    found = Comparison(compare_turns(turns), [("Times", counted), *only_in_one(list(turns.a), list(turns.b))])
+    found = Comparison(
+        compare_turns(turns), [("Times", counted), *only_in_one(list(turns.a.columns), list(turns.b.columns))]
+    )
     return _print_comparison(found, Between(a.about, b.about, together=True), gates, style)
 
 

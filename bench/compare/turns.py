@@ -79,7 +79,7 @@ def compare_turns(turns: Turns) -> pd.DataFrame:
     A ratio is the median over the turns. Its interval is that of `ratio_of` for pairs, widened so that the intervals of
     all rows hold together with 95 % (Bonferroni): by what Student's t is wider at that confidence.
     """
-    rows = [name for name in turns.a if name in turns.b]
+    rows = [name for name in turns.a.columns if name in turns.b]
     return pd.DataFrame([_compare(name, turns, len(rows)) for name in rows], columns=TIMES)
 
 

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
-from hashlib import sha1
 
 import numpy as np
 
@@ -26,31 +24,59 @@ def benchmark_file(path, rows, *, raw=True, node="here", cpu="fast", hz=1):
     path.write_text(json.dumps({"machine_info": machine, "benchmarks": benchmarks, "datetime": "2026-03-01T12:00:00"}))
 
 
-def saved_runs(folder, rows, *, node="here", first=0, **facts):
-    """Write what pytest-benchmark would save at a commit each day: from a name to the median at each, None for none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for day, medians in enumerate(zip(*rows.values(), strict=True), first):
-        measured = {name: median for name, median in zip(rows, medians, strict=True) if median is not None}
-        saved_run(folder / f"{day:04}_{node}.json", measured, day=day, node=node, **facts)
+CODE = """
+now = 0.0
+def clock():
+    global now
+    now += 1e-9
+    return now
+def work():
+    global now
+    now += {seconds}
+"""
+BENCHMARKS = """
+from pkg.code import work
+def test_read(benchmark): benchmark(work)
+def test_{name}(benchmark): benchmark(work)
+"""
+OPTIONS = """
+[tool.pytest.ini_options]
+addopts = ["-p", "pytest_benchmark.plugin", "--benchmark-timer=pkg.code.clock"]
+"""
 
 
-def saved_run(path, medians, *, day=0, node="here", python="3.11.7", cpu="fast", commit=(), **facts):
-    """Write what pytest-benchmark would save: from a name to a median."""
-    date = datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(days=day)
-    own = {"id": commit_id(day), "time": date.isoformat(), "dirty": False, "branch": "main"} | dict(commit)
-    content = {
-        "machine_info": {"node": node, "python_version": python, "cpu": {"brand_raw": cpu, "hz_actual": [day, 0]}}
-        | facts,
-        "commit_info": own,
-        "datetime": (date + timedelta(minutes=7)).isoformat(),
-        "benchmarks": [{"name": name, "fullname": name, "stats": {"median": one}} for name, one in medians.items()],
-    }
-    path.write_text(json.dumps(content))
+def git(*words, folder=None):
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-def commit_id(day):
-    """Forty digits of a commit."""
-    return sha1(str(day).encode(), usedforsecurity=False).hexdigest()
+def clocked_repository(root, layout="", benchmarks="test_io.py"):
+    """Make a repository whose code moves a clock: by 10 ms in its commit, by 12 ms in its working tree.
+
+    Each has a benchmark that the other has not. A hook that runs would leave a file.
+    """
+    package, tests = root / layout / "pkg", root / benchmarks
+    for folder in (package, tests.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    git("init", "-q", folder=root)
+    hook = root / ".git" / "hooks" / "post-checkout"
+    hook.write_text("#!/bin/sh\ntouch hooked\nexit 1\n")
+    hook.chmod(0o755)
+    (package / "__init__.py").touch()
+    (root / "pyproject.toml").write_text(OPTIONS)
+    for seconds, name in ((0.01, "old"), (0.012, "new")):
+        (package / "code.py").write_text(CODE.format(seconds=seconds))
+        tests.write_text(BENCHMARKS.format(name=name))
+        if name == "old":
+            git("add", package, tests, "pyproject.toml", folder=root)
+            git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first", folder=root)
+
+
+def quick_turns(monkeypatch):
+    """Take five turns, of processes of pytest that do not say that they are workers, and have one plug-in."""
+    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr("bench.compare.turns.TURNS", 5)
 
 
 def run_pytest(*arguments, folder=ROOT, code=PYTEST, exit_code=0):

@@ -184,7 +184,7 @@ def test_json_has_every_row_and_null_for_what_is_missing(compared, tmp_path):
 
 
 GOOD = {"name": "row", "stats": {"median": 1.0}}
-DATED = {"datetime": "2026-03-01"}
+
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ DATED = {"datetime": "2026-03-01"}
             "benchmarks.0.stats.median must be greater",
         ),
         (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 1, "data": [1, -1]}}]}), "stats.data.1 must be"),
-        (json.dumps({"benchmarks": [GOOD, GOOD]} | DATED), "two benchmarks called 'row'"),
+        (json.dumps({"benchmarks": [GOOD, GOOD]}), "two benchmarks called 'row'"),
         (
-            json.dumps({"benchmarks": [GOOD | {"name": "other", "stats": {"median": 1.0, "data": [1.0]}}]} | DATED),
+            json.dumps({"benchmarks": [GOOD | {"name": "other", "stats": {"median": 1.0, "data": [1.0]}}]}),
             "Only in A: t.py::same",
         ),
     ],

@@ -1,0 +1,161 @@
+"""A commit and the working tree by turns: real repositories, and a clock that each tree moves forward."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+
+import pytest
+
+from tests.support.benchmark_files import clocked_repository, git, quick_turns
+from tests.support.constants import HANG, ROOT
+
+
+@pytest.fixture(params=["src", ""])
+def repository(request, sgdbench, tmp_path, monkeypatch):
+    """A repository in the current folder, flat or with src: the working tree takes 1.2 times as long as its commit."""
+    quick_turns(monkeypatch)
+    (tmp_path / "t").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    root = tmp_path / "project"
+    clocked_repository(root, request.param)
+    monkeypatch.chdir(root)
+    yield root
+    # Nothing is left, whatever happened.
+    assert len(git("worktree", "list").splitlines()) == 1
+    assert not list((tmp_path / "t").iterdir())
+    assert not list(root.rglob("hooked"))
+
+
+only_src = pytest.mark.parametrize("repository", ["src"], indirect=True)
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_working_tree_is_held_against_a_commit(sgdbench):
+    code, out, err = sgdbench("compare", "--against", "HEAD", "--gate", "1.1", "--json", "--", "-q", "test_io.py")
+    assert (code, err) == (1, "")
+    told = json.loads(out)
+    (row,) = told["times"]
+    assert (row["row"], row["verdict"]) == ("test_io.py::test_read", "past the gate")
+    assert [row[name] for name in ("A_seconds", "B_seconds")] == pytest.approx([0.01, 0.012])
+    assert [row[name] for name in ("low", "ratio", "high")] == pytest.approx([1.2] * 3)
+    notes = {note["about"]: note["says"] for note in told["notes"]}
+    assert notes["Only in A"] == "test_io.py::test_old."
+    assert notes["Only in B"] == "test_io.py::test_new."
+    assert notes["A"].startswith("HEAD (")
+    assert notes["B"].endswith(" with 2 uncommitted changes)")
+    assert notes["Times"].endswith(" of 5 processes each.")
+    assert "intervals of all rows" in notes["Ratio"]
+
+
+@only_src
+def test_a_package_that_is_installed_from_elsewhere_is_refused(refused, repository, tmp_path, monkeypatch):
+    """As by the finder of an editable install; with --setup, each tree has one of its own."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "pytest_elsewhere.py").write_text(f"import sys\nsys.path.insert(0, {str(repository / 'src')!r})\n")
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p pytest_elsewhere")
+    place = repository / "src" / "pkg" / "__init__.py"
+    err = refused("compare", "--against", "HEAD")
+    assert f") import pkg from {place}: an installed package takes precedence over the tree." in err
+    assert '--setup "pip install -e .[test]"\n' in err
+
+
+@only_src
+def test_setup_builds_each_tree_in_an_environment_of_its_own(sgdbench, repository, tmp_path, monkeypatch):
+    """Here by a command that needs no network, and leaves a file in each tree."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "pkg.py").write_text("raise ImportError")  # another project's, which the environments do not see
+    (tmp_path / "install.py").write_text(f"""
+import os, pathlib, sys, sysconfig
+assert sys.prefix == os.environ["VIRTUAL_ENV"] != {sys.prefix!r}
+pathlib.Path(sysconfig.get_path("purelib"), "own.pth").write_text({sysconfig.get_path("purelib")!r})
+pathlib.Path("src/pkg/built").touch()
+""")
+    setup = f"python {tmp_path / 'install.py'}"
+    code, out, err = sgdbench("compare", "--against", "HEAD", "--gate", "1.1", "--setup", setup, "--", "-k", "read")
+    assert (code, err) == (1, "")
+    assert "\nVerdict: 1 of 1 row is above the gate 1.1: test_io.py::test_read (1.2, " in out
+    assert (repository / "src/pkg/built").exists()
+    code, _, err = sgdbench("compare", "--against", "HEAD", "--setup", "echo 'no such package'; exit 3")
+    assert code == 2
+    assert err.startswith("no such package\nsgdbench: --setup failed in HEAD (")
+    assert err.endswith("(exit code 3); its output is above\n")
+
+
+@only_src
+def test_a_benchmark_that_fails_is_an_error_with_the_output_of_pytest(sgdbench, repository):
+    (repository / "test_io.py").write_text("def test_read(benchmark): benchmark(lambda: 1 / 0)")
+    code, out, err = sgdbench("compare", "--against", "HEAD")
+    assert (code, out) == (2, "")
+    assert "ZeroDivisionError: division by zero" in err
+    *_, last = err.splitlines()
+    assert last.startswith("sgdbench: the benchmarks of the working tree (")
+    assert last.endswith("failed (exit code 1); the output of pytest is above")
+
+
+@only_src
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (
+            ["--against", "nosuch"],
+            "the repository has no commit 'nosuch'; give a branch, a tag or a commit, such as HE",
+        ),
+        (["--against", "--quiet"], "the repository has no commit '--quiet'"),
+        (["--against", "HEAD", "--", "-k", "nosuch"], "no benchmarks were found in HEAD ("),
+        (["--against", "HEAD", "--seconds", "3"], "--seconds is for two variants"),
+        (["a.json", "b.json", "--time-limit", "3"], "--time-limit is for --against COMMIT"),
+        (["a.json", "b.json", "--setup", "make"], "--setup is for --against COMMIT"),
+        (["--against", "HEAD", "--time-limit", "1", "--", "-k", "old or new"], "have no benchmark in common"),
+        (["--against", "HEAD", "--time-limit", "1"], "raise --time-limit, which is 1, or choose benchmarks"),
+    ],
+)
+@pytest.mark.usefixtures("repository")
+def test_bad_input_is_one_line(args, words, refused):
+    assert words in refused("compare", *args)
+
+
+@only_src
+def test_where_there_is_no_repository_no_such_folder_or_no_pytest_benchmark(refused, repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "pytest_benchmark.py").write_text("raise ImportError")
+    assert "pytest-benchmark is not installed for " in refused("compare", "--against", "HEAD")
+    (repository / "new").mkdir()
+    monkeypatch.chdir(repository / "new")
+    assert ") has no folder new: start in a folder that both trees have\n" in refused("compare", "--against", "HEAD")
+    monkeypatch.chdir(tmp_path)
+    assert "--against: git: not a git repository" in refused("compare", "--against", "HEAD")
+    monkeypatch.chdir(repository)
+
+
+@only_src
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX's signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_leaves_neither_a_worktree_nor_processes(repository, tmp_path, name):
+    waiting = tmp_path / "waiting"
+    (repository / "test_io.py").write_text(f"""
+import os, pathlib, time
+def test_read(benchmark):
+    pathlib.Path({str(waiting)!r}).write_text(str(os.getpid()))
+    time.sleep(1000)
+""")
+    command = [sys.executable, "-m", "bench.cli", "compare", "--against", "HEAD"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "t")}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        end = time.monotonic() + HANG
+        while not (waiting.exists() and waiting.read_text()) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert len(git("worktree", "list").splitlines()) == 2
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 128 + getattr(signal, name)
+    assert err == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(waiting.read_text()), 0)
