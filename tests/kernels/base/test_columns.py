@@ -133,9 +133,9 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (pd.DataFrame({"power": POWER}), MISSING.format("'weight'", "['power']")),
-        ({"Weight": WEIGHT, "power": POWER}, MISSING.format("'weight'", "['Weight', 'power']")),
-        (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "[0, 1]")),
+        (pd.DataFrame({"power": POWER}), MISSING.format("'weight'", "'power'")),
+        ({"Weight": WEIGHT, "power": POWER}, MISSING.format("'weight'", "'Weight', 'power'")),
+        (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "0, 1")),
         (
             pd.DataFrame(np.ones((2, 3)), columns=["power", "weight", "power"]),
             "x has 2 columns 'power': rename all but one",
