@@ -83,7 +83,7 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     assert swept.best().refit(numbers, "y", kernel="reference").loss[-1] == expected.loss[-1]
     assert tuned.best().refit(numbers, "y", kernel="reference").model.params == expected.model.params
     for x, about in (
-        (numbers, r"'z', where x is a table of the columns \['weight', 'y', 'power'\]"),
+        (numbers, r"'z', where x is a table of the columns 'weight', 'y', 'power'"),
         (WEIGHT, "'z', .*array"),
     ):
         with pytest.raises(ValueError, match=f"^y must be targets or the name of a column of x, not {about}$"):
