@@ -409,12 +409,12 @@ def test_fits_of_several_inputs_are_drawn_without_a_film():
     assert figure.axes[0].get_ylabel() == "y, predicted"
 
 
-@pytest.mark.parametrize("given", [(), (X, Y)])
-def test_a_figure_is_drawn_into_an_axis_that_is_given(given):
-    figure = Figure()
+@pytest.mark.parametrize("with_data", [False, True])
+def test_a_figure_is_drawn_into_an_axis_that_is_given(with_data):
+    figure, x = Figure(), np.linspace(-1, 1, 20)
     left, right = figure.subplots(1, 2)
-    result = fit("a*x + b", X, Y, epochs=3, kernel="reference")
-    assert result.plot(*given, ax=right) is figure
+    result = fit("a*x + b", x, 2 * x, epochs=3, kernel="reference")
+    assert result.plot(*(x, 2 * x) if with_data else (), ax=right) is figure
     assert right.lines
     assert not left.lines
     assert figure.axes == [left, right]

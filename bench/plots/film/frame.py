@@ -98,7 +98,8 @@ class FrameRenderer:
             self.figure.draw_without_rendering()
             layouts.append([axis.get_position() for axis in (left, right)])
         self.figure.set_layout_engine(None)
-        for axis, place in zip((left, right), max(layouts, key=_left_of_first), strict=True):
+        narrowest = int(np.argmax([places[0].x0 for places in layouts]))
+        for axis, place in zip((left, right), layouts[narrowest], strict=True):
             axis.set_position(place)
         left.set_ylim(*self.film.ylims[0])
 
@@ -186,10 +187,6 @@ class FrameRenderer:
                 break
             line += parameter
         return line + film.remark
-
-
-def _left_of_first(places: list[Bbox]) -> float:
-    return float(places[0].x0)
 
 
 class _Picture(Artist):

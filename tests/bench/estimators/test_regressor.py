@@ -360,7 +360,7 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
         ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
         (3, 1, None, "model must be text or a kernels.Model, not 3"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),
-        (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has x1"),
+        (models.plane, 3, None, "one input for each of the 3 features of X, or inputs of their names, and has "),
         (models.beale, 1, ["hp"], "one input for each of the 1 features of X, or inputs of their names, and has none"),
     ],
 )

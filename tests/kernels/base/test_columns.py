@@ -83,7 +83,7 @@ def test_a_name_of_targets_is_that_of_a_column_which_is_no_input_then():
     assert swept.best().refit(numbers, "y", kernel="reference").loss[-1] == expected.loss[-1]
     assert tuned.best().refit(numbers, "y", kernel="reference").model.params == expected.model.params
     for x, about in (
-        (numbers, r"'z', where x is a table of the columns \['weight', 'y', 'power'\]"),
+        (numbers, r"'z', where x is a table of the columns 'weight', 'y', 'power'"),
         (WEIGHT, "'z', .*array"),
     ):
         with pytest.raises(ValueError, match=f"^y must be targets or the name of a column of x, not {about}$"):
@@ -133,9 +133,9 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (pd.DataFrame({"power": POWER}), MISSING.format("'weight'", "['power']")),
-        ({"Weight": WEIGHT, "power": POWER}, MISSING.format("'weight'", "['Weight', 'power']")),
-        (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "[0, 1]")),
+        (pd.DataFrame({"power": POWER}), MISSING.format("'weight'", "'power'")),
+        ({"Weight": WEIGHT, "power": POWER}, MISSING.format("'weight'", "'Weight', 'power'")),
+        (pd.DataFrame(IN_ORDER), MISSING.format("'power'", "0, 1")),
         (
             pd.DataFrame(np.ones((2, 3)), columns=["power", "weight", "power"]),
             "x has 2 columns 'power': rename all but one",
