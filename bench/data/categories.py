@@ -13,10 +13,9 @@ from bench.data.choose_loss import stands_for_number
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table_errors import NoNumbersError
 from kernels.base.run import Floats
-from kernels.model.categories import Categories
+from kernels.model.categories import MOST_LEVELS, Categories, levels_of
 from kernels.model.column_names import column_name
 
-MOST_VALUES = 30
 NO_CATEGORIES = Categories({})
 
 
@@ -34,7 +33,8 @@ def find_categories(
     files : sequence of Path
         The files of the table.
     texts : mapping
-        From the columns that do not hold numbers alone to the reasons, which dates and single texts keep.
+        From the columns that do not hold numbers alone to what they hold, which is the reason unless there is a better
+        one.
     headings : collection of str
         The columns of the table, like which no indicator may be called.
     """
@@ -43,13 +43,13 @@ def find_categories(
     for name, counts in _count_values(files, list(texts)).items():
         if len(counts) < 2 or all(map(stands_for_number, counts)):
             continue
-        reference = min(counts, key=lambda value: (-counts[value], value))
-        found = (reference, *sorted(counts.keys() - {reference}))
+        found = levels_of(counts)
         alike = next((one for one in Categories({name: found}).indicators if one in taken), None)
-        if len(counts) > MOST_VALUES:
-            reasons[name] = f"more than {MOST_VALUES} different texts"
+        if len(counts) > MOST_LEVELS:
+            if not any(map(stands_for_number, counts)):  # else numbers with a flaw
+                reasons[name] = f"more than {MOST_LEVELS} different texts"
         elif counts.total() < 2 * len(counts):
-            reasons[name] = f"{len(counts)} different texts in {counts.total()} rows"
+            continue
         elif alike:
             reasons[name] = f"an indicator {alike!r}, as another column is called"
         else:
@@ -68,12 +68,12 @@ def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[
                 for name, column in zip(names, batch.columns, strict=True):
                     numbers, times = np.unique(column[~np.isnan(column)].astype(int), return_counts=True)
                     counts[name].update(dict(zip(numbers.tolist(), times.tolist(), strict=True)))
-                if any(len(counts[name]) > MOST_VALUES for name in names):
+                if any(len(counts[name]) > MOST_LEVELS for name in names):
                     break
         except NoNumbersError as error:  # dates of a Parquet file
             names = [name for name in names if name not in error.faults]
             continue
-        many = [name for name in names if len(counts[name]) > MOST_VALUES]
+        many = [name for name in names if len(counts[name]) > MOST_LEVELS]
         for name in many or names:
             found[name] = Counter()
             for number, count in counts[name].items():
@@ -86,8 +86,8 @@ def _count_values(files: Sequence[Path], names: list[str]) -> dict[str, Counter[
 def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
     """Return the categories among the columns of a table that texts `x` name, also by wildcards.
 
-    Where one of them names no column, which may be an indicator such as ``"cut_good"``, those of the whole table. Texts
-    are looked for among the first rows. Columns with too many texts are a ValueError.
+    Where one of them names no column, which may be an indicator such as ``"cut_good"``, those of the whole table.
+    Columns of texts are looked for in the first rows. One with too many texts is a ValueError.
     """
     files = table_files(Path(path))
     headings = column_headings(files[0], y)
@@ -100,7 +100,7 @@ def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
     for name, reason in reasons.items():
         if name in named and reason != faults[name]:
             raise ValueError(
-                f"{path}: column {name!r} has {reason}; an input holds numbers, or 2 to {MOST_VALUES} different texts"
+                f"{path}: column {name!r} has {reason}; an input holds numbers, or 2 to {MOST_LEVELS} texts"
             )
     return categories
 

@@ -23,13 +23,14 @@ from bench.data.batches import (
     Batch,
     check_finite,
     check_number_columns,
+    column_headings,
     count_rows,
     open_arrow,
     read_batches,
     table_files,
     with_labels,
 )
-from bench.data.categories import NO_CATEGORIES, make_inputs, named_categories
+from bench.data.categories import NO_CATEGORIES, find_categories, make_inputs
 from bench.data.column_file import ELSEWHERE, check_room, map_new_file, split_numbers
 from bench.data.label_numbers import LabelNumbers
 from bench.data.table import Dataset, encode_target, read_table
@@ -215,24 +216,26 @@ def load_table(
     if categories is None and like is not None and like.categories is not None:
         categories = like.categories.levels
     known = NO_CATEGORIES if categories is None else Categories(categories)
-    names = (*known.expand(names[:-1]), y)
     in_memory = not (check_bool("mapped", mapped) or is_mapped(path))
 
-    def load(names: tuple[str, ...], known: Categories) -> Dataset:
+    def load(names: tuple[str, ...]) -> Dataset:
         if in_memory:
             return read_table(path, names, criterion, known, drop_missing=drop_missing, like=like)
         return _load_map(path, names, criterion, known, mapping, drop_missing=drop_missing, like=like)
 
-    try:
-        return load(names, known)
-    except NoNumbersError as error:
-        texts = [name for name in names[:-1] if name in error.faults]
-        if categories is not None or not texts:
-            raise
-        known = named_categories(path, names[:-1], y)
-        if not set(texts) <= set(known.levels):
-            raise
-    return load((*known.expand(names[:-1]), y), known)
+    texts = dict[str, str]()
+    while True:
+        try:
+            return load((*known.expand(names[:-1]), y))
+        except NoNumbersError as error:  # of some columns: there may be more
+            faults = {name: fault for name, fault in error.faults.items() if name in names[:-1]}
+            if categories is not None or not faults:
+                raise
+            texts |= faults
+            files = table_files(path)
+            known, _ = find_categories(files, texts, column_headings(files[0], y))
+            if not set(faults) <= set(known.levels):
+                raise
 
 
 def _load_map(

@@ -22,11 +22,12 @@ from bench.estimators.features import LINEAR, is_weighted_sum, model_for_feature
 from bench.estimators.scaling import Units, find_units
 from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_bool, check_unmasked, describe, is_whole
-from kernels.base.columns import Params
+from kernels.base.columns import Params, column_names
 from kernels.base.run import Floats
 from kernels.data.validation import choose_split
 from kernels.losses.classes import Classes
 from kernels.losses.loss import Loss
+from kernels.model.categories import Categories
 from kernels.model.model import Model
 from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers.optimizer import Optimizer
@@ -38,7 +39,7 @@ Estimator = TypeVar("Estimator", bound="SGDCurveEstimator")
 Labels = NDArray[Any]
 """The labels of all classes, in their order; none where targets are numbers."""
 NO_LABELS: Labels = np.empty(0)
-FEATURES = ("n_features_in_", "feature_names_in_")
+FEATURES = ("n_features_in_", "feature_names_in_", "categories_")
 VISITS, FEWEST_EPOCHS, MOST_EPOCHS = 200_000, 10, 1000
 """By default a fit visits so many samples, in epochs between these."""
 STARTS, SAMPLES_OF_STARTS = 1000, 200
@@ -122,6 +123,8 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         Parameters
         ----------
         X : array or data frame, shape (n, features)
+            In a data frame, columns of 2 to 30 different texts become features of 0 and 1, which expressions call by
+            names such as ``cut_very_good``: one for each text but the most frequent.
         y : array, shape (n,)
             Numbers for a regressor, labels of any kind for a classifier.
         sample_weight : array, shape (n,), optional
@@ -195,7 +198,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         """Return the values of the model at X, shape (n,) or (n, classes)."""
         check_is_fitted(self)
         check_unmasked("X", X)
-        x = validate_data(self, X, reset=False, dtype=np.float64)
+        x = validate_data(self, self._encode(X), reset=False, dtype=np.float64)
         scores = self.model_.predict(self._kept, self._units.scale_inputs(take_features(x, self._places)))
         return self._units.unscale_targets(scores)
 
@@ -267,8 +270,21 @@ class SGDCurveEstimator(BaseEstimator, ABC):
     def _read_arrays(self, X: ArrayLike, y: ArrayLike, *, first: bool) -> tuple[Floats, NDArray[Any]]:
         check_unmasked("X", X)
         check_unmasked("y", y)
-        x, targets = validate_data(self, X, y, reset=first, dtype=np.float64, y_numeric=is_regressor(self))
+        if first:
+            self.categories_ = Categories.of_table(X)
+        x, targets = validate_data(
+            self, self._encode(X), y, reset=first, dtype=np.float64, y_numeric=is_regressor(self)
+        )
         return x, targets
+
+    def _encode(self, X: Any) -> Any:
+        """Return a table with indicators in place of its columns of categories; anything else as it is."""
+        if self.categories_ is None or (names := column_names(X)) is None:
+            return X
+        import pandas as pd  # noqa: PLC0415 (only where there are categories)
+
+        columns = self.categories_.encode(X)
+        return pd.DataFrame({name: columns[name] for name in self.categories_.expand(list(map(str, names)))})
 
     @contextmanager
     def _keep_features(self) -> Iterator[None]:

@@ -65,7 +65,7 @@ class SGDCurveClassifier(ClassifierMixin, SGDCurveEstimator):
     coef_, intercept_ : array, shape (1, n_features_in_) and (1,), or (classes, n_features_in_) and (classes,)
         The parameters of the model ``"w @ x + b"``, as scikit-learn's linear classifiers have them: `decision_function`
         is ``X @ coef_.T + intercept_``.
-    n_iter_, status_, n_features_in_, feature_names_in_
+    n_iter_, status_, n_features_in_, feature_names_in_, categories_
         As for `SGDCurveRegressor`.
 
     Notes

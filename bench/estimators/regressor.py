@@ -88,6 +88,9 @@ class SGDCurveRegressor(RegressorMixin, SGDCurveEstimator):
     n_features_in_ : int
     feature_names_in_ : array, shape (n_features_in_,)
         Only where X was a data frame whose columns all have texts for names.
+        Features of 0 and 1 are among them.
+    categories_ : Categories or None
+        The texts of the columns of categories of a data frame, the most frequent first.
 
     Notes
     -----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from kernels.model.column_names import column_name
 from kernels.model.expression import MAX_NAME
 
 SHOWN = 12
+MOST_LEVELS = 30
 
 
 class Categories:
@@ -89,6 +91,27 @@ class Categories:
         used = {self.indicators[name][0] for name in names if name in self.indicators}
         return Categories({column: self.levels[column] for column in self.levels if column in used}) if used else None
 
+    @classmethod
+    def of_table(cls, table: Any) -> Categories | None:
+        """Return the categories of a table of named columns, such as a data frame; None where no column holds texts.
+
+        The most frequent value of a column is its reference. One value, or more than 30, are a ValueError.
+        """
+        found = {}
+        for name in column_names(table) or []:
+            given = np.asarray(table[name])
+            texts = (
+                [label.strip() for label in given.ravel() if isinstance(label, str)] if given.dtype.kind in "OU" else []
+            )
+            if texts:
+                found[str(name)] = levels_of(Counter(texts))
+                if not 2 <= len(found[str(name)]) <= MOST_LEVELS:
+                    raise ValueError(
+                        f"x[{name!r}] holds {len(found[str(name)]):,} different texts; a column of categories has 2 to "
+                        f"{MOST_LEVELS}"
+                    )
+        return cls(found) if found else None
+
     def encode(self, table: Inputs) -> Inputs:
         """Return a table of named columns, such as a data frame, with the indicators beside them; an array as it is.
 
@@ -130,6 +153,12 @@ class Categories:
             raise ValueError(f"{what} {is_what} in {locate(row)}; accepted are the values that training had: {listed}")
         dummies = pd.get_dummies(pd.Categorical.from_codes(codes, pd.Index(values)), drop_first=True, dtype=np.float64)
         return dict(zip(self.of_column(column), dummies.to_numpy().T, strict=True))
+
+
+def levels_of(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """Return values in order, the most frequent one first; of several the first in the alphabet."""
+    reference = min(counts, key=lambda value: (-counts[value], value))
+    return (reference, *sorted(counts.keys() - {reference}))
 
 
 def indicator_name(column: str, value: str) -> str:

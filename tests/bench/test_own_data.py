@@ -16,7 +16,7 @@ from bench.commands.options import TableColumns
 from bench.commands.problem import load_problem
 from bench.data import builtin, load_table
 from bench.data.batches import read_batches
-from bench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, numeric_columns
+from bench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, usable_columns
 from bench.data.scaling import standardize
 from bench.data.units import original_units
 from bench.study.load import load_study
@@ -63,7 +63,7 @@ def test_one_rule_makes_names_of_headings(heading, name):
 def test_why_columns_are_left_out(tmp_path):
     rows = ["y,a,a,,text,void,same,late,twice", "1,2,3,4,u,?,7,5,1", "2,3,4,5,v,,7,?,-2", "3,4,5,6,w,NA,7,6,z"]
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    assert numeric_columns(tmp_path / "t.csv", "y") == (
+    assert usable_columns(tmp_path / "t.csv", "y")[:2] == (
         ["late"],  # in which a value is missing: without it the row is refused or dropped, and counted
         {
             "a": "2 columns have this heading",
@@ -84,14 +84,14 @@ def test_why_columns_are_left_out(tmp_path):
 def test_a_column_that_numbers_the_rows_is_an_input_where_it_is_named_or_the_only_one(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("id,hp,y\n7,2,3\n5,3,4\n6,9,6\n")
-    assert numeric_columns(table, "y") == (["hp"], {"id": "it numbers the rows"})
+    assert usable_columns(table, "y")[:2] == (["hp"], {"id": "it numbers the rows"})
     assert choose_inputs(table, None, "y", "a*id + b*hp", make_loss("squared")).columns == ["id", "hp"]
     table.write_text("index,y,Id\n1,2,5\n2,3,9\n3,9,2\n")
-    assert numeric_columns(table, "y") == (["Id"], {"index": "it numbers the rows"})
+    assert usable_columns(table, "y")[:2] == (["Id"], {"index": "it numbers the rows"})
     table.write_text("Unnamed: 0,y,Id\n1,2,5\n2,3,9\n7,9,2\n")
-    assert numeric_columns(table, "y") == (["Id"], {"Unnamed: 0": "an index without a name"})
+    assert usable_columns(table, "y")[:2] == (["Id"], {"Unnamed: 0": "an index without a name"})
     table.write_text("index,y\n1,2\n2,3\n3,9\n")
-    assert numeric_columns(table, "y") == (["index"], {})
+    assert usable_columns(table, "y")[:2] == (["index"], {})
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
@@ -102,7 +102,7 @@ def test_columns_of_texts_are_found_together(tmp_path, monkeypatch, form):
     monkeypatch.setattr(
         "bench.data.columns.read_batches", lambda *of, **how: passes.append(of) or read_batches(*of, **how)
     )
-    found, left_out = numeric_columns(table, "y")
+    found, left_out, _ = usable_columns(table, "y")
     assert (found, len(left_out), len(passes)) == (["hp"], 9, 2)
 
 

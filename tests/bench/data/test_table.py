@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.data import builtin, load_table
-from bench.data.columns import numeric_columns
+from bench.data.columns import usable_columns
 from bench.data.table_errors import check_inputs, find_columns
 from tests.support.refusals import refusal_of
 
@@ -217,26 +217,26 @@ def test_truth_values_of_inputs_are_0_and_1_as_in_python(write):
         data = load_table(path, ["auto"], "mpg", drop_missing=True)
         np.testing.assert_array_equal(data.x, [[1], [0]])
         assert load_table(path, ["mpg"], "good", loss="logistic").classes.labels[1] in (True, "True")
-        assert numeric_columns(path, "mpg") == (["auto", "good"], {})
+        assert usable_columns(path, "mpg")[:2] == (["auto", "good"], {})
     message = ": line 3, column 'a' must be True or False, as in the rows before, not '1'"
     assert refusal(write("a,b\nTrue,1\n1,2\n"), ["a"], "b") == message
 
 
 def test_a_column_with_an_infinite_value_is_not_constant(write):
     """It is an input, and so the value is refused with its line."""
-    assert numeric_columns(write("a,b\n1e400,1\n3,2\n"), "b") == (["a"], {})
+    assert usable_columns(write("a,b\n1e400,1\n3,2\n"), "b")[:2] == (["a"], {})
 
 
 def test_commas_in_headings_between_semicolons(write):
     path = write('"Power (PS)";"Size, cm";mpg\n100,5;1,5;2,25\n90,5;2,5;3,25\n')
-    assert numeric_columns(path, "mpg") == (["Power (PS)", "Size, cm"], {})
+    assert usable_columns(path, "mpg")[:2] == (["Power (PS)", "Size, cm"], {})
     # With as many commas in the rows, the name of the target tells.
-    assert numeric_columns(write("Size, cm;mpg\n1,5;20\n2,5;21\n"), "mpg") == (["Size, cm"], {})
+    assert usable_columns(write("Size, cm;mpg\n1,5;20\n2,5;21\n"), "mpg")[:2] == (["Size, cm"], {})
 
 
 def test_truth_values_may_begin_below_missing_ones(write):
     path = write("a,b,c\n,1,NA\n?,2,NA\ntrue,3,NA\nfalse,4,NA\n")
-    assert numeric_columns(path, "b") == (["a"], {"c": "no values"})
+    assert usable_columns(path, "b")[:2] == (["a"], {"c": "no values"})
     np.testing.assert_array_equal(load_table(path, ["a"], "b", drop_missing=True).x, [[1], [0]])
 
 
