@@ -165,7 +165,7 @@ def _check_figures(model: Model, output: FitOutput) -> None:
 
 def _take_model_of_study(asked: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
     """Return built-in data with the model and the loss of their built-in study, where none are given."""
-    x, y, model, _ = asked.columns
+    x, y, model, *_ = asked.columns
     if x or y or model or str(asked.path) not in BUILTIN or (study := find_study_of(str(asked.path))) is None:
         return asked, loss
     if loss is not None and make_loss(loss).by_class != make_loss(study.run.loss).by_class:
