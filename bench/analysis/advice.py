@@ -34,8 +34,8 @@ MOST_OF_FULL = 1000
 WEAK_R2 = 0.01
 # The loss stands still where it fell by less than this share over the last half of the epochs.
 STILL = 1e-3
-# One trial trains for at most this many seconds. No trial begins when all of them took `SECONDS` of processor time, which a
-# busy machine does not add to.
+# One trial trains for at most this many seconds. No trial begins when all of them took `SECONDS` of processor time,
+# which a busy machine does not add to.
 TRIAL_SECONDS, SECONDS = 2.0, 6.0
 # Shares of the largest stable rate, and of a rate where theory knows none, that are tried.
 SHARES_OF_STABLE, LOWER, HIGHER = (1 / 2, 1 / 10, 1 / 100), (1e-1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-8), (10.0, 100.0)
