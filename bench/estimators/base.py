@@ -271,7 +271,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         check_unmasked("X", X)
         check_unmasked("y", y)
         if first:
-            self.categories_ = Categories.of_table(X)
+            self.categories_ = Categories.of_table(X) if hasattr(X, "columns") else None
         x, targets = validate_data(
             self, self._encode(X), y, reset=first, dtype=np.float64, y_numeric=is_regressor(self)
         )
@@ -283,7 +283,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
             return X
         import pandas as pd  # noqa: PLC0415 (only where there are categories)
 
-        columns = self.categories_.encode(X)
+        columns: Any = self.categories_.encode(X)
         return pd.DataFrame({name: columns[name] for name in self.categories_.expand(list(map(str, names)))})
 
     @contextmanager
