@@ -40,7 +40,8 @@ def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
         ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size
         floor = 1 / problem.y.size if ends and takes_classes(problem.loss) else 0.0
         found = replace(found, floor=floor, held_out_floor=held_out_floor(problem), rounding=loss_floor(problem.y))
-        if np.isnan(found.constant_loss) and problem.loss.name != "objective":  # runs are compared by what they gain on it
+        # Where the lowest loss is not known, runs are compared by what they improve on the constant.
+        if np.isnan(found.constant_loss) and problem.loss.name != "objective":
             found = replace(found, constant_loss=constant_loss(problem.loss, problem.y))
         if problem.held_out is not None:
             found = replace(found, held_out_constant=constant_loss(problem.loss, problem.held_out[1]))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.plots.colors import FAINT, colors_of
 from bench.tables.formatting import MISSING, label, percentage, shorten, text
-from bench.tables.phrases import FULL, describe_ratio, format_share, name_settings
+from bench.tables.phrases import FULL, describe_ratio, format_share, name_settings, shown_ratio
 
 BAR = "#6b7785"  # a color would be that of an optimizer
 
@@ -49,10 +49,10 @@ class RowChart(NamedTuple):
 def optimizer_ratios(
     compared: pd.DataFrame, *, cost: str, seeds: str, named: Sequence[str], samples: int | None = None
 ) -> RowChart:
-    """Return the chart of how many times the cost of the best choice each optimizer has, with intervals.
+    """Return the chart of how many times the cost of the best choice each optimizer has, or the improvement.
 
     Each optimizer has its own best choice of the other settings, and costs are compared run by run, from the same
-    starts with the same seeds. One that mostly fails has no ratio. The `cost`, such as "samples to the target", was
+    starts with the same seeds. There are intervals, and no ratio of one that mostly fails. The `cost`, such as "samples to the target", was
     compared on the `seeds`, such as "20 fresh seeds". Optimizers that are not `named` are gray. A batch of all
     `samples` is called full.
     """
@@ -61,7 +61,7 @@ def optimizer_ratios(
     for _, row in compared.iterrows():
         # A run whose start meets the target costs nothing: a ratio of 0 has no place on a logarithmic axis.
         drawn = np.isfinite(row["ratio"]) and row["ratio"] > 0
-        ratio, low, high = row[["ratio", "ratio_low", "ratio_high"]].astype(float) if drawn else [np.nan] * 3
+        ratio, low, high = shown_ratio(row) if drawn else [np.nan] * 3
         name = str(row["optimizer"])
         words = _describe_comparison(row, samples)
         rows.append(Row(shorten(name, 20), colors.get(name, FAINT), ratio, low, high, words))

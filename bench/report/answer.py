@@ -106,7 +106,11 @@ def _make_tiles(best: pd.Series, run_data: RunData) -> list[Tile]:
     low, high = best[f"{prefix}success_low"], best[f"{prefix}success_high"]
     return [
         *tiles,
-        Tile(format_share(converged, runs), f"[{percentage(low)}, {percentage(high)}]", f"{noun} of the best choice reached the target"),
+        Tile(
+            format_share(converged, runs),
+            f"[{percentage(low)}, {percentage(high)}]",
+            f"{noun} of the best choice reached the target",
+        ),
     ]
 
 

@@ -117,7 +117,9 @@ class TuneData(RunData):
         `rival`, its name, and the settings; the best choice first.
         """
         best = leaders(self.ranked, "family")
-        return best.assign(rival=best["family"].map(self.names | {GRID: GRID}))[["rival", *CHOICES]].reset_index(drop=True)
+        return best.assign(rival=best["family"].map(self.names | {GRID: GRID}))[["rival", *CHOICES]].reset_index(
+            drop=True
+        )
 
     @cached_property
     def on_fresh_seeds(self) -> pd.DataFrame | None:
@@ -137,7 +139,9 @@ class TuneData(RunData):
         cost = runs.ranked_by("samples")
         table = summarize(runs, cost).iloc[order].reset_index(drop=True)
         table.insert(0, "rival", self.leaders["rival"])
-        costs, exact = (costs[order] for costs in (runs.comparable(cost, self.floor), runs.distinguishable(cost, self.floor)))
+        costs, exact = (
+            costs[order] for costs in (runs.comparable(cost, self.floor), runs.distinguishable(cost, self.floor))
+        )
         verdicts = compare_with(costs, 0, exact=exact, pairs=runs.pairs)
         table["cost"] = runs.compared_by(cost)
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)

@@ -90,5 +90,5 @@ def _inverse_improvement(
 
 def _finite_losses(frame: pd.DataFrame, name: str) -> Floats:
     """Return the losses of the runs of a frame that did not diverge."""
-    losses = frame.loc[frame["status"] != "diverged", name].to_numpy(float)
+    losses: Floats = frame.loc[frame["status"] != "diverged", name].to_numpy(float)
     return losses[np.isfinite(losses)]

@@ -128,12 +128,18 @@ def is_improvement(cost: str) -> bool:
     return cost.startswith("improvement")
 
 
+def shown_ratio(row: pd.Series) -> tuple[float, float, float]:
+    """Return a ratio of costs, or of improvements, with the ends of its interval: costs are inverse improvements."""
+    ratio, low, high = row[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)
+    if is_improvement(row["cost"]):
+        with np.errstate(divide="ignore"):
+            ratio, high, low = 1 / np.array([ratio, low, high])
+    return float(ratio), float(low), float(high)
+
+
 def describe_ratio(row: pd.Series) -> str:
     """Return a ratio of costs, or of improvements, with its interval to three digits: "2.5 [2.1, 2.9]"."""
-    if is_improvement(row["cost"]):  # as costs they are inverse
-        ends = {"ratio": "ratio", "ratio_low": "ratio_high", "ratio_high": "ratio_low"}
-        row = pd.Series({name: 1 / row[inverse] if row[inverse] else np.inf for name, inverse in ends.items()})
-    return describe_estimate(row, "ratio", lambda value: text(value, 3))
+    return format_estimate(*shown_ratio(row), lambda value: text(value, 3))
 
 
 def describe_success(row: pd.Series, target: float | None, prefix: str = "") -> str:

@@ -13,7 +13,7 @@ from bench.tables.ties import INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN
 def describe_precision(ranked: pd.DataFrame, target: float | None) -> str:
     """Return a sentence or two on whether precision matters, for the best choice and for all; empty if it is one.
 
-    No difference is shown for the best choice if the same settings in the other precision are indistinguishable from it.
+    No effect on the best choice is shown if the same settings in the other precision are indistinguishable from it.
     """
     if "dtype" not in ranked or not varies(ranked, "dtype"):
         return ""

@@ -80,8 +80,8 @@ def ranking(
     table = summarize(runs, cost)
     if table.empty:
         texts = dict.fromkeys(("verdict", "reason"), "str")
-        empty = {"ratio": np.empty(0), "verdict": "", "tied": False, "recommended": False, "reason": ""}
-        return table.assign(**empty).astype(texts)
+        empty = table.assign(ratio=np.empty(0), verdict="", tied=False, recommended=False, reason="")
+        return empty.astype(texts)
     costs = runs.comparable(cost, floor)
     # Losses on held-out samples above that of the constant are alike as improvements.
     tiebreak = runs.costs[cost] if cost == "validation_loss" else runs.comparable("final_loss", floor)

@@ -85,7 +85,10 @@ def effort_of(runs: RunCosts, rows: NDArray[np.intp], cost: str) -> Effort | Non
         return None
     low, high = median_interval(updates, pairs=runs.pairs)
     # Few runs have no interval: their range takes its place.
-    low, high = np.where(np.isnan(low), np.nanmin(updates, axis=1), low), np.where(np.isnan(high), np.nanmax(updates, axis=1), high)
+    low, high = (
+        np.where(np.isnan(low), np.nanmin(updates, axis=1), low),
+        np.where(np.isnan(high), np.nanmax(updates, axis=1), high),
+    )
     each = runs.seconds_per_update[rows]
     if np.isnan(each).any() or np.unique(each).size == 1:
         return Effort("updates", median, low, high)

@@ -29,10 +29,14 @@ def join_grid(tuning: TuneResult, floor: float) -> tuple[SweepResult, pd.DataFra
     best = confirm(ranked, fresh, floor=floor)[ranked.columns].head(1)
     again = confirmation.frame[CHOICES].drop_duplicates()
     own = find_choices(grid.frame, best, CHOICES).notna()
-    if find_choices(best, again, CHOICES).isna().all() or grid.frame[own]["config_id"].isin(result.frame["config_id"]).any():
+    if (
+        find_choices(best, again, CHOICES).isna().all()
+        or grid.frame[own]["config_id"].isin(result.frame["config_id"]).any()
+    ):
         return result, pd.DataFrame()
-    unknown = {"ratio": float("nan"), "verdict": TOO_FEW_RUNS, "recommended": False, "reason": "", "family": GRID}
-    return tuning.with_grid_runs(own.to_numpy(bool)), best.assign(**unknown)
+    return tuning.with_grid_runs(own.to_numpy(bool)), best.assign(
+        ratio=float("nan"), verdict=TOO_FEW_RUNS, recommended=False, reason="", family=GRID
+    )
 
 
 def rank_with_grid(

@@ -70,8 +70,8 @@ def choice_values(frame: pd.DataFrame, target: float | None, floor: float, *, no
 def rank_trials(runs: pd.DataFrame, trials: pd.DataFrame, cost: str = "samples", *, floor: float) -> pd.DataFrame:
     """Rank the choices of the trials that were trained to their end, and recommend one.
 
-    Each trial has settings of its own, so that rates around one tell nothing of it. The column `family` is the optimizer
-    as the search was given it.
+    Each trial has settings of its own, so that rates around one tell nothing of it. The column `family` is the
+    optimizer as the search was given it.
     """
     ranked, distinct = ranking(runs, cost, floor=floor, by_rates=False), trials.drop_duplicates(CHOICES)
     places = find_choices(ranked, distinct, CHOICES).to_numpy(int)

@@ -124,11 +124,11 @@ class _FreshRuns:
 
     def verdicts(self, labels: pd.Index, best: Hashable) -> "pd.Series[str]":
         """Return the verdicts of some choices, compared with the best one of them, where there are enough runs."""
-        rows, place = self.rows[labels].to_numpy().astype(np.intp), labels.get_loc(best)
-        errors = self.runs.errors_of(self.cost, rows)
-        about = {"exact": self.exact[rows], "errors": errors, "pairs": self.runs.pairs}
-        found = compare_with(self.costs[rows], place, **about)["verdict"].sort_index()
-        return found.set_axis(labels)[lambda verdicts: verdicts != TOO_FEW_RUNS]
+        rows, place = self.rows[labels].to_numpy().astype(np.intp), int(np.argmax(labels == best))
+        errors, exact = self.runs.errors_of(self.cost, rows), self.exact[rows]
+        compared = compare_with(self.costs[rows], place, exact=exact, errors=errors, pairs=self.runs.pairs)
+        verdicts = compared["verdict"].sort_index().set_axis(labels)
+        return verdicts[verdicts != TOO_FEW_RUNS]
 
 
 def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str, samples: int | None) -> pd.DataFrame:
@@ -153,15 +153,15 @@ def _decide(ranked: pd.DataFrame, fresh: _FreshRuns, rivals: str, samples: int |
     verdict = verdict.where(verdict.map(_SEVERITY) >= of_own.map(_SEVERITY).fillna(0), of_own)
     place = pd.Series(np.arange(len(ranked), dtype=float), ranked.index)
     place[leading] = np.minimum(place[leading], place[tops].to_numpy() - 0.5)
-    first, reason = ranked.index == best, ranked["reason"]
+    first, reason = ranked.index == best, ranked["reason"].iloc[0]
     if best != ranked.index[0]:
-        ruled = describe_choice(ranked.iloc[0], samples)
-        reason = np.where(first, f"Trained again, the choice that came first was ruled out: {ruled}.", "")
+        reason = f"Trained again, the choice that came first was ruled out: {describe_choice(ranked.iloc[0], samples)}."
     with np.errstate(invalid="ignore"):
         ratio = ranked["ratio"] / ranked["ratio"][best]
     tied = ~verdict.isin(NOT_TIED)
     order = np.lexsort([place, ~tied, ~first])
-    decided = ranked.assign(ratio=ratio, verdict=verdict, tied=tied, recommended=first, reason=reason)
+    decided = ranked.assign(ratio=ratio, verdict=verdict, tied=tied, recommended=first)
+    decided["reason"] = np.where(first, reason, "")
     return decided.iloc[order].reset_index(drop=True)
 
 

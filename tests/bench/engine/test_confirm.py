@@ -15,7 +15,6 @@ from bench.engine.problem import make_problem
 from bench.engine.refine import new_rates, refined_plan
 from bench.engine.train import Trainer
 from bench.report.answer import find_answer
-from bench.report.ranked_run import RankedRun
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.store.run_folder import read_identity

@@ -4,7 +4,6 @@ import os
 import pickle
 import shutil
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -192,7 +191,9 @@ def test_the_choice_of_the_grid_is_the_answer_where_fresh_seeds_show_it_to_be_be
     said = found.verdict()
     assert said["Best choice"].startswith("learning rate 0.5, batch size 1: ")
     assert "; in the grid after " in said["Confirmed"]
-    assert said["Against the grid"].startswith("The best choice is that of the grid. On fresh seeds the best choice of the")
+    assert said["Against the grid"].startswith(
+        "The best choice is that of the grid. On fresh seeds the best choice of the"
+    )
     assert "Optimizers, each tuned" not in said
     judged = read_table_of(found.folder, "test")
     fresh = found.result.confirmation.frame

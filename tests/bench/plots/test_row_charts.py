@@ -18,7 +18,7 @@ from tests.support.gallery import draw_ratios
 def compared(ratios, verdicts=None):
     """A comparison of optimizers by name, from their ratios with intervals."""
     ratio, low, high = np.array(list(ratios.values()), dtype=float).T
-    plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "success": 1.0}
+    plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "success": 1.0, "cost": "samples"}
     verdicts = verdicts or ["best"] + ["worse"] * (len(ratios) - 1)
     table = pd.DataFrame({"optimizer": list(ratios), "ratio": ratio, "ratio_low": low, "ratio_high": high} | plain)
     return table.assign(verdict=verdicts)
@@ -40,6 +40,14 @@ def test_an_optimizer_is_a_point_with_its_interval():
     assert "on 20 fresh seeds: medians of the ratios of paired runs with intervals, all of which hold" in texts(figure)
 
 
+def test_improvements_are_drawn_as_such():
+    """As costs they are inverse: the worse one would have more."""
+    figure = draw_ratios(compared({"sgd": [1, 1, 1], "adam": [2, 1.25, 4]}).assign(cost="improvement"))
+    points = [line.get_xydata().tolist() for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert points == [[[1, 0]], [[0.5, 1]]]
+    assert "worse, 0.5 [0.25, 0.8] times; all 20 runs succeed" in texts(figure)
+
+
 def test_an_optimizer_whose_start_meets_the_target_has_no_place_on_a_logarithmic_axis():
     table = compared({"sgd": [1, 1, 1], "adam": [0, 0, 2], "rmsprop": [0.5, 0, 2]})
     (axis,) = draw_ratios(table).axes
@@ -58,7 +66,7 @@ def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
 
 def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_crossed_by_no_line(tmp_path):
     table = compared({"momentum(0.95)": [1, 1, 1], "adamw(weight_decay=0.01)": [1.234, 0.987, 1.543]})
-    table = table.assign(verdict=["best", "no difference found"], lr=0.0003162, batch_size=1024, tried=1120)
+    table = table.assign(verdict=["best", "indistinguishable"], lr=0.0003162, batch_size=1024, tried=1120)
     table = table.assign(runs=1000, converged=999)
     figure = draw_ratios(table)
     (axis,) = figure.axes

@@ -7,7 +7,7 @@ from numpy import inf, nan
 from scipy.stats import binomtest
 
 from bench.tables.excess import add_excess
-from bench.tables.ranking import leaders, ranking
+from bench.tables.ranking import ranking
 from bench.tables.run_costs import CHOICES, LOSS_FLOOR, loss_floor
 from bench.tables.winners import confirm
 from kernels.train.yardstick import unknown_yardstick

@@ -15,7 +15,9 @@ STUDIES = 120
 def verdicts(costs, reference=None, **options):
     """How choices compare with one, by default with the best."""
     ranks = ranked(costs)
-    return compare_choices(np.asarray(costs, float), ranks, ranks.order[0] if reference is None else reference, **options)
+    return compare_choices(
+        np.asarray(costs, float), ranks, ranks.order[0] if reference is None else reference, **options
+    )
 
 
 def tied(costs, **options):

@@ -178,19 +178,26 @@ def test_a_rival_that_costs_the_same_is_not_said_to_need_1_times_as_much(cost, w
     [
         ("worse", (1.25, 1.0, 2.0), "has 0.8 [0.5, 1] times the improvement over a constant"),
         ("within 5 %", (1.0001, 1.0, 1.0002), "has about the same improvement over a constant (within 5 %)"),
-        ("better", (0.8, 0.5, 1.0), "has 1.25 [1, 2] times the improvement over a constant (but improves less than another)"),
+        (
+            "better",
+            (0.8, 0.5, 1.0),
+            "has 1.25 [1, 2] times the improvement over a constant (but improves less than another)",
+        ),
     ],
 )
 def test_a_rival_on_held_out_rows_has_so_much_of_the_improvement(verdict, ratio, words):
-    row = pd.Series({"verdict": verdict, "cost": "improvement"} | dict(zip(("ratio", "ratio_low", "ratio_high"), ratio)))
+    row = pd.Series(
+        {"verdict": verdict, "cost": "improvement"}
+        | dict(zip(("ratio", "ratio_low", "ratio_high"), ratio, strict=True))
+    )
     assert describe_rival(row) == words
 
 
 def test_choices_within_5_percent_are_not_called_indistinguishable():
     told = say(joined(*(runs_of([cost] * 6, lr=lr) for lr, cost in ((0.1, 100), (0.2, 104), (0.4, 100), (0.8, 130)))))
     assert told["Ties"] == (
-        "1 other choice is statistically indistinguishable from it: learning rate 0.1. 1 other choice is within 5 % of it: "
-        "learning rate 0.2."
+        "1 other choice is statistically indistinguishable from it: learning rate 0.1. "
+        "1 other choice is within 5 % of it: learning rate 0.2."
     )
 
 
