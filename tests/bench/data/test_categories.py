@@ -1,10 +1,11 @@
 """Columns of categories: from the table to the study, the copied code, predictions and estimators."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+import pyarrow.feather
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LinearRegression
@@ -63,8 +64,7 @@ def test_indicators_are_those_of_pandas_in_every_form(diamonds, table, tmp_path)
     columns = ["carat", *TEXTS]
     dummies = pd.get_dummies(diamonds[columns], dtype=float).drop(columns=["cut_Ideal", "color_G", "clarity_SI1"])
     diamonds.astype({"cut": "category"}).to_parquet(tmp_path / "d.parquet", row_group_size=300)
-    with pa.OSFile(str(tmp_path / "d.arrow"), "wb") as sink, pa.ipc.new_file(sink, diamonds_schema(diamonds)) as writer:
-        writer.write_table(pa.Table.from_pandas(diamonds, preserve_index=False))
+    pyarrow.feather.write_feather(diamonds, str(tmp_path / "d.arrow"), compression="uncompressed")
     for path in (table, tmp_path / "d.parquet", tmp_path / "d.arrow"):
         data = load_table(path, columns, "price", mapped=path.suffix == ".parquet")
         assert data.x_names[:5] == ("carat", "cut_fair", "cut_good", "cut_premium", "cut_very_good")
@@ -73,13 +73,11 @@ def test_indicators_are_those_of_pandas_in_every_form(diamonds, table, tmp_path)
         pd.testing.assert_frame_equal(found, by_name[list(found)])
         one = load_table(path, ["cut_good"], "price", categories=data.categories.levels)
         np.testing.assert_array_equal(one.x[:, 0], diamonds["cut"] == "Good")
-    # Converted once; of other categories anew.
+    # A file of columns is one of its categories.
     swapped = data.categories.levels | {"cut": data.categories.levels["cut"][::-1]}
-    assert load_table(path, columns, "price", categories=swapped).x_names[-17 + 0 : -16] != data.x_names[1:2]
-
-
-def diamonds_schema(frame):
-    return pa.Table.from_pandas(frame, preserve_index=False).schema
+    other = load_table(tmp_path / "d.parquet", columns, "price", categories=swapped, mapped=True)
+    assert other.x_names[1] == "cut_premium"
+    np.testing.assert_array_equal(other.x[:, 1], diamonds["cut"] == "Premium")
 
 
 def test_fit_ends_at_least_squares_of_one_hot_columns(sgdbench, table, reference):
@@ -103,20 +101,8 @@ def test_a_run_and_all_that_it_hands_out_know_the_categories(ran, sgdbench, diam
     more, unknown = tmp_path / "more.csv", tmp_path / "unknown.csv"
     diamonds[:200].to_csv(more, index=False)
     diamonds[:200].assign(cut="Superb").to_csv(unknown, index=False)
-    quick = [
-        "--lr",
-        "0.001",
-        "--batch-size",
-        "16",
-        "--seed",
-        "0",
-        "--epochs",
-        "5",
-        "--confirm",
-        "0",
-        "--optimizer",
-        "sgd",
-    ]
+    quick = ["--lr", "0.001", "--batch-size", "16", "--optimizer", "sgd", "--seed", "0", "--epochs", "5"]
+    quick += ["--confirm", "0"]
     out = ran("run", "study.toml", *quick, "--out", "a", "--test", str(more))
     assert "\nOn test rows: " in f"\n{out}"
     result = load_run("a")
@@ -147,7 +133,9 @@ def test_a_study_by_hand_names_the_column(diamonds, table):
         study.write_text(text.format(x, model), "utf-8")
         data, _ = load_study(study).dataset()
         assert data.x_names == names or (names is None and len(data.x_names) == 17)
-    study.write_text(text.format('["cut"]', "w @ x + b") + '[data.categories]\ncut = ["Ideal"]\n', "utf-8")
+    study.write_text(text.format('["cut"]', "w @ x + b").replace(" }", ', categories.cut = ["Fair"] }'), "utf-8")
+    with pytest.raises(ValueError, match=r"categories\['cut'\] must be two or more distinct texts, not \['Fair'\]"):
+        load_study(study)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +162,7 @@ def test_a_model_takes_the_indicators_that_it_names(table):
     assert found.columns == ["carat", "cut_very_good", "depth"]
     assert found.left_out["color"].startswith("texts: the model names none of color_d, color_e")
     with pytest.raises(
-        ValueError, match="^'cut_ideal' is no column: 'Ideal' is the value of 'cut' with which the others"
+        ValueError, match=r"^'cut_ideal' is no column: 'Ideal' is the value of 'cut' with which the others"
     ):
         choose_inputs(table, None, "price", "a*carat + b*cut_ideal + d*depth + e", make_loss("squared"))
 
@@ -264,9 +252,7 @@ def test_a_value_of_held_out_rows_alone_is_no_obstacle(diamonds, tmp_path):
     frame = diamonds[["carat", "price"]].assign(cut=["rare"] + ["usual", "often", "usual"] * 666 + ["often"])
     frame.to_csv(tmp_path / "t.csv", index=False)
     rows = load_table(tmp_path / "t.csv", ["carat", "cut"], "price")
-    data, scaling = standardize(
-        rows.__class__(rows.x[1:], rows.y[1:], rows.x_names, "price", "t", categories=rows.categories)
-    )
+    data, scaling = standardize(replace(rows, x=rows.x[1:], y=rows.y[1:]))
     assert scaling.x_scale[rows.x_names.index("cut_rare")] == 1.0
     assert not data.x[:, rows.x_names.index("cut_rare")].any()
 
