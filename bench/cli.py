@@ -505,7 +505,8 @@ def compare(
     elif len(given) != 2:
         raise ValueError("compare needs A and B, or --against COMMIT; see sgdbench compare --help")
     else:
-        held = run_compare(*given, gates, measurement=measurement, style=style)
+        base, new = given
+        held = run_compare(base, new, gates, measurement=measurement, style=style)
     if not held:
         raise typer.Exit(FAILED)
 

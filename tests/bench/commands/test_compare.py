@@ -186,7 +186,6 @@ def test_json_has_every_row_and_null_for_what_is_missing(compared, tmp_path):
 GOOD = {"name": "row", "stats": {"median": 1.0}}
 
 
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
