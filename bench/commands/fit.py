@@ -130,9 +130,9 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
             "categories": inputs.categories.levels,
             "rows_dropped": table.dropped,
             "trained": trained,
+            "held_out_rows_dropped": table.dropped_held_out,
+            "classes": classes and classes.labels,
         }
-        facts["held_out_rows_dropped"] = table.dropped_held_out
-        facts["classes"] = classes and classes.labels
         known = {name: value for name, value in facts.items() if value}
         print(json.dumps(fitted.summary() | quality.summary(fitted) | known))
     else:

@@ -33,7 +33,7 @@ CARS = ["--x", "hp", "--y", "mpg", "--model", "a*hp**2 + b*hp + c", "--standardi
 CARS += ["--lr", "0.05", "--schedule", "halve(10)"]
 SMALL = ["--epochs", "2", "--lr", "0.1,0.5", "--batch-size", "16", "--seed", "0", "--optimizer", "sgd"]
 SMALL += ["--set", "run.kernel=fused"]
-KEYS = ["params", "loss", "status", "epochs", "epochs_to_target", "seconds", "compile_seconds"]
+KEYS = ["params", "loss", "metrics", "status", "epochs", "epochs_to_target", "seconds", "compile_seconds"]
 KEYS += ["rmse", "r2", "stderr"]
 
 

@@ -465,7 +465,7 @@ TOO_FEW = "validation must hold out at least one sample and leave one to train o
         ({"test": 2}, "test must be a share of the samples between 0 and 1, or a pair (x, y), not 2"),
         ({"test": (X, Y[:3])}, "test: y must have shape (61,), one value for each sample of x, not (3,)"),
         ({"validation": (X, Y[:3])}, "validation: y must have shape (61,), one value for each sample of x, not (3,)"),
-        ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for inputs"),
+        ({"validation": (np.ones((3, 2)), Y[:3])}, "validation: x must have shape (n,) or (n, 1) for the inputs x"),
         ({"validation": ([], [])}, "validation: x"),
         ({"validation": ([1.0], [np.nan])}, "validation: y must be finite, and is nan in row 0 (counted from 0)"),
         ({"validation": None, "patience": 3}, "patience needs validation"),
