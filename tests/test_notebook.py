@@ -403,7 +403,7 @@ def test_fits_of_several_inputs_are_drawn_without_a_film():
     x = rng.normal(size=(60, 3))
     kinds = np.array(["<i>a</i>", "b"])[(x.sum(axis=1) > 0).astype(int)]
     figure = plot_fit(fit("w @ x + b", x, kinds, loss="logistic", lr=0.5, epochs=5, kernel="reference"), x, kinds)
-    assert legend(figure.axes[0]) == ["<i>a</i>", "b"]
+    assert [entry.get_text() for entry in figure.axes[0].get_legend().get_texts()] == ["<i>a</i>", "b"]
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 60
     figure = plot_fit(fit("w @ x + b", x, x.sum(axis=1), epochs=5, kernel="reference"), x, x.sum(axis=1))
     assert figure.axes[0].get_ylabel() == "y, predicted"

@@ -145,7 +145,8 @@ def test_what_is_said_of_a_fit(samples):
     assert (result.records, result.trained) == ("log loss", "logistic")
     assert np.isnan([result.rmse, result.r2]).all()
     said = str(result)
-    assert f"lowest loss {result.optimum.loss:.6g} by L-BFGS; 1.3 % of the achievable improvement is still missing" in said
+    missing = "1.3 % of the achievable improvement is still missing"
+    assert f"lowest loss {result.optimum.loss:.6g} by L-BFGS; {missing}" in said
     assert f"{result.loss[-1]:.6g} (log loss)" in said
     assert f"accuracy    {result.metrics['accuracy']:.6g}" in said
     assert "RMSE" not in said
