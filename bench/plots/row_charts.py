@@ -52,9 +52,9 @@ def optimizer_ratios(
     """Return the chart of how many times the cost of the best choice each optimizer has, or the improvement.
 
     Each optimizer has its own best choice of the other settings, and costs are compared run by run, from the same
-    starts with the same seeds. There are intervals, and no ratio of one that mostly fails. The `cost`, such as "samples to the target", was
-    compared on the `seeds`, such as "20 fresh seeds". Optimizers that are not `named` are gray. A batch of all
-    `samples` is called full.
+    starts with the same seeds. There are intervals, and no ratio of one that mostly fails. The `cost`, such as "samples
+    to the target", was compared on the `seeds`, such as "20 fresh seeds". Optimizers that are not `named` are gray. A
+    batch of all `samples` is called full.
     """
     colors = colors_of(named)
     rows = []

@@ -70,5 +70,5 @@ def comparison(*names):
     """Optimizers compared, of which the first is best."""
     plain = {"lr": 0.1, "batch_size": 8, "tried": 12, "runs": 20, "converged": 20, "verdict": "worse"}
     ratio = 1.0 + np.arange(len(names))
-    interval = {"ratio": ratio, "ratio_low": 0.8 * ratio, "ratio_high": 1.5 * ratio}
+    interval = {"cost": "samples", "ratio": ratio, "ratio_low": 0.8 * ratio, "ratio_high": 1.5 * ratio}
     return pd.DataFrame({"optimizer": list(names)} | interval | plain)
