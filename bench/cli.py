@@ -467,7 +467,7 @@ def compare(
     as_json: options.AsJson = False,
     plugin: options.Plugins = None,
 ) -> None:
-    """Compare two variants, two runs, two files of pytest-benchmark, or the working tree and a commit.
+    """Compare two variants, runs or files, or the code with a commit.
 
     For each row: the ratio of B to A with its interval. Two variants are verified and timed now, in turns. The
     benchmarks of a commit, A, and of the working tree, B, run by turns in fresh processes, until the intervals are
