@@ -479,7 +479,7 @@ def compare(
     as_json: options.AsJson = False,
     plugin: options.Plugins = None,
 ) -> None:
-    """Compare variants, runs, files of timings, or a commit.
+    """Compare two variants, runs or files, or the code with a commit.
 
     For each row: the ratio of B to A with its interval. Two variants are verified and timed now, in turns. The
     benchmarks of a commit, A, and of the working tree, B, run by turns in fresh processes, until the intervals are

@@ -36,8 +36,8 @@ def work():
 """
 BENCHMARKS = """
 from pkg.code import work
-def test_read(benchmark): benchmark(work)
-def test_{name}(benchmark): benchmark(work)
+test_read = lambda benchmark: benchmark(work)
+test_{name} = lambda benchmark: benchmark(work)
 """
 OPTIONS = """
 [tool.pytest.ini_options]

@@ -90,7 +90,7 @@ pathlib.Path("src/pkg/built").touch()
 
 @only_src
 def test_a_benchmark_that_fails_is_an_error_with_the_output_of_pytest(sgdbench, repository):
-    (repository / "test_io.py").write_text("def test_read(benchmark): benchmark(lambda: 1 / 0)")
+    (repository / "test_io.py").write_text("test_read = lambda benchmark: benchmark(lambda: 1 / 0)")
     code, out, err = sgdbench("compare", "--against", "HEAD")
     assert (code, out) == (2, "")
     assert "ZeroDivisionError: division by zero" in err
@@ -142,9 +142,10 @@ def test_an_interrupt_leaves_neither_a_worktree_nor_processes(repository, tmp_pa
     waiting = tmp_path / "waiting"
     (repository / "test_io.py").write_text(f"""
 import os, pathlib, time
-def test_read(benchmark):
+def wait():
     pathlib.Path({str(waiting)!r}).write_text(str(os.getpid()))
     time.sleep(1000)
+test_read = lambda benchmark: benchmark(wait)
 """)
     command = [sys.executable, "-m", "bench.cli", "compare", "--against", "HEAD"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "t")}
