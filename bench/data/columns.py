@@ -70,7 +70,7 @@ def choose_inputs(
         columns = known.expand(found)
         if model and not has_vectors(model):  # it takes those indicators that it names
             columns = [name for name in columns if name in words or name not in known.indicators]
-            unused = set(known.levels).difference(known.sources(columns))
+            unused = [name for name in known.levels if name not in known.sources(columns)]
             left_out |= {name: f"texts: the model names none of {list_names(known.of_column(name))}" for name in unused}
         if words:
             texts = {name: f"texts: its columns are {list_names(known.of_column(name))}" for name in known.levels}

@@ -14,7 +14,7 @@ from kernels.base.checks import check_array, check_integer, check_seed, describe
 from kernels.base.columns import Inputs, Params, column_names, input_columns, stack_columns
 from kernels.base.run import Floats
 from kernels.model.categories import Categories
-from kernels.model.column_names import ALL_INPUTS
+from kernels.model.column_names import ALL_INPUTS, headings_by_name
 from kernels.model.evaluate import evaluate
 from kernels.model.expression import Name, names, parse
 from kernels.model.inputs import Given, check_distinct, check_names, read_inputs
@@ -265,6 +265,11 @@ class Model:
         They are contiguous, but for models with long vectors, where those of an array are views of its rows.
         """
         x = x if self.categories is None else self.categories.encode(x)
+        given = [name for name in column_names(x) or [] if isinstance(name, str)]
+        if given and not set(self.headings) <= set(given):  # a heading that is no name is called by one
+            called = headings_by_name(given, self.headings)
+            if set(self.headings) <= set(called):
+                x = {name: cast(Mapping[str, ArrayLike], x)[called[name]] for name in self.headings}
         return input_columns(self.headings, x, by_row=bool(self.vectors) and self.by_row)
 
     def coef(self, params: Floats, name: str) -> Floats:

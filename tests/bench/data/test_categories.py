@@ -272,6 +272,11 @@ def test_predictions_take_frames_with_texts(diamonds, table, expression):
         ValueError, match=r"^x\['cut'\] is 'Idael' \(did you mean 'Ideal'\?\) in row 7 \(counted from 0\); acc"
     ):
         model.predict(fitted.params, diamonds.assign(cut=diamonds["cut"].where(diamonds.index != 7, "Idael")))
+    renamed = diamonds.rename(columns={"carat": "Carat (g)"})  # a heading by its name in expressions
+    by_name = Model("a*carat_g + b*cut_good + c", ["carat_g", "cut_good"]).with_categories(data.categories)
+    np.testing.assert_allclose(
+        by_name.predict([1, 2, 3], renamed), diamonds["carat"] + 2 * (diamonds["cut"] == "Good") + 3
+    )
     with pytest.raises(ValueError, match=r"^x\['cut'\] is missing in row 0"):
         model.predict(fitted.params, diamonds.assign(cut=None))
     with pytest.raises(ValueError, match=r"^x must have the column 'cut', and its columns are \['carat'\]$"):

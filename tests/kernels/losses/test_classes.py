@@ -179,6 +179,9 @@ def test_labels_of_a_table_are_refused_in_one_line(table, suffix):
     assert re.search(rf"t.{suffix}.* column 'text' .*; classes are for the losses logistic, hinge and", told)
     told = refusal_of(load_table, path, "x", "three", loss="hinge")
     assert re.search(r"column 'three' must hold two classes .* and holds 3 values: 'a', 'b', 'c'; of more", told)
+    told = refusal_of(load_table, path, ["x", "text"], "sign", loss="hinge", categories={})  # as an input
+    assert "column 'text' must" in told
+    assert "classes" not in told
 
 
 def test_missing_labels_are_missing_values(tmp_path):
