@@ -294,7 +294,7 @@ def test_estimators_take_frames_with_texts(diamonds, reference):
         ValueError, match=r"^x\['cut'\] is 'Superb' in row 0 \(counted from 0\); accepted are the values"
     ):
         found.predict(x.assign(cut="Superb"))
-    by_name = SGDCurveRegressor("a*carat + b*cut_good + c", epochs=1, kernel="reference").fit(x, y)
+    by_name = SGDCurveRegressor("a*carat + b*cut_good + c", epochs=2, kernel="reference", random_state=0).fit(x, y)
     assert by_name.model_.inputs == ("carat", "cut_good")
     classes = SGDCurveClassifier(epochs=1, kernel="reference", random_state=0).fit(x, diamonds["cut"])
     assert set(classes.predict(x)) <= set(CUTS)
