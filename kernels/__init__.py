@@ -1,6 +1,6 @@
 """The mathematics of sgdbench: models, update rules and training loops."""
 
-# As in `typing`: Ctrl-C in the time that its import takes would print a traceback.
+# Importing `typing` for its TYPE_CHECKING takes milliseconds, in which Ctrl-C would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule

@@ -26,7 +26,6 @@ from bench.compare.sources import (
     Comparison,
     Measurement,
     compare_sources,
-    join_names,
     kind_of_source,
     only_in_one,
 )
@@ -34,6 +33,7 @@ from bench.compare.turns import compare_turns, measure_turns
 from bench.tables.phrases import format_count
 from bench.tables.speed_tables import describe_ratio_of_times
 from bench.timing.verify import NotVerifiedError
+from kernels.base.checks import list_names
 
 TITLES = {
     "times": "Time of B / time of A",
@@ -122,7 +122,7 @@ def _print_comparison(found: Comparison, between: Between, gates: Gates, style: 
     notes = [("A", between.a), ("B", between.b), ("Ratio", ratio), *found.notes]
     summary = _summarize(between.row, tables)
     if unused := gates.unused(rows["row"]):
-        notes.append(("Tolerances", f"no row is called {join_names(unused)}."))
+        notes.append(("Tolerances", f"no row is called {list_names(unused, '; ')}."))
     shown = {TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
     if left_out := sum(map(len, tables.values())) - sum(map(len, shown.values())):
         said = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
@@ -139,9 +139,9 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
     if gated.empty:
         raise ValueError(
             "no row has a gate: --gate is for times, and --tolerances for rows by name, which are "
-            f"{join_names(list(rows['row']))}"
+            f"{list_names(rows['row'], '; ')}"
         )
-    why = join_names(sorted(set(gated["note"])))
+    why = list_names(sorted(set(gated["note"])), "; ")
     raise ValueError(f"no row that has a gate has an interval, so that none could ever fail: {why}")
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from bench.compare.ratios import EPOCHS, LOSSES
-from bench.compare.sources import join_names
 from bench.tables.formatting import text
 from bench.tables.phrases import format_count
+from kernels.base.checks import list_names
 
 PAST, SAME, UNSURE = "past the gate", "no difference", "no interval"
 SLOWER, FASTER, HIGHER, LOWER = "slower", "faster", "higher", "lower"
@@ -52,7 +52,7 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
         ratio, low, high = (_write_ratio(number, own) for number in ratios)
         named.append(f"{row} ({ratio}, interval {low} to {high}{'' if one else f', gate {text(own)}'})")
     verb = "is" if len(past) == 1 else "are"
-    return f"{text(len(past))} of {of} {verb} above {gate}: {join_names(named)}.{unheld}"
+    return f"{text(len(past))} of {of} {verb} above {gate}: {list_names(named, '; ')}.{unheld}"
 
 
 def write_ratios(table: pd.DataFrame) -> pd.DataFrame:

@@ -283,9 +283,4 @@ def _describe_other_work(a: _Stored, b: _Stored) -> str:
 def only_in_one(a: Collection[str], b: Collection[str]) -> list[tuple[str, str]]:
     """Return notes on the rows that only A or only B has."""
     alone = {"A": [row for row in a if row not in b], "B": [row for row in b if row not in a]}
-    return [(f"Only in {name}", f"{join_names(rows)}.") for name, rows in alone.items() if rows]
-
-
-def join_names(names: list[str]) -> str:
-    """Return names as part of a sentence: the first ones, and the number of the others."""
-    return list_names(names, "; ")
+    return [(f"Only in {name}", f"{list_names(rows, '; ')}.") for name, rows in alone.items() if rows]

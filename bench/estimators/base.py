@@ -205,10 +205,9 @@ class SGDCurveEstimator(BaseEstimator, ABC):
     @property
     def params_(self) -> Floats:
         """The fitted parameters in the units of X and y, shape (P,), in the order of ``model_.params``."""
-        try:
-            params, reason = self._units.unscale_params(self.model_, self._kept, is_sum=self._has_coef)
-        except AttributeError:
-            raise AttributeError(f"this {type(self).__name__} has no params_ before it is fitted") from None
+        if not hasattr(self, "_kept"):
+            raise AttributeError(f"this {type(self).__name__} has no params_ before it is fitted")
+        params, reason = self._units.unscale_params(self.model_, self._kept, is_sum=self._has_coef)
         if params is None:
             raise AttributeError(f"params_ are not known: {reason} Predictions do not depend on them.")
         return params

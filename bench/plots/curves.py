@@ -14,11 +14,9 @@ from bench.plots.style import DASHES, DOT, INK, STYLE, add_caption, nested_width
 from bench.tables.formatting import shorten, text
 
 BINS = 40
-ROUND_DOT: Any = {"marker": "o", "markeredgewidth": 0, "linestyle": ""}
-
-
 # Residuals below this share of the range of y are errors of rounding.
 ROUNDING = 1e-12
+ROUND_DOT: Any = {"marker": "o", "markeredgewidth": 0, "linestyle": ""}
 
 
 @rc_context(STYLE)

@@ -172,8 +172,7 @@ def build_film(
     From each frame to the next the curve sweeps about the same area of the view, or the loss moves by about twice that
     share of its axis. So there are many frames where much changes, which is mostly within the first epochs, and a leap
     of the curve stays in sight for several frames. The view holds the data and the curve of the start, and closes in on
-    the data as the curve does. `predict` is (params, x) -> (n,), for parameters in the units of
-    training.
+    the data as the curve does. `predict` is (params, x) -> (n,), for parameters in the units of training.
     """
     if not moments.epoch.size:
         raise ValueError("there is nothing to be seen of this fit: its loss is not finite at the start")
