@@ -3,12 +3,11 @@
 # As in `typing`: Ctrl-C in the time that its import takes would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from bench.engine.sweep import sweep
-    from bench.engine.tune import tune as tune
+    from bench.api.results import SweepResult, TuneResult, load_run, load_tuning
+    from bench.api.sweep import sweep
+    from bench.api.tune import tune as tune
     from bench.estimators.classifier import SGDCurveClassifier as SGDCurveClassifier
     from bench.estimators.regressor import SGDCurveRegressor as SGDCurveRegressor
-    from bench.store.results import SweepResult, load_run
-    from bench.store.tuning import TuneResult, load_tuning
     from bench.study.grid import Grid
     from bench.study.space import Space
     from bench.timing.own_variants import register_variant
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Grid", "Space", "SweepResult", "TuneResult", "load_run", "load_tuning", "register_variant", "sweep"]
 
 # Imported when asked for: `sgdbench --help` must not wait for numba and pandas.
-_HOMES = {"Grid": "study.grid", "SweepResult": "store.results", "load_run": "store.results", "sweep": "engine.sweep"}
-_HOMES |= {"Space": "study.space", "TuneResult": "store.tuning", "load_tuning": "store.tuning", "tune": "engine.tune"}
+_HOMES = dict.fromkeys(("SweepResult", "TuneResult", "load_run", "load_tuning"), "api.results")
+_HOMES |= {"Grid": "study.grid", "Space": "study.space", "sweep": "api.sweep", "tune": "api.tune"}
 _HOMES |= {"register_variant": "timing.own_variants", "SGDCurveRegressor": "estimators.regressor"}
 _HOMES |= {"SGDCurveClassifier": "estimators.classifier"}
 

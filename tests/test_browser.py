@@ -10,14 +10,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
+from bench import Grid, load_run, sweep
 from bench.analysis.surface import loss_surface
 from bench.data.units import curve_in_table_units
 from bench.report.play_data import PLAYED, encode_program
 from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
-from bench.store.results import load_run
 from bench.study.load import load_study
 from bench.tables.formatting import duration, shorten, text
 from bench.tables.ranking import recommended_choice, runs_of

@@ -18,7 +18,6 @@ from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
 from bench.tables.ranking import ranking
 from kernels import FitResult, Model, fit, models
-from kernels.base.views import PLACES, load_view
 from tests.support.constants import ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of
 from tests.support.figures import legend
@@ -196,11 +195,6 @@ def test_a_sweep_from_disk_shows_the_same(swept, page_of_sweep):
 
 
 # Which package draws
-
-
-@pytest.mark.parametrize("name", PLACES)
-def test_every_view_is_where_it_is_looked_for(name):
-    assert load_view(name).__name__ == name
 
 
 def test_a_fit_alone_imports_no_harness_and_nothing_imports_pyplot(python):

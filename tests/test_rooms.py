@@ -2,6 +2,7 @@
 
 import ast
 from graphlib import TopologicalSorter
+from itertools import takewhile
 
 from tests.support.constants import ROOT
 from tests.support.rooms import HEIGHT
@@ -16,6 +17,15 @@ def imported(path):
             assert node.level == 0, f"{path} imports relatively"
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "import_module":
+            yield _module_named(node.args[0])
+
+
+def _module_named(argument):
+    """The module that a call of `import_module` names, up to what is not known before it runs: empty if all of it."""
+    parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+    known = takewhile(lambda part: isinstance(part, ast.Constant), parts)
+    return "".join(part.value for part in known).rstrip(".")
 
 
 def room_of(module):
@@ -41,7 +51,9 @@ def test_imports_go_down():
             continue
         own = room_of(module)
         assert own in HEIGHT, f"{path} is in no room: add it to LINES"
-        for other in {room_of(name) for name in imported(path)} & set(HEIGHT) - {own}:
+        names = set(imported(path))
+        assert "" not in names, f"{path} imports a module whose name stands elsewhere"
+        for other in {room_of(name) for name in names} & set(HEIGHT) - {own}:
             assert HEIGHT[other] < HEIGHT[own], f"{module} imports from {other}"
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.analysis.surface import MAX_SAMPLES
 from bench.data.table import Dataset
-from bench.store.results import SweepResult
+from bench.store.results import StoredSweep
 from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.ranking import leaders
@@ -36,7 +36,7 @@ FAR = 10.0
 OUTCOME = ["status", "samples_seen", "samples_to_target", "final_loss"]
 
 
-def basin(result: SweepResult, settings: RunTable, data: Dataset, ranked: pd.DataFrame) -> pd.DataFrame:
+def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.DataFrame) -> pd.DataFrame:
     """Train from everywhere in a plane of two parameters, with the choices of `best_run_of_each_optimizer`.
 
     The plane goes through the end of the first of these runs. It is that of the two parameters in which the model is

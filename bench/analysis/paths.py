@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.basin import SLOWDOWN, SLOWER, WORK
 from bench.data.table import Dataset
-from bench.store.results import SweepResult
+from bench.store.results import StoredSweep
 from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.run_costs import choice_columns
@@ -35,7 +35,7 @@ class ReplayError(Exception):
 
 
 def recorded_paths(
-    result: SweepResult, settings: RunTable, data: Dataset, best: pd.Series | None = None
+    result: StoredSweep, settings: RunTable, data: Dataset, best: pd.Series | None = None
 ) -> pd.DataFrame:
     """Train one run of each choice from each start once more, with the kernel of the sweep, and record its path.
 
@@ -58,7 +58,7 @@ def recorded_paths(
     return _record(result, settings, data, _choose_runs(result, settings, best))
 
 
-def typical_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.DataFrame:
+def typical_paths(result: StoredSweep, settings: RunTable, data: Dataset) -> pd.DataFrame:
     """Record the path of a typical run from each start, as `recorded_paths` does, with its start as `init`."""
     rows = typical_runs(result.frame)
     paths = _record(result, settings, data, rows)
@@ -67,7 +67,7 @@ def typical_paths(result: SweepResult, settings: RunTable, data: Dataset) -> pd.
     return paths.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
 
 
-def _record(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
+def _record(result: StoredSweep, settings: RunTable, data: Dataset, rows: pd.DataFrame) -> pd.DataFrame:
     if result.model.vectors:
         rows = rows.iloc[:0]  # the paths of vectors are not recorded
     most = MAX_NUMBERS // (max(1, len(rows)) * (len(result.model.params) + 2))
@@ -83,7 +83,7 @@ def _record(result: SweepResult, settings: RunTable, data: Dataset, rows: pd.Dat
     return paths.assign(config_id=paths["config_id"].astype("category"))
 
 
-def _choose_runs(result: SweepResult, settings: RunTable, best: pd.Series | None) -> pd.DataFrame:
+def _choose_runs(result: StoredSweep, settings: RunTable, best: pd.Series | None) -> pd.DataFrame:
     """Return the rows of `result.frame` to be trained again, those of similar length together."""
     rows = result.frame.drop_duplicates([*choice_columns(result.frame), "init"])
     room = max(1, MAX_NUMBERS // (LEAST_MARKS * (len(result.model.params) + 2)))
@@ -107,7 +107,7 @@ def _choose_runs(result: SweepResult, settings: RunTable, best: pd.Series | None
 
 
 def _record_group(
-    result: SweepResult,
+    result: StoredSweep,
     settings: RunTable,
     samples: Split,
     group: pd.DataFrame,
@@ -151,7 +151,7 @@ def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Marks, exact: b
     return same
 
 
-def _to_frame(result: SweepResult, ids: Any, samples: Marks | Floats, loss: Floats, params: Floats) -> pd.DataFrame:
+def _to_frame(result: StoredSweep, ids: Any, samples: Marks | Floats, loss: Floats, params: Floats) -> pd.DataFrame:
     numbers = {"loss": _to_float32(loss)}
     if not result.model.vectors:
         numbers |= {f"param_{name}": _to_float32(params[:, k]) for k, name in enumerate(result.model.params)}

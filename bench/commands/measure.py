@@ -19,7 +19,7 @@ from bench.report.painter import Painter
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
-from bench.store.results import SweepResult
+from bench.store.results import StoredSweep
 from bench.study.schema import Study
 from bench.tables.ranking import recommended_choice
 from bench.tables.readable import TITLES, readable_table
@@ -70,7 +70,7 @@ def measure_and_report(
 
 
 def time_updates(
-    result: SweepResult,
+    result: StoredSweep,
     study: Study,
     data: Dataset,
     undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,

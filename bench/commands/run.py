@@ -2,10 +2,11 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +20,13 @@ from bench.commands.stages import Stages, show_stages
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
-from bench.engine.confirm import confirm_choices
-from bench.engine.final_test import judge_choice
+from bench.engine.pipeline import confirm, judge, train_grid
 from bench.engine.problem import make_problem
-from bench.engine.recording import record_settings
-from bench.engine.sweep import sweep
 from bench.engine.train import Executor, Trainer
 from bench.report.painter import painting
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
-from bench.store.results import SweepResult
-from bench.store.run_folder import hold_run
+from bench.store.results import StoredSweep
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
 from bench.study.schema import Study, folder_name
@@ -87,21 +84,19 @@ def run_study(study: Study, asked: RunOptions) -> bool:
             data = study.dataset(**mapping_display())
             check_misfits(study, data[0], asked.locate)
             compile_later(_timed_kernels(study, data[0]))
-            with show_stages(STAGES) as stages:
-                result = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
-                with keep_results(folder), hold_run(folder), ExitStack() as stack:
-                    run_data = decide(result, study, data, executor, stages, may_time=True)
-                    with stages.hidden():
-                        _print_verdict(run_data, study, data[0])
-                        # Here the thread of the bar has ended: a process with threads is not forked.
-                        painter = stack.enter_context(painting(run_data, svg=asked.svg))
-                    painter.draw("")
-                    # The verdict does not wait for the import, which takes a tenth of a second.
-                    from bench.commands.measure import measure_and_report  # noqa: PLC0415
+            with show_stages(STAGES) as stages, ExitStack() as stack:
+                decided = decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True)
+                run_data = stack.enter_context(decided)
+                with stages.hidden():
+                    _print_verdict(run_data, study, data[0])
+                    # Here the thread of the bar has ended: a process with threads is not forked.
+                    painter = stack.enter_context(painting(run_data, svg=asked.svg))
+                painter.draw("")
+                # The verdict does not wait for the import, which takes a tenth of a second.
+                from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
-                    return measure_and_report(
-                        run_data, study, data[0], stages, painter, verbose=asked.verbose, svg=asked.svg
-                    )
+                about = {"verbose": asked.verbose, "svg": asked.svg}
+                return measure_and_report(run_data, study, data[0], stages, painter, **about)
     except UNVERIFIED as error:
         return refuse_report(error)
 
@@ -126,69 +121,56 @@ def refuse_report(error: Exception) -> bool:
     return False
 
 
-def train_study(
+@contextmanager
+def decide(
     study: Study,
     data: tuple[Dataset, Scaling | None],
     folder: Path,
+    executor: Executor,
     stages: Stages,
     *,
     resume: bool,
-    executor: Executor,
-) -> SweepResult:
-    """Train every configuration on the data of a study into the folder."""
-    samples, grid = data[0], study.make_grid()
-    with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
-        result = sweep(
-            study.make_model(samples),
-            samples.x,
-            samples.y,
-            grid,
-            **study.run.of_sweep() | {"confirm": 0},
-            validation=samples.validation,
-            executor=executor,
-            out=folder,
-            study=to_toml(study),
-            resume=resume,
-            progress=lambda done: advance(done / grid.size),
-        )
-        # Of labels the sweep has seen the classes alone, and of shares the samples.
-        record_settings(folder, study.run.epochs, study.data.validation, study.data.test, samples.classes)
-        return result
-
-
-def decide(
-    result: SweepResult,
-    study: Study,
-    data: tuple[Dataset, Scaling | None],
-    executor: Executor,
-    stages: Stages,
-    *,
     may_time: bool = False,
-) -> RunData:
-    """Verify a study, confirm its leading choices, judge the winner on the rows for the test, and return all of it.
+) -> Iterator[RunData]:
+    """Train a study, verify it, confirm its leading choices and judge the winner on the rows for the test.
 
-    Where the time of an update may decide which choice is recommended, and `may_time`, updates are timed before.
+    Yield all of that, and hold the folder until the end. Where the time of an update may decide which choice is
+    recommended, and `may_time`, updates are timed before fresh seeds.
     """
-    (samples, scaling), folder = data, result.run.folder
-    with stages.stage("check"):
-        verify_runs(result, study, samples)
-    run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
-    if may_time and decide_by_seconds(run_data.choices):
-        from bench.commands.measure import time_updates  # noqa: PLC0415 (as below)
+    (samples, scaling), grid = data, study.make_grid()
+    with ExitStack() as stack:
+        with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
+            trainer, about = make_trainer(study, samples, folder, executor), recorded_about(study, samples)
+            trained = train_grid(trainer, grid, resume, lambda done: advance(done / grid.size), **about)
+            result = stack.enter_context(trained)
+        stack.enter_context(keep_results(folder))
+        with stages.stage("check"):
+            verify_runs(result, study, samples)
+        run_data = RunData(result, read_tables(folder), study, samples, scaling, None)
+        if may_time and decide_by_seconds(run_data.choices):
+            from bench.commands.measure import time_updates  # noqa: PLC0415 (as above)
 
-        with stages.stage("updates, timed"):
-            costs = time_updates(result, study, samples)
-        run_data = replace(run_data, evidence={**run_data.evidence, "costs": costs})
-    with stages.stage("fresh seeds"):
-        held_out = samples.validation, samples.test
-        problem = make_problem(result.model, samples.x, samples.y, study.run, folder, *held_out)
-        if study.run.confirm:
-            trainer = Trainer(problem, folder, to_toml(study), executor)
-            confirm_choices(trainer, study.make_grid(), run_data.choices, study.run.confirm)
-        if problem.test is not None:
-            judge_choice(result, run_data.ranked, problem)
-            run_data = run_data.with_evidence(read_tables(folder))
-    return run_data
+            with stages.stage("updates, timed"):
+                costs = time_updates(result, study, samples)
+            run_data = replace(run_data, evidence={**run_data.evidence, "costs": costs})
+        with stages.stage("fresh seeds"):
+            confirm(trainer, run_data.to_confirm, grid.seed, grid)
+            if trainer.problem.test is not None:
+                judge(trainer.problem, run_data)
+                run_data = run_data.with_evidence(read_tables(folder))
+        yield run_data
+
+
+def make_trainer(study: Study, data: Dataset, folder: Path, executor: Executor, **changed: Any) -> Trainer:
+    """Return the trainer of a study's runs into a folder, with its settings or `changed` ones."""
+    settings, held_out = study.run.model_copy(update=changed), (data.validation, data.test)
+    problem = make_problem(study.make_model(data), data.x, data.y, settings, folder, *held_out)
+    return Trainer(problem, folder, to_toml(study), executor)
+
+
+def recorded_about(study: Study, data: Dataset) -> dict[str, Any]:
+    """Return what is known about the data of a study that its samples do not tell: labels, and held-out shares."""
+    return {"validation": study.data.validation, "test": study.data.test, "classes": data.classes}
 
 
 def _print_verdict(run_data: RunData, study: Study, data: Dataset) -> None:
@@ -198,7 +180,7 @@ def _print_verdict(run_data: RunData, study: Study, data: Dataset) -> None:
     sys.stdout.flush()  # also where it goes through a pipe: seconds of measuring and drawing follow
 
 
-def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
+def _choose_checked(result: StoredSweep, data: Dataset) -> NDArray[np.int64]:
     """Return the rows of the configurations that are trained again."""
     size = len(result.frame)
     epoch = len(data.y) * reference_cost(result.model)
@@ -206,7 +188,7 @@ def _choose_checked(result: SweepResult, data: Dataset) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(0).choice(size, count, replace=False))
 
 
-def verify_runs(result: SweepResult, study: Study, data: Dataset) -> None:
+def verify_runs(result: StoredSweep, study: Study, data: Dataset) -> None:
     """Check the derivatives of the model, and train some configurations, drawn at random, again with the reference.
 
     Raise a WrongProgramError if the program that the reference and all kernels compute is not the expression, and a

@@ -8,7 +8,6 @@ import tomli_w
 
 from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_place, print_sentence
-from bench.commands.kept import keep_results
 from bench.commands.measure import replay_runs
 from bench.commands.options import RunOptions
 from bench.commands.run import (
@@ -16,7 +15,6 @@ from bench.commands.run import (
     decide,
     refuse_large_grid,
     refuse_report,
-    train_study,
 )
 from bench.commands.stages import show_stages
 from bench.data.scaling import Scaling
@@ -26,7 +24,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
 from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
 from bench.store.evidence import read_tables
-from bench.store.run_folder import ANOTHER_FOLDER, RESUME, hold_run, visible_files
+from bench.store.run_folder import ANOTHER_FOLDER, RESUME, visible_files
 from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
 from bench.study.suite import RECORD, Suite, is_suite_folder
@@ -134,17 +132,17 @@ def _run_problem(
     study: Study, data: tuple[Dataset, Scaling | None], folder: Path, executor: Executor, asked: RunOptions
 ) -> RunData:
     """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
-    with show_stages(STAGES) as stages:
-        result = train_study(study, data, folder, stages, resume=asked.resume, executor=executor)
-        with keep_results(folder), hold_run(folder):
-            run = decide(result, study, data, executor, stages)
-            with stages.hidden():
-                print_sentence(study.name, shorten_best_choice(run.verdict["Best choice"]))
-            with stages.stage("paths"):
-                replay_runs(run, study, data[0])
-            with stages.stage("report"):
-                run = replace(run, evidence=read_tables(folder))
-                write_run_report(run, svg=asked.svg, figures=False)
+    with (
+        show_stages(STAGES) as stages,
+        decide(study, data, folder, executor, stages, resume=asked.resume) as decided,
+    ):
+        with stages.hidden():
+            print_sentence(study.name, shorten_best_choice(decided.verdict["Best choice"]))
+        with stages.stage("paths"):
+            replay_runs(decided, study, data[0])
+        with stages.stage("report"):
+            run = replace(decided, evidence=read_tables(folder))
+            write_run_report(run, svg=asked.svg, figures=False)
     return run
 
 

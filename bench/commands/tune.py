@@ -6,14 +6,14 @@ from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_place, print_sentence
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
-from bench.commands.run import UNVERIFIED, refuse_report, verify_runs
+from bench.commands.run import UNVERIFIED, make_trainer, recorded_about, refuse_report, verify_runs
 from bench.commands.stages import progress
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.store.run_folder import hold_run
-from bench.store.tuning import load_tuning
+from bench.store.tuning import read_search
 from bench.study.grid import question_if_large
-from bench.study.load import check_misfits, to_toml
+from bench.study.load import check_misfits
 from bench.study.schema import Study, folder_name
 from bench.study.space import SearchSettings
 
@@ -25,8 +25,7 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
     whether trials that are trained again with the reference give the same; else there is no report.
     """
     try:
-        from bench.engine.recording import record_settings  # noqa: PLC0415
-        from bench.engine.tune import tune  # noqa: PLC0415
+        from bench.engine.tune import train_search  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ValueError(str(error)) from error
     data, _ = study.dataset(**mapping_display())
@@ -37,25 +36,15 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
     if with_grid and question_if_large(grid.size):
         raise ValueError(f"the grid has {grid.size:,} configurations: --no-grid searches without it as a yardstick")
     folder = asked.out or Path("results") / f"{folder_name(study.name)}-tuned"
-    settings = study.run.of_sweep() | study.tune.search | {"sampler_seed": seed}
-    settings |= {"validation": data.validation, "test": data.test}
-    del settings["refine"]
-    trials = study.tune.trials or SearchSettings.trials
-    with keep_parts(folder), open_cluster(asked.cluster) as executor, progress("trials", trials) as advance:
-        tuning = tune(
-            study.make_model(data),
-            data.x,
-            data.y,
-            space,
-            grid=grid if with_grid else None,
-            executor=executor,
-            out=folder,
-            study=to_toml(study),
-            resume=asked.resume,
-            progress=advance,
-            **settings,
-        )
-        record_settings(folder, study.run.epochs, study.data.validation, study.data.test, data.classes)
+    searched = SearchSettings(**study.tune.search, sampler_seed=seed)
+    with (
+        keep_parts(folder),
+        open_cluster(asked.cluster) as executor,
+        progress("trials", searched.trials) as advance,
+    ):
+        trainer = make_trainer(study, data, folder, executor, refine=0)  # no rates are added to the grid of a search
+        about, rival = recorded_about(study, data), grid if with_grid else None
+        tuning = train_search(trainer, space, searched, rival, resume=asked.resume, progress=advance, **about)
     with keep_results(folder), hold_run(folder):
         if len(tuning.result.frame):
             try:
@@ -63,12 +52,12 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
             except UNVERIFIED as error:
                 return refuse_report(error)
         found = read_tune_data(tuning)
-        for about, sentence in found.sentences.items():
-            print_sentence(about, sentence)
+        for subject, sentence in found.sentences.items():
+            print_sentence(subject, sentence)
         print_place("Report", write_tune_report(found, svg=asked.svg))
     return True
 
 
 def rewrite_tune_report(folder: Path, *, svg: bool = False) -> Path:
     """Write the report of a search again from its folder."""
-    return write_tune_report(read_tune_data(load_tuning(folder)), svg=svg)
+    return write_tune_report(read_tune_data(read_search(folder)), svg=svg)

@@ -11,17 +11,18 @@ import pandas as pd
 
 from bench.compare.pytest_benchmark import read_run
 from bench.compare.ratios import EPOCHS, LOSSES, TIMES, Sample, compare_runs, times
-from bench.store.evidence import read_tables
-from bench.store.results import load_run
+from bench.store.results import read_sweep
 from bench.store.run_folder import WITHOUT, describe_differences
-from bench.store.tuning import TuneResult, is_tuning_folder, load_tuning
+from bench.store.tuning import is_tuning_folder, read_search
 from bench.study.load import load_study
 from bench.study.suite import is_suite_folder
 from bench.system.environment import ENVIRONMENT
 from bench.tables.excess import ranking_loss
 from bench.tables.phrases import describe_choice, format_count
+from bench.tables.ranked_runs import rank_stored
 from bench.tables.ranking import recommended_choice, runs_of
 from bench.tables.run_costs import LOSS_FLOOR
+from bench.tables.search_and_grid import rank_search
 from bench.tables.speed_tables import find_untimed
 from bench.timing.own_variants import find_variant
 from bench.timing.paired import ratio, take_turns
@@ -212,13 +213,13 @@ def _read_folder(folder: Path) -> _Stored:
     """Read the folder of a run or of a search, or that of `sgdbench speed`."""
     best, floor, rules = NO_RUNS, LOSS_FLOOR, dict[str, str]()
     if (folder / RUN).exists():
-        found = load_tuning(folder) if is_tuning_folder(folder) else load_run(folder)
-        result = found.result if isinstance(found, TuneResult) else found
+        runs = rank_search(read_search(folder)) if is_tuning_folder(folder) else rank_stored(read_sweep(folder))
+        result, evidence = runs.result, runs.evidence
         frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
         floor = max(result.yardstick.rounding or LOSS_FLOOR, result.yardstick.held_out_floor)
         if len(frame):
-            best = runs_of(frame, recommended_choice(found.ranking()))
-        evidence, identity, environment = read_tables(folder), WITHOUT | result.run.identity, result.run.environment
+            best = runs_of(frame, recommended_choice(runs.ranked))
+        identity, environment = WITHOUT | result.run.identity, result.run.environment
         rules = {name: rule["sha256"] for name, rule in result.run.rules.items()}
         if len(settings := evidence.get("settings", NO_RUNS)):
             identity |= {"epochs": str(settings["epochs"].iloc[0])}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from bench.store.results import SweepResult
+from bench.store.results import StoredSweep
 from bench.study.run_settings import fit_settings
 from bench.study.schema import RunTable
 from kernels import FitResult, fit
@@ -26,7 +26,7 @@ BLOWN_UP = 1e9
 
 
 def check(
-    result: SweepResult,
+    result: StoredSweep,
     settings: RunTable,
     x: ArrayLike,
     y: ArrayLike,

@@ -22,7 +22,6 @@ from bench.engine.recording import MARKS_TO_TARGET, record_settings, settle_reco
 from bench.engine.train import Trainer
 from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
 from bench.study.grid import Grid
-from bench.tables.winners import winners
 from kernels.compile.kinds import is_exact
 
 # From a mark to the next, 5 % more samples.
@@ -35,18 +34,8 @@ SINGLE_OF = {"lanes": "fused", "lanes-fma": "fused-fma"}
 """The kernels for single runs beside those for many."""
 
 
-def confirm_choices(trainer: Trainer, grid: Grid, ranked: pd.DataFrame, seeds: int) -> None:
-    """Train the leading choices from the starts of a grid with that many fresh seeds, into a folder within the run's.
-
-    `bench.tables.winners.winners` says which choices of the ranking lead. Runs that the folder holds from an earlier
-    time are not trained again. Where no run succeeded there is nothing to confirm.
-    """
-    if ranked["tied"].any():
-        train_on_fresh_seeds(trainer, winners(ranked), fresh_seeds(grid.seed, seeds), grid)
-
-
 def train_on_fresh_seeds(trainer: Trainer, choices: pd.DataFrame, seeds: list[int], grid: Grid) -> None:
-    """Train choices of settings from the starts of a grid with some seeds; see `confirm_choices`."""
+    """Train choices of settings from the starts of a grid with some seeds, into a folder within the run's."""
     problem, folder = trainer.problem, trainer.folder / CONFIRMATION
     rows, settings = plan_choices(choices, Grid(init=grid.init, seed=seeds), problem), problem.settings
     if stops_at_target(settings):

@@ -12,13 +12,18 @@ from functools import cache
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.engine.sweep import sweep
+from bench.engine.pipeline import train_grid
+from bench.engine.problem import make_problem
+from bench.engine.train import Trainer
 from bench.study.grid import Grid
+from bench.study.schema import RunTable
 from bench.system.atomic import write_text
+from bench.tables.ranked_runs import rank_stored
 from kernels import Model
 from kernels.base.run import STATUS, Floats, Hyperparameters
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
@@ -143,21 +148,15 @@ QUICK += all_cases()[-2:]
 
 def sweep_digests(kernel: str) -> dict[str, str]:
     """Return the digests of a sweep's ids, runs, losses and ranking."""
-    result = sweep(
-        quadratic,
-        *make_samples(SAMPLES),
-        Grid(**GRID),
-        epochs=2 * EPOCHS,
-        target=0.1,
-        kernel=kernel,
-        record=8,
-        confirm=0,
-    )
-    frame, ranks = result.frame, result.ranking()
+    settings = RunTable(epochs=2 * EPOCHS, target=0.1, kernel=kernel, record=8)
+    with TemporaryDirectory() as place:
+        problem = make_problem(quadratic, *make_samples(SAMPLES), settings, Path(place))
+        with train_grid(Trainer(problem, Path(place), ""), Grid(**GRID)) as result:
+            frame, curves, ranks = result.frame, result.curves, rank_stored(result).ranked
     status = frame["status"].astype(str).map(STATUS.index)
     counts = frame[["samples_seen", "updates", "samples_to_target"]].to_numpy(float)
     numbers = frame[["final_loss", "best_loss", *(f"param_{name}" for name in result.model.params)]].to_numpy()
-    losses = result.curves[["samples", "updates", "loss"]].to_numpy(float)
+    losses = curves[["samples", "updates", "loss"]].to_numpy(float)
     # Neither intervals nor ratios, which take functions that are not correctly rounded.
     choices = ranks[["lr", "batch_size", "converged", "diverged", "success", "samples", "tied"]].to_numpy(float)
     found: dict[str, list[Any]] = {

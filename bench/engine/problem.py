@@ -1,7 +1,7 @@
 """The problem that all runs of a sweep have in common, and the jobs in which they are trained."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -111,10 +111,21 @@ class Problem:
         """The QR factors of the samples and of those held out, which jobs share."""
         return make_factors(self.model.program, allocate_data(self.columns, self.y, validation=self.held_out))
 
+    def recorded_in(self, folder: Path) -> "Problem":
+        """Return the same problem with the marks that runs into another folder record."""
+        return replace(self, clock=_settle_clock(self.settings, self.y.size, folder))
+
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
         """Return the plan with an id in front of each row."""
         ids = config_ids(plan, self.model, self.fingerprint, self.settings)
         return pd.concat([pd.Series(ids, plan.index, name="config_id"), plan], axis=1)
+
+
+def _settle_clock(settings: RunTable, n: int, folder: Path) -> Clock:
+    """Return the marks that runs on n samples record in a folder."""
+    more = MARKS_TO_TARGET if stops_at_target(settings) else 0
+    record = settle_record(settings.record, n, settings.epochs, folder, more=more)
+    return Clock(record, n, settings.drop_last)
 
 
 def make_problem(
@@ -130,9 +141,7 @@ def make_problem(
     loss = make_loss(settings.loss)
     model, classes, ((columns, y), held_out, for_test) = read_data(model, loss, x, y, validation, test)
     check_patience(settings.patience, validation)
-    more = MARKS_TO_TARGET if stops_at_target(settings) else 0
-    record = settle_record(settings.record, y.size, settings.epochs, folder, more=more)
-    clock = Clock(record, y.size, settings.drop_last)
+    clock = _settle_clock(settings, y.size, folder)
     known_by = hash_columns(*columns, y)
     if model.by_row:  # laid out once, not by each job
         columns = tuple(lay_in_rows(columns, passes=MANY_PASSES).reshape(y.size, -1).T)

@@ -1,170 +1,81 @@
-"""tune(): Optuna proposes settings, the kernels train them, and the best ones are confirmed on fresh seeds."""
+"""The search of `bench.tune`: Optuna proposes settings in rounds, and the pipeline of sweeps does the rest."""
 
 import math
-import weakref
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union, Unpack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
-from bench.engine.final_test import confirmed_ranking, judge_choice
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory
+from bench.engine.pipeline import check_grid, confirm, judge, train_grid
 from bench.engine.plan import join_plans, plan_choices
-from bench.engine.problem import Problem, make_problem
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
-from bench.engine.settings import TuneSettings, check_settings
-from bench.engine.sweep import check_grid, check_progress, find_executor, open_folder, rank_runs, sweep
-from bench.engine.train import Executor, Trainer, identity_of, loss_stride, rules_of
+from bench.engine.train import Trainer, identity_of, loss_stride, rules_of
 from bench.engine.yardstick import held_out_floor, settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.journal import open_journal, seal_journal
-from bench.store.run_folder import OpenRun, check_study, explain_os_errors, hold_run, open_run
-from bench.store.tuning import GRID, IMPORTANCE, IMPORTANCE_COLUMNS, TuneResult, load_tuning
+from bench.store.run_folder import OpenRun, explain_os_errors, hold_run, open_run
+from bench.store.tuning import GRID, IMPORTANCE, IMPORTANCE_COLUMNS, StoredSearch, read_search
 from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
-from bench.tables.excess import add_excess
+from bench.tables.ranked_runs import rank_stored
 from bench.tables.run_costs import CHOICES, loss_floor
-from bench.tables.search_and_grid import join_grid, rank_with_grid
-from bench.tables.trial_value import rank_trials, trial_value
-from bench.tables.winners import MOST, winners
-from kernels import Model
-from kernels.base.checks import describe
-from kernels.base.columns import Inputs
+from bench.tables.search_and_grid import choices_to_confirm, rank_search
+from bench.tables.trial_value import trial_value
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
 if TYPE_CHECKING:
-    from distributed import Client
     from optuna import Trial
 
 
-def tune(
-    model: Model | str,
-    x: Inputs,
-    y: ArrayLike,
+def train_search(
+    trainer: Trainer,
     space: Space,
+    searched: SearchSettings,
+    grid: Grid | None,
     *,
-    grid: Grid | None = None,
-    executor: Union[str, "Client", Executor] = "threads",
-    out: str | Path | None = None,
-    study: str = "",
-    resume: bool = True,
-    progress: Callable[[int], None] = lambda done: None,
-    **settings: Unpack[TuneSettings],
-) -> TuneResult:
-    """Search a space for the best settings, and return a `bench.TuneResult`.
+    resume: bool,
+    progress: Callable[[int], None],
+    **about: Any,
+) -> StoredSearch:
+    """Search a space and return the search; see `bench.tune`, and `bench.engine.pipeline` for `about`."""
+    problem, folder = trainer.problem, trainer.folder
+    if grid is not None:  # one that does not fit the data is refused before the search
+        check_grid(grid, problem)
+        check_double(grid)
+        grid.frame(problem.model, problem.y.size)
 
-    Each optimizer of the space has the same number of trials. A trial is a choice of settings, trained from every
-    start with every seed. Its value is the logarithm, to base 10, of the number of samples that all of its runs have
-    seen for each run that reached the target; without a target, the mean logarithm of the final losses, or of those on
-    held-out samples, with the parameters that runs keep. A trial is given up if one of its runs diverges, or if the
-    pruner decides so. The best trials are then trained again with fresh seeds.
+    def train_first() -> None:
+        if grid is not None:
+            of_grid = replace(trainer, problem=problem.recorded_in(folder / GRID), folder=folder / GRID)
+            with train_grid(of_grid, grid, **about) as result:
+                judge(problem, rank_stored(result))
 
-    The same arguments give the same trials. A search that was stopped goes on from all trials that it had asked for;
-    the trials that follow may differ from those of a search that was not stopped.
-
-    Parameters
-    ----------
-    model, x, y, executor, out, study
-        As for `bench.sweep`.
-    space : Space
-        The ranges, the starts and the seeds.
-    grid : Grid, optional
-        Trained too, into a folder of its own, as a yardstick.
-    resume : bool
-        False refuses a folder that holds results.
-    progress : callable
-        Called with the number of trials done.
-    **settings
-        Those of a study's tables. [tune]: `trials`, their number in all, 1,000 by default; a larger number goes on
-        with a search that `out` holds. `sampler`: ``"tpe"``, the default, ``"cmaes"``, ``"random"`` or ``"qmc"``.
-        `pruner`: ``"asha"``, the default, or ``"hyperband"``, which compare trials after
-        `bench.engine.search.halving_epochs`, or ``"none"``. [run] and [data]: `epochs`, `target`, `loss`, `drop_last`,
-        `shuffling`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`, as for `bench.sweep`. And
-        `sampler_seed`, 0 by default, which studies do not have.
-
-    Raises
-    ------
-    ValueError
-        Naming the argument, its value and what would be accepted.
-    KeyboardInterrupt
-        On Ctrl-C, after what is done has reached the disk.
-    """
-    if not isinstance(space, Space):
-        raise ValueError(f"space must be a Space, not {describe(space)}")
-    shared, held_out, about_search = check_settings("tune", TuneSettings, settings, Space)
-    searched = SearchSettings(**about_search)
-    run_jobs = find_executor(executor)
-    check_progress(resume, progress)
-    check_study(study)
-    with ExitStack() as stack:
-        folder = open_folder(stack, out)
-        problem = make_problem(model, x, y, shared, folder, **held_out)
-        if grid is not None:  # one that does not fit the data is refused before the search
-            check_grid(grid, problem)
-            check_double(grid)
-            grid.frame(problem.model, problem.y.size)
-
-        def train_grid() -> None:
-            if grid is not None:
-                about = shared.of_sweep() | held_out | {"confirm": 0, "executor": run_jobs}
-                sweep(problem.model, x, y, grid, **about, out=folder / GRID, study=study)
-
-        search = _Tuning(problem, space, searched, run_jobs)
-        with hold_run(folder):
-            search.train(folder, study, train_grid, resume=resume, progress=progress)
-            drawn = space.repeats.drawn
-            record_settings(folder, shared.epochs, **held_out, classes=problem.classes, drawn=drawn)
-            result, floor = load_tuning(folder), loss_floor(problem.y)
-            settle_yardstick(problem, result.result.starts, folder)
-            if shared.confirm and len(choices := choices_to_confirm(result, floor)):
-                known = {*space.repeats.seed, *(result.grid.frame["seed"] if result.grid else ())}
-                seeds = fresh_seeds(known, shared.confirm)
-                train_on_fresh_seeds(Trainer(problem, folder, study, run_jobs), choices, seeds, space.repeats)
-            if problem.test is not None and len(result.result.frame):
-                joined, of_grid = join_grid(result, floor)
-                runs = add_excess(result.result.frame, joined.yardstick, floor)
-                ranked = rank_with_grid(runs, result.trials, of_grid, floor=floor)
-                judge_choice(joined, confirmed_ranking(joined, ranked, problem, rivals="family"), problem)
-        weakref.finalize(result.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
-    return result
+    rounds = _Rounds(trainer, space, searched)
+    with hold_run(folder):
+        rounds.train(train_first, resume=resume, progress=progress)
+        record_settings(folder, problem.settings.epochs, **about, drawn=space.repeats.drawn)
+        found = read_search(folder)
+        settle_yardstick(problem, found.result.starts, folder)
+        used = {*space.repeats.seed, *(found.grid.frame["seed"] if found.grid else ())}
+        confirm(trainer, choices_to_confirm(found), used, space.repeats)
+        if problem.test is not None and len(found.result.frame):
+            judge(problem, rank_search(found))
+    return found
 
 
-def choices_to_confirm(result: TuneResult, floor: float) -> pd.DataFrame:
-    """Return the choices that are trained again with fresh seeds; none where no trial was trained to its end.
+class _Rounds:
+    """The rounds of a search for the settings of a problem: the searches of the optimizers, and their trials' runs."""
 
-    They are the first of those that are tied, the first of each optimizer, and those of the grid that a sweep of it
-    would train again.
-    """
-    if result.result.frame.empty:
-        return pd.DataFrame(columns=CHOICES)
-    ranked = _rank(result, floor)
-    leading = ranked["tied"] & (ranked["tied"].cumsum() <= MOST)
-    chosen = [ranked[leading | ~ranked["family"].duplicated()][CHOICES]]
-    if result.grid is not None and len(result.grid.frame):
-        chosen.append(winners(rank_runs(result.grid, floor))[CHOICES])
-    joined = pd.concat([part.astype({"optimizer": object, "schedule": object}) for part in chosen])
-    return joined.drop_duplicates().reset_index(drop=True)
-
-
-def _rank(result: TuneResult, floor: float) -> pd.DataFrame:
-    """Rank the choices of the trials that were trained to their end."""
-    runs = add_excess(result.result.frame, result.result.yardstick, floor)
-    return rank_trials(runs, result.trials, floor=floor)
-
-
-class _Tuning:
-    """A search for the settings of a problem: the searches of the optimizers, and the runs of their trials."""
-
-    def __init__(self, problem: Problem, space: Space, searched: SearchSettings, executor: Executor) -> None:
-        self.problem, self.space, self.searched, self.executor = problem, space, searched, executor
+    def __init__(self, trainer: Trainer, space: Space, searched: SearchSettings) -> None:
+        self.trainer, self.problem, self.space, self.searched = trainer, trainer.problem, space, searched
+        problem = self.problem
         settings, n, families = problem.settings, problem.y.size, len(space.families)
         if searched.trials < families:
             raise ValueError(f"trials must be at least {families}, one for each optimizer, not {searched.trials}")
@@ -175,26 +86,19 @@ class _Tuning:
         Memory.of(problem).check(ROUND * space.pairs, self.least_batch)
         self.plan = pd.DataFrame()
 
-    def train(
-        self,
-        folder: Path,
-        study: str,
-        train_grid: Callable[[], None],
-        *,
-        resume: bool,
-        progress: Callable[[int], None],
-    ) -> None:
-        """Train rounds of the optimizers in turn, into a folder, until there are all trials.
+    def train(self, train_first: Callable[[], None], *, resume: bool, progress: Callable[[int], None]) -> None:
+        """Train rounds of the optimizers in turn until there are all trials.
 
-        The grid comes first: one that the folder refuses is refused before the search goes on.
+        The grid comes first, by `train_first`: one that its folder refuses is refused before the search goes on.
         """
+        folder, study = self.trainer.folder, self.trainer.study
         last = self.problem.clock.last_mark(self.least_batch, self.epochs[-1])
         every = loss_stride(self.searched.trials * self.space.pairs, last)
         identity = identity_of(self.problem) | self.space.identity() | self.searched.identity()
         # A trial is judged after this number of epochs: trials of another number are no rivals.
         identity["epochs"] = str(self.problem.settings.epochs)
         with open_run(folder, study, identity, resume=resume, every=every) as run:
-            train_grid()
+            train_first()
             optimizers, schedules = self.space.families, self.space.schedules
             named = [one.lowest for one in optimizers], [one.lowest for one in schedules]
             run.record_rules(rules_of(self.problem, *named, study))
@@ -246,7 +150,7 @@ class _Tuning:
         """Train the runs of trials again that were trained to their end, where a part that held them is damaged."""
         if complete:
             plan = self._make_plan(_distinct(complete)[0])
-            Round(run, self.problem, plan, self.known, self.executor).train(self.epochs[-1])
+            Round(run, self.problem, plan, self.known, self.trainer.executor).train(self.epochs[-1])
             self.known |= set(plan["config_id"])
 
     def _train_round(self, run: OpenRun, search: Search, asked: "list[Trial]") -> None:
@@ -260,7 +164,7 @@ class _Tuning:
         run.record_plan(self.plan)
         # Options that the search draws differ from run to run, also where there are few.
         many = 1 if search.family.ranges else MANY_OPTIONS
-        runs = Round(run, self.problem, plan, self.known, self.executor, many)
+        runs = Round(run, self.problem, plan, self.known, self.trainer.executor, many)
         self.known |= set(plan["config_id"])
         going = dict(enumerate(asked))
         for epoch in self.epochs:

@@ -27,7 +27,7 @@ from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
 from bench.report.figures import loss_by_optimizer
 from bench.report.run_data import RunData, run_data_of
-from bench.store.results import SweepResult
+from bench.store.results import StoredSweep
 from bench.tables.confusion import confusion_table
 from bench.tables.formatting import display, text
 from bench.tables.phrases import describe_endings
@@ -118,7 +118,7 @@ def _draw_loss(axis: Axes, result: FitResult) -> Figure:
     return cast("Figure", axis.get_figure(root=True))
 
 
-def plot_sweep(result: SweepResult, ax: Axes | None = None) -> Figure:
+def plot_sweep(result: StoredSweep, ax: Axes | None = None) -> Figure:
     """Draw the samples to the target for each learning rate and batch size.
 
     If no run reached the target, draw the losses of each optimizer at its best choice instead. Into an axis `ax` go
@@ -170,7 +170,7 @@ def _describe_params(result: FitResult) -> dict[str, str]:
     }
 
 
-def sweep_html(result: SweepResult) -> str:
+def sweep_html(result: StoredSweep) -> str:
     """Return a sweep as HTML: how its runs ended, the ten best choices, and the figure."""
     ended = describe_endings(result.frame["status"])
     if not ended:

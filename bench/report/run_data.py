@@ -14,9 +14,9 @@ from bench.analysis.advice import is_worth_standardizing
 from bench.data.table import Dataset
 from bench.data.units import describe_residual_units
 from bench.engine.fingerprint import fingerprint
-from bench.report.ranked_run import RankedRun
+from bench.report.run_facts import RunFacts
 from bench.store.evidence import read_tables
-from bench.store.results import SweepResult, load_run
+from bench.store.results import StoredSweep, read_sweep
 from bench.study.load import load_study
 from bench.study.schema import Study
 from bench.tables.dependence import Pairs
@@ -42,7 +42,7 @@ from kernels.optimizers import make_optimizer
 MAKERS: dict[str, Callable[[str], Any]] = {"optimizer": make_optimizer, "loss": make_loss}
 
 
-class RunData(RankedRun):
+class RunData(RunFacts):
     """The contents of a run's folder, with its conclusions in sentences."""
 
     # The settings that conclusions name although they do not vary.
@@ -278,10 +278,10 @@ class RunData(RankedRun):
 
 def read_run_data(folder: str | Path) -> RunData:
     """Read a run's folder; what is none, or one of another version, raises a ValueError."""
-    return run_data_of(load_run(folder))
+    return run_data_of(read_sweep(folder))
 
 
-def run_data_of(result: SweepResult) -> RunData:
+def run_data_of(result: StoredSweep) -> RunData:
     """Return the results of a sweep with the other contents of its folder."""
     run_data = _read_data(result)
     for own in run_data.own_rules.items():
@@ -290,7 +290,7 @@ def run_data_of(result: SweepResult) -> RunData:
     return run_data
 
 
-def _read_data(result: SweepResult) -> RunData:
+def _read_data(result: StoredSweep) -> RunData:
     """Return the contents of a run's folder with the data of its study, if these are as they were."""
     evidence = read_tables(result.run.folder)
     if not result.run.study:
@@ -322,7 +322,7 @@ def _describe_other_rule(name: str, rule: Mapping[str, str]) -> str | None:
     return f"The {name} is not that of the run, whose source is in rules.json: fits with it end elsewhere."
 
 
-def _describe_change(result: SweepResult, study: Study, data: Dataset, judged: pd.DataFrame | None) -> str | None:
+def _describe_change(result: StoredSweep, study: Study, data: Dataset, judged: pd.DataFrame | None) -> str | None:
     """Return which file has other samples than those of a run, trained on or held out; None if none has."""
     held_out = "none" if data.validation is None else fingerprint(result.model, *data.validation)
     found, known = {"data": fingerprint(result.model, data.x, data.y), "validation": held_out}, result.run.identity

@@ -6,33 +6,25 @@ from typing import ClassVar
 
 import pandas as pd
 
-from bench.report.ranked_run import SAME_RUNS
 from bench.report.run_data import RunData, run_data_of
-from bench.store.tuning import TuneResult
+from bench.report.run_facts import SAME_RUNS
+from bench.store.tuning import StoredSearch
 from bench.tables.excess import add_excess
 from bench.tables.formatting import label, text
 from bench.tables.optimizer_comparison import compare_with
 from bench.tables.phrases import describe_choice, describe_order, describe_rival, format_count
 from bench.tables.ranking import leaders, summarize
 from bench.tables.run_costs import CHOICES, find_choices, run_costs
-from bench.tables.search_and_grid import GRID, join_grid, rank_with_grid
+from bench.tables.search_and_grid import GRID, RankedSearch, join_grid
 from bench.tables.search_history import search_history
 from bench.tables.trial_value import choice_values
 from bench.tables.verdict import advise_if_all_diverged
 
 
 @dataclass(frozen=True, eq=False)
-class TuneData(RunData):
-    """The contents of the folder of a search.
+class TuneData(RunData, RankedSearch):
+    """The contents of the folder of a search, with its conclusions in sentences."""
 
-    Its runs are those of the trials that were trained to their end, and of the best choice of the grid, which is ranked
-    in `of_grid`; see `bench.tables.search_and_grid.join_grid`.
-    """
-
-    tuning: TuneResult
-    of_grid: pd.DataFrame
-
-    rivals: ClassVar[str] = "family"
     # Found by the search, also where few trials have one batch size.
     named: ClassVar[tuple[str, ...]] = ("lr", "batch_size")
 
@@ -56,11 +48,6 @@ class TuneData(RunData):
     def beyond(self) -> str:
         """A search has no rounds that add rates, but ranges."""
         return "a wider range"
-
-    def rank(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost; see `bench.tables.search_and_grid.rank_with_grid`."""
-        of_trials = self.frame.head(len(self.tuning.result.frame))
-        return rank_with_grid(of_trials, self.tuning.trials, self.of_grid, cost, floor=self.floor)
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -180,7 +167,7 @@ class TuneData(RunData):
         )
 
 
-def read_tune_data(tuning: TuneResult) -> TuneData:
+def read_tune_data(tuning: StoredSearch) -> TuneData:
     """Return the contents of the folder of a search."""
     found = run_data_of(tuning.result)
     about = {part.name: getattr(found, part.name) for part in fields(found)}

@@ -28,7 +28,7 @@ LISTED = 20
 
 def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
     """Write the report of a search, and that of the grid that it is compared with; return the page of the search."""
-    folder = data.tuning.folder
+    folder = data.result.run.folder
     if data.grid_values is not None and data.tuning.grid is not None:
         write_run_report(run_data_of(data.tuning.grid), svg=svg, figures=False)
     trials = data.tuning.trials

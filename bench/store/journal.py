@@ -105,7 +105,7 @@ def ended_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def read_trials(folder: Path) -> pd.DataFrame:
-    """Return the trials of a search, as `bench.store.tuning.TuneResult` describes them; none in the first round."""
+    """Return the trials of a search, as `bench.TuneResult` describes them; none in the first round."""
     _read_sound(folder)
     storage = _replay(folder / JOURNAL)
     rows = [

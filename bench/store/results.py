@@ -1,18 +1,17 @@
-"""The result of a sweep, read from its folder."""
+"""The runs of a sweep, read from its folder."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 from warnings import warn
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.store.choice import Choice
 from bench.store.clock import Clock
 from bench.store.evidence import read_table_of
 from bench.store.run_folder import ABOUT, CONFIRMATION, PLAN, Run, holds_search, read_run, resume_command
@@ -21,15 +20,10 @@ from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
 from kernels.base.checks import list_names
 from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
-from kernels.base.views import load_view
 from kernels.losses.classes import Classes
 from kernels.model.model_identity import model_of_identity
 from kernels.model.param_columns import PARAM, START, array_columns, param_columns, params_from_columns
 from kernels.train.yardstick import Yardstick
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Columns of a plan besides the starts.
 _SETTINGS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
@@ -47,110 +41,16 @@ _RESULTS = {
 VALIDATION = {"validation_loss": pa.float64(), "best_validation_loss": pa.float64(), "best_samples": pa.int64()}
 
 
-class Ranked:
-    """A result whose choices of settings are ranked, by functions of rooms above this one."""
-
-    _kind: ClassVar[str]
-    """The first part of the name of the function that gives its text."""
-
-    def ranking(self, cost: str = "samples") -> pd.DataFrame:
-        """Rank the choices of settings that were trained to their end.
-
-        Parameters
-        ----------
-        cost : str
-            "samples", "updates" or "seconds" to the target; "final_loss"; "validation_loss", that on held-out samples.
-            Where no run reached a target it is one of the losses.
-
-        Returns
-        -------
-        DataFrame
-            One row per choice, best first: see `bench.tables.ranking.ranking`. Where the first choices were trained
-            again on fresh seeds, with `confirmed_` columns, and `leading`, the choice that stands for its optimizer.
-
-        Raises
-        ------
-        ValueError
-            For an unknown cost, or for seconds where the time of an update was not measured, as `sgdbench run` does.
-        """
-        ranked: pd.DataFrame = load_view("ranking")(self, cost)
-        return ranked
-
-    def best(self, cost: str = "samples", optimizer: str | None = None) -> Choice:
-        """Return the recommended choice of settings, or the best one of an optimizer.
-
-        Parameters
-        ----------
-        cost : str
-            As for `ranking`.
-        optimizer : str, optional
-            One of those that were trained; of a search also as the verdict calls it, such as "momentum".
-
-        Returns
-        -------
-        bench.store.choice.Choice
-            With `settings`, `init`, `seeds`, `rank` and `ties`; `refit(x, y)`, `code()` and `to_study()`.
-
-        Raises
-        ------
-        ValueError
-            As from `ranking`; for an optimizer that was not tried; if nothing was trained to its end.
-        """
-        choice: Choice = load_view("best")(self, cost, optimizer)
-        return choice
-
-    def verdict(self) -> dict[str, str]:
-        """Return the conclusions in sentences, by subject."""
-        sentences: dict[str, str] = load_view("verdict")(self)
-        return sentences
-
-    def report(self) -> Path:
-        """Write the report into the folder, with tables and figures, and return the path of the page."""
-        page: Path = load_view("report")(self)
-        return page
-
-    def __str__(self) -> str:
-        written: str = load_view(f"{self._kind}_text")(self)
-        return written
-
-
 @dataclass(frozen=True, eq=False)
-class SweepResult(Ranked):
-    """The result of a sweep, read from its folder.
+class StoredSweep:
+    """The runs of a sweep, read from its folder; `bench.SweepResult` describes the attributes."""
 
-    Attributes
-    ----------
-    model : Model
-    frame : DataFrame
-        One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
-        the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
-        and `updates_to_target`, missing where the target was not reached; param_<name> for each parameter, those of the
-        end, or with patience those of the mark of the lowest loss on held-out samples; `final_loss`, the loss with
-        these, and `best_loss`, the lowest at any mark; where there are held-out samples `validation_loss`, that on them
-        with the same parameters, the lowest, `best_validation_loss`, and the samples seen then, `best_samples`.
-    starts : array, shape (rows, P)
-        Where each of them started.
-    clock : Clock
-        The moments at which losses were recorded.
-    run : Run
-        The folder.
-    planned : int
-        The number of configurations, those included that are not trained yet, or not for as many epochs as others, and
-        have no row in `frame`.
-    """
-
-    _kind = "sweep"
     model: Model
     frame: pd.DataFrame
     starts: Floats
     clock: Clock
     run: Run
     planned: int
-
-    def __repr__(self) -> str:
-        counts = self.frame["status"].value_counts()
-        ends = "".join(f", {count:,} {status}" for status, count in counts.items() if count)
-        return f"<SweepResult of {self.model.expression}: {len(self.frame):,} of {self.planned:,} configurations{ends}>"
 
     @cached_property
     def classes(self) -> Classes | None:
@@ -163,7 +63,7 @@ class SweepResult(Ranked):
         return Classes(tuple(labels)) if labels else None
 
     @cached_property
-    def confirmation(self) -> "SweepResult | None":
+    def confirmation(self) -> "StoredSweep | None":
         """The leading choices trained again with fresh seeds; None where that was not done, or cannot be read."""
         folder = self.run.folder / CONFIRMATION
         try:
@@ -171,7 +71,7 @@ class SweepResult(Ranked):
             begun = (folder / PLAN).exists() or any(folder.glob("parts/*"))
             if not begun:
                 return None
-            found = load_run(folder)
+            found = read_sweep(folder)
             found.run.within = self.run
             frame = match_precision(found.frame, self.frame)
             return replace(found, frame=frame.reset_index(drop=True), starts=found.starts[frame.index])
@@ -190,7 +90,7 @@ class SweepResult(Ranked):
         """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
         Where there are held-out samples, validation_loss too. One row per configuration and mark, or every second,
-        fourth, ... mark and the last where there are too many; see `sweep`.
+        fourth, ... mark and the last where there are too many; see `bench.sweep`.
         """
         return self.read_curves(self.frame["config_id"].tolist())
 
@@ -205,29 +105,6 @@ class SweepResult(Ranked):
         losses = {name: curves[name] for name in curves.columns.drop(["config_id", "mark"])}
         return pd.DataFrame({"config_id": curves["config_id"], **columns, **losses}, copy=False)
 
-    def plot(self, *, ax: "Axes | None" = None) -> "Figure":
-        """Draw how soon each learning rate and batch size reaches the target.
-
-        Where no run did: the losses of each optimizer at its best choice.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, optional
-            Where these losses are drawn, from the first start; without it, all in a figure of its own.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Jupyter shows it.
-        """
-        figure: Figure = load_view("plot_sweep")(self, ax)
-        return figure
-
-    def _repr_html_(self) -> str:
-        """Return the view in Jupyter: how the runs ended, the best choices, the figure."""
-        html: str = load_view("sweep_html")(self)
-        return html
-
 
 def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Return an earlier table with a column `dtype` where the frame has one; runs without it are of float64."""
@@ -238,20 +115,8 @@ def match_precision(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     return table[table["dtype"] == "float64"].drop(columns="dtype")
 
 
-def load_run(folder: str | Path) -> SweepResult:
-    """Read a run, even while it goes on: then the frame has the rows that are there.
-
-    Runs that others are ahead of, as the run goes on to more epochs, are not trained yet: they are not comparable.
-
-    Parameters
-    ----------
-    folder : path
-
-    Raises
-    ------
-    ValueError
-        If it is no run folder, one of another version, or one whose files have changed.
-    """
+def read_sweep(folder: str | Path) -> StoredSweep:
+    """Read the runs of a folder that others are not ahead of, on the way to more epochs; see `bench.load_run`."""
     run = read_run(folder)
     if holds_search(run.identity):
         raise ValueError(f"{folder} holds a search for settings: bench.load_tuning reads it")
@@ -263,7 +128,7 @@ def load_run(folder: str | Path) -> SweepResult:
     return replace(result, frame=frame[ended].reset_index(drop=True), starts=result.starts[ended])
 
 
-def read_result(run: Run) -> SweepResult:
+def read_result(run: Run) -> StoredSweep:
     """Return the runs of a folder, of a sweep or of the trials of a search, also of those that were given up."""
     try:
         model = model_of_identity(run.identity)
@@ -278,7 +143,7 @@ def read_result(run: Run) -> SweepResult:
     results = run.configurations([*kinds, *param_columns(model)])
     rows = plan.merge(results, on="config_id")
     frame = _with_costs(rows.drop(columns=left_out), clock)
-    return SweepResult(model, frame, params_from_columns(model, rows, START), clock, run, len(plan))
+    return StoredSweep(model, frame, params_from_columns(model, rows, START), clock, run, len(plan))
 
 
 def read_plan(run: Run) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The result of a search for settings, read from its folder."""
+"""A search for settings, read from its folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.store.evidence import read_table_of
-from bench.store.results import Ranked, SweepResult, load_run, read_result
+from bench.store.results import StoredSweep, read_result, read_sweep
 from bench.store.run_folder import PLAN, holds_search, read_identity, read_run
 
 IMPORTANCE, GRID = "importance", "grid"
@@ -20,45 +20,21 @@ _SETTINGS = ["lr", "batch_size", "optimizer", "schedule", "shuffle"]
 
 
 @dataclass(frozen=True, eq=False)
-class TuneResult(Ranked):
-    """The result of a search, read from its folder.
+class StoredSearch:
+    """The trials of a search and their runs, read from its folder; see `bench.TuneResult`."""
 
-    Attributes
-    ----------
-    result : SweepResult
-        The runs of the trials that were trained to their end.
-    trials : DataFrame
-        One row per trial, in the order of the rounds: `family`, the optimizer with its ranges; its `number` among
-        those of the family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state`
-        ("complete", "pruned", "diverged"), its `value`, a logarithm as `bench.tune` says, and the `epochs` after which
-        it ended; the `samples` that its runs have seen together, the number of `runs` and of those that `converged`;
-        `diverged_after`, the samples after which the first of them diverged, or -1; `params`, a dictionary of the
-        values that Optuna proposed.
-    importance : DataFrame
-        `family`, `parameter`, `importance`: the share of a parameter in the main effects on the value, that is in what
-        the parameters explain by themselves; the shares of a family add up to 1. Empty until a search is done.
-    grid : SweepResult or None
-        The grid that was trained for comparison.
-    """
-
-    _kind = "tuning"
-    result: SweepResult
+    result: StoredSweep
     trials: pd.DataFrame
     importance: pd.DataFrame
-    grid: SweepResult | None
+    grid: StoredSweep | None
 
-    @property
-    def folder(self) -> Path:
-        """Where it is stored."""
-        return self.result.run.folder
-
-    def with_grid_runs(self, chosen: NDArray[np.bool_]) -> SweepResult:
+    def with_grid_runs(self, chosen: NDArray[np.bool_]) -> StoredSweep:
         """Return `result` with some runs of the grid below its own, shape (runs of the grid,)."""
         assert self.grid is not None  # noqa: S101 (whoever chooses its runs has looked)
         frames = [self.result.frame, self.grid.frame[chosen]]
         texts = [name for name in frames[0] if isinstance(frames[0][name].dtype, pd.CategoricalDtype)]
         joined = pd.concat([frame.astype(dict.fromkeys(texts, object)) for frame in frames], ignore_index=True)
-        of_search = {part.name: getattr(self.result, part.name) for part in fields(SweepResult)}
+        of_search = {part.name: getattr(self.result, part.name) for part in fields(StoredSweep)}
         return _WithGrid(
             **of_search
             | {
@@ -69,22 +45,15 @@ class TuneResult(Ranked):
             grid=self.grid,
         )
 
-    def __repr__(self) -> str:
-        counts = self.trials["state"].value_counts()
-        listed = ", ".join(
-            f"{counts[state]:,} {state}" for state in ("complete", "pruned", "diverged") if state in counts
-        )
-        return f"<TuneResult of {len(self.trials):,} trial{'s' * (len(self.trials) != 1)}{': ' * bool(listed)}{listed}>"
-
 
 @dataclass(frozen=True, eq=False)
-class _WithGrid(SweepResult):
+class _WithGrid(StoredSweep):
     """The runs of trials, and some of a grid, in whose folder their losses are."""
 
-    grid: SweepResult
+    grid: StoredSweep
 
     def read_curves(self, config_ids: Sequence[str]) -> pd.DataFrame:
-        """Return the losses of some configurations; see `SweepResult.read_curves`."""
+        """Return the losses of some configurations; see `StoredSweep.read_curves`."""
         of_grid = set(self.grid.frame["config_id"])
         parts = [
             super().read_curves([one for one in config_ids if one not in of_grid]),
@@ -99,14 +68,8 @@ def is_tuning_folder(folder: Path) -> bool:
     return holds_search(read_identity(folder))
 
 
-def load_tuning(folder: str | Path) -> TuneResult:
-    """Read the folder of a search.
-
-    Raises
-    ------
-    ValueError
-        If it is no folder of a search, or its files have changed.
-    """
+def read_search(folder: str | Path) -> StoredSearch:
+    """Read the folder of a search; a ValueError if it is none, or if its files have changed."""
     try:
         from bench.store.journal import read_trials  # noqa: PLC0415 (it needs Optuna)
     except ModuleNotFoundError as error:
@@ -125,7 +88,7 @@ def load_tuning(folder: str | Path) -> TuneResult:
         frame[name] = frame[name].cat.remove_unused_categories()
     result = replace(whole, frame=frame, starts=whole.starts[chosen], planned=len(frame))
     # A plan comes before the first results: without it, the grid was stopped before it began.
-    grid = load_run(folder / GRID) if (folder / GRID / PLAN).exists() else None
+    grid = read_sweep(folder / GRID) if (folder / GRID / PLAN).exists() else None
     if grid is not None:
         grid.run.within = run
-    return TuneResult(result, trials, importance, grid)
+    return StoredSearch(result, trials, importance, grid)

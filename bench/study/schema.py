@@ -308,10 +308,6 @@ class RunTable(Table):
         """Return the `shuffle` of `kernels.fit` for runs that are shuffled, or are not."""
         return self.shuffling if shuffle and self.shuffling != "all" else bool(shuffle)
 
-    def of_sweep(self) -> dict[str, Any]:
-        """Return the settings as arguments of `bench.sweep`."""
-        return self.model_dump(exclude={"target_loss"})
-
 
 _OF_THE_SEARCH = {"trials", "sampler", "pruner"}  # all other keys of [tune] are of the space
 

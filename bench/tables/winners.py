@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.store.evidence import read_tables
-from bench.store.results import SweepResult
+from bench.store.results import StoredSweep
 from bench.tables.optimizer_comparison import compare_with, find_best
 from bench.tables.phrases import describe_choice
 from bench.tables.ranking import cost_of, leaders, summarize
@@ -36,8 +36,8 @@ def winners(ranked: pd.DataFrame) -> pd.DataFrame:
 
 
 def confirmation_of(
-    result: SweepResult, ranked: pd.DataFrame, asked: pd.DataFrame | None, rivals: str = "optimizer"
-) -> SweepResult | None:
+    result: StoredSweep, ranked: pd.DataFrame, asked: pd.DataFrame | None, rivals: str = "optimizer"
+) -> StoredSweep | None:
     """Return the runs of the leading choices of a ranking on fresh seeds; None where there are none, or not all.
 
     Nor where the sweep has gone on since, with more epochs or starts, the same seeds, or other choices that lead.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.store.results import SweepResult
+from bench.store.results import StoredSweep
 from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.tables.intervals import CONFIDENCE, median_interval
@@ -43,7 +43,7 @@ MOST_SAMPLES, MOST_VISITS, FEWEST_EPOCHS = 1_000_000, 2_000_000, 4
 
 
 def update_seconds(
-    result: SweepResult,
+    result: StoredSweep,
     x: Floats,
     y: Floats,
     shared: RunTable,
@@ -92,7 +92,7 @@ def update_seconds(
 
 
 def _make_problems(
-    result: SweepResult, columns: tuple[Floats, ...], y: Floats, shared: RunTable
+    result: StoredSweep, columns: tuple[Floats, ...], y: Floats, shared: RunTable
 ) -> Iterator[tuple[dict[str, Any], Problem]]:
     """Yield the settings that decide how long an epoch takes, and the run that is timed for them."""
     frame = result.frame.reset_index(drop=True)

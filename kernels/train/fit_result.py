@@ -3,6 +3,7 @@
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from kernels.base.checks import list_names
 from kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
 from kernels.base.registry import REGISTERED
 from kernels.base.run import Floats, Marks
-from kernels.base.views import load_view
 from kernels.data.pieces import mean_over, variance
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
@@ -490,7 +490,7 @@ class FitResult:
         ValueError
             If the data do not fit the model.
         """
-        draw = load_view("plot_fit")
+        draw = _load_view("plot_fit")
         if x is not None:
             x, y = take_targets(x, y)
             check_row_order(x, y)
@@ -501,8 +501,19 @@ class FitResult:
 
     def _repr_html_(self) -> str:
         """Return the HTML that Jupyter shows."""
-        html: str = load_view("fit_html")(self)
+        html: str = _load_view("fit_html")(self)
         return html
+
+
+def _load_view(name: str) -> Callable[..., Any]:
+    """Return a function that shows fits, from the package that has it among its entry points `kernels.views`."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 (only when asked for)
+
+    found = entry_points(group="kernels.views", name=name)
+    if not found:
+        raise ModuleNotFoundError("no installed package draws fits: run `pip install -e .` in the clone of sgdbench")
+    view: Callable[..., Any] = next(iter(found)).load()
+    return view
 
 
 def mean_loss(model: Model, loss: Loss, params: Floats, x: tuple[Floats, ...], y: Floats) -> float:

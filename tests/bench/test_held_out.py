@@ -26,7 +26,7 @@ from bench.study.schema import RunTable
 from bench.tables.formatting import text
 from kernels import fit, models
 from tests.support.refusals import refusal_of
-from tests.support.studies import train_study
+from tests.support.studies import sweep_settings, train_study
 from tests.support.sweeps import fit_of
 
 RNG = np.random.default_rng(3)
@@ -224,7 +224,7 @@ def test_a_choice_that_predicts_new_rows_no_better_than_a_constant_says_so(folde
         assert verdict["No gain"].startswith(f"On the {kind} rows the best choice ends at ")
         assert f"the best constant for these rows at {text(float(f'{np.var(y):.4g}'))}: it" in verdict["No gain"]
         # Of a sweep in Python, whose folder has no data, too.
-        given = study.run.of_sweep() | {"validation": data.validation, "test": data.test}
+        given = sweep_settings(study.run) | {"validation": data.validation, "test": data.test}
         swept = sweep("a*x + b", data.x, data.y, study.make_grid(), **given)
         assert swept.verdict()["No gain"] == verdict["No gain"]
 

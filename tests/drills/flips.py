@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bench import sweep
-from bench.engine.confirm import confirm_choices
+from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.problem import make_problem
 from bench.engine.train import Trainer
 from bench.report.run_data import run_data_of
@@ -27,6 +27,8 @@ from bench.store.results import read_result
 from bench.store.run_folder import read_run
 from bench.study.load import load_study, to_toml
 from bench.tables.ranking import ranking
+from bench.tables.winners import winners
+from tests.support.studies import sweep_settings
 
 SAME, WRONG, TRACEBACK = "same", "wrong", "traceback"
 OUTCOMES = (SAME, "warned", "refused", WRONG, TRACEBACK)
@@ -60,7 +62,8 @@ def make_run(place):
     earlier = what_is_read(folder)
     result = resume(place, study)
     problem = make_problem(result.model, *samples(study), study.run, folder)
-    confirm_choices(Trainer(problem, folder, to_toml(study)), study.make_grid(), ranking(result.frame), 2)
+    trainer, grid = Trainer(problem, folder, to_toml(study)), study.make_grid()
+    train_on_fresh_seeds(trainer, winners(ranking(result.frame)), fresh_seeds(grid.seed, 2), grid)
     rounds = pd.DataFrame({"variant": ["fused", "C"] * 20, "round": np.arange(40), "ns": np.linspace(4, 6, 40)})
     store_tables(folder, speed_rounds=rounds, costs=pd.DataFrame([dict.fromkeys(sorted(COLUMNS["costs"]), 1e-9)]))
     return folder, earlier
@@ -68,7 +71,7 @@ def make_run(place):
 
 def resume(place, study, **changed):
     """Train what is missing in the folder of a run."""
-    settings = study.run.of_sweep() | {"confirm": 0} | changed
+    settings = sweep_settings(study.run) | {"confirm": 0} | changed
     model, text = study.make_model(study.dataset()[0]), to_toml(study)
     return sweep(model, *samples(study), study.make_grid(), out=place / "run", study=text, **settings)
 

@@ -35,6 +35,7 @@ from kernels.losses import make_loss
 from kernels.model.models import make_model
 from kernels.train.yardstick import find_yardstick
 from tests.support.consistency import contradictions
+from tests.support.studies import sweep_settings
 
 ROWS, EPOCHS = 48, 4
 MODELS = {
@@ -199,7 +200,7 @@ def train(case, folder, target, *, extended=False):
     loaded = load_study(study)
     data, _ = loaded.dataset()
     grid = Grid(**dict(loaded.grid) | {"seed": range(seeds)})
-    settings = loaded.run.of_sweep() | {"epochs": epochs, "validation": data.validation, "test": data.test}
+    settings = sweep_settings(loaded.run) | {"epochs": epochs, "validation": data.validation, "test": data.test}
     sweep(loaded.make_model(data), data.x, data.y, grid, **settings, out=folder / "run")
     return ""
 

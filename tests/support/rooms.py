@@ -5,7 +5,7 @@ KERNELS = ("extend", "train", "compile", "loops", "simd", "reference", "data", "
 # The command above, the mathematics and the system below; rooms on one line do not import each other.
 LINES = [
     {"cli", "pytest_plugin"},
-    {"commands"},
+    {"commands", "api"},
     {"report", "compare"},
     {"engine", "analysis", "timing", "plots"},
     {"study", "tables", "estimators"},

@@ -14,7 +14,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from bench import Grid, Space, load_run
+from bench import Grid, Space, load_run, tune
 from bench.commands import cluster as command
 from bench.commands.cluster import open_cluster
 from bench.engine import dask, jobs, train
@@ -24,7 +24,6 @@ from bench.engine.problem import make_problem
 from bench.engine.processors import describe_worker
 from bench.engine.progress import Progress
 from bench.engine.remote import train_jobs
-from bench.engine.tune import tune
 from bench.study.schema import RunTable
 from kernels import models, register_loss, register_optimizer
 from kernels.base.registry import REGISTERED

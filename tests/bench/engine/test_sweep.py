@@ -439,7 +439,7 @@ def test_nothing_enters_the_folder_between_the_training_and_the_ranking(tmp_path
         with pytest.raises(ValueError, match=r"run is in use by process"):
             swept(tmp_path / "run", Grid(lr=[0.3]))
 
-    monkeypatch.setattr("bench.engine.sweep.settle_yardstick", enter)
+    monkeypatch.setattr("bench.engine.pipeline.settle_yardstick", enter)
     assert 0.3 not in set(swept(tmp_path / "run").frame["lr"])
 
 

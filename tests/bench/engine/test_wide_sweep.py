@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import Grid, sweep
-from bench.store.results import load_run
+from bench import Grid, load_run, sweep
 from kernels import Model, fit
 
 rng = np.random.default_rng(7)

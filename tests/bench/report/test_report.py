@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 import bench.commands.measure
 import bench.commands.run
-from bench import Grid, sweep
+from bench import Grid, load_run, sweep
 from bench.analysis.paths import ReplayError
 from bench.cli import main
 from bench.commands.options import RunOptions
@@ -21,7 +21,6 @@ from bench.report.page_data import page_data
 from bench.report.report import write_reports, write_run_report
 from bench.report.run_data import read_run_data
 from bench.store.evidence import COLUMNS
-from bench.store.results import load_run
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text
 from bench.study.load import load_study, with_settings

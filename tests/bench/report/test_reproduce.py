@@ -10,19 +10,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from bench import load_run
-from bench.engine.tune import tune
+from bench import load_run, load_tuning, tune
 from bench.report.answer import find_answer
 from bench.report.page import render_page
 from bench.report.run_data import run_data_of
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
-from bench.store.tuning import load_tuning
 from bench.study.load import load_study, to_toml
 from bench.tables.ranking import recommended_choice, runs_of
 from kernels import fit
 from kernels.model.param_columns import params_from_columns
-from tests.support.studies import train_study
+from tests.support.studies import sweep_settings, train_study
 
 RNG = np.random.default_rng(3)
 ROWS = 40
@@ -203,7 +201,7 @@ def test_an_extended_run_hands_out_its_own_marks_and_no_other_rates(settings, tm
 def test_a_search_hands_out_what_it_announces(tmp_path):
     study = write_study_file(tmp_path, **LINEAR, run="target = 0.9")
     data, _ = study.dataset()
-    settings = study.run.of_sweep()
+    settings = sweep_settings(study.run)
     del settings["refine"]
     space = study.make_space(data.y.size)
     about = study.make_model(data), data.x, data.y, space

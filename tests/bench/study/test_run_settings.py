@@ -9,6 +9,7 @@ from bench.study.schema import RunTable
 from kernels import models
 from kernels.data.samples import check_samples
 from kernels.data.validation import Split
+from tests.support.studies import sweep_settings
 
 X = np.arange(-20, 20) / 20
 Y = 2 * X**2 - 4 * X + 3
@@ -19,7 +20,7 @@ def swept():
     """A sweep, and the settings that its runs share."""
     shared = RunTable(epochs=6, target=1e-2, drop_last=False, kernel="fused")
     grid = Grid(lr=[0.1, 0.3], batch_size=[1, 16], schedule=["constant", "cosine"], shuffle=True, seed=[2**63, 1])
-    return sweep(models.quadratic, X, Y, grid, **shared.of_sweep() | {"confirm": 0}), shared
+    return sweep(models.quadratic, X, Y, grid, **sweep_settings(shared) | {"confirm": 0}), shared
 
 
 def test_rows_of_one_order_are_trained_once_more_to_the_same_bits(swept):

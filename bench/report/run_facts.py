@@ -1,10 +1,8 @@
-"""The runs of a folder, ranked: the choices of settings, what fresh seeds say, and what the best one predicts."""
+"""What the runs of a folder say besides their ranking: outcomes, comparisons, and what the best choice predicts."""
 
-from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,21 +10,19 @@ import pandas as pd
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.plots.loss_axis import LossAxis
-from bench.store.results import SweepResult
 from bench.study.schema import Study
 from bench.tables.confusion import confusion_table
-from bench.tables.excess import add_excess
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import cost_of_effects, main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.phrases import format_count
-from bench.tables.ranking import cost_of, leaders, ranking, recommended_choice, runs_of, varies
+from bench.tables.ranked_runs import RankedRuns
+from bench.tables.ranking import cost_of, leaders, recommended_choice, runs_of, varies
 from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
-from bench.tables.seconds import add_seconds
 from bench.tables.standard_tables import standard_tables
 from bench.tables.typical_runs import lowest_run
-from bench.tables.winners import are_same, confirm, confirmation_of
+from bench.tables.winners import are_same
 from kernels.base.run import Floats
 from kernels.base.spec import parse_spec
 from kernels.losses import make_loss
@@ -39,39 +35,17 @@ SAME_RUNS = "runs that are the same for all seeds"
 
 
 @dataclass(frozen=True, eq=False)
-class RankedRun:
+class RunFacts(RankedRuns):
     """The contents of a run's folder.
 
-    `evidence` has the measurements made along with the sweep, by name (see `bench.commands.run`); any may be missing.
     `study` is None for a sweep without one, and `scaling` where the data were not standardized. `data` are those that
     were trained on, or None if they can no longer be read, or are no longer those of the run, as `missing_data` says.
     """
 
-    result: SweepResult
-    evidence: Mapping[str, pd.DataFrame]
     study: Study | None
     data: Dataset | None
     scaling: Scaling | None
     missing_data: str | None
-
-    # The column of a ranking whose values are compared on fresh seeds, each at its best choice.
-    rivals: ClassVar[str] = "optimizer"
-
-    def with_evidence(self, evidence: Mapping[str, pd.DataFrame]) -> Self:
-        """Return the same with other measurements besides, on which nothing rests that has been computed so far."""
-        run_data = copy(self)
-        object.__setattr__(run_data, "evidence", evidence)
-        return run_data
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """One row per configuration, as described in `bench.tables.ranking`."""
-        return self._comparable(self.result.frame)
-
-    def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return runs with the columns by which they are compared: seconds, and distances to the lowest loss."""
-        timed = add_seconds(frame, self.evidence.get("costs"))
-        return add_excess(timed, self.result.yardstick, self.floor, self.result.frame)
 
     @cached_property
     def floor(self) -> float:
@@ -129,35 +103,6 @@ class RankedRun:
         return self.is_standardized and self.criterion.scales_targets
 
     @cached_property
-    def fresh(self) -> pd.DataFrame | None:
-        """The runs of the leading choices on fresh seeds, like `frame`; see `bench.tables.winners.confirmation_of`."""
-        confirmation = confirmation_of(self.result, self.choices, self.evidence.get("settings"), self.rivals)
-        return None if confirmation is None else self._comparable(confirmation.frame)
-
-    @cached_property
-    def choices(self) -> pd.DataFrame:
-        """The ranking of the runs of the sweep alone."""
-        return self.rank("samples")
-
-    @cached_property
-    def ranked(self) -> pd.DataFrame:
-        """The choices of settings by samples to the target, with what the runs on fresh seeds say."""
-        return self.ranked_by("samples")
-
-    def ranked_by(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost, as from `bench.tables.winners.confirm`."""
-        if cost == "validation_loss" and self.result.run.identity["validation"] == "none":
-            raise ValueError("cost must not be 'validation_loss' where no samples are held out")
-        ranked = self.choices if cost == "samples" else self.rank(cost)
-        if self.fresh is None:
-            return ranked
-        return confirm(ranked, self.fresh, cost, rivals=self.rivals, floor=self.floor, samples=self.samples)
-
-    def rank(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost, by the runs of the sweep alone."""
-        return ranking(self.frame, cost, floor=self.floor)
-
-    @cached_property
     def outcomes(self) -> pd.DataFrame:
         """The outcome of each choice of settings, as from `bench.tables.outcomes.choice_outcomes`."""
         return choice_outcomes(self.frame, self.ranked)
@@ -199,10 +144,6 @@ class RankedRun:
         compared = compare_optimizers(runs, self.ranked, floor=self.floor)
         named = [name for name in ("schedule", "shuffle", "dtype") if name in compared]
         return compared.drop(columns=[name for name in named if not varies(self.frame, name)])
-
-    def frame_of(self, choice: pd.Series) -> pd.DataFrame:
-        """Return the runs by which a choice is judged: those on fresh seeds, where it was trained on these."""
-        return self.frame if self.fresh is None or runs_of(self.fresh, choice).empty else self.fresh
 
     def seeds_are_same(self, choice: pd.Series) -> bool:
         """Return whether a choice gives the same with all seeds by which it is judged."""
@@ -283,11 +224,6 @@ class RankedRun:
             name.removeprefix("the ").capitalize(): confusion_table(y, scores, self.criterion, labels)
             for name, (scores, y) in self.predictions.items()
         }
-
-    @property
-    def samples(self) -> int:
-        """The number of samples in the data: a batch of all of them is called full."""
-        return self.result.clock.n
 
     @property
     def target(self) -> float | None:

@@ -1,14 +1,21 @@
-"""The settings of sweeps and searches, as arguments of `bench.sweep` and `bench.tune`."""
+"""The arguments that `bench.sweep` and `bench.tune` have in common, their settings among them."""
 
+import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
+from bench.engine.train import Executor, train_in_threads
 from bench.study.grid import Grid
 from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.study.space import Space
+from bench.system.files import check_path
 from kernels.base.arguments import EXACT, meant_argument
+from kernels.base.checks import check_bool, describe
 from kernels.data.validation import HeldOut
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
@@ -71,3 +78,33 @@ def check_settings(
     shared["loss"] = loss.text
     others = {name: value for name, value in given.items() if name not in shared and name not in held_out}
     return check_table(RunTable, shared), held_out, others
+
+
+def open_folder(stack: ExitStack, out: str | Path | None) -> Path:
+    """Return the folder of the results; where none is given a temporary one, which goes with the stack."""
+    if out is None:
+        return Path(stack.enter_context(TemporaryDirectory(prefix="sgdbench-")))
+    return check_path("out", out, "a folder")
+
+
+def check_progress(resume: bool, progress: object) -> None:
+    """Refuse a `resume` that is no truth value, such as "no", and a `progress` that cannot be called."""
+    check_bool("resume", resume)
+    if not callable(progress):
+        raise ValueError(f"progress must be a function of the number that is done, not {describe(progress)}")
+
+
+def find_executor(executor: object) -> Executor:
+    """Return the executor that an argument of `sweep` stands for; a ValueError if it stands for none."""
+    if isinstance(executor, str) and executor == "threads":
+        return train_in_threads
+    if "distributed" in sys.modules:  # which whoever made a client has imported
+        from distributed import Client  # noqa: PLC0415
+
+        from bench.engine.dask import DaskExecutor  # noqa: PLC0415
+
+        if isinstance(executor, Client):
+            return DaskExecutor(executor)
+    if callable(executor):
+        return executor
+    raise ValueError(f'executor must be "threads" or a dask.distributed.Client, not {describe(executor)}')

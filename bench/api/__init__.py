@@ -1,0 +1,1 @@
+"""The Python interface: sweeps, searches, and what their results answer."""

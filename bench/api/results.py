@@ -1,0 +1,264 @@
+"""The results of sweeps and searches: rankings, the best choice, conclusions, a report and its figures."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.store.results import StoredSweep, read_sweep
+from bench.store.tuning import StoredSearch, read_search
+from bench.tables.formatting import text
+from bench.tables.phrases import describe_endings, format_count
+
+# Imported by the methods that need them: a sweep waits neither for matplotlib nor for what reads a study.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bench.report.run_data import RunData
+    from bench.report.tune_data import TuneData
+    from bench.store.choice import Choice
+
+
+class Ranked(ABC):
+    """A result whose choices of settings are ranked."""
+
+    @abstractmethod
+    def _gather(self) -> "RunData":
+        """Return the contents of the folder, with its conclusions."""
+
+    def ranking(self, cost: str = "samples") -> pd.DataFrame:
+        """Rank the choices of settings that were trained to their end.
+
+        Parameters
+        ----------
+        cost : str
+            "samples", "updates" or "seconds" to the target; "final_loss"; "validation_loss", that on held-out samples.
+            Where no run reached a target it is one of the losses.
+
+        Returns
+        -------
+        DataFrame
+            One row per choice, best first: see `bench.tables.ranking.ranking`. Where the first choices were trained
+            again on fresh seeds, with `confirmed_` columns, and `leading`, the choice that stands for its optimizer.
+
+        Raises
+        ------
+        ValueError
+            For an unknown cost, or for seconds where the time of an update was not measured, as `sgdbench run` does.
+        """
+        return self._gather().ranked_by(cost)
+
+    def best(self, cost: str = "samples", optimizer: str | None = None) -> "Choice":
+        """Return the recommended choice of settings, or the best one of an optimizer.
+
+        Parameters
+        ----------
+        cost : str
+            As for `ranking`.
+        optimizer : str, optional
+            One of those that were trained; of a search also as the verdict calls it, such as "momentum".
+
+        Returns
+        -------
+        bench.store.choice.Choice
+            With `settings`, `init`, `seeds`, `rank` and `ties`; `refit(x, y)`, `code()` and `to_study()`.
+
+        Raises
+        ------
+        ValueError
+            As from `ranking`; for an optimizer that was not tried; if nothing was trained to its end.
+        """
+        from bench.report.choice import find_choice  # noqa: PLC0415 (as above)
+
+        return find_choice(self._gather(), cost, optimizer)
+
+    def verdict(self) -> dict[str, str]:
+        """Return the conclusions in sentences, by subject."""
+        return self._gather().sentences
+
+    @abstractmethod
+    def report(self) -> Path:
+        """Write the report into the folder, with tables and figures, and return the path of the page."""
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult(StoredSweep, Ranked):
+    """The result of a sweep, read from its folder.
+
+    Attributes
+    ----------
+    model : Model
+    frame : DataFrame
+        One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
+        the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
+        and `updates_to_target`, missing where the target was not reached; param_<name> for each parameter, those of the
+        end, or with patience those of the mark of the lowest loss on held-out samples; `final_loss`, the loss with
+        these, and `best_loss`, the lowest at any mark; where there are held-out samples `validation_loss`, that on them
+        with the same parameters, the lowest, `best_validation_loss`, and the samples seen then, `best_samples`.
+    starts : array, shape (rows, P)
+        Where each of them started.
+    clock : Clock
+        The moments at which losses were recorded.
+    run : Run
+        The folder.
+    planned : int
+        The number of configurations, those included that are not trained yet, or not for as many epochs as others, and
+        have no row in `frame`.
+    """
+
+    @classmethod
+    def of(cls, stored: StoredSweep) -> "SweepResult":
+        """Return runs with what can be asked of them."""
+        return cls(**{part.name: getattr(stored, part.name) for part in fields(StoredSweep)})
+
+    @cached_property
+    def confirmation(self) -> "SweepResult | None":
+        """The leading choices trained again with fresh seeds; None where that was not done, or cannot be read."""
+        found = super().confirmation
+        return None if found is None else SweepResult.of(found)
+
+    def _gather(self) -> "RunData":
+        from bench.report.run_data import run_data_of  # noqa: PLC0415 (as above)
+
+        return run_data_of(self)
+
+    def report(self) -> Path:
+        """Write the report into the folder, with tables and figures, and return the path of the page."""
+        from bench.report.report import write_run_report  # noqa: PLC0415 (as above)
+
+        return write_run_report(self._gather())
+
+    def plot(self, *, ax: "Axes | None" = None) -> "Figure":
+        """Draw how soon each learning rate and batch size reaches the target.
+
+        Where no run did: the losses of each optimizer at its best choice.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where these losses are drawn, from the first start; without it, all in a figure of its own.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Jupyter shows it.
+        """
+        from bench.report.notebook import plot_sweep  # noqa: PLC0415 (as above)
+
+        return plot_sweep(self, ax)
+
+    def _repr_html_(self) -> str:
+        """Return the view in Jupyter: how the runs ended, the best choices, the figure."""
+        from bench.report.notebook import sweep_html  # noqa: PLC0415 (as above)
+
+        return sweep_html(self)
+
+    def __repr__(self) -> str:
+        counts = self.frame["status"].value_counts()
+        ends = "".join(f", {count:,} {status}" for status, count in counts.items() if count)
+        return f"<SweepResult of {self.model.expression}: {len(self.frame):,} of {self.planned:,} configurations{ends}>"
+
+    def __str__(self) -> str:
+        run_data = self._gather()
+        frame, settings = run_data.frame, self.run.identity
+        done = "" if len(frame) == self.planned else f"{text(len(frame))} of "
+        lines = [
+            f"Sweep of {self.model.expression}: {done}{format_count(self.planned, 'configuration')}",
+            f"  data        {format_count(int(settings['samples']), 'sample')}, loss {settings['loss']}",
+            f"  target      {'none' if run_data.target is None else text(run_data.target)}",
+        ]
+        if frame.empty:
+            return "\n".join([*lines, "  nothing has been trained yet"])
+        lines.append(f"  runs        {describe_endings(frame['status'])}")
+        return "\n".join([*lines, *(f"  {about}: {run_data.verdict[about]}" for about in run_data.headline)])
+
+
+@dataclass(frozen=True, eq=False)
+class TuneResult(StoredSearch, Ranked):
+    """The result of a search, read from its folder.
+
+    Attributes
+    ----------
+    result : SweepResult
+        The runs of the trials that were trained to their end.
+    trials : DataFrame
+        One row per trial, in the order of the rounds: `family`, the optimizer with its ranges; its `number` among
+        those of the family; the `round` in which it was trained; lr, batch_size, optimizer, schedule, shuffle; `state`
+        ("complete", "pruned", "diverged"), its `value`, a logarithm as `bench.tune` says, and the `epochs` after which
+        it ended; the `samples` that its runs have seen together, the number of `runs` and of those that `converged`;
+        `diverged_after`, the samples after which the first of them diverged, or -1; `params`, a dictionary of the
+        values that Optuna proposed.
+    importance : DataFrame
+        `family`, `parameter`, `importance`: the share of a parameter in the main effects on the value, that is in what
+        the parameters explain by themselves; the shares of a family add up to 1. Empty until a search is done.
+    grid : SweepResult or None
+        The grid that was trained for comparison.
+    """
+
+    result: SweepResult
+    grid: SweepResult | None
+
+    @classmethod
+    def of(cls, stored: StoredSearch) -> "TuneResult":
+        """Return a search with what can be asked of it."""
+        grid = None if stored.grid is None else SweepResult.of(stored.grid)
+        return cls(SweepResult.of(stored.result), stored.trials, stored.importance, grid)
+
+    @property
+    def folder(self) -> Path:
+        """Where it is stored."""
+        return self.result.run.folder
+
+    def _gather(self) -> "TuneData":
+        from bench.report.tune_data import read_tune_data  # noqa: PLC0415 (as above)
+
+        return read_tune_data(self)
+
+    def report(self) -> Path:
+        """Write the report into the folder, with tables and figures, and return the path of the page."""
+        from bench.report.tune_report import write_tune_report  # noqa: PLC0415 (as above)
+
+        return write_tune_report(self._gather())
+
+    def __repr__(self) -> str:
+        counts = self.trials["state"].value_counts()
+        listed = ", ".join(
+            f"{counts[state]:,} {state}" for state in ("complete", "pruned", "diverged") if state in counts
+        )
+        return f"<TuneResult of {len(self.trials):,} trial{'s' * (len(self.trials) != 1)}{': ' * bool(listed)}{listed}>"
+
+    def __str__(self) -> str:
+        lines = [f"Search for settings of {self.result.model.expression}: {format_count(len(self.trials), 'trial')}"]
+        return "\n".join([*lines, *(f"  {about}: {sentence}" for about, sentence in self.verdict().items())])
+
+
+def load_run(folder: str | Path) -> SweepResult:
+    """Read a run, even while it goes on: then the frame has the rows that are there.
+
+    Runs that others are ahead of, as the run goes on to more epochs, are not trained yet: they are not comparable.
+
+    Parameters
+    ----------
+    folder : path
+
+    Raises
+    ------
+    ValueError
+        If it is no run folder, one of another version, or one whose files have changed.
+    """
+    return SweepResult.of(read_sweep(folder))
+
+
+def load_tuning(folder: str | Path) -> TuneResult:
+    """Read the folder of a search.
+
+    Raises
+    ------
+    ValueError
+        If it is no folder of a search, or its files have changed.
+    """
+    return TuneResult.of(read_search(folder))

@@ -1,0 +1,127 @@
+"""The pipeline of sweeps and searches, stage by stage: train, settle the lowest loss, refine, confirm, judge.
+
+`train_grid` is the first three for `bench.sweep` and `sgdbench run`; `bench.engine.tune.train_search` trains rounds of
+trials instead. `bench.tables.ranked_runs` ranks the runs for the stages that follow, and for all that reports them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
+from bench.engine.fingerprint import hash_columns
+from bench.engine.memory import Memory
+from bench.engine.problem import Problem
+from bench.engine.recording import record_settings
+from bench.engine.refine import refined_plan
+from bench.engine.train import Trainer
+from bench.engine.yardstick import settle_yardstick
+from bench.store.evidence import store_tables
+from bench.store.results import StoredSweep, read_sweep
+from bench.store.run_folder import hold_run
+from bench.study.grid import Grid
+from bench.tables.ranked_runs import RankedRuns
+from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.shortfall import share_of_most_frequent
+from kernels.base.checks import describe
+from kernels.compile.kinds import check_dtype
+from kernels.data.samples import allocate_data, to_dtype
+from kernels.losses.classes import takes_classes
+from kernels.model.param_columns import param_columns, params_from_columns
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.schedules import learning_rates
+from kernels.train.fit_result import mean_loss, metrics_on
+from kernels.train.yardstick import constant_loss
+
+
+@contextmanager
+def train_grid(
+    trainer: Trainer,
+    grid: Grid,
+    resume: bool = True,
+    progress: Callable[[int], None] = lambda done: None,
+    **about: Any,
+) -> Iterator[StoredSweep]:
+    """Train a grid, settle the lowest loss and refine learning rates; yield the runs, and hold their folder.
+
+    A grid that does not fit the problem is refused before there is a folder. `progress` is called with the number of
+    configurations of the grid that are done; what is known `about` the data goes on record
+    (`bench.engine.recording.record_settings`).
+    """
+    problem, folder = trainer.problem, trainer.folder
+    check_grid(grid, problem)
+    plan = grid.frame(problem.model, problem.y.size)
+    with hold_run(folder):
+        trainer.train(plan, grid, resume=resume, progress=lambda done: progress(min(done, grid.size)))
+        rounds = problem.settings.refine
+        record_settings(folder, problem.settings.epochs, **about, drawn=grid.drawn, refine=rounds)
+        result = read_sweep(folder)
+        settle_yardstick(problem, result.starts, folder)
+        for _ in range(rounds):
+            # Rates that the folder has from an earlier sweep have no part, so that rounds can be repeated.
+            planned = result.frame["config_id"].isin(problem.with_ids(plan)["config_id"])
+            considered = replace(result, frame=result.frame[planned], starts=result.starts[planned])
+            more = refined_plan(plan, RankedRuns(considered, {}).choices, grid, problem)
+            if more is None:
+                break
+            plan = more
+            trainer.train(plan, grid)
+            result = read_sweep(folder)
+        yield result
+
+
+def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeats: Grid) -> None:
+    """Train leading choices once more, with fresh seeds, not those that were used, into a folder within the run's.
+
+    The number of seeds is that of the settings; with 0, or without choices, nothing is trained. Runs that the folder
+    holds from an earlier time are not trained again. They start where those of the grid `repeats` do.
+    """
+    seeds = trainer.problem.settings.confirm
+    if seeds and len(choices):
+        train_on_fresh_seeds(trainer, choices, fresh_seeds(used, seeds), repeats)
+
+
+def judge(problem: Problem, ranked: RankedRuns) -> None:
+    """Store the losses of the recommended choice on the samples for the test, run by run, in the folder of its runs.
+
+    They are the runs by which it was chosen and, where there are any, those on fresh seeds. This comes after all that
+    is decided, and nothing is decided by it.
+    """
+    loss, test = problem.loss, problem.test
+    if test is None or ranked.frame.empty:
+        return
+    result, best = ranked.result, recommended_choice(ranked.ranked)
+    frames = [result.frame] if result.confirmation is None else [result.frame, result.confirmation.frame]
+    model, columns = result.model, ["config_id", "samples_seen", *param_columns(result.model)]
+    own = pd.concat([runs_of(frame, best)[columns] for frame in frames], ignore_index=True)
+    rows = [
+        {"loss": mean_loss(model, loss, params, *test)} | metrics_on(model, loss, params, *test)
+        for params in params_from_columns(model, own)
+    ]
+    about = own[columns[:2]].assign(rows=test[1].size, constant=constant_loss(loss, test[1]))
+    if takes_classes(loss) and "accuracy" in rows[0]:
+        about["most_frequent"] = share_of_most_frequent(test[1])
+    about["data"] = hash_columns(*test[0], test[1])
+    store_tables(result.run.folder, test=pd.concat([about, pd.DataFrame(rows)], axis=1))
+
+
+def check_grid(grid: Grid, problem: Problem) -> None:
+    """Refuse anything but a grid, rates that grow too large for a float, and runs that do not fit into the memory.
+
+    Also optimizers without float32, and samples and starts beyond its range, where the grid has it.
+    """
+    if not isinstance(grid, Grid):
+        raise ValueError(f"grid must be a Grid, not {describe(grid)}")
+    n = problem.y.size
+    smallest = min(size if isinstance(size, int) else n for size in grid.batch_size)
+    Memory.of(problem, single="float32" in grid.dtype).check(grid.size, min(smallest, n))
+    for schedule in grid.schedule:
+        learning_rates(schedule, float(grid.lr.max()), problem.settings.epochs)
+    if "float32" in grid.dtype:
+        for text in grid.optimizer:
+            check_dtype("float32", problem.settings.kernel, problem.model, problem.loss, make_optimizer(text))
+        allocate_data(problem.columns, problem.y, shuffle=False, validation=problem.held_out, dtype="float32")
+        to_dtype("init", grid.starts(problem.model).ravel(), "float32")
