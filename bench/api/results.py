@@ -80,9 +80,14 @@ class Ranked(ABC):
         """Return the conclusions in sentences, by subject."""
         return self._gather().sentences
 
-    @abstractmethod
     def report(self) -> Path:
         """Write the report into the folder, with tables and figures, and return the path of the page."""
+        from bench.report.report import write_run_report  # noqa: PLC0415 (as above)
+        from bench.report.tune_data import TuneData  # noqa: PLC0415 (as above)
+        from bench.report.tune_report import write_tune_report  # noqa: PLC0415 (as above)
+
+        run_data = self._gather()
+        return write_tune_report(run_data) if isinstance(run_data, TuneData) else write_run_report(run_data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +130,6 @@ class SweepResult(StoredSweep, Ranked):
         from bench.report.run_data import run_data_of  # noqa: PLC0415 (as above)
 
         return run_data_of(self)
-
-    def report(self) -> Path:
-        """Write the report into the folder, with tables and figures, and return the path of the page."""
-        from bench.report.report import write_run_report  # noqa: PLC0415 (as above)
-
-        return write_run_report(self._gather())
 
     def plot(self, *, ax: "Axes | None" = None) -> "Figure":
         """Draw how soon each learning rate and batch size reaches the target.
@@ -217,12 +216,6 @@ class TuneResult(StoredSearch, Ranked):
         from bench.report.tune_data import read_tune_data  # noqa: PLC0415 (as above)
 
         return read_tune_data(self)
-
-    def report(self) -> Path:
-        """Write the report into the folder, with tables and figures, and return the path of the page."""
-        from bench.report.tune_report import write_tune_report  # noqa: PLC0415 (as above)
-
-        return write_tune_report(self._gather())
 
     def __repr__(self) -> str:
         counts = self.trials["state"].value_counts()
