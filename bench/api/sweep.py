@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 
 from bench.api.arguments import SweepSettings, check_progress, check_settings, find_executor, open_folder
 from bench.api.results import SweepResult
-from bench.engine.pipeline import confirm, judge, train_grid
+from bench.engine.confirm import confirm
+from bench.engine.pipeline import judge, train_grid
 from bench.engine.problem import make_problem
 from bench.engine.train import Executor, Trainer
 from bench.store.run_folder import check_study

@@ -20,7 +20,8 @@ from bench.commands.stages import Stages, show_stages
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.engine.check import SAMPLES, check
-from bench.engine.pipeline import confirm, judge, train_grid
+from bench.engine.confirm import confirm
+from bench.engine.pipeline import judge, train_grid
 from bench.engine.problem import make_problem
 from bench.engine.train import Executor, Trainer
 from bench.report.painter import painting

@@ -17,8 +17,8 @@ from bench.engine.jobs import group_runs, share_kernels
 from bench.engine.memory import Memory
 from bench.engine.plan import plan_choices
 from bench.engine.problem import Problem
-from bench.engine.progress import Progress
 from bench.engine.recording import MARKS_TO_TARGET, record_settings, settle_record, stops_at_target
+from bench.engine.run_states import RunStates
 from bench.engine.train import Trainer
 from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
 from bench.study.grid import Grid
@@ -34,10 +34,17 @@ SINGLE_OF = {"lanes": "fused", "lanes-fma": "fused-fma"}
 """The kernels for single runs beside those for many."""
 
 
-def train_on_fresh_seeds(trainer: Trainer, choices: pd.DataFrame, seeds: list[int], grid: Grid) -> None:
-    """Train choices of settings from the starts of a grid with some seeds, into a folder within the run's."""
+def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeats: Grid) -> None:
+    """Train choices from the starts of a grid with seeds that were not used, into a folder within that of the run.
+
+    The number of seeds is that of the settings; with 0, or without choices, nothing is trained. Runs that the folder
+    holds from an earlier time are not trained again.
+    """
     problem, folder = trainer.problem, trainer.folder / CONFIRMATION
-    rows, settings = plan_choices(choices, Grid(init=grid.init, seed=seeds), problem), problem.settings
+    settings = problem.settings
+    if not settings.confirm or choices.empty:
+        return
+    rows = plan_choices(choices, Grid(init=repeats.init, seed=fresh_seeds(used, settings.confirm)), problem)
     if stops_at_target(settings):
         n = problem.y.size
         evaluated = min(EVALUATED, EVALUATED_WEIGHTS / len(problem.model.params))
@@ -61,7 +68,7 @@ def _settle_kernel(problem: Problem, rows: pd.DataFrame, folder: Path) -> str:
     if (folder / ABOUT).exists():
         return read_identity(folder).get("kernel", settings.kernel)
     plan = problem.with_ids(rows)
-    groups = group_runs(problem, plan, Progress.begin(plan, problem), share_kernels(plan, settings))
+    groups = group_runs(problem, plan, RunStates.begin(plan, problem), share_kernels(plan, settings))
     sizes = [(len(group.rows), group.marks.size) for group in groups]
     return SINGLE_OF[settings.kernel] if Memory.of(problem).have_empty_places(sizes) else settings.kernel
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.engine.memory import Memory
 from bench.engine.problem import Job, Problem
-from bench.engine.progress import Progress
+from bench.engine.run_states import RunStates
 from bench.study.run_settings import make_hyperparameters, schedule_factors
 from bench.study.schema import RunTable
 from bench.system.environment import processors
@@ -48,7 +48,7 @@ class Group(NamedTuple):
 
 
 def group_runs(
-    problem: Problem, plan: pd.DataFrame, progress: Progress, shared: "SharedKernels", until: int | None = None
+    problem: Problem, plan: pd.DataFrame, states: RunStates, shared: "SharedKernels", until: int | None = None
 ) -> list[Group]:
     """Return the rows of a plan that are not finished, to be trained `until` an epoch, or to the end without it."""
     settings, clock, dtypes = problem.settings, problem.clock, dtypes_of(plan)
@@ -56,15 +56,15 @@ def group_runs(
     memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
     sizes, shuffled = plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
     seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
-    rows = np.flatnonzero(~progress.finished)
+    rows = np.flatnonzero(~states.finished)
     marks_of = {size: clock.marks(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
     # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
     # that stands for all that share its kernel.
-    keys = [dtypes == "float64", shared.numbers[of_row], sizes, shuffled, seeds, progress.marks]
+    keys = [dtypes == "float64", shared.numbers[of_row], sizes, shuffled, seeds, states.marks]
     groups = [
         Group(group, settings.kernel, marks)
         for group in _group_rows(rows, keys, plan["lr"].to_numpy())
-        if progress.marks[group[0]] < (marks := marks_of[sizes[group[0]]]).size - 1
+        if states.marks[group[0]] < (marks := marks_of[sizes[group[0]]]).size - 1
     ]
     kernels = memory.choose_kernels([(len(group.rows), group.marks.size) for group in groups])
     exact = np.array([optimizer.is_exact for optimizer in shared.optimizers])[of_row]
@@ -77,7 +77,7 @@ def group_runs(
 def plan_jobs(
     problem: Problem,
     plan: pd.DataFrame,
-    progress: Progress,
+    states: RunStates,
     shared: "SharedKernels",
     groups: Sequence[Group] | None = None,
 ) -> Iterator[Job]:
@@ -87,7 +87,7 @@ def plan_jobs(
     and a job is over when its last run is.
     """
     loss, settings = problem.loss, problem.settings
-    groups = group_runs(problem, plan, progress, shared) if groups is None else groups
+    groups = group_runs(problem, plan, states, shared) if groups is None else groups
     dtypes, schedules = dtypes_of(plan), plan["schedule"].cat
     memory = Memory.of(problem, single=bool((dtypes == "float32").any()))
     factors = schedule_factors(schedules.categories.to_series(), settings.epochs)
@@ -103,12 +103,12 @@ def plan_jobs(
             mine = group[begin : begin + size]
             own = [optimizers[code] for code in of_row[mine]]
             rates = lr[mine] * factors[:, schedule[mine]]
-            per_run, first = shared.per_run[shared.numbers[of_row[row]]], int(progress.marks[row])
+            per_run, first = shared.per_run[shared.numbers[of_row[row]]], int(states.marks[row])
             options = stack_options(loss, own) if per_run else option_values(loss, own[0])
             common = {"batch_size": sizes[row], "shuffle": shuffled[row], "seed": seeds[row] if shuffled[row] else 0}
             hyperparameters = make_hyperparameters(common, rates, options, marks, settings)
-            params, lowest = progress.params[mine], progress.lowest[mine]
-            remembered = np.stack([progress.memory[place] for place in mine]) if first else initial_memory(own, params)
+            params, lowest = states.params[mine], states.lowest[mine]
+            remembered = np.stack([states.memory[place] for place in mine]) if first else initial_memory(own, params)
             yield Job(mine, kernel, dtypes[row], own[0], hyperparameters, params, remembered, first, lowest)
 
 

@@ -1,17 +1,17 @@
 """The pipeline of sweeps and searches, stage by stage: train, settle the lowest loss, refine, confirm, judge.
 
 `train_grid` is the first three for `bench.sweep` and `sgdbench run`; `bench.engine.tune.train_search` trains rounds of
-trials instead. `bench.tables.ranked_runs` ranks the runs for the stages that follow, and for all that reports them.
+trials instead. `bench.tables.ranked_runs` ranks the runs for the stages that follow, `bench.engine.confirm.confirm` and
+`judge`, and for all that reports them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
 from bench.engine.fingerprint import hash_columns
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem
@@ -71,17 +71,6 @@ def train_grid(
             trainer.train(plan, grid)
             result = read_sweep(folder)
         yield result
-
-
-def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeats: Grid) -> None:
-    """Train leading choices once more, with fresh seeds, not those that were used, into a folder within the run's.
-
-    The number of seeds is that of the settings; with 0, or without choices, nothing is trained. Runs that the folder
-    holds from an earlier time are not trained again. They start where those of the grid `repeats` do.
-    """
-    seeds = trainer.problem.settings.confirm
-    if seeds and len(choices):
-        train_on_fresh_seeds(trainer, choices, fresh_seeds(used, seeds), repeats)
 
 
 def judge(problem: Problem, ranked: RankedRuns) -> None:

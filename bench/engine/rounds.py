@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.problem import Job, Problem
-from bench.engine.progress import Progress
+from bench.engine.run_states import RunStates
 from bench.engine.train import Executor, train_jobs
 from bench.store.run_folder import OpenRun
 from kernels.base.run import MAX_EPOCHS, Floats, Marks
@@ -16,7 +16,7 @@ from kernels.train.block import Runs
 
 
 class Round:
-    """The runs of trials that are trained together, a row of the plan for each, and their progress.
+    """The runs of trials that are trained together, a row of the plan for each, and their states.
 
     `known` has the ids of the runs of which the folder `run` holds results; `many_options` is as for
     `bench.engine.jobs.share_kernels`.
@@ -33,7 +33,7 @@ class Round:
     ) -> None:
         self.run, self.problem, self.plan, self.executor, self.many_options = run, problem, plan, executor, many_options
         begun = not known.isdisjoint(plan["config_id"])
-        self.progress = Progress.read(run, plan, problem) if begun else Progress.begin(plan, problem)
+        self.states = RunStates.read(run, plan, problem) if begun else RunStates.begin(plan, problem)
 
     def train(self, until: int) -> tuple[Floats, NDArray[np.int64], NDArray[np.integer]]:
         """Train all runs that are not finished until the end of an epoch.
@@ -41,25 +41,25 @@ class Round:
         Return where all of them stand then, or stood when they were over before it: the losses of
         `Problem.counted_loss`, the status, and the samples seen.
         """
-        clock, sizes, progress = self.problem.clock, self.plan["batch_size"].to_numpy(np.int64), self.progress
+        clock, sizes, states = self.problem.clock, self.plan["batch_size"].to_numpy(np.int64), self.states
         end = clock.last_marks(sizes, self.problem.settings.epochs, until)
         losses = self._known_losses(end)
 
         def note(job: Job, runs: Runs) -> None:
-            progress.note(job, runs, self.problem)
-            losses[job.rows] = progress.kept_loss[job.rows]
+            states.note(job, runs, self.problem)
+            losses[job.rows] = states.kept_loss[job.rows]
 
-        train_jobs(self.run, self.problem, self.plan, progress, self.executor, note, until, self.many_options)
-        status = np.where(progress.marks <= end, progress.status, MAX_EPOCHS)
-        return losses, status, clock.times(sizes, np.minimum(progress.marks, end)).samples
+        train_jobs(self.run, self.problem, self.plan, states, self.executor, note, until, self.many_options)
+        status = np.where(states.marks <= end, states.status, MAX_EPOCHS)
+        return losses, status, clock.times(sizes, np.minimum(states.marks, end)).samples
 
     def _known_losses(self, end: Marks) -> Floats:
         """Return the losses of the runs at given marks, or at their own if these are earlier.
 
         Runs of a round that was stopped may be beyond these marks: their losses then are read from the folder.
         """
-        losses = self.progress.kept_loss.copy()
-        beyond = self.progress.marks > end
+        losses = self.states.kept_loss.copy()
+        beyond = self.states.marks > end
         if beyond.any():
             ids = self.plan["config_id"][beyond]
             curves = self.run.curves(ids.tolist())

@@ -17,7 +17,7 @@ from bench.engine.fingerprint import hash_columns
 from bench.engine.jobs import MANY_OPTIONS, SharedKernels, dtypes_of, group_runs, plan_jobs, share_kernels
 from bench.engine.plan import extend_plan
 from bench.engine.problem import Job, Problem
-from bench.engine.progress import Progress, lowest_loss
+from bench.engine.run_states import RunStates, lowest_loss
 from bench.engine.threads import run_in_threads
 from bench.store.evidence import forget_runs
 from bench.store.run_folder import OpenRun, open_run
@@ -90,7 +90,7 @@ class Trainer:
             if grid is not None:
                 plan = extend_plan(run, plan, grid, problem)
             run.record_rules(rules_of(problem, plan["optimizer"].unique(), plan["schedule"].unique(), self.study))
-            stored = Progress.read(run, plan, problem, whole=True)
+            stored = RunStates.read(run, plan, problem, whole=True)
             run.record_study(self.study)
             if run.record_plan(plan) or not stored.finished.all():
                 forget_runs(self.folder)
@@ -109,7 +109,7 @@ def train_jobs(
     run: OpenRun,
     problem: Problem,
     plan: pd.DataFrame,
-    stored: Progress,
+    stored: RunStates,
     executor: Executor,
     note: Callable[[Job, Runs], None],
     until: int | None = None,
@@ -199,7 +199,7 @@ def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels,
 class Writer:
     """Stores finished runs, about once a second and when there are no more."""
 
-    def __init__(self, run: OpenRun, ids: "pd.Series[str]", stored: Progress, model: Model) -> None:
+    def __init__(self, run: OpenRun, ids: "pd.Series[str]", stored: RunStates, model: Model) -> None:
         self.run, self.ids, self.stored, self.model = run, ids, stored, model
         self.waiting: list[tuple[Job, Runs]] = []
         self.flushed = time.monotonic()

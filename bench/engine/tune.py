@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.engine.confirm import confirm
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory
-from bench.engine.pipeline import check_grid, confirm, judge, train_grid
+from bench.engine.pipeline import check_grid, judge, train_grid
 from bench.engine.plan import join_plans, plan_choices
 from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
@@ -191,7 +192,7 @@ class _Rounds:
                     )
             left = np.ones(len(plan), np.bool_)
             left[own[list(going)].ravel()] = False
-            runs.progress.finished[left] = True
+            runs.states.finished[left] = True
             if not going:
                 break
         self.rounds += 1

@@ -84,13 +84,14 @@ def train_again(
     the runs, and `at` is as for `kernels.train.block.train_runs`.
     """
     loss, first = make_loss(shared.loss), rows.iloc[0]
-    optimizer, size = make_optimizer(first["optimizer"]), int(first["batch_size"])
+    own = choice_settings(first, shared)
+    optimizer, size = make_optimizer(own["optimizer"]), own["batch_size"]
     data = allocate_data(
         *samples.train,
-        shuffle=make_shuffle(shared.order(first["shuffle"])),
+        shuffle=make_shuffle(own["shuffle"]),
         batch_size=size,
         validation=samples.validation,
-        dtype=first.get("dtype", "float64"),
+        dtype=own.get("dtype", "float64"),
         by_row=model.by_row,
     )
     epochs = max(1, -(-int(marks[-1]) // samples_per_epoch(data.y.size, size, shared.drop_last)))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.store.results import StoredSweep
+from bench.study.run_settings import choice_settings
 from bench.study.schema import RunTable
 from bench.system.environment import processors
 from bench.tables.intervals import CONFIDENCE, median_interval
@@ -101,9 +102,9 @@ def _make_problems(
     chosen = frame.sort_values("lr").drop_duplicates(cost_columns(frame)).sort_index()
     for place, row in zip(chosen.index.tolist(), chosen.to_dict("records"), strict=True):
         rates = learning_rates("constant", row["lr"], EPOCHS)[:, np.newaxis]
-        order, dtype = shared.order(row["shuffle"]), row.get("dtype", "float64")
-        settings = row["batch_size"], order, row["seed"], row["optimizer"], shared.loss, dtype
-        problem = Problem(result.model, columns, y, result.starts[[place]], rates, *settings)
+        own = choice_settings(row, shared) | {"seed": row["seed"], "loss": shared.loss}
+        del own["lr"], own["schedule"]
+        problem = Problem(result.model, columns, y, result.starts[[place]], rates, **own)
         yield {name: row[name] for name in cost_columns(frame)}, _affordable_part(problem)
 
 

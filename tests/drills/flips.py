@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from bench import sweep
-from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
+from bench.engine.confirm import confirm
 from bench.engine.problem import make_problem
 from bench.engine.train import Trainer
 from bench.report.run_data import run_data_of
@@ -61,9 +61,9 @@ def make_run(place):
     resume(place, study, epochs=3)
     earlier = what_is_read(folder)
     result = resume(place, study)
-    problem = make_problem(result.model, *samples(study), study.run, folder)
+    problem = make_problem(result.model, *samples(study), study.run.model_copy(update={"confirm": 2}), folder)
     trainer, grid = Trainer(problem, folder, to_toml(study)), study.make_grid()
-    train_on_fresh_seeds(trainer, winners(ranking(result.frame)), fresh_seeds(grid.seed, 2), grid)
+    confirm(trainer, winners(ranking(result.frame)), grid.seed, grid)
     rounds = pd.DataFrame({"variant": ["fused", "C"] * 20, "round": np.arange(40), "ns": np.linspace(4, 6, 40)})
     store_tables(folder, speed_rounds=rounds, costs=pd.DataFrame([dict.fromkeys(sorted(COLUMNS["costs"]), 1e-9)]))
     return folder, earlier

@@ -10,7 +10,7 @@ from bench import Grid, load_run, sweep
 from bench.engine import confirm as confirm_module
 from bench.engine import memory
 from bench.engine import problem as common
-from bench.engine.confirm import fresh_seeds, train_on_fresh_seeds
+from bench.engine.confirm import confirm, fresh_seeds
 from bench.engine.problem import make_problem
 from bench.engine.refine import new_rates, refined_plan
 from bench.engine.train import Trainer
@@ -161,10 +161,10 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
     monkeypatch.setattr(Trainer, "train", lambda trainer, plan: clocks.append(trainer.problem.clock))
     monkeypatch.setattr(confirm_module, "record_settings", lambda *args: None)
     validation = settings.pop("validation", None)
-    run = RunTable(**{"epochs": 100, "target": 1e-4, **settings})
+    run = RunTable(**{"epochs": 100, "target": 1e-4, "confirm": 3, **settings})
     problem = make_problem(models.quadratic, X, Y, run, tmp_path, validation)
     choices = pd.DataFrame({"optimizer": ["sgd"], "lr": 0.1, "schedule": "constant", "batch_size": 1, "shuffle": True})
-    train_on_fresh_seeds(Trainer(problem, tmp_path, ""), choices, [1, 2, 3], GRID)
+    confirm(Trainer(problem, tmp_path, ""), choices, [0], GRID)
     assert [clock.record for clock in clocks] == [record]
     assert len(clocks[0].marks(1, run.epochs)) >= len(problem.clock.marks(1, run.epochs))
 

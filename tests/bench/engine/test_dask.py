@@ -22,8 +22,8 @@ from bench.engine.dask import DaskExecutor
 from bench.engine.jobs import plan_jobs, share_kernels
 from bench.engine.problem import make_problem
 from bench.engine.processors import describe_worker
-from bench.engine.progress import Progress
 from bench.engine.remote import train_jobs
+from bench.engine.run_states import RunStates
 from bench.study.schema import RunTable
 from kernels import models, register_loss, register_optimizer
 from kernels.base.registry import REGISTERED
@@ -118,7 +118,7 @@ def some_jobs(optimizer, **changed):
     settings = RunTable(epochs=3, **{"kernel": "fused"} | changed)
     problem = make_problem(models.quadratic, X, Y, settings, ROOT / "nowhere", 0.2)
     plan = problem.with_ids(grid_of([optimizer], 8).frame(problem.model, problem.y.size))
-    jobs = plan_jobs(problem, plan, Progress.begin(plan, problem), share_kernels(plan, settings))
+    jobs = plan_jobs(problem, plan, RunStates.begin(plan, problem), share_kernels(plan, settings))
     return problem, list(jobs)[:2]
 
 

@@ -8,7 +8,7 @@ import pytest
 from bench import Grid
 from bench.engine import jobs, train
 from bench.engine.problem import make_problem
-from bench.engine.progress import Progress
+from bench.engine.run_states import RunStates
 from bench.study.schema import RunTable
 from kernels import models
 from tests.support.constants import ROOT
@@ -24,9 +24,9 @@ def planned(grid, epochs=100, finished=()):
     """The plan of a grid, and its jobs."""
     problem = make(epochs)
     plan = problem.with_ids(grid.frame(problem.model, X.size))
-    progress = Progress.begin(plan, problem)
-    progress.finished[list(finished)] = True
-    return plan, list(jobs.plan_jobs(problem, plan, progress, jobs.share_kernels(plan, problem.settings)))
+    states = RunStates.begin(plan, problem)
+    states.finished[list(finished)] = True
+    return plan, list(jobs.plan_jobs(problem, plan, states, jobs.share_kernels(plan, problem.settings)))
 
 
 @pytest.mark.parametrize("processors", [1, 2, 8])

@@ -16,7 +16,7 @@ from kernels.train.block import Runs
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class RunStates:
     """Where each row of a plan stands; the arrays are brought up to date in place.
 
     Each goes on from the mark that it has reached with its `params`, of shape (rows, P), and the `memory` of its
@@ -35,7 +35,7 @@ class Progress:
     lowest: Floats
 
     @classmethod
-    def begin(cls, plan: pd.DataFrame, problem: Problem) -> "Progress":
+    def begin(cls, plan: pd.DataFrame, problem: Problem) -> "RunStates":
         """Return where the rows of a plan stand before anything is trained."""
         size = len(plan)
         params = np.array(params_from_columns(problem.model, plan, START))
@@ -51,15 +51,15 @@ class Progress:
         )
 
     @classmethod
-    def read(cls, run: Run, plan: pd.DataFrame, problem: Problem, *, whole: bool = False) -> "Progress":
+    def read(cls, run: Run, plan: pd.DataFrame, problem: Problem, *, whole: bool = False) -> "RunStates":
         """Return where the rows of a plan stand in a run's folder; runs of more epochs there are a ValueError.
 
         Where `whole` runs are stored, those of a schedule that has other rates in the epochs of today begin anew.
         """
-        progress, epochs = cls.begin(plan, problem), problem.settings.epochs
+        states, epochs = cls.begin(plan, problem), problem.settings.epochs
         stored = run.configurations()
         if stored.empty:
-            return progress
+            return states
         rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
         stored, rows = stored[rows >= 0], rows[rows >= 0]
         sizes, marks = plan["batch_size"].to_numpy(np.int64)[rows], stored["marks"].to_numpy()
@@ -73,18 +73,18 @@ class Progress:
             schedules = plan["schedule"].astype(str).to_numpy(object)[rows]
             same = (marks == last) | ~_differ(schedules, reached, shorter, epochs)
             stored, rows, marks, last = stored[same], rows[same], marks[same], last[same]
-        progress.marks[rows], progress.status[rows] = marks, stored["status"]
-        progress.finished[rows] = (stored["status"] != MAX_EPOCHS) | (marks == last)
+        states.marks[rows], states.status[rows] = marks, stored["status"]
+        states.finished[rows] = (stored["status"] != MAX_EPOCHS) | (marks == last)
         kept = params_from_columns(problem.model, stored)
-        progress.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else kept
-        progress.best_loss[rows], progress.kept_loss[rows] = stored["best_loss"], stored[problem.counted_loss]
+        states.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else kept
+        states.best_loss[rows], states.kept_loss[rows] = stored["best_loss"], stored[problem.counted_loss]
         if "best_validation_loss" in stored:
             known = ["best_validation_loss", "best_samples", *(["final_loss"] if "end" in stored else [])]
             lowest = stored[known].to_numpy(float)
-            progress.lowest[rows] = np.column_stack([lowest, kept]) if "end" in stored else lowest
+            states.lowest[rows] = np.column_stack([lowest, kept]) if "end" in stored else lowest
         for row, memory in zip(rows, stored["memory"], strict=True):
-            progress.memory[row] = memory
-        return progress
+            states.memory[row] = memory
+        return states
 
     def note(self, job: Job, runs: Runs, problem: Problem) -> None:
         """Bring the rows of a job up to date."""
