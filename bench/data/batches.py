@@ -18,7 +18,7 @@ from bench.data.label_numbers import LabelNumbers, is_label
 from bench.data.table_errors import MAP_IT, NoNumbersError, either, explain_failures, find_columns, missing_or_infinite
 from bench.data.text_table import text_columns, text_headings
 from bench.system.files import TABLES
-from kernels.base.memory import available_memory
+from kernels.base.memory import available_memory, check_memory
 from kernels.base.run import Floats
 from kernels.data.samples import find_non_finite
 from kernels.losses.classes import losses_of_classes
@@ -183,7 +183,10 @@ def _parquet_batches(
     with pa.parquet.ParquetFile(path, **buffered) as source:
         check_number_columns(path, names, source.schema_arrow, labels, has_target=has_target)
         if whole:
-            _check_memory(path, source.metadata.num_rows, len(names))
+            rows = source.metadata.num_rows
+            # Twice: as they are read, and side by side.
+            needed, asked = 2 * 8 * rows * len(names), f"{path} has {rows:,} rows, which take"
+            check_memory(needed, available_memory(), asked, f"; {MAP_IT}")
             table = source.read(columns=list(names))
             yield 0, [table.column(name) for name in names]
             return
@@ -191,16 +194,6 @@ def _parquet_batches(
         for batch in source.iter_batches(ROWS, columns=list(names), use_threads=False):
             yield first, [batch.column(name) for name in names]
             first += batch.num_rows
-
-
-def _check_memory(path: Path, rows: int, columns: int) -> None:
-    """Refuse more numbers than memory holds twice: as they are read, and side by side."""
-    needed, available = 2 * 8 * rows * columns, available_memory()
-    if available is not None and needed > available:
-        raise ValueError(
-            f"{path} has {rows:,} rows, which take {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} GB are "
-            f"available; {MAP_IT}"
-        )
 
 
 def _arrow_batches(

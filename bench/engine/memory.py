@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bench.engine.problem import Problem
 from bench.system.environment import processors
 from bench.tables.phrases import format_count
-from kernels.base.memory import available_memory
+from kernels.base.memory import available_memory, check_memory
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
 from kernels.data.marks import most_marks
 from kernels.model.layers import MAX_PARAMS
@@ -93,14 +93,13 @@ class Memory:
         """
         settings, n, params = self.problem.settings, self.problem.y.size, len(self.problem.model.params)
         marks = most_marks(settings.record, n, batch_size, settings.epochs, drop_last=settings.drop_last)
-        needed = self.needed(self.frugal, runs, marks)
-        if needed > self.room:
-            raise ValueError(
-                f"epochs, record or the grid must ask for less: training takes about {needed / 1e9:,.1f} GB of memory, "
-                f"and {self.room / 1e9:,.1f} GB are available: {format_count(runs, 'configuration')} of "
-                f"{settings.epochs:,} epochs, with losses at up to {marks:,} marks"
-                + (f", and {params:,} parameters each" if params > MAX_PARAMS else "")
-            )
+        check_memory(
+            self.needed(self.frugal, runs, marks),
+            self.room,
+            "epochs, record or the grid must ask for less: training takes about",
+            f": {format_count(runs, 'configuration')} of {settings.epochs:,} epochs, with losses at up to {marks:,} "
+            "marks" + (f", and {params:,} parameters each" if params > MAX_PARAMS else ""),
+        )
 
     def needed(self, kernel: str, runs: int, marks: int) -> int:
         """Return about how many bytes are taken where each job is as small as it can be.

@@ -11,10 +11,10 @@ import pandas as pd
 from bench.store.evidence import read_tables
 from bench.store.results import StoredSweep
 from bench.tables.excess import add_excess
-from bench.tables.ranking import ranking, runs_of
-from bench.tables.run_costs import LOSS_FLOOR
+from bench.tables.ranking import leaders, ranking, runs_of
+from bench.tables.run_costs import LOSS_FLOOR, choice_columns, find_choices
 from bench.tables.seconds import add_seconds
-from bench.tables.winners import confirm, confirmation_of, winners
+from bench.tables.winners import confirm, winners
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +59,25 @@ class RankedRuns:
 
     @cached_property
     def fresh(self) -> pd.DataFrame | None:
-        """The runs of the leading choices on fresh seeds, like `frame`; see `bench.tables.winners.confirmation_of`."""
-        confirmation = confirmation_of(self.result, self.choices, self.evidence.get("settings"), self.rivals)
-        return None if confirmation is None else self._comparable(confirmation.frame)
+        """The runs of the leading choices on fresh seeds, like `frame`; None where there are none, or not all.
+
+        Also None if the sweep was extended since, with more epochs or starts, the same seeds, or other leading choices.
+        """
+        confirmation, asked = self.result.confirmation, self.evidence.get("settings")
+        if confirmation is None or asked is None:
+            return None
+        result, runs, by = self.result, confirmation.frame, choice_columns(confirmation.frame)
+        confirmed = read_tables(confirmation.run.folder).get("settings")
+        is_about_this = (
+            len(runs) == confirmation.planned
+            and confirmed is not None
+            and asked["epochs"].equals(confirmed["epochs"])
+            and bool((result.frame["epochs"] <= asked["epochs"].max()).all())  # on record once all are trained
+            and set(runs["init"]) == set(result.frame["init"])
+            and set(runs["seed"]).isdisjoint(result.frame["seed"])
+            and bool(find_choices(leaders(self.choices, self.rivals), runs[by].drop_duplicates(), by).notna().all())
+        )
+        return self._comparable(runs) if is_about_this else None
 
     @cached_property
     def choices(self) -> pd.DataFrame:

@@ -32,9 +32,13 @@ class RankedSearch(RankedRuns):
     rivals: ClassVar[str] = "family"
 
     def rank(self, cost: str) -> pd.DataFrame:
-        """Return the choices of settings by a cost; see `rank_with_grid`."""
+        """Return the choices of trials by a cost, and that of the grid below them, until fresh seeds decide."""
         of_trials = self.frame.head(len(self.tuning.result.frame))
-        return rank_with_grid(of_trials, self.tuning.trials, self.of_grid, cost, floor=self.floor)
+        ranked = rank_trials(of_trials, self.tuning.trials, cost, floor=self.floor)
+        if self.of_grid.empty:
+            return ranked
+        texts = dict.fromkeys(("optimizer", "schedule"), object)
+        return pd.concat([ranked.astype(texts), self.of_grid.astype(texts)], ignore_index=True)
 
 
 def rank_search(tuning: StoredSearch) -> RankedSearch:
@@ -66,17 +70,6 @@ def join_grid(tuning: StoredSearch, floor: float) -> tuple[StoredSweep, pd.DataF
     return tuning.with_grid_runs(own.to_numpy(bool)), best.assign(
         ratio=float("nan"), verdict=TOO_FEW_RUNS, recommended=False, reason="", family=GRID
     )
-
-
-def rank_with_grid(
-    runs: pd.DataFrame, trials: pd.DataFrame, of_grid: pd.DataFrame, cost: str = "samples", *, floor: float
-) -> pd.DataFrame:
-    """Rank the choices of trials, and put that of the grid, from `join_grid`, below them, until fresh seeds decide."""
-    ranked = rank_trials(runs, trials, cost, floor=floor)
-    if of_grid.empty:
-        return ranked
-    texts = dict.fromkeys(("optimizer", "schedule"), object)
-    return pd.concat([ranked.astype(texts), of_grid.astype(texts)], ignore_index=True)
 
 
 def choices_to_confirm(tuning: StoredSearch) -> pd.DataFrame:

@@ -9,8 +9,6 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 
-from bench.store.evidence import read_tables
-from bench.store.results import StoredSweep
 from bench.tables.optimizer_comparison import compare_with, find_best
 from bench.tables.phrases import describe_choice
 from bench.tables.ranking import cost_of, leaders, summarize
@@ -33,31 +31,6 @@ def winners(ranked: pd.DataFrame) -> pd.DataFrame:
     chosen = ranked["recommended"] | (ranked["tied"] & (ranked["tied"].cumsum() <= MOST))
     chosen |= ~ranked["optimizer"].duplicated() | ~ranked["batch_size"].duplicated()
     return ranked[chosen].reset_index(drop=True)
-
-
-def confirmation_of(
-    result: StoredSweep, ranked: pd.DataFrame, asked: pd.DataFrame | None, rivals: str = "optimizer"
-) -> StoredSweep | None:
-    """Return the runs of the leading choices of a ranking on fresh seeds; None where there are none, or not all.
-
-    Nor where the sweep has gone on since, with more epochs or starts, the same seeds, or other choices that lead.
-    `asked` are the settings on record in the folder of the sweep.
-    """
-    confirmation = result.confirmation
-    if confirmation is None or asked is None:
-        return None
-    runs, by = confirmation.frame, choice_columns(confirmation.frame)
-    confirmed = read_tables(confirmation.run.folder).get("settings")
-    is_about_this = (
-        len(runs) == confirmation.planned
-        and confirmed is not None
-        and asked["epochs"].equals(confirmed["epochs"])
-        and bool((result.frame["epochs"] <= asked["epochs"].max()).all())  # on record once all are trained
-        and set(runs["init"]) == set(result.frame["init"])
-        and set(runs["seed"]).isdisjoint(result.frame["seed"])
-        and bool(find_choices(leaders(ranked, rivals), runs[by].drop_duplicates(), by).notna().all())
-    )
-    return confirmation if is_about_this else None
 
 
 def confirm(

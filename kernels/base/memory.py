@@ -13,6 +13,15 @@ def available_memory() -> int | None:
     return min((amount for amount in found if amount is not None), default=None)
 
 
+def check_memory(needed: int, room: float | None, asked: str, rest: str = "") -> None:
+    """Refuse what needs more bytes than there is room for, or None where that is not known, in a sentence.
+
+    The sentence begins with what is `asked` and ends with the `rest`.
+    """
+    if room is not None and needed > room:
+        raise ValueError(f"{asked} {needed / 1e9:,.1f} GB of memory, and {room / 1e9:,.1f} GB are available{rest}")
+
+
 def check_room(epochs: int, marks: int, numbers: int, name: str = "epochs") -> None:
     """Refuse a run of which the memory does not hold what is recorded: besides the loss, `numbers` at each mark.
 
@@ -20,14 +29,10 @@ def check_room(epochs: int, marks: int, numbers: int, name: str = "epochs") -> N
     """
     # The rates; the samples and the updates so far, the loss, and the numbers; once more in the result.
     needed = 16 * (epochs + marks * (3 + numbers))
-    room = available_memory() if needed > SMALL else None
-    if room is not None and needed > room:
-        asked = f"{name} must be fewer than {epochs:,}"
-        if marks > 2 * epochs:  # there are more marks than those at the ends of epochs
-            asked = f"epochs and record must ask for fewer marks than {marks:,}"
-        raise ValueError(
-            f"{asked}, which take about {needed / 1e9:,.1f} GB of memory; {room / 1e9:,.1f} GB are available"
-        )
+    asked = f"{name} must be fewer than {epochs:,}"
+    if marks > 2 * epochs:  # there are more marks than those at the ends of epochs
+        asked = f"epochs and record must ask for fewer marks than {marks:,}"
+    check_memory(needed, available_memory() if needed > SMALL else None, f"{asked}, which take about")
 
 
 def _limits_of_process() -> list[int]:

@@ -13,6 +13,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from bench import Grid, Space, load_tuning, sweep, tune
+from bench.compare.sources import Measurement, compare_sources
 from bench.engine.search import ROUND, ROUNDS, Search, halving_epochs
 from bench.engine.train import train_in_threads
 from bench.store.evidence import read_table_of
@@ -201,6 +202,8 @@ def test_the_choice_of_the_grid_is_the_answer_where_fresh_seeds_show_it_to_be_be
     assert set(judged["config_id"]) == {*own[0], *own[1]}
     page = found.report().read_text("utf-8")
     assert "    lr=0.5,\n" in page
+    notes = dict(compare_sources(found.folder, found.folder, Measurement()).notes)
+    assert notes["Best of A"].startswith("sgd, learning rate 0.5, batch size 1, ")
 
 
 @pytest.mark.usefixtures("no_importance")

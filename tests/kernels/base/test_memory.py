@@ -20,7 +20,7 @@ def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, inputs, valid
         pytest.skip("the size of memory is unknown here")
     x = np.ones((3, inputs))
     with pytest.raises(
-        ValueError, match=rf"epochs must be fewer than 1,000,000,000,000, .* {each},000.0 GB of memory; "
+        ValueError, match=rf"epochs must be fewer than 1,000,000,000,000, .* {each},000.0 GB of memory, "
     ):
         fit(model, x, x[:, 0], lr=0.1, epochs=10**12, validation=validation)
     with pytest.raises(ValueError, match="epochs and record must ask for fewer marks than 4,000,000,000,001"):
@@ -30,7 +30,7 @@ def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, inputs, valid
 def test_steps_that_do_not_fit_are_called_steps():
     if available_memory() is None:
         pytest.skip("the size of memory is unknown here")
-    with pytest.raises(ValueError, match=r"^steps must be fewer than 1,000,000,000,000, .* 80,000.0 GB of memory; "):
+    with pytest.raises(ValueError, match=r"^steps must be fewer than 1,000,000,000,000, .* 80,000.0 GB of memory, "):
         minimize("(a - 1)**2", steps=10**12)
 
 
