@@ -197,6 +197,12 @@ def test_a_sweep_from_disk_shows_the_same(swept, page_of_sweep):
 # Which package draws
 
 
+def test_where_nothing_draws_fits_it_says_what_to_install(result, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **about: ())
+    with pytest.raises(ModuleNotFoundError, match=r"run `pip install -e \.` in the clone of sgdbench"):
+        result.plot()
+
+
 def test_a_fit_alone_imports_no_harness_and_nothing_imports_pyplot(python):
     code = """
 import sys
