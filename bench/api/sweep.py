@@ -112,8 +112,8 @@ def sweep(
         folder = open_folder(stack, out)
         with unsynced_files() if out is None else nullcontext():
             problem = make_problem(model, x, y, shared, folder, **held_out)
-            trainer, about = Trainer(problem, folder, study, run_jobs), held_out | {"classes": problem.classes}
-            with train_grid(trainer, grid, resume=resume, progress=progress, **about) as result:
+            trainer = Trainer(problem, folder, study, run_jobs, held_out | {"classes": problem.classes})
+            with train_grid(trainer, grid, resume, progress) as result:
                 ranked = rank_stored(result)
                 if shared.confirm:
                     confirm(trainer, ranked.to_confirm, grid.seed, grid)

@@ -86,7 +86,7 @@ def tune(
     with ExitStack() as stack:
         folder = open_folder(stack, out)
         problem = make_problem(model, x, y, shared, folder, **held_out)
-        trainer, about = Trainer(problem, folder, study, run_jobs), held_out | {"classes": problem.classes}
-        found = train_search(trainer, space, searched, grid, resume=resume, progress=progress, **about)
+        trainer = Trainer(problem, folder, study, run_jobs, held_out | {"classes": problem.classes})
+        found = train_search(trainer, space, searched, grid, resume=resume, progress=progress)
         weakref.finalize(found.result.run, stack.pop_all().close)  # the run reads the folder, also without the result
     return TuneResult.of(found)

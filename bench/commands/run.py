@@ -141,8 +141,8 @@ def decide(
     (samples, scaling), grid = data, study.make_grid()
     with ExitStack() as stack:
         with keep_parts(folder), stages.stage("configurations", grid.size) as advance:
-            trainer, about = make_trainer(study, samples, folder, executor), recorded_about(study, samples)
-            trained = train_grid(trainer, grid, resume, lambda done: advance(done / grid.size), **about)
+            trainer = make_trainer(study, samples, folder, executor)
+            trained = train_grid(trainer, grid, resume, lambda done: advance(done / grid.size))
             result = stack.enter_context(trained)
         stack.enter_context(keep_results(folder))
         with stages.stage("check"):
@@ -166,12 +166,9 @@ def make_trainer(study: Study, data: Dataset, folder: Path, executor: Executor, 
     """Return the trainer of a study's runs into a folder, with its settings or `changed` ones."""
     settings, held_out = study.run.model_copy(update=changed), (data.validation, data.test)
     problem = make_problem(study.make_model(data), data.x, data.y, settings, folder, *held_out)
-    return Trainer(problem, folder, to_toml(study), executor)
-
-
-def recorded_about(study: Study, data: Dataset) -> dict[str, Any]:
-    """Return what is known about the data of a study that its samples do not tell: labels, and held-out shares."""
-    return {"validation": study.data.validation, "test": study.data.test, "classes": data.classes}
+    # Of labels the problem has the numbers alone, and of shares the samples.
+    about = {"validation": study.data.validation, "test": study.data.test, "classes": data.classes}
+    return Trainer(problem, folder, to_toml(study), executor, about)
 
 
 def _print_verdict(run_data: RunData, study: Study, data: Dataset) -> None:

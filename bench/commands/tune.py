@@ -6,7 +6,7 @@ from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_place, print_sentence
 from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
-from bench.commands.run import UNVERIFIED, make_trainer, recorded_about, refuse_report, verify_runs
+from bench.commands.run import UNVERIFIED, make_trainer, refuse_report, verify_runs
 from bench.commands.stages import progress
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
@@ -43,8 +43,8 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
         progress("trials", searched.trials) as advance,
     ):
         trainer = make_trainer(study, data, folder, executor, refine=0)  # no rates are added to the grid of a search
-        about, rival = recorded_about(study, data), grid if with_grid else None
-        tuning = train_search(trainer, space, searched, rival, resume=asked.resume, progress=advance, **about)
+        rival = grid if with_grid else None
+        tuning = train_search(trainer, space, searched, rival, resume=asked.resume, progress=advance)
     with keep_results(folder), hold_run(folder):
         if len(tuning.result.frame):
             try:
@@ -52,8 +52,8 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
             except UNVERIFIED as error:
                 return refuse_report(error)
         found = read_tune_data(tuning)
-        for subject, sentence in found.sentences.items():
-            print_sentence(subject, sentence)
+        for about, sentence in found.sentences.items():
+            print_sentence(about, sentence)
         print_place("Report", write_tune_report(found, svg=asked.svg))
     return True
 

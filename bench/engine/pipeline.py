@@ -8,7 +8,6 @@ trials instead. `bench.tables.ranked_runs` ranks the runs for the stages that fo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
 
@@ -43,13 +42,11 @@ def train_grid(
     grid: Grid,
     resume: bool = True,
     progress: Callable[[int], None] = lambda done: None,
-    **about: Any,
 ) -> Iterator[StoredSweep]:
     """Train a grid, settle the lowest loss and refine learning rates; yield the runs, and hold their folder.
 
     A grid that does not fit the problem is refused before there is a folder. `progress` is called with the number of
-    configurations of the grid that are done; what is known `about` the data goes on record
-    (`bench.engine.recording.record_settings`).
+    configurations of the grid that are done.
     """
     problem, folder = trainer.problem, trainer.folder
     check_grid(grid, problem)
@@ -57,7 +54,7 @@ def train_grid(
     with hold_run(folder):
         trainer.train(plan, grid, resume=resume, progress=lambda done: progress(min(done, grid.size)))
         rounds = problem.settings.refine
-        record_settings(folder, problem.settings.epochs, **about, drawn=grid.drawn, refine=rounds)
+        record_settings(folder, problem.settings.epochs, **trainer.about, drawn=grid.drawn, refine=rounds)
         result = read_sweep(folder)
         settle_yardstick(problem, result.starts, folder)
         for _ in range(rounds):

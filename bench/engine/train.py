@@ -2,12 +2,13 @@
 
 import time
 import tomllib
-from collections.abc import Callable, Collection, Generator, Iterable
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from threading import Event
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,12 +64,16 @@ def train_in_threads(problem: Problem, jobs: Iterable[Job], stop: Event) -> Gene
 
 @dataclass(frozen=True, eq=False)
 class Trainer:
-    """Trains the rows of plans into a folder, with the study, a TOML text, on record in it."""
+    """Trains the rows of plans into a folder, with the study, a TOML text, on record in it.
+
+    What is known `about` the data goes on record too: see `bench.engine.recording.record_settings`.
+    """
 
     problem: Problem
     folder: Path
     study: str
     executor: Executor = train_in_threads
+    about: Mapping[str, Any] = MappingProxyType({})
 
     def train(
         self,

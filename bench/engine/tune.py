@@ -43,9 +43,8 @@ def train_search(
     *,
     resume: bool,
     progress: Callable[[int], None],
-    **about: Any,
 ) -> StoredSearch:
-    """Search a space and return the search; see `bench.tune`, and `bench.engine.pipeline` for `about`."""
+    """Search a space and return the search; see `bench.tune`."""
     problem, folder = trainer.problem, trainer.folder
     if grid is not None:  # one that does not fit the data is refused before the search
         check_grid(grid, problem)
@@ -55,13 +54,13 @@ def train_search(
     def train_first() -> None:
         if grid is not None:
             of_grid = replace(trainer, problem=problem.recorded_in(folder / GRID), folder=folder / GRID)
-            with train_grid(of_grid, grid, **about) as result:
+            with train_grid(of_grid, grid) as result:
                 judge(problem, rank_stored(result))
 
     rounds = _Rounds(trainer, space, searched)
     with hold_run(folder):
         rounds.train(train_first, resume=resume, progress=progress)
-        record_settings(folder, problem.settings.epochs, **about, drawn=space.repeats.drawn)
+        record_settings(folder, problem.settings.epochs, **trainer.about, drawn=space.repeats.drawn)
         found = read_search(folder)
         settle_yardstick(problem, found.result.starts, folder)
         used = {*space.repeats.seed, *(found.grid.frame["seed"] if found.grid else ())}
