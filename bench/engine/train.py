@@ -4,11 +4,10 @@ import time
 import tomllib
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from threading import Event
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,7 @@ class Trainer:
     folder: Path
     study: str
     executor: Executor = train_in_threads
-    about: Mapping[str, Any] = MappingProxyType({})
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def train(
         self,
