@@ -562,7 +562,7 @@ def test_a_warning_is_one_line(shell):
 @pytest.mark.parametrize(
     ("phase", "kept"),
     [
-        ("run.sweep", "what is done is kept"),
+        ("run.train_grid", "what is done is kept"),
         ("run.verify_runs", "all configurations are trained and kept"),
         ("measure.write_run_report", "all configurations are trained and kept"),
     ],

@@ -202,7 +202,8 @@ def test_the_choice_of_the_grid_is_the_answer_where_fresh_seeds_show_it_to_be_be
     assert set(judged["config_id"]) == {*own[0], *own[1]}
     page = found.report().read_text("utf-8")
     assert "    lr=0.5,\n" in page
-    notes = dict(compare_sources(str(found.folder), str(found.folder), Measurement()).notes)
+    again = shutil.copytree(found.folder, tmp_path.with_name(f"{tmp_path.name} again"))
+    notes = dict(compare_sources(str(found.folder), str(again), Measurement()).notes)
     assert notes["Best of A"].startswith("sgd, learning rate 0.5, batch size 1, ")
 
 
