@@ -105,17 +105,17 @@ def _compile_once():
     """
     from bench.engine import train
     from bench.timing import update
-    from kernels.compile import specialize
+    from kernels.compile import build
     from kernels.train.compile_together import compile_together
 
-    places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, specialize._compile
+    places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, build._compile
 
-    def compile_in_turn(entry, *others):
-        with FileLock(places / f"{entry.__module__}.lock"):
-            return compile_or_load(entry, *others)
+    def compile_in_turn(name, *others):
+        with FileLock(places / f"{name}.lock"):
+            return compile_or_load(name, *others)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(specialize, "_compile", compile_in_turn)
+        patched.setattr(build, "_compile", compile_in_turn)
         for place in (train, update):
             patched.setattr(place, "compile_together", lambda wanted, processes: compile_together(wanted, 1))
         yield
@@ -154,14 +154,6 @@ def python():
         return done.stdout
 
     return run
-
-
-@pytest.fixture
-def short_kernels(monkeypatch):
-    """Kernels of single runs are those of `tests.support.short_kernel`, and none of them is known afterwards."""
-    from tests.support.short_kernel import use_short_kernels
-
-    use_short_kernels(monkeypatch)
 
 
 @pytest.fixture

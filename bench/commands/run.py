@@ -35,13 +35,12 @@ from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES
 from bench.tables.seconds import KERNEL, decide_by_seconds
-from kernels.data.order import is_gathered, make_shuffle
+from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
 from kernels.optimizers import make_optimizer
 from kernels.train.compile_together import compile_later
 from kernels.train.slices import reference_cost
-from kernels.train.trainer import Wanted
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
@@ -102,12 +101,11 @@ def run_study(study: Study, asked: RunOptions) -> bool:
         return refuse_report(error)
 
 
-def _timed_kernels(study: Study, data: Dataset) -> Iterator[Wanted]:
+def _timed_kernels(study: Study, data: Dataset) -> Iterator[KernelSpec]:
     """Yield the kernels whose updates are timed after the verdict, besides those that train."""
     model, grid, loss = study.make_model(data), study.make_grid(), make_loss(study.run.loss)
-    for optimizer, dtype, shuffle in product(grid.optimizer, grid.dtype or ["float64"], grid.shuffle):
-        gathers = is_gathered(len(data.y), make_shuffle(study.run.order(shuffle)))
-        yield Wanted(KERNEL, model, loss, make_optimizer(optimizer), dtype=dtype, gathers=gathers)
+    for optimizer, dtype in product(grid.optimizer, grid.dtype or ["float64"]):
+        yield KernelSpec(KERNEL, model, loss, make_optimizer(optimizer), dtype=dtype)
 
 
 def refuse_large_grid(study: Study) -> None:

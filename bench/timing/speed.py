@@ -15,9 +15,11 @@ from bench.timing.roof import make_roof
 from bench.timing.variants import Call, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import BASELINE, problem_for
+from kernels.compile.build import build
+from kernels.compile.module import module_of
+from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.train.trainer import Wanted
 
 LOADS = 3
 ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")
@@ -173,7 +175,7 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     if not variant.kernel or variant.kernel == "reference":
         return {}
     made_of = variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)
-    kernel = Wanted(*made_of).compile()
+    kernel = build(module_of(KernelSpec(*made_of)))
     return {
         "compile_seconds": kernel.cold_seconds,
         "load_seconds": float(np.median(repeat(kernel.load, number=1, repeat=LOADS))),

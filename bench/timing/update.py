@@ -19,14 +19,13 @@ from bench.timing.problem import Problem
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from kernels.base.run import Floats
-from kernels.data.order import is_gathered, make_shuffle
+from kernels.compile.spec import KernelSpec
 from kernels.data.samples import check_samples
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.compile_together import compile_together
 from kernels.train.slices import reference_cost
-from kernels.train.trainer import Wanted
 
 EPOCHS = 8
 ROUNDS = 9
@@ -117,7 +116,6 @@ def _affordable_part(problem: Problem) -> Problem:
     return part.part(epochs=max(1, min(problem.epochs, MOST_WEIGHTS // (problem.inits.size * part.y.size))))
 
 
-def _kernel_of(problem: Problem) -> Wanted:
+def _kernel_of(problem: Problem) -> KernelSpec:
     made_of = KERNEL, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)
-    gathers = is_gathered(problem.y.size, make_shuffle(problem.shuffle))
-    return Wanted(*made_of, dtype=problem.dtype, gathers=gathers)
+    return KernelSpec(*made_of, dtype=problem.dtype)

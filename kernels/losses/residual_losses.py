@@ -61,7 +61,7 @@ def absolute_value(residual, options):
 
 def absolute_derivative(residual, options):
     """Return the sign of r, 0 at 0."""
-    return sign(residual) + 0.0  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
+    return sign(residual)
 
 
 def quantile_value(residual, options):
@@ -73,7 +73,7 @@ def quantile_value(residual, options):
 def quantile_derivative(residual, options):
     """Return 1 - tau where r > 0, -tau where r < 0, and 0 at 0."""
     (tau,) = options
-    side = sign(residual) + 0.0
+    side = sign(residual)
     return (1.0 - tau) * maximum(side, 0.0) + tau * minimum(side, 0.0)
 
 
@@ -101,7 +101,7 @@ def epsilon_insensitive_value(residual, options):
 def epsilon_insensitive_derivative(residual, options):
     """Return the sign of r where |r| > epsilon, 0 elsewhere."""
     (epsilon,) = options
-    return sign(residual - minimum(maximum(residual, -epsilon), epsilon)) + 0.0
+    return sign(residual - minimum(maximum(residual, -epsilon), epsilon))
 
 
 def squared() -> Loss:

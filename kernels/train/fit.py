@@ -211,7 +211,7 @@ def fit(
 
     # Compile.
     asked = time.perf_counter()
-    train = make_trainer(kernel, model, loss, optimizer, data, batches=size > 1)
+    train = make_trainer(kernel, model, loss, optimizer, data)
     compile_seconds = time.perf_counter() - asked
 
     # Train in slices of time.
