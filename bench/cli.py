@@ -574,6 +574,40 @@ def new(
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss, overwrite=overwrite)
 
 
+@command(
+    'sgdbench kernel "a*x**2 + b*x + c" --optimizer "momentum(0.9)"',
+    'sgdbench kernel "w @ x + b" --inputs 20 --loss logistic --standalone classifier.py',
+)
+def kernel(
+    model: Annotated[str, argument("MODEL", "An expression such as 'a*x + b', or the name of a ready-made model.")],
+    inputs: Annotated[
+        str, option("NAMES", "The inputs of the model, as in u,v, or how many it has: x1, x2, ...")
+    ] = "x",
+    optimizer: options.Optimizer = "sgd",
+    loss: options.Loss = "squared",
+    lanes: Annotated[bool, flag("The kernel of many runs side by side, in place of that of one.", "--lanes")] = False,
+    fma: Annotated[bool, flag("The kernel in which a multiplication and an addition may be fused.", "--fma")] = False,
+    dtype: Annotated[str, option("NAME", 'Compute in "float64" or "float32".')] = "float64",
+    asm: Annotated[bool, flag("Print the machine code, as assembly.", "--asm")] = False,
+    llvm: Annotated[bool, flag("Print LLVM's code, after optimization.", "--llvm")] = False,
+    standalone: Annotated[
+        Path | None, option("FILE", "Write a module with a function `train` that needs NumPy and numba alone.")
+    ] = None,
+    plugin: options.Plugins = None,
+) -> None:
+    """Print the source of a kernel, or its machine code.
+
+    It is the Python module that numba compiles, by which `fit` and `run` train.
+    """
+    from bench.commands.kernel import print_kernel  # noqa: PLC0415
+
+    if asm + llvm + (standalone is not None) > 1:
+        raise ValueError("--asm, --llvm and --standalone are different outputs: give one of them")
+    name = ("lanes" if lanes else "fused") + ("-fma" if fma else "")
+    settings = {"optimizer": optimizer, "loss": loss or "squared", "kernel": name, "dtype": dtype}
+    print_kernel(model, inputs, settings, code="asm" if asm else "llvm" if llvm else "", file=standalone)
+
+
 @command("sgdbench schema", "sgdbench schema > schema.md")
 def schema(plugin: options.Plugins = None) -> None:
     """Print all keys of study files, in Markdown."""
