@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 import numba
 
 import kernels
-from kernels.base.numba_internals import NO_REFERENCE_COUNTS, InnerCache, InnerCompiler, PlainInnerCompiler, use_cache
+from kernels.base.numba_internals import (
+    NO_REFERENCE_COUNTS,
+    InnerCache,
+    InnerCompiler,
+    PlainInnerCompiler,
+    ignore_literals,
+    use_cache,
+)
 from kernels.simd import math as lane_math
 
 EMITTERS = ("base/run.py", "base/numba_internals.py", "data/order.py", "simd/*.py", "loops/*.py")
@@ -68,6 +75,7 @@ def keep(function: Any, name: str) -> None:
     if not numba.config.DISABLE_JIT:
         function.py_func.__module__, function.py_func.__qualname__ = __name__, name
         use_cache(function, InnerCache(name))
+        ignore_literals(function)
 
 
 def digest(*parts: str) -> str:
