@@ -38,7 +38,7 @@ def measure_and_report(
 ) -> bool:
     """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
     result, folder = decided.result, decided.result.run.folder
-    if stages.is_waiting("updates, timed"):
+    if "updates, timed" not in stages.begun:
         with stages.stage("updates, timed"):
             costs = time_updates(result, study, data)
     else:

@@ -46,15 +46,6 @@ CHECKED_RUNS = 6
 # Derivatives are compared at these and around them; with 29 parameters that takes half a second.
 CHECKED_STARTS = 2
 # How long the stages of a run take, in seconds, where the kernels are compiled and the study is small.
-STAGES = {
-    "configurations": 0.5,
-    "check": 0.2,
-    "updates, timed": 0.4,
-    "fresh seeds": 0.3,
-    "variants, timed": 0.7,
-    "paths and theory": 0.4,
-    "report": 1.5,
-}
 
 
 class WrongRunsError(Exception):
@@ -84,7 +75,7 @@ def run_study(study: Study, asked: RunOptions) -> bool:
             check_misfits(study, data[0], asked.locate)
             compile_later(_timed_kernels(study, data[0]))
             with (
-                show_stages(STAGES) as stages,
+                show_stages() as stages,
                 decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True) as run_data,
             ):
                 with stages.hidden():
