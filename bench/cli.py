@@ -138,7 +138,7 @@ def _describe_error(error: Exception) -> str:
         from bench.system.files import describe_bytes  # noqa: PLC0415
 
         return describe_bytes(error)
-    return str(error).replace(" or None, not ", ", not ")  # an option is left out in place of None
+    return str(error)
 
 
 def _describe_usage_error(error: Any) -> str:

@@ -350,7 +350,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         ),
         ([*FIT_CARS, "--test", "nan"], ", or a .csv, .tsv, .parquet, .arrow, .feather, .ipc file, not 'nan'"),
         ([*FIT_CARS, "--test", "none.csv"], "sgdbench: none.csv cannot be read: No such file or directory"),
-        ([*FIT_CARS, "--every", "0"], "sgdbench: --every must be greater than or equal to 1"),
+        ([*FIT_CARS, "--every", "0"], "sgdbench: --every must be at least 1"),
         ([*FIT_CARS, "--frobnicate"], "there is no option --frobnicate"),
         (["run", "wide.toml"], 'wide.toml, line 6: grid.batch_size must be "full" or a whole number from 1 to the'),
         (["run", "wide.toml", "--batch-size", "901"], 'sgdbench: batch_size must be "full" or a whole number from 1'),
