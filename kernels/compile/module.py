@@ -37,8 +37,10 @@ IMPORTS = {
 @once
 def module_of(spec: KernelSpec) -> Module:
     """Return the module of a kernel."""
-    body = network_text(spec) if isinstance(spec.model.program, Network) else scalar_text(spec)
-    settings = ", ".join(f"{name}=True" for name, given in (("fma", spec.fma), ("lanes", spec.width > 1)) if given)
+    network = isinstance(spec.model.program, Network)
+    body = network_text(spec) if network else scalar_text(spec)
+    given = {"fma": spec.fma, "lanes": spec.width > 1 and not network}
+    settings = ", ".join(f"{name}=True" for name, wanted in given.items() if wanted)
     used = set(re.findall(r"(?<![.\w])\w+", body)) | {"options"}
     lines = []
     for module, names in IMPORTS.items():
