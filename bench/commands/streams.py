@@ -1,5 +1,6 @@
 """Standard output and error: what becomes of characters that a terminal lacks, of warnings, and of closed pipes."""
 
+import io
 import os
 import sys
 
@@ -10,7 +11,7 @@ def prepare_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:  # else the next file to be opened would take its number
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
-        elif name != "stdin":
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper):  # a notebook, or a test, may put its own here
             # In UTF-8, "surrogateescape" gives file names back as the bytes that they are.
             stream.reconfigure(errors="surrogateescape" if stream.encoding.lower() == "utf-8" else "replace")
 
