@@ -11,7 +11,7 @@ import pandas as pd
 from bench.store.results import StoredSweep, read_sweep
 from bench.store.tuning import StoredSearch, read_search
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_endings, format_count
+from bench.tables.words import describe_endings, format_count
 
 # Imported by the methods that need them: a sweep waits neither for matplotlib nor for what reads a study.
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Ranked(ABC):
 
     def verdict(self) -> dict[str, str]:
         """Return the conclusions in sentences, by subject."""
-        return self._gather().sentences
+        return self._gather().verdict
 
     def report(self) -> Path:
         """Write the report into the folder, with tables and figures, and return the path of the page."""

@@ -25,7 +25,7 @@ from bench.plots.style import (
     panels,
 )
 from bench.tables.formatting import label, shorten, text
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 
 MAX_STARTS = 6
 

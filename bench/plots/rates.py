@@ -18,7 +18,7 @@ from bench.plots.colors import FAINT
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
 from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, panels
 from bench.tables.formatting import shorten, text
-from bench.tables.phrases import describe_batch_size
+from bench.tables.words import describe_batch_size
 from kernels.base.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells

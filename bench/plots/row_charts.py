@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from bench.plots.colors import FAINT, colors_of
+from bench.tables.facts import FULL
 from bench.tables.formatting import MISSING, label, percentage, shorten, text
-from bench.tables.phrases import FULL, describe_ratio, format_share, name_settings, shown_ratio
+from bench.tables.words import describe_ratio, format_share, name_settings, shown_ratio
 
 BAR = "#6b7785"  # a color would be that of an optimizer
 

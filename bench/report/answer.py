@@ -13,12 +13,12 @@ from bench.report.choice import find_choice
 from bench.report.reproduce import changed_settings
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
+from bench.tables.conclusions import no_choice
 from bench.tables.formatting import duration, percentage, text
-from bench.tables.phrases import describe_batch_size, describe_order, format_count, format_share
 from bench.tables.ranking import cost_of
 from bench.tables.seconds import KERNEL
-from bench.tables.verdict import advise_if_all_diverged
 from bench.tables.winners import is_confirmed
+from bench.tables.words import describe_batch_size, describe_no_choice, describe_order, format_count, format_share
 
 # The sentences of the verdict that the answer says in its own way.
 SAID_BY_ANSWER = ("Not arrived", "Best choice", "Ties")
@@ -56,7 +56,7 @@ def find_answer(run_data: RunData) -> Answer:
     diverged = int((frame["status"] == "diverged").sum())
     if diverged == len(frame):
         tiles = [Tile(f"{text(diverged)} of {text(len(frame))}", "", "runs diverged")]
-        notes = [advise_if_all_diverged(frame["samples_seen"])]
+        notes = [describe_no_choice(no_choice("run", frame["samples_seen"]))]
         return Answer("No best choice: every run diverged", [], tiles, notes, [])
     choice = find_choice(run_data, "samples", None)
     best = choice.row
@@ -125,7 +125,7 @@ def describe_sample(run_data: RunData, best: pd.Series) -> str:
     runs = run_data.frame_of(best)
     starts = format_count(runs["init"].nunique(), "start")
     if run_data.seeds_are_same(best):
-        return f"{starts}; nothing that its runs depend on is drawn, so all seeds give the same"
+        return f"{starts}; every seed gives the same result"
     seeds = format_count(runs["seed"].nunique(), "fresh seed" if is_confirmed(best) else "seed")
     return f"{starts} and {seeds}"
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from bench.plots.colors import colors_of
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_batch_size, describe_order
+from bench.tables.words import describe_batch_size, describe_order
 
 
 def pack(values: Any) -> dict[str, str]:

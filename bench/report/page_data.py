@@ -14,10 +14,10 @@ from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
 from bench.tables.formatting import label, text
 from bench.tables.outcomes import ALL_STARTS, SPREAD, start_families
-from bench.tables.phrases import format_count
 from bench.tables.run_costs import COST_SETTINGS, choice_columns
 from bench.tables.seconds import KERNEL
 from bench.tables.typical_runs import best_runs
+from bench.tables.words import format_count
 from kernels.data.marks import thin_marks
 from kernels.model.param_columns import array_columns, param_columns
 

@@ -17,10 +17,10 @@ from bench.report.run_data import RunData
 from bench.system.atomic import explain_unwritable, write_text
 from bench.tables.formatting import MISSING, text
 from bench.tables.outcomes import ALL_STARTS
-from bench.tables.phrases import describe_choice
 from bench.tables.ranking import recommended_choice
 from bench.tables.readable import Column, TextTable, readable_table, text_table
 from bench.tables.winners import is_confirmed
+from bench.tables.words import describe_choice
 
 COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "bands.js", "comparison.js"]
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")

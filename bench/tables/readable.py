@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bench.tables.facts import FULL
 from bench.tables.formatting import MISSING, display, duration, percentage, text
-from bench.tables.phrases import (
-    FULL,
+from bench.tables.ranking import varies
+from bench.tables.run_costs import COSTS, choice_columns
+from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
+from bench.tables.words import (
     describe_batch_size,
     describe_estimate,
     describe_order,
@@ -16,9 +19,6 @@ from bench.tables.phrases import (
     format_share,
     is_improvement,
 )
-from bench.tables.ranking import varies
-from bench.tables.run_costs import COSTS, choice_columns
-from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
 
 _NUMBER = re.compile(r"-?[\d∞]")
 

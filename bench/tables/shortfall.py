@@ -1,16 +1,17 @@
 """How far the best choice ends from the lowest loss that the model can reach, and what would bring it nearer."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from bench.tables.excess import EXCESS
-from bench.tables.formatting import text
-from bench.tables.phrases import settling_schedule
+from bench.tables.facts import Advice, NoGain, NoSkill, Shortfall, UnreachableTarget
 from bench.tables.ranking import edge_of_rates
 from bench.tables.winners import is_confirmed
 from kernels.base.run import Floats
 from kernels.optimizers import make_optimizer
-from kernels.train.yardstick import ARRIVED, Yardstick, format_share
+from kernels.train.yardstick import ARRIVED, Yardstick
 
 # More epochs help where, over the last half of them, most runs gain: by this share or more of their excess or, as at a
 # rate that is far too low, of what the first half gained.
@@ -25,41 +26,13 @@ def final_loss_of(best: pd.Series) -> float:
     return float(best["confirmed_final_loss" if is_confirmed(best) else "final_loss"])
 
 
-def describe_distance(best: pd.Series, yardstick: Yardstick) -> str:
-    """Return a sentence on how far the best choice ends from the lowest loss."""
-    if not np.isfinite(yardstick.loss):
-        return f"It is not known: {yardstick.note}."
-    found = f"{text(yardstick.loss, 6)}, found by {yardstick.method}"
-    note = f" ({yardstick.note})" if yardstick.note else ""
-    if np.isnan(yardstick.improvement):
-        return f"The lowest loss is {found}{note}; it is no improvement over that of {yardstick.baseline}."
-    if not np.isfinite(final_loss_of(best)):
-        return f"The lowest loss is {found}{note}."
-    return f"{_describe_end(best, yardstick, found)}{note}."
-
-
-def _describe_end(best: pd.Series, yardstick: Yardstick, lowest: str) -> str:
-    """Return how far above the lowest loss, a text, the best choice ends, as a sentence without its full stop."""
-    loss, baseline = final_loss_of(best), yardstick.baseline
-    if (left := yardstick.remaining(loss)) >= 1:
-        over = text(yardstick.constant_loss, 4)
-        return f"The best choice ends no lower than {baseline}, {over}; the lowest loss is {lowest}"
-    return (
-        f"The best choice ends {format_share(left)} of the improvement over {baseline} above the lowest loss, {lowest}"
-    )
-
-
-def describe_no_gain(loss: float, constant: float, rows: str) -> str:
-    """Return a sentence on a loss on rows that were not trained on, if a constant could reach one as low; else "".
+def find_no_gain(loss: float, constant: float, rows: str) -> Iterator[NoGain]:
+    """Yield that a constant reaches as low a loss on rows that were not trained on, if it does.
 
     Of targets that are all alike, as that of a single row, a constant is exact: they say nothing about a gain.
     """
-    if constant == 0 or not constant <= loss < np.inf:
-        return ""
-    return (
-        f"On the {rows} the best choice ends at {text(loss, 4)}, and the best constant for these rows at "
-        f"{text(constant, 4)}: it predicts them no better than a constant."
-    )
+    if constant != 0 and constant <= loss < np.inf:
+        yield NoGain(rows, loss, constant)
 
 
 def share_of_most_frequent(classes: Floats) -> float:
@@ -67,38 +40,24 @@ def share_of_most_frequent(classes: Floats) -> float:
     return max(np.count_nonzero(classes == k) for k in range(int(classes.max()) + 1)) / classes.size
 
 
-def describe_no_skill(accuracy: float, share: float, rows: str) -> str:
-    """Return a sentence on an accuracy that the most frequent class, with this share of the rows, has too; else "".
+def find_no_skill(accuracy: float, share: float, rows: str) -> Iterator[NoSkill]:
+    """Yield that an accuracy is no higher than the share of the most frequent class, if it is not.
 
-    Of rows of one class it says nothing, as `describe_no_gain`.
+    Of rows of one class it says nothing, as `find_no_gain`.
     """
-    if share >= 1 or not accuracy <= share * (1 + ROUNDED):
-        return ""
-    return (
-        f"On the {rows} the accuracy is {text(accuracy, 4)}, no higher than that of always predicting the most "
-        f"frequent class, {text(share, 4)}."
-    )
+    if share < 1 and accuracy <= share * (1 + ROUNDED):
+        yield NoSkill(rows, accuracy, share)
 
 
-def _name_target(target: float, standardized: bool) -> str:
-    """Return a target that is advised; one in standardized units as the key of a study, as --target has the table's."""
-    return f"run.target = {text(target)} in standardized units" if standardized else text(target)
+def find_unreachable_target(
+    target: float | None, yardstick: Yardstick, *, standardized: bool = False
+) -> Iterator[UnreachableTarget]:
+    """Yield a target that no run can reach; nothing where one can."""
+    if target is not None and target < yardstick.loss * (1 - ROUNDED):
+        yield UnreachableTarget(target, yardstick.loss, yardstick.target, standardized)
 
 
-def describe_impossible_target(target: float | None, yardstick: Yardstick, *, standardized: bool = False) -> str:
-    """Return a sentence on a target that no run can reach; empty where one can."""
-    if target is None or not target < yardstick.loss * (1 - ROUNDED):
-        return ""
-    wanted = (
-        f"; {_name_target(yardstick.target, standardized)} leaves 1 % of the improvement" if yardstick.target else ""
-    )
-    digits = (text(target), text(yardstick.loss))
-    if digits[0] == digits[1]:  # ten tell apart what differs by more than ROUNDED
-        digits = (f"{target:.10g}", f"{yardstick.loss:.10g}")
-    return f"The target {digits[0]} is below the lowest loss that was found, {digits[1]}: no run can reach it{wanted}."
-
-
-def describe_shortfall(
+def find_shortfall(
     best: pd.Series,
     own: pd.DataFrame,
     curves: pd.DataFrame,
@@ -108,64 +67,57 @@ def describe_shortfall(
     *,
     is_linear: bool,
     sizes_differ: bool,
-    how: str = "",
+    beyond: str = "",
     standardized: bool = False,
-) -> str:
-    """Return a sentence on a best choice that has not arrived and what to change; empty where it has, or may have.
+) -> Iterator[Shortfall]:
+    """Yield how far a best choice that has not arrived is off and what to change; nothing where it may have.
 
     `best` is a row of `ranked`; `own` and `curves` are its runs, with `excess_loss`, and their losses. In a model that
     `is_linear` in its parameters every start leads to the same place. `sizes_differ` is whether the inputs are of
-    different orders of magnitude, and were not standardized. `how` follows rates beyond those that were tried,
-    and losses are `standardized` where those of the table are.
+    different orders of magnitude, and were not standardized. `beyond` is the option that adds rates beyond those that
+    were tried, and losses are `standardized` where those of the table are.
     """
-    left = yardstick.remaining(final_loss_of(best))
-    impossible = describe_impossible_target(target, yardstick, standardized=standardized)
+    loss = final_loss_of(best)
+    left = yardstick.remaining(loss)
     ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
     risen = bool((ends["last"] > ends["first"]).mean() > 1 / 2)
+    rates = list(_advise_rates(best, ranked, beyond, risen=risen))
     if np.isnan(left) and risen:  # where the lowest loss is not known, that of the start is
-        (lower,) = _advise_rates(best, ranked, how, risen=True)
-        return f"Most runs of the best choice end higher than they start. Try {lower}. {impossible}".rstrip()
+        yield Shortfall(loss, yardstick, tuple(rates))
     if not left > ARRIVED:
-        return impossible
+        return
     advice = []
     mostly_reached = bool(np.isfinite(best["confirmed_samples" if is_confirmed(best) else "samples"]))
     if target is not None and mostly_reached and yardstick.remaining(target) > ARRIVED:
-        wanted = f", such as {_name_target(yardstick.target, standardized)}" if yardstick.target else ""
-        share = yardstick.remaining(target)
-        leaves = f"leaves {format_share(share)}" if share < 1 else f"is no lower than the loss of {yardstick.baseline}"
-        advice.append(f"a lower target{wanted}, as runs stop at this one, which {leaves}")
+        about = {"advised": yardstick.target, "standardized": standardized, "leaves": yardstick.remaining(target)}
+        advice.append(Advice("target", about))
+    elif risen:
+        advice += rates
     else:
         decays = _decays(str(best["optimizer"]))
-        advice += _advise_rates(best, ranked, how, risen=risen)
-        if not risen and decays:
-            advice.append("less weight decay, which keeps the parameters from the lowest loss")
-        if not risen and _still_falls(own, curves, yardstick.loss):
-            advice.append("more epochs, as the loss was still falling")
-        elif not risen and best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
-            schedule = settling_schedule(int(own["epochs"].max()))
-            per_epoch = (own["samples_seen"] / own["epochs"]).max()
-            larger = ", or larger batches" if best["batch_size"] < per_epoch else ""
-            advice.append(f"a schedule that lowers the rate, such as {schedule}{larger}, as it no longer falls")
-        elif not risen and is_linear and not decays and best["schedule"] != "constant":
-            advice.append("a schedule that lowers the rate more slowly, as the loss no longer falls")
+        advice += rates
+        if decays:
+            advice.append(Advice("decay"))
+        if _still_falls(own, curves, yardstick.loss):
+            advice.append(Advice("epochs"))
+        elif best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
+            larger = bool(best["batch_size"] < (own["samples_seen"] / own["epochs"]).max())
+            advice.append(Advice("schedule", {"epochs": int(own["epochs"].max()), "larger": larger}))
+        elif is_linear and not decays and best["schedule"] != "constant":
+            advice.append(Advice("slower schedule"))
+    if not (advice and advice[0].change == "target"):
         if not is_linear and _starts_differ(own):
-            advice.append("other starts, as they lead to different places")
+            advice.append(Advice("starts"))
         if sizes_differ:
-            advice.append("standardized inputs, which are of different sizes")
-    suggestions = "; ".join(advice) or (
-        "other rates or optimizers" if is_linear else "other rates, optimizers or starts"
-    )
-    lowest = text(yardstick.loss, 4)
-    return f"{_describe_end(best, yardstick, lowest)}. Try {suggestions}. {impossible}".rstrip()
+            advice.append(Advice("standardize"))
+    yield Shortfall(loss, yardstick, tuple(advice) or (Advice("others", {"is_linear": is_linear}),))
 
 
-def _advise_rates(best: pd.Series, ranked: pd.DataFrame, how: str, *, risen: bool) -> list[str]:
+def _advise_rates(best: pd.Series, ranked: pd.DataFrame, beyond: str, *, risen: bool) -> Iterator[Advice]:
     end, tried = edge_of_rates(ranked, best) or ("", 0)
-    if risen:
-        beyond = f" than the lowest of {tried}{how}" if end == "lowest" else ""
-        return [f"lower learning rates{beyond}, as the loss rose"]
-    beyond = "higher" if end == "highest" else "lower"
-    return [f"{beyond} learning rates than the {end} of {tried}{how}"] if end else []
+    if risen or end:
+        at_edge = end == "lowest" or not risen
+        yield Advice("rates", {"end": end if at_edge else "", "tried": tried, "beyond": beyond, "risen": risen})
 
 
 def _decays(text: str) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.optimizer_comparison import compare_with, find_best
-from bench.tables.phrases import describe_choice
 from bench.tables.ranking import cost_of, leaders, summarize
 from bench.tables.run_costs import LOSS_FLOOR, RunCosts, check_columns, choice_columns, find_choices, run_costs
 from bench.tables.ties import BEST, BETTER, FAILS, INDISTINGUISHABLE, NOT_TIED, TOO_FEW_RUNS, WITHIN, WORSE
+from bench.tables.words import describe_choice
 from kernels.base.run import Floats
 
 # The most tied choices that are run again.

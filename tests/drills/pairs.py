@@ -226,8 +226,7 @@ def faults_of(case, folder):
     found = contradictions(
         run_data.ranked,
         None if run_data.fresh is None else run_data.compared,
-        run_data.headline,
-        run_data.verdict,
+        run_data.conclusions,
         run_data.samples,
     )
     # The command line has written the page.

@@ -84,7 +84,7 @@ def write_study_file(
 def announced(run_data, answer=None):
     """What is said of the best choice: its settings, and its figures on fresh seeds."""
     answer = answer or find_answer(run_data)
-    return answer.settings, [(tile.value, tile.interval) for tile in answer.tiles], run_data.on_test_rows
+    return answer.settings, [(tile.value, tile.interval) for tile in answer.tiles], run_data.test_figures
 
 
 def render(run_data):
