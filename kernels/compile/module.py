@@ -4,7 +4,9 @@ import re
 from functools import cache as once
 
 from kernels.compile.build import Module
+from kernels.compile.layers import NetworkParts
 from kernels.compile.network_text import network_text
+from kernels.compile.scalar_parts import ScalarParts
 from kernels.compile.scalar_text import scalar_text
 from kernels.compile.spec import KernelSpec
 from kernels.model.network import Network
@@ -37,7 +39,8 @@ IMPORTS = {
 @once
 def module_of(spec: KernelSpec) -> Module:
     """Return the module of a kernel."""
-    body = network_text(spec) if isinstance(spec.model.program, Network) else scalar_text(spec)
+    is_network = isinstance(spec.model.program, Network)
+    body = network_text(NetworkParts(spec)) if is_network else scalar_text(ScalarParts(spec))
     settings = ", ".join(f"{name}=True" for name, given in (("fma", spec.fma), ("lanes", spec.width > 1)) if given)
     used = set(re.findall(r"(?<![.\w])\w+", body)) | {"options"}
     lines = []
