@@ -94,7 +94,7 @@ def take_dots(parts: NetworkParts, row: str, count: str, *, point: bool) -> Sequ
     return [
         call(
             name, "theta", "x", row, count, f"{layer.prefix}units",
-            *(layer.name(size, symbol) for size in ("first", "source", "order")), parts.dot_column(layer, symbol),
+            *(layer.name(size, symbol) for size in ("first", "source", "order")), parts.dot_column(layer, symbol)
         )
         for layer in parts.layers for symbol in layer.dots
     ]  # fmt: skip

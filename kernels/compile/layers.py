@@ -6,82 +6,50 @@ vectors of any length.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from kernels.base.run import BUFFERS
-from kernels.compile.names import KernelParts
+from kernels.compile.names import KernelParts, indexed
+from kernels.compile.spec import KernelSpec
 from kernels.compile.templates import indented
 from kernels.model.network import SCALAR, Network, Structure
-from kernels.model.program import Program, check_program
+from kernels.model.program import check_program
 
 
-@dataclass(frozen=True)
 class Layer:
     """A layer, and the texts of its sizes and places.
 
     Attributes
     ----------
-    structure : Structure
-    start : int
-        The place of its sizes in the layout.
+    many : bool
+        Whether it has many units.
+    sources : tuple of int
+        What each symbol is: a scalar, or a dot of the inputs or of hidden units.
     prefix : str
         What the names of its sizes begin with.
+    program : Program
+        It has each derivative once: symbols that are added have the same one, and share a term.
+    dots, symbols : list of int
+        The symbols that are dots of inputs, and all symbols in the order of updates.
+    sizes : dict
+        The texts of its sizes, from `start` to `stop` of the layout, by their names.
     """
 
-    structure: Structure
-    start: int
-    prefix: str = ""
-
-    @property
-    def many(self) -> bool:
-        """Whether it has many units."""
-        return self.structure.many
-
-    @property
-    def sources(self) -> tuple[int, ...]:
-        """What each symbol is: a scalar, or a dot of the inputs or of hidden units."""
-        return self.structure.sources
-
-    @cached_property
-    def program(self) -> Program:
-        """Its program, which has each derivative once: symbols that are added have the same one, and share a term."""
-        program = check_program(self.structure.program)
-        return program._replace(derivatives=tuple(dict.fromkeys(program.derivatives)))
-
-    @property
-    def parts(self) -> int:
-        """The number of different derivatives."""
-        return len(self.program.derivatives)
-
-    @property
-    def dots(self) -> list[int]:
-        """The symbols that are dots of the inputs."""
-        return [symbol for symbol, source in enumerate(self.sources) if source >= 0]
-
-    @property
-    def symbols(self) -> list[int]:
-        """All symbols, dots last: the next sample finds them in registers."""
-        return sorted(range(len(self.sources)), key=lambda symbol: self.sources[symbol])
-
-    @property
-    def stop(self) -> int:
-        """The place behind its sizes in the layout."""
-        return self.start + 1 + 4 * len(self.sources) + self.program.inputs
-
-    @property
-    def sizes(self) -> dict[str, str]:
-        """The texts of its sizes, by their names."""
-        sizes, at = {f"{self.prefix}units": f"counts[LAYOUT + {self.start}]"}, self.start + 1
-        for symbol in range(len(self.sources)):
-            for name in ("first", "size", "source"):
-                sizes[self.name(name, symbol)] = f"counts[LAYOUT + {at}]"
-                at += 1
-            sizes[self.name("order", symbol)] = f"LAYOUT + counts[LAYOUT + {at}]"
-            at += 1
-        return sizes | {
-            f"{self.prefix}column_{number}": f"counts[LAYOUT + {at + number}]" for number in range(self.program.inputs)
-        }
+    def __init__(self, structure: Structure, start: int, prefix: str) -> None:
+        self.many, self.sources, self.prefix = structure.many, structure.sources, prefix
+        program = check_program(structure.program)
+        self.derivatives = program.derivatives
+        self.program = program._replace(derivatives=tuple(dict.fromkeys(program.derivatives)))
+        self.parts, symbols = len(self.program.derivatives), range(len(self.sources))
+        self.dots = [symbol for symbol in symbols if self.sources[symbol] >= 0]
+        # Dots come last: the next sample finds them in registers.
+        self.symbols = sorted(symbols, key=lambda symbol: self.sources[symbol])
+        names = [f"{prefix}units"]
+        names += [self.name(size, symbol) for symbol in symbols for size in ("first", "size", "source", "order")]
+        names += [f"{prefix}column_{number}" for number in range(program.inputs)]
+        self.sizes = {name: f"counts[LAYOUT + {place}]" for place, name in enumerate(names, start)}
+        orders = [self.name("order", symbol) for symbol in symbols]
+        self.sizes |= {name: f"LAYOUT + {self.sizes[name]}" for name in orders}
+        self.stop = start + len(names)
 
     def name(self, size: str, symbol: int) -> str:
         """Return the name of a size of a symbol."""
@@ -94,7 +62,7 @@ class Layer:
 
     def part(self, symbol: int) -> int:
         """Return which of the derivatives is that by a symbol."""
-        return self.program.derivatives.index(self.structure.program.derivatives[symbol])
+        return self.program.derivatives.index(self.derivatives[symbol])
 
     def is_one(self, part: int) -> bool:
         """Return whether a derivative is 1 at every sample."""
@@ -105,51 +73,33 @@ class Layer:
         return [f"for k in range({self.prefix}units):", *indented(lines)] if self.many else list(lines)
 
 
-@dataclass(frozen=True)
 class NetworkParts(KernelParts):
-    """The parts of the kernel of a model with vectors."""
+    """The parts of the kernel of a model with vectors.
 
-    @cached_property
-    def layers(self) -> list[Layer]:
-        """One layer, or the hidden one and the last."""
-        layers, start = list[Layer](), 3
+    Attributes
+    ----------
+    layers : list of Layer
+        The hidden layer, if `has_hidden`, and the `last` one.
+    one_unit : bool
+        Whether there is a single unit, whose dots and derivatives stay in variables.
+    decays : bool
+        Whether weights decay, and scalars do not.
+    slots : list of str
+        The names of the slots of a parameter.
+    """
+
+    def __init__(self, spec: KernelSpec, *, standalone: bool = False) -> None:
+        super().__init__(spec, standalone=standalone)
+        assert isinstance(spec.model.program, Network)  # noqa: S101 (for the type)
+        self.network, self.layers, start = spec.model.program, list[Layer](), 3
         *hidden, last = self.network.structure
         for structure, prefix in [*((one, "hidden_") for one in hidden), (last, "")]:
-            layers.append(Layer(structure, start, prefix))
-            start = layers[-1].stop
-        return layers
-
-    @property
-    def network(self) -> Network:
-        """The model's network."""
-        network = self.spec.model.program
-        assert isinstance(network, Network)  # noqa: S101 (for the type)
-        return network
-
-    @property
-    def last(self) -> Layer:
-        """The layer of the scores."""
-        return self.layers[-1]
-
-    @property
-    def has_hidden(self) -> bool:
-        """Whether there is a hidden layer."""
-        return len(self.layers) > 1
-
-    @property
-    def one_unit(self) -> bool:
-        """Whether there is a single unit, whose dots and derivatives stay in variables."""
-        return not self.has_hidden and not self.last.many
-
-    @property
-    def decays(self) -> bool:
-        """Whether weights decay, and scalars do not."""
-        return bool(self.rule.weight_decay or self.rule.decay_options)
-
-    @cached_property
-    def slots(self) -> list[str]:
-        """The names of the slots of a parameter."""
-        return [f"slot_{s}" for s in range(self.rule.slots)]
+            self.layers.append(Layer(structure, start, prefix))
+            start = self.layers[-1].stop
+        self.last, self.has_hidden = self.layers[-1], len(self.layers) > 1
+        self.one_unit = not self.has_hidden and not self.last.many
+        self.decays = bool(self.rule.weight_decay or self.rule.decay_options)
+        self.slots = indexed("slot", self.rule.slots)
 
     # Numbers in flat arrays
 

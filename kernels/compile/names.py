@@ -2,14 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from kernels.compile.spec import KernelSpec
-from kernels.losses.loss import Loss
 from kernels.model.program import Program
-from kernels.optimizers.optimizer import Optimizer
 from kernels.tape.symbol import Symbol
 from kernels.tape.tape import Tape
 from kernels.tape.trace import traceable_loss, traceable_optimizer
@@ -17,60 +13,30 @@ from kernels.tape.trace import traceable_loss, traceable_optimizer
 Numbers = Sequence[Any]
 
 
-@dataclass(frozen=True)
 class KernelParts:
-    """The parts of a kernel, the names in its text, and the texts of its numbers.
+    """The parts of a kernel, the names in its text, and the texts of its numbers. Nothing of it changes.
 
     Attributes
     ----------
-    spec : KernelSpec
-    standalone : bool
-        Whether the kernel needs NumPy and numba alone, so that it has no vectors and no order that is drawn ahead.
+    loss, rule : Loss, Optimizer
+        The loss and the optimizer, whose functions can be called with symbols.
+    width : int
+        The number of runs side by side.
+    by_eight : bool
+        Whether a single run computes with vectors of eight samples or weights; a `standalone` module has no vectors.
+    clock, options, loss_options, settings : list of str
+        The names of the numbers of the clock, of the options of the rule and of the loss, and of all settings in the
+        order in which a kernel takes them.
     """
 
-    spec: KernelSpec
-    standalone: bool = False
-
-    @cached_property
-    def loss(self) -> Loss:
-        """The loss, whose functions can be called with symbols."""
-        return traceable_loss(self.spec.loss)
-
-    @cached_property
-    def rule(self) -> Optimizer:
-        """The optimizer, whose functions can be called with symbols."""
-        return traceable_optimizer(self.spec.optimizer)
-
-    @cached_property
-    def width(self) -> int:
-        """The number of runs side by side."""
-        return self.spec.width
-
-    @cached_property
-    def by_eight(self) -> bool:
-        """Whether a single run computes with vectors of eight samples or weights."""
-        return self.width == 1 and not self.standalone
-
-    @cached_property
-    def clock(self) -> list[str]:
-        """The names of the numbers of the clock."""
-        return [f"clock_{k}" for k in range(len(self.rule.clock_start))]
-
-    @cached_property
-    def loss_options(self) -> list[str]:
-        """The names of the options of the loss."""
-        return [f"loss_{name}" for name in self.loss.options]
-
-    @cached_property
-    def options(self) -> list[str]:
-        """The names of the options of the rule."""
+    def __init__(self, spec: KernelSpec, *, standalone: bool = False) -> None:
+        self.spec, self.loss, self.rule = spec, traceable_loss(spec.loss), traceable_optimizer(spec.optimizer)
+        self.width, self.by_eight = spec.width, spec.width == 1 and not standalone
+        self.clock = indexed("clock", len(self.rule.clock_start))
+        self.loss_options = [f"loss_{name}" for name in self.loss.options]
         names = [name.replace(".", "_") for name in self.rule.options]
-        return [f"option_{name}" if name in _TAKEN else name for name in names]
-
-    @cached_property
-    def settings(self) -> list[str]:
-        """The names of all settings, in the order in which a kernel takes them."""
-        return [*self.loss_options, *self.options, *(["weight_decay"] if self.rule.weight_decay else [])]
+        self.options = [f"option_{name}" if name in _TAKEN else name for name in names]
+        self.settings = [*self.loss_options, *self.options, *(["weight_decay"] if self.rule.weight_decay else [])]
 
     # Numbers on a tape
 
@@ -139,32 +105,10 @@ class KernelParts:
         return f"write_lane({value}, {cells}, {place})"
 
 
-_TAKEN = set(
-    [
-        "theta",
-        "state",
-        "x",
-        "y",
-        "i",
-        "lr",
-        "count",
-        "first",
-        "size",
-        "share",
-        "order",
-        "scratch",
-        "options",
-        "places",
-        "norm",
-        "residual",
-        "prediction",
-        "slope",
-        "weight_decay",
-        "start",
-        "cells",
-        "settings",
-    ]
-)
+_TAKEN = {
+    "theta", "state", "x", "y", "i", "lr", "count", "first", "size", "share", "order", "scratch", "options", "places",
+    "norm", "residual", "prediction", "slope", "weight_decay", "start", "cells", "settings"
+}  # fmt: skip
 """Names in the loops that an option cannot have."""
 
 

@@ -1,51 +1,35 @@
 """What the kernel of a model without vectors computes, on a tape: the model at a sample, and an update."""
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from kernels.compile.names import KernelParts, Numbers, given, indexed, label
+from kernels.compile.spec import KernelSpec
 from kernels.model.program import Program, check_program
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.tape.symbol import Symbol
 from kernels.tape.tape import Tape
 
 
-@dataclass(frozen=True)
 class ScalarParts(KernelParts):
-    """The parts of the kernel of a model without vectors, and the names of its numbers."""
+    """The parts of the kernel of a model without vectors.
 
-    @cached_property
-    def program(self) -> Program:
-        """The model's program."""
-        program = self.spec.model.program
-        assert isinstance(program, Program)  # noqa: S101 (for the type)
-        return check_program(program)
+    Attributes
+    ----------
+    theta, slots, state, inputs : list
+        The names of the parameters, of the slots of each, of all slots and of the clock, and of the inputs of a sample.
+    sums : list of str
+        The names of the sums over a batch: the gradient, and the loss where the rule needs it.
+    """
 
-    @cached_property
-    def theta(self) -> list[str]:
-        """The names of the parameters."""
-        return indexed("theta", self.program.params)
-
-    @cached_property
-    def slots(self) -> list[list[str]]:
-        """The names of the slots of each parameter."""
-        return [indexed(f"slot_{k}", self.rule.slots) for k in range(self.program.params)]
-
-    @cached_property
-    def state(self) -> list[str]:
-        """The names of all slots and of the clock."""
-        return [*(name for own in self.slots for name in own), *self.clock]
-
-    @cached_property
-    def inputs(self) -> list[str]:
-        """The names of the inputs of a sample."""
-        return indexed("x", self.program.inputs)
-
-    @cached_property
-    def sums(self) -> list[str]:
-        """The names of the sums over a batch: the gradient, and the loss where the rule needs it."""
-        return indexed("total", self.program.params + self.rule.needs_loss)
+    def __init__(self, spec: KernelSpec, *, standalone: bool = False) -> None:
+        super().__init__(spec, standalone=standalone)
+        assert isinstance(spec.model.program, Program)  # noqa: S101 (for the type)
+        self.program = check_program(spec.model.program)
+        params = self.program.params
+        self.theta, self.inputs = indexed("theta", params), indexed("x", self.program.inputs)
+        self.slots = [indexed(f"slot_{k}", self.rule.slots) for k in range(params)]
+        self.state = [*(name for own in self.slots for name in own), *self.clock]
+        self.sums = indexed("total", params + self.rule.needs_loss)
 
 
 def run_sample(parts: ScalarParts, tape: Tape, theta: Numbers) -> tuple[tuple[Any, ...], list[Any]]:

@@ -88,5 +88,5 @@ def leaf_of_one_run(term: Term, totals: Sequence[str], sums: Sequence[str], add_
     read_one, one = term("f", 0)
     return fill(
         "leaf_of_one_run", total=totals, sum=sums, add_up=[add_up], read_first=read_first, first=first, read=read,
-        product=product, read_one=read_one, one=one,
+        product=product, read_one=read_one, one=one
     ).splitlines()  # fmt: skip
