@@ -32,9 +32,8 @@ def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
     return fill(
         "dots_of_samples",
         name=parts.at_point("dots_of_samples", point=point),
-        zero=parts.zero(parts.width),
         leaves=leaves(parts, lines, totals),
-        write=[parts.put(one, "dots", "column + j" + (f" + {j}" if j else "")) for j, one in enumerate(totals)],
+        write=[f"@dots[column + j{f' + {j}' if j else ''}] = {one}" for j, one in enumerate(totals)],
     )
 
 
@@ -50,9 +49,7 @@ def dots_of_eight(parts: NetworkParts) -> str:
     sums = indexed("sums", 8)
     lines = leaf_of_one_run(term, ["total"], sums, f"total = sum_each({packed(sums)})")
     before, row = zip(*pairwise(rows), strict=True)
-    return fill(
-        "dots_of_eight", zero=parts.zero(8), row=row, before=before, leaves=leaves(parts, lines, ["total"], wide=8)
-    )
+    return fill("dots_of_eight", row=row, before=before, leaves=leaves(parts, lines, ["total"], wide=8))
 
 
 def dot_of_hidden(parts: NetworkParts, *, point: bool) -> str:
@@ -63,9 +60,7 @@ def dot_of_hidden(parts: NetworkParts, *, point: bool) -> str:
         return read, [f"{weight} * {parts.get('hidden', f'at + {f}', wide)}"]
 
     name = parts.at_point("dot_of_hidden", point=point)
-    return fill(
-        "dot_of_hidden", name=name, zero=parts.zero(parts.width), leaves=leaves(parts, leaf(parts, term), ["total"])
-    )
+    return fill("dot_of_hidden", name=name, leaves=leaves(parts, leaf(parts, term), ["total"]))
 
 
 def learn(parts: NetworkParts) -> str:
@@ -81,7 +76,6 @@ def learn(parts: NetworkParts) -> str:
     back = "" if parts.by_eight else f"turn if size > {most} else 0"
     return fill(
         "learn",
-        zero=parts.zero(parts.width),
         turn="" if parts.by_eight else "turn, ",
         before=update.before,
         leaves=leaves(parts, leaf(parts, term), ["total"], back=back),

@@ -169,7 +169,8 @@ def link(parts: NetworkParts, functions: Iterable[str]) -> list[str]:
     """Return functions with all their arguments and with the sizes that they use, each behind those that it calls.
 
     In braces, the name of a function stands for the arguments that it takes from the loop around it, in its head and in
-    calls. `{sizes}` stands for the lines that read sizes.
+    calls. `{sizes}` stands for the lines that read sizes, `@cells[place]` for a number of each run, and `number(text)`
+    for one of the type that the kernel computes with.
     """
     sizes = {"params": "counts[LAYOUT]", "inputs": "counts[LAYOUT + 1]", "sample_terms": "counts[LAYOUT + 2]"}
     for layer in parts.layers:
@@ -178,7 +179,7 @@ def link(parts: NetworkParts, functions: Iterable[str]) -> list[str]:
     around = ["lr", *parts.clock, "loss", "norm", *parts.settings]
     arguments, linked = dict[str, str](), list[str]()
     for function in functions:
-        text = re.sub(r"\{(\w+)\}", lambda found: arguments.get(found[1], found[0]), function)
+        text = re.sub(r"\{(\w+)\}", lambda found: arguments.get(found[1], found[0]), _numbers(parts, function))
         head, _, body = re.sub(r'""".*?"""|#[^\n]*', "", text, flags=re.DOTALL).partition("):\n")
         used = set(re.findall(r"[A-Za-z_]\w*", body)) - set(re.findall(r"\w+", head))
         used -= {name for name in ("loss", "norm") if f" {name} = " in body}
@@ -187,3 +188,12 @@ def link(parts: NetworkParts, functions: Iterable[str]) -> list[str]:
         lines = "".join(f"    {one} = {value}\n" for one, value in sizes.items() if one in used)
         linked.append(text.replace(f"{{{name}}}", arguments[name]).replace("    {sizes}\n", lines))
     return linked
+
+
+def _numbers(parts: NetworkParts, text: str) -> str:
+    """Return a text with the reads and writes of the numbers in it."""
+    text = text.replace("@zeros_of_eight", parts.zero(8)).replace("@zero", parts.zero(parts.width))
+    place = r"@(\w+)\[((?:[^][]|\[[^][]*\])*)\]"
+    text = re.sub(rf"(?m)^( *){place} = (.*)", lambda found: found[1] + parts.put(found[4], found[2], found[3]), text)
+    text = re.sub(place, lambda found: parts.get(found[1], found[2]), text)
+    return re.sub(r"\bnumber\(((?:[^()]|\([^()]*\))*)\)", lambda found: parts.number(found[1]), text)

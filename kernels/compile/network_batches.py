@@ -16,20 +16,16 @@ from kernels.model.network import HIDDEN, SCALAR
 
 def sum_gradients(parts: NetworkParts, *, hidden: bool) -> str:
     """Return the function that sums the gradients by weights of inputs, or of hidden units, over samples."""
-    name = _sum_gradients(parts, hidden=hidden)
-
-    def value(place: str) -> str:
-        return parts.get("x", place) if name == "sum_gradients_of_hidden" else parts.input(place)
-
-    at, term = "counts[rows + i] + source + f", parts.get("terms", "i * sample_terms + column")
+    name, at = _sum_gradients(parts, hidden=hidden), "counts[rows + i] + source + f"
+    value = "@x[{}]" if name == "sum_gradients_of_hidden" else "number(x[{}])"
     if parts.by_eight:
-        many, zero, read, products = 8, parts.zero(8), [], [f"{term} * read_lane(x, {at}, 8)"]
+        many, zero, read = 8, "@zeros_of_eight", list[str]()
+        products = [f"@terms[i * sample_terms + column] * read_lane(x, {at}, 8)"]
         keep = ["write_lane(total_0, gradients, place + f)"]
     else:
-        many, zero, read = 4, parts.zero(parts.width), [f"term, at = {term}, {at}"]
-        more = ["", " + 1", " + 2", " + 3"]
-        products = [f"term * {value(f'at{one}')}" for one in more]
-        keep = [parts.put(f"total_{j}", "gradients", f"place + f{one}") for j, one in enumerate(more)]
+        many, zero, read = 4, "@zero", [f"term, at = @terms[i * sample_terms + column], {at}"]
+        products = [f"term * {value.format(f'at + {j}' if j else 'at')}" for j in range(4)]
+        keep = [f"@gradients[place + f{f' + {j}' if j else ''}] = total_{j}" for j in range(4)]
     return fill(
         "sum_gradients",
         name=name,
@@ -37,8 +33,7 @@ def sum_gradients(parts: NetworkParts, *, hidden: bool) -> str:
         zero=zero,
         sum=sum_lines(parts, read, products, "i", "0", "whole", "count"),
         keep=keep,
-        product=[parts.put(f"{term} * {value(at)}", "products", "i")],
-        keep_one=[parts.put(call("sum_of_numbers", "products", "0", "1", "count"), "gradients", "place + f")],
+        value=value.format(at),
     )
 
 
@@ -57,31 +52,15 @@ def gradient_sum(parts: NetworkParts) -> str:
     sums = ["for i in range(count):", "    counts[HIDDEN_ROWS + i] = i * hidden_units"] if parts.has_hidden else []
     for layer in parts.layers:
         sums += layer.loop([_sum_of_symbol(parts, layer, symbol) for symbol in layer.symbols])
-    width = "params"
     if parts.rule.needs_loss:
-        width = "params + 1"
         gradient.append(parts.put("loss", "terms", "i * sample_terms + sample_terms - 1", same=True))
-        sums.append(_put_sum(parts, "sample_terms - 1", "level + params"))
-    leaf = fill(
-        "gradient_of_batch",
-        take_dots=take_dots(parts, "SAMPLE_ROWS + i", "min(ROWS, count - i)", point=True),
-        target=parts.number("ys[start + i if in_order else np.int64(places[start + i])]"),
-        gradient=gradient,
-        sums=[f"level = waiting * ({width})", *sums],
-    )
-    both = f"{parts.get('gradients', 'place')} + {parts.get('gradients', f'place + {width}')}"
+        sums.append(_put_sum("sample_terms - 1", "level + params"))
     return fill(
-        "pairwise",
-        name="gradient_sum",
-        arguments="theta, x, ys, places, in_order",
-        doc="Write the sums of the gradients of a batch, in NumPy's order.",
-        before=[],
-        join=[
-            f"for place in range((waiting - 1) * ({width}), waiting * ({width})):",
-            "    " + parts.put(both, "gradients", "place"),
-        ],
-        leaf=leaf.splitlines(),
-        end=[],
+        "gradient_sum",
+        width="params + 1" if parts.rule.needs_loss else "params",
+        take_dots=take_dots(parts, "SAMPLE_ROWS + i", "min(ROWS, count - i)", point=True),
+        gradient=gradient,
+        sums=sums,
     )
 
 
@@ -90,15 +69,15 @@ def _sum_of_symbol(parts: NetworkParts, layer: Layer, symbol: int) -> str:
     source, column = layer.sources[symbol], parts.term(layer, layer.part(symbol), "0")
     place = f"level + {layer.first(symbol)}"
     if source == SCALAR:
-        return _put_sum(parts, column, place)
+        return _put_sum(column, place)
     hidden = source == HIDDEN
     inputs = ("hidden", "HIDDEN_ROWS", "0") if hidden else ("x", "SAMPLE_ROWS", layer.name("source", symbol))
     return call(_sum_gradients(parts, hidden=hidden), *inputs, column, layer.name("size", symbol), "count", place)
 
 
-def _put_sum(parts: NetworkParts, column: str, place: str) -> str:
+def _put_sum(column: str, place: str) -> str:
     """Return the line that writes the sum of the terms in a column."""
-    return parts.put(call("sum_of_numbers", "terms", column, "sample_terms", "count"), "gradients", place)
+    return f"@gradients[{place}] = {call('sum_of_numbers', 'terms', column, 'sample_terms', 'count')}"
 
 
 def step_by_gradient(parts: NetworkParts, *, decays: bool) -> str:
@@ -113,20 +92,18 @@ def step_by_gradient(parts: NetworkParts, *, decays: bool) -> str:
         before=update.before,
         eight=eight,
         without="" if decays else ", without a decay",
-        one=update_lines(parts, update, "place", total=parts.get("gradients", "place")),
+        one=update_lines(parts, update, "place", total="@gradients[place]"),
     )
 
 
 def train_batches(parts: NetworkParts) -> str:
     """Return the loop over batches."""
-    norm = fill("norm_of_gradient", first=parts.get("gradients", "0"), next=parts.get("gradients", "place"))
     return fill(
         "network_train_batches",
         begin=align_lines(parts),
-        share=parts.number("1.0 / count"),
         clock=clock_lines(parts),
-        loss=[f"loss = share * {parts.get('gradients', 'params')}"] if parts.rule.needs_loss else [],
-        norm=norm.splitlines() if parts.rule.needs_norm else [],
+        loss=["loss = share * @gradients[params]"] if parts.rule.needs_loss else [],
+        norm=fill("norm_of_gradient").splitlines() if parts.rule.needs_norm else [],
         steps=_steps(parts),
         end=[f"return {packed(parts.clock)}"] if parts.clock else [],
     )

@@ -17,9 +17,7 @@ def train_samples(parts: NetworkParts) -> str:
     dots, terms = list[str](), list[str]()
     if parts.one_unit:
         gradient, terms = gradient_lines(parts, "0")
-        dots = [
-            f"dot_{symbol} = {parts.get('dots', parts.dot_at(parts.last, symbol, '0'))}" for symbol in parts.last.dots
-        ]
+        dots = [f"dot_{symbol} = @dots[{parts.dot_at(parts.last, symbol, '0')}]" for symbol in parts.last.dots]
     else:
         gradient = [gradient_call(parts, "0")]
     scalar, weight = (make_update(parts, weight=weight, sample=True) for weight in (False, True))
@@ -28,14 +26,13 @@ def train_samples(parts: NetworkParts) -> str:
         own = list[str]()
         for symbol in layer.symbols:
             part = layer.part(symbol)
-            s = terms[part] if parts.one_unit else parts.get("terms", parts.term(layer, part, "0"))
+            s = terms[part] if parts.one_unit else f"@terms[{parts.term(layer, part, '0')}]"
             own += _step(parts, layer, symbol, s, scalar, weight)
         steps += layer.loop(own)
     return fill(
         "network_train_samples",
         begin=align_lines(parts),
         take_dots=[*take_dots(parts, "SAMPLE_ROWS", "1", point=True), *dots],
-        target=parts.number("ys[row]"),
         gradient=gradient,
         clock=clock_lines(parts),
         steps=steps,
@@ -63,9 +60,9 @@ def _step(parts: NetworkParts, layer: Layer, symbol: int, s: str, scalar: Update
         dot = call(
             "learn", "theta", "x", f"at + {column}", f"after + {column}", s, first, layer.name("order", symbol), *turn
         )
-        keep = [] if parts.one_unit else [parts.put(name, "dots", parts.dot_at(layer, symbol, "0"))]
+        keep = [] if parts.one_unit else [f"@dots[{parts.dot_at(layer, symbol, '0')}] = {name}"]
         return [f"{name} = {dot}", *keep]
     if source == SCALAR:
         return [f"s = {s}", *scalar.before, *update_lines(parts, scalar, first)]
-    each = update_lines(parts, weight, f"{first} + f", input=parts.get("hidden", "f"))
+    each = update_lines(parts, weight, f"{first} + f", input="@hidden[f]")
     return [f"s = {s}", *weight.before, f"for f in range({layer.name('size', symbol)}):", *indented(each)]

@@ -39,69 +39,42 @@ def network_text(parts: NetworkParts) -> str:
 
 def loss_sum(parts: NetworkParts) -> str:
     """Return the function that sums the losses of all samples."""
-    keep = [parts.put("total", "loss_sums", "waiting")]
     if parts.one_unit and parts.by_eight:
-        leaf = fill(
-            "losses_by_eight",
-            zeros=parts.zero(8),
-            eight=loss_lines(parts, "i", eight=True),
-            take_dots=take_dots(parts, "SAMPLE_ROWS", "count - whole", point=False),
-            target=parts.number("ys[start + whole + i]"),
-            one=loss_lines(parts, "i"),
-            keep=keep,
-        )
+        which, row, count = "losses_by_eight", "SAMPLE_ROWS", "count - whole"
     else:
-        by_call = ["loss = " + call("loss_of_sample", "theta", "x", "at", "y", "i")]
-        leaf = fill(
-            "losses_one_by_one",
-            take_dots=take_dots(parts, "SAMPLE_ROWS + i", "min(ROWS, count - i)", point=False),
-            target=parts.number("ys[start + i]"),
-            loss=loss_lines(parts, "i") if parts.one_unit else by_call,
-            running=parts.get("products", "place"),
-            keep_loss=[parts.put("loss", "products", "place")],
-            keep=keep,
-        )
-    before = "waiting - 1"
-    return fill(
-        "pairwise",
-        name="loss_sum",
-        arguments="theta, x, ys",
-        doc="Return the sum of the losses of all samples, in NumPy's order.",
-        before=[f"total = {parts.zero(parts.width)}"],
-        join=[f"total = {parts.get('loss_sums', before)} + total", parts.put("total", "loss_sums", before)],
-        leaf=leaf.splitlines(),
-        end=["return total"],
+        which, row, count = "losses_one_by_one", "SAMPLE_ROWS + i", "min(ROWS, count - i)"
+    by_call = ["loss = " + call("loss_of_sample", "theta", "x", "at", "y", "i")]
+    losses = fill(
+        which,
+        take_dots=take_dots(parts, row, count, point=False),
+        eight=loss_lines(parts, "i", eight=True) if which == "losses_by_eight" else "",
+        loss=loss_lines(parts, "i") if parts.one_unit else by_call,
     )
+    return fill("loss_sum", losses=losses.splitlines())
 
 
 def kernel(parts: NetworkParts) -> str:
     """Return the entry."""
     copies = parts.spec.dtype == "float32" and parts.by_eight
-    numbers, own = times("params", parts.rule.slots + 1), len(parts.loss_options)
-    settings, width = parts.read_settings(), parts.width
-    places = [times(f"({numbers} + {k})" if k else numbers, width) for k in range(len(parts.clock))]
+    numbers, own, settings = times("params", parts.rule.slots + 1), len(parts.loss_options), parts.read_settings()
+    places = [times(f"({numbers} + {k})" if k else numbers, parts.width) for k in range(len(parts.clock))]
     write = [f"for place in range({numbers}):", "    cells[place] = theta[place]"] if copies else []
-    for name, place in zip(parts.clock, places, strict=True):
-        write.append(
-            f"cells[{place}] = {name}" if parts.by_eight else parts.store(parts.clock_lane(name), "cells", place, width)
-        )
-    clock = f"{', '.join(parts.clock)}{',' if len(parts.clock) == 1 else ''} = " if parts.clock else ""
-    batches = call("train_batches", "theta", "x", "y", "places", "in_order", "count", "size")
+    for name, at in zip(parts.clock, places, strict=True):
+        lane = parts.clock_lane(name)
+        write.append(f"cells[{at}] = {name}" if parts.by_eight else parts.store(lane, "cells", at, parts.width))
     samples = call("train_samples", "theta", "x", "y", "places", "count")
-    loss = call("loss_sum", "theta", "x", "y", "0", "count")
+    batches = call("train_batches", "theta", "x", "y", "places", "in_order", "count", "size")
     return fill(
         "network_kernel",
         theta="rounded" if copies else "cells",
         round=[f"for place in range({numbers}):", "    write_lane(as_float32(cells[place]), theta, place)"] * copies,
         loss_option=parts.loss_options,
         loss_value=settings[:own],
-        write_loss=[parts.store(f"{loss} / {parts.number('count')}", "out", "0", width)],
-        rate=parts.load("rates", "0", width),
         option=parts.settings[own:],
         value=settings[own:],
         clock=parts.clock,
         read_clock=[parts.read_clock(place) for place in places],
-        train_samples=clock + (batches if parts.rule.needs_norm else samples),
-        train_batches=clock + batches,
+        clock_is=f"{', '.join(parts.clock)}{',' if len(parts.clock) == 1 else ''} = " if parts.clock else "",
+        samples=batches if parts.rule.needs_norm else samples,
         write=write,
     )

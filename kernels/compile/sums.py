@@ -25,8 +25,8 @@ def sum_lines(
 
 def sum_of_numbers(parts: NetworkParts) -> str:
     """Return the function that adds up numbers."""
-    lines = sum_lines(parts, [], [parts.get("cells", "first + i * step")], "i", "0", "whole", "count")
-    return fill("sum_of_numbers", zero=parts.zero(parts.width), sum=lines)
+    lines = sum_lines(parts, [], ["@cells[first + i * step]"], "i", "0", "whole", "count")
+    return fill("sum_of_numbers", sum=lines)
 
 
 def leaves(

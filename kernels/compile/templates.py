@@ -24,8 +24,8 @@ def fill(which: str, /, **parts: Part) -> str:
     """Return a template with its parts.
 
     A part that is a text stands wherever the template has its name after a dollar sign. One that is a sequence of lines
-    stands in place of the line that has nothing but its name, indented like it. A line that names sequences beside other
-    text is repeated for each of their elements.
+    stands in place of the line that has nothing but its name, indented like it. A line that names sequences beside
+    other text is repeated for each of their elements.
     """
     lines = []
     for line in template(which).splitlines():

@@ -80,15 +80,7 @@ def put_terms(parts: NetworkParts, texts: list[str], row: str) -> list[str]:
 
 def softmax(parts: NetworkParts) -> str:
     """Return the function that computes the loss of scores for a class."""
-    return fill(
-        "softmax",
-        first=parts.get("scores", "0"),
-        score=parts.get("scores", "k"),
-        chosen="scores[own]" if parts.by_eight else parts.get("scores", "own"),
-        keep_first=[parts.put("total", "scores", "0")],
-        keep=[parts.put("power", "scores", "k")],
-        keep_total=[parts.put("total", "scores", "classes")],
-    )
+    return fill("softmax", chosen="scores[own]" if parts.by_eight else "@scores[own]")
 
 
 def loss_of_sample(parts: NetworkParts) -> str:
@@ -108,12 +100,12 @@ def loss_of_sample(parts: NetworkParts) -> str:
 def gradient_of_sample(parts: NetworkParts) -> str:
     """Return the function that writes the derivatives of the loss of a sample."""
     if parts.last.many:
-        total, score = parts.get("scores", "units"), parts.get("scores", "k")
         # Where last bits may differ, one division by the total does for all classes.
-        by_total, slope = f"total = {total}", f"{score} / total"
+        by_total, times_share = "total = @scores[units]", "/ total"
         if parts.spec.fma:
-            by_total, slope = f"share = {parts.number('1.0')} / {total}", f"{score} * share"
-        slopes = fill("slopes_of_classes", by_total=by_total, slope=slope, multiply=_times_slope(parts, parts.last))
+            by_total, times_share = "share = number(1.0) / @scores[units]", "* share"
+        multiply = _times_slope(parts, parts.last)
+        slopes = fill("slopes_of_classes", by_total=by_total, times_share=times_share, multiply=multiply)
         scores = ["own = int(y)", "loss = softmax(scores, units, own)", *slopes.splitlines()]
     else:
         lines, texts = gradient_lines(parts, "row")
@@ -146,28 +138,22 @@ def _values(parts: NetworkParts, *, gradient: bool) -> list[str]:
 
 def _times_slope(parts: NetworkParts, layer: Layer) -> list[str]:
     """Return the lines that multiply the derivatives of unit k, which are written but for those that are 1."""
-    places = [parts.term(layer, part, "row") for part in range(layer.parts)]
-    values = [
-        "slope" if layer.is_one(part) else f"slope * {parts.get('terms', place)}" for part, place in enumerate(places)
-    ]
-    return [parts.put(value, "terms", place) for value, place in zip(values, places, strict=True)]
+    terms = [f"@terms[{parts.term(layer, part, 'row')}]" for part in range(layer.parts)]
+    return [f"{one} = slope" + ("" if layer.is_one(part) else f" * {one}") for part, one in enumerate(terms)]
 
 
 def _back_to_hidden(parts: NetworkParts) -> list[str]:
     """Return the lines that turn the derivatives of hidden units into those of the loss."""
     hidden, last = parts.layers
-    lines = list[str]()
+    lines, add = list[str](), "part = @before[f] + part"
     for number, symbol in enumerate(one for one, source in enumerate(last.sources) if source == HIDDEN):
         read, weight = parameter(parts, f"{last.first(symbol)} + f", "weight", point=True)
-        add = f"part = {parts.get('before', 'f')} + part"
         lines += fill(
             "back_to_hidden",
-            s=parts.get("terms", parts.term(last, last.part(symbol), "row")),
+            s=f"@terms[{parts.term(last, last.part(symbol), 'row')}]",
             size=last.name("size", symbol),
             read=read,
             weight=weight,
             add_earlier=[add] if number else ["if k > 0:", f"    {add}"] if last.many else [],
-            keep=[parts.put("part", "before", "f")],
         ).splitlines()
-    slope = f"slope = {parts.get('before', 'k')}"
-    return [*last.loop(lines), *hidden.loop([slope, *_times_slope(parts, hidden)])]
+    return [*last.loop(lines), *hidden.loop(["slope = @before[k]", *_times_slope(parts, hidden)])]
