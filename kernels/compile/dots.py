@@ -20,7 +20,7 @@ def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
     rows, totals = indexed("row", 4), indexed("total", 4)
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
-        inputs = [f"read_lane(x, {row} + {f}, 8)" if wide else parts.input(f"{row} + {f}") for row in rows]
+        inputs = [f"read_lane(x, {row} + {f}, 8)" if wide else f"number(x[{row} + {f}])" for row in rows]
         read = named_parameter(parts, f"first + {f}", "weight", point=point, wide=wide)
         return read, [f"weight * {one}" for one in inputs]
 
@@ -68,7 +68,7 @@ def learn(parts: NetworkParts) -> str:
     update = make_update(parts, weight=True, sample=True)
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
-        now, after = (f"read_lane(x, {at} + {f}, 8)" if wide else parts.input(f"{at} + {f}") for at in ("at", "after"))
+        now, after = (f"read_lane(x, {at} + {f}, 8)" if wide else f"number(x[{at} + {f}])" for at in ("at", "after"))
         return update_lines(parts, update, f"first + {f}", wide=wide, input=now), [f"{update.point} * {after}"]
 
     # Of the weights of fewer inputs a pass finds all in the first cache.
@@ -88,7 +88,7 @@ def take_dots(parts: NetworkParts, row: str, count: str, *, point: bool) -> Sequ
     return [
         call(
             name, "theta", "x", row, count, f"{layer.prefix}units",
-            *(layer.name(size, symbol) for size in ("first", "source", "order")), parts.dot_column(layer, symbol)
+            *(layer.name(size, symbol) for size in ("first", "source", "order")), parts.dot_column(layer, symbol),
         )
         for layer in parts.layers for symbol in layer.dots
     ]  # fmt: skip

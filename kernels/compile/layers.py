@@ -121,10 +121,6 @@ class NetworkParts(KernelParts):
             return f"params + {times(place, self.rule.slots)}" + (f" + {slot}" if slot else "")
         return f"{place} + params" if slot == 0 else f"{place} + {slot + 1} * params"
 
-    def input(self, place: str) -> str:
-        """Return the text that reads an input."""
-        return self.number(f"x[{place}]")
-
     def dot_column(self, layer: Layer, symbol: int) -> str:
         """Return the first place of the dots of a symbol: those of `ROWS` samples of each unit lie side by side."""
         below = [] if layer is self.layers[0] else [(len(self.layers[0].dots), "hidden_units")]

@@ -107,7 +107,7 @@ class KernelParts:
 
 _TAKEN = {
     "theta", "state", "x", "y", "i", "lr", "count", "first", "size", "share", "order", "scratch", "options", "places",
-    "norm", "residual", "prediction", "slope", "weight_decay", "start", "cells", "settings"
+    "norm", "residual", "prediction", "slope", "weight_decay", "start", "cells", "settings",
 }  # fmt: skip
 """Names in the loops that an option cannot have."""
 

@@ -8,9 +8,9 @@ from kernels.compile.dots import dot_of_hidden, dots_of_eight, dots_of_samples, 
 from kernels.compile.layers import NetworkParts, call, link, times
 from kernels.compile.network_batches import gradient_sum, step_by_gradient, sum_gradients, train_batches
 from kernels.compile.network_samples import train_samples
-from kernels.compile.sums import sum_of_numbers
+from kernels.compile.sums import sum_lines
 from kernels.compile.templates import fill
-from kernels.compile.units import gradient_of_sample, loss_lines, loss_of_sample, softmax
+from kernels.compile.units import gradient_of_sample, loss_lines, loss_of_sample
 
 
 def network_text(parts: NetworkParts) -> str:
@@ -22,8 +22,9 @@ def network_text(parts: NetworkParts) -> str:
     if parts.one_unit and parts.by_eight:
         functions.append(dots_of_eight(parts))
     if parts.last.many:
-        functions.append(softmax(parts))
-    functions.append(sum_of_numbers(parts))
+        functions.append(fill("softmax", chosen="scores[own]" if parts.by_eight else "@scores[own]"))
+    numbers = sum_lines(parts, [], ["@cells[first + i * step]"], "i", "0", "whole", "count")
+    functions.append(fill("sum_of_numbers", sum=numbers))
     if not parts.one_unit:
         functions += [loss_of_sample(parts), gradient_of_sample(parts)]
     functions.append(loss_sum(parts))

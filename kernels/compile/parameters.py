@@ -69,8 +69,8 @@ def make_update(parts: NetworkParts, *, weight: bool, sample: bool) -> Update:
         varying = set(range(len(tape.operations))) - shared
     same = {k for k, one in enumerate(places_of(kept)) if not (isinstance(one, int) and one in varying)}
     texts = iter(numbered([*before, *lines, *results]))
-    before, lines, (new, *kept, point) = ([next(texts) for _ in part] for part in (before, lines, results))
-    return Update(before, lines, new, kept, point, same)
+    before, lines, results = ([next(texts) for _ in part] for part in (before, lines, results))
+    return Update(before, lines, results[0], results[1:-1], results[-1], same)
 
 
 def update_lines(parts: NetworkParts, update: Update, place: str, *, wide: int = 0, **read: str) -> list[str]:

@@ -3,7 +3,7 @@
 from kernels.base.run import PAIRWISE_BLOCK
 from kernels.compile.names import indexed
 from kernels.compile.scalar_parts import ScalarParts
-from kernels.compile.templates import fill, packed, unpack
+from kernels.compile.templates import fill, fill_lines, packed, unpack
 from kernels.model.sample_values import split_program
 
 
@@ -85,7 +85,7 @@ def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[st
         return _eight_of_a_register(parts).splitlines()
     count = len(sums)
     if part == 1 and parts.by_eight:
-        return fill(
+        return fill_lines(
             "eight_of_one_run",
             first=_terms_at(parts, name, count, "start", "sum", wide=True),
             next=_terms_at(parts, name, count, "i", "term", wide=True),
@@ -93,13 +93,13 @@ def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[st
             term=indexed("term", count),
             totals=packed(sums),
             sums=packed(indexed("sum", count)),
-        ).splitlines()
-    return fill(
+        )
+    return fill_lines(
         "eight_of_many_runs",
         sample=_terms_at(parts, name, count, "i", "term"),
         total=sums,
         **{one: indexed(one, count) for one in ("quarter", "pair", "single", "term")},
-    ).splitlines()
+    )
 
 
 def _eight_of_a_register(parts: ScalarParts) -> str:

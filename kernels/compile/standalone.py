@@ -9,7 +9,7 @@ from kernels.compile.network_text import network_text
 from kernels.compile.scalar_parts import ScalarParts
 from kernels.compile.scalar_text import sample_functions
 from kernels.compile.spec import KernelSpec
-from kernels.compile.templates import fill, packed
+from kernels.compile.templates import fill, fill_lines, packed
 from kernels.model.network import Network
 from kernels.optimizers.run_options import option_values
 
@@ -75,11 +75,11 @@ def _module(parts: KernelParts, kind: str, functions: str, **texts: str) -> str:
         "standalone",
         title=f"{spec.model.expression}: {spec.optimizer.text} with the loss {spec.loss.text}.",
         kernel=spec.kernel,
-        head=fill(f"standalone_{kind}_head", compiler=compiler, **texts).splitlines(),
+        head=fill_lines(f"standalone_{kind}_head", compiler=compiler, **texts),
         options=packed(map(repr, option_values(parts.loss, parts.rule)[: len(parts.settings)].tolist())),
         option_names=", ".join(parts.settings) or "none",
         functions="\n\n".join([*used, functions]).splitlines(),
-        train=fill(f"standalone_{kind}_train", **texts).splitlines(),
+        train=fill_lines(f"standalone_{kind}_train", **texts),
         **texts,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from kernels.compile.layers import NetworkParts
 from kernels.compile.names import indexed
-from kernels.compile.templates import fill
+from kernels.compile.templates import fill_lines
 
 Term = Callable[[str, int], tuple[Sequence[str], Sequence[str]]]
 """From the place of a weight, and 8 for eight weights or 0 for one, to the lines before products, and the products."""
@@ -20,13 +20,7 @@ def sum_lines(
     """Return the lines that add up products in NumPy's order; of many runs with fused operations, one by one."""
     which = "eight_sums" if parts.by_eight or not parts.spec.fma else "in_order"
     names = {name: indexed(name, len(products)) for name in ("total", "quarter", "sum", "single")}
-    return fill(which, i=i, begin=begin, whole=whole, stop=stop, read=read, product=products, **names).splitlines()
-
-
-def sum_of_numbers(parts: NetworkParts) -> str:
-    """Return the function that adds up numbers."""
-    lines = sum_lines(parts, [], ["@cells[first + i * step]"], "i", "0", "whole", "count")
-    return fill("sum_of_numbers", sum=lines)
+    return fill_lines(which, i=i, begin=begin, whole=whole, stop=stop, read=read, product=products, **names)
 
 
 def leaves(
@@ -52,7 +46,7 @@ def leaves(
             f"back = {back}",
             "start, waiting, begin = back * size, 0, order + 2 + back * length",
         ]
-    return fill(
+    return fill_lines(
         "leaves",
         begin=begin,
         total=totals,
@@ -62,7 +56,7 @@ def leaves(
         back=["start -= back * leaf"] if back else [],
         forth="(1 - back) * leaf" if back else "leaf",
         leaf=leaf,
-    ).splitlines()
+    )
 
 
 def leaf(parts: NetworkParts, term: Term) -> list[str]:
@@ -78,7 +72,7 @@ def leaf(parts: NetworkParts, term: Term) -> list[str]:
         return lines
 
     read, (product,) = term("f", 0)
-    return fill("leaf_of_many_runs", first=sums("half"), next=sums("f", "sum"), read=read, product=product).splitlines()
+    return fill_lines("leaf_of_many_runs", first=sums("half"), next=sums("f", "sum"), read=read, product=product)
 
 
 def leaf_of_one_run(term: Term, totals: Sequence[str], sums: Sequence[str], add_up: str) -> list[str]:
@@ -86,7 +80,7 @@ def leaf_of_one_run(term: Term, totals: Sequence[str], sums: Sequence[str], add_
     read_first, first = term("start", 8)
     read, product = term("f", 8)
     read_one, one = term("f", 0)
-    return fill(
+    return fill_lines(
         "leaf_of_one_run", total=totals, sum=sums, add_up=[add_up], read_first=read_first, first=first, read=read,
-        product=product, read_one=read_one, one=one
-    ).splitlines()  # fmt: skip
+        product=product, read_one=read_one, one=one,
+    )  # fmt: skip

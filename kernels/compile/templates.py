@@ -21,7 +21,12 @@ def template(name: str) -> str:
 
 
 def fill(which: str, /, **parts: Part) -> str:
-    """Return a template with its parts.
+    """Return the text of a template with its parts."""
+    return "\n".join(fill_lines(which, **parts)) + "\n"
+
+
+def fill_lines(which: str, /, **parts: Part) -> list[str]:
+    """Return the lines of a template with its parts.
 
     A part that is a text stands wherever the template has its name after a dollar sign. One that is a sequence of lines
     stands in place of the line that has nothing but its name, indented like it. A line that names sequences beside
@@ -36,7 +41,7 @@ def fill(which: str, /, **parts: Part) -> str:
         names = [name for name in dict.fromkeys(re.findall(r"\$\{?(\w+)", line)) if not isinstance(parts[name], str)]
         rows = zip(*(parts[name] for name in names), strict=True) if names else [()]
         lines += [Template(line).substitute(parts, **dict(zip(names, row, strict=True))) for row in rows]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def indented(lines: Iterable[str], space: str = "    ") -> list[str]:

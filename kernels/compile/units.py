@@ -5,13 +5,13 @@ from typing import Any
 from kernels.compile.layers import Layer, NetworkParts, call
 from kernels.compile.names import assigned, given, label, numbered, text_of
 from kernels.compile.parameters import named_parameter, parameter
-from kernels.compile.templates import fill
+from kernels.compile.templates import fill, fill_lines
 from kernels.model.network import HIDDEN, SCALAR
 from kernels.tape.tape import Tape
 
 
 def run_unit(
-    parts: NetworkParts, layer: Layer, *, point: bool, row: str, target: Any = None, eight: bool = False
+    parts: NetworkParts, layer: Layer, *, point: bool, row: str, target: bool = False, eight: bool = False
 ) -> tuple[Tape, list[str], Any, list[Any]]:
     """Return a tape, the lines that read what unit k is computed from, its value and its derivatives."""
     tape, reads, names = Tape(), list[str](), []
@@ -24,7 +24,7 @@ def run_unit(
             reads += assigned(name, _dot(parts, layer, symbol, name, point=point, row=row, eight=eight))
     for number in range(layer.program.inputs):
         at = f"at + {layer.prefix}column_{number}"
-        reads.append(f"x_{number} = " + (f"read_spaced(x, {at}, inputs, 8)" if eight else parts.input(at)))
+        reads.append(f"x_{number} = " + (f"read_spaced(x, {at}, inputs, 8)" if eight else f"number(x[{at}])"))
         names.append(f"x_{number}")
     y = given(tape, ["y"])[0] if target else 0.0
     values = parts.run(tape, layer.program, [*given(tape, names), y])
@@ -42,7 +42,7 @@ def _dot(parts: NetworkParts, layer: Layer, symbol: int, name: str, *, point: bo
         return call("dots_of_eight", "theta", "x", f"at + {layer.name('source', symbol)}", "inputs", first, order)
     if row == "0" and parts.one_unit:
         return name
-    return parts.get("dots", parts.dot_at(layer, symbol, row if row == "0" else f"{row} % ROWS"))
+    return f"@dots[{parts.dot_at(layer, symbol, row if row == '0' else f'{row} % ROWS')}]"
 
 
 def run_only_unit(
@@ -66,7 +66,7 @@ def gradient_lines(parts: NetworkParts, row: str) -> tuple[list[str], list[str]]
     """Return the lines that compute the terms of the only unit of the last layer, and their texts."""
     tape, reads, arguments, derivatives = run_only_unit(parts, point=True, row=row)
     slope = label(parts.loss.derivative(*arguments), "slope")
-    terms = [label(slope * one, f"term_{k}") for k, one in enumerate([*derivatives])]
+    terms = [label(slope * one, f"term_{k}") for k, one in enumerate(derivatives)]
     losses = [label(parts.loss.value(*arguments), "loss")] if parts.rule.needs_loss else []
     lines, texts = text_of(tape, [*terms, *losses])
     loss = assigned("loss", texts[-1]) if losses else []
@@ -78,23 +78,10 @@ def put_terms(parts: NetworkParts, texts: list[str], row: str) -> list[str]:
     return [parts.put(one, "terms", parts.term(parts.last, part, row), same=True) for part, one in enumerate(texts)]
 
 
-def softmax(parts: NetworkParts) -> str:
-    """Return the function that computes the loss of scores for a class."""
-    return fill("softmax", chosen="scores[own]" if parts.by_eight else "@scores[own]")
-
-
 def loss_of_sample(parts: NetworkParts) -> str:
     """Return the function that computes the loss of a sample that is recorded."""
-    scores = ["own = int(y)", "loss = softmax(scores, units, own)"] if parts.last.many else loss_lines(parts, "row")
-    return fill(
-        "network_sample",
-        name="loss_of_sample",
-        doc="Return the loss of a sample that is recorded.",
-        units=_values(parts, gradient=False),
-        scores=scores,
-        back=[],
-        end=["return loss"],
-    )
+    loss = ["own = int(y)", "loss = softmax(scores, units, own)"] if parts.last.many else loss_lines(parts, "row")
+    return fill("loss_of_sample", units=_values(parts, gradient=False), loss=loss)
 
 
 def gradient_of_sample(parts: NetworkParts) -> str:
@@ -105,20 +92,13 @@ def gradient_of_sample(parts: NetworkParts) -> str:
         if parts.spec.fma:
             by_total, times_share = "share = number(1.0) / @scores[units]", "* share"
         multiply = _times_slope(parts, parts.last)
-        slopes = fill("slopes_of_classes", by_total=by_total, times_share=times_share, multiply=multiply)
-        scores = ["own = int(y)", "loss = softmax(scores, units, own)", *slopes.splitlines()]
+        gradient = fill_lines("gradient_of_classes", by_total=by_total, times_share=times_share, multiply=multiply)
     else:
-        lines, texts = gradient_lines(parts, "row")
-        scores = [*lines, *put_terms(parts, texts, "row")]
-    return fill(
-        "network_sample",
-        name="gradient_of_sample",
-        doc="Write the derivatives of the loss of a sample by the symbols of all units.",
-        units=_values(parts, gradient=True),
-        scores=scores,
-        back=_back_to_hidden(parts) if parts.has_hidden else [],
-        end=["return loss"] if parts.rule.needs_loss else [],
-    )
+        gradient, texts = gradient_lines(parts, "row")
+        gradient += put_terms(parts, texts, "row")
+    back = _back_to_hidden(parts) if parts.has_hidden else []
+    end = ["return loss"] if parts.rule.needs_loss else []
+    return fill("gradient_of_sample", units=_values(parts, gradient=True), gradient=gradient, back=back, end=end)
 
 
 def _values(parts: NetworkParts, *, gradient: bool) -> list[str]:
@@ -148,12 +128,12 @@ def _back_to_hidden(parts: NetworkParts) -> list[str]:
     lines, add = list[str](), "part = @before[f] + part"
     for number, symbol in enumerate(one for one, source in enumerate(last.sources) if source == HIDDEN):
         read, weight = parameter(parts, f"{last.first(symbol)} + f", "weight", point=True)
-        lines += fill(
+        lines += fill_lines(
             "back_to_hidden",
             s=f"@terms[{parts.term(last, last.part(symbol), 'row')}]",
             size=last.name("size", symbol),
             read=read,
             weight=weight,
             add_earlier=[add] if number else ["if k > 0:", f"    {add}"] if last.many else [],
-        ).splitlines()
+        )
     return [*last.loop(lines), *hidden.loop(["slope = @before[k]", *_times_slope(parts, hidden)])]
