@@ -9,7 +9,7 @@ from kernels.compile.layers import NetworkParts, call, link, times
 from kernels.compile.network_batches import gradient_sum, step_by_gradient, sum_gradients, train_batches
 from kernels.compile.network_samples import train_samples
 from kernels.compile.sums import sum_lines
-from kernels.compile.templates import fill
+from kernels.compile.templates import fill, fill_lines
 from kernels.compile.units import gradient_of_sample, loss_lines, loss_of_sample
 
 
@@ -45,13 +45,13 @@ def loss_sum(parts: NetworkParts) -> str:
     else:
         which, row, count = "losses_one_by_one", "SAMPLE_ROWS + i", "min(ROWS, count - i)"
     by_call = ["loss = " + call("loss_of_sample", "theta", "x", "at", "y", "i")]
-    losses = fill(
+    losses = fill_lines(
         which,
         take_dots=take_dots(parts, row, count, point=False),
         eight=loss_lines(parts, "i", eight=True) if which == "losses_by_eight" else "",
         loss=loss_lines(parts, "i") if parts.one_unit else by_call,
     )
-    return fill("loss_sum", losses=losses.splitlines())
+    return fill("loss_sum", losses=losses)
 
 
 def kernel(parts: NetworkParts) -> str:

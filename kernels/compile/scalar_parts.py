@@ -4,6 +4,7 @@ from typing import Any
 
 from kernels.compile.names import KernelParts, Numbers, given, indexed, label
 from kernels.compile.spec import KernelSpec
+from kernels.compile.templates import packed
 from kernels.model.program import Program, check_program
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.tape.symbol import Symbol
@@ -19,6 +20,8 @@ class ScalarParts(KernelParts):
         The names of the parameters, of the slots of each, of all slots and of the clock, and of the inputs of a sample.
     sums : list of str
         The names of the sums over a batch: the gradient, and the loss where the rule needs it.
+    tuples : dict
+        The texts of tuples of these names, as templates have them.
     """
 
     def __init__(self, spec: KernelSpec, *, standalone: bool = False) -> None:
@@ -30,6 +33,8 @@ class ScalarParts(KernelParts):
         self.slots = [indexed(f"slot_{k}", self.rule.slots) for k in range(params)]
         self.state = [*(name for own in self.slots for name in own), *self.clock]
         self.sums = indexed("total", params + self.rule.needs_loss)
+        names = {"theta": self.theta, "state": self.state, "loss_options": self.loss_options, "totals": self.sums}
+        self.tuples = {name: packed(parts) for name, parts in names.items()}
 
 
 def run_sample(parts: ScalarParts, tape: Tape, theta: Numbers) -> tuple[tuple[Any, ...], list[Any]]:

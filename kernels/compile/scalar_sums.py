@@ -14,9 +14,8 @@ def gradient_sum(parts: ScalarParts) -> list[str]:
 
 def loss_sum(parts: ScalarParts) -> list[str]:
     """Return the functions that sum losses."""
-    return _sum(
-        parts, "loss_sum", ["total_0"], parts.spec.register if parts.spec.sums_in_registers else parts.spec.part
-    )
+    spec = parts.spec
+    return _sum(parts, "loss_sum", ["total_0"], spec.register if spec.sums_in_registers else spec.part)
 
 
 def _sum(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]:
@@ -82,7 +81,7 @@ def _terms_at(parts: ScalarParts, name: str, count: int, place: str, to: str, *,
 def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]:
     """Return the lines of eight running sums: of eight samples side by side, or one after the other for many runs."""
     if name == "loss_sum" and parts.spec.sums_in_registers:
-        return _eight_of_a_register(parts).splitlines()
+        return _eight_of_a_register(parts)
     count = len(sums)
     if part == 1 and parts.by_eight:
         return fill_lines(
@@ -102,7 +101,7 @@ def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[st
     )
 
 
-def _eight_of_a_register(parts: ScalarParts) -> str:
+def _eight_of_a_register(parts: ScalarParts) -> list[str]:
     """Return the lines of eight running sums of the losses of the runs of a register."""
     values = indexed("value", len(split_program(parts.program)[0].derivatives))
     columns = [f"x[{k}]" for k in range(len(parts.inputs))]
@@ -113,7 +112,7 @@ def _eight_of_a_register(parts: ScalarParts) -> str:
         return f"loss_from_values({', '.join(['theta', *inputs, f'read_lane(y, i + {j}, 1)', 'options'])})[0]"
 
     inputs = ", ".join(f"read_lane({one}, i, 8)" for one in [*columns, "y"])
-    return fill(
+    return fill_lines(
         "eight_of_a_register",
         keep_values=[
             *(unpack(values, f"values_of_samples({inputs}, options)") or ["pass"]),

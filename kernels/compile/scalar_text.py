@@ -101,8 +101,7 @@ def train_samples(parts: ScalarParts) -> str:
         value=[parts.number(f"{column}[i]") for column in columns],
         target=parts.number("ys[i]"),
         body=body,
-        theta=packed(parts.theta),
-        state=packed(parts.state),
+        **parts.tuples,
     )
 
 
@@ -122,12 +121,9 @@ def train_batches(parts: ScalarParts) -> str:
         unpack=_unpack(parts),
         before=before,
         point=numbered(points),
-        totals=packed(parts.sums),
         at=packed(at),
-        loss_options=packed(parts.loss_options),
         body=body,
-        theta=packed(parts.theta),
-        state=packed(parts.state),
+        **parts.tuples,
         order=", order" if parts.by_eight else "",
         draw=["work_ahead(order, x, y, places, first, count)"] if parts.by_eight else [],
     )
