@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import hypothesis
@@ -44,7 +43,6 @@ LONGEST = [
     "kernels/test_equality",
     "bench/engine/test_tune",
     "bench/timing/test_peers",
-    "bench/report/test_painter",
     "test_assembly",
     "kernels/optimizers/test_optimizer",
     "benchmarks/test_targets",
@@ -179,8 +177,9 @@ def wrong_fused(monkeypatch):
 
 
 def draw_one_figure(patch):
-    patch.setattr("bench.report.report.FIGURES", {"loss_by_optimizer": ""})
-    patch.setattr("bench.report.painter.processors", lambda: 1)  # no other process draws them
+    from bench.report.figures import DRAWN
+
+    patch.setattr("bench.report.figures.DRAWN", {"loss_by_optimizer": DRAWN["loss_by_optimizer"]})
 
 
 @pytest.fixture
@@ -262,7 +261,6 @@ def studies(monkeypatch):
 def no_report(monkeypatch):
     """A run ends with its verdict: what is measured and drawn after it takes seconds, and has tests of its own."""
     from bench.commands.console import print_place
-    from bench.report.painter import Painter
 
     def say_place(decided, *others, **asked):
         print_place("Report", decided.result.run.folder / "report.md")
@@ -270,7 +268,6 @@ def no_report(monkeypatch):
 
     monkeypatch.setattr("bench.commands.measure.measure_and_report", say_place)
     monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
-    monkeypatch.setattr("bench.commands.run.painting", lambda gather, **asked: nullcontext(Painter()))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from bench.cli import app
 from bench.compare.gates import load_gates
 from bench.data.table import builtin
-from bench.report.painter import FIGURES
+from bench.report.figures import DRAWN
 from bench.study.load import load_study
 from bench.study.suite import load_suite
 from bench.tables.readable import TITLES
@@ -405,7 +405,7 @@ def test_each_figure_has_its_paragraph():
     others.append("search_slices_1")  # and so on, one for each optimizer
     section = DOCUMENTS[BENCH_README].section("How to read each figure")
     described = re.findall(r"^\*\*`(\w+)`\*\*: ", section, re.MULTILINE)
-    assert described == [*FIGURES, *others]
+    assert described == [*DRAWN, *others]
     paragraphs = re.findall(r"^\*\*`.*?(?=\n\n)", section, re.MULTILINE | re.DOTALL)
     assert len(paragraphs) == len(described)
     for paragraph in paragraphs:

@@ -24,7 +24,6 @@ from bench.engine.confirm import confirm
 from bench.engine.pipeline import judge, train_grid
 from bench.engine.problem import make_problem
 from bench.engine.train import Executor, Trainer
-from bench.report.painter import painting
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import StoredSweep
@@ -47,15 +46,6 @@ CHECKED_RUNS = 6
 # Derivatives are compared at these and around them; with 29 parameters that takes half a second.
 CHECKED_STARTS = 2
 # How long the stages of a run take, in seconds, where the kernels are compiled and the study is small.
-STAGES = {
-    "configurations": 0.5,
-    "check": 0.2,
-    "updates, timed": 0.4,
-    "fresh seeds": 0.3,
-    "variants, timed": 0.7,
-    "paths and theory": 0.4,
-    "report": 1.5,
-}
 
 
 class WrongRunsError(Exception):
@@ -84,19 +74,16 @@ def run_study(study: Study, asked: RunOptions) -> bool:
             data = study.dataset(**mapping_display())
             check_misfits(study, data[0], asked.locate)
             compile_later(_timed_kernels(study, data[0]))
-            with show_stages(STAGES) as stages, ExitStack() as stack:
-                decided = decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True)
-                run_data = stack.enter_context(decided)
+            with (
+                show_stages() as stages,
+                decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True) as run_data,
+            ):
                 with stages.hidden():
                     _print_verdict(run_data, study, data[0])
-                    # Here the thread of the bar has ended: a process with threads is not forked.
-                    painter = stack.enter_context(painting(run_data, svg=asked.svg))
-                painter.draw("")
                 # The verdict does not wait for the import, which takes a tenth of a second.
                 from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
-                about = {"verbose": asked.verbose, "svg": asked.svg}
-                return measure_and_report(run_data, study, data[0], stages, painter, **about)
+                return measure_and_report(run_data, study, data[0], stages, verbose=asked.verbose, svg=asked.svg)
     except UNVERIFIED as error:
         return refuse_report(error)
 

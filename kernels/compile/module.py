@@ -41,7 +41,8 @@ def module_of(spec: KernelSpec) -> Module:
     """Return the module of a kernel."""
     is_network = isinstance(spec.model.program, Network)
     body = network_text(NetworkParts(spec)) if is_network else scalar_text(ScalarParts(spec))
-    settings = ", ".join(f"{name}=True" for name, given in (("fma", spec.fma), ("lanes", spec.width > 1)) if given)
+    given = {"fma": spec.fma, "lanes": spec.width > 1 and not is_network}
+    settings = ", ".join(f"{name}=True" for name, wanted in given.items() if wanted)
     used = set(re.findall(r"(?<![.\w])\w+", body)) | {"options"}
     lines = []
     for module, names in IMPORTS.items():

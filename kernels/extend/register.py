@@ -333,8 +333,9 @@ def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> N
         if not isinstance(made, kind):
             raise about.error(f"it must return an instance of {kind.__name__}, not {describe(made)}")
         parts, functions = freeze(*(getattr(made, part) for part in PARTS[kind]))
-        if isinstance(made, Loss) and made.is_squared:
-            made = replace(made, records=f"{about.name} loss")
+        if isinstance(made, Loss):
+            records = "" if made.is_squared or made.records == f"{made.name} loss" else made.records
+            made = replace(made, records=records or f"{about.name} loss", is_squared=False)
         call = _call_text(about, made, args, kwargs) if build is about.own else ""
         return replace(made, name=about.name, call=call, **parts), functions
 

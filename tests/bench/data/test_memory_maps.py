@@ -465,7 +465,7 @@ def test_a_list_of_files_is_no_path(read):
     [
         ({"by_row": "no"}, "by_row must be True or False, not 'no'"),
         ({"cache_dir": 3}, "cache_dir must be a folder, not 3"),
-        ({"like": 3}, "like must be a Dataset or None, not 3"),
+        ({"like": 3}, "like must be a Dataset, not 3"),
         ({"mapped": "no"}, "mapped must be True or False, not 'no'"),
     ],
 )

@@ -72,7 +72,7 @@ def unwritten(monkeypatch):
 def no_own_pages(monkeypatch):
     """Of several runs nothing but the page that compares them is written."""
     monkeypatch.setattr(
-        "bench.report.report._write_with_painter", lambda run_data, svg: run_data.result.run.folder / "report.html"
+        "bench.report.report.write_run_report", lambda run_data, svg: run_data.result.run.folder / "report.html"
     )
 
 

@@ -142,7 +142,7 @@ def check_python(code, run_data):
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch):
-    monkeypatch.setattr("bench.report.report.FIGURES", {})
+    monkeypatch.setattr("bench.report.figures.DRAWN", {})
 
 
 @pytest.mark.usefixtures("rules_forgotten")

@@ -4,11 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
-from bench.commands.interrupts import Interruption, interruptible
+from bench.commands.signals import exit_code, interruptible, is_interrupted
 from kernels import fit
 from tests.support.constants import HANG, ROOT
 
@@ -67,35 +66,21 @@ WHILE_COMPILING = """
 import signal
 import numba
 from numba.core.codegen import CPUCodeLibrary
-from bench.commands.interrupts import interruptible, is_interrupt
+from bench.commands.signals import exit_code, interruptible, is_interrupted
 from kernels.base.numba_internals import CodeCache, use_cache
 CPUCodeLibrary._object_compiled_hook = lambda *_: signal.raise_signal(signal.SIGTERM)
 dispatcher = numba.njit(lambda x: x)
 use_cache(dispatcher, CodeCache("kernel"))
-with interruptible() as interruption:
+with interruptible():
     try:
         dispatcher.compile("float64(float64)")
     except BaseException as error:
-        print(is_interrupt(error), interruption.exit_code)
+        print(is_interrupted(), exit_code())
 """
 
 
 def test_what_an_interrupt_becomes_while_llvm_compiles_is_one(python, tmp_path):
     assert python(WHILE_COMPILING, SGDBENCH_CACHE_DIR=str(tmp_path)) == "True 143\n"
-
-
-def test_an_interrupt_in_a_destructor_is_not_lost(capsys):
-    class Interrupted:
-        def __del__(self):
-            raise KeyboardInterrupt
-
-    def work():
-        Interrupted()
-        time.sleep(HANG)
-
-    with interruptible(), pytest.raises(KeyboardInterrupt):
-        work()
-    assert capsys.readouterr().err == ""
 
 
 def test_signals_that_are_ignored_stay_so_and_all_are_as_before_at_the_end():
@@ -112,10 +97,11 @@ def test_signals_that_are_ignored_stay_so_and_all_are_as_before_at_the_end():
 
 
 def test_ctrl_c_still_hurries_what_another_signal_ended():
-    interruption = Interruption()
-    with pytest.raises(KeyboardInterrupt):
-        interruption.handle(signal.SIGTERM, None)
-    interruption.handle(signal.SIGHUP, None)
-    assert interruption.exit_code == 143
-    with pytest.raises(KeyboardInterrupt):
-        interruption.handle(signal.SIGINT, None)
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGHUP)
+        assert exit_code() == 143
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert not is_interrupted()
