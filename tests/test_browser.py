@@ -19,7 +19,7 @@ from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.study.load import load_study
 from bench.tables.formatting import duration, shorten, text
-from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.rank import recommended_choice, runs_of
 from kernels import Model
 from kernels.losses import make_loss
 from tests.support.browsing import chromium, complaints, opened

@@ -9,10 +9,10 @@ from numpy import inf
 
 from bench.tables import facts
 from bench.tables.conclusions import further_conclusions, leading_conclusions
+from bench.tables.confirm import confirm, winners
+from bench.tables.costs import CHOICES, find_choices
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.ranking import ranking, recommended_choice, varies
-from bench.tables.run_costs import CHOICES, find_choices
-from bench.tables.winners import confirm, winners
+from bench.tables.rank import ranking, recommended_choice, varies
 from tests.support.consistency import contradictions
 from tests.support.simulated import costs_of, runs_of
 

@@ -42,7 +42,7 @@ class Ranked(ABC):
         Returns
         -------
         DataFrame
-            One row per choice, best first: see `bench.tables.ranking.ranking`. Where the first choices were trained
+            One row per choice, best first: see `bench.tables.rank.ranking`. Where the first choices were trained
             again on fresh seeds, with `confirmed_` columns, and `leading`, the choice that stands for its optimizer.
 
         Raises

@@ -33,9 +33,9 @@ from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss, write_params
 from bench.study.suite import find_study_of
+from bench.tables.conclusions import find_no_skill, find_unreachable_target, share_of_most_frequent
 from bench.tables.facts import NoSkill
 from bench.tables.formatting import duration, text
-from bench.tables.shortfall import find_no_skill, find_unreachable_target, share_of_most_frequent
 from bench.tables.words import FIGURES, say_unreachable_target, sentences
 from kernels import FitResult, Model
 from kernels.base.run import Floats

@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from bench.tables.ranking import leaders
+from bench.tables.rank import leaders
 
 T = TypeVar("T")
 

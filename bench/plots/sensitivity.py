@@ -22,9 +22,9 @@ from bench.plots.style import (
     nested_widths,
     panels,
 )
+from bench.tables.costs import COST_NAMES, settle_cost
 from bench.tables.formatting import shorten
 from bench.tables.outcomes import SPREAD
-from bench.tables.run_costs import COST_NAMES, settle_cost
 
 SHIFT = 0.012  # decades between the optimizers at one learning rate
 

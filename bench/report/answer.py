@@ -14,10 +14,10 @@ from bench.report.reproduce import changed_settings
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
 from bench.tables.conclusions import no_choice
+from bench.tables.confirm import is_confirmed
+from bench.tables.costs import KERNEL
 from bench.tables.formatting import duration, percentage, text
-from bench.tables.ranking import cost_of
-from bench.tables.seconds import KERNEL
-from bench.tables.winners import is_confirmed
+from bench.tables.rank import cost_of
 from bench.tables.words import describe_batch_size, describe_no_choice, describe_order, format_count, format_share
 
 # The sentences of the verdict that the answer says in its own way.

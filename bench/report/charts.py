@@ -7,9 +7,9 @@ from bench.data.units import curve_in_table_units
 from bench.plots.fit_curves import FitCurves, fit_curves
 from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
-from bench.tables.ranking import varies
-from bench.tables.run_costs import COST_NAMES
-from bench.tables.typical_runs import best_runs
+from bench.tables.costs import COST_NAMES
+from bench.tables.outcomes import best_runs
+from bench.tables.rank import varies
 from kernels.model.param_columns import params_from_columns
 
 # After the name of what is shown.

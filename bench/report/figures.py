@@ -31,9 +31,9 @@ from bench.report.charts import (
 )
 from bench.report.run_data import RunData
 from bench.tables.confusion import name_classes
+from bench.tables.costs import COST_NAMES
 from bench.tables.outcomes import start_families
-from bench.tables.ranking import varies
-from bench.tables.run_costs import COST_NAMES
+from bench.tables.rank import varies
 from kernels.model.param_columns import params_of_row
 
 MAX_PATHS = 3  # one row of panels

@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
-from bench.tables.readable import TITLES, caption
+from bench.tables.render import TITLES, caption
 from bench.tables.words import format_count
 
 

@@ -30,7 +30,7 @@ from bench.report.run_data import RunData, run_data_of
 from bench.store.results import StoredSweep
 from bench.tables.confusion import confusion_table
 from bench.tables.formatting import display, text
-from bench.tables.readable import readable_table
+from bench.tables.render import readable_table
 from bench.tables.words import describe_endings
 from kernels import FitResult
 from kernels.data.samples import check_samples

@@ -23,8 +23,8 @@ from bench.report.page_data import page_data
 from bench.report.reproduce import reproduction, run_table
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
-from bench.tables.ranking import varies
-from bench.tables.readable import TITLES, caption, text_table
+from bench.tables.rank import varies
+from bench.tables.render import TITLES, caption, text_table
 from bench.tables.words import describe_progress, format_count
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -12,11 +12,9 @@ from bench.report.packing import encode_setting, pack, pack_bands, pack_counts
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
+from bench.tables.costs import COST_SETTINGS, KERNEL, choice_columns
 from bench.tables.formatting import label, text
-from bench.tables.outcomes import ALL_STARTS, SPREAD, start_families
-from bench.tables.run_costs import COST_SETTINGS, choice_columns
-from bench.tables.seconds import KERNEL
-from bench.tables.typical_runs import best_runs
+from bench.tables.outcomes import ALL_STARTS, SPREAD, best_runs, start_families
 from bench.tables.words import format_count
 from kernels.data.marks import thin_marks
 from kernels.model.param_columns import array_columns, param_columns

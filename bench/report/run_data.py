@@ -22,26 +22,24 @@ from bench.study.schema import Study
 from bench.tables.conclusions import (
     ABOUT_ROWS,
     Circumstances,
-    find_solution,
-    find_test_figures,
-    further_conclusions,
-    leading_conclusions,
-    summarize_judged,
-)
-from bench.tables.dependence import Pairs
-from bench.tables.facts import Losses, LowestLoss, Metric, OnTestRows, Units
-from bench.tables.ranking import cost_of, recommended_choice, runs_of
-from bench.tables.readable import readable_table
-from bench.tables.shortfall import (
     falls_on_held_out,
     final_loss_of,
     find_no_gain,
     find_no_skill,
     find_shortfall,
+    find_solution,
+    find_test_figures,
     find_unreachable_target,
+    further_conclusions,
+    leading_conclusions,
+    summarize_judged,
 )
-from bench.tables.typical_runs import lowest_run
-from bench.tables.winners import is_confirmed
+from bench.tables.confirm import is_confirmed
+from bench.tables.facts import Losses, LowestLoss, Metric, OnTestRows, Units
+from bench.tables.intervals import Pairs
+from bench.tables.outcomes import lowest_run
+from bench.tables.rank import cost_of, recommended_choice, runs_of
+from bench.tables.render import readable_table
 from bench.tables.words import format_count, sentences
 from kernels.base.registry import registered_in, registered_named
 from kernels.losses import make_loss

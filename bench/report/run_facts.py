@@ -11,18 +11,16 @@ from bench.data.scaling import Scaling
 from bench.data.table import Dataset
 from bench.plots.loss_axis import LossAxis
 from bench.study.schema import Study
+from bench.tables.confirm import RankedRuns, are_same
 from bench.tables.confusion import confusion_table
+from bench.tables.costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
 from bench.tables.facts import Seeds
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import cost_of_effects, main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.outcomes import choice_outcomes
-from bench.tables.ranked_runs import RankedRuns
-from bench.tables.ranking import cost_of, leaders, recommended_choice, runs_of, varies
-from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
-from bench.tables.standard_tables import standard_tables
-from bench.tables.typical_runs import lowest_run
-from bench.tables.winners import are_same
+from bench.tables.outcomes import choice_outcomes, lowest_run
+from bench.tables.rank import cost_of, leaders, recommended_choice, runs_of, varies
+from bench.tables.render import standard_tables
 from bench.tables.words import describe_seeds
 from kernels.base.run import Floats
 from kernels.base.spec import parse_spec
@@ -183,7 +181,7 @@ class RunFacts(RankedRuns):
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables of `bench.tables.standard_tables.standard_tables`."""
+        """The tables of `bench.tables.render.standard_tables`."""
         return standard_tables(self.frame, self.ranked[self.choices.columns])
 
     @property

@@ -15,11 +15,11 @@ from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
 from bench.system.atomic import explain_unwritable, write_text
+from bench.tables.confirm import is_confirmed
 from bench.tables.formatting import MISSING, text
 from bench.tables.outcomes import ALL_STARTS
-from bench.tables.ranking import recommended_choice
-from bench.tables.readable import Column, TextTable, readable_table, text_table
-from bench.tables.winners import is_confirmed
+from bench.tables.rank import recommended_choice
+from bench.tables.render import Column, TextTable, readable_table, text_table
 from bench.tables.words import describe_choice
 
 COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "bands.js", "comparison.js"]

@@ -10,15 +10,12 @@ import pandas as pd
 from bench.report.run_data import RunData, run_data_of
 from bench.store.tuning import StoredSearch
 from bench.tables.conclusions import no_choice, rival_of, settings_of
-from bench.tables.excess import add_excess
+from bench.tables.costs import CHOICES, add_excess, find_choices, run_costs
 from bench.tables.facts import AgainstGrid, Edge, NoChoice, Search, Seeds, TunedRivals
 from bench.tables.formatting import label, text
 from bench.tables.optimizer_comparison import compare_with
-from bench.tables.ranking import leaders, summarize
-from bench.tables.run_costs import CHOICES, find_choices, run_costs
-from bench.tables.search_and_grid import GRID, RankedSearch, join_grid
-from bench.tables.search_history import search_history
-from bench.tables.trial_value import choice_values
+from bench.tables.rank import leaders, summarize
+from bench.tables.search import GRID, RankedSearch, choice_values, join_grid, search_history
 from bench.tables.words import describe_order, sentences
 
 

@@ -16,10 +16,9 @@ from bench.report.short_report import Figures, write_short_report
 from bench.report.tune_data import TuneData
 from bench.store.tuning import GRID as GRID_FOLDER
 from bench.tables.formatting import text
-from bench.tables.ranking import varies
-from bench.tables.readable import ratio_title
-from bench.tables.search_and_grid import GRID
-from bench.tables.search_history import grid_in_random_order, search_history
+from bench.tables.rank import varies
+from bench.tables.render import ratio_title
+from bench.tables.search import GRID, grid_in_random_order, search_history
 from bench.tables.words import describe_ratio, describe_seeds
 
 # Of the best trials, the number that the page lists; the tables have all of them.

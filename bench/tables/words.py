@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bench.tables import facts
+from bench.tables.costs import COST_NAMES, KERNEL
 from bench.tables.facts import FULL
 from bench.tables.formatting import duration, shorten_exponent, text
-from bench.tables.run_costs import COST_NAMES
-from bench.tables.seconds import KERNEL
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories

@@ -5,9 +5,9 @@ import pandas as pd
 
 from bench.tables import facts
 from bench.tables.conclusions import settings_of
-from bench.tables.ranking import leaders, recommended_choice
-from bench.tables.run_costs import choice_columns, find_choices
-from bench.tables.winners import is_confirmed
+from bench.tables.confirm import is_confirmed
+from bench.tables.costs import choice_columns, find_choices
+from bench.tables.rank import leaders, recommended_choice
 from bench.tables.words import describe_choice
 
 ROOM = "its learning rate is farthest from failing"

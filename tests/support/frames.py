@@ -5,10 +5,10 @@ import pandas as pd
 
 from bench.compare.ratios import compare_runs
 from bench.tables.conclusions import PLAIN, further_conclusions, leading_conclusions
+from bench.tables.confirm import confirm
 from bench.tables.facts import Seeds
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.ranking import ranking, recommended_choice, runs_of, varies
-from bench.tables.winners import confirm
+from bench.tables.rank import ranking, recommended_choice, runs_of, varies
 
 # In an epoch of these runs.
 SAMPLES = 800

@@ -14,7 +14,7 @@ from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.tables.loss_bands import loss_bands
 from bench.tables.outcomes import choice_outcomes
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from tests.support.frames import make_curves, plane
 from tests.support.speeds import speeds
 

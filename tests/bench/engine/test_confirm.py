@@ -19,9 +19,9 @@ from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.store.run_folder import read_identity
 from bench.study.schema import RunTable
+from bench.tables.confirm import winners
+from bench.tables.costs import CHOICES
 from bench.tables.facts import Confirmation, OnTestRows, Rivals, Seeds
-from bench.tables.run_costs import CHOICES
-from bench.tables.winners import winners
 from kernels import models
 from kernels.train.block import train_runs
 from tests.support.sweeps import fit_of

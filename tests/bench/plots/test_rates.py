@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex
 from bench.plots.rates import rate_map
 from bench.plots.shades import make_shades
 from bench.tables.outcomes import choice_outcomes
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from tests.support.figures import legend, named, overlaps, texts
 from tests.support.frames import make_frame
 

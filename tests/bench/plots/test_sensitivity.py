@@ -7,7 +7,7 @@ from bench.plots.loss_axis import LossAxis
 from bench.plots.sensitivity import sensitivity
 from bench.plots.style import format_limit
 from bench.tables.outcomes import choice_outcomes
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from tests.support.figures import legend, named, texts
 from tests.support.frames import make_frame
 

@@ -18,7 +18,7 @@ from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from kernels import Model, models
 from kernels.train.yardstick import Yardstick
 from tests.support.figures import legend, texts

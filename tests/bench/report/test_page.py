@@ -20,7 +20,7 @@ from bench.report.page import LIBRARY_FILE, PAGE_SCRIPTS, charting_library, to_s
 from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data, run_data_of
 from bench.store.evidence import store_tables
-from bench.tables.readable import text_table
+from bench.tables.render import text_table
 from tests.support.hostile import STARTS, hostile_run
 from tests.support.pages import Reader
 from tests.support.speeds import TABLE

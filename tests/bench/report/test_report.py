@@ -24,8 +24,8 @@ from bench.store.evidence import COLUMNS
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text
 from bench.study.load import load_study, with_settings
-from bench.tables.seconds import PER_UPDATE
-from bench.tables.typical_runs import best_runs, lowest_run, typical_runs
+from bench.tables.costs import PER_UPDATE
+from bench.tables.outcomes import best_runs, lowest_run, typical_runs
 from bench.timing.update import update_seconds
 from kernels.model.program_cache import compile_program
 from tests.support.frames import make_frame

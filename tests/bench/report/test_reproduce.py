@@ -17,7 +17,7 @@ from bench.report.run_data import run_data_of
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.study.load import load_study, to_toml
-from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.rank import recommended_choice, runs_of
 from kernels import fit
 from kernels.model.param_columns import params_from_columns
 from tests.support.studies import sweep_settings, train_study

@@ -12,7 +12,7 @@ from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
 from bench.tables.conclusions import find_precision
 from bench.tables.facts import Precision
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from kernels import fit, models
 from tests.support.frames import compare_ranked_runs, known, make_frame
 

@@ -2,10 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.ranking import ranking
-from bench.tables.recommendation import rate_factors, recommend
-from bench.tables.run_costs import CHOICES, run_costs
-from bench.tables.seconds import decide_by_seconds
+from bench.tables.costs import CHOICES, decide_by_seconds, run_costs
+from bench.tables.rank import ranking, rate_factors, recommend
 from bench.tables.ties import rank_choices
 from tests.support.simulated import runs_of
 

@@ -10,11 +10,10 @@ import pytest
 from bench import Grid, sweep
 from bench.report.run_data import RunData, run_data_of
 from bench.study.load import load_study, with_settings
-from bench.tables.excess import EXCESS, add_excess
+from bench.tables.conclusions import falls_on_held_out, find_no_gain, find_no_skill
+from bench.tables.costs import EXCESS, add_excess, loss_floor
 from bench.tables.facts import Divergence, LowestLoss, NoGain, Shortfall, UnreachableTarget
-from bench.tables.ranking import ranking
-from bench.tables.run_costs import loss_floor
-from bench.tables.shortfall import falls_on_held_out, find_no_gain, find_no_skill
+from bench.tables.rank import ranking
 from kernels import Model
 from kernels.train import yardstick as yardsticks
 from kernels.train.yardstick import Yardstick, unknown_yardstick

@@ -1,4 +1,4 @@
-"""Tables for readers: the columns that matter, as text, and no speedup of results that are not verified."""
+"""Tables for readers: the parts that a report shows, as text, and no speedup of results that are not verified."""
 
 import re
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from bench.tables.costs import COSTS, choice_columns
 from bench.tables.facts import FULL
 from bench.tables.formatting import MISSING, display, duration, percentage, text
-from bench.tables.ranking import varies
-from bench.tables.run_costs import COSTS, choice_columns
+from bench.tables.rank import leaders, varies
 from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
 from bench.tables.words import (
     describe_batch_size,
@@ -19,6 +19,24 @@ from bench.tables.words import (
     format_share,
     is_improvement,
 )
+
+BY = ["optimizer", "batch_size"]
+
+
+def standard_tables(frame: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return a report's tables: the ten best choices, and the best for each optimizer and batch size.
+
+    Both are parts of the ranking `ranked`, with the settings that vary in `frame`, in its order.
+    """
+    choices = choice_columns(frame)
+    statistics = [name for name in ranked if name not in choices]
+    varying = [name for name in choices if varies(frame, name)]
+    of_each = [*BY, *(name for name in varying if name not in BY), *statistics]
+    return {
+        "best": ranked[[*(varying or choices), *statistics]].head(10),
+        "best_by_optimizer_and_batch_size": leaders(ranked, BY)[of_each].reset_index(drop=True),
+    }
+
 
 _NUMBER = re.compile(r"-?[\d∞]")
 

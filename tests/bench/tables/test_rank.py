@@ -6,10 +6,9 @@ import pytest
 from numpy import inf, nan
 from scipy.stats import binomtest
 
-from bench.tables.excess import add_excess
-from bench.tables.ranking import ranking
-from bench.tables.run_costs import CHOICES, LOSS_FLOOR, loss_floor
-from bench.tables.winners import confirm
+from bench.tables.confirm import confirm
+from bench.tables.costs import CHOICES, LOSS_FLOOR, add_excess, loss_floor
+from bench.tables.rank import ranking
 from kernels.train.yardstick import unknown_yardstick
 from tests.support.simulated import costs_of, runs_of, study
 

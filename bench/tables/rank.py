@@ -1,24 +1,26 @@
 """Rank choices of settings, recommend one, and say how sure that is: with intervals and how the others compare.
 
 A choice is a combination of settings, such as an optimizer with a learning rate and a batch size
-(`run_costs.choice_columns`). Runs that differ only in start and seed are repetitions of one choice: all choices are run
+(`costs.choice_columns`). Runs that differ only in start and seed are repetitions of one choice: all choices are run
 from the same starts with the same seeds, and compared start by start and seed by seed.
 
 The frame of results, which all tables are made of, has one row per run: `config_id`, the choice, its start and seed
 (`init`, `seed`), how it went (`status`, `epochs`, `samples_seen`, `updates`, `samples_to_target`, `updates_to_target`,
 `epochs_to_target`, `final_loss`, `best_loss`), a column `param_<name>` for each parameter and, where the time of an
-update was measured, the columns that `bench.tables.seconds.add_seconds` adds.
+update was measured, the columns that `bench.tables.costs.add_seconds` adds.
 
 The figures of the first row are too good on average: it came first by merit and by luck. Figures to be reported come
-from seeds that had no part in the ranking (`bench.tables.winners`).
+from seeds that had no part in the ranking (`bench.tables.confirm`).
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from bench.tables.intervals import median_interval, row_medians, share_interval
-from bench.tables.recommendation import recommend
-from bench.tables.run_costs import (
+from bench.tables.costs import (
+    COST_NAMES,
     COSTS,
     LOSS_FLOOR,
     LOSSES,
@@ -29,8 +31,115 @@ from bench.tables.run_costs import (
     run_costs,
     settle_cost,
 )
-from bench.tables.ties import NOT_TIED, TOLERANCE, compare_choices, nearly_as_cheap, rank_choices
+from bench.tables.intervals import median_interval, row_medians, share_interval
+from bench.tables.ties import NOT_TIED, TOLERANCE, Ranks, compare_choices, nearly_as_cheap, rank_choices
 from kernels.base.run import Floats
+
+# Seconds or updates that differ by a smaller factor decide nothing.
+ALIKE = 1.5
+
+
+class Advice(NamedTuple):
+    """A row of a table of choices, and in a sentence why it is recommended."""
+
+    row: int
+    reason: str
+
+
+class Effort(NamedTuple):
+    """What choices spend, shape (choices,): medians over their runs, and the ends of their intervals."""
+
+    unit: str
+    median: Floats
+    low: Floats
+    high: Floats
+
+
+def recommend(runs: RunCosts, ranks: Ranks, good: NDArray[np.bool_], cost: str, *, by_rates: bool = True) -> Advice:
+    """Choose among the choices that are about as `good` as the first of the order, which is one of them.
+
+    In turn it keeps
+
+    - the one with the least effort, and those whose effort may be at most half as much again: samples in larger
+      batches take less time (`effort_of`);
+    - `by_rates`, of these the one farthest from the edge of stability, whose learning rate can be multiplied and
+      divided by the largest factor without leaving the range of reliable rates around it, with the other settings the
+      same. So both of its neighbours on the grid are reliable, if there is such a candidate, and of one range it is the
+      one closest to the geometric middle;
+    - of these the first.
+    """
+    candidates = ranks.order[good[ranks.order]]
+    effort = effort_of(runs, candidates, cost)
+    least = candidates[effort.low <= ALIKE * effort.high[np.nanargmin(effort.median)]] if effort else candidates
+    factors = rate_factors(runs.choices, ranks.reliable)[least] if by_rates else np.ones(least.size)
+    chosen = int(least[np.argmax(factors)])
+    if len(good) == 1:
+        return Advice(chosen, "It is the only choice.")
+    if candidates.size == 1:
+        return Advice(chosen, f"It ranks first by {COST_NAMES[cost]}, compared run by run.")
+    among = f"{candidates.size:,} choices are about equally good; "
+    if effort and 1 < least.size < candidates.size:
+        among += f"{least.size:,} of these take the fewest {effort.unit}; "
+    if effort and least.size == 1:
+        reason = f"it takes the fewest {effort.unit}."
+    elif factors.max() > factors.min():
+        # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
+        failing, outcome = ("diverging", "do not diverge either") if cost in LOSSES else ("failing", "succeed as well")
+        reason = (
+            f"its learning rate is farthest from {failing}: "
+            f"rates up to {factors.max():.3g} times higher and lower {outcome}."
+        )
+    else:
+        reason = "it ranks first."
+    return Advice(chosen, f"{among}of these {reason}")
+
+
+def effort_of(runs: RunCosts, rows: NDArray[np.intp], cost: str) -> Effort | None:
+    """Return what some choices spend: seconds where they differ in the time of an update, and it is known, or updates.
+
+    They are spent up to the target, or by runs that are ranked by a loss up to their end. None where choices are ranked
+    by updates or seconds, which are then about the same, and where updates are not known.
+    """
+    if cost in ("updates", "seconds"):
+        return None
+    updates = runs.updates_made[rows] if cost in LOSSES else runs.costs["updates"][rows]
+    updates = np.where(runs.made[rows] & ~runs.succeeded(cost)[rows], np.inf, updates)
+    median = row_medians(updates)
+    if not np.isfinite(median).any():
+        return None
+    low, high = median_interval(updates, pairs=runs.pairs)
+    # Few runs have no interval: their range takes its place.
+    low, high = (
+        np.where(np.isnan(low), np.nanmin(updates, axis=1), low),
+        np.where(np.isnan(high), np.nanmax(updates, axis=1), high),
+    )
+    each = runs.seconds_per_update[rows]
+    if np.isnan(each).any() or np.unique(each).size == 1:
+        return Effort("updates", median, low, high)
+    errors = runs.timing_errors[0][rows], runs.timing_errors[1][rows]
+    return Effort("seconds", median * each, low * each * errors[0], high * each * errors[1])
+
+
+def rate_factors(table: pd.DataFrame, good: NDArray[np.bool_]) -> Floats:
+    """Return the factor by which each learning rate can be multiplied and divided and stay among good ones.
+
+    Choices that differ in their rates alone form a range. The factor is 1 for a choice next to one that is not good or
+    at the end of the grid.
+    """
+    others = [name for name in choice_columns(table) if name != "lr"]
+    groups = table.groupby(others, observed=True, sort=False, dropna=False).ngroup().to_numpy()
+    rates = table["lr"].to_numpy(float)
+    order = np.lexsort([rates, groups])
+    group, rate, fine = groups[order], rates[order], good[order]
+    # A stretch of good rates ends with its group and with a rate that is not good, which is a stretch by itself.
+    starts = np.concatenate([[True], (np.diff(group) != 0) | ~fine[1:] | ~fine[:-1]])
+    stretch = np.cumsum(starts) - 1
+    first = np.flatnonzero(starts)
+    last = np.append(first[1:], rate.size) - 1
+    factors = np.empty(rate.size)
+    # Grids are rounded, and factors that differ by rounding are equal.
+    factors[order] = np.round(np.minimum(rate[last[stretch]] / rate, rate / rate[first[stretch]]), 6)
+    return factors
 
 
 def varies(frame: pd.DataFrame, name: str) -> bool:
@@ -52,7 +161,7 @@ def ranking(
     *Recommendation.* One of the reliable choices that cost nearly as little as the first one, at most `TOLERANCE` more
     (`ties.nearly_as_cheap`): the one that takes the fewest seconds where these differ by more than half, and else the
     one whose learning rate is farthest from those that fail, unless choices are not of a grid, and so not compared
-    `by_rates` (`recommendation.recommend`). It becomes the first row. In
+    `by_rates` (`rank.recommend`). It becomes the first row. In
     at least 95 of 100 simulated studies with three runs per choice and more, it is as reliable as the truly best choice
     and costs at most `TOLERANCE` more, or so little more that a test of the two would miss it. With two or three runs
     and extreme outliers it is in fewer.
@@ -64,9 +173,9 @@ def ranking(
     the choice that is truly best is not called worse. With two to four runs few differences are shown, and with a
     single run none is: "too few runs".
 
-    The `cost` is one of `run_costs.COSTS`, or where no run reached a target a loss (`run_costs.settle_cost`). Losses
-    are compared on the scales of `bench.tables.excess`, where the frame has these; those that differ below `floor`
-    differ by rounding (`run_costs.loss_floor`). An unknown cost, one whose columns are missing, a choice without a time
+    The `cost` is one of `costs.COSTS`, or where no run reached a target a loss (`costs.settle_cost`). Losses
+    are compared on the scales of `bench.tables.costs`, where the frame has these; those that differ below `floor`
+    differ by rounding (`costs.loss_floor`). An unknown cost, one whose columns are missing, a choice without a time
     that is ranked by seconds, and a run that occurs twice raise a ValueError.
 
     The result has one row per choice, the recommended one first and the others by rank: the settings of the choice; the
@@ -113,7 +222,7 @@ def summarize(runs: RunCosts, cost: str) -> pd.DataFrame:
     a target, or the frame lacks a column. `_low` and `_high` of each of them are the ends of its interval, missing for
     fewer than five runs, which bound no median at 95 % (`intervals.median_interval`). Those of seconds multiply the
     ends for updates and for the seconds per update, and are rather too wide. Intervals hold for the starts that were
-    tried. Runs of a seed from several starts, which may end alike, count as fewer (`bench.tables.dependence`).
+    tried. Runs of a seed from several starts, which may end alike, count as fewer (`bench.tables.intervals`).
     """
     made, successes = (np.count_nonzero(flags, axis=1) for flags in (runs.made, runs.succeeded(cost)))
     low, high = share_interval(np.where(runs.made, runs.succeeded(cost), np.nan), runs.pairs)
@@ -173,6 +282,6 @@ def runs_of(frame: pd.DataFrame, choice: pd.Series) -> pd.DataFrame:
 
 
 def cost_of(ranked: pd.DataFrame, cost: str) -> str:
-    """Return the cost that a ranking by `cost` is ranked by; see `bench.tables.run_costs.settle_cost`."""
+    """Return the cost that a ranking by `cost` is ranked by; see `bench.tables.costs.settle_cost`."""
     reached = bool(ranked["converged"].any())
     return settle_cost(cost, reached=reached, held_out="validation_loss" in ranked)

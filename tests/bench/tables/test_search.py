@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.search_history import SHARES, grid_in_random_order, search_history
-from bench.tables.trial_value import choice_values, trial_value
+from bench.tables.search import SHARES, choice_values, grid_in_random_order, search_history, trial_value
 
 YES, NO = True, False
 

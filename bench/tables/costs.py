@@ -1,6 +1,7 @@
-"""The cost of each run: a row for each choice of settings, a column for each start and seed."""
+"""The cost of each run, and the scales on which losses and seconds are compared."""
 
-from collections.abc import Hashable, Mapping, Sequence
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +9,97 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.dependence import Pairs
-from bench.tables.excess import EXACT, scales_of
+from bench.store.results import match_precision
+from bench.tables.intervals import Pairs
+from bench.tables.ties import TOLERANCE
 from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
+from kernels.train.yardstick import Yardstick
+
+NEGLIGIBLE = 0.01
+"""Distances to the lowest loss below this share of the improvement over a constant, and of that loss, are equal."""
+EXCESS = "excess_loss"
+"""The column of the distances of final losses to the lowest loss."""
+EXACT = "exact_excess_loss"
+"""The column of the same distances, of which none is negligible, by which it is told whether runs differ at all."""
+ROUNDED = 1e-9
+"""Losses that differ by less than this share of the lowest one differ by rounding."""
+# The columns of a frame by which losses are compared: the loss, and the scale by its name in `costs.COST_NAMES`.
+_SCALES = {
+    EXCESS: ("final_loss", "distance"),
+    "inverse_improvement": ("final_loss", "improvement"),
+    "inverse_improvement_on_median": ("final_loss", "improvement on median"),
+    "inverse_held_out_improvement": ("validation_loss", "improvement"),
+    "inverse_held_out_improvement_on_median": ("validation_loss", "improvement on median"),
+}
+
+
+def scales_of(frame: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Yield the scales of the losses that a frame has: its column, the loss, and the name of the scale."""
+    for column, (loss, scale) in _SCALES.items():
+        if column in frame:
+            yield column, loss, scale
+
+
+def ranking_loss(frame: pd.DataFrame) -> str:
+    """Return the column of the losses that rank runs without a target: on held-out samples, if any."""
+    return "validation_loss" if "validation_loss" in frame else "final_loss"
+
+
+def add_excess(
+    frame: pd.DataFrame, yardstick: Yardstick, floor: float, sweep: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Add the columns by which losses are compared; lower is better in each of them, and ratios have a meaning.
+
+    A loss of 0.63 is 1.05 times one of 0.60, and leaves a third of the improvement where a constant has 0.69. So final
+    losses are compared by `excess_loss`, their distance to the lowest loss that the model can reach. Distances below
+    `floor`, or negligible, are equal (see `bench.tables.costs.loss_floor`); in `exact_excess_loss` none is
+    negligible.
+
+    On held-out samples the lowest loss that training can reach is not known. These losses, and final losses where the
+    lowest one was not found, are compared by their improvement over the best constant: the columns have the largest
+    improvement of the `sweep`, the frame itself by default, divided by that of each run. Improvements below 1 % of the
+    largest are equal, and so are losses on held-out samples that these do not resolve. Where no run improves on the
+    constant, or its loss is not known, the median run of the sweep takes its place.
+    """
+    added, sweep = {}, frame if sweep is None else sweep
+    if math.isfinite(yardstick.loss):
+        gain = yardstick.improvement
+        scales = [abs(yardstick.loss), *([gain] if math.isfinite(gain) else [])]
+        least = max(floor, yardstick.floor, NEGLIGIBLE * min(scales))
+        distance = frame["final_loss"] - yardstick.loss
+        added[EXCESS] = distance.clip(lower=least)
+        added[EXACT] = distance.clip(lower=max(floor, yardstick.floor, ROUNDED * abs(yardstick.loss)))
+    else:
+        added |= _inverse_improvement(frame, sweep, "final_loss", yardstick.constant_loss, -math.inf)
+    if "validation_loss" in frame:
+        least = yardstick.held_out_floor or -math.inf
+        added |= _inverse_improvement(frame, sweep, "validation_loss", yardstick.held_out_constant, least)
+    return frame.assign(**added)
+
+
+def _inverse_improvement(
+    frame: pd.DataFrame, sweep: pd.DataFrame, name: str, constant: float, least: float
+) -> dict[str, "pd.Series[float]"]:
+    """Return the largest improvement of the sweep divided by that of each run, by the name of its column."""
+    seen = np.maximum(_finite_losses(sweep, name), least)
+    lowest = float(seen.min(initial=np.inf))
+    over_constant = lowest < constant < math.inf
+    baseline = constant if over_constant or not seen.size else float(np.median(seen))
+    largest = baseline - lowest
+    scale = "improvement" if over_constant else "improvement on median"
+    column = next(column for column, of in _SCALES.items() if of == (name, scale))
+    if not largest > 0:  # all losses are alike
+        return {column: frame[name] * 0 + 1.0}
+    improvement = baseline - frame[name].clip(lower=least)
+    return {column: largest / improvement.clip(lower=NEGLIGIBLE * largest)}
+
+
+def _finite_losses(frame: pd.DataFrame, name: str) -> Floats:
+    """Return the losses of the runs of a frame that did not diverge."""
+    losses: Floats = frame.loc[frame["status"] != "diverged", name].to_numpy(float)
+    return losses[np.isfinite(losses)]
+
 
 # The columns that make up a choice of settings.
 CHOICES = ["optimizer", "lr", "schedule", "batch_size", "shuffle"]
@@ -66,7 +154,7 @@ class RunCosts:
     pairs : Pairs
         The start and the seed of each column.
     compared : dict of str to array
-        What is compared in place of losses, where the frame has it: see `bench.tables.excess`.
+        What is compared in place of losses, where the frame has it: see `bench.tables.costs`.
     exact : dict of str to array
         The same without distances that are negligible, where the frame has it.
     scales : dict of str to str
@@ -267,3 +355,32 @@ def _codes(frame: pd.DataFrame, names: list[str]) -> NDArray[np.intp]:
 
 def _numbers(column: pd.Series) -> Floats:
     return column.to_numpy(float, na_value=np.nan)
+
+
+# The kernel whose time counts where seconds are compared: it trains one run, which is what a user does with a choice.
+KERNEL = "fused"
+PER_UPDATE = ["seconds_per_update", "seconds_per_update_low", "seconds_per_update_high"]
+
+
+def decide_by_seconds(ranked: pd.DataFrame) -> bool:
+    """Return whether the time of an update may decide which choice of a ranking is recommended.
+
+    It may if it differs between the choices that are about as good as the cheapest one (`ties.nearly_as_cheap`): these
+    are among the tied ones that cost at most `TOLERANCE` more.
+    """
+    near = ranked[ranked["tied"] & (ranked["ratio"] <= (1 + TOLERANCE) * ranked["ratio"].min())]
+    return len(near[cost_columns(near)].drop_duplicates()) > 1
+
+
+def add_seconds(frame: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
+    """Add `PER_UPDATE`, the seconds of an update with the kernel `fused`, and `seconds`, those of the whole run.
+
+    `costs` are those of `bench.timing.update.update_seconds`. What was not measured is missing.
+    """
+    if costs is None:
+        measured = pd.DataFrame(np.nan, index=frame.index, columns=PER_UPDATE)
+    else:
+        costs = match_precision(costs, frame)
+        own = costs[costs["variant"] == KERNEL].reset_index(drop=True)
+        measured = own[PER_UPDATE].reindex(find_choices(frame, own, cost_columns(own))).set_axis(frame.index)
+    return frame.assign(**measured, seconds=frame["updates"] * measured["seconds_per_update"])

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from bench.tables.loss_bands import loss_quantiles
-from bench.tables.ranking import ranking
-from bench.tables.standard_tables import standard_tables
+from bench.tables.rank import ranking
+from bench.tables.render import standard_tables
 from tests.support.frames import SAMPLES, make_curves, make_frame
 
 
