@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.plots.colors import colors_of
 from bench.plots.loss_axis import PLAIN, LossAxis, band_limits, clock_range
-from bench.report.answer import describe_sample
+from bench.report.answer import sample_of
 from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
@@ -79,7 +79,7 @@ def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
     converged, runs = (text(int(best[f"{prefix}{name}"])) for name in ("converged", "runs"))
     return row | {
         "best_choice": describe_choice(best, run_data.samples),
-        "measured_on": describe_sample(run_data, best),
+        "measured_on": sample_of(run_data, best),
         "converged": None if run_data.target is None else f"{converged}/{runs}",
         **{name: best.get(f"{prefix}{name}", np.nan) for name in MEDIANS},
         "target": run_data.target,

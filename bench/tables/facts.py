@@ -50,6 +50,22 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Recommendation:
+    """Why one of so many choices is recommended: `alike` are about equally good by a cost.
+
+    Of these, `fewest` take the fewest updates or seconds, the `unit`, if that decides. The rate can be multiplied and
+    divided by `factor` and stay reliable, more than those of others; 1 where that does not decide.
+    """
+
+    cost: str
+    choices: int
+    alike: int
+    fewest: int
+    unit: str
+    factor: float
+
+
+@dataclass(frozen=True)
 class NoChoice:
     """There is no best choice: all runs or trials diverged, in which case the loss may be infinite from the start."""
 

@@ -20,7 +20,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.tables.costs import (
-    COST_NAMES,
     COSTS,
     LOSS_FLOOR,
     LOSSES,
@@ -31,19 +30,14 @@ from bench.tables.costs import (
     run_costs,
     settle_cost,
 )
+from bench.tables.facts import Recommendation
 from bench.tables.intervals import median_interval, row_medians, share_interval
 from bench.tables.ties import NOT_TIED, TOLERANCE, Ranks, compare_choices, nearly_as_cheap, rank_choices
+from bench.tables.words import say_recommendation
 from kernels.base.run import Floats
 
 # Seconds or updates that differ by a smaller factor decide nothing.
 ALIKE = 1.5
-
-
-class Advice(NamedTuple):
-    """A row of a table of choices, and in a sentence why it is recommended."""
-
-    row: int
-    reason: str
 
 
 class Effort(NamedTuple):
@@ -55,7 +49,9 @@ class Effort(NamedTuple):
     high: Floats
 
 
-def recommend(runs: RunCosts, ranks: Ranks, good: NDArray[np.bool_], cost: str, *, by_rates: bool = True) -> Advice:
+def recommend(
+    runs: RunCosts, ranks: Ranks, good: NDArray[np.bool_], cost: str, *, by_rates: bool = True
+) -> tuple[int, Recommendation]:
     """Choose among the choices that are about as `good` as the first of the order, which is one of them.
 
     In turn it keeps
@@ -73,25 +69,8 @@ def recommend(runs: RunCosts, ranks: Ranks, good: NDArray[np.bool_], cost: str, 
     least = candidates[effort.low <= ALIKE * effort.high[np.nanargmin(effort.median)]] if effort else candidates
     factors = rate_factors(runs.choices, ranks.reliable)[least] if by_rates else np.ones(least.size)
     chosen = int(least[np.argmax(factors)])
-    if len(good) == 1:
-        return Advice(chosen, "It is the only choice.")
-    if candidates.size == 1:
-        return Advice(chosen, f"It ranks first by {COST_NAMES[cost]}, compared run by run.")
-    among = f"{candidates.size:,} choices are about equally good; "
-    if effort and 1 < least.size < candidates.size:
-        among += f"{least.size:,} of these take the fewest {effort.unit}; "
-    if effort and least.size == 1:
-        reason = f"it takes the fewest {effort.unit}."
-    elif factors.max() > factors.min():
-        # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
-        failing, outcome = ("diverging", "do not diverge either") if cost in LOSSES else ("failing", "succeed as well")
-        reason = (
-            f"its learning rate is farthest from {failing}: "
-            f"rates up to {factors.max():.3g} times higher and lower {outcome}."
-        )
-    else:
-        reason = "it ranks first."
-    return Advice(chosen, f"{among}of these {reason}")
+    factor = float(factors.max()) if factors.max() > factors.min() else 1.0
+    return chosen, Recommendation(cost, len(good), candidates.size, least.size, effort.unit if effort else "", factor)
 
 
 def effort_of(runs: RunCosts, rows: NDArray[np.intp], cost: str) -> Effort | None:
@@ -197,7 +176,10 @@ def ranking(
     ranks = rank_choices(costs, row_medians(tiebreak))
     good = nearly_as_cheap(costs, ranks, tolerance=TOLERANCE, pairs=runs.pairs)
     succeeded = bool(runs.succeeded(cost).any())
-    first, reason = recommend(runs, ranks, good, cost, by_rates=by_rates) if succeeded else (int(ranks.order[0]), "")
+    first, reason = int(ranks.order[0]), ""
+    if succeeded:
+        first, why = recommend(runs, ranks, good, cost, by_rates=by_rates)
+        reason = say_recommendation(why)
     tolerance = runs.timing_tolerance(cost, first)
     with np.errstate(invalid="ignore"):
         ratio = ranks.ratio / ranks.ratio[first]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.tables import facts
-from bench.tables.costs import COST_NAMES, KERNEL
+from bench.tables.costs import COST_NAMES, KERNEL, LOSSES
 from bench.tables.facts import FULL
 from bench.tables.formatting import duration, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
@@ -41,6 +41,8 @@ _TIES = {
 _QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
 # Optimizers besides the first one, ranges of rates, and settings with diverged runs, that are listed one by one.
 MOST_RIVALS, MOST_RANGES, MOST_DIVERGED = 4, 8, 3
+# What decides between choices that are about equally good.
+MARGIN = "widest safety margin in learning rate"
 FIGURES = {"rmse": "RMSE", "r2": "R²"}
 _UNITS = {"": "", "table": " in the table's own units", "standardized": " in standardized units"}
 
@@ -214,6 +216,40 @@ def describe_rival(rival: facts.Rival, *, several: bool = True) -> str:
     if ratio.startswith("1 "):
         return f"{verb} {same}, at a ratio of {ratio}{remark}"
     return f"{verb} {ratio} {what}{remark}"
+
+
+def name_best_choice(conclusions: Iterable[Any]) -> str:
+    """Return the optimizer, the rate and the batch size of the best choice, or why there is none, as a sentence."""
+    best = next(fact for fact in conclusions if isinstance(fact, facts.BestChoice | facts.NoChoice))
+    if isinstance(best, facts.NoChoice):
+        return _say_no_choice(best).removeprefix("None: ")
+    return f"{', '.join(list(name_settings(best.settings).values())[:3])}."
+
+
+def say_recommendation(fact: facts.Recommendation) -> str:
+    """Say why a choice is recommended."""
+    if fact.choices == 1:
+        return "It is the only choice."
+    if fact.alike == 1:
+        return f"It ranks first by {COST_NAMES[fact.cost]}, compared run by run."
+    among = f"{fact.alike:,} choices are about equally good; "
+    if fact.unit and 1 < fact.fewest < fact.alike:
+        among += f"{fact.fewest:,} of these take the fewest {fact.unit}; "
+    if fact.unit and fact.fewest == 1:
+        return f"{among}of these it takes the fewest {fact.unit}."
+    if fact.factor == 1:
+        return f"{among}of these it ranks first."
+    # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
+    outcome = "do not diverge either" if fact.cost in LOSSES else "succeed as well"
+    return f"{among}of these it has the {MARGIN}: rates up to {fact.factor:.3g} times higher and lower {outcome}."
+
+
+def describe_sample(starts: int, seeds: facts.Seeds) -> str:
+    """Return the starts and the seeds that figures are from."""
+    counted = format_count(starts, "start")
+    if seeds.kind == "same":
+        return f"{counted}; every seed gives the same result"
+    return f"{counted} and {format_count(seeds.number or 0, 'fresh seed' if seeds.kind == 'fresh' else 'seed')}"
 
 
 def describe_no_choice(fact: facts.NoChoice) -> str:

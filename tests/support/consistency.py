@@ -8,9 +8,7 @@ from bench.tables.conclusions import settings_of
 from bench.tables.confirm import is_confirmed
 from bench.tables.costs import choice_columns, find_choices
 from bench.tables.rank import leaders, recommended_choice
-from bench.tables.words import describe_choice
-
-ROOM = "its learning rate is farthest from failing"
+from bench.tables.words import MARGIN, describe_choice
 
 
 def contradictions(ranked, compared, conclusions, samples=None):
@@ -79,7 +77,7 @@ def _about_edges(ranked, best, known):
     at_edge = [end for end, rate in ends.items() if len(rates) > 1 and rate == best["lr"]]
     if [edge.end] != at_edge or (edge.lr, edge.tried) != (best["lr"], len(rates)) if edge else at_edge:
         found.append(f"the best rate is {best['lr']} of {sorted(rates)}, and it says {edge}")
-    if edge and ROOM in known[facts.BestChoice].reason:
+    if edge and MARGIN in known[facts.BestChoice].reason:
         found.append("the best rate is at the edge of the grid, and it is said to be far from failing")
     return found
 

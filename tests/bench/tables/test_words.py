@@ -12,7 +12,14 @@ import pytest
 
 from bench.tables import facts
 from bench.tables.conclusions import PLAIN
-from bench.tables.words import describe_no_choice, describe_rival, format_share, sentences
+from bench.tables.words import (
+    describe_no_choice,
+    describe_rival,
+    format_share,
+    name_best_choice,
+    say_recommendation,
+    sentences,
+)
 from kernels.losses.classes import Classes
 from kernels.train.yardstick import Yardstick, unknown_yardstick
 from tests.support.constants import ROOT
@@ -86,6 +93,11 @@ SAID = {
     "optimizers": run_of(joined(*OPTIMIZERS), fresh=joined(*OPTIMIZERS), short=True),
     "many optimizers": run_of(joined(*(reaching([100 + k] * 6, optimizer=f"momentum(0.{k:02})") for k in range(40)))),
     "precision": run_of(make_frame(12, status=["diverged"] * 6 + ["max_epochs"] * 6, **PRECISION), None),
+    "recommendations": lambda: "".join(f"{say_recommendation(facts.Recommendation(*one))}\n" for one in [
+        ("samples", 1, 1, 1, "updates", 1.0), ("samples", 3, 1, 1, "updates", 1.0),
+        ("samples", 3, 3, 1, "seconds", 1.0), ("samples", 3, 3, 2, "updates", 1.0), ("updates", 3, 2, 2, "", 1.0),
+        ("samples", 3, 2, 2, "", 14.14), ("final_loss", 2000, 1500, 1200, "updates", 2.0),
+    ]),
     "rivals": lambda: "".join(f"{found.verdict}: {describe_rival(found)}\n" for found in rivals_of()),
     "shortfalls": partial(each, shortfalls),
     "lowest loss": partial(each, lambda: [
@@ -141,6 +153,11 @@ def test_sentences_on_one_subject_are_joined():
     said = sentences([others[0], facts.UnreachableTarget(0.1, 0.25, None)])
     assert list(said) == ["Not arrived"]
     assert said["Not arrived"].endswith(": no run can reach it.")
+
+
+def test_a_problem_of_a_suite_has_one_short_sentence():
+    assert name_best_choice(conclude(APART)) == "sgd, learning rate 0.1, batch size 1."
+    assert name_best_choice([facts.NoChoice("run")]) == "every run diverged. Lower learning rates would help."
 
 
 def test_one_run_is_not_all():
