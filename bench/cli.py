@@ -30,7 +30,7 @@ from bench.commands.options import argument, flag, option, setting
 from bench.commands.signals import exit_code, interruptible, is_interrupted
 from bench.commands.streams import discard_lost_output, format_warning, one_line, prepare_streams
 from bench.commands.suggestions import describe_unknown_option, refuse_repeated_lists, reword_value_error
-from bench.study.keys import GridKeys, RunKeys, TuneKeys, describe_key
+from bench.study.keys import GridKeys, RunKeys, describe_key
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -175,7 +175,7 @@ def fit(
     lr: Annotated[Any, option("RATE", "Learning rate.", read=parse.parse_value)] = str(GridKeys.lr),
     batch_size: options.BatchSize = str(GridKeys.batch_size),
     epochs: options.Epochs = str(RunKeys.epochs),
-    schedule: Annotated[str, setting(GridKeys, "schedule", "NAME", read=None)] = GridKeys.schedule,
+    schedule: Annotated[str, setting("grid.schedule", "NAME", read=None)] = GridKeys.schedule,
     optimizer: options.Optimizer = GridKeys.optimizer,
     loss: options.Loss = None,
     init: Annotated[
@@ -186,7 +186,7 @@ def fit(
             read=parse.parse_start,
         ),
     ] = None,
-    seed: Annotated[Any, setting(GridKeys, "seed", "SEED", read=parse.parse_seed)] = str(GridKeys.seed),
+    seed: Annotated[Any, setting("grid.seed", "SEED", read=parse.parse_seed)] = str(GridKeys.seed),
     shuffle: options.Shuffle = GridKeys.shuffle,
     target: options.Target = None,
     kernel: Annotated[str, option("NAME", '"fused", "fused-fma" or (slow) "reference".')] = "fused",
@@ -260,16 +260,14 @@ def run(
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>.")] = None,
     resume: options.Resume = False,
     yes: Annotated[bool, flag("Run more than 1,000,000 configurations too.", "--yes")] = False,
-    lr: Annotated[Any, setting(GridKeys, "lr", "RATES", read=parse.parse_values)] = None,
-    batch_size: Annotated[Any, setting(GridKeys, "batch_size", "SIZES", read=parse.parse_values)] = None,
-    optimizer: Annotated[Any, setting(GridKeys, "optimizer", "NAMES", read=parse.parse_values)] = None,
-    schedule: Annotated[Any, setting(GridKeys, "schedule", "NAMES", read=parse.parse_values)] = None,
+    lr: Annotated[Any, setting("grid.lr", "RATES", read=parse.parse_values)] = None,
+    batch_size: Annotated[Any, setting("grid.batch_size", "SIZES", read=parse.parse_values)] = None,
+    optimizer: Annotated[Any, setting("grid.optimizer", "NAMES", read=parse.parse_values)] = None,
+    schedule: Annotated[Any, setting("grid.schedule", "NAMES", read=parse.parse_values)] = None,
     init: options.Starts = None,
-    seed: Annotated[
-        Any, setting(GridKeys, "seed", "SEEDS", more='Ranges too: "0-4,9".', read=parse.parse_seeds)
-    ] = None,
-    shuffle: Annotated[bool | None, flag(describe_key(GridKeys, "shuffle"), "--shuffle/--no-shuffle")] = None,
-    dtype: Annotated[Any, setting(GridKeys, "dtype", "NAMES", read=parse.parse_values)] = None,
+    seed: Annotated[Any, setting("grid.seed", "SEEDS", more='Ranges too: "0-4,9".', read=parse.parse_seeds)] = None,
+    shuffle: Annotated[bool | None, flag(describe_key("grid.shuffle"), "--shuffle/--no-shuffle")] = None,
+    dtype: Annotated[Any, setting("grid.dtype", "NAMES", read=parse.parse_values)] = None,
     epochs: options.Epochs = None,
     target: options.Target = None,
     loss: options.Loss = None,
@@ -337,7 +335,7 @@ def tune(
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>-tuned.")] = None,
     resume: options.Resume = False,
     grid: Annotated[bool, flag("Train the grid of the study too, as a yardstick, or not.", "--grid/--no-grid")] = True,
-    optimizer: Annotated[Any, setting(TuneKeys, "optimizer", "NAMES", read=parse.parse_values)] = None,
+    optimizer: Annotated[Any, setting("tune.optimizer", "NAMES", read=parse.parse_values)] = None,
     init: options.Starts = None,
     epochs: options.Epochs = None,
     target: options.Target = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from bench.commands import parse
-from bench.study.keys import DataKeys, GridKeys, ModelKeys, RunKeys, TuneKeys, describe_key
+from bench.study.keys import TuneKeys, describe_key
 
 if TYPE_CHECKING:
     from bench.study.load import Locate
@@ -28,15 +28,14 @@ def option(
 
 
 def setting(
-    keys: type,
-    name: str,
+    key: str,
     metavar: str,
     *names: str,
     more: str = "",
     read: Callable[[str], Any] | None = parse.parse_value,
 ) -> Any:
     """Declare the option for a key of a study: its line, and `more` about the option; the study checks its value."""
-    return option(metavar, f"{describe_key(keys, name)} {more}".rstrip(), *names, read=read)
+    return option(metavar, f"{describe_key(key)} {more}".rstrip(), *names, read=read)
 
 
 def argument(metavar: str, about: str) -> Any:
@@ -109,12 +108,12 @@ Inputs = Annotated[
         "and of few texts.",
     ),
 ]
-TargetColumn = Annotated[str | None, setting(DataKeys, "y", "COLUMN", read=None)]
-DropMissing = Annotated[bool, flag(describe_key(DataKeys, "drop_missing"), "--drop-missing")]
+TargetColumn = Annotated[str | None, setting("data.y", "COLUMN", read=None)]
+DropMissing = Annotated[bool, flag(describe_key("data.drop_missing"), "--drop-missing")]
 NoCategories = Annotated[
     bool, flag("Leave out columns of text; else those of 2 to 30 values become columns of 0 and 1.", "--no-categories")
 ]
-CacheDir = Annotated[Path | None, setting(DataKeys, "cache_dir", "FOLDER", read=None)]
+CacheDir = Annotated[Path | None, setting("data.cache_dir", "FOLDER", read=None)]
 StudyOrTable = Annotated[
     str,
     argument(
@@ -123,21 +122,20 @@ StudyOrTable = Annotated[
 ]
 Model = Annotated[
     str | None,
-    setting(ModelKeys, "expression", "EXPR", more="Without it, a weighted sum of the inputs.", read=None),
+    setting("model.expression", "EXPR", more="Without it, a weighted sum of the inputs.", read=None),
 ]
 
 # Of `fit`, or for variants.
-BatchSize = Annotated[Any, setting(GridKeys, "batch_size", "SIZE")]
-Optimizer = Annotated[str, setting(GridKeys, "optimizer", "NAME", read=None)]
-Shuffle = Annotated[bool, flag(describe_key(GridKeys, "shuffle"), "--shuffle")]
-Dtype = Annotated[str, setting(GridKeys, "dtype", "NAME", read=None)]
+BatchSize = Annotated[Any, setting("grid.batch_size", "SIZE")]
+Optimizer = Annotated[str, setting("grid.optimizer", "NAME", read=None)]
+Shuffle = Annotated[bool, flag(describe_key("grid.shuffle"), "--shuffle")]
+Dtype = Annotated[str, setting("grid.dtype", "NAME", read=None)]
 
 # Of `run` and `tune`.
 Starts = Annotated[
     Any,
     setting(
-        GridKeys,
-        "init",
+        "grid.init",
         "STARTS",
         "--init",
         more='As in "near=-1,10,26; far=-1.8,-131,-2400", "a=2,b=-4,c=3" or "normal:1:5".',
@@ -146,33 +144,30 @@ Starts = Annotated[
 ]
 
 # Of `fit`, and as settings of a study, whose own they replace.
-Epochs = Annotated[Any, setting(RunKeys, "epochs", "COUNT")]
+Epochs = Annotated[Any, setting("run.epochs", "COUNT")]
 Loss = Annotated[
     str | None,
-    setting(RunKeys, "loss", "NAME", more="For a table without it, the target decides: numbers or labels.", read=None),
+    setting("run.loss", "NAME", more="For a table without it, the target decides: numbers or labels.", read=None),
 ]
 Target = Annotated[
     Any,
     setting(
-        RunKeys,
-        "target",
+        "run.target",
         "LOSS",
         more='In the table\'s units also where columns are standardized, but for losses such as "huber(1.0)".',
     ),
 ]
-Record = Annotated[Any, setting(RunKeys, "record", "MARKS")]
-Validation = Annotated[Any, setting(DataKeys, "validation", "SHARE|FILE", more="Or the rows of a file.")]
-Test = Annotated[Any, setting(DataKeys, "test", "SHARE|FILE", more="Or the rows of a file.")]
-Patience = Annotated[Any, setting(RunKeys, "patience", "EPOCHS")]
-Confirm = Annotated[Any, setting(RunKeys, "confirm", "COUNT")]
-Refine = Annotated[Any, setting(RunKeys, "refine", "ROUNDS")]
+Record = Annotated[Any, setting("run.record", "MARKS")]
+Validation = Annotated[Any, setting("data.validation", "SHARE|FILE", more="Or the rows of a file.")]
+Test = Annotated[Any, setting("data.test", "SHARE|FILE", more="Or the rows of a file.")]
+Patience = Annotated[Any, setting("run.patience", "EPOCHS")]
+Confirm = Annotated[Any, setting("run.confirm", "COUNT")]
+Refine = Annotated[Any, setting("run.refine", "ROUNDS")]
 
 # Of `tune`.
-Trials = Annotated[Any, setting(TuneKeys, "trials", "COUNT", more=f"Without it, {TuneKeys.trials:,}.")]
-Sampler = Annotated[
-    str | None, setting(TuneKeys, "sampler", "NAME", more=f"Without it, {TuneKeys.sampler}.", read=None)
-]
-Pruner = Annotated[str | None, setting(TuneKeys, "pruner", "NAME", more=f"Without it, {TuneKeys.pruner}.", read=None)]
+Trials = Annotated[Any, setting("tune.trials", "COUNT", more=f"Without it, {TuneKeys.trials:,}.")]
+Sampler = Annotated[str | None, setting("tune.sampler", "NAME", more=f"Without it, {TuneKeys.sampler}.", read=None)]
+Pruner = Annotated[str | None, setting("tune.pruner", "NAME", more=f"Without it, {TuneKeys.pruner}.", read=None)]
 Settings = Annotated[
     list[str] | None,
     option(

@@ -143,6 +143,10 @@ class StudyKeys:
     description: Annotated[str | None, "The point of the study, for the report."] = None
 
 
-def describe_key(keys: type, name: str) -> str:
-    """Return the line about a key."""
-    return str(keys.__annotations__[name].__metadata__[0])
+_TABLES = {"data": DataKeys, "model": ModelKeys, "grid": GridKeys, "run": RunKeys, "tune": TuneKeys}
+
+
+def describe_key(key: str) -> str:
+    """Return the line about a key, such as "run.refine"."""
+    table, _, name = key.partition(".")
+    return str(_TABLES[table].__annotations__[name].__metadata__[0])
