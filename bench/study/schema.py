@@ -230,7 +230,13 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "study"
 
 
-class Study(Table, StudyKeys):
+class Named(Table, StudyKeys):
+    """The name and the texts of a study or a suite."""
+
+    _check_name = field_validator("name")(check_name)
+
+
+class Study(Named):
     """A study: the tables of its file."""
 
     data: DataTable
@@ -238,8 +244,6 @@ class Study(Table, StudyKeys):
     grid: GridTable = Field(default_factory=GridTable)
     run: RunTable = Field(default_factory=RunTable)
     tune: TuneTable = Field(default_factory=TuneTable)
-
-    _check_name = field_validator("name")(check_name)
 
     @model_validator(mode="before")
     @classmethod
