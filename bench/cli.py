@@ -286,8 +286,7 @@ def run(
     """Run a study, or a default one for a table, and write its report.
 
     Trains every configuration of its grid, trains some of them again with the reference to check, times the variants on
-    its model, and writes tables, figures, report.html and report.md. Options replace settings of the study; those of
-    several values have commas between them, as in --lr 0.1,0.5.
+    its model, and writes tables, figures, report.html and report.md. Options replace settings of the study.
 
     Exit code 1 if a kernel gives another result than the reference, or a run that is repeated ends elsewhere.
     """

@@ -35,7 +35,8 @@ def setting(
     read: Callable[[str], Any] | None = parse.parse_value,
 ) -> Any:
     """Declare the option for a key of a study: its line, and `more` about the option; the study checks its value."""
-    return option(metavar, f"{describe_key(key)} {more}".rstrip(), *names, read=read)
+    several = "Several have commas between them." if read is parse.parse_values else ""
+    return option(metavar, " ".join(filter(None, (describe_key(key), several, more))), *names, read=read)
 
 
 def argument(metavar: str, about: str) -> Any:
