@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from bench.plots.choices import spread_evenly
-from bench.plots.colors import FAINT
+from bench.charts.choices import spread_evenly
+from bench.charts.colors import FAINT
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
 from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, panels
 from bench.tables.formatting import shorten, text

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from bench.plots.row_charts import BAR, RowChart
+from bench.charts.row_charts import BAR, RowChart
 from bench.plots.style import DASHES, INK, ROUND, STYLE, WIDTH, add_caption, log_scale, panels
 from bench.tables.formatting import text
 

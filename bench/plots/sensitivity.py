@@ -8,9 +8,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.choices import in_grid_order
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import PLAIN, LossAxis, rate_bands, rate_limits
+from bench.charts.choices import in_grid_order
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import PLAIN, LossAxis, rate_bands, rate_limits
 from bench.plots.style import (
     INK,
     STYLE,

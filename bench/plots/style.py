@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
-from bench.plots.choices import spread_evenly
+from bench.charts.choices import spread_evenly
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
 

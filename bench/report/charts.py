@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from bench.charts.fit_curves import FitCurves, fit_curves
+from bench.charts.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
-from bench.plots.fit_curves import FitCurves, fit_curves
-from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
 from bench.tables.ranking import varies
 from bench.tables.run_costs import COST_NAMES

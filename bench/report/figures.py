@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.surface import loss_surface
+from bench.charts.choices import best_optimizers
 from bench.plots.basins import basin_map
-from bench.plots.choices import best_optimizers
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.plots.colors import colors_of
+from bench.charts.colors import colors_of
 from bench.tables.formatting import text
 from bench.tables.phrases import describe_batch_size, describe_order
 

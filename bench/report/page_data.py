@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import band_limits, clock_range, rate_bands, rate_limits
 from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
 from bench.report.packing import encode_setting, pack, pack_bands, pack_counts
 from bench.report.play_data import play_data

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 
+from bench.charts.fit_curves import fit_curves
+from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.plots import curves, losses
 from bench.plots.basins import basin_map
 from bench.plots.contours import contours
-from bench.plots.fit_curves import fit_curves
 from bench.plots.rates import rate_map
-from bench.plots.row_charts import optimizer_ratios, setting_importance
 from bench.plots.row_figures import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from bench.plots.colors import colors_of
-from bench.plots.row_charts import setting_importance
+from bench.charts.colors import colors_of
+from bench.charts.row_charts import setting_importance
 from bench.plots.row_figures import draw_rows
 from bench.plots.style import save
 from bench.tables.formatting import MISSING

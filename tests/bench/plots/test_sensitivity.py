@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import LossAxis
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import LossAxis
 from bench.plots.sensitivity import sensitivity
 from bench.plots.style import format_limit
 from bench.tables.outcomes import choice_outcomes

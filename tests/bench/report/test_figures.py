@@ -10,8 +10,8 @@ import pytest
 from bench import Grid, sweep
 from bench.analysis.basin import basin
 from bench.analysis.paths import typical_paths
+from bench.charts.loss_axis import rate_bands
 from bench.data.table import Dataset
-from bench.plots.loss_axis import rate_bands
 from bench.report.figures import DRAWN
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.plots.colors import FAINT, colors_of
+from bench.charts.colors import FAINT, colors_of
 from bench.tables.formatting import MISSING, label, percentage, shorten, text
 from bench.tables.phrases import FULL, describe_ratio, format_share, name_settings, shown_ratio
 
