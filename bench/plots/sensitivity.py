@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from bench.charts.choices import in_grid_order
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import PLAIN, LossAxis, rate_bands, rate_limits
+from bench.charts.ticks import format_limit
 from bench.plots.style import (
     INK,
     STYLE,
     add_caption,
     add_legend,
     empty_figure,
-    format_limit,
     log_scale,
     nested_widths,
     panels,

@@ -9,7 +9,8 @@ from matplotlib import colormaps
 from numpy.typing import ArrayLike
 
 from bench.charts.choices import spread_evenly
-from bench.plots.style import INK, format_log_tick
+from bench.charts.ticks import format_log_tick
+from bench.plots.style import INK
 from bench.tables.formatting import text
 from kernels.base.run import Floats
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from bench.charts.chart import Chart
 from bench.charts.fit_curves import FitCurves, fit_curves
-from bench.charts.row_charts import RowChart, optimizer_ratios, setting_importance
+from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
@@ -37,7 +38,7 @@ def loss_caption(run_data: RunData) -> str:
     )
 
 
-def ratio_chart(run_data: RunData, named: Sequence[str]) -> RowChart | None:
+def ratio_chart(run_data: RunData, named: Sequence[str]) -> Chart | None:
     """Return the optimizers compared, each at its own best choice; None where there is nothing to compare.
 
     Those that are `named` have the colors that they have in other charts of these optimizers.
@@ -53,7 +54,7 @@ def ratio_chart(run_data: RunData, named: Sequence[str]) -> RowChart | None:
     )
 
 
-def effect_chart(run_data: RunData) -> RowChart | None:
+def effect_chart(run_data: RunData) -> Chart | None:
     """Return how much each setting matters; None where no setting varies, or all runs cost the same."""
     if run_data.effects.empty:
         return None

@@ -13,9 +13,9 @@ from bench.plots.basins import basin_map
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
+from bench.plots.draw import draw_chart
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
-from bench.plots.row_figures import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
@@ -88,15 +88,14 @@ def _optimizer_ratios(run_data: RunData) -> Drawn:
     chart = ratio_chart(run_data, best_optimizers(run_data.ranked))
     if chart is None:
         return None
-    return f"Optimizers compared, each at its own best choice, on {run_data.compared_on}.", draw_rows(chart)
+    return chart.caption, draw_chart(chart)
 
 
 def _setting_importance(run_data: RunData) -> Drawn:
     chart = effect_chart(run_data)
-    if chart is None or len(chart.rows) < 2:
+    if chart is None or len(run_data.effects) < 2:
         return None
-    caption = f"How much of the differences in {run_data.cost_of_effects} each setting explains by itself."
-    return caption, draw_rows(chart)
+    return chart.caption, draw_chart(chart)
 
 
 def _fitted_curve(run_data: RunData) -> Drawn:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.charts.chart import to_data
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import band_limits, clock_range, rate_bands, rate_limits
 from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
@@ -84,8 +85,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "start_texts": [texts[name]._asdict() for name in encoded["init"]["values"]] if texts else None,
         "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
-        "compared": compared and compared.to_data(),
-        "effects": effects and effects.to_data(),
+        "charts": to_data({"compared": compared, "effects": effects}),
         "fit": _encode_fit(run_data),
         "play": play_data(run_data, codes),
     }

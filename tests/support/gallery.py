@@ -8,8 +8,8 @@ from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.plots import curves, losses
 from bench.plots.basins import basin_map
 from bench.plots.contours import contours
+from bench.plots.draw import draw_chart
 from bench.plots.rates import rate_map
-from bench.plots.row_figures import draw_rows
 from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.tables.loss_bands import loss_bands
@@ -57,13 +57,13 @@ def gallery(frame):
     yield speed_bars(speeds(name))
     yield draw_ratios(comparison(name, "sgd"))
     effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
-    yield draw_rows(setting_importance(pd.DataFrame(effects), cost="samples to the target"))
+    yield draw_chart(setting_importance(pd.DataFrame(effects), cost="samples to the target"))
 
 
 def draw_ratios(table):
     """The figure of optimizers compared."""
     names = table["optimizer"].tolist()
-    return draw_rows(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds", named=names))
+    return draw_chart(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds", named=names))
 
 
 def comparison(*names):

@@ -4,8 +4,8 @@ import numpy as np
 
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import LossAxis
+from bench.charts.ticks import format_limit
 from bench.plots.sensitivity import sensitivity
-from bench.plots.style import format_limit
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.ranking import ranking
 from tests.support.figures import legend, named, texts

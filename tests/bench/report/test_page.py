@@ -217,11 +217,11 @@ def test_an_optimizer_has_one_color_in_all_charts_of_the_page():
     grid = Grid(optimizer=["adadelta", "adam", "adamax", "lion", "momentum(0.9)", "nadam", "radam", "sgd"], seed=[0, 1])
     found = sweep("a*x", [1.0, 2.0], [1.0, 2.0], grid, epochs=1, confirm=2, kernel="reference")
     data = payload.page_data(run_data_of(found))
-    optimizers, rows = data["settings"]["optimizer"], data["compared"]["rows"]
-    assert len(rows) == 8
-    assert {row["name"]: row["color"] for row in rows} == dict(
-        zip(optimizers["shown"], optimizers["colors"], strict=True)
-    )
+    optimizers, (panel,) = data["settings"]["optimizer"], data["charts"]["compared"]["panels"]
+    names = panel["y"]["ticks"][0]["labels"]
+    colors = [layer["color"] for layer in panel["layers"] if layer["kind"] == "points"]
+    assert len(names) == 8
+    assert dict(zip(names, colors, strict=True)) == dict(zip(optimizers["shown"], optimizers["colors"], strict=True))
 
 
 def test_half_a_character_pair_is_no_obstacle():
