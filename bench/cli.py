@@ -26,9 +26,9 @@ import typer
 from typer.core import TyperCommand
 
 from bench.commands import options, parse
-from bench.commands.interrupts import INTERRUPTED, Interruption, interruptible, is_interrupt
 from bench.commands.options import argument, flag, option
-from bench.commands.streams import format_warning, lost_output, one_line, prepare_streams
+from bench.commands.signals import exit_code, interruptible, is_interrupted
+from bench.commands.streams import discard_lost_output, format_warning, one_line, prepare_streams
 from bench.commands.suggestions import describe_unknown_option, refuse_repeated_lists, reword_value_error
 
 app = typer.Typer(
@@ -89,35 +89,34 @@ def main() -> None:
     gc.set_threshold(500_000, 20, 100)
     prepare_streams()
     plain_format, warnings.formatwarning = warnings.formatwarning, format_warning
-    with interruptible() as interruption:
+    with interruptible():
         try:
-            code = _run_command(interruption)
-            if (reason := lost_output()) and not code:
-                code = _refuse(f"standard output is not complete: {reason}")
-        except BaseException as error:
-            if not is_interrupt(error):
+            code = _run_command()
+        except BaseException as error:  # libraries make other errors of an interrupt, as numba does while LLVM compiles
+            if not (is_interrupted() or isinstance(error, KeyboardInterrupt)):
                 raise
-            interruption.forget()
-            code = interruption.exit_code
+            code = exit_code()
         finally:
+            discard_lost_output()
             warnings.formatwarning = plain_format
     sys.exit(code)
 
 
-def _run_command(interruption: Interruption) -> int | None:
+def _run_command() -> int | None:
     """Run the command that the arguments ask for; return its exit code."""
     try:
         _refuse_empty(sys.argv[1:])
         code: int | None = app(sys.argv[1:] or ["--help"], prog_name="sgdbench", standalone_mode=False)
-    except typer.Abort:  # raised by some versions of typer on Ctrl-C
-        return interruption.exit_code
+        sys.stdout.flush()
     except CommandLineError as error:
         return _refuse(_describe_usage_error(error))
+    except BrokenPipeError:  # the reader has gone, such as `head`
+        return FAILED
     except (OSError, MemoryError, ValueError) as error:
-        if is_interrupt(error):
+        if is_interrupted():
             raise
         return _refuse(_describe_error(error))
-    return interruption.exit_code if code == INTERRUPTED else code
+    return exit_code() if is_interrupted() else code  # typer makes 130 of all interrupts
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
@@ -131,13 +130,15 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return f"there is not enough memory: {error}"
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
+        # An error of the system that names no file comes from `print`.
+        printed = error.errno is not None and error.strerror == os.strerror(error.errno)
+        place = error.filename or ("standard output" if printed else "")
+        return f"{place}: {error.strerror}" if place else error.strerror or str(error)
     if isinstance(error, UnicodeEncodeError):
         from bench.system.files import describe_bytes  # noqa: PLC0415
 
         return describe_bytes(error)
-    return str(error).replace(" or None, not ", ", not ")  # an option is left out in place of None
+    return str(error)
 
 
 def _describe_usage_error(error: Any) -> str:
@@ -242,7 +243,7 @@ def fit(
         dtype=dtype,
     )
     if not finished:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(exit_code())
 
 
 @command(
@@ -572,6 +573,40 @@ def new(
         raise ValueError(ask_for_target(data))
     columns = options.TableColumns(x, y, model, drop_missing, no_categories)
     write_new_study(data, columns, out, cache_dir=cache_dir, loss=loss, overwrite=overwrite)
+
+
+@command(
+    'sgdbench kernel "a*x**2 + b*x + c" --optimizer "momentum(0.9)"',
+    'sgdbench kernel "w @ x + b" --inputs 20 --loss logistic --standalone classifier.py',
+)
+def kernel(
+    model: Annotated[str, argument("MODEL", "An expression such as 'a*x + b', or the name of a ready-made model.")],
+    inputs: Annotated[
+        str, option("NAMES", "The inputs of the model, as in u,v, or how many it has: x1, x2, ...")
+    ] = "x",
+    optimizer: options.Optimizer = "sgd",
+    loss: options.Loss = "squared",
+    lanes: Annotated[bool, flag("The kernel of many runs side by side, in place of that of one.", "--lanes")] = False,
+    fma: Annotated[bool, flag("The kernel in which a multiplication and an addition may be fused.", "--fma")] = False,
+    dtype: Annotated[str, option("NAME", 'Compute in "float64" or "float32".')] = "float64",
+    asm: Annotated[bool, flag("Print the machine code, as assembly.", "--asm")] = False,
+    llvm: Annotated[bool, flag("Print LLVM's code, after optimization.", "--llvm")] = False,
+    standalone: Annotated[
+        Path | None, option("FILE", "Write a module with a function `train` that needs NumPy and numba alone.")
+    ] = None,
+    plugin: options.Plugins = None,
+) -> None:
+    """Print the source of a kernel, or its machine code.
+
+    It is the Python module that numba compiles, by which `fit` and `run` train.
+    """
+    from bench.commands.kernel import print_kernel  # noqa: PLC0415
+
+    if asm + llvm + (standalone is not None) > 1:
+        raise ValueError("--asm, --llvm and --standalone are different outputs: give one of them")
+    name = ("lanes" if lanes else "fused") + ("-fma" if fma else "")
+    settings = {"optimizer": optimizer, "loss": loss or "squared", "kernel": name, "dtype": dtype}
+    print_kernel(model, inputs, settings, code="asm" if asm else "llvm" if llvm else "", file=standalone)
 
 
 @command("sgdbench schema", "sgdbench schema > schema.md")

@@ -3,6 +3,7 @@
 # Importing `typing` for its TYPE_CHECKING takes milliseconds, in which Ctrl-C would print a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from kernels.compile.source import source
     from kernels.extend.register import register_loss, register_model, register_optimizer, register_schedule
     from kernels.model import models
     from kernels.model.model import Model
@@ -20,10 +21,12 @@ __all__ = [
     "register_model",
     "register_optimizer",
     "register_schedule",
+    "source",
 ]
 
 # Imported when asked for: a fit needs nothing that registers rules, and models nothing that compiles.
 _HOMES = {"Model": "model.model", "FitResult": "train.fit_result", "fit": "train.fit", "minimize": "train.minimize"}
+_HOMES["source"] = "compile.source"
 
 
 def __dir__() -> list[str]:

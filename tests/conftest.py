@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import nullcontext
 from pathlib import Path
 
 import hypothesis
@@ -44,7 +43,6 @@ LONGEST = [
     "kernels/test_equality",
     "bench/engine/test_tune",
     "bench/timing/test_peers",
-    "bench/report/test_painter",
     "test_assembly",
     "kernels/optimizers/test_optimizer",
     "benchmarks/test_targets",
@@ -105,17 +103,17 @@ def _compile_once():
     """
     from bench.engine import train
     from bench.timing import update
-    from kernels.compile import specialize
+    from kernels.compile import build
     from kernels.train.compile_together import compile_together
 
-    places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, specialize._compile
+    places, compile_or_load = Path(os.environ["SGDBENCH_CACHE_DIR"]).parent, build._compile
 
-    def compile_in_turn(entry, *others):
-        with FileLock(places / f"{entry.__module__}.lock"):
-            return compile_or_load(entry, *others)
+    def compile_in_turn(name, *others):
+        with FileLock(places / f"{name}.lock"):
+            return compile_or_load(name, *others)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(specialize, "_compile", compile_in_turn)
+        patched.setattr(build, "_compile", compile_in_turn)
         for place in (train, update):
             patched.setattr(place, "compile_together", lambda wanted, processes: compile_together(wanted, 1))
         yield
@@ -157,14 +155,6 @@ def python():
 
 
 @pytest.fixture
-def short_kernels(monkeypatch):
-    """Kernels of single runs are those of `tests.support.short_kernel`, and none of them is known afterwards."""
-    from tests.support.short_kernel import use_short_kernels
-
-    use_short_kernels(monkeypatch)
-
-
-@pytest.fixture
 def wrong_fused(monkeypatch):
     """The kernel `fused` as the variants know it, with final parameters that are off by 0.5 after several epochs."""
     from bench.timing import variants
@@ -187,8 +177,9 @@ def wrong_fused(monkeypatch):
 
 
 def draw_one_figure(patch):
-    patch.setattr("bench.report.report.FIGURES", {"loss_by_optimizer": ""})
-    patch.setattr("bench.report.painter.processors", lambda: 1)  # no other process draws them
+    from bench.report.figures import DRAWN
+
+    patch.setattr("bench.report.figures.DRAWN", {"loss_by_optimizer": DRAWN["loss_by_optimizer"]})
 
 
 @pytest.fixture
@@ -270,7 +261,6 @@ def studies(monkeypatch):
 def no_report(monkeypatch):
     """A run ends with its verdict: what is measured and drawn after it takes seconds, and has tests of its own."""
     from bench.commands.console import print_place
-    from bench.report.painter import Painter
 
     def say_place(decided, *others, **asked):
         print_place("Report", decided.result.run.folder / "report.md")
@@ -278,7 +268,6 @@ def no_report(monkeypatch):
 
     monkeypatch.setattr("bench.commands.measure.measure_and_report", say_place)
     monkeypatch.setattr("bench.commands.run.compile_later", lambda wanted: None)
-    monkeypatch.setattr("bench.commands.run.painting", lambda gather, **asked: nullcontext(Painter()))
 
 
 @pytest.fixture

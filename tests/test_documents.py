@@ -18,17 +18,14 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from bench.cli import app
 from bench.compare.gates import load_gates
 from bench.data.table import builtin
-from bench.report.painter import FIGURES
+from bench.report.figures import DRAWN
 from bench.study.load import load_study
 from bench.study.suite import load_suite
 from bench.tables.readable import TITLES
 from bench.timing.variants import VARIANTS
 from kernels.compile.kinds import KERNELS
-from kernels.compile.specialize import ingredients_of
-from kernels.compile.unrolled import unroll
-from kernels.losses import LOSSES, make_loss
+from kernels.losses import LOSSES
 from kernels.model.models import MODELS, quadratic
-from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import SCHEDULES, learning_rates
 from kernels.train.trainer import make_trainer
 from tests.support.benchmark_files import clocked_repository, git, quick_turns
@@ -47,10 +44,9 @@ NOT_RUN_HERE = [
     (BENCH_README, "client = Client(", "tests/bench/engine/test_dask.py trains on clusters of processes here"),
     (BENCH_README, "Time of B / time of A", "test_the_commit_is_compared_as_it_says compares it"),
     (KERNELS_README, "f(x; θ)", "formulas"),
-    (KERNELS_README, "eight running sums", "formulas; tests/kernels/simd/test_tuples.py holds the sums against NumPy"),
+    (KERNELS_README, "eight running sums", "formulas; tests/kernels/simd/test_sums.py holds the sums against NumPy"),
     (KERNELS_README, "parsed into a tree", "a drawing"),
     ("CONTRIBUTING.md", "pytest_plugin     ", "test_the_rooms_are_those_that_imports_keep_to compares it"),
-    (KERNELS_README, "v_5 = v_3 + v_4", "test_the_program_that_is_shown_is_the_one_that_is_compiled compares it"),
 ]
 # The same runs in seconds.
 QUICK = ["--epochs", "2", "--optimizer", "sgd", "--lr", "0.01,0.1", "--set", "run.kernel=reference", "--confirm", "0"]
@@ -322,13 +318,6 @@ def test_toml_is_what_it_is_said_to_be(block, own_folder):
         assert study.make_grid().size == 9 * 3 * 5 * 2
 
 
-def test_the_program_that_is_shown_is_the_one_that_is_compiled():
-    (shown,) = [block.text for block in BLOCKS if "v_5 = v_3 + v_4" in block.text]
-    made_of = ingredients_of(quadratic.program, make_loss("squared"), make_optimizer("sgd"))
-    written = [line.strip() for line in unroll(made_of).partition("\n\n")[0].splitlines()]
-    assert written[-len(shown.splitlines()) :] == shown.splitlines()
-
-
 def test_the_rooms_are_those_that_imports_keep_to():
     (shown,) = [block.text for block in BLOCKS if "pytest_plugin     " in block.text]
     assert [set(takewhile(HEIGHT.__contains__, line.split())) for line in shown.splitlines()] == LINES
@@ -416,7 +405,7 @@ def test_each_figure_has_its_paragraph():
     others.append("search_slices_1")  # and so on, one for each optimizer
     section = DOCUMENTS[BENCH_README].section("How to read each figure")
     described = re.findall(r"^\*\*`(\w+)`\*\*: ", section, re.MULTILINE)
-    assert described == [*FIGURES, *others]
+    assert described == [*DRAWN, *others]
     paragraphs = re.findall(r"^\*\*`.*?(?=\n\n)", section, re.MULTILINE | re.DOTALL)
     assert len(paragraphs) == len(described)
     for paragraph in paragraphs:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from bench.commands.interrupts import shielded_from_ctrl_c
+from bench.commands.signals import shielded_from_ctrl_c
 from bench.engine.train import Executor, train_in_threads
 from bench.tables.phrases import format_count
 

@@ -82,12 +82,10 @@ def run_compare_against(
     `arguments` are those of pytest. Return whether no row is past its gate. Trees without a benchmark in common, a
     benchmark that fails, and a tree that is not what its benchmarks import raise a ValueError.
     """
-    doing = {"preparing both trees": 0.0, "running each benchmark once": 0.0, "measuring by turns": seconds}
-    prepare, check, measure = doing
-    with show_stages(doing) as stages, ExitStack() as opened:
-        with stages.stage(prepare):
+    with show_stages() as stages, ExitStack() as opened:
+        with stages.stage("preparing both trees"):
             a, b = opened.enter_context(open_trees(revision, setup))
-        with stages.stage(check):
+        with stages.stage("running each benchmark once"):
             # What is compiled or cached when it is first used is not measured either.
             both = [run_benchmarks(tree, [*arguments, *BRIEF]) for tree in (a, b)]
             for tree, once in zip((a, b), both, strict=True):
@@ -96,7 +94,7 @@ def run_compare_against(
                 check_imports(tree, once.imported)
             if both[0].times.keys().isdisjoint(both[1].times):
                 raise ValueError(f"{a.about} and {b.about} have no benchmark in common")
-        with stages.stage(measure) as advance:
+        with stages.stage("measuring by turns") as advance:
             trees = {"A": a, "B": b}
             turns = measure_turns(
                 lambda name: run_benchmarks(trees[name], arguments)[0], gates, seconds=seconds, advance=advance

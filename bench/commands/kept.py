@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.commands.interrupts import is_interrupt
+from bench.commands.signals import is_interrupted
 from bench.system.atomic import DISK_ERRORS
 
 
@@ -16,7 +16,7 @@ def keep_parts(folder: Path, kept: str = "what is done is kept") -> Iterator[Non
     try:
         yield
     except BaseException as error:
-        if is_interrupt(error):
+        if is_interrupted() or isinstance(error, KeyboardInterrupt):
             print(f"sgdbench: {kept} in {folder}; --resume goes on from there", file=sys.stderr)
         raise
 
@@ -32,7 +32,7 @@ def keep_results(folder: Path) -> Iterator[None]:
         with keep_parts(folder, "all configurations are trained and kept"):
             yield
     except OSError as error:
-        if error.errno not in DISK_ERRORS or is_interrupt(error):
+        if error.errno not in DISK_ERRORS or is_interrupted():
             raise
         remedy = f"`sgdbench report {shlex.quote(str(folder))}`"
         raise ValueError(

@@ -1,8 +1,6 @@
 """Beside the verdict of `sgdbench run`: time updates and variants, replay runs, analyze, draw and report."""
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from bench.commands.console import print_place, print_sentence, print_table
 from bench.commands.speed import print_speed
 from bench.commands.stages import Stages
 from bench.data.table import Dataset
-from bench.report.painter import Painter
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
@@ -37,29 +34,25 @@ SPEED_EPOCHS, MANY_EPOCHS, SPEED_SECONDS, UPDATE_SECONDS = 10, 8, 0.3, 0.25
 
 
 def measure_and_report(
-    decided: RunData, study: Study, data: Dataset, stages: Stages, painter: Painter, *, verbose: bool, svg: bool
+    decided: RunData, study: Study, data: Dataset, stages: Stages, *, verbose: bool, svg: bool
 ) -> bool:
     """Measure, analyze and report a study that is decided; return whether the kernels that were timed are verified."""
     result, folder = decided.result, decided.result.run.folder
-    if stages.is_waiting("updates, timed"):
+    if "updates, timed" not in stages.begun:
         with stages.stage("updates, timed"):
-            costs = time_updates(result, study, data, painter.paused)
+            costs = time_updates(result, study, data)
     else:
         costs = decided.evidence["costs"]
     with stages.stage("variants, timed"):
-        measured = _measure_speed(folder, study, data, painter)
-    painter.draw("speed")
+        measured = _measure_speed(folder, study, data)
     with stages.stage("paths and theory"):
         replay_runs(decided, study, data)
-        painter.draw("typical_paths")
         store_tables(folder, basin=basin(result, study.run, data, decided.ranked))
-        painter.draw("basin")
         theory = theory_tables(result.model, data.x, data.y, result.frame, result.curves, study.run)
         store_tables(folder, **theory)
-        painter.draw("theory")
     with stages.stage("report") as advance:
         run_data = replace(decided, evidence=read_tables(folder))
-        page = write_run_report(run_data, svg=svg, painter=painter, progress=advance)
+        page = write_run_report(run_data, svg=svg, progress=advance)
     with stages.hidden():
         if verbose:
             print()
@@ -69,14 +62,9 @@ def measure_and_report(
     return not (is_exact(result.model, "fused", study.run.loss) and _any_wrong(measured, costs))
 
 
-def time_updates(
-    result: StoredSweep,
-    study: Study,
-    data: Dataset,
-    undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> pd.DataFrame:
+def time_updates(result: StoredSweep, study: Study, data: Dataset) -> pd.DataFrame:
     """Time updates with all settings of a run, and store and return them; print which were not timed."""
-    costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS, undisturbed=undisturbed)
+    costs = update_seconds(result, data.x, data.y, study.run, seconds=UPDATE_SECONDS)
     store_tables(result.run.folder, costs=costs)
     for row in costs[costs["note"] != ""].to_dict("records"):
         order = "shuffled" if row["shuffle"] else "in sequence"
@@ -98,7 +86,7 @@ def replay_runs(decided: RunData, study: Study, data: Dataset) -> None:
     store_tables(folder, typical_paths=typical_paths(*about), paths=recorded_paths(*about, best))
 
 
-def _measure_speed(folder: Path, study: Study, data: Dataset, painter: Painter) -> Speed | None:
+def _measure_speed(folder: Path, study: Study, data: Dataset) -> Speed | None:
     """Time the variants in `MEASURED` on the study's model; None if that diverges at every rate."""
     try:
         one, many = study_problems(study, data)
@@ -107,7 +95,7 @@ def _measure_speed(folder: Path, study: Study, data: Dataset, painter: Painter) 
         return None
     variants = [BY_NAME[name] for name in MEASURED]
     problems = one.part(epochs=SPEED_EPOCHS), many.part(epochs=MANY_EPOCHS)
-    measured = speed(variants, *problems, seconds=SPEED_SECONDS, undisturbed=painter.paused)
+    measured = speed(variants, *problems, seconds=SPEED_SECONDS)
     store_tables(folder, speed=measured.table, speed_rounds=measured.rounds)
     return measured
 

@@ -24,7 +24,6 @@ from bench.engine.confirm import confirm
 from bench.engine.pipeline import judge, train_grid
 from bench.engine.problem import make_problem
 from bench.engine.train import Executor, Trainer
-from bench.report.painter import painting
 from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import StoredSweep
@@ -35,28 +34,18 @@ from bench.tables.formatting import text
 from bench.tables.phrases import format_count
 from bench.tables.readable import TITLES
 from bench.tables.seconds import KERNEL, decide_by_seconds
-from kernels.data.order import is_gathered, make_shuffle
+from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives
 from kernels.optimizers import make_optimizer
 from kernels.train.compile_together import compile_later
 from kernels.train.slices import reference_cost
-from kernels.train.trainer import Wanted
 
 # Fewer where an epoch of the reference takes long.
 CHECKED_RUNS = 6
 # Derivatives are compared at these and around them; with 29 parameters that takes half a second.
 CHECKED_STARTS = 2
 # How long the stages of a run take, in seconds, where the kernels are compiled and the study is small.
-STAGES = {
-    "configurations": 0.5,
-    "check": 0.2,
-    "updates, timed": 0.4,
-    "fresh seeds": 0.3,
-    "variants, timed": 0.7,
-    "paths and theory": 0.4,
-    "report": 1.5,
-}
 
 
 class WrongRunsError(Exception):
@@ -85,29 +74,25 @@ def run_study(study: Study, asked: RunOptions) -> bool:
             data = study.dataset(**mapping_display())
             check_misfits(study, data[0], asked.locate)
             compile_later(_timed_kernels(study, data[0]))
-            with show_stages(STAGES) as stages, ExitStack() as stack:
-                decided = decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True)
-                run_data = stack.enter_context(decided)
+            with (
+                show_stages() as stages,
+                decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True) as run_data,
+            ):
                 with stages.hidden():
                     _print_verdict(run_data, study, data[0])
-                    # Here the thread of the bar has ended: a process with threads is not forked.
-                    painter = stack.enter_context(painting(run_data, svg=asked.svg))
-                painter.draw("")
                 # The verdict does not wait for the import, which takes a tenth of a second.
                 from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
-                about = {"verbose": asked.verbose, "svg": asked.svg}
-                return measure_and_report(run_data, study, data[0], stages, painter, **about)
+                return measure_and_report(run_data, study, data[0], stages, verbose=asked.verbose, svg=asked.svg)
     except UNVERIFIED as error:
         return refuse_report(error)
 
 
-def _timed_kernels(study: Study, data: Dataset) -> Iterator[Wanted]:
+def _timed_kernels(study: Study, data: Dataset) -> Iterator[KernelSpec]:
     """Yield the kernels whose updates are timed after the verdict, besides those that train."""
     model, grid, loss = study.make_model(data), study.make_grid(), make_loss(study.run.loss)
-    for optimizer, dtype, shuffle in product(grid.optimizer, grid.dtype or ["float64"], grid.shuffle):
-        gathers = is_gathered(len(data.y), make_shuffle(study.run.order(shuffle)))
-        yield Wanted(KERNEL, model, loss, make_optimizer(optimizer), dtype=dtype, gathers=gathers)
+    for optimizer, dtype in product(grid.optimizer, grid.dtype or ["float64"]):
+        yield KernelSpec(KERNEL, model, loss, make_optimizer(optimizer), dtype=dtype)
 
 
 def refuse_large_grid(study: Study) -> None:

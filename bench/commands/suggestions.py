@@ -1,6 +1,5 @@
 """Messages about options that do not exist, with suggestions, and about values that an option does not take."""
 
-import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -40,16 +39,12 @@ def refuse_repeated_lists(given: Sequence[Any]) -> None:
 
 
 def reword_value_error(error: Any) -> str:
-    """Return the message of an error about the value of an option in plain words; other messages as they are."""
-    message: str = error.format_message()
-    found = re.match(r"Invalid value for '(--[\w-]+)[^:]*: Input should be ([^,]+)", message)
-    if not found:
-        return message
-    from kernels.base.checks import describe  # noqa: PLC0415
+    """Return the message of an error about the value of an option; typer reads values with pydantic."""
+    if not hasattr(error.__cause__, "errors"):
+        return str(error.format_message())
+    from bench.system.accepted import describe_error  # noqa: PLC0415 (takes half a second, after a mistake only)
 
-    given = error.__cause__.errors()[0]["input"]  # of pydantic, by which typer reads values
-    wanted = found[2].replace("a valid integer", "a whole number").replace("a valid number", "a number")
-    return f"{found[1]} must be {wanted}, not {describe(given)}"
+    return f"{error.param.opts[0]} {describe_error(error.__cause__.errors()[0])}"
 
 
 def _keys_by_option(command: str) -> dict[str, str]:

@@ -31,9 +31,6 @@ from bench.study.suite import RECORD, Suite, is_suite_folder
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
 
-# As for `bench.commands.run.STAGES`: no kernel is timed, and no figure drawn.
-STAGES = {"configurations": 0.5, "check": 0.2, "fresh seeds": 0.3, "paths": 0.3, "report": 0.5}
-
 
 def run_suite(suite: Suite, asked: RunOptions) -> bool:
     """Run the studies of a suite, and write a report that compares the optimizers over all of them.
@@ -133,7 +130,7 @@ def _run_problem(
 ) -> RunData:
     """Train, check, confirm and report one problem; say its best choice as soon as it is known."""
     with (
-        show_stages(STAGES) as stages,
+        show_stages() as stages,
         decide(study, data, folder, executor, stages, resume=asked.resume) as decided,
     ):
         with stages.hidden():

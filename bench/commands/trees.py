@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.commands.interrupts import shielded_from_ctrl_c
+from bench.commands.signals import shielded_from_ctrl_c
 from bench.compare.pytest_benchmark import read_run
 from bench.tables.phrases import format_count
 

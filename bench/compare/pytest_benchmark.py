@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from bench.compare.ratios import Sample
+from bench.system.accepted import describe_error
 from bench.system.files import read_regular_file
 
 ACCEPTED = "accepted is what pytest --benchmark-json=FILE writes"
@@ -59,11 +60,8 @@ def read_run(path: str | Path) -> Run:
         raise ValueError(f"{path}: {error.strerror}; {ACCEPTED}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = first["msg"].replace("Input should be", "must be")
-        raise ValueError(
-            f"{path} is not a file of pytest-benchmark: {place}{' ' if place else ''}{reason}; {ACCEPTED}"
-        ) from None
+        reason = f"{'.'.join(map(str, first['loc']))} {describe_error(first)}".lstrip()
+        raise ValueError(f"{path} is not a file of pytest-benchmark: {reason}; {ACCEPTED}") from None
     return Run(_samples(path, file), file.machine_info)
 
 

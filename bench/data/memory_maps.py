@@ -212,7 +212,7 @@ def load_table(
         raise TypeError(f"load_table() got an unexpected keyword argument {min(unknown)!r}")
     path, names, drop_missing = check_path("path", path), join_columns(x, y), check_bool("drop_missing", drop_missing)
     if not (like is None or isinstance(like, Dataset)):
-        raise ValueError(f"like must be a Dataset or None, not {describe(like)}")
+        raise ValueError(f"like must be a Dataset, not {describe(like)}")
     if categories is None and like is not None and like.categories is not None:
         categories = like.categories.levels
     known = NO_CATEGORIES if categories is None else Categories(categories)

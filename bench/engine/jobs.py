@@ -22,7 +22,6 @@ from kernels.optimizers.run_options import (
     kernel_key,
     option_values,
     stack_options,
-    takes_options_per_run,
 )
 from kernels.train.block import WIDTH
 
@@ -160,6 +159,6 @@ def share_kernels(plan: pd.DataFrame, settings: RunTable, many_options: int = MA
             if optimizer.options or optimizer.weight_decay:
                 alike.setdefault(kernel_key(optimizer), []).append(code)
         for codes in alike.values():
-            if len(codes) >= many_options and takes_options_per_run(optimizers[codes[0]]):
+            if len(codes) >= many_options:
                 shared.numbers[codes], shared.per_run[codes] = codes[0], True
     return shared

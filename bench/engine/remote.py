@@ -60,8 +60,9 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
     from distributed import get_worker  # noqa: PLC0415
 
     from bench.engine.processors import describe_worker  # noqa: PLC0415
-    from kernels.data.order import is_gathered  # noqa: PLC0415
-    from kernels.train.trainer import Wanted  # noqa: PLC0415
+    from kernels.compile.build import build  # noqa: PLC0415
+    from kernels.compile.module import module_of  # noqa: PLC0415
+    from kernels.compile.spec import KernelSpec  # noqa: PLC0415
 
     finished = []
     is_cancelled = _cancelled_in(get_worker())
@@ -71,15 +72,9 @@ def train_jobs(package: str, problem: bytes, jobs: bytes) -> tuple[dict[str, str
         with _making:  # before the clock of the job starts
             made = _load_problem(problem)
             if job.kernel != "reference":
-                Wanted(
-                    job.kernel,
-                    made.model,
-                    made.loss,
-                    job.optimizer,
-                    options_per_run=hyperparameters.settings.ndim == 2,
-                    dtype=job.dtype,
-                    gathers=is_gathered(made.y.size, made.order(hyperparameters.shuffle)),
-                ).compile()
+                per_run = hyperparameters.settings.ndim == 2
+                spec = KernelSpec(job.kernel, made.model, made.loss, job.optimizer, per_run, job.dtype)
+                build(module_of(spec))
         runs = made.train(job, is_cancelled)
         if runs is None:
             return None

@@ -5,7 +5,6 @@ import tomllib
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -26,14 +25,13 @@ from bench.system.environment import processors
 from kernels import Model
 from kernels.base.registry import registered_in, registered_named
 from kernels.compile.kinds import is_exact
-from kernels.data.order import is_gathered
+from kernels.compile.spec import KernelSpec
 from kernels.model.model_identity import identity_of_model
 from kernels.model.models import is_ready_made
 from kernels.model.param_columns import params_to_columns
 from kernels.optimizers import make_optimizer
 from kernels.train.block import Runs
 from kernels.train.compile_together import compile_together
-from kernels.train.trainer import Wanted
 
 # Finished runs reach the disk at least this often, and before they have this many losses and parameters in memory.
 FLUSH_SECONDS = 1.0
@@ -189,15 +187,13 @@ def loss_stride(configurations: int, last: int) -> int:
 
 def compile_kernels(problem: Problem, plan: pd.DataFrame, shared: SharedKernels, names: Collection[str]) -> None:
     """Compile the kernels before the threads need them: numba compiles one at a time in a process."""
-    gathers = {is_gathered(problem.y.size, problem.order(shuffle)) for shuffle in plan["shuffle"].unique()}
-    of_all = problem.model, problem.loss
-    wanted = [
-        Wanted(name, *of_all, shared.optimizers[code], bool(shared.per_run[code]), dtype, gathered)
+    specs = [
+        KernelSpec(name, problem.model, problem.loss, shared.optimizers[code], bool(shared.per_run[code]), dtype)
         for name in sorted({*names} - {"reference"})
-        for dtype, gathered in product(sorted(set(dtypes_of(plan))), sorted(gathers))
+        for dtype in sorted(set(dtypes_of(plan)))
         for code in np.unique(shared.numbers)
     ]
-    compile_together(wanted, processors())
+    compile_together(specs, processors())
 
 
 class Writer:

@@ -112,7 +112,7 @@ def _draw_panel(axis: Axes, panel: Panel, room: tuple[float, float] | None, *, s
 def _scale(scale: Scale, shown: Axis, room: float, needs: Callable[[Ticks], float]) -> None:
     """Make an axis linear or logarithmic, with the first ticks for which there is room."""
     if shown.log:
-        scale._set_axes_scale("log", nonpositive="mask")
+        (scale.axes.set_xscale if scale is scale.axes.xaxis else scale.axes.set_yscale)("log", nonpositive="mask")
     fitting = [ticks for ticks in shown.ticks if len(ticks.values) * needs(ticks) <= room]
     chosen = (fitting or list(shown.ticks[-1:]) or [Ticks((), ())])[0]
     scale.set_major_locator(FixedLocator(list(chosen.values)))
@@ -129,7 +129,7 @@ def _held(values: Any, axis: Axis) -> Floats:
 def _draw_line(axis: Axes, panel: Panel, line: Line) -> None:
     look: Any = {"color": color_of(line.color), "linewidth": line.width, "alpha": line.opacity}
     x, y = _held(line.x, panel.x), _held(line.y, panel.y)
-    style = {"linestyle": DASHES if line.dashed else "-", "drawstyle": "steps-post" if line.step else "default"}
+    style: Any = {"linestyle": DASHES if line.dashed else "-", "drawstyle": "steps-post" if line.step else "default"}
     axis.plot(x, y, **look, **style, marker="o" if np.isfinite(y).sum() == 1 else "", solid_capstyle="butt")
 
 
@@ -162,10 +162,10 @@ def _draw_cells(axis: Axes, panel: Panel, cells: Cells) -> None:
     """Draw cells as an image or, with gaps between them, as patches."""
     shades = np.asarray(cells.shades, float)
     rows, columns = shades.shape
-    extent = cells.extent or (-0.5, columns - 0.5, -0.5, rows - 0.5)
+    left, right, bottom, top = extent = cells.extent or (-0.5, columns - 0.5, -0.5, rows - 0.5)
     colors = _shade(shades, cells.palette)
     edge: Any = {"edgecolors": "#dddddd", "linewidth": 0.5} if cells.gap else {}
-    x, y = np.linspace(*extent[:2], columns + 1), np.linspace(*extent[2:], rows + 1)
+    x, y = np.linspace(left, right, columns + 1), np.linspace(bottom, top, rows + 1)
     if cells.gap:
         axis.pcolor(x, y, np.ma.masked_invalid(shades), color=colors[np.isfinite(shades)], **edge)
     else:
@@ -257,4 +257,5 @@ def _add_legend(figure: Figure, chart: Chart) -> None:
         listed = spread_evenly(colored, MOST_KEYS)
         figure.legend(handles=_handles(listed), title=chart.legend or None, loc="outside right upper", **look)
     if others:
-        figure.legend(handles=_handles(others), loc=f"outside right {'lower' if colored else 'upper'}", **look)
+        place: Any = f"outside right {'lower' if colored else 'upper'}"
+        figure.legend(handles=_handles(others), loc=place, **look)

@@ -7,7 +7,6 @@ from pathlib import Path
 from bench.plots.failures import skip_failed_figure
 from bench.report.markdown import render_markdown
 from bench.report.page import render_page
-from bench.report.painter import FIGURES, Painter, painting
 from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.system.atomic import replace_atomically, unsynced_files, write_text
@@ -34,17 +33,10 @@ def write_reports(folders: Sequence[Path], out: Path | None = None, *, svg: bool
     if out and out.suffix != ".html":
         raise ValueError(f"--out must name a page, such as comparison.html, not {str(out)!r}")
     runs_data = [read_run_data(folder) for folder in folders]
-    pages = [_write_with_painter(run_data, svg=svg) for run_data in runs_data]
+    pages = [write_run_report(run_data, svg=svg) for run_data in runs_data]
     if len(runs_data) > 1:
         pages.append(write_comparison(runs_data, out or Path("comparison.html")))
     return pages
-
-
-def _write_with_painter(run_data: RunData, *, svg: bool) -> Path:
-    """Write the report of a run, of whose figures another process draws about half."""
-    with painting(run_data, svg=svg) as painter:
-        painter.draw("")
-        return write_run_report(run_data, svg=svg, painter=painter)
 
 
 @unsynced_files()  # all of them can be made again
@@ -53,47 +45,35 @@ def write_run_report(
     *,
     svg: bool = False,
     figures: bool = True,
-    painter: Painter | None = None,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Path:
     """Write the report of a run to its folder, and return the page.
 
-    Without `figures` the page has those alone that it draws itself. Figures that a `painter` draws are waited for. They
-    are written as SVG too where `svg` asks for it, or where they are there as SVG.
-    `progress` is told the share that is done.
+    Without `figures` the page has those alone that it draws itself. Figures are written as SVG too where
+    `svg` asks for it, or where they are there as SVG. `progress` is called with the share that is done.
     """
     folder, frame = run_data.result.run.folder, run_data.frame
     captions: dict[str, str] = {}
     _write_run_tables(run_data)
     if figures and len(frame):
-        captions = _write_figures(
-            run_data, painter or Painter(), svg=svg, progress=lambda share: progress(FIGURES_SHARE * share)
-        )
-        remove_leftovers(folder / "figures", FIGURES.keys() - captions.keys())
+        captions = _write_figures(run_data, svg=svg, progress=lambda share: progress(FIGURES_SHARE * share))
     write_text(folder / "report.md", render_markdown(run_data, captions))
     write_text(folder / "report.html", render_page(run_data, captions))
     return folder / "report.html"
 
 
-def _write_figures(
-    run_data: RunData, painter: Painter, *, svg: bool, progress: Callable[[float], None]
-) -> dict[str, str]:
-    """Write the figures that the painter does not draw; return the captions of all, in the order of the report."""
-    captions: dict[str, str | None] = {}
+def _write_figures(run_data: RunData, *, svg: bool, progress: Callable[[float], None]) -> dict[str, str]:
+    """Write the figures of a run and remove those it no longer has; return the captions in the order of the report."""
+    from bench.report.figures import DRAWN, write_figure  # noqa: PLC0415 (only where something is drawn)
 
-    def draw(names: list[str]) -> None:
-        for name in names:
-            from bench.report.figures import write_figure  # noqa: PLC0415 (only where something is drawn)
-
-            with skip_failed_figure(f"the figure {name}"):
-                captions[name] = write_figure(run_data, name, svg=svg)
-                progress(len(captions) / len(FIGURES))
-
-    draw([name for name in FIGURES if name not in painter.asked])
-    painter.wait(lambda count: progress((len(captions) + count) / len(FIGURES)))
-    draw([name for name in FIGURES if name in painter.asked and name not in painter.captions])
-    captions |= painter.captions
-    return {name: caption for name in FIGURES if (caption := captions.get(name))}
+    captions: dict[str, str] = {}
+    for count, name in enumerate(DRAWN, 1):
+        with skip_failed_figure(f"the figure {name}"):
+            if caption := write_figure(run_data, name, svg=svg):
+                captions[name] = caption
+        progress(count / len(DRAWN))
+    remove_leftovers(run_data.result.run.folder / "figures", DRAWN.keys() - captions.keys())
+    return captions
 
 
 def _write_run_tables(run_data: RunData) -> None:

@@ -84,7 +84,7 @@ class RunFacts(RankedRuns):
             return make_loss(trained)
         except ValueError:
             name, _, options = parse_spec(trained, "loss")
-            return Loss(name, _no_values, _no_values, cast(dict[str, float], options), records=f"{name} loss")
+            return Loss(name, _no_values, _no_values, cast(dict[str, float], options))
 
     @property
     def recorded(self) -> "pd.Series[Any]":

@@ -18,9 +18,10 @@ from bench.study.columns import expand_columns, order_columns
 from bench.study.schema import Study, Table, field_names
 from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
+from bench.system.accepted import describe_error
 from bench.system.files import TABLES, parse_toml, read_regular_file
 from kernels.base.arguments import EXACT, meant_argument
-from kernels.base.checks import closest_name, describe, did_you_mean, list_names
+from kernels.base.checks import closest_name, did_you_mean, list_names
 from kernels.compile.kinds import check_dtype
 from kernels.data.validation import check_patience
 from kernels.losses import make_loss
@@ -261,26 +262,8 @@ def _describe_error(details: Mapping[str, Any], *, in_toml: bool) -> str:
         case "missing":
             return _begin_with_key(key, "is missing", " ")
         case "value_error":
-            message = str(details["ctx"]["error"])
-            for python, toml in (("must be True or False", "must be true or false"), (" or None, not ", ", not ")):
-                message = message.replace(python, toml) if in_toml else message
-            return _begin_with_key(key, message)
-        case "model_type":
-            wanted = "must be a table"
-        case "float_type" | "finite_number":
-            wanted = "must be a number"
-        case "bool_type":
-            wanted = "must be true or false" if in_toml else "must be True or False"
-        case "string_type":
-            wanted = "must be text"
-        case "list_type":
-            wanted = "must be a list"
-        case _:
-            wanted = details["msg"].replace("Input should be", "must be")
-
-    given = details["input"]
-    shown = str(given).lower() if isinstance(given, bool) else describe(given)
-    return _begin_with_key(key, f"{wanted}, not {shown}", " ")
+            return _begin_with_key(key, str(details["ctx"]["error"]))
+    return _begin_with_key(key, describe_error(details, **({"bool": "true or false"} if in_toml else {})), " ")
 
 
 def _begin_with_key(key: Key, message: str, joint: str = ": ") -> str:

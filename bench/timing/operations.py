@@ -14,7 +14,6 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from bench.timing.peers.arrays import run_layers, split_params
 from bench.timing.problem import Problem, UnavailableError
@@ -26,6 +25,7 @@ from kernels.model.program import EXACT, numpy_function
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import add_weight_decay
 from kernels.simd.vector import REGISTER
+from kernels.tape.symbol import Symbol
 
 KIND_OF = {"add": "add", "subtract": "add", "multiply": "multiply", "divide": "divide", "sqrt": "sqrt"}
 """The kinds of operations that are counted, by the functions that they are."""
@@ -49,19 +49,6 @@ class Node(NamedTuple):
     by_sample: bool
 
 
-class Symbol(NDArrayOperatorsMixin):
-    """A node in the arithmetic of rules and losses: operators and NumPy's functions make further nodes."""
-
-    def __init__(self, tape: "Tape", node: int) -> None:
-        self.tape, self.node = tape, node
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-        return self.tape.apply(ufunc.__name__, operands)
-
-    def __array_function__(self, function: Any, types: Any, operands: Any, options: Any) -> Any:
-        return self.tape.apply(function.__name__, operands)
-
-
 class Tape:
     """The nodes of an update, each behind those that it is made of."""
 
@@ -79,22 +66,27 @@ class Tape:
         return [self.symbol(by_run=by_run, by_sample=by_sample) for _ in range(count)]
 
     def apply(self, function: str, operands: Sequence[Any]) -> Any:
-        """Return an elementwise function of symbols and numbers.
+        """Return an elementwise function of symbols and numbers, by its name in programs."""
+        if not any(isinstance(one, Symbol) for one in operands):
+            return numpy_function(function)(*operands)
+        places = [one.number if isinstance(one, Symbol) else float(one) for one in operands]
+        return Symbol(self, self.append(function, places))
+
+    def append(self, function: str, operands: Sequence[int | float]) -> int:
+        """Return the node of an operation, of nodes and constants, as a `Symbol` asks for it.
 
         Functions such as exp raise an UnavailableError, or with `all_functions` count nothing.
         """
-        symbols = [one for one in operands if isinstance(one, Symbol)]
-        numbers = [abs(one) for one in operands if not isinstance(one, Symbol)]
-        if not symbols:
-            return numpy_function(function)(*operands)
-        if function == "power" and not isinstance(operands[1], Symbol) and operands[1] == 2:
-            return self.apply("multiply", (operands[0], operands[0]))
+        function = {"pow": "power"}.get(function, function.removeprefix("np."))
+        made_of = tuple(one for one in operands if isinstance(one, int))
+        numbers = [abs(one) for one in operands if isinstance(one, float)]
+        if function == "power" and operands[1:] == [2.0]:
+            return self.append("multiply", (operands[0], operands[0]))
         if (function, numbers) in (("negative", []), ("add", [0]), ("subtract", [0]), ("multiply", [1])):
-            return symbols[0]
-        texts = [str(one.node) if isinstance(one, Symbol) else f"number {one!r}" for one in operands]
+            return made_of[0]
+        texts = [repr(one) for one in operands]
         key = (function, *(texts if function in ORDERED else sorted(texts)))
         if key not in self._known:
-            made_of = tuple(one.node for one in symbols)
             by_run, by_sample = (any(getattr(self.nodes[node], name) for node in made_of) for name in Node._fields[2:])
             kind = ""
             if by_run and by_sample:
@@ -104,17 +96,17 @@ class Tape:
                 kind = "" if (function, numbers) == ("multiply", [2]) else KIND_OF.get(function, "")
                 if counted and not self.all_functions:
                     kind = function
-                if function == "divide" and not isinstance(operands[1], Symbol):
+                if function == "divide" and isinstance(operands[1], float):
                     kind = "multiply"
-            self._known[key] = self._append(Node(kind, made_of, by_run, by_sample)).node
-        return Symbol(self, self._known[key])
+            self._known[key] = self._append(Node(kind, made_of, by_run, by_sample)).number
+        return self._known[key]
 
     def count(self, outputs: Iterable[Any], *, fma: bool) -> Counter[str]:
         """Return how many operations of each kind the outputs need, as few as possible where they may be fused.
 
         An addition takes in one multiplication whose product only additions need.
         """
-        ends = [one.node for one in outputs if isinstance(one, Symbol)]
+        ends = [one.number for one in outputs if isinstance(one, Symbol)]
         needed = set(ends)
         for node in reversed(range(len(self.nodes))):
             if node in needed:
@@ -135,7 +127,7 @@ class Tape:
 
     def chain(self, start: Symbol, end: Symbol, *, fma: bool) -> tuple[str, ...]:
         """Return the longest chain of operations between two numbers, as short as possible where they may be fused."""
-        chains: dict[int, tuple[str, ...]] = {start.node: ()}
+        chains: dict[int, tuple[str, ...]] = {start.number: ()}
         for place, node in enumerate(self.nodes):
             before = [chains[operand] for operand in node.operands if operand in chains]
             if before:
@@ -145,7 +137,7 @@ class Tape:
                     ((*one[:-1], "fma") if fused and one[-1:] == ("multiply",) else one + steps for one in before),
                     key=len,
                 )
-        return chains.get(end.node, ())
+        return chains.get(end.number, ())
 
     def _append(self, node: Node) -> Symbol:
         self.nodes.append(node)

@@ -1,7 +1,6 @@
 """The speed table: every variant verified, timed in turns with the others, and its compile time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from timeit import repeat
 from typing import Any, NamedTuple
 
@@ -15,9 +14,11 @@ from bench.timing.roof import make_roof
 from bench.timing.variants import Call, Variant
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from bench.timing.workload import BASELINE, problem_for
+from kernels.compile.build import build
+from kernels.compile.module import module_of
+from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
-from kernels.train.trainer import Wanted
 
 LOADS = 3
 ROOFED = ("fused", "fused-fma", "lanes", "lanes-fma")
@@ -65,16 +66,15 @@ def speed(
     *,
     seconds: float = 20.0,
     roofs: bool = False,
-    undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Speed:
     """Verify variants, and time those that give what the reference gives for about that many seconds.
 
     Variants that train one run at a time get `problem`, slow ones a part of it; those that train runs side by side get
     `batch`, many runs of the same kind. `fused` should be among them: the noise of the machine is measured with it.
-    With `roofs` those of kernels are measured too (`bench.timing.roof`), which are compiled in each process. The clock
-    runs inside of `undisturbed()`, and something that is compiled there is a RuntimeError. `progress` is called with
-    the number of variants that are ready to be timed.
+    With `roofs` those of kernels are measured too (`bench.timing.roof`), which are compiled in each process. Something
+    that is compiled while the clock runs is a RuntimeError. `progress` is called with the number of variants that are
+    ready to be timed.
     """
     contestants: dict[str, Contestant] = {}
     roof_calls: dict[str, Callable[[], object]] = {}
@@ -95,12 +95,11 @@ def speed(
     if baseline is None:
         return Speed(_make_table(rows.values()), pd.DataFrame(columns=ROUNDS), [])
     calls = {name: contestant.call for name, contestant in contestants.items()} | roof_calls
-    with undisturbed():
-        with no_compilation():
-            timings = take_turns(calls, baseline=baseline, seconds=seconds)
-        compiled: dict[str | None, dict[str, float]] = {}
-        for name, contestant in contestants.items():
-            rows[name] |= _measurements(contestant, contestants, timings, compiled)
+    with no_compilation():
+        timings = take_turns(calls, baseline=baseline, seconds=seconds)
+    compiled: dict[str | None, dict[str, float]] = {}
+    for name, contestant in contestants.items():
+        rows[name] |= _measurements(contestant, contestants, timings, compiled)
     ns = {name: 1e9 * timings.of(name) / contestant.problem.sample_updates for name, contestant in contestants.items()}
     long = pd.DataFrame(ns).melt(var_name="variant", value_name="ns", ignore_index=False)
     rounds = long.reset_index(names="round")[ROUNDS]
@@ -173,7 +172,7 @@ def compile_times(variant: Variant, problem: Problem) -> dict[str, float]:
     if not variant.kernel or variant.kernel == "reference":
         return {}
     made_of = variant.kernel, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)
-    kernel = Wanted(*made_of).compile()
+    kernel = build(module_of(KernelSpec(*made_of)))
     return {
         "compile_seconds": kernel.cold_seconds,
         "load_seconds": float(np.median(repeat(kernel.load, number=1, repeat=LOADS))),

@@ -1,7 +1,6 @@
 """The time of an update with the kernel `fused`, measured for all settings that decide how long it takes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,13 @@ from bench.timing.problem import Problem
 from bench.timing.variants import BY_NAME, Call
 from bench.timing.verify import NotVerifiedError, no_compilation, verify
 from kernels.base.run import Floats
-from kernels.data.order import is_gathered, make_shuffle
+from kernels.compile.spec import KernelSpec
 from kernels.data.samples import check_samples
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.compile_together import compile_together
 from kernels.train.slices import reference_cost
-from kernels.train.trainer import Wanted
 
 EPOCHS = 8
 ROUNDS = 9
@@ -50,14 +48,12 @@ def update_seconds(
     shared: RunTable,
     *,
     seconds: float,
-    undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> pd.DataFrame:
     """Time an update of the kernel `fused` for all settings that decide how long it takes.
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates.
     With many samples they have fewer, and of a million or of many weights they are on a part of the samples. There are
-    five rounds at least. Where the kernel does not give what the reference gives, it is not timed. The clock runs
-    inside of `undisturbed()`.
+    five rounds at least. Where the kernel does not give what the reference gives, it is not timed.
 
     The columns are `optimizer`, `batch_size`, `shuffle`, `variant`, which is `fused`; `seconds_per_update`, the median
     over the rounds, with its interval (missing where it was not timed); and `note`, why it was not.
@@ -81,7 +77,7 @@ def update_seconds(
             calls[name]()  # which makes it warm
         rows.append(about | {"variant": KERNEL, **dict.fromkeys(PER_UPDATE), "note": note})
     if calls:
-        with undisturbed(), no_compilation():
+        with no_compilation():
             timings = take_turns(calls, rounds=ROUNDS, seconds=seconds, sample_seconds=SAMPLE_SECONDS)
     for name in calls:
         each = timings.of(name)[np.newaxis] / updates[name]
@@ -117,7 +113,6 @@ def _affordable_part(problem: Problem) -> Problem:
     return part.part(epochs=max(1, min(problem.epochs, MOST_WEIGHTS // (problem.inits.size * part.y.size))))
 
 
-def _kernel_of(problem: Problem) -> Wanted:
+def _kernel_of(problem: Problem) -> KernelSpec:
     made_of = KERNEL, problem.model, make_loss(problem.loss), make_optimizer(problem.optimizer)
-    gathers = is_gathered(problem.y.size, make_shuffle(problem.shuffle))
-    return Wanted(*made_of, dtype=problem.dtype, gathers=gathers)
+    return KernelSpec(*made_of, dtype=problem.dtype)

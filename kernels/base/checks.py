@@ -82,7 +82,7 @@ def check_target(target: float | None, *, nonnegative: bool = True) -> float:
     """Return the loss at which a run stops, -inf for None: it never does. Some losses can be negative."""
     if target is None:
         return -math.inf
-    wanted = "a finite number >= 0 or None" if nonnegative else "a finite number or None"
+    wanted = "a finite number >= 0" if nonnegative else "a finite number"
     return check_real("target", target, lambda value: value >= 0 or not nonnegative, wanted)
 
 

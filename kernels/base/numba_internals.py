@@ -28,6 +28,7 @@ from numba.core.extending import _Intrinsic as Intrinsic
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
+from numba.core.types.misc import unliteral
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.np.arrayobj import make_array, populate_array
 
@@ -80,6 +81,16 @@ def record_compilations() -> AbstractContextManager[Any]:
 def use_cache(dispatcher: Any, kept: "CodeCache") -> None:
     """Make a function keep its code in a cache."""
     dispatcher._cache = kept  # `cache=True` would set a cache of numba's
+
+
+def ignore_literals(dispatcher: Any) -> None:
+    """Let a function be compiled once for integers: numba takes the 0 and the 1 of two calls for different types."""
+    get_call_template = dispatcher.get_call_template
+
+    def get_call_template_of_types(args: Any, kws: Any) -> Any:
+        return get_call_template([*map(unliteral, args)], {name: unliteral(kind) for name, kind in kws.items()})
+
+    dispatcher.get_call_template = get_call_template_of_types
 
 
 class CodeCache(NullCache):

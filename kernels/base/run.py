@@ -12,34 +12,30 @@ Marks = NDArray[np.int64]
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
 STOPPED = 3
 STATUS = ("max_epochs", "converged", "diverged", "stopped")
-POINT, TOTAL, WAITING = 0, 1, 2
-"""The rows of `Scratch.partials`: the parameters of all runs, their sums, and the first of the sums that wait."""
-NARROW = 127
-"""The place in `Scratch.counts`, after those of any sum, that says whether losses are summed in halves of a lane."""
-BACKWARDS = 126
-"""The place in `Room.counts`, after those of any sum, that says whether sums of many terms are taken backwards."""
-JOIN = -1
+FIRST_SUM = 2
+"""The first row of `Scratch.partials` for sums that wait, after the parameters of all runs and their sums."""
+ADD_TOP_TWO = -1
 """Among counts of terms to add: the last two sums are added to one another."""
+COUNTS = 126
+"""The numbers in `Scratch.counts`: enough for any sum."""
 NO_LOWEST = (math.inf, 0.0)
 """The lowest validation loss, and the samples seen then, of a run that has none yet."""
 
 
 class Data(NamedTuple):
-    """The samples of a run, and buffers for their visiting order.
+    """The samples of a run, and room for their visiting order.
 
-    `visited_x` and `visited_y` hold some samples in visiting order, and `order` their places; `order` is empty where
-    the samples themselves are shuffled in a copy (`kernels.loops.order`). Where there is room for twice as many, one
-    run draws the order of the next epoch ahead, and `ahead` says how far it has come. A run is not trained on the
-    samples of `validation_x` and `validation_y`, which may be empty. `factors` are the QR factors of both
-    (`kernels.compile.loss_factor`), empty where losses are summed over the samples.
+    `order` is a `kernels.data.order.Order`. Its places are those of samples in `shuffled_x` and `shuffled_y`: the same
+    arrays, or copies in which the numbers of a sample lie side by side, so that they are loaded together. A run is not
+    trained on the samples of `validation_x` and `validation_y`, which may be empty. `factors` are the QR factors of
+    both (`kernels.compile.loss_factor`), empty where losses are summed over the samples.
     """
 
     x: tuple[Floats, ...]
     y: Floats
-    visited_x: tuple[Floats, ...]
-    visited_y: Floats
-    order: NDArray[np.uint32]
-    ahead: NDArray[np.uint64]
+    order: Any
+    shuffled_x: tuple[Floats, ...]
+    shuffled_y: Floats
     validation_x: tuple[Floats, ...]
     validation_y: Floats
     factors: Floats = np.zeros((0, 0, 0))
@@ -106,7 +102,6 @@ class Block(NamedTuple):
     status: NDArray[np.int64]
     marks: NDArray[np.int64]
     now: Floats
-    memory_now: Floats
     validation_losses: Floats
     lowest: Floats
     rates: Floats
@@ -129,7 +124,7 @@ class Scratch(NamedTuple):
     """Buffers of pairwise sums: the counts of terms that are left to add, and sums that wait for their partner.
 
     Where runs are added up in parts, the first two rows of `partials` hold the parameters and the sums of all runs.
-    `values` are those that some samples alone determine, `LEAF` for each.
+    `values` are those that some samples alone determine, `PAIRWISE_BLOCK` for each.
     """
 
     counts: NDArray[np.int64]
@@ -138,8 +133,8 @@ class Scratch(NamedTuple):
 
 
 def sums_that_wait(n: int) -> int:
-    """Return the most sums that wait at a time where n terms are added: each halving of more than `LEAF` leaves one."""
-    return 2 + max(0, math.ceil(math.log2(max(1, n / LEAF))))
+    """Return the most sums that wait at a time where n terms are added: each halving leaves one."""
+    return 2 + max(0, math.ceil(math.log2(max(1, n / PAIRWISE_BLOCK))))
 
 
 def allocate_scratch(params: int, n: int, width: int, values: int, dtype: str) -> Scratch:
@@ -147,42 +142,35 @@ def allocate_scratch(params: int, n: int, width: int, values: int, dtype: str) -
 
     A term is a gradient, and a loss where an optimizer needs it.
     """
-    rows = WAITING + sums_that_wait(n)
-    partials = allocate_aligned(rows * (params + 1) * width).reshape(rows, -1)
-    return Scratch(np.empty(NARROW + 1, np.int64), partials, allocate_aligned(values * LEAF, dtype))
-
-
-class Room(NamedTuple):
-    """The buffers of a run of a model with vectors, in place of `Scratch`, and the layout of its network.
-
-    Where runs are trained side by side, a number is a lane, and `theta` and `slots` are those of the block.
-    """
-
-    layout: Marks
-    counts: Marks
-    rows: Marks
-    theta: Floats
-    slots: Floats
-    stack: Floats
-    sums: Floats
-    dots: Floats
-    hidden: Floats
-    before: Floats
-    scores: Floats
-    terms: Floats
-    losses: Floats
-    partials: Floats
+    rows = FIRST_SUM + sums_that_wait(n)
+    partials = allocate_aligned(rows * (params + 1) * width)
+    return Scratch(np.empty(COUNTS, np.int64), partials, allocate_aligned(values * PAIRWISE_BLOCK, dtype))
 
 
 CACHE_LINE = 64
-LEAF = 128
+PAIRWISE_BLOCK = 128
 """The samples, or the weights, that are added up without being split."""
 ROWS = 16
 """The samples of which all dots are taken before any is used: weights are read from a second cache once for them."""
 
 
-def allocate_room(layout: Marks, first: int, last: int, dots: int, slots: int, n: int, width: int, dtype: str) -> Room:
-    """Return buffers for a network.
+BUFFERS = ("stack", "loss_sums", "dots", "hidden", "before", "scores", "terms", "products", "gradients", "rounded")
+"""The buffers of a run of a model with vectors.
+
+Sums of dots and of losses that wait for others, the dots of `ROWS` samples, hidden units, the derivatives of the loss
+by them, scores, the terms of samples, products to be added, the gradients of batches, and in float32 the parameters and
+slots of one run.
+"""
+SAMPLE_ROWS, HIDDEN_ROWS, LAYOUT = PAIRWISE_BLOCK, 2 * PAIRWISE_BLOCK, 3 * PAIRWISE_BLOCK
+"""The places in its counts, after those of any sum: where the inputs of samples begin, and their hidden units, and the
+layout of its network.
+"""
+
+
+def allocate_buffers(
+    layout: Marks, first: int, last: int, dots: int, slots: int, n: int, width: int, dtype: str
+) -> list[Floats]:
+    """Return the `BUFFERS` of a network.
 
     Parameters
     ----------
@@ -197,33 +185,26 @@ def allocate_room(layout: Marks, first: int, last: int, dots: int, slots: int, n
     n : int
         The samples of the largest batch.
     width : int
-        The runs that are trained side by side.
+        The runs that are trained side by side, of which each number is a lane.
     dtype : str
     """
     params, terms = int(layout[0]), int(layout[2])
-    own = params if width == 1 else 0
-    sizes = {
-        "theta": own,
-        "slots": own * slots,
-        "stack": 4 * LEAF,
-        "sums": LEAF,
-        "dots": ROWS * dots,
-        "hidden": LEAF * first,
-        "before": first,
-        "scores": last + 1,
-        "terms": LEAF * terms,
-        "losses": 16,  # eight running sums, and the rest
-        "partials": sums_that_wait(n) * (params + 1),
-    }
+    rounded = params * (slots + 1) if width == 1 and dtype == "float32" else 0
+    sizes = [
+        8 * PAIRWISE_BLOCK,
+        PAIRWISE_BLOCK,
+        ROWS * dots,
+        PAIRWISE_BLOCK * first,
+        first,
+        last + 1,
+        PAIRWISE_BLOCK * terms,
+        PAIRWISE_BLOCK,
+    ]
+    sizes += [sums_that_wait(n) * (params + 1), rounded]
     # One array for all: to allocate each by itself would take 20 microseconds more for each.
     line = CACHE_LINE // np.dtype(dtype).itemsize
-    lengths = [line * -(-size * width // line) for size in sizes.values()]
-    whole, begin, buffers = allocate_aligned(sum(lengths), dtype), 0, {}
-    for (name, size), length in zip(sizes.items(), lengths, strict=True):
-        buffers[name] = whole[begin : begin + size * width]
-        begin += length
-    counts, rows = np.empty((2, LEAF), np.int64)
-    return Room(layout, counts, rows, **buffers)
+    ends = np.cumsum([line * -(-size * width // line) for size in sizes])
+    return np.split(allocate_aligned(int(ends[-1]), dtype), ends[:-1])
 
 
 def allocate_aligned(size: int, dtype: str = "float64") -> Floats:

@@ -24,7 +24,14 @@ class WeakScalar(NDArrayOperatorsMixin):
         plain = [number.value if isinstance(number, WeakScalar) else number for number in inputs]
         result = getattr(function, method)(*plain, **settings)
         alone = not any(isinstance(number, np.generic | np.ndarray) for number in inputs)
-        return WeakScalar(result) if alone and isinstance(result, np.float64) else result
+        return WeakScalar(result) if alone and isinstance(result, np.float64 | np.bool_) else result
+
+    def __array_function__(self, function: Any, types: Any, inputs: Any, settings: Any) -> Any:
+        """Return a choice between numbers; nothing else is defined."""
+        if function is not np.where or len(inputs) != 3:
+            return NotImplemented
+        condition, one, other = inputs
+        return WeakScalar(one if condition else other)
 
     def __pow__(self, other: Any) -> Any:
         """Return a power as C's library has it; NumPy's function of arrays differs in the last bit."""

@@ -20,18 +20,44 @@ from kernels.base.spec import make_from_spec
 
 BLOCK = 8192
 BUFFER = 2**18
-# Up to this number, samples are copied and swapped themselves. Of more samples, places are swapped, and the samples are
-# gathered by them: that needs no copy, but takes 22 ns a sample of two columns where swapping takes 16.
-SWAPPED = 2**24
+# Up to this number of samples, which stay in the caches of a core, a run draws the order of the next epoch while it
+# trains this one. Of more samples, both would wait for memory at a time.
+MANY = 2**16
+PLACES = 2**32
+"""The places that a number of an order may be."""
 # The parts that are drawn in an epoch besides the order of all samples: the order of the blocks, and of each buffer.
 BLOCKS, FIRST_BUFFER, NEXT_PART = 1, 2, 2**32
-# An order is one array: this head, the blocks, and the places of the samples that are shuffled together. The head holds
-# the next place, the number of places drawn, the next block, the number of buffers drawn, the samples in a block, and
-# the number of blocks, which is 0 for a full shuffle.
-# The order of the next epoch, which one run draws while it trains this one: the seed and the epoch (counted from 1)
-# that it is of, where its samples begin, how many are left to be swapped, and the state of the generator.
-AHEAD_SIZE, AHEAD_SEED, AHEAD_EPOCH, AHEAD_BEGIN, AHEAD_LEFT, AHEAD_STATE = 8, 0, 1, 2, 3, 4
-HEAD, NEXT, DRAWN, NEXT_BLOCK, BUFFERS, SIZE, COUNT = 6, 0, 1, 2, 3, 4, 5
+IN_ORDER = 1024
+"""The places 0, 1, 2, ... before those that are drawn, so that samples in their own order are visited by places too."""
+STRETCH = 128
+"""Where there are many samples, so many are trained while the next ones are loaded into the caches."""
+# The numbers in `Order.head` and in `Order.ahead`.
+SIZE, CAPACITY, STRIDE, NEXT, END, NEXT_BLOCK, BUFFERS = range(7)
+AHEAD_LOADS, AHEAD_SEED, AHEAD_EPOCH, AHEAD_BEGIN, AHEAD_LEFT, AHEAD_STATE = range(6)
+
+
+class Order(NamedTuple):
+    """The places of the samples in visiting order, as far as they are drawn.
+
+    Attributes
+    ----------
+    head : array of int64, shape (7,)
+        The distance of two samples, by which places are multiplied. For a shuffle of blocks: the samples in a block,
+        the samples that are shuffled together, where the next place and the end of those drawn are (counted from
+        `IN_ORDER`), the next block, and the number of buffers drawn.
+    blocks : array of uint32
+        The order of the blocks; empty for a full shuffle.
+    places : array of uint32
+        `IN_ORDER` places in order, and those that are drawn: of two epochs, of one, or of a buffer and a batch.
+    ahead : array of uint64, shape (9,)
+        Whether samples are loaded into the caches ahead of their visit. The order of the next epoch: its seed, the
+        epoch (counted from 1), where its places begin, how many are left to be swapped, and the state of the generator.
+    """
+
+    head: NDArray[np.int64]
+    blocks: NDArray[np.uint32]
+    places: NDArray[np.uint32]
+    ahead: NDArray[np.uint64]
 
 
 class BlockShuffle(NamedTuple):
@@ -71,25 +97,26 @@ def _blocks(size: int = BLOCK, buffer: int = BUFFER) -> BlockShuffle:
     return BlockShuffle(check_integer("size", size), check_integer("buffer", buffer))
 
 
-def is_gathered(n: int, shuffle: bool | BlockShuffle) -> bool:
-    """Return whether samples are gathered by their places, and not swapped in a copy or visited as they stand."""
-    return isinstance(shuffle, BlockShuffle) or (shuffle and n > SWAPPED)
+def allocate_order(n: int, shuffle: bool | BlockShuffle, batch_size: int = 1, stride: int = 1) -> Order:
+    """Return room for the order of n samples (`kernels.loops.order`), which are visited in batches of this size.
 
-
-def allocate_order(n: int, shuffle: bool | BlockShuffle) -> NDArray[np.uint32]:
-    """Return room for the order of n samples (`kernels.loops.order`); none for few that are not shuffled in blocks."""
+    Two samples are `stride` numbers apart where they are shuffled.
+    """
     if shuffle and n >= 2**31:
         raise ValueError(f"shuffle must be False for 2**31 samples or more, and there are {n}")
-    if not is_gathered(n, shuffle):
-        return np.empty(0, np.uint32)
+    block = capacity = n
+    blocks, drawn = 0, 0
     if isinstance(shuffle, BlockShuffle):
         block = min(shuffle.size, n)
-        places, blocks = min(n, max(shuffle.buffer, block)), -(-n // block)
-    else:
-        block, places, blocks = n, n, 0
-    order = np.zeros(HEAD + blocks + places, np.uint32)
-    order[[SIZE, COUNT]] = block, blocks
-    return order
+        capacity, blocks = min(n, max(shuffle.buffer, block)), -(-n // block)
+        drawn = capacity + batch_size
+    elif shuffle:
+        drawn = 2 * n if n <= MANY else n
+    # Places behind the last are those of samples that are loaded ahead in vain.
+    places = np.zeros(IN_ORDER + drawn + STRETCH, np.uint32)
+    places[:IN_ORDER] = np.arange(IN_ORDER)
+    head = np.array([block, capacity, stride, 0, 0, 0, 0])
+    return Order(head, np.zeros(blocks, np.uint32), places, np.zeros(AHEAD_STATE + 4, np.uint64))
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -106,11 +133,11 @@ def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.array(order, np.int64)
 
 
-def visiting_order(n: int, order: NDArray[np.uint32], seed: int, epoch: int) -> NDArray[np.int64]:
+def visiting_order(n: int, order: Order, seed: int, epoch: int) -> NDArray[np.int64]:
     """Return the places of n samples in the order in which an epoch visits them, shape (n,)."""
-    if not order.size or not order[COUNT]:
+    if not order.blocks.size:
         return permutation(n, seed, epoch)
-    block, capacity = int(order[SIZE]), order.size - HEAD - int(order[COUNT])
+    block, capacity = int(order.head[SIZE]), int(order.head[CAPACITY])
     begins = np.arange(0, n, block)
     sizes = np.minimum(block, n - begins)
     parts = []

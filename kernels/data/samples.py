@@ -1,4 +1,4 @@
-"""The samples of a run: checked, as columns, with room to gather them in visiting order."""
+"""The samples of a run: checked, as columns, with room for their visiting order."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -6,15 +6,13 @@ from numpy.typing import ArrayLike
 from kernels.base.checks import check_array, describe, describe_row, is_whole
 from kernels.base.columns import Inputs
 from kernels.base.run import CACHE_LINE, Data, Floats, allocate_aligned
-from kernels.data.order import AHEAD_SIZE, BlockShuffle, allocate_order
+from kernels.data.order import MANY, PLACES, BlockShuffle, allocate_order
 from kernels.model.model import Model
 
 CHUNK = 1_000_000
-# Samples that are gathered at a time, few enough for the first cache of a core.
-GATHERED = 1024
-# Up to this number, there is room for the samples of the next epoch, which are swapped while this one is trained. Of
-# more samples, those of two epochs leave the cache: a million would take half as long again.
-DRAWN_AHEAD = 2**14
+# Many samples that are all shuffled, up to this number, are copied, so that the numbers of a sample lie side by side:
+# then it waits once for memory, and not once for each column.
+MOST_SHUFFLED = 2**24
 # The numbers that are copied in a tenth of a millisecond.
 FEW = 2**16
 # With as many passes over the samples, of at most as many numbers, copying them pays: it takes as long as two to four
@@ -78,7 +76,7 @@ def allocate_data(
     by_row: bool = False,
     passes: int = 1,
 ) -> Data:
-    """Return the samples with room to gather some at a time in visiting order, where they are shuffled.
+    """Return the samples with room for their visiting order.
 
     Parameters
     ----------
@@ -86,22 +84,17 @@ def allocate_data(
     y : array, shape (n,)
     shuffle : bool or BlockShuffle
     batch_size : int, optional
-        Samples per update, which are gathered together; without it there is room for all samples.
+        Samples per update, all of them by default.
     validation : tuple, optional
         The inputs, one array for each, and y of samples that are not trained on.
     dtype : str
         The type that they are rounded to, with which runs on them compute: ``"float64"`` or ``"float32"``.
     by_row : bool
         Whether the inputs of a sample lie side by side, for models with vectors: one array, of one row after another.
-        Shuffled samples are visited by their places then, and not gathered.
     passes : int
         How often the samples are visited, which decides whether it pays to copy their rows to cache lines.
     """
-    order = allocate_order(y.size, shuffle)
-    size = y.size if shuffle else 0
-    if batch_size and order.size:
-        size = min(size, max(1, GATHERED // batch_size) * batch_size)
-    ahead = np.zeros(AHEAD_SIZE, np.uint64)
+    size = batch_size or y.size
     held_out = validation or (tuple(np.empty(0) for _ in columns), np.empty(0))
     columns, held_out_x = (
         tuple(to_dtype(f"the input {k}", column, dtype) for k, column in enumerate(x, 1))
@@ -110,13 +103,32 @@ def allocate_data(
     targets = to_dtype("y", y, dtype), to_dtype("y", held_out[1], dtype)
     if by_row:
         rows, held_out_rows = (lay_in_rows(x, dtype, passes) for x in (columns, held_out_x))
-        return Data((rows,), targets[0], (), np.empty(size, np.int64), order, ahead, (held_out_rows,), targets[1])
+        order = allocate_order(y.size, shuffle, size)
+        return Data((rows,), targets[0], order, (rows,), targets[0], (held_out_rows,), targets[1])
     # Kernels take columns to be contiguous, and those of a problem may be views of rows.
-    columns, held_out_x = (tuple(map(np.ascontiguousarray, x)) for x in (columns, held_out_x))
-    if not order.size and size <= DRAWN_AHEAD:
-        size *= 2
-    room = tuple(np.empty(size, dtype) for _ in columns), np.empty(size, dtype)
-    return Data(columns, targets[0], *room, order, ahead, held_out_x, targets[1])
+    columns, held_out_x = (tuple(map(_at_cache_line, x)) for x in (columns, held_out_x))
+    targets = _at_cache_line(targets[0]), _at_cache_line(targets[1])
+    shuffled, stride = (*columns, targets[0]), 1
+    in_blocks = isinstance(shuffle, BlockShuffle)
+    if shuffle and not in_blocks and MANY < y.size <= MOST_SHUFFLED and len(shuffled) * y.size < PLACES:
+        stride = len(shuffled)
+        rows = lay_in_rows(shuffled, dtype)
+        shuffled = tuple(rows[place:] for place in range(stride))
+    order = allocate_order(y.size, shuffle, size, stride)
+    return Data(columns, targets[0], order, shuffled[:-1], shuffled[-1], held_out_x, targets[1])
+
+
+def _at_cache_line(column: Floats) -> Floats:
+    """Return a contiguous column that begins at a cache line, if it is short enough for a copy to take no time.
+
+    Vectors of eight samples that lie across two lines take a single run in batches up to a third longer.
+    """
+    column = np.ascontiguousarray(column)
+    if column.size > FEW or not column.ctypes.data % CACHE_LINE:
+        return column
+    copy = allocate_aligned(column.size, column.dtype.name)
+    copy[:] = column
+    return copy
 
 
 def lay_in_rows(columns: tuple[Floats, ...], dtype: str = "float64", passes: int = 1) -> Floats:

@@ -20,16 +20,16 @@ from kernels.base.checks import check_bool, describe
 from kernels.base.registry import REGISTERED, Registered
 from kernels.base.run import Floats
 from kernels.base.spec import make_from_spec
-from kernels.compile.binding import fingerprint, plain_source, source_of, text_of
-from kernels.extend.rule_check import explained, is_rounded_alike, try_calls, try_derivative, try_rule
+from kernels.extend.rule_check import explained, trace_rule, try_calls, try_derivative
 from kernels.extend.rule_source import Bounds, Candidate, Options, check_name, digest_of, value_and_derivative
-from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.models import builder_of
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.schedules import Schedule, check_repeated
+from kernels.tape.freeze import fingerprint, source_of, text_of
+from kernels.tape.trace import trace_loss, trace_optimizer
 
 RULE = ("theta", "slots", "gradient", "lr", "clock", "options")
 OF_RESIDUAL, OF_PREDICTION = ("residual", "options"), ("prediction", "target", "options")
@@ -322,48 +322,43 @@ def register_model(
 def _register_made(about: Candidate, kind: type, build: Callable[..., Any]) -> None:
     """Register a function of options that returns an optimizer or a loss, after a trial with its defaults."""
 
-    # A rule that has the same functions for all options is fixed by its trial: the cache keeps what was bound then.
+    # A rule that has the same functions for all options is fixed by its trial: the cache keeps what was fixed then.
     @lru_cache(maxsize=1)
-    def freeze(*parts: Callable[..., Any] | None) -> tuple[dict[str, Any], list[FunctionType], bool]:
+    def freeze(*parts: Callable[..., Any] | None) -> tuple[dict[str, Any], list[FunctionType]]:
         frozen, functions = about.freeze(parts)
-        return dict(zip(PARTS[kind], frozen, strict=True)), functions, all(map(is_rounded_alike, functions))
+        return dict(zip(PARTS[kind], frozen, strict=True)), functions
 
     def make(*args: Any, **kwargs: Any) -> tuple[Any, list[FunctionType]]:
         made = build(*args, **kwargs)
         if not isinstance(made, kind):
             raise about.error(f"it must return an instance of {kind.__name__}, not {describe(made)}")
-        parts, functions, is_alike = freeze(*(getattr(made, part) for part in PARTS[kind]))
-        if isinstance(made, Loss) and made.is_squared:
-            made = replace(made, records=f"{about.name} loss")
+        parts, functions = freeze(*(getattr(made, part) for part in PARTS[kind]))
+        if isinstance(made, Loss):
+            records = "" if made.is_squared or made.records == f"{made.name} loss" else made.records
+            made = replace(made, records=records or f"{about.name} loss", is_squared=False)
         call = _call_text(about, made, args, kwargs) if build is about.own else ""
-        return replace(made, name=about.name, call=call, is_exact=is_alike and is_exact, **parts), functions
+        return replace(made, name=about.name, call=call, **parts), functions
 
-    is_exact = True
     with explained(about):
         made, functions = make()
         if made.call:  # it names the rule in grids, so that it must say all options
             inner = make_optimizer if kind is Optimizer else None
             make_from_spec(made.call, {about.name: about.own}, about.kind, inner=inner)
-    if isinstance(made, Loss):
-        try_derivative(about, made)
-        is_exact = try_rule(about, made, make_optimizer("polyak"), functions)  # which needs the value of the loss too
-    else:
-        try_calls(about, made)
-        is_exact = try_rule(about, make_loss("squared"), made, functions)
-        if made.per_sample:  # by which batches of 1 are trained, in place of the rule
-            is_exact = try_rule(about, make_loss("squared"), replace(made, per_sample=None), functions) and is_exact
+    try_derivative(about, made) if isinstance(made, Loss) else try_calls(about, made)
+    traced = trace_rule(about, made)
     facts = [value for value in vars(made).values() if isinstance(value, int | float | str | tuple | dict)]
     # The text of a function has its address in it.
     facts = [tuple(part for part in fact if not callable(part)) if isinstance(fact, tuple) else fact for fact in facts]
-    digest = digest_of(plain_source(about.own.__code__), fingerprint(functions), facts)
+    digest = digest_of(facts, *(one.text for one in traced.values()))
 
     @wraps(build)
     def make_known(*args: Any, **kwargs: Any) -> Any:
         made, chosen = make(*args, **kwargs)
-        if [one.__code__ for one in chosen] != [one.__code__ for one in functions]:
-            own = digest_of(digest, fingerprint(chosen))
+        code = trace_optimizer(made) if isinstance(made, Optimizer) else trace_loss(made)
+        if [one.text for one in code.values()] != [one.text for one in traced.values()]:
+            own = digest_of(digest, *(one.text for one in code.values()))
             known.variants[made.text] = replace(known, name=made.text, source=_source(about, chosen), digest=own)
-        return made
+        return replace(made, is_exact=all(one.is_exact for one in code.values()))
 
     known = about.register(make_known, _source(about, functions), digest)
 

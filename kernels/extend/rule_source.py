@@ -16,10 +16,10 @@ import numpy as np
 from kernels import losses, optimizers
 from kernels.base.checks import check_real, describe
 from kernels.base.registry import REGISTERED, Registered, Table
-from kernels.compile.binding import Binder, place_of, python_function
 from kernels.model import models
 from kernels.model.column_names import is_name
 from kernels.optimizers import schedules
+from kernels.tape.freeze import Freezer, fingerprint, place_of, python_function
 
 Bounds = Mapping[str, tuple[float | None, float | None]]
 TABLES: dict[str, Table[Any]] = {
@@ -82,31 +82,31 @@ class Candidate:
                 raise self.error(f"its option {option.name} needs a default, with which it can be tried")
 
     def freeze(self, functions: Iterable[Callable[..., Any] | None]) -> tuple[list[Any], list[FunctionType]]:
-        """Bind functions to the present values of their names.
+        """Fix functions as they stand now.
 
         Returns
         -------
         list of functions or None
             The same object each time for the same function that uses the same values.
         list of functions
-            All bound functions but those of this file, each before the functions that call it.
+            All of them but those of this file, each before the functions that call it.
         """
-        everything, frozen = Binder({}), list[FunctionType | None]()
+        everything, frozen = Freezer(), list[FunctionType | None]()
         for function in functions:
             if function is None:
                 frozen.append(None)
                 continue
-            alone = Binder({})
+            alone = Freezer()
             try:
-                bound = alone.bind(function)
-                everything.bind(function)
+                bound = alone.freeze(function)
+                everything.freeze(function)
             except ValueError as error:
                 raise self.error(_explain_binding(str(error), python_function(function))) from None
-            code = bound.__code__
-            frozen.append(_frozen.setdefault((alone.digest, code.co_filename, code.co_firstlineno), bound))
-        bound_too = [one for one in everything.functions if one.__code__.co_filename != __file__]
-        self.files.update(one.__code__.co_filename for one in bound_too)
-        return frozen, bound_too
+            key = bound.__code__, fingerprint(alone.functions)
+            frozen.append(_frozen.setdefault(key, bound))
+        functions_too = [one for one in everything.functions if one.__code__.co_filename != __file__]
+        self.files.update(one.__code__.co_filename for one in functions_too)
+        return frozen, functions_too
 
     def register(self, build: Callable[..., Any], source: str, digest: str) -> Registered:
         """Register its builder, in place of an earlier one from the same function, and return its entry."""

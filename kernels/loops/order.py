@@ -14,122 +14,37 @@ from kernels.data.order import (
     AHEAD_BEGIN,
     AHEAD_EPOCH,
     AHEAD_LEFT,
+    AHEAD_LOADS,
     AHEAD_SEED,
     AHEAD_STATE,
     BLOCKS,
     BUFFERS,
-    COUNT,
-    DRAWN,
+    CAPACITY,
+    END,
     FIRST_BUFFER,
-    HEAD,
+    IN_ORDER,
     NEXT,
     NEXT_BLOCK,
     NEXT_PART,
     SIZE,
+    STRIDE,
 )
+from kernels.loops.jit import inlined, inner
+from kernels.simd.prefetch import prefetch
 
 # Mixing a uint64 with a plain integer would turn it into a float in numba.
 U1, U3, U11, U24, U32, U40 = (np.uint64(n) for n in (1, 3, 11, 24, 32, 40))
 U0, LOW32, WARM_UP = np.uint64(0), np.uint64(0xFFFFFFFF), 18
+DRAWN_TOGETHER = 8
+SHUFFLED, IN_TURN = 1, 2
+"""How samples are visited that are loaded ahead."""
+PAGE, LINE = 512, 8
+LOADED_AHEAD, MOST_LOADED = 64, 64
+"""The visits between the load of a sample and its own, and the most samples that are loaded together."""
+"""The samples after which one run draws as many places of the next epoch."""
 
 
-def begin_order(order, seed, epoch):
-    """Draw the order of the blocks, and no places yet."""
-    for place in range(SIZE):
-        order[place] = 0
-    blocks = order[HEAD : HEAD + np.int64(order[COUNT])]
-    for block in range(blocks.size):
-        blocks[block] = block
-    permute((blocks,), blocks.size, seed, epoch + BLOCKS * NEXT_PART)
-
-
-def draw_places(order, n, seed, epoch):
-    """Draw the order of the next samples: of as many blocks as the buffer holds, or of all n samples."""
-    blocks, part, count = np.int64(order[COUNT]), 0, 0
-    places = order[HEAD + blocks :]
-    if blocks == 0:
-        for place in range(n):
-            places[place] = place
-        count = n
-    else:
-        block, block_size = np.int64(order[NEXT_BLOCK]), np.int64(order[SIZE])
-        while block < blocks:
-            first = order[HEAD + block] * block_size
-            size = min(block_size, n - first)
-            if count > 0 and count + size > places.size:
-                break
-            for place in range(size):
-                places[count + place] = first + place
-            count += size
-            block += 1
-        part = FIRST_BUFFER + np.int64(order[BUFFERS])
-        order[NEXT_BLOCK] = block
-        order[BUFFERS] += 1
-    permute((places,), count, seed, epoch + part * NEXT_PART)
-    order[NEXT], order[DRAWN] = 0, count
-
-
-def visit_with_next(data, hyper, epoch, start, stop):
-    """Have the samples of an epoch in their order when it begins; return the place of sample `start` of the epoch.
-
-    While it is trained, the samples of the next epoch are swapped in the other half of the room (`draw_ahead`).
-    """
-    n, ahead = data.y.size, data.ahead
-    halves = data.visited_y.size // n
-    if start == 0:
-        for wanted in range(epoch, min(epoch + halves, hyper.rates.shape[0])):
-            if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(wanted + 1):
-                begin_next(data, hyper.seed, wanted)
-            if wanted == epoch:
-                draw_ahead(data, n)
-                # An epoch that is visited again is drawn again: what a run takes does not depend on the run before.
-                ahead[AHEAD_EPOCH] = 0
-    return epoch % halves * n + start
-
-
-def begin_next(data, seed, epoch):
-    """Copy the samples, and start the generator that swaps them into the order of this epoch."""
-    n, ahead = data.y.size, data.ahead
-    begin = epoch % (data.visited_y.size // n) * n
-    copy_samples(data, begin)
-    ahead[AHEAD_SEED], ahead[AHEAD_EPOCH], ahead[AHEAD_BEGIN], ahead[AHEAD_LEFT] = seed, epoch + 1, begin, n
-    keep_generator(ahead, start_generator(seed, epoch))
-
-
-def copy_samples(data, begin):
-    """Copy all samples, in their own order, into the room from `begin` on."""
-    # Bound to a name here, the tuple is taken apart by the compiler; numba knows neither unpacking nor `strict`.
-    columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
-    for column, visited in zip(data.x + (data.y,), columns):  # noqa: B905, RUF005
-        room = visited[begin : begin + column.size]
-        for i in range(column.size):
-            room[i] = column[i]
-
-
-def draw_ahead(data, count):
-    """Swap some more samples of the next epoch, where there are any that are not in their place.
-
-    That takes no time beside updates, each of which waits for the one before: the processor does both at once.
-    """
-    ahead = data.ahead
-    left, count = ahead[AHEAD_LEFT], np.uint64(count)
-    if left > U1:
-        columns = data.visited_x + (data.visited_y,)  # noqa: RUF005
-        state = ahead[AHEAD_STATE], ahead[AHEAD_STATE + 1], ahead[AHEAD_STATE + 2], ahead[AHEAD_STATE + 3]
-        until = left - count if left > count else U1
-        ahead[AHEAD_LEFT], state = swap_down(columns, ahead[AHEAD_BEGIN], left, until, state)
-        keep_generator(ahead, state)
-
-
-def keep_generator(ahead, state):
-    """Keep the state of the generator."""
-    ahead[AHEAD_STATE], ahead[AHEAD_STATE + 1], ahead[AHEAD_STATE + 2], ahead[AHEAD_STATE + 3] = state
-
-
-def draw_nothing(data, count):
-    """Draw no order ahead."""
-
-
+@inlined
 def sfc64(state):
     """Step the generator: return its next state and 64 random bits."""
     a, b, c, counter = state
@@ -137,11 +52,34 @@ def sfc64(state):
     return (b ^ (b >> U11), c + (c << U3), ((c << U24) | (c >> U40)) + bits, counter + U1), bits
 
 
-def permute(columns, count, seed, epoch):
-    """Permute the first elements of the columns, all alike, by (seed, epoch)."""
-    swap_down(columns, U0, np.uint64(count), U1, start_generator(seed, epoch))
+@inlined
+def swap_with_random(places, begin, left, draw):
+    """Swap the last of `left` places with one of them; return left - 1, or left again where the draw is rejected."""
+    scaled = draw * left
+    low = scaled & LOW32
+    if low < left and low < (LOW32 + U1 - left) % left:
+        return left
+    last, chosen = begin + left - U1, begin + (scaled >> U32)
+    places[last], places[chosen] = places[chosen], places[last]
+    return left - U1
 
 
+@inlined
+def swap_down(places, begin, left, until, state):
+    """Swap the last of the first `left` places from `begin` on with one of them, and so on, down to `until`.
+
+    Returns how many are left, of which there may be one less, and the state of the generator. Counts are unsigned, so
+    that no index is tested for its sign, which takes longer than a swap.
+    """
+    while left > until:
+        # Each step of the generator serves two draws, the low half first; one too many leaves place 0 where it is.
+        state, bits = sfc64(state)
+        left = swap_with_random(places, begin, left, bits & LOW32)
+        left = swap_with_random(places, begin, left, bits >> U32)
+    return left, state
+
+
+@inlined
 def start_generator(seed, epoch):
     """Return the state of the generator before its first draw."""
     state = (np.uint64(seed), np.uint64(epoch), U0, U1)
@@ -150,27 +88,136 @@ def start_generator(seed, epoch):
     return state
 
 
-def swap_down(columns, begin, left, until, state):
-    """Swap the last of the first `left` elements from `begin` on with one of them, and so on, down to `until`.
+@inlined
+def permute(places, begin, count, seed, epoch):
+    """Permute so many places, from `begin` on, by (seed, epoch)."""
+    swap_down(places, np.uint64(begin), np.uint64(count), U1, start_generator(seed, epoch))
 
-    Returns how many are left, of which there may be one less, and the state of the generator. Counts are unsigned, so
-    that no index is tested for its sign, which takes longer than a swap.
+
+@inlined
+def keep_generator(ahead, state):
+    """Keep the state of the generator."""
+    ahead[AHEAD_STATE], ahead[AHEAD_STATE + 1], ahead[AHEAD_STATE + 2], ahead[AHEAD_STATE + 3] = state
+
+
+@inner
+def draw(order, count):
+    """Draw some more places of the order that was begun, where there are any left.
+
+    That takes no time beside updates, each of which waits for the one before: the processor does both at once.
     """
-    while left > until:
-        # Each step of the generator serves two draws, the low half first; one too many leaves element 0 where it is.
-        state, bits = sfc64(state)
-        left = swap_with_random(columns, begin, left, bits & LOW32)
-        left = swap_with_random(columns, begin, left, bits >> U32)
-    return left, state
+    places, ahead = order
+    left, count = ahead[AHEAD_LEFT], np.uint64(count)
+    if left > U1:
+        state = ahead[AHEAD_STATE], ahead[AHEAD_STATE + 1], ahead[AHEAD_STATE + 2], ahead[AHEAD_STATE + 3]
+        until = left - count if left > count else U1
+        ahead[AHEAD_LEFT], state = swap_down(places, ahead[AHEAD_BEGIN], left, until, state)
+        keep_generator(ahead, state)
 
 
-def swap_with_random(columns, begin, left, draw):
-    """Swap the last of `left` elements with one of them; return left - 1, or left again where the draw is rejected."""
-    scaled = draw * left
-    low = scaled & LOW32
-    if low < left and low < (LOW32 + U1 - left) % left:
-        return left
-    last, chosen = begin + left - U1, begin + (scaled >> U32)
-    for column in columns:
-        column[last], column[chosen] = column[chosen], column[last]
-    return left - U1
+@inner
+def load_ahead(x, y, places, first, count, shuffled):
+    """Begin to load as many samples into the caches as were trained, of those that are visited some time later.
+
+    In order, they are loaded a page of memory ahead: what the processor loads by itself ends with a page.
+    """
+    if shuffled:
+        for i in range(first + LOADED_AHEAD, first + LOADED_AHEAD + min(count, MOST_LOADED)):
+            prefetch(x, y, np.int64(places[i]))
+    else:
+        for i in range(first + PAGE, first + PAGE + count, LINE):
+            prefetch(x, y, i)
+
+
+@inlined
+def work_ahead(order, x, y, places, first, count):
+    """Load samples ahead where there are many, or draw places of the next epoch.
+
+    Both take no time beside updates, each of which waits for the one before, but would take it from one another.
+    """
+    if order[1][AHEAD_LOADS] > U0:
+        load_ahead(x, y, places, first, count, order[1][AHEAD_LOADS] == SHUFFLED)
+    else:
+        draw(order, count)
+
+
+@inner
+def begin_order(order, n, seed, epoch, begin):
+    """Write the places in order, from `begin` on, and start the generator that shuffles them for this epoch."""
+    ahead, stride = order.ahead, order.head[STRIDE]
+    for place in range(n):
+        order.places[begin + place] = place * stride
+    ahead[AHEAD_SEED], ahead[AHEAD_EPOCH], ahead[AHEAD_BEGIN], ahead[AHEAD_LEFT] = seed, epoch + 1, begin, n
+    keep_generator(ahead, start_generator(seed, epoch))
+
+
+@inner
+def next_of_all(order, n, hyper, epoch, start, draws_ahead):
+    """Return where the place of sample `start` of an epoch is; the order is drawn when the epoch begins, or before."""
+    ahead = order.ahead
+    orders = 2 if draws_ahead and order.places.size > IN_ORDER + 2 * n else 1
+    if start == 0:
+        for wanted in range(epoch, max(epoch + 1, min(epoch + orders, hyper.rates.shape[0]))):
+            if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(wanted + 1):
+                begin_order(order, n, hyper.seed, wanted, IN_ORDER + wanted % orders * n)
+            if wanted == epoch:
+                draw((order.places, order.ahead), n)
+                # An epoch that is visited again is drawn again: what a run takes does not depend on the run before.
+                ahead[AHEAD_EPOCH] = 0
+    return IN_ORDER + epoch % orders * n + start
+
+
+@inner
+def draw_buffer(order, n, seed, epoch, begin):
+    """Draw the places of as many blocks as the buffer holds, from `begin` on; return the number of samples."""
+    head, blocks, places = order.head, order.blocks, order.places
+    block, count = head[NEXT_BLOCK], 0
+    while block < blocks.size:
+        first = np.int64(blocks[block]) * head[SIZE]
+        size = min(head[SIZE], n - first)
+        if count > 0 and count + size > head[CAPACITY]:
+            break
+        for place in range(size):
+            places[begin + count + place] = (first + place) * head[STRIDE]
+        count += size
+        block += 1
+    permute(places, begin, count, seed, epoch + (FIRST_BUFFER + head[BUFFERS]) * NEXT_PART)
+    head[NEXT_BLOCK] = block
+    head[BUFFERS] += 1
+    return count
+
+
+@inner
+def next_of_blocks(order, n, hyper, epoch, start, stop):
+    """Return the same as `next_places`, of the blocks in a buffer and of those left from the one before."""
+    head, blocks, places = order.head, order.blocks, order.places
+    if start == 0:
+        for block in range(blocks.size):
+            blocks[block] = block
+        permute(blocks, 0, blocks.size, hyper.seed, epoch + BLOCKS * NEXT_PART)
+        head[NEXT] = head[END] = head[NEXT_BLOCK] = head[BUFFERS] = 0
+    wanted = min(hyper.batch_size, stop - start)
+    left = head[END] - head[NEXT]
+    if left < wanted:
+        for k in range(left):
+            places[IN_ORDER + k] = places[IN_ORDER + head[NEXT] + k]
+        while left < wanted:
+            left += draw_buffer(order, n, hyper.seed, epoch, IN_ORDER + left)
+        head[NEXT], head[END] = 0, left
+    begin, count = IN_ORDER + head[NEXT], stop - start
+    if left < count:
+        count = left - left % hyper.batch_size
+    head[NEXT] += count
+    return begin, count
+
+
+@inner
+def next_places(order, n, hyper, epoch, start, stop, draws_ahead):
+    """Return where the places of samples start, start + 1, ... of an epoch begin, and the number of them drawn.
+
+    There are as many as up to `stop`, or fewer, whole batches of them. A run that draws ahead calls `draw` while it
+    trains the epoch.
+    """
+    if order.blocks.size > 0:
+        return next_of_blocks(order, n, hyper, epoch, start, stop)
+    return next_of_all(order, n, hyper, epoch, start, draws_ahead), stop - start

@@ -16,7 +16,6 @@ from kernels.model.network import Network
 from kernels.model.program import Program
 
 CHUNK = 1_000_000
-SQUARES = "mean squared residual"
 
 
 class Targets(NamedTuple):
@@ -58,7 +57,10 @@ class Loss:
     of_residual : bool
     records : str
         The name of the value that runs record at marks, compare with their target and are ranked by: the mean of the
-        loss; for the squared loss the mean squared residual, whose gradient is twice that of the loss.
+        loss, by default called ``"NAME loss"``; for the squared loss the mean squared residual, whose gradient is twice
+        that of the loss.
+    is_squared : bool
+        Whether runs record the mean squared residual, as those of the squared loss alone do.
     degree : int, optional
         The loss of c times the residual is c**degree times that of the residual, for c > 0; None if that does not hold.
     nonnegative : bool
@@ -81,7 +83,8 @@ class Loss:
     options: dict[str, float] = field(default_factory=dict)
     is_exact: bool = True
     of_residual: bool = True
-    records: str = SQUARES
+    records: str = ""
+    is_squared: bool = False
     degree: int | None = None
     nonnegative: bool = True
     targets: Targets | None = None
@@ -91,6 +94,7 @@ class Loss:
     call: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "records", self.records or f"{self.name} loss")
         # As floats, so that two spellings of a number are the same text.
         object.__setattr__(self, "options", {name: check_finite(name, value) for name, value in self.options.items()})
 
@@ -121,11 +125,6 @@ class Loss:
     def recorded(self, arguments: tuple[Any, ...]) -> Any:
         """Return the values whose mean runs record, elementwise, from the arguments that `evaluate` returns."""
         return arguments[0] * arguments[0] if self.is_squared else self.value(*arguments)
-
-    @property
-    def is_squared(self) -> bool:
-        """Whether it is the squared loss, whose runs record the mean squared residual."""
-        return self.records == SQUARES
 
     @property
     def label(self) -> str:

@@ -59,7 +59,7 @@ def hinge_value(prediction, target, options):
 def hinge_derivative(prediction, target, options):
     """Return -1 for targets of 1 and 1 for targets of 0 where the value is positive, and at the kink; 0 beyond."""
     sign_of_class = 2.0 * target - 1.0
-    beyond = sign(maximum(sign_of_class * prediction - 1.0, 0.0)) + 0.0
+    beyond = sign(maximum(sign_of_class * prediction - 1.0, 0.0))
     return -sign_of_class * (1.0 - beyond)
 
 

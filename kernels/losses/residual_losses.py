@@ -61,7 +61,7 @@ def absolute_value(residual, options):
 
 def absolute_derivative(residual, options):
     """Return the sign of r, 0 at 0."""
-    return sign(residual) + 0.0  # numba's sign of -0.0 is -0.0, NumPy's is 0.0
+    return sign(residual)
 
 
 def quantile_value(residual, options):
@@ -73,7 +73,7 @@ def quantile_value(residual, options):
 def quantile_derivative(residual, options):
     """Return 1 - tau where r > 0, -tau where r < 0, and 0 at 0."""
     (tau,) = options
-    side = sign(residual) + 0.0
+    side = sign(residual)
     return (1.0 - tau) * maximum(side, 0.0) + tau * minimum(side, 0.0)
 
 
@@ -101,12 +101,13 @@ def epsilon_insensitive_value(residual, options):
 def epsilon_insensitive_derivative(residual, options):
     """Return the sign of r where |r| > epsilon, 0 elsewhere."""
     (epsilon,) = options
-    return sign(residual - minimum(maximum(residual, -epsilon), epsilon)) + 0.0
+    return sign(residual - minimum(maximum(residual, -epsilon), epsilon))
 
 
 def squared() -> Loss:
     """Least squares: r**2 / 2."""
-    return Loss("squared", squared_value, squared_derivative, degree=2)
+    records = "mean squared residual"
+    return Loss("squared", squared_value, squared_derivative, records=records, is_squared=True, degree=2)
 
 
 def huber(delta: float = 1.0) -> Loss:
@@ -116,12 +117,12 @@ def huber(delta: float = 1.0) -> Loss:
     parameter, Annals of Mathematical Statistics 35 (1964). As ``torch.nn.HuberLoss``.
     """
     options = {"delta": check_positive("delta", delta)}
-    return Loss("huber", huber_value, huber_derivative, options, records="huber loss")
+    return Loss("huber", huber_value, huber_derivative, options)
 
 
 def logcosh() -> Loss:
     """Smooth between r**2 / 2 near zero and |r| - log(2) far away: log(cosh(r))."""
-    return Loss("logcosh", logcosh_value, logcosh_derivative, is_exact=False, records="logcosh loss")
+    return Loss("logcosh", logcosh_value, logcosh_derivative, is_exact=False)
 
 
 def absolute_loss() -> Loss:
@@ -129,7 +130,7 @@ def absolute_loss() -> Loss:
 
     The derivative is sign(r), and 0 at 0. As ``torch.nn.L1Loss``.
     """
-    return Loss("absolute", absolute_value, absolute_derivative, records="absolute loss", degree=1)
+    return Loss("absolute", absolute_value, absolute_derivative, degree=1)
 
 
 def quantile(tau: float = 0.5) -> Loss:
@@ -139,7 +140,7 @@ def quantile(tau: float = 0.5) -> Loss:
     G. Bassett, Regression quantiles, Econometrica 46 (1978). As ``sklearn.linear_model.QuantileRegressor``.
     """
     options = {"tau": check_between("tau", tau, 0, 1)}
-    return Loss("quantile", quantile_value, quantile_derivative, options, records="quantile loss", degree=1)
+    return Loss("quantile", quantile_value, quantile_derivative, options, degree=1)
 
 
 def cauchy(scale: float = 1.0) -> Loss:
@@ -149,7 +150,7 @@ def cauchy(scale: float = 1.0) -> Loss:
     |r| = scale. As ``scipy.optimize.least_squares(loss="cauchy", f_scale=scale)``.
     """
     options = {"scale": check_positive("scale", scale)}
-    return Loss("cauchy", cauchy_value, cauchy_derivative, options, is_exact=False, records="cauchy loss")
+    return Loss("cauchy", cauchy_value, cauchy_derivative, options, is_exact=False)
 
 
 def epsilon_insensitive(epsilon: float = 0.1) -> Loss:

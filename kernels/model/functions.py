@@ -26,7 +26,8 @@ def less_equal(u: Any, v: Any) -> Any:
 
 def where(condition: Any, a: Any, b: Any) -> Any:
     """Return a where the condition is not 0, else b, whose sign is kept and which the other one does not affect."""
-    return np.where(condition != 0, a, b)[()]
+    chosen = np.where(condition != 0, a, b)
+    return chosen[()] if isinstance(chosen, np.ndarray) else chosen
 
 
 def maximum(a: Any, b: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.base.run import JOIN, LEAF, Floats
+from kernels.base.run import ADD_TOP_TWO, PAIRWISE_BLOCK, Floats
 from kernels.model.program import Instruction, Program, run_program
 
 SCALAR, HIDDEN = -2, -1
@@ -189,12 +189,12 @@ class Network(NamedTuple):
 
 @cache
 def _order_of_sum(size: int, backwards: int) -> tuple[int, ...]:
-    """Return the order in which NumPy's add.reduce adds `size` terms: how many are added by themselves, or `JOIN`."""
-    if size <= LEAF:
+    """Return the order in which NumPy's add.reduce adds `size` terms: how many at a time, or `ADD_TOP_TWO`."""
+    if size <= PAIRWISE_BLOCK:
         return (size,)
     half = size // 2 - size // 2 % 8
     halves = _order_of_sum(half, backwards), _order_of_sum(size - half, backwards)
-    return *halves[backwards], *halves[1 - backwards], JOIN
+    return *halves[backwards], *halves[1 - backwards], ADD_TOP_TWO
 
 
 def _places(symbol: Symbol, units: int) -> range:

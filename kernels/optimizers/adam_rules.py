@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from numpy import absolute, maximum, sign, sqrt
+from numpy import absolute, maximum, sign, sqrt, where
 
 from kernels.base.checks import check_bool
 from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
@@ -104,10 +104,9 @@ def radam_clock(clock, options):
     power1, power2, updates = maximum(power1 * options[0], TINY), maximum(power2 * options[1], TINY), updates + 1.0
     limit = 2.0 / (1.0 - options[1]) - 1.0
     length = limit - 2.0 * updates * power2 / (1.0 - power2)
-    if length > 5.0:
-        rectified = (length - 4.0) * (length - 2.0) * limit / ((limit - 4.0) * (limit - 2.0) * length)
-        return power1, power2, updates, sqrt(rectified) * sqrt(1.0 - power2), 1.0
-    return power1, power2, updates, 1.0, 0.0
+    rectified = (length - 4.0) * (length - 2.0) * limit / ((limit - 4.0) * (limit - 2.0) * length)
+    factor = where(length > 5.0, sqrt(maximum(rectified, 0.0)) * sqrt(1.0 - power2), 1.0)
+    return power1, power2, updates, factor, where(length > 5.0, 1.0, 0.0)
 
 
 def adabelief_rule(theta, slots, gradient, lr, clock, options):
@@ -126,7 +125,7 @@ def yogi_rule(theta, slots, gradient, lr, clock, options):
     beta1, beta2, eps = options
     mean = beta1 * mean + (1.0 - beta1) * gradient
     now = gradient * gradient
-    square = square - (1.0 - beta2) * (sign(square - now) + 0.0) * now
+    square = square - (1.0 - beta2) * sign(square - now) * now
     return theta - corrected_step(mean, square, lr, clock, eps), (mean, square)
 
 
@@ -152,7 +151,7 @@ def adan_clock(clock, options):
         maximum(power1 * options[0], TINY),
         maximum(power2 * options[1], TINY),
         maximum(power3 * options[2], TINY),
-        1.0 if first < 0.0 else 0.0,
+        where(first < 0.0, 1.0, 0.0),
     )
 
 

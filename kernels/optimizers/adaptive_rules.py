@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from numpy import maximum, minimum, sign, sqrt
+from numpy import maximum, minimum, sign, sqrt, where
 
 from kernels.base.checks import check_between, check_bool, check_positive, check_real
 from kernels.optimizers.descent_rules import count_updates
@@ -64,19 +64,18 @@ def rprop_rule(theta, slots, gradient, lr, clock, options):
     before, step = slots
     (first,) = clock
     etaminus, etaplus, step_min, step_max = options
-    # + 0.0: of a product of -0.0, numba's sign is -0.0 and NumPy's is 0.0.
-    agreement = sign(before * gradient) + 0.0
+    agreement = sign(before * gradient)
     same, opposite = maximum(agreement, 0.0), maximum(-agreement, 0.0)
     step = first * lr + (1.0 - first) * step
     step = step * (same * etaplus + opposite * etaminus + (1.0 - same - opposite))
     step = minimum(maximum(step, step_min), step_max)
     gradient = (1.0 - opposite) * gradient
-    return theta - (sign(gradient) + 0.0) * step, (gradient, step)
+    return theta - sign(gradient) * step, (gradient, step)
 
 
 def mark_first_update(clock, options):
     """Return 1 at the first update, and 0 later."""
-    return (1.0 if clock[0] < 0.0 else 0.0,)
+    return (where(clock[0] < 0.0, 1.0, 0.0),)
 
 
 def adagrad(

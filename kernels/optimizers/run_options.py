@@ -1,55 +1,16 @@
 """Optimizer options that differ from run to run of a lane.
 
 A kernel is made for a rule, and takes the values of its options as arguments: numbers that all runs of a lane share, or
-a column for each run. In that case the clock, which depends on the options, is a lane too, so there is no such kernel
-for a rule whose clock branches, or one of a user that branches on an option.
+a column for each run. In that case the clock, which depends on the options, is a lane too.
 """
 
 from collections.abc import Hashable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers.optimizer import Optimizer
-
-LANE_UFUNCS = (
-    *(np.add, np.subtract, np.multiply, np.true_divide, np.negative, np.power, np.sqrt, np.absolute, np.sign),
-    *(np.minimum, np.maximum, np.exp, np.log, np.tanh),
-)
-"""What lanes can compute that options and clocks may need; see `kernels.simd.lanes`."""
-
-
-class _Lane(NDArrayOperatorsMixin):
-    """Stands for any lane of numbers: what a lane cannot compute is a TypeError."""
-
-    def __array_ufunc__(self, function: np.ufunc, method: str, *values: object, **settings: object) -> Any:
-        return self if function in LANE_UFUNCS and method == "__call__" else NotImplemented
-
-    def __bool__(self) -> bool:
-        raise TypeError("a lane has no truth value")
-
-
-def takes_options_per_run(optimizer: Optimizer) -> bool:
-    """Return whether runs of a lane may differ in the options: whether the rule and its clock compute with lanes."""
-    one = _Lane()
-    slots, options, clock = (
-        (one,) * optimizer.slots,
-        (one,) * len(optimizer.options),
-        (one,) * len(optimizer.clock_start),
-    )
-    known = (*clock, *[one] * (optimizer.needs_loss + optimizer.needs_norm))
-    try:
-        if optimizer.clock:
-            optimizer.clock(clock, options)
-        if optimizer.gradient_at:
-            optimizer.gradient_at(one, slots, options)
-        optimizer.rule(one, slots, one, one, known, options)
-    except (AttributeError, TypeError, ValueError):
-        return False
-    return True
 
 
 def option_values(loss: Loss, optimizer: Optimizer) -> Floats:

@@ -11,14 +11,14 @@ def signum_rule(theta, slots, gradient, lr, clock, options):
     (momentum,) = options
     mean = momentum * mean + (1.0 - momentum) * gradient
     # + 0.0: numba's sign of -0.0 is -0.0, NumPy's is 0.0.
-    return theta - lr * (sign(mean) + 0.0), (mean,)
+    return theta - lr * sign(mean), (mean,)
 
 
 def lion_rule(theta, slots, gradient, lr, clock, options):
     """Apply one update of `lion`."""
     (mean,) = slots
     beta1, beta2, weight_decay = options
-    direction = sign((1.0 - beta1) * gradient + beta1 * mean) + 0.0
+    direction = sign((1.0 - beta1) * gradient + beta1 * mean)
     return theta - lr * (direction + weight_decay * theta), ((1.0 - beta2) * gradient + beta2 * mean,)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from numpy import minimum, sqrt
+from numpy import minimum, sqrt, where
 
 from kernels.base.checks import check_positive, check_real, describe
 from kernels.optimizers.descent_rules import count_updates, first_slot, sgd
@@ -71,7 +71,8 @@ def inverse_scaled_rule(inner: Callable[..., Any]) -> Callable[..., Any]:
 def count_up_to_period(clock, options):
     """Return the number of updates since theta last moved, and 1 if it moves in this one, else 0."""
     passed = clock[0] + 1.0
-    return (0.0, 1.0) if passed >= options[0] else (passed, 0.0)
+    moves = passed >= options[0]
+    return where(moves, 0.0, passed), where(moves, 1.0, 0.0)
 
 
 def count_and_raise(clock, options):

@@ -83,3 +83,6 @@ def minimum(typingctx: Any, a: Any, b: Any) -> Any:
 _INTRINSICS = (less, less_equal, where, maximum, minimum)
 COMPILED = FUNCTIONS if config.DISABLE_JIT else {one.__name__: one for one in (*_INTRINSICS, math.erf)}
 """The functions by the names that programs give them."""
+erf = COMPILED["erf"]
+if config.DISABLE_JIT:
+    globals().update(COMPILED)

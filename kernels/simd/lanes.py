@@ -228,6 +228,39 @@ def read_spaced(array: Any, index: int, step: int, width: int) -> Any:
     return array.reshape(-1)[index : index + step * width : step].copy()
 
 
+def _read_samples(typingctx: Any, array: Any, places: Any, index: Any, width: Any, in_order: Any) -> Any:
+    if not isinstance(width, types.IntegerLiteral):
+        return None
+    lane = Lane(width.literal_value, array.dtype)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
+        kind = sig.args[0]
+        with builder.if_else(builder.icmp_signed("!=", args[4], ir.Constant(args[4].type, 0))) as (then, otherwise):
+            with then:
+                together = load_lane(builder, place_in(context, builder, kind, args[0], args[2]), lane)
+                first = builder.block
+            with otherwise:
+                scattered = ir.Constant(vector(LLVM[lane.element], lane.width), ir.Undefined)
+                for k in range(lane.width):
+                    at = builder.add(args[2], ir.Constant(args[2].type, k))
+                    place = builder.load(place_in(context, builder, sig.args[1], args[1], at))
+                    number = place_in(context, builder, kind, args[0], builder.zext(place, args[2].type))
+                    scattered = builder.insert_element(scattered, builder.load(number), ir.Constant(INDEX, k))
+                other = builder.block
+        value = builder.phi(together.type)
+        value.add_incoming(together, first)
+        value.add_incoming(scattered, other)
+        return value
+
+    return lane(array, places, types.intp, width, types.int64), codegen
+
+
+@in_kernels(_read_samples, prefer_literal=True)
+def read_samples(array: Any, places: Any, index: int, width: int, in_order: int) -> Any:
+    """Return the numbers at places[index], places[index + 1], ... as a lane; in order they lie one after the other."""
+    return array[index : index + width].copy() if in_order else array[places[index : index + width]]
+
+
 def _write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         store_lane(builder, args[0], place_in(context, builder, sig.args[1], *args[1:]))
@@ -239,33 +272,7 @@ def _write_lane(typingctx: Any, lane: Any, array: Any, index: Any) -> Any:
 @in_kernels(_write_lane)
 def write_lane(lane: Any, array: Any, index: int) -> None:
     """Write a lane to array[index : index + width]."""
-    array.reshape(-1)[index : index + np.size(lane)] = lane
-
-
-def _pointers(typingctx: Any, arrays: Any) -> Any:
-    def pointer(kind: types.Type) -> types.Type:
-        return types.CPointer(kind.dtype) if isinstance(kind, types.Array) else kind
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        if not isinstance(arrays, types.BaseTuple):
-            return _first(context, builder, arrays, args[0])
-        parts = [
-            _first(context, builder, kind, builder.extract_value(args[0], i)) for i, kind in enumerate(arrays.types)
-        ]
-        return context.make_tuple(builder, sig.return_type, parts)
-
-    if isinstance(arrays, types.NamedTuple):
-        return types.NamedTuple(tuple(map(pointer, arrays.types)), arrays.instance_class)(arrays), codegen
-    return pointer(arrays)(arrays), codegen
-
-
-@in_kernels(_pointers)
-def pointers(arrays: Any) -> Any:
-    """Return the addresses of contiguous arrays in place of them, which live longer: of one, or of a named tuple.
-
-    An array is seven arguments of a function, and more where it has several dimensions.
-    """
-    return arrays
+    array.reshape(-1)[index : index + (lane.size if isinstance(lane, np.ndarray) else 1)] = lane
 
 
 def _broadcast(typingctx: Any, number: Any, width: Any) -> Any:
@@ -291,16 +298,6 @@ def _wait_for(typingctx: Any, number: Any, earlier: Any) -> Any:
 @in_kernels(_wait_for)
 def wait_for(number: Any, earlier: Any) -> Any:
     """Return a lane, of which nothing is computed before another one; see `kernels.simd.division`."""
-    return number
-
-
-def _as_float64(typingctx: Any, number: Any) -> Any:
-    return number(number), _cast_first
-
-
-@in_kernels(_as_float64)
-def as_float64(number: Any) -> Any:
-    """Return a number of double precision, or a lane of them, as it is."""
     return number
 
 

@@ -219,19 +219,18 @@ def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
     params, memory, known = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
     numbers = 2 * (params + memory) + marks + epochs
     blocks = min(-(-count // width), max(1, NUMBERS_TOGETHER // (width * numbers)))
-    settings = hyper.settings.shape[:1] if hyper.settings.ndim == 1 else (len(hyper.settings), width)
+    settings = hyper.settings.shape[0] * (1 if hyper.settings.ndim == 1 else width)
     return Block(
         params=np.empty((blocks, params, width)),
         memory=np.empty((blocks, memory, width)),
         losses=np.empty((blocks, marks, width)),
         status=np.empty((blocks, width), np.int64),
         marks=np.empty((blocks, width), np.int64),
-        now=allocate_aligned(blocks * params * width).reshape(blocks, params, width),
-        memory_now=allocate_aligned(blocks * memory * width).reshape(blocks, memory, width),
+        now=allocate_aligned(blocks * (params + memory) * width).reshape(blocks, -1),
         validation_losses=np.empty((blocks, marks if runs.validation_losses.size else 0, width)),
         lowest=np.empty((blocks, width, known)),
         rates=np.empty((blocks, epochs, width)),
-        settings=np.empty((blocks, *settings)),
+        settings=np.empty((blocks, settings)),
     )
 
 
@@ -240,10 +239,12 @@ def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first:
     size, width = blocks.status.size, blocks.status.shape[1]
     full = size == mine.stop - mine.start
     places = mine if full else np.minimum(np.arange(mine.start, mine.start + size), mine.stop - 1)
-    blocks.now[...] = _by_block(runs.params[places], width)
-    blocks.memory_now[...] = _by_block(runs.memory[places], width)
+    now = blocks.now.reshape(len(blocks.now), -1, width)
+    now[:, : runs.params.shape[1]] = _by_block(runs.params[places], width)
+    now[:, runs.params.shape[1] :] = _by_block(runs.memory[places], width)
     blocks.rates[...] = _by_block(hyper.rates.T[places], width)
-    blocks.settings[...] = hyper.settings if hyper.settings.ndim == 1 else _by_block(hyper.settings.T[places], width)
+    own = hyper.settings.ndim == 2
+    blocks.settings[...] = _by_block(hyper.settings.T[places], width).reshape(len(now), -1) if own else hyper.settings
     if runs.validation_losses.size:
         blocks.lowest[...] = runs.lowest[places].reshape(blocks.lowest.shape)
     blocks.status.fill(MAX_EPOCHS)

@@ -189,7 +189,7 @@ def fit(
         check_patience(patience, validation),
     )
     if not (callback is None or callable(callback)):
-        raise ValueError(f"callback must be a function of a result or None, not {describe(callback)}")
+        raise ValueError(f"callback must be a function of a result, not {describe(callback)}")
     init = to_dtype("init", model.draw_start(seed) if init is None else model.vector(init, "init"), dtype)
 
     # Allocate room for samples in visiting order, and for the state at each mark.
@@ -211,7 +211,7 @@ def fit(
 
     # Compile.
     asked = time.perf_counter()
-    train = make_trainer(kernel, model, loss, optimizer, data, batches=size > 1)
+    train = make_trainer(kernel, model, loss, optimizer, data)
     compile_seconds = time.perf_counter() - asked
 
     # Train in slices of time.

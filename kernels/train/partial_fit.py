@@ -96,7 +96,7 @@ def partial_fit(
     )
     record = Record(np.empty(2), np.tile(state.params, (2, 1)), state.memory, np.empty(0), np.array(NO_LOWEST))
     data = allocate_data(columns, y, shuffle=order, batch_size=size, by_row=model.by_row)
-    train = make_trainer(check_kernel(kernel, SINGLE), model, loss, optimizer, data, batches=size > 1)
+    train = make_trainer(check_kernel(kernel, SINGLE), model, loss, optimizer, data)
     _, done = train(hyper, record, 0, 1)
     return RunState(record.trajectory[done].copy(), record.memory, state.epochs + 1), float(record.losses[done])
 

@@ -1,16 +1,18 @@
 """Functions that train on given samples: the reference, or a kernel compiled for a model, a loss and an optimizer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache as once
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
-from kernels.base.registry import registered_in
-from kernels.base.run import Data, Hyperparameters, allocate_room, allocate_scratch
-from kernels.compile.kinds import KERNELS, check_dtype, lane_width
-from kernels.compile.specialize import Kernel, ingredients_of, is_stored, specialize
-from kernels.compile.unrolled import Ingredients
+import numpy as np
+
+from kernels.base.run import LAYOUT, Data, Hyperparameters, allocate_aligned, allocate_buffers, allocate_scratch
+from kernels.compile.build import build
+from kernels.compile.kinds import check_dtype
+from kernels.compile.module import module_of
+from kernels.compile.spec import KernelSpec
+from kernels.loops.call import addresses
+from kernels.loops.driver import Room, Samples, compile_driver
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
@@ -19,63 +21,6 @@ from kernels.reference import remember_order, train
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
 """From settings, a `Record` or a `Block`, and two marks to the status and the mark that was reached."""
-Told = tuple[str, Model, str, str, bool, str, bool, bool]
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """A kernel to be compiled: that of a name, any but `reference`, for a model, a loss and an optimizer.
-
-    With `options_per_run`, lanes take each run's options of the optimizer from a column of its own. Without `batches`,
-    the kernel of one run of a model with vectors trains single samples alone, which a person waits less for.
-    """
-
-    kernel: str
-    model: Model
-    loss: Loss
-    optimizer: Optimizer
-    options_per_run: bool = False
-    dtype: str = "float64"
-    gathers: bool = False
-    batches: bool = True
-
-    @cached_property
-    def ingredients(self) -> Ingredients:
-        """What the kernel is made of: the same for the same kernel."""
-        check_dtype(self.dtype, self.kernel, self.model, self.loss, self.optimizer)
-        width = lane_width(self.kernel, self.dtype, self.model.program, self.loss)
-        made_of = ingredients_of(self.model.program, self.loss, self.optimizer)
-        alone = width == 1 and made_of.layers and not made_of.needs_norm
-        return made_of._replace(
-            fma=KERNELS[self.kernel].fma,
-            width=width,
-            options_per_run=self.options_per_run and width > 1,
-            dtype=self.dtype,
-            gathers=self.gathers,
-            batches=self.batches or not alone,
-        )
-
-    def compile(self) -> Kernel:
-        """Return the kernel, compiled at most once in a process."""
-        made_of = self.ingredients
-        # The same bits are not promised where operations may be fused.
-        return specialize(made_of if made_of.batches or made_of.fma else _if_stored(made_of))
-
-    def is_built_in(self) -> bool:
-        """Return whether a process that knows none of the user's own rules can compile the kernel."""
-        return not registered_in(self.loss, "loss") and not registered_in(self.optimizer, "optimizer")
-
-    def tell(self) -> Told:
-        """Return the kernel as another process is told it, with texts for the loss and the optimizer."""
-        settings = self.options_per_run, self.dtype, self.gathers, self.batches
-        return self.kernel, self.model, self.loss.text, self.optimizer.text, *settings
-
-
-@once
-def _if_stored(made_of: Ingredients) -> Ingredients:
-    """Return the ingredients of the same kernel with batches, if that is stored and the one without is not."""
-    more = made_of._replace(batches=True)
-    return made_of if is_stored(made_of) or not is_stored(more) else more
 
 
 def make_trainer(
@@ -85,27 +30,58 @@ def make_trainer(
     optimizer: Optimizer,
     data: Data,
     *,
-    batches: bool = True,
     options_per_run: bool = False,
 ) -> Train:
     """Return the function that trains on these samples with a kernel, compiled where it has to be.
 
     Kernels of width 1 train a `Record`, the others blocks of as many runs as their lanes are wide, in the arrays of one
-    `Block`. They compute with float64 or float32, as the samples are. `batches` is as for `Wanted`.
+    `Block`. They compute with float64 or float32, as the samples are.
     """
     dtype = data.dtype
     if kernel == "reference":
         check_dtype(dtype, kernel, model, loss, optimizer)
         return partial(train, model.program, loss, optimizer, data, visiting=remember_order(data))
-    settings = options_per_run, dtype, data.order.size > 0, batches
-    compiled = Wanted(kernel, model, loss, optimizer, *settings).compile().train
-    width, program = lane_width(kernel, dtype, model.program, loss), model.program
+    spec = KernelSpec(kernel, model, loss, optimizer, options_per_run, dtype)
+    built = build(module_of(spec))
+    drive = compile_driver(lanes=spec.width > 1)
+    samples, (room, scratch) = _samples_of(data), _room_of(spec, data)
+
+    def train_from(hyper: Hyperparameters, record: Any, first: int, last: int) -> tuple[int, int]:
+        return drive(built.address, samples, hyper, record, room, first, last)
+
+    # Kernels have the addresses of these, which nothing else may keep.
+    train_from.arrays = data, scratch  # type: ignore[attr-defined]
+    return train_from
+
+
+def _samples_of(data: Data) -> Samples:
+    """Return the samples as kernels are given them."""
+    return Samples(
+        data.y.size,
+        data.validation_y.size,
+        addresses((*data.x, data.y)),
+        addresses((*data.shuffled_x, data.shuffled_y)),
+        addresses((*data.validation_x, data.validation_y)),
+        data.x[0].size // data.y.size if data.x else 1,
+        data.y.itemsize,
+        data.order,
+        data.factors,
+    )
+
+
+def _room_of(spec: KernelSpec, data: Data) -> tuple[Room, Any]:
+    """Return the buffers of a run, and the arrays whose addresses are in it."""
+    program, width, optimizer = spec.model.program, spec.width, spec.optimizer
+    params, n = len(spec.model.params), max(data.y.size, data.validation_y.size)
+    memory = params * optimizer.slots + len(optimizer.clock_start)
+    cells = allocate_aligned(params + memory if width == 1 else 0)
+    columns = addresses([data.y] * (len(data.x) + 1))
     if isinstance(program, Network):
         units = program.layers[0].units, program.scores, program.dots
-        scratch: Any = allocate_room(program.layout, *units, optimizer.slots, data.y.size, width, dtype)
-    else:
-        # Each value that samples alone determine is made by an instruction; a run by itself keeps none.
-        values = len(program.instructions) if width > 1 else 0
-        n = max(data.y.size, data.validation_y.size)
-        scratch = allocate_scratch(len(model.params), n, width, values, dtype)
-    return lambda hyper, record, first, last: compiled(data, hyper, record, scratch, first, last)
+        buffers = allocate_buffers(program.layout, *units, optimizer.slots, n, width, spec.dtype)
+        counts = np.concatenate([np.zeros(LAYOUT, np.int64), program.layout])
+        return Room(cells, optimizer.slots, columns, counts, np.empty(0), addresses(buffers)), buffers
+    # Each value that samples alone determine is made by an instruction; a run by itself keeps none.
+    values = len(program.instructions) if width > 1 else 0
+    scratch = allocate_scratch(params, n, width, values, spec.dtype)
+    return Room(cells, 0, columns, scratch.counts, scratch.partials, addresses([scratch.values])), scratch

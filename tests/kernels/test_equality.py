@@ -127,7 +127,6 @@ def test_negative_zeros_add_up_to_a_negative_zero(batch_size):
     assert not np.signbit(result.params).any()
 
 
-@pytest.mark.usefixtures("short_kernels")
 def test_the_sign_of_a_negative_zero_is_zero():
     reference, fused = both(Model("abs(a)*x"), np.ones(4), np.ones(4), init=[-0.0], epochs=1)
     np.testing.assert_array_equal(bits(fused.trajectory), bits(reference.trajectory))

@@ -6,9 +6,9 @@ import pytest
 from kernels import Model, fit, models
 from kernels.base.weak_scalars import WeakScalar
 from kernels.compile.kinds import FLOAT32_LOSSES, lane_width
+from kernels.compile.spec import KernelSpec
 from kernels.losses import LOSSES, make_loss
 from kernels.optimizers import make_optimizer
-from kernels.train.trainer import Wanted
 from tests.support.bits import bits
 from tests.support.network_runs import KINKS, check_bits
 
@@ -130,6 +130,6 @@ def test_refusals(settings, reason):
 def test_lanes_of_functions_are_refused_too():
     made_of = Model("a*exp(x)"), make_loss("squared"), make_optimizer("sgd")
     with pytest.raises(ValueError, match="dtype must be 'float64' for a model with exp"):
-        Wanted("lanes", *made_of, dtype="float32").compile()
+        KernelSpec("lanes", *made_of, dtype="float32")
     with pytest.raises(ValueError, match="lanes with dtype 'float32', not 'lanes-fma'"):
-        Wanted("lanes-fma", *made_of, dtype="float32").compile()
+        KernelSpec("lanes-fma", *made_of, dtype="float32")

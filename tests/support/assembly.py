@@ -37,15 +37,14 @@ def skip_without_assembly():
         pytest.skip(f"reads assembly of x86-64, and this is {llvm.get_process_triple()}", allow_module_level=True)
 
 
-def assembly_of(dispatcher, processor=None):
-    """The assembly of a compiled function, emitted from its optimized code for this processor or another one.
-
-    numba has no assembly of what it has loaded from a cache.
-    """
-    (compiled,) = dispatcher.overloads.values()
+def assembly_of(compiled, processor=None):
+    """The assembly of a library of numba, or of a function, from its optimized code for this processor or another."""
+    if hasattr(compiled, "overloads"):
+        (made,) = compiled.overloads.values()
+        compiled = made.library
     # A copy: the back end changes what it is given.
-    module = llvm.parse_bitcode(compiled.library._get_module_for_linking().as_bitcode())
-    machine = compiled.library.codegen._tm
+    module = llvm.parse_bitcode(compiled._get_module_for_linking().as_bitcode())
+    machine = compiled.codegen._tm
     if processor in ARM:
         return arm_assembly_of(without_order(module), processor)
     if processor:

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
-from unittest.mock import patch
 
 import numba
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kernels.base.run import Hyperparameters
-from kernels.compile.kinds import takes_factor
+from kernels.compile.kinds import FLOAT32_OPTIMIZERS, takes_factor
 from kernels.data.marks import make_marks
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
@@ -19,7 +20,7 @@ from kernels.model.sample_weight import WeightedModel
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import initial_memory, option_values, stack_options
 from kernels.train.block import train_runs
-from kernels.train.trainer import make_trainer
+from tests.support.rules import FORMS, names_of
 
 ARRAYS = ("params", "memory", "losses", "status", "marks", "validation_losses", "lowest")
 BLOCKS = "blocks(size=7, buffer=20)"
@@ -33,10 +34,7 @@ def trained(
     shuffle=False, dtype="float64", patience=np.inf, by_run=False, weighted=False, runs=3, epochs=3,
     kernels=("fused", "lanes"),
 ):  # fmt: skip
-    """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options.
-
-    Runs by `fused` on single samples are also those of the kernel that `fit` has for these.
-    """
+    """Return runs by the reference, one by one, and by each kernel, with different starts, rates and maybe options."""
     rng = np.random.default_rng(size)
     x = rng.normal(size=(n, size))
     y = x @ rng.normal(size=size) + 1
@@ -74,13 +72,6 @@ def trained(
     # The reference takes the options from the optimizer itself.
     alone = [train("reference", rule, slice(run, run + 1)) for run, rule in enumerate(each)]
     others = [train(kernel) for kernel in kernels]
-    if "fused" in kernels and batch == 1:
-        without = partial(make_trainer, batches=False)
-        with (
-            patch("kernels.train.block.make_trainer", without),
-            patch("kernels.train.trainer._if_stored", lambda it: it),
-        ):
-            others.append(train("fused"))
     return alone, *others
 
 
@@ -149,3 +140,50 @@ def check_features():
         check_digits(**given, kernels=["lanes-fma"])
         check_digits(size=7, **given, **fused)
         check_digits(optimizer="polyak", **parabola, **fused)
+
+
+NUMBERS = st.sampled_from(["a", "b", "c", "x", "0.5", "2", "x**2"])
+TREES = st.recursive(
+    NUMBERS,
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, st.sampled_from("+-*"), inner),
+        st.builds("({}/(1 + ({})**2))".format, inner, inner),
+        st.builds("{}({}, {})".format, st.sampled_from(["max", "min"]), inner, inner),
+        st.builds("{}({})".format, st.sampled_from(["abs", "relu"]), inner),
+        st.builds("where({} < {}, {}, {})".format, inner, inner, inner, inner),
+    ),
+    max_leaves=6,
+)
+LOSSES = ["squared", "huber(0.5)", "absolute", "quantile(0.3)", "epsilon_insensitive(0.2)"]
+
+
+def check_drawn(examples):
+    """Hold drawn kernels, which are not compiled, against the reference."""
+    assert numba.config.DISABLE_JIT
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
+    @given(
+        model=TREES,
+        loss=st.sampled_from(LOSSES),
+        optimizer=st.sampled_from(["sgd", *(form for form in FORMS if not form.startswith("asgd"))]),
+        batch=st.sampled_from([1, 1, 4, 9, 43]),
+        shuffle=st.sampled_from([False, True, BLOCKS]),
+        dtype=st.sampled_from(["float64", "float64", "float32"]),
+        patience=st.sampled_from([np.inf, 1000.0]),
+        by_run=st.booleans(),
+    )
+    def check(model, dtype, optimizer, by_run, **settings):
+        if dtype == "float32" and not names_of(make_optimizer(optimizer)) <= set(FLOAT32_OPTIMIZERS):
+            dtype = "float64"
+        settings |= {"dtype": dtype, "optimizer": optimizer, "by_run": by_run and dtype == "float64"}
+        # A parameter and the input are in every model, and steps are small: what blows up ends early.
+        alone, *others = trained(model=f"{model} + a + b*x + 0*c", size=1, runs=2, epochs=2, **settings)
+        for run, expected in enumerate(alone):
+            for found in others:
+                for name in ARRAYS:
+                    along = getattr(found, name)
+                    mine = along[:, run : run + 1] if "losses" in name else along[run : run + 1]
+                    reached = int(expected.marks[0]) + 1 if "losses" in name else None
+                    np.testing.assert_array_equal(mine[:reached], getattr(expected, name)[:reached], err_msg=name)
+
+    check()

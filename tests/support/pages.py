@@ -39,4 +39,5 @@ class Reader(HTMLParser):
 
     @property
     def data(self):
-        return self.packed["data"]
+        plain = next((source for _, kind, source in self.scripts if kind == "application/json"), None)
+        return self.packed["data"] if plain is None else json.loads(plain)

@@ -1,6 +1,19 @@
 """The rooms of both packages, from the command down; a room imports only rooms on lower lines."""
 
-KERNELS = ("extend", "train", "compile", "loops", "simd", "reference", "data", "optimizers", "losses", "model", "base")
+KERNELS = (
+    "extend",
+    "train",
+    "compile",
+    "loops",
+    "simd",
+    "tape",
+    "reference",
+    "data",
+    "optimizers",
+    "losses",
+    "model",
+    "base",
+)
 
 # The command above, the mathematics and the system below; rooms on one line do not import each other.
 LINES = [

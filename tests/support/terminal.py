@@ -1,4 +1,4 @@
-"""A terminal for tests: standard output and error that say they are one, and a timer that does not wait."""
+"""A terminal for tests: standard output and error that say they are one."""
 
 import io
 import sys
@@ -7,21 +7,6 @@ import sys
 class Terminal(io.StringIO):
     def isatty(self):
         return True
-
-
-class Now:
-    """A timer that is impatient."""
-
-    def __init__(self, seconds, call):
-        self.call = call
-
-    def start(self):
-        self.call()
-
-    def cancel(self):
-        pass
-
-    join = cancel
 
 
 def make_terminal(monkeypatch):

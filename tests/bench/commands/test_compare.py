@@ -194,7 +194,7 @@ GOOD = {"name": "row", "stats": {"median": 1.0}}
         ("[]", "must be"),
         (
             json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 0}}]}),
-            "benchmarks.0.stats.median must be greater",
+            "benchmarks.0.stats.median must be more than 0, not 0",
         ),
         (json.dumps({"benchmarks": [{"name": "x", "stats": {"median": 1, "data": [1, -1]}}]}), "stats.data.1 must be"),
         (json.dumps({"benchmarks": [GOOD, GOOD]}), "two benchmarks called 'row'"),

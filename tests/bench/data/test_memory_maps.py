@@ -21,7 +21,7 @@ from bench.data import batches, column_file, hold_out_share, load_table, memory_
 from bench.study.load import load_study
 from bench.system.lock import lock_folder
 from kernels import fit
-from kernels.data import order
+from kernels.data import samples as data_samples
 from tests.support.bits import flip_a_bit
 from tests.support.parabola import MODEL, START, samples
 from tests.support.refusals import refusal_of
@@ -398,7 +398,7 @@ def test_a_constant_column_cannot_be_standardized(tmp_path):
 
 def test_it_takes_little_memory(tmp_path, monkeypatch):
     """Of samples in a memory map there is no copy, and of shuffled ones only their places or the buffer."""
-    monkeypatch.setattr(order, "SWAPPED", 1000)
+    monkeypatch.setattr(data_samples, "MOST_SHUFFLED", 1000)
     x, y = samples(600_000)
     path = tmp_path / "rows.parquet"
     pa.parquet.write_table(pa.table({"x": x, "y": y}), path)
@@ -465,7 +465,7 @@ def test_a_list_of_files_is_no_path(read):
     [
         ({"by_row": "no"}, "by_row must be True or False, not 'no'"),
         ({"cache_dir": 3}, "cache_dir must be a folder, not 3"),
-        ({"like": 3}, "like must be a Dataset or None, not 3"),
+        ({"like": 3}, "like must be a Dataset, not 3"),
         ({"mapped": "no"}, "mapped must be True or False, not 'no'"),
     ],
 )

@@ -47,14 +47,6 @@ def advanced(clock, options):
     return (clock[0] + 1.0,)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _untried():
-    """No rule is compiled to be tried: tests/kernels/extend does that."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("kernels.extend.register.try_rule", lambda *about: True)
-        yield
-
-
 @pytest.fixture(scope="module")
 def heavy():
     """A rule of the user's own, with a helper and a constant."""

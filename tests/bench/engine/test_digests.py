@@ -10,9 +10,8 @@ from numba import config
 from bench.commands import verify
 from bench.engine import digests
 from bench.engine.digests import POWERS, Case, Result, Step, digest, published, sweep_digests, verification
-from kernels.extend.rule_check import is_rounded_alike
 from kernels.optimizers import OPTIMIZERS, make_optimizer
-from tests.support.rules import bound_rule, run
+from kernels.tape.trace import trace_optimizer
 
 CASE = Case("sgd", "float64", "in blocks")
 # All orders, precisions and optimizers of a quick verification, in as few kernels as there may be.
@@ -62,8 +61,8 @@ print(json.dumps([*cpu_target.target_context.codegen().magic_tuple()[1:], width,
 
 def test_optimizers_that_take_powers_are_published_for_the_power_of_1():
     """In their rules or clocks; nadam's power is taken of an option before it runs."""
-    functions = {name: bound_rule(make_optimizer(name), run)[0].functions for name in OPTIMIZERS}
-    inexact = {name for name, bound in functions.items() if not all(map(is_rounded_alike, bound))}
+    code = {name: trace_optimizer(make_optimizer(name)).values() for name in OPTIMIZERS}
+    inexact = {name for name, functions in code.items() if not all(one.is_exact for one in functions)}
     assert inexact | {"nadam"} == set(POWERS)
 
 

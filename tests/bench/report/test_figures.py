@@ -167,7 +167,8 @@ def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
     def fails(*args, **kwargs):
         raise RuntimeError("no\nglyph\x1b[2J")
 
-    monkeypatch.setattr("bench.report.report.FIGURES", dict.fromkeys(["rate_map", "loss_by_optimizer", "contours"], ""))
+    few = {name: DRAWN[name] for name in ("rate_map", "loss_by_optimizer", "contours")}
+    monkeypatch.setattr("bench.report.figures.DRAWN", few)
     monkeypatch.setattr("bench.report.figures.rate_map", fails)
     monkeypatch.setattr("bench.report.figures.loss_surface", fails)
     report = write_run_report(rich).with_suffix(".md").read_text(encoding="utf-8")

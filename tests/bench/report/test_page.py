@@ -198,7 +198,7 @@ def test_the_charting_library_is_what_was_published_and_small():
 
 
 def test_a_large_run_stays_below_two_megabytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.report.report.FIGURES", {})
+    monkeypatch.setattr("bench.report.figures.DRAWN", {})
     x = np.linspace(-1, 1, 16)
     grid = Grid(lr="log:0.0001:0.001:50", init="normal:3:10", seed=range(10))
     sweep("a*x**2 + b*x + c", x, 2 * x, grid, epochs=100, kernel="fused", out=tmp_path / "run")

@@ -39,7 +39,7 @@ def measured():
         patch.setattr(timing.speed, "take_turns", turns)
         patch.setattr(timing.speed, "repeat", lambda load, number, repeat: [0.25] * repeat)
         kernel = SimpleNamespace(cold_seconds=2.0, load=lambda: None)
-        patch.setattr(timing.speed, "Wanted", lambda *_: SimpleNamespace(compile=lambda: kernel))
+        patch.setattr(timing.speed, "build", lambda module: kernel)
         return speed(VARIANTS, classic(3), many(runs=33, epochs=2), seconds=0.2, roofs=True)
 
 

@@ -4,13 +4,10 @@ import os
 
 import pytest
 
-from tests.support.short_kernel import USE_SHORT_KERNELS
-
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
 
 # Prints how a child ended that was forked while a thread was in {function}.
 FORK = """
-{kernels}
 import os, signal, threading, time, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of every fork beside a thread
 from functools import partial
@@ -52,6 +49,6 @@ print("hangs" if not ended[0] else ended[1])
     ],
 )
 def test_a_child_forked_while_a_thread_compiles_does_not_hang(python, tmp_path, kernel, imports, function):
-    code = FORK.format(kernels=USE_SHORT_KERNELS, kernel=kernel, imports=imports, function=function)
+    code = FORK.format(kernel=kernel, imports=imports, function=function)
     printed = python(code, SGDBENCH_CACHE_DIR=str(tmp_path))
     assert printed == "0\n"

@@ -1,4 +1,4 @@
-"""Orders of many samples, in blocks or gathered part by part: the same in every kernel, and those of NumPy's draws."""
+"""Orders of samples, all shuffled or in blocks: the same in every kernel, and those of NumPy's draws."""
 
 from itertools import chain
 
@@ -7,13 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import kernels.data.samples
 from bench import Grid, sweep
 from kernels import fit
 from kernels.base.run import NO_LOWEST, Hyperparameters, Record
 from kernels.data import order as orders
+from kernels.data import samples as many_samples
 from kernels.data.marks import make_marks
-from kernels.data.order import AHEAD_EPOCH, allocate_order, buffers, describe_order, make_shuffle, visiting_order
+from kernels.data.order import (
+    AHEAD_EPOCH,
+    IN_ORDER,
+    allocate_order,
+    buffers,
+    describe_order,
+    make_shuffle,
+    visiting_order,
+)
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.models import make_model
@@ -59,8 +67,8 @@ def test_every_order_of_blocks_and_of_samples_comes_about():
     "shuffle", ["blocks(size=100, buffer=400)", "blocks(size=100, buffer=450)", "blocks(size=300, buffer=1)", True]
 )
 def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch):
-    """Against epochs that are trained one by one on arrays in that order; a full shuffle is gathered too."""
-    monkeypatch.setattr(orders, "SWAPPED", 100)
+    """Against epochs that are trained one by one on arrays in that order, with the samples side by side or not."""
+    monkeypatch.setattr(many_samples, "MANY", 100 if asked else 2**16)
     x, y = samples(1003)
     found = fit(MODEL, x, y, **START, epochs=3, shuffle=shuffle, seed=5, kernel=kernel, **asked)
     model = make_model(MODEL)
@@ -78,11 +86,11 @@ def test_samples_are_trained_in_their_order(kernel, asked, shuffle, monkeypatch)
 def test_an_order_that_is_drawn_ahead_is_used_by_its_own_run_alone(batch_size, ahead, monkeypatch):
     """Runs take turns on the same samples, and go on where they or others have stopped."""
     if not ahead:
-        monkeypatch.setattr(kernels.data.samples, "DRAWN_AHEAD", 100)
+        monkeypatch.setattr(orders, "MANY", 100)
     x, y = samples(803)
     model, loss, optimizer = make_model(MODEL), make_loss("squared"), make_optimizer("sgd")
     data = allocate_data((x,), y, shuffle=True, batch_size=batch_size)
-    assert (data.visited_y.size > y.size) is ahead
+    assert (data.order.places.size > IN_ORDER + 2 * y.size) is ahead
     marks = make_marks("epoch", 803, batch_size, 6, drop_last=False)
     trainers = [make_trainer(kernel, model, loss, optimizer, data) for kernel in ("fused", "reference")]
     rows = {}
@@ -96,7 +104,7 @@ def test_an_order_that_is_drawn_ahead_is_used_by_its_own_run_alone(batch_size, a
             train(hyper, Record(np.empty(7), trajectory, np.empty(0), np.zeros(0), np.array(NO_LOWEST)), first, last)
         np.testing.assert_array_equal(*rows[seed])
     # No order is left for the next run, which would take less time than the first.
-    assert data.ahead[AHEAD_EPOCH] == 0
+    assert data.order.ahead[AHEAD_EPOCH] == 0
     assert len(np.unique(np.concatenate([found[0, 1:] for found in rows.values()]), axis=0)) == 18
 
 
@@ -112,8 +120,8 @@ def test_marks_and_held_out_samples_work_in_blocks():
 
 
 @pytest.mark.parametrize("shuffling", ["all", "blocks(size=50, buffer=120)"])
-def test_lanes_gather_as_single_runs_do(shuffling, monkeypatch):
-    monkeypatch.setattr(orders, "SWAPPED", 100)
+def test_lanes_visit_as_single_runs_do(shuffling, monkeypatch):
+    monkeypatch.setattr(many_samples, "MANY", 100)
     x, y = samples(1500)
     grid = Grid(lr=[0.01, 0.05], batch_size=[1, 7], init={"start": START["init"]}, shuffle=True, seed=[2])
     found = sweep(MODEL, x, y, grid, epochs=2, confirm=0, record="epoch", shuffling=shuffling).frame

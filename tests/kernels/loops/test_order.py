@@ -18,19 +18,24 @@ GOLDEN = [1, 3, 0, 8, 2, 6, 7, 9, 4, 5]  # of seed 0, epoch 1
 SIGNIFICANCE = 1e-6
 
 
+def plain(function):
+    """A function of the order as Python runs it."""
+    return getattr(function, "py_func", function)
+
+
 @pytest.fixture(scope="module")
 def compiled():
-    """`permute`, compiled on its own: what becomes of columns that hold 0..n-1."""
+    """`permute`, compiled on its own: what becomes of the places 0..n-1, behind others that stay."""
     names = dict(vars(order))
     for name in ("sfc64", "swap_with_random", "start_generator", "swap_down"):
-        names[name] = njit(FunctionType(getattr(order, name).__code__, names))
-    shuffle = njit(FunctionType(order.permute.__code__, names))
+        names[name] = njit(FunctionType(plain(getattr(order, name)).__code__, names))
+    shuffle = njit(FunctionType(plain(order.permute).__code__, names))
 
     def permutation(n, seed, epoch):
-        columns = np.arange(float(n)), np.arange(float(n)) + 0.5
-        shuffle(columns, n, np.uint64(seed), epoch)
-        np.testing.assert_array_equal(columns[0] + 0.5, columns[1])
-        return columns[0].astype(int)
+        places = np.concatenate([[7, 7, 7], np.arange(n)]).astype(np.uint32)
+        shuffle(places, 3, n, np.uint64(seed), epoch)
+        assert places[:3].tolist() == [7, 7, 7]
+        return places[3:].astype(int)
 
     return permutation
 
@@ -77,7 +82,7 @@ def draws_at_the_threshold(below):
 
 
 class Untouched(dict):
-    """A column of any length in which element i is i, until it is swapped."""
+    """Places of any number in which place i is i, until it is swapped."""
 
     def __missing__(self, place):
         return place
@@ -90,30 +95,29 @@ BOUNDS = [2, 3, 5, 6, 7, 11, 12, 64, 100, 641, 800, 4097, 65_537, 99_999]
 def test_a_draw_is_rejected_where_lemire_rejects_it(below):
     rejected = 0
     for draw in draws_at_the_threshold(below):
-        column = Untouched()
-        left = order.swap_with_random((column,), np.uint64(0), np.uint64(below), np.uint64(draw))
+        places = Untouched()
+        left = plain(order.swap_with_random)(places, np.uint64(0), np.uint64(below), np.uint64(draw))
         if accepted := lemire([draw], below):
             j, _ = accepted
-            assert (left, column) == (below - 1, {below - 1: j, j: below - 1})
+            assert (left, places) == (below - 1, {below - 1: j, j: below - 1})
         else:
             rejected += 1
-            assert (left, column) == (below, {})
+            assert (left, places) == (below, {})
     assert (rejected > 0) is (2**32 % below > 0)
 
 
 @pytest.fixture(scope="module")
 def compiled_placed():
-    return njit(order.swap_with_random)
+    return njit(FunctionType(plain(order.swap_with_random).__code__, vars(order)))
 
 
 @pytest.mark.parametrize("below", BOUNDS)
 def test_compiled_code_rejects_the_same_draws(compiled_placed, below):
     for draw in draws_at_the_threshold(below):
-        columns = np.arange(float(below)), np.arange(float(below)) + 0.5
-        expected = np.arange(float(below)), np.arange(float(below)) + 0.5
+        places, expected = np.arange(below, dtype=np.uint32), np.arange(below, dtype=np.uint32)
         asked = np.uint64(0), np.uint64(below), np.uint64(draw)
-        assert compiled_placed(columns, *asked) == order.swap_with_random(expected, *asked)
-        np.testing.assert_array_equal(columns, expected)
+        assert compiled_placed(places, *asked) == plain(order.swap_with_random)(expected, *asked)
+        np.testing.assert_array_equal(places, expected)
 
 
 def draws_of(seed, epoch, size):

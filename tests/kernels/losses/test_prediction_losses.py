@@ -173,7 +173,7 @@ def test_targets_that_a_loss_does_not_know_are_refused():
 def test_only_an_objective_has_targets_below_zero():
     x, y = [1.0, 2.0], [0.0, 1.0]
     for name in ("squared", "logistic", "poisson"):
-        with pytest.raises(ValueError, match="target must be a finite number >= 0 or None, not -1"):
+        with pytest.raises(ValueError, match="target must be a finite number >= 0, not -1"):
             fit("a*x", x, y, loss=name, target=-1)
     assert fit("a*x", x, y, loss="objective", target=-1, kernel="reference").status == "converged"
 

@@ -13,8 +13,8 @@ from sklearn.metrics import mean_pinball_loss
 from kernels.losses import LOSSES, make_loss
 from kernels.losses.loss import Loss
 from kernels.simd.lanes import read_lane, write_lane
+from kernels.tape.trace import trace_loss
 from tests.support.refusals import refusal_of
-from tests.support.rules import INNER
 
 SPECS = ["squared", "huber", "huber(0.25)", "huber(1.5)", "huber(1e-3)", "logcosh"]
 SPECS += ["absolute", "quantile", "quantile(0.9)", "quantile(tau=0.05)", "cauchy", "cauchy(0.3)", "cauchy(7)"]
@@ -172,14 +172,17 @@ COMPILED += [("epsilon_insensitive", (1.5,)), ("hinge", ()), ("logistic", ()), (
 
 def compile_losses():
     """A function of eight numbers: the value and the derivative of each loss, for a lane of them and one by one."""
-    scope, lines = {"read_lane": read_lane, "write_lane": write_lane}, []
+    scope, lines = {"read_lane": read_lane, "write_lane": write_lane, "np": np}, []
     for place, (name, options) in enumerate(COMPILED):
         loss = make_loss(name)
-        for kind, function in enumerate((loss.value, loss.derivative)):
-            scope[f"f_{place}_{kind}"] = njit(**INNER)(function)
-            arguments = f"{'' if loss.of_residual else '1.0, '}{options}"
-            lines += [f"write_lane(f_{place}_{kind}(read_lane(r, 0, 8), {arguments}), out[{place}, {kind}, 0], 0)"]
-            lines += [f"for i in range(8): out[{place}, {kind}, 1, i] = f_{place}_{kind}(r[i], {arguments})"]
+        for kind, traced in enumerate(trace_loss(loss).values()):
+            code, results = traced.tape.lines(traced.outputs)
+            given = ", ".join([*(["residual"] if loss.of_residual else ["prediction", "target"]), *loss.options])
+            exec("\n    ".join([f"def f_{place}_{kind}({given}):", *code, f"return {results[0]}"]), scope)
+            scope[f"f_{place}_{kind}"] = njit(error_model="numpy")(scope[f"f_{place}_{kind}"])
+            arguments = "".join(f", {one}" for one in [*([] if loss.of_residual else [1.0]), *options])
+            lines += [f"write_lane(f_{place}_{kind}(read_lane(r, 0, 8){arguments}), out[{place}, {kind}, 0], 0)"]
+            lines += [f"for i in range(8): out[{place}, {kind}, 1, i] = f_{place}_{kind}(r[i]{arguments})"]
     exec("def losses_of(r, out):\n    " + "\n    ".join(lines), scope)
     return njit(error_model="numpy")(scope["losses_of"])
 

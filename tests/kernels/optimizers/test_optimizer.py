@@ -5,9 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from numba import config
 
-from kernels.base.weak_scalars import WeakScalar
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS
 from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.descent_rules import sgd_per_sample
@@ -15,7 +13,7 @@ from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 from kernels.optimizers.wrappers import clipped
 from tests.support.constants import ROOT
 from tests.support.refusals import refusal_of
-from tests.support.rules import FORMS, WIDTH, bound_rule, code_of, first_slots, names_of, run, run_compiled
+from tests.support.rules import FORMS, code_of, first_slots, names_of
 
 STEPS = 200
 CURVATURE = np.array([[2.0, 0.3, -0.1], [0.3, 1.0, 0.2], [-0.1, 0.2, 0.5]])
@@ -317,29 +315,6 @@ def test_the_list_of_optimizers_has_all_options_and_their_defaults():
 )
 def test_every_optimizer_can_be_pickled(made):
     assert pickle.loads(pickle.dumps(made)) == made
-
-
-@pytest.mark.parametrize("spec", FORMS)
-def test_the_same_source_compiles_to_the_same_bits(spec):
-    """Of floats and of lanes, also of float32, whose clocks and options are numbers of double precision."""
-    optimizer, given = make_optimizer(spec), (np.random.default_rng(2).standard_normal(WIDTH), NOISE[:50, 0])
-    given += (np.geomspace(1e-3, 0.1, WIDTH),)
-    expected = [interpreted(optimizer, *given, float)] * 2
-    if names_of(optimizer) <= set(FLOAT32_OPTIMIZERS):
-        expected.append(interpreted(optimizer, *(array.astype(np.float32) for array in given), WeakScalar))
-        assert expected[-1].dtype == np.float32
-    if config.DISABLE_JIT:
-        pytest.skip("nothing is compiled")
-    for found, bits in zip(run_compiled(optimizer, *given), expected, strict=True):
-        np.testing.assert_array_equal(found, bits)
-
-
-def interpreted(optimizer, starts, gradients, rates, number):
-    _, bound = bound_rule(optimizer, run)
-    clock, options = (tuple(map(number, values)) for values in (optimizer.clock_start, optimizer.options.values()))
-    slots = tuple(np.asarray(slot, starts.dtype) for slot in first_slots(optimizer, starts))
-    with np.errstate(all="ignore"):
-        return bound(starts, slots, gradients, rates, clock, options)
 
 
 def test_what_float32_has_not_is_known():

@@ -9,31 +9,28 @@ from bench import Grid, sweep
 from bench.engine.jobs import MANY_OPTIONS, share_kernels
 from bench.study.schema import RunTable
 from kernels import models
-from kernels.optimizers import OPTIMIZERS, make_optimizer
+from kernels.compile.module import module_of
+from kernels.compile.spec import KernelSpec
+from kernels.losses import make_loss
+from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
-from kernels.optimizers.run_options import initial_memory, kernel_key, takes_options_per_run
+from kernels.optimizers.run_options import initial_memory, kernel_key
 from kernels.optimizers.wrappers import averaged
-
-
-def test_the_rules_whose_clocks_branch_are_known():
-    without = {name for name in OPTIMIZERS if not takes_options_per_run(make_optimizer(name))}
-    assert without == {"radam", "rprop", "adan", "lookahead"}
+from kernels.tape.symbol import TraceError
 
 
 @pytest.mark.parametrize(
-    ("compute", "can"),
+    ("compute", "fault"),
     [
-        (lambda option: np.sqrt(abs(1.0 - option**2)) / np.maximum(option, np.float64(0.1)), True),
-        (lambda option: 2.0 if option > 0.5 else 1.0, False),
-        (lambda option: 2.0 if option else 1.0, False),
-        (lambda option: option % 2.0, False),
-        (lambda option: np.where(option < 0.5, 1.0, 2.0), False),
-        (math.sqrt, False),
+        (lambda option: np.sqrt(abs(1.0 - option**2)) / np.maximum(option, np.float64(0.1)), ""),
+        (lambda option: np.where(option < 0.5, 1.0, 2.0), ""),
+        (math.sqrt, ""),
+        (lambda option: 2.0 if option > 0.5 else 1.0, "branches on a number"),
+        (lambda option: 2.0 if option else 1.0, "branches on a number"),
+        (lambda option: option % 2.0, "np.remainder is not available in kernels"),
     ],
 )
-def test_rules_of_ones_own_that_lanes_of_options_cannot_compute_are_known(compute, can):
-    """They may branch on an option, which is a number in all other kernels."""
-
+def test_rules_compute_with_lanes_of_options_or_have_no_kernel(compute, fault):
     def step(theta, slots, gradient, lr, clock, options):
         return theta - lr * compute(options[0]) * gradient, slots
 
@@ -44,7 +41,12 @@ def test_rules_of_ones_own_that_lanes_of_options_cannot_compute_are_known(comput
     of_point = Optimizer("mine", plain, {"option": 0.3}, gradient_at=lambda theta, slots, options: compute(options[0]))
     clock = {"clock": lambda clock, options: (compute(options[0]),), "clock_start": (0.0,)}
     for made in (of_rule, of_point, Optimizer("mine", plain, {"option": 0.3}, **clock), averaged(of_rule)):
-        assert takes_options_per_run(made) == can
+        spec = KernelSpec("lanes", models.quadratic, make_loss("squared"), made, options_per_run=True)
+        if fault:
+            with pytest.raises(TraceError, match=fault):
+                module_of(spec)
+        else:
+            assert "train_batches" in module_of(spec).text
 
 
 def test_what_is_remembered_at_first_may_depend_on_the_options():
@@ -86,8 +88,7 @@ def test_many_sets_of_options_share_jobs_and_few_do_not():
     assert numbers(["sgd", *many]) == [0] + [1] * MANY_OPTIONS
     assert numbers(["sgd", *many[1:]]) == list(range(MANY_OPTIONS))
     assert numbers(many, "fused") == list(range(MANY_OPTIONS))
-    branching = [f"radam(0.{k})" for k in range(1, MANY_OPTIONS + 1)]
-    assert numbers(branching) == list(range(MANY_OPTIONS))
+    assert numbers([f"radam(0.{k})" for k in range(1, MANY_OPTIONS + 1)]) == [0] * MANY_OPTIONS
 
 
 def test_a_sweep_over_many_options_has_the_bits_of_the_reference(classic):

@@ -10,14 +10,16 @@ from numba import config, njit
 from numba.core.errors import TypingError
 
 from kernels import models
-from kernels.compile import specialize
+from kernels.compile.build import name_of
+from kernels.compile.module import module_of
+from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.model.functions import FUNCTIONS as FUNCTIONS_OF_PROGRAMS
 from kernels.model.program import OPERANDS
 from kernels.optimizers import make_optimizer
 from kernels.simd import math as lane_math
 from kernels.simd.lanes import broadcast, read_lane, read_spaced, write_lane
-from kernels.simd.tuples import sum_each, sum_lanes
+from kernels.simd.sums import sum_each, sum_lanes
 from tests.support.lane_functions import EPS, EXACT, FUNCTIONS, LARGEST, arguments, results
 from tests.support.network_runs import check_digits
 
@@ -200,8 +202,7 @@ def test_code_that_calls_the_library_is_not_loaded_where_it_is_missing(monkeypat
 
     def digest():
         """What a kernel is named after."""
-        made_of = specialize.ingredients_of(models.linear.program, make_loss("squared"), make_optimizer("sgd"))
-        return specialize.bind_loops(made_of)[1]
+        return name_of(module_of(KernelSpec("fused", models.linear, make_loss("squared"), make_optimizer("sgd"))))
 
     with_library = digest()
     assert with_library == digest()

@@ -1,0 +1,24 @@
+"""What pydantic would have accepted, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kernels.base.checks import describe
+
+BOUNDS = {"greater_than": "more than {gt:g}", "greater_than_equal": "at least {ge:g}"}
+BOUNDS |= {"less_than": "less than {lt:g}", "less_than_equal": "at most {le:g}"}
+WORDS = {"int": "a whole number", "float": "a number", "finite": "a finite number", "bool": "True or False"}
+WORDS |= {"string": "text", "list": "a list", "model": "a table", "dict": "a table", "literal": "one of {expected}"}
+
+
+def describe_error(details: Mapping[str, Any], **words: str) -> str:
+    """Return what is wrong with a value, one of `pydantic.ValidationError.errors()`: "must be a number, not 'x'".
+
+    `words` replace those for a kind of value, such as ``bool``.
+    """
+    kind, _, _ = details["type"].partition("_")
+    wanted, given = BOUNDS.get(details["type"]) or (WORDS | words).get(kind), details["input"]
+    if wanted is None:
+        return str(details["msg"])
+    shown = str(given).lower() if isinstance(given, bool) and "bool" in words else describe(given)
+    return f"must be {wanted.format_map(details.get('ctx', {}))}, not {shown}"

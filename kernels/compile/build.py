@@ -1,0 +1,153 @@
+"""Building a kernel: from its text to machine code with an address, kept on disk.
+
+The text is a module of its own, in the cache folder under the name of its file, so that tracebacks, debuggers and
+profilers show its lines. Its functions are compiled one by one and linked; those of equal text are found again, also in
+other kernels and processes, by a digest of their text and of all that they call.
+"""
+
+import gc
+import linecache
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numba
+
+from kernels.base import cache
+from kernels.base.announcements import announce
+from kernels.base.checks import errors_in_one_line
+from kernels.base.forking import wait_when_forking
+from kernels.base.numba_internals import LOCKS, CodeCache, global_compiler_lock, use_cache
+from kernels.loops import call
+from kernels.loops.jit import digest, keep
+
+wait_when_forking(*LOCKS)
+
+
+class Module(NamedTuple):
+    """The text of a kernel, and the type of its samples' numbers: all that it is made of."""
+
+    text: str
+    dtype: str = "float64"
+
+
+class Built(NamedTuple):
+    """A kernel that can be called.
+
+    Attributes
+    ----------
+    address : int
+        To be called with `kernels.loops.call.call_kernel`; where the JIT is off, the Python function itself.
+    cold_seconds : float
+        The time in which it was compiled, in whatever process that was; nan where it is not known.
+    load : callable
+        Reads the machine code from the cache folder once more, so that it can be timed.
+    """
+
+    address: Any
+    cold_seconds: float
+    load: Callable[[], Any]
+
+
+_built: dict[Module, Built] = {}
+
+
+def name_of(module: Module) -> str:
+    """Return the name of a module: a digest of its text, and of the code that intrinsics emit."""
+    return f"kernel_{digest(module.text, module.dtype)[:16]}"
+
+
+def is_stored(module: Module) -> bool:
+    """Return whether the machine code of a kernel is in this process or the cache folder, or none is needed."""
+    if numba.config.DISABLE_JIT or module in _built:
+        return True
+    return CodeCache(name_of(module)).is_stored(call.signature_of(module.dtype).args)
+
+
+def build(module: Module) -> Built:
+    """Return a kernel, compiled or loaded from the cache folder at most once in a process."""
+    if module not in _built:
+        with announce("compiling a kernel"), errors_in_one_line("no kernel can be compiled of this"):
+            _built[module] = _build(module)
+    return _built[module]
+
+
+def _build(module: Module) -> Built:
+    started = time.perf_counter()
+    name = name_of(module)
+    scope = run_text(name, module.text)
+    if numba.config.DISABLE_JIT:
+        return Built(scope["kernel"], 0.0, lambda: None)
+    kept = _compile(name, module, scope["kernel"])
+    cold_seconds, note = time.perf_counter() - started, f"{name}.seconds"
+    if kept.stats.cache_hits:
+        cold_seconds = float(cache.read(note) or "nan")
+    else:
+        cache.write(note, repr(cold_seconds))
+    return Built(_address(kept), cold_seconds, lambda: _compile(name, module, run_text(name, module.text)["kernel"]))
+
+
+def build_anew(module: Module) -> Any:
+    """Return numba's library of a kernel, compiled whatever is stored: what comes from a cache has no assembly."""
+    kernel = run_text(name_of(module), module.text)["kernel"]
+    kernel.compile(call.signature_of(module.dtype).args)
+    (made,) = kernel.overloads.values()
+    return made.library
+
+
+def run_text(name: str, text: str) -> dict[str, Any]:
+    """Run the text of a kernel as a module of this name; return its names."""
+    folder = cache.folder()
+    file = f"{name}.py"
+    if cache.read(file) != text:
+        cache.write(file, text)
+    path = str(folder / file) if folder else f"<{file}>"
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+    module = sys.modules[name] = ModuleType(name)
+    exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102 (our own text)
+    if not numba.config.DISABLE_JIT:
+        _share_functions(module, text)
+    return module.__dict__
+
+
+def _share_functions(module: ModuleType, text: str) -> None:
+    """Give the functions of a module names that are digests of what they compute, under which their code is kept."""
+    digests: dict[str, str] = {}
+    head = text.partition("\n@njit")[0]
+    for own, name in re.findall(r"^(@njit\([^\n]*\)\ndef (\w+)\(.*?)(?=^@njit|\Z)", text, re.DOTALL | re.MULTILINE):
+        function = module.__dict__[name]
+        called = [digests[one] for one in dict.fromkeys(re.findall(r"\w+", own)) if one in digests]
+        digests[name] = digest(head, own, *called)
+        if name != "kernel":
+            keep(function, f"{name}_{digests[name][:16]}")
+
+
+def _compile(name: str, module: Module, kernel: Any) -> Any:
+    """Compile the entry of a kernel, or load it from the cache folder where there is one."""
+    kernel.py_func.__module__ = name
+    use_cache(kernel, CodeCache(name))
+    # While another thread holds the lock, the process does not fork, so that no process begins without its collections.
+    with global_compiler_lock, _collections_paused():
+        kernel.compile(call.signature_of(module.dtype).args)
+    return kernel
+
+
+def _address(kept: Any) -> int:
+    (made,) = kept.overloads.values()
+    return int(made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name))
+
+
+@contextmanager
+def _collections_paused() -> Iterator[None]:
+    """Pause Python's garbage collector, which would take a tenth of the time of a compilation."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

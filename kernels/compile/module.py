@@ -1,0 +1,51 @@
+"""The whole text of a kernel: a module that imports what it uses."""
+
+import re
+from functools import cache as once
+
+from kernels.compile.build import Module
+from kernels.compile.network_text import network_text
+from kernels.compile.scalar_text import scalar_text
+from kernels.compile.spec import KernelSpec
+from kernels.model.network import Network
+
+IMPORTS = {
+    "kernels.base.run": ("PAIRWISE_BLOCK", "ADD_TOP_TWO", "FIRST_SUM", "HIDDEN_ROWS", "LAYOUT", "ROWS", "SAMPLE_ROWS"),
+    "kernels.loops.call": ("MEAN_LOSS", "TRAIN_SAMPLES"),
+    "kernels.loops.jit": ("options",),
+    "kernels.loops.order": ("DRAWN_TOGETHER", "work_ahead"),
+    "kernels.loops.sums": ("split",),
+    "kernels.simd.compiled_functions": ("erf", "less", "less_equal", "maximum", "minimum", "where"),
+    "kernels.simd.lanes": (
+        *(
+            "align_stack",
+            "as_float32",
+            "as_scalar",
+            "broadcast",
+            "read_lane",
+            "read_samples",
+            "read_spaced",
+            "wait_for",
+        ),
+        "write_lane",
+    ),
+    "kernels.simd.sums": ("sum_each", "sum_lanes"),
+}
+"""What kernels import, by module."""
+
+
+@once
+def module_of(spec: KernelSpec) -> Module:
+    """Return the module of a kernel."""
+    network = isinstance(spec.model.program, Network)
+    body = network_text(spec) if network else scalar_text(spec)
+    given = {"fma": spec.fma, "lanes": spec.width > 1 and not network}
+    settings = ", ".join(f"{name}=True" for name, wanted in given.items() if wanted)
+    used = set(re.findall(r"(?<![.\w])\w+", body)) | {"options"}
+    lines = []
+    for module, names in IMPORTS.items():
+        wanted = [name for name in names if name in used]
+        lines += [f"from {module} import {', '.join(wanted)}"] if wanted else []
+    head = ["import numpy as np", "from numba import njit", "", *lines, ""]
+    head.append(f"ENTRY, CALLED, INLINED = options({settings})")
+    return Module("\n".join(head) + "\n\n\n" + body, spec.dtype)

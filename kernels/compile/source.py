@@ -1,0 +1,85 @@
+"""The text of kernels, for people: to be read, to be looked at as machine code, or to be taken along."""
+
+from collections.abc import Sequence
+
+from kernels.base.checks import check_bool, check_integer
+from kernels.compile.build import build_anew
+from kernels.compile.kinds import check_kernel
+from kernels.compile.module import module_of
+from kernels.compile.network_text import standalone_network_text
+from kernels.compile.scalar_text import standalone_text
+from kernels.compile.spec import KernelSpec
+from kernels.losses import make_loss
+from kernels.losses.loss import Loss
+from kernels.model.column_names import number_columns
+from kernels.model.model import Model
+from kernels.model.models import make_model
+from kernels.model.network import Network
+from kernels.optimizers import make_optimizer
+from kernels.optimizers.optimizer import Optimizer
+
+COMPILED = ("fused", "fused-fma", "lanes", "lanes-fma")
+
+
+def source(
+    model: Model | str,
+    *,
+    inputs: int | Sequence[str] = 1,
+    optimizer: Optimizer | str = "sgd",
+    loss: Loss | str = "squared",
+    kernel: str = "fused",
+    dtype: str = "float64",
+    standalone: bool = False,
+) -> str:
+    """Return the Python source of the kernel that trains a model: the module that numba compiles.
+
+    Parameters
+    ----------
+    model : Model or str
+    inputs : int or sequence of str
+        The names of the inputs of a text, or how many it has: ``x``, or ``x1``, ``x2``, ...
+    optimizer : Optimizer or str
+    loss : Loss or str
+    kernel : str
+        ``"fused"`` for one run, ``"lanes"`` for runs side by side, or either with ``-fma``.
+    dtype : str
+        ``"float64"`` or ``"float32"``.
+    standalone : bool
+        Return a module that needs NumPy and numba alone, with a function `train`, in place of the one that is compiled.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument, its value and what would be accepted.
+
+    Examples
+    --------
+    >>> print(source("a*x**2 + b*x + c", optimizer="momentum(0.9)"))  # doctest: +SKIP
+    """
+    spec = make_spec(model, inputs, optimizer=optimizer, loss=loss, kernel=kernel, dtype=dtype)
+    if not check_bool("standalone", standalone):
+        return module_of(spec).text
+    if spec.width > 1 or spec.dtype != "float64":
+        raise ValueError("a standalone module is for one run in float64 (kernel 'fused' or 'fused-fma')")
+    return standalone_network_text(spec) if isinstance(spec.model.program, Network) else standalone_text(spec)
+
+
+def make_spec(
+    model: Model | str,
+    inputs: int | Sequence[str] = 1,
+    *,
+    optimizer: Optimizer | str,
+    loss: Loss | str,
+    kernel: str,
+    dtype: str = "float64",
+) -> KernelSpec:
+    """Return the specification of a kernel, from the texts of its parts."""
+    names = number_columns(check_integer("inputs", inputs, 1)) if isinstance(inputs, int) else inputs
+    made = model if isinstance(model, Model) else make_model(model, names)
+    return KernelSpec(check_kernel(kernel, COMPILED), made, make_loss(loss), make_optimizer(optimizer), dtype=dtype)
+
+
+def machine_code(spec: KernelSpec, *, llvm: bool = False) -> str:
+    """Return the machine code of a kernel as assembly, or LLVM's code that it is made of."""
+    library = build_anew(module_of(spec))
+    return str(library.get_llvm_str() if llvm else library.get_asm_str())

@@ -1,0 +1,55 @@
+"""Texts of kernels from templates: the files in `kernels/loops/texts`."""
+
+from collections.abc import Iterable, Sequence
+from functools import cache as once
+from pathlib import Path
+from string import Template
+
+import kernels.loops
+
+FOLDER = Path(kernels.loops.__file__).parent / "texts"
+Part = str | Sequence[str]
+LONGEST = 30
+"""The most elements of a tuple that Python builds without a list (`STACK_USE_GUIDELINE` in CPython's compiler)."""
+
+
+@once
+def template(name: str) -> str:
+    """Return the text of a template."""
+    return (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def fill(which: str, /, **parts: Part) -> str:
+    """Return a template with its parts.
+
+    A part that is a text stands wherever the template has its name after a dollar sign. One that is a sequence of lines
+    stands in place of the line that has nothing but its name, indented like it.
+    """
+    lines = []
+    for line in template(which).splitlines():
+        part = parts.get(line.strip().removeprefix("$")) if line.strip().startswith("$") else None
+        if part is None or isinstance(part, str):
+            lines.append(Template(line).substitute(parts))
+        else:
+            lines += indented(part, line[: len(line) - len(line.lstrip())])
+    return "\n".join(lines) + "\n"
+
+
+def indented(lines: Iterable[str], space: str = "    ") -> list[str]:
+    """Return lines with space before them."""
+    return [space + line for line in lines]
+
+
+def packed(names: Iterable[str]) -> str:
+    """Return the text of a tuple.
+
+    A longer one is joined from parts: Python builds it from a list, which numba does not compile.
+    """
+    names = list(names)
+    parts = [names[first : first + LONGEST] for first in range(0, len(names), LONGEST)] or [[]]
+    return " + ".join(f"({', '.join(part)}{',' if len(part) == 1 else ''})" for part in parts)
+
+
+def unpack(names: Sequence[str], of: str) -> list[str]:
+    """Return the line that unpacks a tuple, if it has any element."""
+    return [f"{packed(names) if len(names) == 1 else ', '.join(names)} = {of}"] if names else []

@@ -1,0 +1,94 @@
+"""numba's decorators as kernels use them: their options, and their code on disk.
+
+`error_model`: a division by zero gives inf or nan as in NumPy, and costs no test. `nogil`: blocks run in threads, and a
+fit does not stop the rest of the program. `fastmath={'contract'}` lets a multiplication and an addition become one FMA,
+and nothing else. Kernels are given addresses, so no references are counted.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache as once
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numba
+
+import kernels
+from kernels.base.numba_internals import (
+    NO_REFERENCE_COUNTS,
+    InnerCache,
+    InnerCompiler,
+    PlainInnerCompiler,
+    ignore_literals,
+    use_cache,
+)
+from kernels.simd import math as lane_math
+
+EMITTERS = ("base/run.py", "base/numba_internals.py", "data/order.py", "simd/*.py", "loops/*.py")
+"""Files with code that functions call, or that intrinsics emit, and that is not in the text of these functions."""
+
+
+class Options(NamedTuple):
+    """The keyword arguments of `numba.njit` for three kinds of functions.
+
+    Attributes
+    ----------
+    entry : dict
+        Of the function that is called by its address.
+    called : dict
+        Of those that Python never calls: without wrappers they compile in half the time.
+    inlined : dict
+        Of those that are inlined too: within an epoch a call would cost more than the arithmetic.
+    """
+
+    entry: dict[str, Any]
+    called: dict[str, Any]
+    inlined: dict[str, Any]
+
+
+def options(*, fma: bool = False, lanes: bool = False) -> Options:
+    """Return the options for a kernel; functions of lanes are optimized before they are linked."""
+    common = {"error_model": "numpy", "nogil": True, **NO_REFERENCE_COUNTS}
+    common |= {"fastmath": {"contract"}} if fma else {}
+    # Without a setting of its own, a function that an inlined one calls would be inlined too.
+    called = common | {"no_cfunc_wrapper": True, "no_cpython_wrapper": True, "forceinline": False}
+    called |= {"pipeline_class": InnerCompiler if lanes else PlainInnerCompiler}
+    return Options(common | {"no_cpython_wrapper": True}, called, called | {"forceinline": True})
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Decorate a function that kernels call: it is linked into them."""
+    made = numba.njit(**options().called)(function)
+    keep(made, f"{function.__name__}_{digest(function.__module__)[:16]}")
+    return made
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Decorate a function that is inlined where it is called."""
+    made = numba.njit(**options().inlined)(function)
+    keep(made, f"{function.__name__}_{digest(function.__module__)[:16]}")
+    return made
+
+
+def keep(function: Any, name: str) -> None:
+    """Keep the code of an inner function in the cache folder, under a name that no other function has."""
+    if not numba.config.DISABLE_JIT:
+        function.py_func.__module__, function.py_func.__qualname__ = __name__, name
+        use_cache(function, InnerCache(name))
+        ignore_literals(function)
+
+
+def digest(*parts: str) -> str:
+    """Return a digest of these parts, of the code that intrinsics emit, and of the functions on lanes of this machine.
+
+    The processor and the version of numba are in the names of files.
+    """
+    everything = (*parts, _digest_of_emitters(), lane_math.LIBRARY_FUNCTIONS)
+    return hashlib.sha256(repr(everything).encode()).hexdigest()
+
+
+@once
+def _digest_of_emitters() -> str:
+    folder = Path(kernels.__file__).parent
+    files = sorted(file for pattern in EMITTERS for file in folder.glob(pattern))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
