@@ -58,14 +58,14 @@ def write_figure(run_data: RunData, name: str, *, svg: bool) -> str | None:
 
 def _rate_map(run_data: RunData) -> Drawn:
     frame = run_data.frame
-    if not varies(frame, "lr") or frame["samples_to_target"].isna().all():
+    if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    caption = (
-        "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
-        "white cells did not reach the target."
-    )
-    edges = run_data.evidence.get("theory")
-    return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples)
+    reached = frame["samples_to_target"].notna().any()
+    white = "white cells did not reach the target" if reached else "in white ones most runs diverged"
+    best = "darker is faster" if reached else "darker is lower"
+    caption = f"{run_data.cost.capitalize()} by learning rate and batch size; {best}. Crosses mark divergence; {white}."
+    edges, axis = run_data.evidence.get("theory"), run_data.loss_axis
+    return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples, shown=axis)
 
 
 def loss_by_optimizer(run_data: RunData, *, axis: Axes | None = None) -> tuple[str, Figure]:
