@@ -16,24 +16,23 @@ from bench.plots.curves import fitted_curve
 from bench.plots.draw import draw_chart
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
-from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
 from bench.plots.weights import has_weights, weight_bars
 from bench.report.charts import (
     CONFUSION_CAPTION,
-    RATE_CAPTION,
     effect_chart,
     fit_caption,
     fit_chart,
     loss_caption,
+    rate_chart_of,
     ratio_chart,
 )
 from bench.report.run_data import RunData
 from bench.tables.confusion import name_classes
 from bench.tables.outcomes import start_families
 from bench.tables.ranking import varies
-from bench.tables.run_costs import COST_NAMES
+from bench.tables.run_costs import COST_NAMES, settle_cost
 from kernels.model.param_columns import params_of_row
 
 MAX_PATHS = 3  # one row of panels
@@ -135,9 +134,11 @@ def _sensitivity(run_data: RunData) -> Drawn:
     frame = run_data.frame
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    few = frame["optimizer"].isin(best_optimizers(run_data.ranked))
-    figure = sensitivity(frame[few], run_data.outcomes, shown=run_data.loss_axis)
-    return f"{run_data.cost.capitalize()} {RATE_CAPTION}", figure
+    reached = bool(frame["samples_to_target"].notna().any())
+    measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
+    few = run_data.outcomes["optimizer"].isin(best_optimizers(run_data.ranked))
+    chart = rate_chart_of(run_data, run_data.outcomes[few], measure)
+    return chart.caption, draw_chart(chart)
 
 
 def _basin(run_data: RunData) -> Drawn:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from bench.charts.chart import to_data
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import band_limits, clock_range, rate_bands, rate_limits
-from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
+from bench.charts.loss_axis import band_limits, clock_range
+from bench.report.charts import effect_chart, fit_caption, fit_chart, loss_caption, rate_charts, ratio_chart
 from bench.report.packing import encode_setting, pack, pack_bands, pack_counts
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
@@ -75,8 +75,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
         | {"held_out": axis.held_out.name().replace("\n", " ")},
         "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
-        "captions": {"loss": loss_caption(run_data), "rates": RATE_CAPTION},
-        "rate_limits": _rate_limits(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"]),
+        "captions": {"loss": loss_caption(run_data)},
+        "rates": to_data(rate_charts(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"])),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*settings, "status", *numbers]},
         "params": params,
@@ -139,19 +139,6 @@ def _encode_losses(run_data: RunData, optimizers: list[str]) -> list[dict[str, A
         }
         for _, own in bands.groupby("start", sort=False)
     ]
-
-
-def _rate_limits(run_data: RunData, measures: list[str], sizes: list[int]) -> dict[str, list[tuple[float, float]]]:
-    """Return the limits of the outcomes by learning rate: with the best batch size, then with each of them."""
-    shown = run_data.loss_axis
-    limits = {}
-    for measure in measures:
-        by_size = rate_bands(run_data.outcomes, measure, shown, "batch_size")
-        own = [by_size[by_size["batch_size"] == size] for size in sizes]
-        limits[measure] = [
-            rate_limits(bands, measure, shown) for bands in (rate_bands(run_data.outcomes, measure, shown), *own)
-        ]
-    return limits
 
 
 def _encode_edges(run_data: RunData, codes: dict[str, dict[Any, int]]) -> list[dict[str, Any]]:

@@ -99,11 +99,9 @@ function drawChart(plot, chart, { isShown = () => true, log = {} } = {}) {
 // Draws a chart with its legend, and returns its caption.
 function paintChart(plot, figure, chart) {
   drawChart(plot, chart);
-  legend(
-    figure,
-    (chart.keys ?? []).map(({ name, color: tone, mark }) => [name, toneOfLayer(tone), SWATCHES[mark] ?? ""]),
-  );
+  figure.querySelector(".legend").replaceChildren(...(chart.keys ?? []).map((key) => make("span", {}, ...keyOf(key))));
   return chart.notes || chart.caption;
 }
 
-const SWATCHES = { dashes: "dashes", box: "box", dot: "dot", circle: "dot" };
+// An entry of a legend.
+const keyOf = ({ name, color: tone, mark = "" }) => [swatch(toneOfLayer(tone), mark), name];
