@@ -432,12 +432,12 @@ def _explain_failure(option: str, path: Path) -> Iterator[None]:
 def _show_film(
     path: Path | None, window: "Window | None", fitted: TableFit, table: Dataset, settings: dict[str, Any]
 ) -> None:
-    from bench.plots.film.animate import write_film  # noqa: PLC0415
+    from bench.plots.film.animate import DPI, FilmAnimation  # noqa: PLC0415
     from bench.plots.film.film import table_film  # noqa: PLC0415
 
     film = table_film(fitted, table, {name: settings[name] for name in FILM_SETTINGS})
     if path:
         with _explain_failure("--animate", path), progress("frames", len(film.frames)) as advance:
-            write_film(film, path, advance)
+            FilmAnimation(film, dpi=DPI[path.suffix], progress=advance).save(path)
     if window:
         window.replay(film)

@@ -4,7 +4,9 @@ import re
 from functools import cache as once
 
 from kernels.compile.build import Module
+from kernels.compile.layers import NetworkParts
 from kernels.compile.network_text import network_text
+from kernels.compile.scalar_parts import ScalarParts
 from kernels.compile.scalar_text import scalar_text
 from kernels.compile.spec import KernelSpec
 from kernels.model.network import Network
@@ -37,9 +39,9 @@ IMPORTS = {
 @once
 def module_of(spec: KernelSpec) -> Module:
     """Return the module of a kernel."""
-    network = isinstance(spec.model.program, Network)
-    body = network_text(spec) if network else scalar_text(spec)
-    given = {"fma": spec.fma, "lanes": spec.width > 1 and not network}
+    is_network = isinstance(spec.model.program, Network)
+    body = network_text(NetworkParts(spec)) if is_network else scalar_text(ScalarParts(spec))
+    given = {"fma": spec.fma, "lanes": spec.width > 1 and not is_network}
     settings = ", ".join(f"{name}=True" for name, wanted in given.items() if wanted)
     used = set(re.findall(r"(?<![.\w])\w+", body)) | {"options"}
     lines = []

@@ -1,7 +1,7 @@
 """What the texts of all kernels have in common: the names in them, numbers and lanes, and lines from tapes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kernels.compile.spec import KernelSpec
@@ -13,39 +13,53 @@ from kernels.tape.trace import traceable_loss, traceable_optimizer
 Numbers = Sequence[Any]
 
 
-class KernelText:
-    """The names in a kernel, and the texts of its numbers.
+class KernelParts:
+    """The parts of a kernel, the names in its text, and the texts of its numbers. Nothing of it changes.
 
     Attributes
     ----------
+    loss, rule : Loss, Optimizer
+        The loss and the optimizer, whose functions can be called with symbols.
+    width : int
+        The number of runs side by side.
+    by_eight : bool
+        Whether a single run computes with vectors of eight samples or weights; a `standalone` module has no vectors.
     clock, options, loss_options, settings : list of str
         The names of the numbers of the clock, of the options of the rule and of the loss, and of all settings in the
         order in which a kernel takes them.
     """
 
-    def __init__(self, spec: KernelSpec) -> None:
+    def __init__(self, spec: KernelSpec, *, standalone: bool = False) -> None:
         self.spec, self.loss, self.rule = spec, traceable_loss(spec.loss), traceable_optimizer(spec.optimizer)
-        self.width, self.lanes = spec.width, spec.width > 1
-        self.clock = [f"clock_{k}" for k in range(len(self.rule.clock_start))]
+        self.width, self.by_eight = spec.width, spec.width == 1 and not standalone
+        self.clock = indexed("clock", len(self.rule.clock_start))
         self.loss_options = [f"loss_{name}" for name in self.loss.options]
-        self.options = [name.replace(".", "_") for name in self.rule.options]
-        self.options = [f"option_{name}" if name in _TAKEN else name for name in self.options]
+        names = [name.replace(".", "_") for name in self.rule.options]
+        self.options = [f"option_{name}" if name in _TAKEN else name for name in names]
         self.settings = [*self.loss_options, *self.options, *(["weight_decay"] if self.rule.weight_decay else [])]
 
     # Numbers on a tape
 
-    def names(self, tape: Tape, names: Sequence[str]) -> list[Symbol]:
-        """Return symbols for numbers that come from outside."""
-        return [Symbol(tape, tape.given(name)) for name in names]
+    def option_symbols(self, tape: Tape) -> tuple[Any, ...]:
+        """Return the options of the rule as symbols."""
+        return tuple(given(tape, self.options))
 
-    def run(self, tape: Tape, program: Program, given: Numbers) -> list[Symbol | float]:
+    def run(self, tape: Tape, program: Program, numbers: Numbers) -> list[Symbol | float]:
         """Return the values of a program."""
         if self.spec.dtype == "float32":
             # As in the reference, constants and conditions are float32 too.
             constants = [tape.append("as_float32", [value]) for value in program.constants]
-            given, program = [*given, *(Symbol(tape, one) for one in constants)], program._replace(constants=())
-        values = tape.run(program, [one.number if isinstance(one, Symbol) else float(one) for one in given])
+            numbers = [*numbers, *(Symbol(tape, one) for one in constants)]
+            program = program._replace(constants=())
+        values = tape.run(program, places_of(numbers))
         return [Symbol(tape, value) if isinstance(value, int) else value for value in values]
+
+    def loss_arguments(self, tape: Tape, value: Any, target: Any) -> tuple[Any, ...]:
+        """Return the arguments of the loss, from the residual or the prediction, which gets that name."""
+        options = tuple(given(tape, self.loss_options))
+        if self.loss.of_residual:
+            return label(value, "residual"), options
+        return label(value, "prediction"), target, options
 
     # Numbers and lanes
 
@@ -59,6 +73,15 @@ class KernelText:
             for k in range(len(self.settings))
         ]
 
+    def read_clock(self, place: str) -> str:
+        """Return the text that reads a number of the clock, which runs side by side share unless options differ."""
+        shared = self.width == 1 or not self.spec.own_options
+        return self.scalar(f"cells[{place}]") if shared else self.load("cells", place, self.width)
+
+    def clock_lane(self, name: str) -> str:
+        """Return the text of a number of the clock as it is written for all runs."""
+        return name if self.width == 1 or self.spec.own_options else f"broadcast({name}, {self.width})"
+
     def number(self, text: str) -> str:
         """Return the text of a number of the type that the kernel computes with."""
         return f"as_float32({text})" if self.spec.dtype == "float32" else text
@@ -66,6 +89,10 @@ class KernelText:
     def scalar(self, text: str) -> str:
         """Return the text of an option or of a part of the clock, which are of double precision."""
         return f"as_scalar({text})" if self.spec.dtype == "float32" else text
+
+    def zero(self, width: int) -> str:
+        """Return the text of -0.0, with which sums begin, for each of some runs."""
+        return self.number("-0.0") if width == 1 else f"broadcast({self.number('-0.0')}, {width})"
 
     def load(self, cells: str, place: str, width: int) -> str:
         """Return the text that reads a number, or a lane of them, from double precision."""
@@ -79,23 +106,15 @@ class KernelText:
 
 
 _TAKEN = {
-    "theta",
-    "state",
-    "x",
-    "y",
-    "i",
-    "lr",
-    "count",
-    "first",
-    "size",
-    "share",
-    "order",
-    "scratch",
-    "options",
-    "places",
-}
-_TAKEN |= {"norm", "residual", "prediction", "slope", "weight_decay", "start", "cells", "settings", "state"}
+    "theta", "state", "x", "y", "i", "lr", "count", "first", "size", "share", "order", "scratch", "options", "places",
+    "norm", "residual", "prediction", "slope", "weight_decay", "start", "cells", "settings",
+}  # fmt: skip
 """Names in the loops that an option cannot have."""
+
+
+def given(tape: Tape, names: Iterable[str]) -> list[Symbol]:
+    """Return symbols for numbers that come from outside."""
+    return [Symbol(tape, tape.given(name)) for name in names]
 
 
 def label(value: Any, name: str) -> Any:
@@ -105,12 +124,36 @@ def label(value: Any, name: str) -> Any:
     return value
 
 
+def places_of(numbers: Numbers) -> list[int | float]:
+    """Return the places of symbols on their tape, and constants."""
+    return [one.number if isinstance(one, Symbol) else float(one) for one in numbers]
+
+
 def text_of(tape: Tape, outputs: Numbers) -> tuple[list[str], list[str]]:
     """Return the lines that compute some numbers, and the texts of these."""
-    return tape.lines([one.number if isinstance(one, Symbol) else float(one) for one in outputs])
+    return tape.lines(places_of(outputs))
 
 
-def numbered(lines: Sequence[str]) -> list[str]:
+def text_of_loop(tape: Tape, outputs: Numbers, fixed: set[int]) -> tuple[list[str], list[str], list[str]]:
+    """Return the lines before a loop, which compute what is fixed in it, its own lines, and the outputs' texts."""
+    places = places_of(outputs)
+    used = {one for place in tape.needed(places) if place not in fixed for one in tape.operations[place].operands}
+    used |= set(places)
+    before = frozenset(one for one in used & fixed if isinstance(one, int) and tape.operations[one].function != "given")
+    hoisted, _ = tape.lines(sorted(before))
+    return hoisted, *tape.lines(places, before)
+
+
+def fixed_numbers(tape: Tape, names: Iterable[str]) -> set[int]:
+    """Return the places of given numbers, and of all that is computed from these and constants alone."""
+    fixed = {tape.given(name) for name in names}
+    for place, (function, operands) in enumerate(tape.operations):
+        if function != "given" and all(isinstance(one, float) or one in fixed for one in operands):
+            fixed.add(place)
+    return fixed
+
+
+def numbered(lines: Iterable[str]) -> list[str]:
     """Return lines whose numbers without a name are counted from 0 on, as they appear."""
     numbers: dict[str, str] = {}
     return [
@@ -118,30 +161,11 @@ def numbered(lines: Sequence[str]) -> list[str]:
     ]
 
 
-def fixed_numbers(tape: Tape, given: Sequence[str]) -> set[int]:
-    """Return the places of given numbers, and of all that is computed from these and constants alone."""
-    fixed = {tape.given(name) for name in given}
-    for place, (function, operands) in enumerate(tape.operations):
-        if function != "given" and all(isinstance(one, float) or one in fixed for one in operands):
-            fixed.add(place)
-    return fixed
+def assigned(name: str, text: str) -> list[str]:
+    """Return the line that gives a number this name, unless it has it."""
+    return [] if text == name else [f"{name} = {text}"]
 
 
-def with_plain_functions(text: str) -> str:
-    """Return functions for numbers alone, behind those of `kernels.simd.compiled_functions` that they call."""
-    used = [one for name, one in PLAIN.items() if re.search(rf"(?<![.\w]){name}\(", text)]
-    return "\n\n".join([*used, text])
-
-
-PLAIN = {
-    name: f"@njit(**INLINED)\ndef {name}({given}):\n    return {text}\n\n"
-    for name, given, text in (
-        ("less", "u, v", "1.0 if u < v else 0.0"),
-        ("less_equal", "u, v", "1.0 if u <= v else 0.0"),
-        ("where", "condition, a, b", "a if condition != 0.0 else b"),
-        ("maximum", "a, b", "b if b > a or b != b else a"),
-        ("minimum", "a, b", "b if b < a or b != b else a"),
-        ("erf", "u", "math.erf(u)"),
-    )
-}
-"""The functions of `kernels.simd.compiled_functions` for numbers alone."""
+def indexed(name: str, count: int) -> list[str]:
+    """Return a name with each index, such as total_0 and total_1."""
+    return [f"{name}_{k}" for k in range(count)]

@@ -6,15 +6,13 @@ from kernels.base.checks import check_bool, check_integer
 from kernels.compile.build import build_anew
 from kernels.compile.kinds import check_kernel
 from kernels.compile.module import module_of
-from kernels.compile.network_text import standalone_network_text
-from kernels.compile.scalar_text import standalone_text
 from kernels.compile.spec import KernelSpec
+from kernels.compile.standalone import standalone_text
 from kernels.losses import make_loss
 from kernels.losses.loss import Loss
 from kernels.model.column_names import number_columns
 from kernels.model.model import Model
 from kernels.model.models import make_model
-from kernels.model.network import Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
@@ -61,7 +59,7 @@ def source(
         return module_of(spec).text
     if spec.width > 1 or spec.dtype != "float64":
         raise ValueError("a standalone module is for one run in float64 (kernel 'fused' or 'fused-fma')")
-    return standalone_network_text(spec) if isinstance(spec.model.program, Network) else standalone_text(spec)
+    return standalone_text(spec)
 
 
 def make_spec(

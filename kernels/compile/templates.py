@@ -1,5 +1,6 @@
 """Texts of kernels from templates: the files in `kernels/loops/texts`."""
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache as once
 from pathlib import Path
@@ -20,19 +21,27 @@ def template(name: str) -> str:
 
 
 def fill(which: str, /, **parts: Part) -> str:
-    """Return a template with its parts.
+    """Return the text of a template with its parts."""
+    return "\n".join(fill_lines(which, **parts)) + "\n"
+
+
+def fill_lines(which: str, /, **parts: Part) -> list[str]:
+    """Return the lines of a template with its parts.
 
     A part that is a text stands wherever the template has its name after a dollar sign. One that is a sequence of lines
-    stands in place of the line that has nothing but its name, indented like it.
+    stands in place of the line that has nothing but its name, indented like it. A line that names sequences beside
+    other text is repeated for each of their elements.
     """
     lines = []
     for line in template(which).splitlines():
-        part = parts.get(line.strip().removeprefix("$")) if line.strip().startswith("$") else None
-        if part is None or isinstance(part, str):
-            lines.append(Template(line).substitute(parts))
-        else:
-            lines += indented(part, line[: len(line) - len(line.lstrip())])
-    return "\n".join(lines) + "\n"
+        space, alone = line[: len(line) - len(line.lstrip())], parts.get(line.strip().removeprefix("$"), "")
+        if line.lstrip().startswith("$") and not isinstance(alone, str):
+            lines += indented(alone, space)
+            continue
+        names = [name for name in dict.fromkeys(re.findall(r"\$\{?(\w+)", line)) if not isinstance(parts[name], str)]
+        rows = zip(*(parts[name] for name in names), strict=True) if names else [()]
+        lines += [Template(line).substitute(parts, **dict(zip(names, row, strict=True))) for row in rows]
+    return lines
 
 
 def indented(lines: Iterable[str], space: str = "    ") -> list[str]:

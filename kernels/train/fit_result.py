@@ -3,7 +3,7 @@
 from __future__ import annotations  # so that `help` shows the names of types, not what they stand for
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from kernels.train.yardstick import Yardstick, find_yardstick, is_found_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.animation import FuncAnimation
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -492,12 +493,58 @@ class FitResult:
         """
         draw = _load_view("plot_fit")
         if x is not None:
-            x, y = take_targets(x, y)
-            check_row_order(x, y)
-            columns = self.model.columns(x)
-            x = columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+            x, y = self._stack_inputs(x, y)
         figure: Figure = draw(self, x, y, ax)
         return figure
+
+    def animate(
+        self,
+        x: Inputs,
+        y: ArrayLike | None = None,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        names: tuple[str, str] | None = None,
+        dpi: float = 100,
+    ) -> FuncAnimation:
+        """Return an animation of the fit: the curve moves onto its data, and beside it the loss falls.
+
+        Parameters
+        ----------
+        x : array, shape (n,) or (n, inputs), or a table
+            For several inputs predicted values are plotted against observed ones.
+        y : array, shape (n,), or str, optional
+            The data that were trained, as `kernels.fit` takes them.
+        settings : mapping, optional
+            The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the first epochs
+            are shown update by update; without them, epoch by epoch.
+        names : pair of str, optional
+            The names of x and y; without them that of the model's input, and y.
+        dpi : float, default 100
+            The resolution: a frame is 6.4 x 3.6 inches.
+
+        Returns
+        -------
+        matplotlib.animation.FuncAnimation
+            Jupyter shows it. ``save(path)`` writes a file that ends in .gif, .mp4 or .html. A fit that diverged is
+            shown for as long as it is finite.
+
+        Raises
+        ------
+        ValueError
+            If the data and settings do not reproduce the run, the model has no single curve, or the loss is not finite
+            at the start.
+        """
+        animation: FuncAnimation = _load_view("animate")(
+            self, *self._stack_inputs(x, y), settings=settings, names=names, dpi=dpi
+        )
+        return animation
+
+    def _stack_inputs(self, x: Inputs, y: ArrayLike | None) -> tuple[Floats, ArrayLike]:
+        """Return the columns of the model's inputs as an array, and the targets."""
+        x, y = take_targets(x, y)
+        check_row_order(x, y)
+        columns = self.model.columns(x)
+        return columns[0] if len(columns) == 1 else np.stack(columns, axis=1), y
 
     def _repr_html_(self) -> str:
         """Return the HTML that Jupyter shows."""

@@ -1,19 +1,19 @@
-"""Animations of a fit as GIF, MP4 or HTML."""
+"""The animation of a fit, and the files in which it is written: GIF, MP4 or HTML."""
 
 import json
 import subprocess
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from io import BytesIO
 from pathlib import Path
 from string import Template
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.animation import FFMpegWriter
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from PIL import Image
@@ -27,110 +27,156 @@ from bench.tables.phrases import format_count
 from kernels import FitResult
 
 COLORS = 128  # of the palette that all frames share: three hues and their shades
+DPI = {".gif": 100, ".mp4": 200, ".html": 150}
 
 Progress = Callable[[int], None]
+
+
+class FilmAnimation(FuncAnimation):
+    """The animation of a film, which notebooks show.
+
+    Parameters
+    ----------
+    film : Film
+    figure : matplotlib.figure.Figure, optional
+        Where the film is shown; without it, a figure that is only saved. Its frames take a quarter of the time.
+    dpi : float, default 100
+        The resolution of the files that are saved.
+    progress : callable, optional
+        Called with the number of frames that are drawn.
+    """
+
+    def __init__(
+        self, film: Film, figure: Figure | None = None, *, dpi: float = 100, progress: Progress = lambda done: None
+    ) -> None:
+        self.film, self._dpi = film, dpi
+        frozen = None if figure else dpi
+        renderer = FrameRenderer(figure or Figure(figsize=(WIDTH, HEIGHT)), film, frozen_dpi=frozen)
+
+        def draw(frame: int) -> None:
+            renderer.draw(frame)
+            progress(frame + 1)
+
+        super().__init__(
+            renderer.figure,
+            draw,
+            frames=len(film.frames),
+            init_func=lambda: None,
+            interval=1000 / FRAMES_PER_SECOND,
+            repeat=False,
+            cache_frame_data=False,
+        )
+
+    def save(self, filename: str | Path, writer: Any = None, *args: Any, **options: Any) -> None:
+        """Write the film to a file that ends in .gif, .mp4 or .html, in one step; or with a writer of matplotlib's.
+
+        Raises
+        ------
+        ValueError
+            If the file has another suffix, or MP4 is requested and ffmpeg is not installed or fails.
+        """
+        if writer is not None:
+            super().save(filename, writer, *args, **options)
+            return
+        path = check_writable(filename)
+        # A temporary file has no suffix from which ffmpeg could tell the format.
+        mp4 = ["-f", "mp4", "-movflags", "+faststart"]
+        writers = {".gif": _GifWriter(self.film), ".html": _PageWriter(self.film)}
+        writer = writers.get(path.suffix) or FFMpegWriter(FRAMES_PER_SECOND, extra_args=mp4)
+        with rc_context(STYLE), replace_atomically(path) as temporary:
+            try:
+                super().save(temporary, writer, dpi=self._dpi)
+            except (BrokenPipeError, subprocess.CalledProcessError):
+                raise ValueError(
+                    "ffmpeg failed to write MP4, for which it needs libx264: write .gif or .html"
+                ) from None
+
+    def _repr_html_(self) -> str:
+        """Return the HTML that Jupyter shows: a GIF, which has a thirtieth of the size of matplotlib's player."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "film.gif")
+            self.save(path)
+            image = b64encode(path.read_bytes()).decode("ascii")
+        return f'<img src="data:image/gif;base64,{image}" alt="{escape(film_caption(self.film))}">'
+
+
+class _MomentsWriter(PillowWriter):
+    """A writer that keeps one picture for each moment that is shown, all with one palette."""
+
+    def __init__(self, film: Film) -> None:
+        super().__init__(fps=FRAMES_PER_SECOND)
+        self.film = film
+        self._starts = iter(np.diff(film.frames, prepend=-1) > 0)
+        self.pictures: list[Image.Image] = []
+        self.milliseconds = [
+            round(1000 * count / FRAMES_PER_SECOND) for count in np.unique(film.frames, return_counts=True)[1].tolist()
+        ]
+
+    def grab_frame(self, **options: Any) -> None:
+        """Keep the picture of the figure, if the frame shows another moment than the one before."""
+        if not next(self._starts):
+            return
+        buffer = BytesIO()
+        self.fig.savefig(buffer, format="rgba", dpi=self.dpi, **options)
+        picture = Image.frombuffer("RGBA", self.frame_size, buffer.getvalue(), "raw", "RGBA", 0, 1).convert("RGB")
+        palette = self.pictures[0] if self.pictures else picture.quantize(COLORS)
+        self.pictures.append(_set_corner_to_white(picture.quantize(palette=palette, dither=Image.Dither.NONE)))
+
+
+class _GifWriter(_MomentsWriter):
+    """matplotlib's own writer takes four times as long, and twice the room."""
+
+    def finish(self) -> None:
+        """Write the file."""
+        first, *others = self.pictures
+        options: dict[str, Any] = {"append_images": others, "duration": self.milliseconds, "loop": 0}
+        first.save(self.outfile, format="GIF", save_all=True, **options)
+
+
+class _PageWriter(_MomentsWriter):
+    """matplotlib's own page loads its buttons from the network, and takes five times the room."""
+
+    def finish(self) -> None:
+        """Write the file."""
+        film, images = self.film, [_data_uri(picture) for picture in self.pictures]
+        epochs = [text(round(epoch, 2)) for epoch in film.epoch[film.shown].tolist()]
+        frames = [
+            {"image": image, "milliseconds": stays, "said": f"epoch {epoch}"}
+            for image, stays, epoch in zip(images, self.milliseconds, epochs, strict=True)
+        ]
+        page = Template(Path(__file__).with_name("player.html").read_text(encoding="utf-8"))
+        filled = page.substitute(
+            title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
+            alt=escape(film_caption(film)),
+            still=images[-1],
+            width=round(100 * WIDTH),
+            height=round(100 * HEIGHT),
+            frames=json.dumps(frames),
+        )
+        Path(self.outfile).write_text(filled, encoding="utf-8")
 
 
 def animate(
     result: FitResult,
     x: ArrayLike,
     y: ArrayLike,
-    path: str | Path,
     *,
     settings: Mapping[str, Any] | None = None,
     names: tuple[str, str] | None = None,
-) -> Path:
-    """Write an animation of a fit: the curve moves onto its data, beside it the loss falls.
-
-    Parameters
-    ----------
-    result : FitResult
-        A fit that diverged is shown for as long as it is finite.
-    x : array, shape (n,) or (n, inputs)
-        For several inputs predicted values are plotted against observed ones.
-    y : array, shape (n,)
-        The training data.
-    path : path
-        The file to write, which ends in .gif, .mp4 or .html.
-    settings : mapping, optional
-        The settings given to `kernels.fit`. With them (``{}`` if all were left at their defaults) the first epochs are
-        shown update by update; without them, epoch by epoch.
-    names : pair of str, optional
-        The names of x and y; without them that of the model's input, and y.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-
-    Raises
-    ------
-    ValueError
-        If the path has another suffix, MP4 is requested and ffmpeg is not installed, the data and settings do not
-        reproduce the run, or the loss is not finite at the start.
-    """
-    path = check_writable(path)
-    return write_film(fit_film(result, x, y, settings=settings, names=names), path)
+    dpi: float = 100,
+) -> FilmAnimation:
+    """Return the animation of a fit; see `kernels.FitResult.animate`."""
+    return FilmAnimation(fit_film(result, x, y, settings=settings, names=names), dpi=dpi)
 
 
 def check_writable(path: str | Path, what: str = "path") -> Path:
     """Return the path of an animation after a check that it can be written, before there is anything to write."""
     path = Path(path)
-    if path.suffix not in WRITERS:
+    if path.suffix not in DPI:
         raise ValueError(f"{what} must end in .gif, .mp4 or .html, not {str(path)!r}")
     if path.suffix == ".mp4" and not FFMpegWriter.isAvailable():
         raise ValueError("MP4 needs ffmpeg: install it (Debian: apt install ffmpeg), or write .gif or .html")
     return path
-
-
-def write_film(film: Film, path: Path, progress: Progress = lambda done: None) -> Path:
-    """Write a film to a path from `check_writable`, in one step; `progress` is told the number of frames drawn."""
-    with rc_context(STYLE), replace_atomically(path) as temporary:
-        WRITERS[path.suffix](film, temporary, progress)
-    return path
-
-
-def _write_gif(film: Film, path: Path, progress: Progress) -> None:
-    # matplotlib's own writer takes three times as long and twice the room: it keeps a picture for each frame.
-    first, *others = _draw_moments(film, 100, progress)
-    first.save(path, format="GIF", save_all=True, append_images=others, duration=_milliseconds(film), loop=0)
-
-
-def _write_html(film: Film, path: Path, progress: Progress) -> None:
-    # The page of matplotlib's own writer loads its buttons from the network.
-    images = [_data_uri(picture) for picture in _draw_moments(film, 150, progress)]
-    epochs = [text(round(epoch, 2)) for epoch in film.epoch[film.shown].tolist()]
-    frames = [
-        {"image": image, "milliseconds": stays, "said": f"epoch {epoch}"}
-        for image, stays, epoch in zip(images, _milliseconds(film), epochs, strict=True)
-    ]
-    page = Template(Path(__file__).with_name("player.html").read_text(encoding="utf-8"))
-    filled = page.substitute(
-        title=escape(f"{text(film.names[1])} = {film.result.model.expression}"),
-        alt=escape(film_caption(film)),
-        still=images[-1],
-        width=round(100 * WIDTH),
-        height=round(100 * HEIGHT),
-        frames=json.dumps(frames),
-    )
-    path.write_text(filled, encoding="utf-8")
-
-
-def _write_mp4(film: Film, path: Path, progress: Progress) -> None:
-    # The temporary file has no suffix from which ffmpeg could tell the format.
-    writer = FFMpegWriter(FRAMES_PER_SECOND, extra_args=["-f", "mp4", "-movflags", "+faststart"])
-    animation = FrameRenderer(Figure(figsize=(WIDTH, HEIGHT)), film, frozen_dpi=200).animation()
-    try:
-        animation.save(path, writer, dpi=200, progress_callback=lambda frame, _: progress(frame + 1))
-    except (BrokenPipeError, subprocess.CalledProcessError):
-        raise ValueError("ffmpeg failed to write MP4, for which it needs libx264: write .gif or .html") from None
-
-
-WRITERS: dict[str, Callable[[Film, Path, Progress], None]] = {
-    ".gif": _write_gif,
-    ".mp4": _write_mp4,
-    ".html": _write_html,
-}
 
 
 def film_caption(film: Film) -> str:
@@ -150,27 +196,6 @@ def film_caption(film: Film) -> str:
         f"The curve {result.model.expression} moves {where}; the loss goes from {first} to {last} "
         f"in {format_count(round(film.epoch[-1], 2), 'epoch')}."
     )
-
-
-def _milliseconds(film: Film) -> list[int]:
-    """Return how long each moment stays."""
-    counts = np.unique(film.frames, return_counts=True)[1]
-    return [round(1000 * count / FRAMES_PER_SECOND) for count in counts.tolist()]
-
-
-def _draw_moments(film: Film, dpi: int, progress: Progress) -> Iterator[Image.Image]:
-    """Draw the moments that the film shows one after the other, all in one palette."""
-    renderer = FrameRenderer(Figure(figsize=(WIDTH, HEIGHT)), film, frozen_dpi=dpi)
-    canvas = FigureCanvasAgg(renderer.figure)
-    palette = None
-    _, first, counts = np.unique(film.frames, return_index=True, return_counts=True)
-    for frame, shown in zip(first.tolist(), np.cumsum(counts).tolist(), strict=True):
-        renderer.draw(frame)
-        canvas.draw()
-        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        palette = palette or picture.quantize(COLORS)
-        yield _set_corner_to_white(picture.quantize(palette=palette, dither=Image.Dither.NONE))
-        progress(shown)
 
 
 def _set_corner_to_white(picture: Image.Image) -> Image.Image:

@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
+from matplotlib.backend_bases import FigureCanvasBase, RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,7 +15,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from bench.charts.colors import FAINT, PALETTE
-from bench.plots.film.film import FRAMES_PER_SECOND, Film, loss_limits
+from bench.plots.film.film import Film, loss_limits
 from bench.plots.style import DASHES, DOT, INK, STYLE, TARGET, log_scale
 from bench.tables.formatting import shorten, text
 from kernels.base.run import Floats
@@ -77,18 +76,6 @@ class FrameRenderer:
         self._status_line.set_text(self._status_text(moment))
         self._parameter_line.set_text(self._parameter_text(moment))
 
-    def animation(self) -> FuncAnimation:
-        """Return the animation of all frames, from which the caller keeps a reference while it is shown."""
-        return FuncAnimation(
-            self.figure,
-            self.draw,
-            frames=len(self.film.frames),
-            init_func=lambda: None,
-            interval=1000 / FRAMES_PER_SECOND,
-            repeat=False,
-            cache_frame_data=False,
-        )
-
     def _fix_layout(self, left: Axes, right: Axes) -> None:
         """Lay out the panels once, with room for the widest numbers: for every frame anew they would tremble."""
         layouts: list[list[Bbox]] = []
@@ -119,6 +106,7 @@ class FrameRenderer:
         self.figure.add_artist(_Picture(np.array(canvas.buffer_rgba())))
         for artist in moving:
             artist.set_visible(True)
+        FigureCanvasBase(self.figure)  # else an animation draws each frame twice
 
     def _draw_background(self, axis: Axes) -> None:
         film, view = self.film, self.film.view

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from bench.data.fit_table import thin_rows
 from bench.data.table import Dataset
 from bench.data.units import curve_in_table_units
+from bench.plots.film.animate import FilmAnimation
 from bench.plots.film.film import Film, build_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.film.moments import recorded_moments
@@ -64,7 +65,7 @@ class Window:
     def replay(self, film: Film) -> None:
         """Play a film, and keep its last frame until the user closes the window."""
         if self.is_open:
-            self._animation = FrameRenderer(self._figure, film).animation()
+            self._animation = FilmAnimation(film, self._figure)
             self._figure.canvas.draw()  # which starts it, so that a window that is closed at once is no error
             plt.show()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from base64 import b64decode
@@ -14,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
-from bench.plots.film.animate import animate, film_caption, write_film
+from bench.plots.film.animate import FilmAnimation, film_caption
 from bench.plots.film.film import FRAMES_PER_SECOND, fit_film
 from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.tables.formatting import text
@@ -55,7 +56,8 @@ def find_blue(picture):
 
 
 def test_the_curve_moves_in_a_small_gif(result, classic, tmp_path):
-    path = animate(result, *classic, tmp_path / "bend.gif", settings=LESSON_FIT)
+    path = tmp_path / "bend.gif"
+    result.animate(*classic, settings=LESSON_FIT).save(path)
     assert path.stat().st_size < 500_000
     pictures, stays = zip(*read_gif(path), strict=True)
     film = fit_film(result, *classic, settings=LESSON_FIT)
@@ -69,6 +71,18 @@ def test_the_curve_moves_in_a_small_gif(result, classic, tmp_path):
     assert 120 < np.median(columns) < 180
     assert rows.min() < 10, "the target leaves the view at the top"
     assert (pictures[-1][-1, 0] == 255).all(), "white is white"
+
+
+def test_notebooks_show_the_film_and_matplotlibs_writers_save_it(short, noisy, tmp_path):
+    x, y = noisy
+    fitted = fit("a*x + b", {"x": x}, y, lr=0.1, epochs=2, kernel="reference")
+    animation = fitted.animate({"x": x}, y)
+    shown = b64decode(re.search('src="data:image/gif;base64,(.*?)"', animation._repr_html_()).group(1))
+    (tmp_path / "shown.gif").write_bytes(shown)
+    animation.save(tmp_path / "saved.gif", "pillow")
+    pictures = [read_gif(tmp_path / name) for name in ("shown.gif", "saved.gif")]
+    assert len(pictures[0]) == 3
+    assert (np.abs(pictures[0][-1][0].astype(int) - pictures[1][-1][0]).max(axis=2) > 40).mean() < 1e-2
 
 
 @pytest.mark.parametrize("inputs", [1, 2])
@@ -92,7 +106,8 @@ def test_a_frame_before_a_frozen_background_is_what_is_drawn_as_a_whole(short, c
 
 
 def test_a_page_needs_nothing_but_itself(short, classic, tmp_path):
-    path = animate(short, *classic, tmp_path / "bend.html", names=("x", "<script>y</script>"))
+    path = tmp_path / "bend.html"
+    short.animate(*classic, names=("x", "<script>y</script>"), dpi=150).save(path)
     text = path.read_text(encoding="utf-8")
     page = Reader(text)
     assert page.texts.count("<script>y</script> = a*x**2 + b*x + c") == 2  # the title and the heading
@@ -114,7 +129,8 @@ def test_a_page_needs_nothing_but_itself(short, classic, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 def test_a_film_that_players_read(short, classic, tmp_path):
-    path = animate(short, *classic, tmp_path / "bend.mp4")
+    path = tmp_path / "bend.mp4"
+    short.animate(*classic, dpi=200).save(path)
     decoded = subprocess.run(
         ["ffmpeg", "-v", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
         capture_output=True,
@@ -135,7 +151,7 @@ def test_an_ffmpeg_that_fails_early_or_late_leaves_what_was_there(script, short,
     path.write_text("old")
     film = fit_film(short, *classic)
     with pytest.raises(ValueError, match="ffmpeg failed to write MP4"):
-        write_film(replace(film, frames=film.frames[-2:]), path)
+        FilmAnimation(replace(film, frames=film.frames[-2:])).save(path)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
 
@@ -210,12 +226,11 @@ def test_many_parameters_are_cut_and_long_names_shortened(classic):
     assert second.get_window_extent().x1 < 640
 
 
-def test_a_loss_that_is_infinite_at_the_start_cannot_be_shown(noisy, tmp_path):
+def test_a_loss_that_is_infinite_at_the_start_cannot_be_shown(noisy):
     ended = fit(Model("a*exp(b*x)"), *noisy, init=[1, 690], epochs=1, kernel="reference")
     for settings in (None, {"kernel": "reference"}):
         with pytest.raises(ValueError, match="its loss is not finite at the start"):
-            animate(ended, *noisy, tmp_path / "nothing.gif", settings=settings)
-    assert not list(tmp_path.iterdir())
+            ended.animate(*noisy, settings=settings)
 
 
 # The command

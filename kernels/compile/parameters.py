@@ -1,0 +1,126 @@
+"""Parameters in the text of the kernel of a model with vectors: the lines that read them, and that update them."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from kernels.compile.layers import NetworkParts
+from kernels.compile.names import assigned, fixed_numbers, given, label, numbered, places_of, text_of, text_of_loop
+from kernels.optimizers.optimizer import add_weight_decay
+from kernels.tape.tape import Tape
+
+
+class Update(NamedTuple):
+    """The update of a parameter.
+
+    Attributes
+    ----------
+    before : list of str
+        Lines that are the same for all parameters.
+    lines : list of str
+        Those of each parameter.
+    theta, point : str
+        The new parameter, and where the next gradient is taken.
+    slots : list of str
+        Its new slots.
+    same : set of int
+        The slots that are the same for all parameters.
+    """
+
+    before: list[str]
+    lines: list[str]
+    theta: str
+    slots: list[str]
+    point: str
+    same: set[int]
+
+
+def make_update(parts: NetworkParts, *, weight: bool, sample: bool) -> Update:
+    """Return the update of a weight or of a scalar, from a sample or by a mean gradient.
+
+    From a sample, s is the derivative of the loss by the dot of the weight, or by the scalar.
+    """
+    rule, tape = parts.rule, Tape()
+    t, lr, s, factor, total, share = given(tape, ["t", "lr", "s", "input", "total", "share"])
+    slots, options = tuple(given(tape, parts.slots)), parts.option_symbols(tape)
+    if sample and rule.per_sample:
+        new, kept = rule.per_sample(t, factor if weight else 1.0, s, lr), slots
+    else:
+        gradient = (s * factor if weight else s) if sample else share * total
+        label(gradient, "gradient")
+        if weight and rule.weight_decay:
+            at = rule.gradient_at(t, slots, options) if rule.gradient_at else t
+            gradient = add_weight_decay(at, gradient, *given(tape, ["weight_decay"]))
+        if not weight:
+            options = tuple(0.0 if k in rule.decay_options else one for k, one in enumerate(options))
+        facts = given(tape, [*parts.clock, *["loss"] * rule.needs_loss, *["norm"] * rule.needs_norm])
+        new, kept = rule.rule(t, slots, gradient, lr, tuple(facts), options)
+    kept = tuple(label(one, f"new_{name}") for one, name in zip(kept, parts.slots, strict=True))
+    point = label(new, "moved")
+    if rule.gradient_at:
+        point = label(rule.gradient_at(new, kept, parts.option_symbols(tape)), "point")
+    outputs = [new, *kept, point]
+    fixed = fixed_numbers(tape, [*parts.settings, *parts.clock, "lr", "s", "share", "loss", "norm"])
+    before, lines, results = text_of_loop(tape, outputs, fixed)
+    if parts.by_eight:
+        varying = tape.depends(tape.given(name) for name in ["t", *parts.slots, "input", "total"])
+    else:
+        shared = fixed_numbers(tape, [] if parts.spec.own_options else [*parts.settings, *parts.clock])
+        varying = set(range(len(tape.operations))) - shared
+    same = {k for k, one in enumerate(places_of(kept)) if not (isinstance(one, int) and one in varying)}
+    texts = iter(numbered([*before, *lines, *results]))
+    before, lines, results = ([next(texts) for _ in part] for part in (before, lines, results))
+    return Update(before, lines, results[0], results[1:-1], results[-1], same)
+
+
+def update_lines(parts: NetworkParts, update: Update, place: str, *, wide: int = 0, **read: str) -> list[str]:
+    """Return the lines that update a parameter, or eight of one run; `read` has texts of what the rule is given."""
+    written = [(result, slot) for slot, result in enumerate(update.slots) if result != parts.slots[slot]]
+    used = [*update.lines, update.theta, update.point, *(result for result, _ in written)]
+    return [
+        *_reads(parts, place, used, wide, read),
+        *update.lines,
+        *(
+            parts.put(result, "theta", parts.slot(place, slot), same=slot in update.same, wide=wide)
+            for result, slot in written
+        ),
+        parts.put(update.theta, "theta", place, wide=wide),
+    ]
+
+
+def _reads(
+    parts: NetworkParts, place: str, lines: Iterable[str], wide: int, more: dict[str, str] | None = None
+) -> list[str]:
+    """Return the lines that read a parameter, its slots and other numbers, where some lines use them."""
+    reads = {"t": parts.get("theta", place, wide)}
+    reads |= {name: parts.get("theta", parts.slot(place, slot), wide) for slot, name in enumerate(parts.slots)}
+    used = set(re.findall(r"\w+", " ".join(lines)))
+    return [f"{name} = {text}" for name, text in (reads | (more or {})).items() if name in used]
+
+
+def parameter(parts: NetworkParts, place: str, name: str, *, point: bool, wide: int = 0) -> tuple[list[str], str]:
+    """Return the lines that read a parameter, or eight, and its text: as it is, or where the gradient is taken."""
+    if not (point and parts.rule.gradient_at):
+        return [], parts.get("theta", place, wide)
+    tape = Tape()
+    (t,), slots = given(tape, ["t"]), tuple(given(tape, parts.slots))
+    at = label(parts.rule.gradient_at(t, slots, parts.option_symbols(tape)), name)
+    lines, (result,) = text_of(tape, [at])
+    return [*_reads(parts, place, [*lines, result], wide), *numbered(lines)], result
+
+
+def named_parameter(parts: NetworkParts, place: str, name: str, *, point: bool, wide: int = 0) -> list[str]:
+    """Return the lines that read a parameter, or eight, and give it a name."""
+    lines, text = parameter(parts, place, name, point=point, wide=wide)
+    return [*lines, *assigned(name, text)]
+
+
+def clock_lines(parts: NetworkParts) -> Sequence[str]:
+    """Return the lines that advance the clock."""
+    if not parts.rule.clock:
+        return []
+    tape = Tape()
+    lines, results = text_of(tape, parts.rule.clock(tuple(given(tape, parts.clock)), parts.option_symbols(tape)))
+    if results == parts.clock:
+        return []
+    return numbered([*lines, f"{', '.join(parts.clock)} = {', '.join(results)}"])
