@@ -25,7 +25,7 @@ from kernels.model.param_columns import array_columns, param_columns
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
 # each curve has.
 ROW_BYTES = 700_000
-CURVE_BYTES = 1_020_000
+CURVE_BYTES = 750_000
 MAX_MARKS = 101
 
 COUNTED = ("samples", "updates")
