@@ -26,10 +26,11 @@ import typer
 from typer.core import TyperCommand
 
 from bench.commands import options, parse
-from bench.commands.options import argument, flag, option
+from bench.commands.options import argument, flag, option, setting
 from bench.commands.signals import exit_code, interruptible, is_interrupted
 from bench.commands.streams import discard_lost_output, format_warning, one_line, prepare_streams
 from bench.commands.suggestions import describe_unknown_option, refuse_repeated_lists, reword_value_error
+from bench.study.keys import GridKeys, RunKeys, describe_key
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -171,11 +172,11 @@ def fit(
     model: options.Model = None,
     x: options.Inputs = None,
     y: options.TargetColumn = None,
-    lr: Annotated[float, option("RATE", "Learning rate.")] = 0.1,
-    batch_size: options.BatchSize = "1",
-    epochs: options.Epochs = 100,
-    schedule: Annotated[str, option("NAME", 'Such as "halve(10)" or "cosine".')] = "constant",
-    optimizer: options.Optimizer = "sgd",
+    lr: Annotated[Any, option("RATE", "Learning rate.", read=parse.parse_value)] = str(GridKeys.lr),
+    batch_size: options.BatchSize = str(GridKeys.batch_size),
+    epochs: options.Epochs = str(RunKeys.epochs),
+    schedule: Annotated[str, setting("grid.schedule", "NAME", read=None)] = GridKeys.schedule,
+    optimizer: options.Optimizer = GridKeys.optimizer,
     loss: options.Loss = None,
     init: Annotated[
         Any,
@@ -185,13 +186,11 @@ def fit(
             read=parse.parse_start,
         ),
     ] = None,
-    seed: Annotated[
-        Any, option("SEED", "The seed of the order of the samples and of the start.", read=parse.parse_seed)
-    ] = "0",
-    shuffle: options.Shuffle = False,
+    seed: Annotated[Any, setting("grid.seed", "SEED", read=parse.parse_seed)] = str(GridKeys.seed),
+    shuffle: options.Shuffle = GridKeys.shuffle,
     target: options.Target = None,
     kernel: Annotated[str, option("NAME", '"fused", "fused-fma" or (slow) "reference".')] = "fused",
-    dtype: Annotated[str, option("NAME", 'Compute in "float64" or "float32".')] = "float64",
+    dtype: options.Dtype = "float64",
     record: options.Record = "epoch",
     validation: options.Validation = None,
     test: options.Test = None,
@@ -261,16 +260,14 @@ def run(
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>.")] = None,
     resume: options.Resume = False,
     yes: Annotated[bool, flag("Run more than 1,000,000 configurations too.", "--yes")] = False,
-    lr: Annotated[Any, option("RATES", 'Such as "0.1,0.5" or "log:0.01:1:20".', read=parse.parse_values)] = None,
-    batch_size: Annotated[Any, option("SIZES", 'Such as "1,16,full".', read=parse.parse_values)] = None,
-    optimizer: Annotated[Any, option("NAMES", 'Such as "sgd,momentum(0.9),adam".', read=parse.parse_values)] = None,
-    schedule: Annotated[Any, option("NAMES", 'Such as "constant,halve(10)".', read=parse.parse_values)] = None,
+    lr: Annotated[Any, setting("grid.lr", "RATES", read=parse.parse_values)] = None,
+    batch_size: Annotated[Any, setting("grid.batch_size", "SIZES", read=parse.parse_values)] = None,
+    optimizer: Annotated[Any, setting("grid.optimizer", "NAMES", read=parse.parse_values)] = None,
+    schedule: Annotated[Any, setting("grid.schedule", "NAMES", read=parse.parse_values)] = None,
     init: options.Starts = None,
-    seed: Annotated[Any, option("SEEDS", 'Such as "0-4" or "0-4,9".', read=parse.parse_seeds)] = None,
-    shuffle: Annotated[
-        bool | None, flag("Visit the samples in a new order each epoch, or not.", "--shuffle/--no-shuffle")
-    ] = None,
-    dtype: Annotated[Any, option("NAMES", 'Such as "float64,float32".', read=parse.parse_values)] = None,
+    seed: Annotated[Any, setting("grid.seed", "SEEDS", more='Ranges too: "0-4,9".', read=parse.parse_seeds)] = None,
+    shuffle: Annotated[bool | None, flag(describe_key("grid.shuffle"), "--shuffle/--no-shuffle")] = None,
+    dtype: Annotated[Any, setting("grid.dtype", "NAMES", read=parse.parse_values)] = None,
     epochs: options.Epochs = None,
     target: options.Target = None,
     loss: options.Loss = None,
@@ -279,9 +276,7 @@ def run(
     validation: options.Validation = None,
     test: options.Test = None,
     patience: options.Patience = None,
-    refine: Annotated[
-        int | None, option("ROUNDS", "Rounds that add learning rates around and beyond the best.")
-    ] = None,
+    refine: options.Refine = None,
     settings: options.Settings = None,
     cluster: options.Cluster = None,
     verbose: Annotated[bool, flag("Print all tables too, and the whole verdict.", "--verbose", "-v")] = False,
@@ -332,18 +327,14 @@ def tune(
     drop_missing: options.DropMissing = False,
     no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
-    trials: Annotated[
-        int | None, option("COUNT", "The number of trials over all optimizers; without it, 1,000.")
-    ] = None,
-    sampler: Annotated[str | None, option("NAME", '"cmaes", "random" or "qmc"; without it, "tpe".')] = None,
-    pruner: Annotated[str | None, option("NAME", '"hyperband" or "none"; without it, "asha".')] = None,
-    sampler_seed: Annotated[int, option("SEED", "The seed of the sampler.")] = 0,
+    trials: options.Trials = None,
+    sampler: options.Sampler = None,
+    pruner: options.Pruner = None,
+    sampler_seed: Annotated[Any, option("SEED", "The seed of the sampler.", read=parse.parse_value)] = "0",
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>-tuned.")] = None,
     resume: options.Resume = False,
     grid: Annotated[bool, flag("Train the grid of the study too, as a yardstick, or not.", "--grid/--no-grid")] = True,
-    optimizer: Annotated[
-        Any, option("NAMES", 'Such as "sgd,momentum(log1m:0.5:0.99)".', read=parse.parse_values)
-    ] = None,
+    optimizer: Annotated[Any, setting("tune.optimizer", "NAMES", read=parse.parse_values)] = None,
     init: options.Starts = None,
     epochs: options.Epochs = None,
     target: options.Target = None,
@@ -393,9 +384,9 @@ def speed(
         Any, option("NAMES", 'Variants, such as "fused,lanes,C"; without it, all.', read=parse.split_list)
     ] = None,
     peers: Annotated[bool, flag("Include the peers of other packages: JAX, PyTorch, scikit-learn.", "--peers")] = False,
-    batch_size: options.BatchSize = "1",
-    optimizer: options.Optimizer = "sgd",
-    shuffle: options.Shuffle = False,
+    batch_size: options.BatchSize = str(GridKeys.batch_size),
+    optimizer: options.Optimizer = GridKeys.optimizer,
+    shuffle: options.Shuffle = GridKeys.shuffle,
     seconds: Annotated[float, option("SECONDS", "About how long to measure.", least=0.1)] = 20.0,
     targets: Annotated[
         bool, flag("Measure the performance budget too, row by row: some three minutes more.", "--targets")
@@ -584,11 +575,11 @@ def kernel(
     inputs: Annotated[
         str, option("NAMES", "The inputs of the model, as in u,v, or how many it has: x1, x2, ...")
     ] = "x",
-    optimizer: options.Optimizer = "sgd",
-    loss: options.Loss = "squared",
+    optimizer: options.Optimizer = GridKeys.optimizer,
+    loss: options.Loss = RunKeys.loss,
     lanes: Annotated[bool, flag("The kernel of many runs side by side, in place of that of one.", "--lanes")] = False,
     fma: Annotated[bool, flag("The kernel in which a multiplication and an addition may be fused.", "--fma")] = False,
-    dtype: Annotated[str, option("NAME", 'Compute in "float64" or "float32".')] = "float64",
+    dtype: options.Dtype = "float64",
     asm: Annotated[bool, flag("Print the machine code, as assembly.", "--asm")] = False,
     llvm: Annotated[bool, flag("Print LLVM's code, after optimization.", "--llvm")] = False,
     standalone: Annotated[
@@ -605,7 +596,7 @@ def kernel(
     if asm + llvm + (standalone is not None) > 1:
         raise ValueError("--asm, --llvm and --standalone are different outputs: give one of them")
     name = ("lanes" if lanes else "fused") + ("-fma" if fma else "")
-    settings = {"optimizer": optimizer, "loss": loss or "squared", "kernel": name, "dtype": dtype}
+    settings = {"optimizer": optimizer, "loss": loss or RunKeys.loss, "kernel": name, "dtype": dtype}
     print_kernel(model, inputs, settings, code="asm" if asm else "llvm" if llvm else "", file=standalone)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from bench.engine.train import Executor, train_in_threads
 from bench.study.grid import Grid
+from bench.study.keys import RunKeys
 from bench.study.load import check_table
 from bench.study.schema import RunTable
 from bench.study.space import Space
@@ -71,7 +72,7 @@ def check_settings(
             )
     held_out = {name: given.get(name) for name in ("validation", "test")}
     shared = {name: given[name] for name in RunTable.model_fields if name in given}
-    loss = make_loss(given.get("loss", "squared"))
+    loss = make_loss(given.get("loss", RunKeys.loss))
     again = make_loss(loss.text)  # whose targets or metric may be functions that are new each time
     if (again.value, again.derivative, again.options) != (loss.value, loss.derivative, loss.options):
         raise ValueError(f"loss must be a registered one: {loss!r} is not what the text {loss.text!r} makes")

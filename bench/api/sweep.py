@@ -65,35 +65,29 @@ def sweep(
     progress : callable
         Called with the number of configurations of the grid that are done.
     **settings
-        Those of a study's tables [run] and [data].
+        Keys of a study's tables [run] and [data]; `bench.study.keys` and ``sgdbench schema`` have their defaults and a
+        line about each. What they do not say:
 
-        `epochs` (100), `target` (None), `loss` ("squared"), `drop_last` (True), `patience` and `validation` (None):
-        as for `kernels.fit`. ``loss="objective"`` minimizes a model without inputs itself; `y` has no part in that,
+        `epochs`, `target`, `loss`, `drop_last`, `patience`, `validation` and `test` are as for `kernels.fit`, with
+        pairs (x, y) too. ``loss="objective"`` minimizes a model without inputs itself; `y` has no part in that,
         and may be ``[0.0]``. Where there are samples for validation and no target, choices are ranked by the loss on
         them: at the end of a run, or with patience at its lowest, of the parameters that `final_loss`, `param_<name>`
         and `SweepResult.best` are about.
 
-        `shuffling` ("all"): how runs are shuffled whose `shuffle` in the grid is true, all samples together or in
-        ``"blocks"``, which `kernels.fit` takes as `shuffle`.
+        `shuffling`: of runs whose `shuffle` in the grid is true; `kernels.fit` takes it as `shuffle`.
 
-        `test` (None): as for `kernels.fit`. These samples decide nothing: the best choice is judged by them in the
-        end, and the verdict begins with that.
+        `kernel`: lanes train 8 to 64 runs side by side, the kernels of `kernels.fit` run by run. Where lanes
+        would take long for few runs of the same order, ``"fused"`` trains these run by run, if it has the same bits or
+        the seeds are fresh.
 
-        `kernel`: ``"lanes"``, the default (8 to 64 runs side by side), or ``"lanes-fma"``, or one of those of
-        `kernels.fit`, run by run. Where lanes would take long for few runs of the same order, ``"fused"`` trains these
-        run by run, if it has the same bits or the seeds are fresh.
-
-        `record`: the marks at which losses are recorded and compared with the target, as for `kernels.fit`.
-        ``"log"``, the default, has as many of them to a decade, 10 at most, that they add at most 0.4 evaluations of
-        the loss to each epoch of a run, or 20 in all where runs end at a target, or as many as the folder has already;
+        `record`: ``"log"`` has as many marks to a decade, 10 at most, that they add at most 0.4 evaluations of the loss
+        to each epoch of a run, or 20 in all where runs end at a target, or as many as the folder has already;
         `SweepResult.clock` tells how many.
 
-        `confirm` (20): the leading choices are trained once more, from the same starts with this many seeds that had
-        no part in choosing them, and recorded finely (`bench.engine.confirm`). 0 leaves that out; such runs of an
-        earlier time are used as long as they are about the ranking of today.
+        `confirm`: the starts are the same, and the losses are recorded finely (`bench.engine.confirm`). 0 leaves that
+        out; such runs of an earlier time are used as long as they are about the ranking of today.
 
-        `refine` (0): learning rates around the best choice of each optimizer, or beyond it where it is at the edge of
-        the grid, are added in at most this many rounds (`bench.engine.refine`).
+        `refine`: at most so many rounds, for each optimizer (`bench.engine.refine`).
 
     Raises
     ------

@@ -62,12 +62,10 @@ def tune(
     progress : callable
         Called with the number of trials done.
     **settings
-        Those of a study's tables. [tune]: `trials`, their number in all, 1,000 by default; a larger number goes on
-        with a search that `out` holds. `sampler`: ``"tpe"``, the default, ``"cmaes"``, ``"random"`` or ``"qmc"``.
-        `pruner`: ``"asha"``, the default, or ``"hyperband"``, which compare trials after
-        `bench.engine.search.halving_epochs`, or ``"none"``. [run] and [data]: `epochs`, `target`, `loss`, `drop_last`,
-        `shuffling`, `kernel`, `record`, `confirm`, `patience`, `validation` and `test`, as for `bench.sweep`. And
-        `sampler_seed`, 0 by default, which studies do not have.
+        Keys of a study's table [tune], `trials`, `sampler` and `pruner`, and those of `bench.sweep` but `refine`;
+        `bench.study.keys` has their defaults and a line about each. More `trials` go on with a search that `out` holds.
+        The pruners compare trials after `bench.engine.search.halving_epochs`. And `sampler_seed`, which studies do not
+        have.
 
     Raises
     ------

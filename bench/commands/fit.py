@@ -32,6 +32,7 @@ from bench.data.memory_maps import load_table
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_quality import TableQuality, table_quality, unknown_quality
 from bench.data.units import curve_in_table_units, original_loss, write_params
+from bench.study.schema import check_share
 from bench.study.suite import find_study_of
 from bench.tables.formatting import duration, text
 from bench.tables.on_test_rows import NAMES
@@ -186,6 +187,8 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
     """Load a table or built-in data with the rows that are held out, and choose the inputs."""
     path, (x, y, model, drop_missing, no_categories) = asked.path, asked.columns
     held = held_out(asked.validation, asked.test)
+    for name in ("validation", "test"):
+        check_share(name, held.get(name))
     files = held.get("validation_path"), held.get("test_path")
     if str(path) in BUILTIN and not x and y is None:
         if asked.stream or asked.cache_dir is not None:

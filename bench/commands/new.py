@@ -15,6 +15,7 @@ from bench.commands.options import TableColumns
 from bench.commands.streams import one_line
 from bench.data.batches import MAPPED
 from bench.data.columns import describe_left_out
+from bench.study.keys import describe_key
 from bench.study.load import to_table
 from bench.system.atomic import explain_unwritable, write_text
 from bench.tables.formatting import text
@@ -87,6 +88,7 @@ def commented_study(made: DefaultStudy, paths: dict[str, str]) -> str:
         left_out=made.inputs.left_out and describe_left_out(made.inputs.left_out),
         scales_targets=make_loss(made.study.run.loss).scales_targets,
         keys=_keys,
+        about=describe_key,
         **study | {"data": study["data"] | paths},
     )
 

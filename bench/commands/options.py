@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from bench.commands import parse
+from bench.study.keys import TuneKeys, describe_key
 
 if TYPE_CHECKING:
     from bench.study.load import Locate
@@ -24,6 +25,18 @@ def option(
 
     # A parser's error would lose its message.
     return typer.Option(*names, metavar=metavar, help=about, parser=str, callback=convert)
+
+
+def setting(
+    key: str,
+    metavar: str,
+    *names: str,
+    more: str = "",
+    read: Callable[[str], Any] | None = parse.parse_value,
+) -> Any:
+    """Declare the option for a key of a study: its line, and `more` about the option; the study checks its value."""
+    several = "Several have commas between them." if read is parse.parse_values else ""
+    return option(metavar, " ".join(filter(None, (describe_key(key), several, more))), *names, read=read)
 
 
 def argument(metavar: str, about: str) -> Any:
@@ -59,9 +72,10 @@ class RunOptions(NamedTuple):
 
 
 def held_out(validation: float | str | None, test: float | str | None) -> dict[str, Any]:
-    """Return the settings of [data] by key: a share, or the path of a file."""
+    """Return the settings of [data] by key: the path of a table, or a share, which the study checks."""
     given = {"validation": validation, "test": test}
-    return {f"{name}_path" if isinstance(value, str) else name: value for name, value in given.items()}
+    paths = {name for name, value in given.items() if parse.is_table(value)}
+    return {f"{name}_path" if name in paths else name: value for name, value in given.items()}
 
 
 def _load_plugins(context: typer.Context, files: list[Path] | None) -> list[Path] | None:
@@ -95,14 +109,12 @@ Inputs = Annotated[
         "and of few texts.",
     ),
 ]
-TargetColumn = Annotated[str | None, option("COLUMN", "The column of the table that is to be fitted.")]
-DropMissing = Annotated[bool, flag("Skip rows of the table with missing values.", "--drop-missing")]
+TargetColumn = Annotated[str | None, setting("data.y", "COLUMN", read=None)]
+DropMissing = Annotated[bool, flag(describe_key("data.drop_missing"), "--drop-missing")]
 NoCategories = Annotated[
     bool, flag("Leave out columns of text; else those of 2 to 30 values become columns of 0 and 1.", "--no-categories")
 ]
-CacheDir = Annotated[
-    Path | None, option("FOLDER", "Where the columns of a mapped table are written; without it, beside the table.")
-]
+CacheDir = Annotated[Path | None, setting("data.cache_dir", "FOLDER", read=None)]
 StudyOrTable = Annotated[
     str,
     argument(
@@ -111,77 +123,52 @@ StudyOrTable = Annotated[
 ]
 Model = Annotated[
     str | None,
-    option(
-        "EXPR",
-        'Such as "a*hp + b" or "w @ x + b", or a ready-made one: "polynomial(3)" or "mlp(8)"; without it, a weighted '
-        "sum of the inputs.",
-    ),
+    setting("model.expression", "EXPR", more="Without it, a weighted sum of the inputs.", read=None),
 ]
 
 # Of `fit`, or for variants.
-BatchSize = Annotated[Any, option("SIZE", 'Samples per update, or "full".', read=parse.parse_value)]
-Optimizer = Annotated[str, option("NAME", 'Such as "momentum(0.9)" or "adam".')]
-Shuffle = Annotated[bool, flag("Visit the samples in a new order each epoch.", "--shuffle")]
+BatchSize = Annotated[Any, setting("grid.batch_size", "SIZE")]
+Optimizer = Annotated[str, setting("grid.optimizer", "NAME", read=None)]
+Shuffle = Annotated[bool, flag(describe_key("grid.shuffle"), "--shuffle")]
+Dtype = Annotated[str, setting("grid.dtype", "NAME", read=None)]
 
 # Of `run` and `tune`.
 Starts = Annotated[
     Any,
-    option(
+    setting(
+        "grid.init",
         "STARTS",
-        'Such as "near=-1,10,26; far=-1.8,-131,-2400", values of all parameters in order; "a=2,b=-4,c=3"; "zero"; '
-        '"normal:1:5", that is scale and count; or "uniform:-5:5:20". Without it, those of the study.',
         "--init",
+        more='As in "near=-1,10,26; far=-1.8,-131,-2400", "a=2,b=-4,c=3" or "normal:1:5".',
         read=parse.parse_starts,
     ),
 ]
 
 # Of `fit`, and as settings of a study, whose own they replace.
-Epochs = Annotated[int | None, option("COUNT", "Passes over the data, at most.")]
+Epochs = Annotated[Any, setting("run.epochs", "COUNT")]
 Loss = Annotated[
     str | None,
-    option(
-        "NAME",
-        'Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for two classes, "softmax" for more. Without '
-        "it, a table's target decides: squared for numbers, one of these two for labels.",
-    ),
+    setting("run.loss", "NAME", more="For a table without it, the target decides: numbers or labels.", read=None),
 ]
 Target = Annotated[
-    float | None,
-    option(
+    Any,
+    setting(
+        "run.target",
         "LOSS",
-        "Stop when the loss is this low, in the table's units also where columns are standardized, but for losses such "
-        'as "huber(1.0)".',
+        more='In the table\'s units also where columns are standardized, but for losses such as "huber(1.0)".',
     ),
 ]
-Record = Annotated[
-    Any, option("MARKS", 'Record the loss: "epoch", "log", "log:10", or a number of updates.', read=parse.parse_value)
-]
-Validation = Annotated[
-    Any,
-    option(
-        "SHARE|FILE",
-        "Hold out this share of the rows, or those of a file; the loss on them is recorded, and without a target `run` "
-        "and `tune` choose by it.",
-        read=parse.parse_held_out,
-    ),
-]
-Test = Annotated[
-    Any,
-    option(
-        "SHARE|FILE",
-        "Hold out this share of the rows too, or those of a file: they decide nothing, and the result is judged by "
-        "them.",
-        read=parse.parse_held_out,
-    ),
-]
-Patience = Annotated[
-    int | None,
-    option(
-        "EPOCHS",
-        "Stop runs when the loss on held-out rows has not improved for this many epochs; keep its lowest.",
-    ),
-]
-Confirm = Annotated[int | None, option("COUNT", "Train the leading choices again on this many fresh seeds.")]
+Record = Annotated[Any, setting("run.record", "MARKS")]
+Validation = Annotated[Any, setting("data.validation", "SHARE|FILE", more="Or the rows of a file.")]
+Test = Annotated[Any, setting("data.test", "SHARE|FILE", more="Or the rows of a file.")]
+Patience = Annotated[Any, setting("run.patience", "EPOCHS")]
+Confirm = Annotated[Any, setting("run.confirm", "COUNT")]
+Refine = Annotated[Any, setting("run.refine", "ROUNDS")]
+
+# Of `tune`.
+Trials = Annotated[Any, setting("tune.trials", "COUNT", more=f"Without it, {TuneKeys.trials:,}.")]
+Sampler = Annotated[str | None, setting("tune.sampler", "NAME", more=f"Without it, {TuneKeys.sampler}.", read=None)]
+Pruner = Annotated[str | None, setting("tune.pruner", "NAME", more=f"Without it, {TuneKeys.pruner}.", read=None)]
 Settings = Annotated[
     list[str] | None,
     option(

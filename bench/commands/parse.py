@@ -62,18 +62,11 @@ def _parse_seed_range(part: str) -> Sequence[Any]:
     return range(first, last + 1)
 
 
-def parse_held_out(text: str) -> float | str:
-    """Return the share of the rows that is held out, or the path of a file or a folder with such rows."""
+def is_table(value: Any) -> bool:
+    """Return whether a value is the path of a table, by its ending, or of a folder."""
     from bench.data.batches import MAPPED  # noqa: PLC0415 (pyarrow)
 
-    with suppress(ValueError):
-        if 0 < (share := float(text)) < 1:
-            return share
-    if Path(text).suffix.lower() in MAPPED or Path(text).is_dir():
-        return text
-    raise ValueError(
-        f"held-out rows must be a share between 0 and 1, such as 0.2, or a {', '.join(MAPPED)} file, not {text!r}"
-    )
+    return isinstance(value, str) and (Path(value).suffix.lower() in MAPPED or Path(value).is_dir())
 
 
 def parse_seed(text: str) -> Any:

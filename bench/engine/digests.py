@@ -148,7 +148,7 @@ QUICK += all_cases()[-2:]
 
 def sweep_digests(kernel: str) -> dict[str, str]:
     """Return the digests of a sweep's ids, runs, losses and ranking."""
-    settings = RunTable(epochs=2 * EPOCHS, target=0.1, kernel=kernel, record=8)
+    settings = RunTable.model_validate({"epochs": 2 * EPOCHS, "target": 0.1, "kernel": kernel, "record": 8})
     with TemporaryDirectory() as place:
         problem = make_problem(quadratic, *make_samples(SAMPLES), settings, Path(place))
         with train_grid(Trainer(problem, Path(place), ""), Grid(**GRID)) as result:

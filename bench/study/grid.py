@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bench.study.keys import GridKeys
 from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_bool, check_integer, check_positive, check_real, check_seed, describe
 from kernels.base.columns import Params
@@ -81,14 +82,14 @@ class Grid:
     def __init__(
         self,
         *,
-        lr: Numbers | str = 0.1,
-        batch_size: int | str | Sequence[int | str] | NDArray[Any] = 1,
-        init: Starts = None,
-        optimizer: Texts = "sgd",
-        schedule: Texts = "constant",
-        seed: Seeds = 0,
-        shuffle: bool | Sequence[bool] = False,
-        dtype: Dtypes | None = None,
+        lr: Numbers | str = GridKeys.lr,
+        batch_size: int | str | Sequence[int | str] | NDArray[Any] = GridKeys.batch_size,
+        init: Starts = GridKeys.init,
+        optimizer: Texts = GridKeys.optimizer,
+        schedule: Texts = GridKeys.schedule,
+        seed: Seeds = GridKeys.seed,
+        shuffle: bool | Sequence[bool] = GridKeys.shuffle,
+        dtype: Dtypes | None = GridKeys.dtype,
     ) -> None:
         self.lr = _parse_rates(lr)
         self.batch_size = _parse_values("batch_size", batch_size, _check_batch_size)

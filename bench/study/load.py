@@ -15,7 +15,7 @@ from bench.data.table import Dataset, builtin
 from bench.data.units import standardized_target
 from bench.study.builtin import builtin_paths
 from bench.study.columns import expand_columns, order_columns
-from bench.study.schema import Study, Table, field_names
+from bench.study.schema import Study, Table, TuneTable, field_names
 from bench.study.space import check_double
 from bench.study.toml_lines import Key, line_numbers, quote_key
 from bench.system.accepted import describe_error
@@ -160,8 +160,7 @@ def with_target(study: Study, target: float, **mapping: Unpack[MapOptions]) -> S
 
 def to_table(study: Study) -> dict[str, Any]:
     """Return the study as nested dictionaries with every setting that has a value."""
-    table = study.model_dump(exclude_none=True)
-    return table if table["tune"] else {name: value for name, value in table.items() if name != "tune"}
+    return study.model_dump(exclude_none=True, exclude={"tune"} if study.tune == TuneTable() else None)
 
 
 def to_toml(study: Study) -> str:

@@ -1,4 +1,4 @@
-"""The tables of a study file, each a frozen object that has been checked.
+"""The tables of a study file, each a frozen object that has been checked; `bench.study.keys` has their keys.
 
 Values are checked by the functions that use them, so that a study file, a command line and a Python call are refused
 with the same sentence.
@@ -7,9 +7,9 @@ with the same sentence.
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, Unpack
+from typing import Any, Unpack
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench.data.held_out import hold_out_share, read_held_out
 from bench.data.memory_maps import MapOptions, load_table
@@ -17,9 +17,10 @@ from bench.data.scaling import CENTERED, Scaling, find_scaling, standardize
 from bench.data.table import BUILTIN, Dataset, builtin
 from bench.data.table_errors import check_inputs
 from bench.study.grid import LIMIT, Grid
+from bench.study.keys import DataKeys, GridKeys, ModelKeys, RunKeys, Setting, StudyKeys, TuneKeys
 from bench.study.space import SearchSettings, Space, space_settings
 from bench.study.toml_lines import Key
-from kernels.base.checks import check_bool, check_integer, check_target, describe
+from kernels.base.checks import check_bool, check_integer, check_real, check_target, describe
 from kernels.compile.kinds import check_kernel
 from kernels.data.marks import parse_record
 from kernels.data.order import canonical_shuffling
@@ -29,9 +30,6 @@ from kernels.model.categories import Categories
 from kernels.model.model import Model
 from kernels.model.models import has_vectors, make_model_for_columns
 
-Setting = Any
-"""A value, a list of values, or a range as text; `bench.study.grid.Grid` says what is accepted."""
-
 
 class Table(BaseModel):
     """A table of a study file: no unknown keys, no conversions, no changes afterwards."""
@@ -39,56 +37,8 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class DataTable(Table):
+class DataTable(Table, DataKeys):
     """[data]: a file and its columns, or the name of a built-in data set."""
-
-    path: str | None = Field(
-        default=None,
-        description="A table: .csv, .tsv, .parquet, Arrow or a folder, relative to the study; with `x` and `y`.",
-    )
-    x: list[str] | None = Field(
-        default=None,
-        description='The input columns, also by wildcards such as "pixel_*"; a single one may be written without a '
-        "list.",
-    )
-    y: str | None = Field(default=None, description="The column to be fitted.")
-    categories: dict[str, list[str]] | None = Field(
-        default=None,
-        description="A table of the text columns among `x` with their values: each but the first is a column of 0 and "
-        "1 for the model. Without it, the values are found, the most frequent first.",
-    )
-    builtin: str | None = Field(
-        default=None,
-        description='Built-in data in place of a file: "quadratic", "noisy-quadratic", "exponential", "polynomial", '
-        '"auto-mpg", "diabetes" or "digits"; "none" for models without inputs.',
-    )
-    standardize: bool = Field(
-        default=False,
-        description="Train on columns of mean 0 and deviation 1; rates, starts and the target are in these units.",
-    )
-    center: str = Field(
-        default="both",
-        description='Which columns `standardize` centers: "both", "x", "y" or "none"; it scales all of them.',
-    )
-    drop_missing: bool = Field(default=False, description="Skip rows with missing values, which are refused otherwise.")
-    validation: float | None = Field(
-        default=None,
-        description="Hold out this share of the rows, and without a target choose settings by the loss on them.",
-    )
-    validation_path: str | None = Field(
-        default=None, description="A file of the same columns whose rows are held out, in place of a share."
-    )
-    test: float | None = Field(
-        default=None,
-        description="Hold out this share of the rows, which decide nothing, and judge the best choice by them.",
-    )
-    test_path: str | None = Field(
-        default=None, description="A file of the same columns with the rows for the test, in place of a share."
-    )
-    cache_dir: str | None = Field(
-        default=None,
-        description="Where the columns of a table that is mapped are written; without it, beside the table.",
-    )
 
     @field_validator("x", mode="before")
     @classmethod
@@ -154,42 +104,12 @@ class DataTable(Table):
 
     @field_validator("validation", "test", mode="before")
     @classmethod
-    def _tell_from_path(cls, share: Any, info: ValidationInfo) -> Any:
-        """Refuse the path of a file."""
-        if isinstance(share, str):
-            name = info.field_name
-            raise ValueError(f"{name} must be a share of the rows, not {share!r}: a file is named by {name}_path")
-        return share
-
-    @field_validator("validation", "test")
-    @classmethod
-    def _check_share(cls, share: float | None, info: ValidationInfo) -> float | None:
-        if share is not None and not 0 < share < 1:
-            raise ValueError(f"{info.field_name} must be a share of the rows between 0 and 1, not {share}")
-        return share
+    def _check_share(cls, share: Any, info: ValidationInfo) -> Any:
+        return share if isinstance(share, bool) else check_share(str(info.field_name), share)
 
 
-class ModelTable(Table):
+class ModelTable(Table, ModelKeys):
     """[model]: an expression or a ready-made model such as "polynomial(3)", and the names of its inputs."""
-
-    expression: str = Field(
-        description="Such as `a*hp + b`, or the name of a ready-made model; names that are no inputs are parameters."
-    )
-    inputs: list[str] | dict[str, str | list[str]] | None = Field(
-        default=None,
-        description="Names for the columns of `x` in the expression, in their order; or a table of names with the "
-        "columns, and the groups of columns for `@`, that they stand for.",
-    )
-    params: list[str] | None = Field(
-        default=None,
-        description="The parameters, in the order of the numbers of a start; without it that of their appearance.",
-    )
-    classes: int | None = Field(
-        default=None, description="The scores of a model for `softmax`, where the targets may lack some of the classes."
-    )
-    hidden: int | None = Field(
-        default=None, description="The units of a hidden layer, as of `v @ tanh(W @ x + c) + u @ x`."
-    )
 
     def make(self, columns: Sequence[str], target: str | None = None) -> Model:
         """Make the model for some columns; none of its parameters is called like the target."""
@@ -213,25 +133,8 @@ class ModelTable(Table):
         return inputs
 
 
-class GridTable(Table):
+class GridTable(Table, GridKeys):
     """[grid]: the values that are tried, in all combinations; each key has one value or several."""
-
-    lr: Setting = Field(
-        default=0.1, description='Learning rates; "log:0.01:1:20" and "lin:0.1:1:10" have first, last and count.'
-    )
-    batch_size: Setting = Field(default=1, description='Samples per update, or "full".')
-    init: Setting = Field(
-        default=None,
-        description='A table of starts, each a list, names with values, "zero", or random ones: "normal:1:20", that is '
-        'scale and count, or "uniform:-5:5:20", low, high and count.',
-    )
-    optimizer: Setting = Field(default="sgd", description='Such as "momentum(0.9)" or "adam".')
-    schedule: Setting = Field(
-        default="constant", description='Factors on the learning rate, such as "halve(10)" or "cosine".'
-    )
-    seed: Setting = Field(default=0, description="Of the order of the samples and of random starts.")
-    shuffle: Setting = Field(default=False, description="Visit the samples in a new order each epoch.")
-    dtype: Setting = Field(default=None, description='"float64", as without it, "float32", or both.')
 
     @field_validator("*")
     @classmethod
@@ -243,37 +146,8 @@ class GridTable(Table):
         return value
 
 
-class RunTable(Table):
+class RunTable(Table, RunKeys):
     """[run]: the settings that all configurations have in common."""
-
-    epochs: int = Field(default=100, description="Passes over the data, at most.")
-    loss: str = Field(
-        default="squared",
-        description='Such as "squared", "huber(1.0)" or "quantile(0.9)"; "logistic" for classes. '
-        'Without it, "objective" for the data "none".',
-    )
-    target: float | None = Field(
-        default=None,
-        description="Stop a run when its loss is this low; without it, final losses are compared.",
-    )
-    target_loss: str | None = Field(
-        default=None, description="The loss that the target was made for; for another one, `run` makes a new target."
-    )
-    kernel: str = Field(default="lanes", description='"lanes", "fused", "reference", "lanes-fma", "fused-fma".')
-    drop_last: bool = Field(default=True, description="Leave out the last batch of an epoch where it would be smaller.")
-    shuffling: str = Field(
-        default="all",
-        description='How samples are shuffled: "all" together, or large data in "blocks(buffer=1000000)".',
-    )
-    record: str | int = Field(
-        default="log", description='When the loss is looked at: "log", "log:10", "epoch", or a number of updates.'
-    )
-    confirm: int = Field(default=20, description="Train the leading choices again on this many fresh seeds.")
-    refine: int = Field(default=0, description="Rounds in which `run` adds learning rates around and beyond the best.")
-    patience: int | None = Field(
-        default=None,
-        description="Stop runs whose loss on held-out rows has not improved for this many epochs; keep its lowest.",
-    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -312,26 +186,8 @@ class RunTable(Table):
 _OF_THE_SEARCH = {"trials", "sampler", "pruner"}  # all other keys of [tune] are of the space
 
 
-class TuneTable(Table):
+class TuneTable(Table, TuneKeys):
     """[tune]: the choices of `sgdbench tune`; without a key, those between the values of the grid."""
-
-    lr: Setting = Field(default=None, description='A range, "log:0.001:1" or "lin:0.1:1", or a rate that stays.')
-    batch_size: Setting = Field(default=None, description='A range of whole numbers, "logint:1:64", or sizes.')
-    optimizer: Setting = Field(
-        default=None, description='With ranges in place of options, such as "adam(beta1=log1m:0.5:0.99)".'
-    )
-    schedule: Setting = Field(default=None, description='The same, such as "halve(int:5:50)".')
-    shuffle: Setting = Field(default=None, description="Whether to visit the samples in a new order each epoch.")
-    trials: int | None = Field(
-        default=None, description="How many choices are tried, over all optimizers; 1,000 without it."
-    )
-    sampler: str | None = Field(
-        default=None, description='The sampler that proposes them: "tpe", as without it, "cmaes", "random" or "qmc".'
-    )
-    pruner: str | None = Field(
-        default=None,
-        description='The pruner that gives up those that fall behind: "asha", as without it, "hyperband" or "none".',
-    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -345,13 +201,21 @@ class TuneTable(Table):
 
     @property
     def search(self) -> dict[str, Any]:
-        """The settings of the search that are given, as arguments of `bench.tune`."""
-        return self.model_dump(include=_OF_THE_SEARCH, exclude_none=True)
+        """The settings of the search, as arguments of `bench.tune`."""
+        return self.model_dump(include=_OF_THE_SEARCH)
 
     @property
     def space(self) -> dict[str, Setting]:
         """The settings of the space that are given, as arguments of `bench.Space`."""
         return self.model_dump(exclude=_OF_THE_SEARCH, exclude_none=True)
+
+
+def check_share(name: str, share: Any) -> float | None:
+    """Return the share of the rows that is held out, or None; the name is that of the key."""
+    wanted = "a share of the rows between 0 and 1"
+    if isinstance(share, str):
+        raise ValueError(f"{name} must be {wanted}, not {describe(share)}; a file is named by {name}_path")
+    return share if share is None else check_real(name, share, lambda given: 0 < given < 1, wanted)
 
 
 def check_name(name: str) -> str:
@@ -366,14 +230,15 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "study"
 
 
-class Study(Table):
+class Named(Table, StudyKeys):
+    """The name and the texts of a study or a suite."""
+
+    _check_name = field_validator("name")(check_name)
+
+
+class Study(Named):
     """A study: the tables of its file."""
 
-    name: Annotated[str, AfterValidator(check_name)] = Field(
-        description="One line; it names the folder of the results."
-    )
-    title: str | None = Field(default=None, description="A heading for the report.")
-    description: str | None = Field(default=None, description="The point of the study, for the report.")
     data: DataTable
     model: ModelTable
     grid: GridTable = Field(default_factory=GridTable)

@@ -31,7 +31,8 @@ def _is_table(field: FieldInfo) -> bool:
 def _rows(fields: dict[str, FieldInfo]) -> str:
     lines = ["| key | value | without it | what it is |", "|---|---|---|---|"]
     for name, field in fields.items():
-        cells = (f"`{name}`", _describe_type(field.annotation), _describe_default(field), field.description or "")
+        about = next((text for text in field.metadata if isinstance(text, str)), "")
+        cells = (f"`{name}`", _describe_type(field.annotation), _describe_default(field), about)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 

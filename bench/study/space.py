@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.study.grid import Grid, Seeds, Starts, as_list, check_distinct
+from bench.study.keys import GridKeys, TuneKeys
 from kernels.base.arguments import suggest_arguments
 from kernels.base.checks import check_integer, check_real, check_seed, describe
 from kernels.base.spec import parse_spec
@@ -53,9 +54,9 @@ class SearchSettings:
     Any other value is a ValueError, which says what would be accepted.
     """
 
-    trials: int = 1000
-    sampler: str = "tpe"
-    pruner: str = "asha"
+    trials: int = TuneKeys.trials
+    sampler: str = TuneKeys.sampler
+    pruner: str = TuneKeys.pruner
     sampler_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -224,10 +225,10 @@ class Space:
         self,
         *,
         lr: float | str = "log:0.001:1",
-        batch_size: int | str | Sequence[int | str] = 1,
-        optimizer: str | Sequence[str] = "sgd",
-        schedule: str | Sequence[str] = "constant",
-        shuffle: bool | Sequence[bool] = False,
+        batch_size: int | str | Sequence[int | str] = GridKeys.batch_size,
+        optimizer: str | Sequence[str] = GridKeys.optimizer,
+        schedule: str | Sequence[str] = GridKeys.schedule,
+        shuffle: bool | Sequence[bool] = GridKeys.shuffle,
         init: Starts = None,
         seed: Seeds = (0, 1, 2, 3, 4),
     ) -> None:

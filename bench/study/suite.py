@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.study.builtin import builtin_paths
-from bench.study.load import load_study, read_study_table, resolve_paths, study_of_table
-from bench.study.schema import Study, check_name, folder_name
+from bench.study.load import check_table, load_study, read_study_table, resolve_paths, study_of_table
+from bench.study.schema import Named, Study, folder_name
 
 SHARED = ("grid", "run")
-FIELDS = ("name", "title", "description", "problem", *SHARED)
+FIELDS = (*Named.model_fields, "problem", *SHARED)
 RECORD = "suite.toml"
 """The file in which the folder of a suite names the folders of its runs."""
 
@@ -41,16 +41,8 @@ def load_suite(name: str) -> Suite | None:
     if unknown := next((key for key in table if key not in FIELDS), None):
         raise ValueError(f"{path}: {unknown} is no key of a suite; known are {', '.join(FIELDS)}")
     problems = table["problem"]
-    if not table.get("name", ""):
-        raise ValueError(f"{path}: name is missing")
-    if wrong := next(
-        (key for key in ("name", "title", "description") if not isinstance(table.get(key, ""), str)), None
-    ):
-        raise ValueError(f"{path}: {wrong} must be text, not {table[wrong]!r}")
-    try:
-        check_name(table["name"])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    texts = {key: table[key] for key in Named.model_fields if key in table}
+    named = check_table(Named, texts, lambda key: f"{path}: ")
     if not isinstance(problems, list) or not all(isinstance(problem, dict) for problem in problems) or not problems:
         raise ValueError(f"{path}: problem must be one or more tables [[problem]]")
     made = tuple(_make_study(table, problem, path) for problem in problems)
@@ -63,7 +55,7 @@ def load_suite(name: str) -> Suite | None:
             f"{path}, problem {other!r}: grid.optimizer must have the optimizers of the other problems, over all of "
             f"which they are compared, not {', '.join(tried[other])}"
         )
-    return Suite(table["name"], table.get("title") or table["name"], table.get("description", ""), made)
+    return Suite(named.name, named.title or named.name, named.description or "", made)
 
 
 def find_study_of(data: str) -> Study | None:

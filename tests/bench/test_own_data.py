@@ -1,26 +1,32 @@
 """A user's own table: names of its columns, a study that is written for it, and a sweep without a study."""
 
 import json
+import re
 import tomllib
 from functools import partial
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 
-from bench import SGDCurveRegressor
+from bench import Grid, SGDCurveRegressor, sweep
 from bench.analysis.advice import predicted_edge
 from bench.analysis.default_study import default_study
 from bench.commands.options import TableColumns
+from bench.commands.parse import parse_value
 from bench.commands.problem import load_problem
 from bench.data import builtin, load_table
 from bench.data.batches import read_batches
 from bench.data.columns import choose_inputs, default_expression, describe_left_out, find_inputs, usable_columns
 from bench.data.scaling import standardize
 from bench.data.units import original_units
-from bench.study.load import load_study
+from bench.study.keys import GridKeys, RunKeys
+from bench.study.load import load_study, to_table
 from bench.study.schema_page import schema_page
+from bench.study.space import SearchSettings
 from kernels import fit
 from kernels.losses import make_loss
 from kernels.model.column_names import column_name
@@ -449,6 +455,44 @@ def test_bad_input_is_one_line(refused, args, words, tmp_path):
     (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
     (tmp_path / "texts.csv").write_text("a,b\n?,4\nz,5\n")
     assert words in refused(*args)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("run.epochs", "many", "epochs must be a whole number of at least 1, not 'many'"),
+        ("run.epochs", "1.5", "epochs must be a whole number of at least 1, not 1.5"),
+        ("run.target", "low", "target must be a finite number >= 0, not 'low'"),
+        ("run.confirm", "x", "confirm must be a whole number from 0 to 1000000, not 'x'"),
+        ("run.refine", "1.5", "refine must be a whole number of at least 0, not 1.5"),
+        ("run.record", "often", 'record must be "epoch", "log", "log:PER_DECADE" or a whole number of updates, not'),
+        ("grid.lr", "fast", 'lr must be positive finite numbers or a range "log:start:stop:count" or "lin:'),
+        ("data.validation", "1.5", "validation must be a share of the rows between 0 and 1, not 1.5"),
+        ("data.test", "some", "test must be a share of the rows between 0 and 1, not 'some'; a file is named by"),
+        ("tune.trials", "x", "trials must be a whole number of at least 1, not 'x'"),
+        ("tune.sampler", "best", "sampler must be one of tpe, cmaes, random, qmc, not 'best'"),
+    ],
+)
+def test_a_value_is_refused_with_one_sentence_wherever_it_comes_from(refused, tmp_path, key, value, sentence):
+    table, name = key.split(".")
+    command = "tune" if table == "tune" else "run"
+    assert refused(command, "quadratic", f"--{name}", value).startswith(f"sgdbench: {sentence}")
+    assert refused(command, "quadratic", "--set", f"{key}={value}").startswith(f"sgdbench: {sentence}")
+    study = to_table(load_study("quadratic"))
+    study.setdefault(table, {})[name] = parse_value(value)
+    (tmp_path / "study.toml").write_text(tomli_w.dumps(study))
+    assert f": {table}.{sentence}" in refused(command, str(tmp_path / "study.toml"))
+    calls = {"run": partial(sweep, "a*x + b", [1.0, 2.0], [1.0, 2.0], Grid()), "grid": Grid, "tune": SearchSettings}
+    if table in calls:  # samples that are held out are pairs there too
+        with pytest.raises(ValueError, match=f"^{re.escape(sentence)}"):
+            calls[table](**{name: parse_value(value)})
+
+
+def test_the_defaults_of_a_study_are_those_of_a_fit():
+    usual = {name: parameter.default for name, parameter in signature(fit).parameters.items()}
+    own = ("kernel", "record", "schedule", "dtype")  # of many runs; the last two by another name
+    for keys in (GridKeys, RunKeys):
+        assert all(getattr(keys, name) == usual.get(name, getattr(keys, name)) for name in set(vars(keys)) - {*own})
 
 
 def test_the_page_of_keys_is_up_to_date_and_complete(sgdbench):

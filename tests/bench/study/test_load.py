@@ -208,7 +208,7 @@ def test_text_files_of_other_systems(write):
         (
             "drop_missing = true",
             "test = 'other.csv'",
-            ", line 9: data.test must be a share of the rows, not 'other.csv': a file is named by test_path",
+            ", line 9: data.test must be a share of the rows between 0 and 1, not 'other.csv'; a file is named",
         ),
         ("epochs = 20", "confirm = 10000000", ", line 28: run.confirm must be a whole number from 0 to 1000000, not"),
         ("target = 1\n", "target_loss = 'squard'\n", ", line 29: run.target_loss: loss 'squard' is not known (did"),
