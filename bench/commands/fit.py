@@ -398,8 +398,8 @@ def _write_figures(
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file; only some of many rows."""
+    from bench.charts.fit_curves import fit_curves, two_classes  # noqa: PLC0415
     from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
-    from bench.plots.fit_curves import fit_curves, two_classes  # noqa: PLC0415
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result

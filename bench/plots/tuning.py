@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.colors import FAINT, colors_of
+from bench.charts.colors import FAINT, colors_of
 from bench.plots.style import INK, STYLE, add_caption, empty_figure, log_scale, panels
 from bench.tables import formatting
 from bench.tables.formatting import percentage, shorten, text

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.analysis.surface import loss_surface
+from bench.charts.fit_curves import fit_curves, two_classes
 from bench.data.table import builtin
 from bench.data.units import curve_in_table_units
 from bench.plots.confusion import confusion_maps
@@ -22,7 +23,6 @@ from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
-from bench.plots.fit_curves import fit_curves, two_classes
 from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
 from bench.report.figures import loss_by_optimizer

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.plots.choices import spread_evenly
+from bench.charts.choices import spread_evenly
 from bench.report.packing import pack, pack_counts
 from bench.report.run_data import RunData
 from bench.tables.costs import choice_columns

@@ -7,9 +7,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from bench.charts.loss_axis import LossAxis
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
-from bench.plots.loss_axis import LossAxis
 from bench.study.schema import Study
 from bench.tables.confirm import RankedRuns, are_same
 from bench.tables.confusion import confusion_table

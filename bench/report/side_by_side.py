@@ -8,8 +8,8 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import PLAIN, LossAxis, band_limits, clock_range
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import PLAIN, LossAxis, band_limits, clock_range
 from bench.report.answer import sample_of
 from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bench.plots.choices import spread_evenly
+from bench.charts.choices import spread_evenly
 from bench.tables.formatting import shorten
 from kernels import FitResult
 from kernels.base.run import Floats

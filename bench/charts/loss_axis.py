@@ -107,10 +107,10 @@ def clock_range(bands: pd.DataFrame, clock: str, target: float | None) -> tuple[
     return edge, max(min(times.max(initial=0.0), 1.25 * arrived), 2 * edge)
 
 
-def rate_bands(outcomes: pd.DataFrame, measure: str, shown: LossAxis, *more: str) -> pd.DataFrame:
-    """Return the quantiles of a measure for the best choice of each optimizer and learning rate, and of `more`."""
-    best = outcomes[outcomes["start"] == ALL_STARTS].drop_duplicates(["optimizer", "lr", *more]).sort_values("lr")
-    bands = best[["optimizer", "lr", *more, "runs"]].assign(lost=best["diverged"] / best["runs"])
+def rate_bands(outcomes: pd.DataFrame, measure: str, shown: LossAxis) -> pd.DataFrame:
+    """Return the quantiles of a measure for the best choice of each optimizer and learning rate."""
+    best = outcomes[outcomes["start"] == ALL_STARTS].drop_duplicates(["optimizer", "lr"]).sort_values("lr")
+    bands = best[["optimizer", "lr", "runs", "converged"]].assign(lost=best["diverged"] / best["runs"])
     spreads = best[[f"{measure}_{name}" for name in SPREAD]].to_numpy(float)
     return bands.assign(
         **dict(zip(SPREAD, (shown.place(spreads) if measure.endswith("loss") else spreads).T, strict=True))

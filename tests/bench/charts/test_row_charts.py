@@ -2,15 +2,17 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_hex
+import pytest
 
-from bench.plots.colors import colors_of
-from bench.plots.row_charts import setting_importance
-from bench.plots.row_figures import draw_rows
+from bench.charts.chart import Points
+from bench.charts.colors import colors_of
+from bench.charts.row_charts import optimizer_ratios, setting_importance
+from bench.plots.draw import draw_chart
 from bench.plots.style import save
 from bench.tables.formatting import MISSING
 from tests.support.figures import overlaps, texts
 from tests.support.gallery import draw_ratios
+from tests.support.golden import hold
 
 # Optimizers compared
 
@@ -24,44 +26,43 @@ def compared(ratios, verdicts=None):
     return table.assign(verdict=verdicts)
 
 
+def ratios_of(table):
+    names = table["optimizer"].tolist()
+    return optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds", named=names)
+
+
+def points_of(chart):
+    """The points that have a place, by their row."""
+    points = [layer for layer in chart.panels[0].layers if isinstance(layer, Points)]
+    return {point.y[0]: pytest.approx(point.x[0]) for point in points if np.isfinite(point.x[0])}
+
+
 def test_an_optimizer_is_a_point_with_its_interval():
-    table = compared({"sgd": [1, 1, 1], "adam": [3, 2, 5]})
-    figure = draw_ratios(table)
-    (axis,) = figure.axes
-    points = {line.get_color(): line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"}
-    assert points == {
-        to_hex(colors_of(["sgd", "adam"])[name]): [[at, row]] for name, at, row in (("sgd", 1, 0), ("adam", 3, 1))
-    }
-    reach = [line.get_xdata().tolist() for line in axis.lines if line.get_linewidth() == 2.5]
-    assert reach == [[1, 1], [2, 5]]
-    assert axis.get_xlim()[0] < 1
-    assert axis.get_xlim()[1] > 5
-    assert "worse, 3 [2, 5] times; all 20 runs succeed learning rate 0.1, batch size 8, best of 12" in texts(figure)
-    assert "on 20 fresh seeds: medians of the ratios of paired runs with intervals, all of which hold" in texts(figure)
+    chart = ratios_of(compared({"sgd": [1, 1, 1], "adam": [3, 2, 5]}))
+    hold(chart, "optimizer_ratios")
+    points = {layer.y[0]: layer.color for layer in chart.panels[0].layers if isinstance(layer, Points)}
+    assert points == {0: colors_of(["sgd", "adam"])["sgd"], 1: colors_of(["sgd", "adam"])["adam"]}
 
 
 def test_improvements_are_drawn_as_such():
     """As costs they are inverse: the worse one would have more."""
-    figure = draw_ratios(compared({"sgd": [1, 1, 1], "adam": [2, 1.25, 4]}).assign(cost="improvement"))
-    points = [line.get_xydata().tolist() for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert points == [[[1, 0]], [[0.5, 1]]]
-    assert "worse, 0.5 [0.25, 0.8] times; all 20 runs succeed" in texts(figure)
+    chart = ratios_of(compared({"sgd": [1, 1, 1], "adam": [2, 1.25, 4]}).assign(cost="improvement"))
+    assert points_of(chart) == {0: 1, 1: 0.5}
+    assert "worse, 0.5 [0.25, 0.8] times; all 20 runs succeed" in chart.panels[0].layers[-1].words[0]
 
 
 def test_an_optimizer_whose_start_meets_the_target_has_no_place_on_a_logarithmic_axis():
-    table = compared({"sgd": [1, 1, 1], "adam": [0, 0, 2], "rmsprop": [0.5, 0, 2]})
-    (axis,) = draw_ratios(table).axes
-    points = [line.get_xydata().tolist() for line in axis.lines if line.get_marker() == "o"]
-    assert points == [[[1, 0]], [[0.5, 2]]]
-    assert 0 < axis.get_xlim()[0] < 0.5
+    chart = ratios_of(compared({"sgd": [1, 1, 1], "adam": [0, 0, 2], "rmsprop": [0.5, 0, 2]}))
+    assert points_of(chart) == {0: 1, 2: 0.5}
+    assert 0 < chart.panels[0].x.range[0] < 0.5
 
 
 def test_an_optimizer_that_fails_has_no_ratio(tmp_path):
     table = compared({"sgd": [1, 1, 1], "adam": [np.inf, 4, np.inf]}, ["best", "fails"]).assign(converged=[20, 0])
-    figure = draw_ratios(table)
-    assert sum(line.get_marker() == "o" for line in figure.axes[0].lines) == 1
-    assert "fails learning rate" in texts(figure)
-    save(figure, tmp_path, "ratios")
+    chart = ratios_of(table)
+    assert points_of(chart) == {0: 1}
+    assert chart.panels[0].layers[-1].words[0].startswith("fails\nlearning rate")
+    save(draw_chart(chart), tmp_path, "ratios")
 
 
 def test_what_is_said_of_an_optimizer_is_inside_the_figure_and_crossed_by_no_line(tmp_path):
@@ -90,19 +91,13 @@ def test_a_setting_is_a_bar_as_long_as_its_share():
         ["order", 0, 1, MISSING, MISSING],
     ]
     effects = pd.DataFrame(rows, columns=["setting", "share", "factor", "best", "worst"])
-    figure = draw_rows(setting_importance(effects, cost="samples to the target"))
-    (axis,) = figure.axes
-    assert [patch.get_width() for patch in axis.patches] == [0.4, 0.05, 0]
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["learning rate", "start", "order"]
-    assert "40 %; best 0.1, worst 2: 12 times" in texts(figure)
-    assert "0 %; no difference" in texts(figure)
-    figure.draw_without_rendering()
-    assert all(text.get_window_extent().x1 < figure.bbox.width for text in axis.texts)
+    figure = hold(setting_importance(effects, cost="samples to the target"), "setting_importance")
+    assert all(text.get_window_extent().x1 < figure.bbox.width for text in figure.axes[0].texts)
 
 
 def test_shares_end_at_all_and_the_rest_is_named():
     effects = pd.DataFrame({"setting": ["batch size"], "share": [0.9], "factor": 100.0, "best": "1", "worst": "800"})
-    figure = draw_rows(setting_importance(effects, cost="samples to the target", samples=800))
+    figure = draw_chart(setting_importance(effects, cost="samples to the target", samples=800))
     assert max(figure.axes[0].get_xticks()) <= 1
     assert "90 %; best 1, worst full: 100 times" in texts(figure)
     assert "Together they explain 90 %: the rest is combinations of settings, and chance." in texts(figure)
