@@ -44,7 +44,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points, with `words` about each of them. Steps go to the right, then up or down.
+    """A line through points, with `words` about each of them.
 
     A color, here and below, is hexadecimal, or the name of one that has a shade for light and one for dark pages.
     Layers of one `group` are hidden and shown together.
@@ -55,7 +55,6 @@ class Line:
     color: str = "ink"
     width: float = 2.0
     dashed: bool = False
-    step: bool = False
     opacity: float = 1.0
     group: str = ""
     words: Sequence[str] = ()
@@ -69,14 +68,13 @@ class Band:
     low: Values
     high: Values
     color: str
-    step: bool = False
     opacity: float = 0.17
     group: str = ""
 
 
 @dataclass(frozen=True)
 class Points:
-    """Markers: `dot`, `circle`, `plus`, `cross`, `square`, `triangle` or an arrow, `left`, `right`, `up` or `down`.
+    """Markers: `dot`, `circle`, `cross` or `square`.
 
     A dot is filled, and a circle or a square is not. Words that stand `beside` the panel are for renderers that have no
     other place to show them.
@@ -87,42 +85,21 @@ class Points:
     color: str = "ink"
     size: float = 6.0
     marker: str = "dot"
-    opacity: float = 1.0
     group: str = ""
     words: Sequence[str] = ()
     beside: bool = False
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Cells of one size, row by row from the bottom, whose shades go from 0, the best, to 1; NaN is no cell.
-
-    Without an `extent`, left, right, bottom and top, they are around whole numbers from 0 on. The palette is `ranks`,
-    dark for the best, `shares`, or a color.
-    """
-
-    shades: Sequence[Values] | Floats
-    palette: str = "ranks"
-    extent: tuple[float, float, float, float] | None = None
-    texts: Sequence[Sequence[str]] = ()
-    gap: bool = True
-
-
-@dataclass(frozen=True)
 class Bars:
-    """Bars from `base` to values, at places along the other axis; `words` are about each, `labels` stand behind it."""
+    """Bars from zero to values, at places along the other axis; `words` are about each, `labels` stand behind it."""
 
     places: Values
     values: Values
-    color: str | Sequence[str]
+    color: str
     thickness: float = 0.7
-    base: float = 0.0
-    upright: bool = False
-    opacity: float = 1.0
-    hatched: Sequence[bool] = ()
     labels: Sequence[str] = ()
     words: Sequence[str] = ()
-    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,40 +108,24 @@ class Rule:
 
     at: float
     upright: bool = False
-    color: str = "target"
-    dashed: bool = True
-    name: str = ""
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Texts, centered at points or, where there is an `anchor`, beginning (`left`) or ending (`right`) there."""
-
-    x: Values
-    y: Values
-    texts: Sequence[str]
-    color: str = "ink"
-    size: float = 9.0
-    anchor: str = "center"
-
-
-Layer = Line | Band | Points | Cells | Bars | Rule | Texts
+Layer = Line | Band | Points | Bars | Rule
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes with layers, the first of which lies lowest; `share` is of the height of a chart with several rows."""
+    """Axes with layers, the first of which lies lowest."""
 
     x: Axis
     y: Axis
     layers: Sequence[Layer]
     title: str = ""
-    share: float = 1.0
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend, with the `mark` of what it stands for: a line, dashes, a box or a marker of `Points`."""
+    """An entry of a legend, with the `mark` of what it stands for: a line, dashes or a marker of `Points`."""
 
     name: str
     color: str
@@ -178,7 +139,7 @@ class Chart:
     Attributes
     ----------
     panels : sequence of Panel
-        From left to right and from top to bottom.
+        From left to right and from top to bottom; all of them have the same axes, whose titles stand once.
     keys, legend : sequence of Key, str
         The legend, with its title.
     caption : str
@@ -189,8 +150,6 @@ class Chart:
         How many panels stand side by side.
     height : float
         In inches of a figure that is eight inches wide; 0 is that of all figures.
-    shared : bool
-        Whether panels have the same axes, whose titles stand once.
     """
 
     panels: Sequence[Panel]
@@ -200,7 +159,6 @@ class Chart:
     notes: str = ""
     columns: int = 1
     height: float = 0.0
-    shared: bool = True
 
 
 def to_data(part: Any) -> Any:

@@ -1,10 +1,9 @@
 "use strict";
 // Draws a chart as it comes from Python: panels with axes, layers of each kind, and a legend.
 
-const NAMED = new Set(["ink", "data", "target", "edge", "missed", "lost", "fail", "poor", "good"]);
+const NAMED = new Set(["ink", "target"]);
 const toneOfLayer = (name) => (NAMED.has(name) ? color(name) : visible(name));
-const MARKERS = { dot: "circle", circle: "circle-open", plus: "cross-thin-open", cross: "x-thin-open", square: "square-open" };
-Object.assign(MARKERS, { triangle: "triangle-up", left: "triangle-left", right: "triangle-right", up: "triangle-up", down: "triangle-down" });
+const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open" };
 
 const hoverOf = (words) => (words ? { hoverinfo: "text", hovertext: words.map(lines) } : { hoverinfo: "skip" });
 const lines = (words) => literal(words).replaceAll("\n", "<br>");
@@ -12,42 +11,37 @@ const lines = (words) => literal(words).replaceAll("\n", "<br>");
 // On a logarithmic axis lower values are drawn at its edge; far above the view is as good as anywhere there.
 const held = (values, { log, range }) =>
   values.map((value) => (value === null ? null : log ? Math.min(Math.max(value, range[0]), 1e6 * range[1]) : value));
-const stepped = (values, first) => values.flatMap((value, i) => (i === 0 ? [value] : first ? [value, value] : [values[i - 1], value]));
 
-// What each kind of layer is for Plotly: traces, shapes and annotations. `x` and `y` are the axes of its panel.
+// What each kind of layer is for Plotly: traces. `x` and `y` are the axes of its panel.
 const LAYERS = {
-  line: ({ x, y, width = 2, dashed, step, opacity = 1, words, color: name }, axes) => {
+  line: ({ x, y, width = 2, dashed, opacity = 1, words, color: name }, axes) => {
     const tone = toneOfLayer(name ?? "ink");
     const single = y.filter((value) => value !== null).length < 2;
-    const line = { color: tone, width, dash: dashed ? "4px,3px" : "solid", shape: step ? "hv" : "linear" };
+    const line = { color: tone, width, dash: dashed ? "4px,3px" : "solid" };
     const data = { x: held(x, axes.x), y: held(y, axes.y), opacity, line, marker: { color: tone } };
     return [{ type: "scatter", mode: single ? "markers" : "lines", connectgaps: false, ...data, ...hoverOf(words) }];
   },
-  band: ({ x, low, high, opacity = 0.17, step, color: name }, axes) => {
+  band: ({ x, low, high, opacity = 0.17, color: name }, axes) => {
     const tone = toneOfLayer(name);
     const [at, bottom, top] = [held(x, axes.x), held(low, axes.y), held(high, axes.y)];
-    const sides = step ? [stepped(at, true), stepped(bottom), stepped(top)] : [at, bottom, top];
     return [
       {
         ...{ type: "scatter", mode: "lines", fill: "toself", hoverinfo: "skip", line: { width: 0, color: tone } },
-        ...{ x: [...sides[0], ...sides[0].toReversed()], y: [...sides[1], ...sides[2].toReversed()] },
+        ...{ x: [...at, ...at.toReversed()], y: [...bottom, ...top.toReversed()] },
         fillcolor: faded(tone, isDark() ? 1.4 * opacity : opacity),
       },
     ];
   },
-  points: ({ x, y, size = 6, marker = "dot", opacity = 1, words, color: name }, axes) => {
+  points: ({ x, y, size = 6, marker = "dot", words, color: name }, axes) => {
     const tone = toneOfLayer(name ?? "ink");
-    const look = { color: tone, size: 1.3 * size, symbol: MARKERS[marker], opacity, line: { width: 2, color: tone } };
+    const look = { color: tone, size: 1.3 * size, symbol: MARKERS[marker], line: { width: 2, color: tone } };
     if (marker === "dot") look.line.width = 0;
     return [{ type: "scatter", mode: "markers", x: held(x, axes.x), y: held(y, axes.y), marker: look, ...hoverOf(words) }];
   },
-  bars: ({ places, values, thickness = 0.7, base = 0, upright, opacity = 1, labels, words, color: name }) => {
-    const tones = [name].flat().map(toneOfLayer);
-    const lengths = values.map((value) => value - base);
+  bars: ({ places, values, thickness = 0.7, labels, words, color: name }) => {
     const text = labels ? { text: labels.map(literal), textposition: "outside", cliponaxis: false } : {};
-    const along = upright ? { x: places, y: lengths } : { x: lengths, y: places };
-    const look = { marker: { color: tones.length > 1 ? tones : tones[0] }, orientation: upright ? "v" : "h", opacity };
-    return [{ type: "bar", base, width: thickness, ...look, ...along, ...text, ...hoverOf(words) }];
+    const look = { marker: { color: toneOfLayer(name) }, orientation: "h", width: thickness };
+    return [{ type: "bar", ...look, x: values, y: places, ...text, ...hoverOf(words) }];
   },
 };
 
@@ -57,8 +51,8 @@ function layerOf(layer, panel, number) {
 }
 
 // Lines across a panel.
-const ruleOf = ({ at, upright, color: name = "target", dashed = true }, number) => ({
-  ...{ type: "line", layer: "below", line: { color: toneOfLayer(name), width: 1.5, dash: dashed ? "6px,4px" : "solid" } },
+const ruleOf = ({ at, upright }, number) => ({
+  ...{ type: "line", layer: "below", line: { color: color("target"), width: 1.5, dash: "6px,4px" } },
   ...(upright ? { x0: at, x1: at, y0: 0, y1: 1 } : { y0: at, y1: at, x0: 0, x1: 1 }),
   xref: `x${number || ""}${upright ? "" : " domain"}`,
   yref: `y${number || ""}${upright ? " domain" : ""}`,
@@ -78,7 +72,7 @@ function axisOf(shown, room, widthOf) {
 // Draws the layers that `isShown`; `log` says which axes are to be logarithmic, where a reader may choose.
 function drawChart(plot, chart, { isShown = () => true, log = {} } = {}) {
   if (chart.height) plot.style.height = `${84 * chart.height}px`;
-  const layout = { shapes: [], annotations: [] };
+  const layout = { shapes: [] };
   const traces = [];
   chart.panels.forEach((panel, place) => {
     const number = place && place + 1;
