@@ -29,6 +29,7 @@ TARGET = "#E69F00"
 EDGE = "#D55E00"
 ROUND = [1, 2, 5, 10]
 DASHES = (0, (4, 3))
+MOST_TICKS = 6  # of a logarithmic axis
 DOT: Any = {"marker": ".", "markersize": 4, "linestyle": ""}
 
 STYLE: Any = {
@@ -77,17 +78,6 @@ FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"pil_kwargs": {"compress_type": 3}},
     ".svg": {"metadata": {"Date": None}},
 }
-
-
-def nested_widths(names: Sequence[str]) -> dict[Any, float]:
-    """Return the widths of lines by their names, in the order in which they are drawn: they decrease.
-
-    Lines may be equal, such as those of two optimizers of which one has the other within it: the thin one is seen in
-    the wide one.
-    """
-    # Half of a step is what is seen of the wide line at each side: a pixel.
-    step = min(1.1, 4.6 / max(1, len(names) - 1))
-    return {name: 1.4 + step * place for place, name in enumerate(reversed(names))}
 
 
 def title_length(count: int) -> int:
@@ -159,26 +149,23 @@ def round_ticks(scale: Axis, most: int, *, integer: bool = False) -> None:
     scale.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
 
 
-def log_scale(axis: Axes, which: Literal["x", "y"] = "y", most: int = 6) -> None:
-    """Make an axis logarithmic, with at most `most` ticks.
+def log_scale(axis: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic, with at most six ticks.
 
     Their labels are plain text such as 10⁻³, since formulas are switched off.
     """
     scaled, set_scale = (axis.xaxis, axis.set_xscale) if which == "x" else (axis.yaxis, axis.set_yscale)
     set_scale("log", nonpositive="mask")
-    scaled.set_major_locator(LogTicks(most))
+    scaled.set_major_locator(LogTicks())
     scaled.set_minor_locator(NullLocator())
     scaled.set_major_formatter(LogLabels())
 
 
 class LogTicks(Locator):
-    """At most six ticks, or `most`, of those that `bench.charts.ticks.log_ticks` offers for the view.
+    """At most six ticks of those that `bench.charts.ticks.log_ticks` offers for the view.
 
     matplotlib's own locator takes far longer, and leaves an axis within one decade without a label.
     """
-
-    def __init__(self, most: int = 6) -> None:
-        self._most = most
 
     def __call__(self) -> Sequence[float]:
         """Return the ticks of the present view."""
@@ -187,7 +174,7 @@ class LogTicks(Locator):
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         """Return the ticks of a view, in order."""
         choices = log_ticks(vmin, vmax)
-        return next((ticks.values for ticks in choices if len(ticks.values) <= self._most), choices[-1].values)
+        return next((ticks.values for ticks in choices if len(ticks.values) <= MOST_TICKS), choices[-1].values)
 
 
 class LogLabels(Formatter):

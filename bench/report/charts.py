@@ -1,24 +1,29 @@
 """The charts of a run that the figures and the page draw alike."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from bench.charts.chart import Chart
-from bench.charts.choices import spread_evenly
+from bench.charts.choices import best_optimizers, spread_evenly
 from bench.charts.fit_curves import FitCurves, fit_curves
+from bench.charts.losses import CLOCKS, loss_chart, with_words
 from bench.charts.rates import rate_chart
 from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
-from bench.tables.costs import COST_NAMES
+from bench.tables.costs import COST_NAMES, KERNEL
+from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
-from bench.tables.rank import varies
+from bench.tables.rank import leaders, varies
+from bench.tables.words import describe_choice
 from kernels.model.param_columns import params_from_columns
 
 MOST_MARKERS = 6000  # in the charts of learning rates of a page
+TIME_OF_A_RUN = f"Time is updates times the measured time of an update with the kernel {KERNEL}."
 CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
 
 
@@ -30,13 +35,38 @@ def fit_caption(run_data: RunData) -> str:
     return f"The data and the curve fitted by {runs}."
 
 
-def loss_caption(run_data: RunData) -> str:
-    """Return the caption of the loss curves."""
-    held_out = " Dashed: medians on the held-out samples." if "held_out" in run_data.loss_bands else ""
-    return (
-        "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs. A band is "
-        f"drawn no higher and no lower than its line goes.{held_out}"
-    )
+def loss_figure(run_data: RunData) -> Chart:
+    """Return the loss curves from each start, of the best optimizers where there are many."""
+    few, count = best_optimizers(run_data.ranked), run_data.frame["optimizer"].nunique()
+    bands, runs = run_data.loss_bands, run_data.best_runs
+    starts = bands["start"].unique().tolist()
+    own = bands[bands["start"].isin(starts[1:] or starts) & bands["optimizer"].isin(few)]
+    chart = loss_chart(own, runs=runs[runs["optimizer"].isin(few)], **_about_losses(run_data))
+    some = f" The best {len(few)} of {count} optimizers." if len(few) < count else ""
+    return replace(chart, caption=f"{chart.caption}{some}")
+
+
+def loss_charts(run_data: RunData) -> list[dict[str, Chart]]:
+    """Return the loss curves over all starts and from each of them, on each clock."""
+    bands, frame = with_words(run_data.loss_bands), run_data.frame
+    constant = [name for name in ("schedule", "shuffle", "dtype") if name in frame and not varies(frame, name)]
+    best = leaders(run_data.ranked).drop(columns=constant, errors="ignore")
+    choices = "; ".join(text(describe_choice(row, run_data.samples)) for _, row in best.iterrows())
+    clocks = [clock for clock in CLOCKS if bands[clock].notna().any()]
+    return [
+        {
+            clock: replace(
+                loss_chart(own, clock=clock, **_about_losses(run_data)),
+                notes=f"The choices: {choices}.{f' {TIME_OF_A_RUN}' if clock == 'seconds' else ''}",
+            )
+            for clock in clocks
+        }
+        for _, own in bands.groupby("start", sort=False)
+    ]
+
+
+def _about_losses(run_data: RunData) -> dict[str, Any]:
+    return {"shown": run_data.loss_axis, "target": run_data.target}
 
 
 def ratio_chart(run_data: RunData, named: Sequence[str]) -> Chart | None:

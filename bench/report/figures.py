@@ -14,7 +14,6 @@ from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.draw import draw_chart
-from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
@@ -24,7 +23,7 @@ from bench.report.charts import (
     effect_chart,
     fit_caption,
     fit_chart,
-    loss_caption,
+    loss_figure,
     rate_chart_of,
     ratio_chart,
 )
@@ -69,18 +68,8 @@ def _rate_map(run_data: RunData) -> Drawn:
 
 def loss_by_optimizer(run_data: RunData, *, axis: Axes | None = None) -> tuple[str, Figure]:
     """Return the caption and the figure of the loss curves of each optimizer at its best choice."""
-    frame = run_data.frame
-    few, count = best_optimizers(run_data.ranked), frame["optimizer"].nunique()
-    bands = run_data.loss_bands
-    figure = loss_curves(
-        run_data.best_runs[run_data.best_runs["optimizer"].isin(few)],
-        bands[bands["optimizer"].isin(few)],
-        target=run_data.target,
-        shown=run_data.loss_axis,
-        axis=axis,
-    )
-    some = f" The best {len(few)} of {count} optimizers." if len(few) < count else ""
-    return f"{loss_caption(run_data)}{some}", figure
+    chart = loss_figure(run_data)
+    return chart.caption, draw_chart(chart, axis=axis)
 
 
 def _optimizer_ratios(run_data: RunData) -> Drawn:

@@ -13,6 +13,8 @@ from bench.charts.colors import colors_of
 from bench.tables.formatting import text
 from bench.tables.words import describe_batch_size, describe_order
 
+POOLED = 6  # values of a list that is worth it
+
 
 def pack(values: Any) -> dict[str, str]:
     """Return an array as base64 in little-endian order, with its type in NumPy's notation.
@@ -63,9 +65,24 @@ def pack_counts(counts: NDArray[np.integer]) -> dict[str, str]:
     return pack(counts.astype(np.min_scalar_type(most) if most < 2**32 else np.float64))
 
 
-def pack_bands(bands: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Pack the marks and the losses of a line, whose columns are those of `bench.tables.loss_bands`."""
-    counts = {name: pack_counts(bands[name].to_numpy(np.int64)) for name in ("samples", "updates")}
-    names = [name for name in ("seconds", "low", "median", "high", "held_out") if name in bands]
-    with np.errstate(over="ignore"):  # what is too large for it is out of view
-        return counts | {name: pack(bands[name].to_numpy(np.float32)) for name in names}
+def pool_lists(data: Any) -> tuple[Any, list[Any]]:
+    """Return data with the numbers of their longer lists in place of these, and the lists: of equal ones only one.
+
+    Charts of the same curves on several clocks differ in one of their columns.
+    """
+    lists: list[Any] = []
+    places: dict[str, int] = {}
+
+    def pooled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {name: pooled(value) for name, value in part.items()}
+        if not isinstance(part, list):
+            return part
+        if len(part) < POOLED or isinstance(part[0], dict | list):
+            return [pooled(value) for value in part]
+        place = places.setdefault(json.dumps(part), len(lists))
+        if place == len(lists):
+            lists.append(part)
+        return {"list": place}
+
+    return pooled(data), lists

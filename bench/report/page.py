@@ -32,7 +32,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
 THEME, LIBRARY = "theme.js", "plotly"
 PAGE_SCRIPTS = [
-    *(LIBRARY, "data.js", "look.js", "chart.js", "clock.js", "rows.js", "bands.js", "map.js", "optimizers.js"),
+    *(LIBRARY, "data.js", "look.js", "chart.js", "clock.js", "rows.js", "map.js", "optimizers.js"),
     *("program.js", "runs.js", "scenes.js", "play.js"),
     *("cell.js", "loss.js", "rates.js", "fit.js", "time.js", "table.js", "page.js"),
 ]

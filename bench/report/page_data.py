@@ -7,13 +7,20 @@ import pandas as pd
 
 from bench.charts.chart import to_data
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import band_limits, clock_range
-from bench.report.charts import effect_chart, fit_caption, fit_chart, loss_caption, rate_charts, ratio_chart
-from bench.report.packing import encode_setting, pack, pack_bands, pack_counts
+from bench.report.charts import (
+    TIME_OF_A_RUN,
+    effect_chart,
+    fit_caption,
+    fit_chart,
+    loss_charts,
+    rate_charts,
+    ratio_chart,
+)
+from bench.report.packing import encode_setting, pack, pack_counts, pool_lists
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
-from bench.tables.costs import COST_SETTINGS, KERNEL, choice_columns
+from bench.tables.costs import COST_SETTINGS, choice_columns
 from bench.tables.formatting import label, text
 from bench.tables.outcomes import ALL_STARTS, SPREAD, best_runs, start_families
 from bench.tables.words import format_count
@@ -55,6 +62,11 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     measures, axis = _measures(run_data), run_data.loss_axis
     compared, effects = ratio_chart(run_data, encoded["optimizer"]["values"]), effect_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
+    sizes = encoded["batch_size"]["values"]
+    pooled = {
+        "losses": loss_charts(run_data),
+        "rates": rate_charts(run_data, [one["name"] for one in measures], sizes),
+    }
     return {
         "total": len(frame),
         "count": len(rows),
@@ -62,7 +74,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "target": run_data.target,
         "loss": run_data.criterion.label,
         "lowest": run_data.lowest_loss,
-        "kernel": KERNEL,
+        "time_of_a_run": TIME_OF_A_RUN,
         "timed": bool(frame["seconds"].notna().any()),
         "settings": encoded,
         "status": encode_setting(rows["status"], run_data.samples),
@@ -72,9 +84,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "outcomes": _encode_outcomes(run_data.outcomes, codes),
         "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
         | {"held_out": axis.held_out.name().replace("\n", " ")},
-        "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
-        "captions": {"loss": loss_caption(run_data)},
-        "rates": to_data(rate_charts(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"])),
+        **dict(zip(("pooled", "lists"), pool_lists(to_data(pooled)), strict=True)),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*settings, "status", *numbers]},
         "params": params,
@@ -121,22 +131,6 @@ def _encode_outcomes(outcomes: pd.DataFrame, codes: dict[str, dict[Any, int]]) -
         **{name: pack_counts(column[there].to_numpy(np.int64)) for name, column in counts.items()},
         **{name: pack(column[there].to_numpy(float)) for name, column in spreads.items()},
     }
-
-
-def _encode_losses(run_data: RunData, optimizers: list[str]) -> list[dict[str, Any]]:
-    """Return the bands of the loss curves for each start, with the limits of their axes."""
-    bands, shown = run_data.loss_bands, run_data.loss_axis
-    clocks = ["samples", "updates", *(["seconds"] if bands["seconds"].notna().any() else [])]
-    return [
-        {
-            "limits": band_limits(shown.place_bands(own), shown, run_data.target),
-            "clocks": {clock: clock_range(own, clock, run_data.target) for clock in clocks},
-            "lines": [
-                {"optimizer": code, **pack_bands(own[own["optimizer"] == name])} for code, name in enumerate(optimizers)
-            ],
-        }
-        for _, own in bands.groupby("start", sort=False)
-    ]
 
 
 def _encode_edges(run_data: RunData, codes: dict[str, dict[Any, int]]) -> list[dict[str, Any]]:

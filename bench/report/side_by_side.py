@@ -1,6 +1,7 @@
 """A page that compares several runs: their best choices, loss curves, speeds and machines."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -8,10 +9,11 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from bench.charts.chart import Key, to_data
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import PLAIN, LossAxis, band_limits, clock_range
+from bench.charts.loss_axis import PLAIN, LossAxis
+from bench.charts.losses import loss_chart, with_words
 from bench.report.answer import sample_of
-from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
 from bench.system.atomic import explain_unwritable, write_text
@@ -22,7 +24,11 @@ from bench.tables.rank import recommended_choice
 from bench.tables.render import Column, TextTable, readable_table, text_table
 from bench.tables.words import describe_choice
 
-COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "bands.js", "comparison.js"]
+COMPARISON_SCRIPTS = [LIBRARY, "look.js", "chart.js", "comparison.js"]
+CAPTION = (
+    "Median and 10\N{EN DASH}90 % over all starts and seeds of the best choice. A band is drawn no higher and no lower "
+    "than its line goes. Losses of standardized data are in standardized units."
+)
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
 MEDIANS = ["samples", "updates", "seconds", "validation_loss", "final_loss"]
 
@@ -114,28 +120,23 @@ def _describe_run(name: str, run_data: RunData, page: Path) -> dict[str, Any]:
 
 
 def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
-    """Return the bands of the best choice of each run, as data of the chart."""
-    colors, bands, axes = colors_of(runs), {}, _loss_axes(runs)
+    """Return the chart of the loss curves of the best choice of each run; None if no run has one."""
+    bands, axes, differ = {}, _loss_axes(runs), _losses_differ(runs)
     for name, run_data in runs.items():
         if len(run_data.frame):
             best, every = recommended_choice(run_data.ranked)["optimizer"], run_data.loss_bands
             own = every[(every["start"] == ALL_STARTS) & (every["optimizer"] == best)]
             # Each run is a line of its own, also where the optimizer is the same.
-            bands[name] = axes[name].place_bands(own.drop(columns="held_out", errors="ignore").assign(optimizer=name))
+            own = own.drop(columns="held_out", errors="ignore").assign(optimizer=name)
+            bands[name] = axes[name].place_bands(own) if differ else own
+    if not bands:
+        return {"losses": None}
     targets = {run_data.target for run_data in runs.values()}
-    target = targets.pop() if len(targets) == 1 and not _losses_differ(runs) else None
-    together = pd.concat(bands.values(), ignore_index=True) if bands else pd.DataFrame()
-    shown = next(iter(axes.values()))
-    title = "loss, another one for each run" if _losses_differ(runs) else shown.name().replace("\n", " ")
-    return {
-        "target": shown.place_target(target),
-        "loss_titles": {"": title},
-        "losses": {
-            "limits": band_limits(together, shown, target) if bands else (1.0, 10.0),
-            "clocks": {"samples": clock_range(together, "samples", None)} if bands else {},
-            "lines": [{"name": name, "color": colors[name], **pack_bands(line)} for name, line in bands.items()],
-        },
-    }
+    target = targets.pop() if len(targets) == 1 and not differ else None
+    shown = PLAIN._replace(called="loss, another one for each run") if differ else next(iter(axes.values()))
+    chart = loss_chart(with_words(pd.concat(bands.values(), ignore_index=True)), shown=shown, target=target)
+    keys = [Key(text(name), color) for name, color in colors_of(bands).items()]
+    return {"losses": to_data(replace(chart, keys=keys, caption=CAPTION))}
 
 
 def _loss_axes(runs: dict[str, RunData]) -> dict[str, LossAxis]:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 
 from bench.charts.fit_curves import fit_curves
+from bench.charts.losses import loss_chart
 from bench.charts.rates import rate_chart
 from bench.charts.row_charts import optimizer_ratios, setting_importance
-from bench.plots import curves, losses
+from bench.plots import curves
 from bench.plots.basins import basin_map
 from bench.plots.contours import contours
 from bench.plots.draw import draw_chart
@@ -33,9 +34,16 @@ def decay(rates, epochs=10, start=100.0):
     return {f"run{i}": start * np.exp(-rate * np.arange(epochs + 1)) for i, rate in enumerate(rates)}
 
 
+def loss_chart_of(frame, curves, **options):
+    """The chart of loss curves from each start, from the runs and their curves."""
+    bands = loss_bands(frame, curves)
+    starts = bands["start"].unique().tolist()
+    return loss_chart(bands[bands["start"].isin(starts[1:] or starts)], runs=frame, **options)
+
+
 def loss_curves(frame, curves, **options):
     """The figure of loss curves, from the runs and their curves."""
-    return losses.loss_curves(frame, loss_bands(frame, curves), **options)
+    return draw_chart(loss_chart_of(frame, curves, **options))
 
 
 def fitted_curve(predict, x, y, **options):

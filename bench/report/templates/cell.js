@@ -42,7 +42,7 @@ function paintCell(plot, figure) {
   });
   const end = Math.max(0, ...every.map(({ samples }) => samples.at(-1)));
   draw(plot, traces, {
-    xaxis: clockAxis(CLOCKS.samples, { log: cellLook.x, edge, end, width: plot.clientWidth }),
+    xaxis: clockAxis({ log: cellLook.x, edge, end, width: plot.clientWidth }),
     yaxis: axis(lossTitle(), { log: cellLook.y, range: cellLook.y ? range : [0, 1.04 * 10 ** range[1]] }),
     shapes: targetLine(),
   });

@@ -1,11 +1,5 @@
 "use strict";
-// What curves are drawn against: samples seen, updates or time, on an axis that may be logarithmic.
-
-const CLOCKS = {
-  samples: { title: "samples seen", noun: "sample", says: text, tick: short },
-  updates: { title: "updates", noun: "update", says: text, tick: short },
-  seconds: { title: "time", noun: "", says: duration, tick: duration },
-};
+// What single runs are drawn against: samples seen, on an axis that may be logarithmic.
 
 // 1,600 as 1.6k, where there is little room.
 function short(value) {
@@ -22,13 +16,13 @@ function alongClock(times, edge, log) {
 }
 
 // An axis from the start to `end`, on a chart of some width in pixels.
-function clockAxis(clock, { log, edge, end, width }) {
-  if (!(end > edge)) return axis(clock.title, { rangemode: "tozero" });
-  if (!log) return axis(clock.title, { range: [0, 1.02 * end], ...(clock.noun ? {} : secondTicks(end)) });
+function clockAxis({ log, edge, end, width }) {
+  if (!(end > edge)) return axis("samples seen", { rangemode: "tozero" });
+  if (!log) return axis("samples seen", { range: [0, 1.02 * end] });
   const view = [Math.log10(edge), Math.log10(end) + 0.03];
-  const { tickvals, ticktext } = ticks(...view, clock.tick, Math.max(2, Math.floor((width || 600) / (clock.noun ? 42 : 70))));
+  const { tickvals, ticktext } = ticks(...view, short, Math.max(2, Math.floor((width || 600) / 42)));
   const inside = tickvals.map((value) => value > 1.7 * edge);
-  return axis(clock.title, {
+  return axis("samples seen", {
     log,
     range: view,
     tickvals: [edge, ...tickvals.filter((_, i) => inside[i])],
@@ -43,3 +37,9 @@ function secondTicks(end) {
   const tickvals = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
   return { tickvals, ticktext: tickvals.map((value) => (value ? duration(value) : "0")) };
 }
+
+// Losses from the bottom of a logarithmic axis on: lines to lower ones, or to zero, would end before they get there.
+const atLeast = (losses, bottom) => losses.map((loss) => (Number.isFinite(loss) ? Math.max(loss, bottom) : null));
+
+// Lines of losses on held-out samples are dashed.
+const HELD_OUT_DASH = "4px,3px";

@@ -3,24 +3,17 @@
 
 const hidden = new Set();
 const scales = { x: true, y: true };
-const runLines = run.losses.lines.map(readLine);
 
 function paint(plot, figure) {
-  for (const line of runLines) line.tone = visible(line.color);
-  const lines = runLines.filter(({ name }) => !hidden.has(name));
-  drawBands(plot, lines, run.losses, "samples", scales, run.target === null ? [] : [across(run.target, "target")]);
-  const entries = runLines.map(({ name, tone }) => [name, tone]);
+  drawChart(plot, run.losses, { isShown: (group) => !hidden.has(group), log: scales });
+  const entries = run.losses.keys.map(({ name, color: tone }) => [name, visible(tone)]);
   toggles(figure, entries, hidden, ["loss"]);
-  return (
-    "Median and 10–90 % over all starts and seeds of the best choice. " +
-    "A band is drawn no higher and no lower than its line goes. " +
-    "Losses of standardized data are in standardized units."
-  );
+  return run.losses.caption;
 }
 
 offerThemes();
 offerCopies();
-if (runLines.length) {
+if (run.losses) {
   chart("loss", paint);
   offerScales(charts.get("loss").figure, scales, "loss");
 }

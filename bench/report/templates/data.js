@@ -13,6 +13,15 @@ function unpack({ type, data }) {
   return new KINDS[type](bytes.buffer);
 }
 
+// Lists that several charts share stand once.
+function pooled(part) {
+  if (part === null || typeof part !== "object") return part;
+  if (Array.isArray(part)) return part.map(pooled);
+  if ("list" in part) return run.lists[part.list];
+  return Object.fromEntries(Object.entries(part).map(([name, value]) => [name, pooled(value)]));
+}
+if (run.pooled) Object.assign(run, pooled(run.pooled));
+
 // Four significant digits, thousands separated, powers of ten from a million on and below 1e-4.
 function text(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";

@@ -2,7 +2,6 @@
 // Code shared by the charts that compare optimizers.
 
 const optimizers = settings.optimizer;
-const TIME_OF_A_RUN = `Time is updates times the measured time of an update with the kernel ${run.kernel}.`;
 const toneOf = (code) => visible(optimizers.colors[code]);
 const shownOptimizers = () =>
   optimizers.shown.map((name, code) => [name, code]).filter(([name]) => !state.hidden.has(name)).map(([, code]) => code);
@@ -11,6 +10,15 @@ const shownOptimizers = () =>
 function optimizerLegend(figure, kind = "") {
   const entries = optimizers.shown.map((name, code) => [name, toneOf(code), kind]);
   toggles(figure, entries, state.hidden, ["loss", "rates", "time"]);
+}
+
+// A chart whose groups are optimizers. They are in the legend that shows and hides them, marks are beside it.
+function paintOptimizers(plot, figure, shownChart, look, kind) {
+  drawChart(plot, shownChart, { isShown: (group) => !state.hidden.has(group), log: look });
+  optimizerLegend(figure, kind);
+  const marks = (shownChart.keys ?? []).filter(({ mark }) => mark);
+  figure.querySelector(".legend").append(...marks.map((key) => make("span", {}, ...keyOf(key))));
+  return [shownChart.caption, shownChart.notes].filter(Boolean).join(" ");
 }
 
 // Where the target is among distances to the lowest loss, and its line; none where no distance is as small.

@@ -3,15 +3,8 @@
 
 const rateLook = { size: "", measure: state.measure, x: true, y: true };
 
-function paintRates(plot, figure) {
-  const shownChart = run.rates[rateLook.measure][rateLook.size];
-  drawChart(plot, shownChart, { isShown: (group) => !state.hidden.has(group), log: rateLook });
-  optimizerLegend(figure, "dot");
-  // Lines of optimizers are in the legend that shows and hides them.
-  const marks = (shownChart.keys ?? []).filter(({ mark }) => mark);
-  figure.querySelector(".legend").append(...marks.map((key) => make("span", {}, ...keyOf(key))));
-  return [shownChart.caption, shownChart.notes].filter(Boolean).join(" ");
-}
+const paintRates = (plot, figure) =>
+  paintOptimizers(plot, figure, run.rates[rateLook.measure][rateLook.size], rateLook, "dot");
 
 function offerRates() {
   const { figure } = charts.get("rates");

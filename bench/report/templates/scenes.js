@@ -114,7 +114,7 @@ function paintFall(plot) {
     plot,
     threeLines([x, y], done, now),
     {
-      xaxis: clockAxis(CLOCKS.samples, { log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
+      xaxis: clockAxis({ log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
       yaxis: axis(lossTitle(), { log: true, range: player.lossRange }),
       shapes: targetLine(),
       margin: PLAYED_MARGIN,

@@ -56,5 +56,5 @@ function paintTime(plot, figure) {
   const beyond = outside ? `, ${text(outside)} of them outside the view` : "";
   const all = count(run.count, "configuration");
   const some = `Of ${all} the chart shows ${text(drawn)}: those with a finite loss above ${run.lowest ? "the lowest" : "zero"}`;
-  return `${drawn === run.count ? `The chart shows all ${all}` : some}${beyond}. ${TIME_OF_A_RUN}`;
+  return `${drawn === run.count ? `The chart shows all ${all}` : some}${beyond}. ${run.time_of_a_run}`;
 }

@@ -2,50 +2,68 @@
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 
+from bench.charts.chart import Band, Line
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import LossAxis
+from bench.charts.losses import loss_chart, with_words
 from bench.plots.style import save
-from bench.tables.loss_bands import loss_quantiles
+from bench.tables.loss_bands import loss_bands, loss_quantiles
 from tests.support.figures import legend, lines, overlaps, texts, visible_pixels
 from tests.support.frames import make_curves, make_frame
-from tests.support.gallery import decay, loss_curves
+from tests.support.gallery import decay, loss_chart_of, loss_curves
+from tests.support.golden import hold
+
+
+def of_kind(chart, kind, panel=0):
+    """The layers of a kind in a panel."""
+    return [layer for layer in chart.panels[panel].layers if isinstance(layer, kind)]
+
+
+def test_the_chart_of_runs_with_a_target_and_held_out_samples():
+    frame = make_frame(6, optimizer=["adam"] * 3 + ["sgd"] * 3, seed=[0, 1, 2] * 2)
+    curves = make_curves(decay([0.1, 0.2, 0.4, 1, 2, 4], epochs=3))
+    bands = loss_bands(frame, curves.assign(validation_loss=2 * curves["loss"]))
+    chart = loss_chart(with_words(bands.assign(seconds=1e-6 * bands["updates"])), clock="seconds", target=1.0)
+    figure = hold(chart, "losses")
+    assert figure.axes[0].get_xlabel() == "time"
+    assert figure.axes[0].get_ylabel() == "loss"
+    assert legend(figure) == ["adam", "sgd", "on held-out samples", "target 1"]
 
 
 def test_lines_are_medians_and_bands_their_quantiles():
     frame = make_frame(6, optimizer=["adam"] * 3 + ["sgd"] * 3, seed=[0, 1, 2] * 2)
     curves = make_curves(decay([0.1, 0.2, 0.4, 1, 2, 4]))
-    figure = loss_curves(frame, curves)
-    (axis,) = figure.axes
+    chart = loss_chart_of(frame, curves)
     bands = loss_quantiles(frame, curves)
-    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
-    assert figure.get_supxlabel() == "samples seen"
-    for name, line, fill in zip(("adam", "sgd"), axis.lines, axis.collections, strict=True):
+    # The start has no place on the axis and is drawn at its left edge.
+    assert chart.panels[0].x.range[0] == 400
+    assert {ticks.labels[0] for ticks in chart.panels[0].x.ticks} == {"0"}
+    for name, line, area in zip(("adam", "sgd"), of_kind(chart, Line), of_kind(chart, Band), strict=True):
         band = bands[bands["optimizer"] == name]
-        # The start has no place on the axis and is drawn at its left edge.
-        np.testing.assert_array_equal(line.get_xdata(), [400, *band["samples"][1:]])
-        np.testing.assert_allclose(line.get_ydata(), band["median"])
-        edge = fill.get_paths()[0].vertices[:, 1]
-        assert edge.min() == pytest.approx(band["median"].min())
-        assert edge.max() == pytest.approx(band["high"].max())
-        assert to_hex(line.get_color()) == to_hex(fill.get_facecolor()[0][:3])
-    assert legend(figure) == ["adam", "sgd"]
-    assert "Median and 10–90 % of 3 runs." in texts(figure)  # noqa: RUF001
+        np.testing.assert_array_equal(line.x, band["samples"])
+        np.testing.assert_allclose(line.y, band["median"])
+        assert area.low.min() == pytest.approx(band["median"].min())
+        assert area.high.max() == pytest.approx(band["high"].max())
+        assert line.color == area.color
+        assert line.group == area.group == name
+    assert chart.notes == "Median and 10–90 % of 3 runs."  # noqa: RUF001
+
+
+def test_an_optimizer_that_was_not_timed_is_in_no_chart_of_time():
+    bands = loss_bands(make_frame(2, optimizer=["adam", "sgd"]), make_curves(decay([0.1, 0.2])))
+    bands["seconds"] = bands["updates"].where(bands["optimizer"] == "sgd")
+    assert [line.group for line in of_kind(loss_chart(bands, clock="seconds"), Line)] == ["sgd"]
 
 
 def test_a_band_stays_within_the_span_of_its_own_line():
     """And the line within its band, also where both leave the view."""
     losses = {"run0": [1e3, 10, 1], "run1": [1e2, 1, 0.1], "run2": [1e9, 1e9, 1e9], "run3": [1e3, 10, 1e-9]}
-    (axis,) = loss_curves(make_frame(4, seed=range(4)), make_curves(losses)).axes
-    (line,), (fill,) = axis.lines, axis.collections
-    x, y = line.get_xydata().T
-    edge = fill.get_paths()[0].vertices
-    assert (edge[:, 1].min(), edge[:, 1].max()) == (pytest.approx(y.min()), pytest.approx(y.max()))
-    for at, median in zip(x, y, strict=True):
-        own = edge[np.isclose(edge[:, 0], at), 1]
-        assert own.min() <= median * (1 + 1e-9)
-        assert own.max() >= median * (1 - 1e-9)
+    chart = loss_chart_of(make_frame(4, seed=range(4)), make_curves(losses))
+    (line,), (band,) = of_kind(chart, Line), of_kind(chart, Band)
+    assert (band.low.min(), band.high.max()) == (pytest.approx(line.y.min()), pytest.approx(line.y.max()))
+    assert (band.low <= line.y).all()
+    assert (line.y <= band.high).all()
 
 
 def test_a_panel_for_each_start_with_shared_axes():
@@ -69,7 +87,7 @@ def test_the_target_is_a_line_and_bounds_the_view():
     figure = loss_curves(make_frame(1), make_curves({"run0": [100, 1, 1e-20]}), target=1e-3)
     (axis,) = figure.axes
     assert axis.get_ylim() == (pytest.approx(1e-5), pytest.approx(100))
-    assert axis.lines[-1].get_ydata() == [1e-3, 1e-3]
+    assert axis.lines[0].get_ydata() == [1e-3, 1e-3]
     assert "target 0.001" in legend(figure)
     assert "Losses below 10⁻⁵ are drawn at the bottom." in texts(figure)
 
@@ -130,15 +148,15 @@ def test_where_the_lowest_loss_is_known_the_distance_to_it_is_drawn():
     frame, curves = make_frame(2, optimizer=["adam", "sgd"]), make_curves(losses)
     figure = loss_curves(frame, curves, target=0.3002, shown=LossAxis(0.3, standardized=True))
     (axis,) = figure.axes
-    slow, fast, target = axis.lines
+    target, slow, fast = axis.lines
     np.testing.assert_allclose(slow.get_ydata(), [1, 0.1, 0.01, 0.001])
     np.testing.assert_allclose(fast.get_ydata()[:3], [1, 0.01, 0.0001])
     np.testing.assert_allclose(target.get_ydata(), 2e-4)
     assert axis.get_ylim()[0] < 2e-4
-    assert figure.get_supylabel() == "loss above the lowest\npossible, 0.3 (standardized)"
+    assert axis.get_ylabel() == "loss above the lowest\npossible, 0.3 (standardized)"
     assert "target 0.3002" in legend(figure)
     plain = loss_curves(frame, curves, target=0.3002)
-    assert plain.get_supylabel() == "loss"
+    assert plain.axes[0].get_ylabel() == "loss"
 
 
 def test_a_target_below_what_is_possible_is_named_as_below():

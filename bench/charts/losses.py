@@ -1,0 +1,159 @@
+"""The chart of the loss curves of optimizers: medians with bands, against samples seen, updates or time."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Rule, Ticks
+from bench.charts.choices import in_grid_order, spread_evenly
+from bench.charts.colors import colors_of, nested_widths
+from bench.charts.loss_axis import PLAIN, LossAxis, band_limits, clock_range
+from bench.charts.ticks import Says, format_limit, format_tick, linear_ticks, log_ticks
+from bench.tables.formatting import duration, label, shorten, text
+from bench.tables.words import format_count
+
+MAX_STARTS = 6
+OUT_OF_VIEW = 10.0  # times the top of the view
+CAPTION = (
+    "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs. A band is drawn "
+    "no higher and no lower than its line goes."
+)
+
+
+class Clock(NamedTuple):
+    """What curves are drawn against: the title of its axis, and how its ticks are written."""
+
+    title: str
+    says: Says | None = None
+
+
+CLOCKS = {
+    "samples": Clock("samples seen"),
+    "updates": Clock("updates"),
+    "seconds": Clock("time", says=lambda time: duration(time) if time else "0"),
+}
+
+
+def loss_chart(
+    bands: pd.DataFrame,
+    *,
+    clock: str = "samples",
+    shown: LossAxis = PLAIN,
+    target: float | None = None,
+    runs: pd.DataFrame | None = None,
+) -> Chart:
+    """Return the chart of loss bands (`bench.tables.loss_bands`), with one panel for each of their starts.
+
+    There is a group of layers for each optimizer. Its line is the median of its runs and the band reaches from 10 to
+    90 %, but no higher and no lower than the line itself anywhere: the band of one slow choice would cover all the
+    others. The lines of diverging runs leave the panel at the top. Lines are the thinner the later they are drawn, so
+    that equal ones can be seen in each other. Dashed lines are medians on held-out samples. The target is a line
+    across, and the axis ends two decades below it. Of many starts six are shown, evenly spread.
+
+    Bands may have words about each of their points (`with_words`). `runs` are those of the bands, of which the columns
+    `status` and `optimizer` are read; without them, there is a chart even if it has but one point.
+    """
+    starts = bands["start"].unique().tolist()
+    few = spread_evenly(starts, MAX_STARTS)
+    ends = clock_range(bands, clock, target)
+    placed = shown.place_bands(bands)
+    total, diverged = (0, 0) if runs is None else (len(runs), int((runs["status"] == "diverged").sum()))
+    if total and placed.loc[np.isfinite(placed["median"]), "samples"].nunique() < 2:
+        return Chart(
+            (),
+            notes=f"No loss curve to show: none of {total:,} runs has a finite loss at two marks. "
+            f"{diverged:,} diverged.",
+        )
+    limits = bottom, top = band_limits(placed, shown, target)
+    colors = colors_of(placed["optimizer"])
+    widths = nested_widths(list(colors))
+    level = shown.place_target(target)
+    medians = placed["median"].to_numpy(float)
+    highest = medians[medians <= top].max(initial=0.0) or top
+    linear = Axis((0.0, 1.04 * highest), shown.name(), ticks=linear_ticks(0.0, 1.04 * highest))
+    along = Axis(limits, shown.name(), log=True, ticks=log_ticks(*limits), linear=linear)
+    across = _clock_axis(CLOCKS[clock], *ends)
+    panels = []
+    for start in few:
+        layers, lines = list[Layer](), list[Layer]()
+        if level is not None and bottom <= level <= top:
+            layers.append(Rule(level))
+        there = (placed["start"] == start) & placed[clock].notna()
+        for name, band in placed[there].groupby("optimizer", observed=True):
+            own = {"color": colors[name], "group": text(str(name))}
+            area, *drawn = _draw_optimizer(band, clock, limits, widths[name], own)
+            layers.append(area)
+            lines += drawn
+        title = f"{label('init')} {shorten(start, 16)}" if len(starts) > 1 else ""
+        panels.append(Panel(across, along, [*layers, *lines], title))
+    keys = [
+        Key(shorten(name), colors[name])
+        for name in in_grid_order(colors, (bands if runs is None else runs)["optimizer"])
+    ]
+    if "held_out" in bands:
+        keys.append(Key("on held-out samples", "ink", "dashes"))
+    if target is not None:
+        below = "" if level is not None and level >= bottom else ", below"
+        keys.append(Key(f"target {text(target)}{below}", "target", "dashes"))
+    least, most = bands["runs"].min(), bands["runs"].max()
+    count = most if least == most else f"{least} to {most}"
+    sentences = (
+        (most > 1, f"Median and 10\N{EN DASH}90 % of {count} runs."),
+        (diverged > 0, f"{diverged:,} of {format_count(total, 'run')} diverged."),
+        (len(few) < len(starts), f"{len(few)} of {len(starts)} starts."),
+        ((medians < bottom).any(), f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom."),
+    )
+    return Chart(
+        panels,
+        keys,
+        legend=label("optimizer"),
+        caption=f"{CAPTION} Dashed: medians on the held-out samples." if "held_out" in bands else CAPTION,
+        notes=" ".join(sentence for applies, sentence in sentences if applies),
+        columns=2 if len(panels) == 4 else min(len(panels), 3),
+    )
+
+
+def _draw_optimizer(
+    band: pd.DataFrame, clock: str, limits: tuple[float, float], width: float, own: Mapping[str, Any]
+) -> list[Layer]:
+    """Return the band of one optimizer, then its lines, held within the limits."""
+    bottom, top = limits
+    times = band[clock].to_numpy(float)
+    names = [name for name in ("low", "median", "high", "held_out") if name in band]
+    held = np.nan_to_num(band[names].to_numpy(float), nan=np.inf).clip(bottom, OUT_OF_VIEW * top).T
+    low, median, high = held[:3]
+    low, high = (edge.clip(median.min(), median.max()) for edge in (low, high))
+    # What diverges at once is a dot, and no line that leaves.
+    reached = np.isfinite(band["median"].to_numpy(float))
+    median = median if reached.sum() > 1 else np.where(reached, median, np.nan)
+    layers: list[Layer] = [Band(times, low, high, **own)]
+    for words, losses in zip(("words", "held_out_words"), (median, *held[3:]), strict=False):
+        look: Any = {"dashed": True, "width": 0.8 * width} if words == "held_out_words" else {"width": width}
+        layers.append(Line(times, losses, words=band.get(words, pd.Series(dtype=object)).tolist(), **look, **own))
+    return layers
+
+
+def with_words(bands: pd.DataFrame) -> pd.DataFrame:
+    """Return bands with what the page tells of each point of their lines: `words`, and `held_out_words`."""
+    said: dict[str, list[str]] = {"words": [], "held_out_words": []}
+    for row in bands.to_dict("records"):
+        times = format_count(row["samples"], "sample"), format_count(row["updates"], "update")
+        timed = f", {duration(row['seconds'])}" if pd.notna(row.get("seconds")) else ""
+        about = f"{text(str(row['optimizer']))}, {', '.join(times)}{timed}"
+        spread = f"10\N{EN DASH}90 %: {text(row['low'])} to {text(row['high'])}"
+        said["words"].append(f"{about}\nmedian {text(row['median'])}\n{spread}")
+        if "held_out" in bands:
+            said["held_out_words"].append(f"{about}\nmedian on held-out samples {text(row['held_out'])}")
+    return bands.assign(**{name: words for name, words in said.items() if words})
+
+
+def _clock_axis(clock: Clock, edge: float, end: float) -> Axis:
+    """Return the axis of a clock; the start, which has no place on a logarithmic one, is drawn at its left edge."""
+    linear = Axis((0.0, 1.02 * end), clock.title, ticks=linear_ticks(0.0, 1.02 * end, clock.says or format_tick))
+    choices = []
+    for ticks in log_ticks(edge, end, clock.says):
+        inside = [pair for pair in zip(ticks.values, ticks.labels, strict=True) if pair[0] > 1.7 * edge]
+        choices.append(Ticks([edge, *(value for value, _ in inside)], ["0", *(words for _, words in inside)]))
+    return Axis((edge, 1.07 * end), clock.title, log=True, ticks=choices, linear=linear)
