@@ -18,15 +18,16 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from bench.cli import app
 from bench.compare.gates import load_gates
 from bench.data.table import builtin
+from bench.docs.pages import make_pages
 from bench.report.figures import DRAWN
 from bench.study.load import load_study
 from bench.study.suite import load_suite
 from bench.tables.readable import TITLES
 from bench.timing.variants import VARIANTS
 from kernels.compile.kinds import KERNELS
-from kernels.losses import LOSSES
-from kernels.model.models import MODELS, quadratic
-from kernels.optimizers.schedules import SCHEDULES, learning_rates
+from kernels.model.expression import FUNCTIONS
+from kernels.model.models import quadratic
+from kernels.optimizers.schedules import learning_rates
 from kernels.train.trainer import make_trainer
 from tests.support.benchmark_files import clocked_repository, git, quick_turns
 from tests.support.constants import ROOT
@@ -34,6 +35,7 @@ from tests.support.documents import BLOCKS, DOCUMENTS, FILES, PARSERS, PATHS, li
 from tests.support.rooms import HEIGHT, LINES
 
 README, KERNELS_README, BENCH_README = "README.md", "kernels/README.md", "bench/README.md"
+REFERENCE = "bench/docs/reference"
 
 # Blocks that are not run here: the file, something that this block alone has in it, and the reason.
 NOT_RUN_HERE = [
@@ -252,7 +254,8 @@ def test_every_block_is_run_or_has_a_reason():
     for file, part, _ in NOT_RUN_HERE:
         assert sum(block.file == file and part in block.text for block in BLOCKS) == 1, part
     for block in BLOCKS:
-        assert block.language in {"", "python", "toml", "yaml"} or not is_run_here(block), block
+        quoted = block.language == "text" and block.file.startswith(REFERENCE)  # from docstrings
+        assert block.language in {"", "python", "toml", "yaml"} or quoted or not is_run_here(block), block
     for _, _, reason in NOT_RUN_HERE:
         for path in re.findall(r"tests/[\w/]+\.py", reason):
             assert (ROOT / path).exists()
@@ -334,19 +337,24 @@ def first_column(file, section, heading=None):
 
 
 def test_lists_are_complete():
-    assert first_column(KERNELS_README, "Schedules")[: len(SCHEDULES)] == list(SCHEDULES)
-    assert set(first_column(KERNELS_README, "Losses")) == set(LOSSES)
-    ready_made = re.search(r"Ready-made are (.*?)\n- ", DOCUMENTS[KERNELS_README].text, re.DOTALL)[1]
-    assert set(MODELS) <= set(re.findall(r"\w+", ready_made))
     contract = re.findall(r"^\|(.*?)\|", DOCUMENTS[KERNELS_README].section("The equality contract"), re.MULTILINE)
     assert {name for cell in contract for name in re.findall(r"`(.*?)`", cell)} == set(KERNELS)
     peers = [variant.name for variant in VARIANTS if not variant.ours]
     assert sorted(first_column(BENCH_README, "How we measure", "Peers in their best form")) == sorted(peers)
+    models = set(re.findall(r"`(\w+)", DOCUMENTS[f"{REFERENCE}/models.md"].section("Functions")))
+    assert {"abs", "max", "min", *FUNCTIONS} - {"absolute", "maximum", "minimum"} <= models
+
+
+def test_the_reference_is_what_make_docs_writes():
+    pages = make_pages()
+    assert {path.name for path in (ROOT / REFERENCE).iterdir()} == set(pages)
+    for name, text in pages.items():
+        assert text == (ROOT / REFERENCE / name).read_text("utf-8"), f"{name} is out of date: run `make docs`"
 
 
 def test_halve_and_step_are_as_the_table_says():
-    rows = [line for line in DOCUMENTS[KERNELS_README].section("Schedules").splitlines() if line.startswith("| ")]
-    epochs, halve, step = ([cell.strip() for cell in line.strip("|").split("|")] for line in rows[-3:])
+    rows = [line for line in DOCUMENTS[f"{REFERENCE}/schedules.md"].text.splitlines() if line.startswith("| ")]
+    epochs, halve, step = ([cell.strip() for cell in line.strip("|").split("|")] for line in rows)
     for name, *factors in (halve, step):
         rates = learning_rates(name.strip("`"), 1.0, 30)[[int(epoch) for epoch in epochs[1:]]]
         assert rates.tolist() == [float(Fraction(factor)) for factor in factors]
@@ -403,20 +411,8 @@ def test_each_figure_has_its_paragraph():
         ]
         others += [key.value for key in figures.keys]
     others.append("search_slices_1")  # and so on, one for each optimizer
-    section = DOCUMENTS[BENCH_README].section("How to read each figure")
-    described = re.findall(r"^\*\*`(\w+)`\*\*: ", section, re.MULTILINE)
-    assert described == [*DRAWN, *others]
-    paragraphs = re.findall(r"^\*\*`.*?(?=\n\n)", section, re.MULTILINE | re.DOTALL)
-    assert len(paragraphs) == len(described)
-    for paragraph in paragraphs:
-        assert all(re.search(rf"\b{word}:\s", paragraph) for word in ("Good", "Bad")), paragraph
-
-
-def test_the_figures_that_a_run_wrote_are_among_them():
-    """The pictures that are kept come from the reports."""
-    section = DOCUMENTS[BENCH_README].section("How to read each figure")
-    for path in re.findall(r"!\[.*?\]\(\.\./results/reference/(.*?)\.png\)", section):
-        assert f"**`{path.rpartition('/')[2]}`**" in section
+    headings = DOCUMENTS[f"{REFERENCE}/figures.md"].headings
+    assert headings == [(1, "Figures"), *((2, name) for name in [*DRAWN, *others])]
 
 
 def test_the_readme_names_every_notebook():
