@@ -281,8 +281,7 @@ def no_update_timed(monkeypatch):
     """A run times no updates, and compiles no kernel for that, for tests of something else in it."""
     import pandas as pd
 
-    from bench.tables.run_costs import COST_SETTINGS
-    from bench.tables.seconds import PER_UPDATE
+    from bench.tables.costs import COST_SETTINGS, PER_UPDATE
 
     costs = pd.DataFrame(columns=[*COST_SETTINGS, "variant", *PER_UPDATE, "note"])
     monkeypatch.setattr("bench.commands.measure.update_seconds", lambda *args, **settings: costs)

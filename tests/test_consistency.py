@@ -1,15 +1,18 @@
-"""No two sentences of a run disagree, in simulated studies whose truth is known, and the check notices if they do."""
+"""No two conclusions of a run disagree, in simulated studies whose truth is known, and the check notices if they do."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy import inf
 
+from bench.tables import facts
+from bench.tables.conclusions import further_conclusions, leading_conclusions
+from bench.tables.confirm import confirm, winners
+from bench.tables.costs import CHOICES, find_choices
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.ranking import ranking, recommended_choice, varies
-from bench.tables.run_costs import CHOICES, find_choices
-from bench.tables.verdict import headline, verdict
-from bench.tables.winners import confirm, winners
+from bench.tables.rank import ranking, recommended_choice, varies
 from tests.support.consistency import contradictions
 from tests.support.simulated import costs_of, runs_of
 
@@ -41,7 +44,7 @@ def train(rng, choices, pairs, *, noise, spread, target, seeds=0):
 
 
 def judge_study(rng, number):
-    """Return the tables and sentences about a simulated study, and its truth."""
+    """Return the tables of and conclusions from a simulated study, and its truth."""
     choices = choices_of(rng, 1 + number % 4)
     target = 1e-3 if number % 3 else None
     about = {"noise": ["normal", "heavy", "skewed"][number % 3], "spread": rng.choice([0.0, 0.02, 0.1, 0.4])}
@@ -56,15 +59,15 @@ def judge_study(rng, number):
     compared = None
     if fresh is not None and varies(fresh, "optimizer"):
         compared = compare_optimizers(fresh, ranked)
-    lines = headline(ranked, target, compared, "fresh seeds")
-    return ranked, compared, lines, verdict(frame, ranked, target, lines), truth
+    found = leading_conclusions(frame, ranked, target, compared)
+    return ranked, compared, [*found, *further_conclusions(frame, ranked, target)], truth
 
 
-def test_no_two_sentences_disagree():
+def test_no_two_conclusions_disagree():
     rng = np.random.default_rng(0)
     for number in range(24):
-        ranked, compared, lines, said, _ = judge_study(rng, number)
-        assert contradictions(ranked, compared, lines, said) == [], (number, lines, said)
+        ranked, compared, found, _ = judge_study(rng, number)
+        assert contradictions(ranked, compared, found) == [], (number, found)
 
 
 def test_what_is_said_of_optimizers_is_true_in_95_of_100_studies():
@@ -116,9 +119,10 @@ def test_a_choice_that_is_cheaper_by_less_than_five_percent_does_not():
     fresh = runs_of(1000 * costs_of(rng, [100, 97], 30, spread=0.01), seeds=10, **settings)
     confirmed = confirm(ranked, fresh)
     assert recommended_choice(confirmed)["optimizer"] == "sgd"
-    told = headline(confirmed, 1e-3, compare_optimizers(fresh, confirmed), "fresh seeds")["Optimizers"]
-    assert told.startswith("Compared with sgd, on fresh seeds: adam needs 0.96")
-    assert told.endswith(" times the samples (within 5 %).")
+    *_, told = leading_conclusions(fresh, confirmed, 1e-3, compare_optimizers(fresh, confirmed))
+    (adam,) = told.others
+    assert (told.first, adam.name, adam.verdict) == ("sgd", "adam", "within 5 %")
+    assert 0.96 <= adam.ratio.value < 0.97
 
 
 @pytest.fixture(scope="module")
@@ -132,36 +136,44 @@ def sound():
     fresh = runs_of(1000 * costs_of(rng, costs, 20, spread=0.05), seeds=10, **settings)
     ranked = confirm(ranked, fresh)
     compared = compare_optimizers(fresh, ranked)
-    lines = headline(ranked, 1e-3, compared, "it")
-    found = ranked, compared, lines, verdict(frame, ranked, 1e-3, lines)
-    assert contradictions(*found) == []
-    assert set(found[2]) == {"Best choice", "Ties", "Confirmed", "Edge of the grid", "Optimizers"}
-    return found
+    found = leading_conclusions(frame, ranked, 1e-3, compared)
+    assert contradictions(ranked, compared, found) == []
+    kinds = [facts.BestChoice, facts.Ties, facts.Confirmation, facts.Edge, facts.Rivals]
+    assert [type(fact) for fact in found] == kinds
+    return ranked, compared, found
 
 
 @pytest.mark.parametrize(
-    ("about", "old", "new"),
+    ("kind", "change"),
     [
-        ("Optimizers", "Compared with sgd", "Compared with adam"),
-        ("Optimizers", " (statistically indistinguishable)", ""),
-        ("Optimizers", " times the samples.", " times the samples (statistically indistinguishable)."),
-        ("Ties", "1 other choice is", "2 other choices are"),
-        ("Edge of the grid", "lowest", "highest"),
-        ("Edge of the grid", "of 3", "of 4"),
+        (facts.BestChoice, {"reason": "It has the fewest samples."}),
+        (facts.BestChoice, {"settings": {"optimizer": "adam"}}),
+        (facts.Rivals, {"first": "adam"}),
+        (facts.Rivals, {"others": ()}),
+        (facts.Ties, {"groups": (facts.Alike("indistinguishable", 2, ()),)}),
+        (facts.Ties, {"groups": (facts.Alike("indistinguishable", 1, ({"optimizer": "sgd"},)),)}),
+        (facts.Edge, {"end": "highest"}),
+        (facts.Edge, {"tried": 4}),
     ],
 )
-def test_the_check_notices_a_headline_that_disagrees(sound, about, old, new):
-    ranked, compared, lines, said = sound
-    assert old in lines[about], lines[about]
-    assert contradictions(ranked, compared, lines | {about: lines[about].replace(old, new)}, said)
+def test_the_check_notices_a_conclusion_that_disagrees(sound, kind, change):
+    ranked, compared, found = sound
+    assert contradictions(ranked, compared, [replace(fact, **change) if type(fact) is kind else fact for fact in found])
+
+
+@pytest.mark.parametrize(("name", "change"), [("adam", {"verdict": "worse"}), ("momentum", {"verdict": "within 5 %"})])
+def test_the_check_notices_a_rival_that_disagrees(sound, name, change):
+    ranked, compared, found = sound
+    *others, rivals = found
+    changed = tuple(replace(rival, **change) if rival.name == name else rival for rival in rivals.others)
+    assert contradictions(ranked, compared, [*others, replace(rivals, others=changed)])
 
 
 def test_the_check_notices_tables_that_disagree(sound):
-    ranked, compared, lines, said = sound
+    ranked, compared, found = sound
     swapped = ranked.sort_values("optimizer", ignore_index=True).assign(recommended=ranked["recommended"])
-    assert contradictions(swapped, compared, lines, said)
-    assert contradictions(ranked.assign(tied=True), compared, lines, said)
-    assert contradictions(ranked, compared.iloc[::-1].reset_index(drop=True), lines, said)
-    assert contradictions(ranked, compared.assign(ratio_low=0.9), lines, said)
-    assert contradictions(ranked, compared, lines, said | {"Best choice": "It has the fewest samples."})
-    assert contradictions(ranked, compared, lines, {name: said[name] for name in said if name != "Confirmed"})
+    assert contradictions(swapped, compared, found)
+    assert contradictions(ranked.assign(tied=True), compared, found)
+    assert contradictions(ranked, compared.iloc[::-1].reset_index(drop=True), found)
+    assert contradictions(ranked, compared.assign(ratio_low=0.9), found)
+    assert contradictions(ranked, compared, [fact for fact in found if not isinstance(fact, facts.Confirmation)])

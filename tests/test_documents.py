@@ -18,7 +18,7 @@ from bench.docs.pages import make_pages
 from bench.report.figures import DRAWN
 from bench.study.load import load_study
 from bench.study.suite import load_suite
-from bench.tables.readable import TITLES
+from bench.tables.render import TITLES
 from bench.timing.variants import VARIANTS
 from kernels.compile.kinds import KERNELS
 from kernels.model.expression import FUNCTIONS

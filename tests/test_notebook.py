@@ -16,7 +16,7 @@ import bench.report.notebook
 from bench import Grid, load_run, sweep
 from bench.report.notebook import fit_html, plot_fit, sweep_html
 from bench.tables.formatting import text
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from kernels import FitResult, Model, fit, models
 from tests.support.constants import ROOT
 from tests.support.documents import DOCUMENTS, parse_command, words_of

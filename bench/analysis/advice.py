@@ -18,7 +18,7 @@ from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.data.units import original_loss
 from bench.tables.formatting import text
-from bench.tables.phrases import settling_schedule
+from bench.tables.words import settling_schedule
 from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss

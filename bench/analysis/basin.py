@@ -11,9 +11,9 @@ from bench.data.table import Dataset
 from bench.store.results import StoredSweep
 from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
-from bench.tables.ranking import leaders
-from bench.tables.run_costs import choice_columns
-from bench.tables.typical_runs import ended_runs, judged_loss
+from bench.tables.costs import choice_columns
+from bench.tables.outcomes import ended_runs, judged_loss
+from bench.tables.rank import leaders
 from kernels import Model
 from kernels.base.columns import stack_columns
 from kernels.base.run import CONVERGED, STATUS, Floats, Marks

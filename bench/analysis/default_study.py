@@ -16,7 +16,7 @@ from bench.data.units import carries_back, describe_residual_units
 from bench.study.grid import Grid
 from bench.study.load import study_of_table
 from bench.study.schema import Study
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 from kernels import Model
 from kernels.data.order import BUFFER
 from kernels.losses import make_loss

@@ -11,8 +11,8 @@ from bench.data.table import Dataset
 from bench.store.results import StoredSweep
 from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
-from bench.tables.run_costs import choice_columns
-from bench.tables.typical_runs import typical_runs
+from bench.tables.costs import choice_columns
+from bench.tables.outcomes import typical_runs
 from kernels.base.run import STATUS, Floats, Marks
 from kernels.compile.kinds import TOLERANCE, is_exact
 from kernels.data.marks import thin_marks

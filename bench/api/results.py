@@ -11,7 +11,7 @@ import pandas as pd
 from bench.store.results import StoredSweep, read_sweep
 from bench.store.tuning import StoredSearch, read_search
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_endings, format_count
+from bench.tables.words import describe_endings, format_count
 
 # Imported by the methods that need them: a sweep waits neither for matplotlib nor for what reads a study.
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Ranked(ABC):
         Returns
         -------
         DataFrame
-            One row per choice, best first: see `bench.tables.ranking.ranking`. Where the first choices were trained
+            One row per choice, best first: see `bench.tables.rank.ranking`. Where the first choices were trained
             again on fresh seeds, with `confirmed_` columns, and `leading`, the choice that stands for its optimizer.
 
         Raises
@@ -78,7 +78,7 @@ class Ranked(ABC):
 
     def verdict(self) -> dict[str, str]:
         """Return the conclusions in sentences, by subject."""
-        return self._gather().sentences
+        return self._gather().verdict
 
     def report(self) -> Path:
         """Write the report into the folder, with tables and figures, and return the path of the page."""

@@ -17,7 +17,7 @@ from bench.engine.train import Executor, Trainer
 from bench.store.run_folder import check_study
 from bench.study.grid import Grid
 from bench.system.atomic import unsynced_files
-from bench.tables.ranked_runs import rank_stored
+from bench.tables.confirm import rank_stored
 from kernels import Model
 from kernels.base.columns import Inputs
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.commands.signals import shielded_from_ctrl_c
 from bench.engine.train import Executor, train_in_threads
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -34,9 +34,10 @@ from bench.data.table_quality import TableQuality, table_quality, unknown_qualit
 from bench.data.units import curve_in_table_units, original_loss, write_params
 from bench.study.schema import check_share
 from bench.study.suite import find_study_of
+from bench.tables.conclusions import find_no_skill, find_unreachable_target, share_of_most_frequent
+from bench.tables.facts import NoSkill
 from bench.tables.formatting import duration, text
-from bench.tables.on_test_rows import NAMES
-from bench.tables.shortfall import describe_impossible_target, describe_no_skill, share_of_most_frequent
+from bench.tables.words import FIGURES, say_unreachable_target, sentences
 from kernels import FitResult, Model
 from kernels.base.run import Floats
 from kernels.losses import make_loss
@@ -329,20 +330,18 @@ def _describe_quality(fitted: TableFit, quality: TableQuality, target: float | N
     lowest, constant = original_loss([yardstick.loss, yardstick.constant_loss], scaling, fitted.result.criterion)
     shown = replace(yardstick, loss=float(lowest), constant_loss=float(constant))
     yield "Lowest loss", f"{shown.describe(fitted.loss)}.{_describe_errors(fitted, quality)}"
-    if no_skill := _describe_no_skill(fitted):
-        yield "No gain in accuracy", no_skill
-    if impossible := describe_impossible_target(target, shown):
-        yield "Target", impossible
+    yield from sentences(_find_no_skill(fitted)).items()
+    yield from (("Target", say_unreachable_target(fact)) for fact in find_unreachable_target(target, shown))
 
 
-def _describe_no_skill(fitted: TableFit) -> str:
-    """Return a sentence on an accuracy, on the test rows if there are any, that the most frequent class has too."""
+def _find_no_skill(fitted: TableFit) -> Iterator[NoSkill]:
+    """Yield an accuracy, on the test rows if there are any, that the most frequent class has too."""
     data, test = fitted.data, fitted.data.test
     metrics = fitted.test_metrics if test else fitted.result.metrics
     if not takes_classes(fitted.result.criterion) or "accuracy" not in metrics:
-        return ""
+        return
     rows, classes = ("test rows", test[1]) if test else ("training rows", data.y)
-    return describe_no_skill(metrics["accuracy"], share_of_most_frequent(classes), rows)
+    yield from find_no_skill(metrics["accuracy"], share_of_most_frequent(classes), rows)
 
 
 def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
@@ -366,7 +365,7 @@ def _test_facts(fitted: TableFit) -> dict[str, str]:
     """Return the measures of the fit on the rows for the test, if there are any."""
     if fitted.test_loss is None:
         return {}
-    known = {NAMES.get(name, name): value for name, value in fitted.test_metrics.items()}
+    known = {FIGURES.get(name, name): value for name, value in fitted.test_metrics.items()}
     figures = {fitted.result.criterion.label: fitted.test_loss} | known
     return {f"{name} on test rows": f"{value:.6g}" for name, value in figures.items()}
 
@@ -399,8 +398,8 @@ def _write_figures(
 
 def _plot_fit(path: Path, fitted: TableFit, table: Dataset) -> None:
     """Draw data and curve into a file; only some of many rows."""
+    from bench.charts.fit_curves import fit_curves, two_classes  # noqa: PLC0415
     from bench.plots.curves import fitted_curve  # noqa: PLC0415 (matplotlib, only when asked for)
-    from bench.plots.fit_curves import fit_curves, two_classes  # noqa: PLC0415
     from bench.plots.style import save_as  # noqa: PLC0415
 
     result = fitted.result

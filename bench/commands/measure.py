@@ -18,8 +18,8 @@ from bench.report.run_data import RunData
 from bench.store.evidence import read_tables, store_tables
 from bench.store.results import StoredSweep
 from bench.study.schema import Study
-from bench.tables.ranking import recommended_choice
-from bench.tables.readable import TITLES, readable_table
+from bench.tables.rank import recommended_choice
+from bench.tables.render import TITLES, readable_table
 from bench.timing.speed import Speed, speed
 from bench.timing.update import update_seconds
 from bench.timing.variants import BY_NAME

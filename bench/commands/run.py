@@ -30,10 +30,10 @@ from bench.store.results import StoredSweep
 from bench.study.grid import question_if_large
 from bench.study.load import check_misfits, to_toml
 from bench.study.schema import Study, folder_name
+from bench.tables.costs import KERNEL, decide_by_seconds
 from bench.tables.formatting import text
-from bench.tables.phrases import format_count
-from bench.tables.readable import TITLES
-from bench.tables.seconds import KERNEL, decide_by_seconds
+from bench.tables.render import TITLES
+from bench.tables.words import format_count
 from kernels.compile.spec import KernelSpec
 from kernels.losses import make_loss
 from kernels.model.derivative_check import WrongProgramError, check_derivatives

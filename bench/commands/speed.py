@@ -14,7 +14,7 @@ from bench.study.schema import Study
 from bench.system.atomic import explain_unwritable, replace_atomically, write_text
 from bench.system.environment import ENVIRONMENT, environment
 from bench.tables.formatting import write_tables
-from bench.tables.readable import readable_table
+from bench.tables.render import readable_table
 from bench.tables.speed_tables import (
     budget_footnotes,
     budget_summary,

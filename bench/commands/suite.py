@@ -30,6 +30,7 @@ from bench.study.schema import Study, folder_name
 from bench.study.suite import RECORD, Suite, is_suite_folder
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
+from bench.tables.words import name_best_choice
 
 
 def run_suite(suite: Suite, asked: RunOptions) -> bool:
@@ -134,15 +135,10 @@ def _run_problem(
         decide(study, data, folder, executor, stages, resume=asked.resume) as decided,
     ):
         with stages.hidden():
-            print_sentence(study.name, shorten_best_choice(decided.verdict["Best choice"]))
+            print_sentence(study.name, name_best_choice(decided.leading_conclusions))
         with stages.stage("paths"):
             replay_runs(decided, study, data[0])
         with stages.stage("report"):
             run = replace(decided, evidence=read_tables(folder))
             write_run_report(run, svg=asked.svg, figures=False)
     return run
-
-
-def shorten_best_choice(sentence: str) -> str:
-    """Return the sentence of a verdict on the best choice without its schedule and what follows."""
-    return sentence.removeprefix("None: ").partition(", schedule")[0].removesuffix(".") + "."

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bench.commands.signals import shielded_from_ctrl_c
 from bench.compare.pytest_benchmark import read_run
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 
 PLUGIN = "sgdbench_imported_files"
 # Each benchmark runs about once.

@@ -52,7 +52,7 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
             except UNVERIFIED as error:
                 return refuse_report(error)
         found = read_tune_data(tuning)
-        for about, sentence in found.sentences.items():
+        for about, sentence in found.verdict.items():
             print_sentence(about, sentence)
         print_place("Report", write_tune_report(found, svg=asked.svg))
     return True

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.compare.ratios import EPOCHS, LOSSES
 from bench.tables.formatting import text
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 from kernels.base.checks import list_names
 
 PAST, SAME, UNSURE = "past the gate", "no difference", "no interval"

@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.dependence import Pairs, count_independent, scale_rank
-from bench.tables.excess import ranking_loss
+from bench.tables.costs import CHOICES, MORE_CHOICES, losses_of, ranking_loss
 from bench.tables.formatting import text
-from bench.tables.intervals import effects_on_medians
-from bench.tables.run_costs import CHOICES, MORE_CHOICES, losses_of
+from bench.tables.intervals import Pairs, count_independent, effects_on_medians, scale_rank
 from bench.timing.paired import CONFIDENCE, FEWEST, Ratio, ratio_of
 from kernels.base.run import Floats
 
@@ -101,7 +99,7 @@ def compare_runs(
     target, or diverged, counts as infinitely expensive; pairs in which both did do not count. The ratio is the median
     over the pairs, and its interval that of the sign test, which assumes nothing about how ratios are distributed but
     needs six pairs (W. J. Conover, Practical Nonparametric Statistics, 1999, section 3.2). Pairs of a seed from several
-    starts that differ alike count as fewer (`bench.tables.dependence`).
+    starts that differ alike count as fewer (`bench.tables.intervals`).
 
     There is a row for the best choice of each, and one for each choice that both have, without those of which no run
     has a finite cost: `row`, the number of `pairs`, of these `A_converged` and `B_converged` (or `A_finite` and

@@ -17,13 +17,12 @@ from bench.store.tuning import is_tuning_folder, read_search
 from bench.study.load import load_study
 from bench.study.suite import is_suite_folder
 from bench.system.environment import ENVIRONMENT
-from bench.tables.excess import ranking_loss
-from bench.tables.phrases import describe_choice, format_count
-from bench.tables.ranked_runs import rank_stored
-from bench.tables.ranking import recommended_choice, runs_of
-from bench.tables.run_costs import LOSS_FLOOR
-from bench.tables.search_and_grid import rank_search
+from bench.tables.confirm import rank_stored
+from bench.tables.costs import LOSS_FLOOR, ranking_loss
+from bench.tables.rank import recommended_choice, runs_of
+from bench.tables.search import rank_search
 from bench.tables.speed_tables import find_untimed
+from bench.tables.words import describe_choice, format_count
 from bench.timing.own_variants import find_variant
 from bench.timing.paired import ratio, take_turns
 from bench.timing.problem import Problem, UnavailableError

@@ -26,7 +26,7 @@ from bench.engine.problem import Job, Problem
 from bench.engine.processors import describe_worker
 from bench.engine.remote import hold_problem, load_function, source_digest, train_jobs
 from bench.store.run_folder import RESUME
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 from kernels.compile.kinds import is_exact
 from kernels.train.block import Runs
 

@@ -23,7 +23,7 @@ from bench.engine.train import Trainer
 from bench.study.grid import Grid
 from bench.study.schema import RunTable
 from bench.system.atomic import write_text
-from bench.tables.ranked_runs import rank_stored
+from bench.tables.confirm import rank_stored
 from kernels import Model
 from kernels.base.run import STATUS, Floats, Hyperparameters
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.engine.problem import Problem
 from bench.system.environment import processors
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 from kernels.base.memory import available_memory, check_memory
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
 from kernels.data.marks import most_marks

@@ -1,7 +1,7 @@
 """The pipeline of sweeps and searches, stage by stage: train, settle the lowest loss, refine, confirm, judge.
 
 `train_grid` is the first three for `bench.sweep` and `sgdbench run`; `bench.engine.tune.train_search` trains rounds of
-trials instead. `bench.tables.ranked_runs` ranks the runs for the stages that follow, `bench.engine.confirm.confirm` and
+trials instead. `bench.tables.confirm` ranks the runs for the stages that follow, `bench.engine.confirm.confirm` and
 `judge`, and for all that reports them.
 """
 
@@ -22,9 +22,9 @@ from bench.store.evidence import store_tables
 from bench.store.results import StoredSweep, read_sweep
 from bench.store.run_folder import hold_run
 from bench.study.grid import Grid
-from bench.tables.ranked_runs import RankedRuns
-from bench.tables.ranking import recommended_choice, runs_of
-from bench.tables.shortfall import share_of_most_frequent
+from bench.tables.conclusions import share_of_most_frequent
+from bench.tables.confirm import RankedRuns
+from bench.tables.rank import recommended_choice, runs_of
 from kernels.base.checks import describe
 from kernels.compile.kinds import check_dtype
 from kernels.data.samples import allocate_data, to_dtype

@@ -10,9 +10,9 @@ from bench.store.evidence import read_table_of
 from bench.store.results import REFINED, match_precision, read_plan
 from bench.store.run_folder import ANOTHER_FOLDER, Run
 from bench.study.grid import Grid
+from bench.tables.costs import choice_columns
 from bench.tables.formatting import text
-from bench.tables.phrases import format_count
-from bench.tables.run_costs import choice_columns
+from bench.tables.words import format_count
 
 # Values of a setting that a message names.
 MOST_NAMED = 3

@@ -6,8 +6,8 @@ import pandas as pd
 from bench.engine.plan import join_plans, plan_choices
 from bench.engine.problem import Problem
 from bench.study.grid import Grid
-from bench.tables.ranking import leaders
-from bench.tables.run_costs import choice_columns, rows_alike
+from bench.tables.costs import choice_columns, rows_alike
+from bench.tables.rank import leaders
 from kernels.base.run import Floats
 
 # The factor between rates where a single one was tried.

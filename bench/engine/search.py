@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, QMCSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from bench.study.space import SearchSettings, Space, Template
-from bench.tables.trial_value import HOPELESS
+from bench.tables.search import HOPELESS
 from kernels.train.block import WIDTH
 
 ROUND, SMALL_ROUND, ROUNDS = WIDTH, 8, 8
@@ -162,7 +162,7 @@ class Search:
             popsize=self.round_size,
             independent_sampler=tpe,
             warn_independent_sampling=False,
-            # The last values of pruned trials are on the scale of the others: `bench.tables.trial_value`.
+            # The last values of pruned trials are on the scale of the others: `bench.tables.search`.
             consider_pruned_trials=True,
         )
 

@@ -25,10 +25,9 @@ from bench.store.run_folder import OpenRun, explain_os_errors, hold_run, open_ru
 from bench.store.tuning import GRID, IMPORTANCE, IMPORTANCE_COLUMNS, StoredSearch, read_search
 from bench.study.grid import Grid
 from bench.study.space import SearchSettings, Space, check_double
-from bench.tables.ranked_runs import rank_stored
-from bench.tables.run_costs import CHOICES, loss_floor
-from bench.tables.search_and_grid import choices_to_confirm, rank_search
-from bench.tables.trial_value import trial_value
+from bench.tables.confirm import rank_stored
+from bench.tables.costs import CHOICES, loss_floor
+from bench.tables.search import choices_to_confirm, rank_search, trial_value
 from kernels.base.run import CONVERGED, DIVERGED, MAX_EPOCHS, Floats
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from bench.store.evidence import read_table_of
 from bench.store.run_folder import explain_os_errors
 from bench.store.seal import DamagedError
 from bench.store.yardstick import NAME, store_yardstick
-from bench.tables.excess import NEGLIGIBLE
-from bench.tables.run_costs import loss_floor
+from bench.tables.costs import NEGLIGIBLE, loss_floor
 from kernels.base.run import Floats
 from kernels.losses.classes import takes_classes
 from kernels.train.yardstick import constant_loss, find_yardstick

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_shades
 from bench.plots.style import INK, STYLE, add_caption, add_legend, panels, round_ticks
+from bench.tables.costs import CHOICES, MORE_CHOICES
 from bench.tables.formatting import label, shorten, text
-from bench.tables.ranking import varies
-from bench.tables.run_costs import CHOICES, MORE_CHOICES
+from bench.tables.rank import varies
 from kernels.base.run import Floats
 
 Extent = tuple[float, float, float, float]

@@ -7,8 +7,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.choices import spread_evenly
-from bench.plots.colors import PALETTE
+from bench.charts.choices import spread_evenly
+from bench.charts.colors import PALETTE
 from bench.plots.style import INK, STYLE, add_caption, empty_figure, panels, round_ticks, title_length
 from bench.tables.formatting import shorten
 from kernels.base.run import Floats

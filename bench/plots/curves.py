@@ -8,8 +8,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.plots.colors import FAINT, PALETTE, colors_of
-from bench.plots.fit_curves import FitCurves, pad_range
+from bench.charts.colors import FAINT, PALETTE, colors_of
+from bench.charts.fit_curves import FitCurves, pad_range
 from bench.plots.style import DASHES, DOT, INK, STYLE, add_caption, nested_widths, round_ticks, rows_of_panels
 from bench.tables.formatting import shorten, text
 

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.plots.choices import in_grid_order, spread_evenly
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import PLAIN, LossAxis, band_limits, clock_range
+from bench.charts.choices import in_grid_order, spread_evenly
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import PLAIN, LossAxis, band_limits, clock_range
+from bench.charts.ticks import format_limit
 from bench.plots.style import (
     DASHES,
     INK,
@@ -19,13 +20,12 @@ from bench.plots.style import (
     add_caption,
     add_legend,
     empty_figure,
-    format_limit,
     log_scale,
     nested_widths,
     panels,
 )
 from bench.tables.formatting import label, shorten, text
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 
 MAX_STARTS = 6
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.colors import FAINT, colors_of
+from bench.charts.colors import FAINT, colors_of
 from bench.plots.style import INK, STYLE, WIDTH, add_caption, log_scale, panels
 from bench.tables.formatting import shorten, text
 

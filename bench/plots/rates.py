@@ -1,7 +1,8 @@
-"""Maps of samples to the target by learning rate and batch size."""
+"""Maps of the samples to the target, or of the loss, by learning rate and batch size."""
 
 from itertools import product
 from math import ceil
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
-from bench.plots.choices import spread_evenly
-from bench.plots.colors import FAINT
+from bench.charts.choices import spread_evenly
+from bench.charts.colors import FAINT
+from bench.charts.loss_axis import PLAIN, LossAxis
 from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, SOME_DIVERGED_MARK, Shades, make_shades
 from bench.plots.style import EDGE, INK, STYLE, WIDTH, add_caption, add_legend, panels
+from bench.tables.costs import settle_cost
 from bench.tables.formatting import shorten, text
-from bench.tables.phrases import describe_batch_size
+from bench.tables.words import describe_batch_size
 from kernels.base.run import Floats
 
 MAX_MAPS = 3  # optimizers, and starts: with more there is no room for numbers in the cells
@@ -30,34 +33,44 @@ SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0
 
 @rc_context(STYLE)
 def rate_map(
-    frame: pd.DataFrame, outcomes: pd.DataFrame, *, edges: pd.DataFrame | None = None, samples: int | None = None
+    frame: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    *,
+    edges: pd.DataFrame | None = None,
+    samples: int | None = None,
+    shown: LossAxis = PLAIN,
 ) -> Figure:
     """Draw maps of samples to the target, learning rate by batch size: one for each optimizer and start.
 
-    The color of a cell is the median over seeds and over random starts of one name; it is white where most runs miss
-    the target. A cross marks a cell all of whose runs diverged, a triangle one where some did. Each optimizer has the
-    schedule and the order of its best choice. Of more than three optimizers the best three are shown, and of more than
-    three starts three that are evenly spread.
+    Where no run reached a target, losses are `shown` in their place: those by which choices are ranked. The color of a
+    cell is the median over seeds and over random starts of one name; it is white where most runs miss the target, or
+    have no finite loss. A cross marks a cell all of whose runs diverged, a triangle one where some did. Each optimizer
+    has the schedule and the order of its best choice. Of more than three optimizers the best three are shown, and of
+    more than three starts three that are evenly spread.
 
-    `outcomes` are those of the choices of the frame (`bench.tables.outcomes`), of which some reached the target. The
-    largest stable rates, the `edges`, are drawn as a line (`bench.analysis.convergence.theory_tables`). A batch of all
-    `samples` is called full.
+    `outcomes` are those of the choices of the frame (`bench.tables.outcomes`). The largest stable rates, the `edges`,
+    are drawn as a line (`bench.analysis.convergence.theory_tables`). A batch of all `samples` is called full.
     """
+    reached = bool(frame["samples_to_target"].notna().any())
+    measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
+    axis_of_losses = shown.held_out if measure == "validation_loss" else shown
     diverged = int((frame["status"] == "diverged").sum())
     shared = [name for name in ("schedule", "shuffle", "dtype") if name in outcomes]
     leading = outcomes.drop_duplicates("optimizer")
-    shown = outcomes.merge(leading[["optimizer", *shared]], on=["optimizer", *shared])
+    cells = outcomes.merge(leading[["optimizer", *shared]], on=["optimizer", *shared])
     optimizers = leading["optimizer"].astype(str).tolist()
     starts = outcomes["start"].unique().tolist()
     starts = starts[1:] or starts
     rows, columns = optimizers[:MAX_MAPS], spread_evenly(starts, MAX_MAPS)
-    rates, sizes = np.unique(shown["lr"]), np.unique(shown["batch_size"])
-    # The medians, infinite where most runs miss the target, and the shares that diverged: nan where there are no runs.
-    samples_seen, lost = np.full((2, len(rows) * len(columns), len(sizes), len(rates)), np.nan)
+    rates, sizes = np.unique(cells["lr"]), np.unique(cells["batch_size"])
+    # The medians, infinite where most runs miss the target or diverge, and the shares that diverged; nan: no runs.
+    costs, lost = np.full((2, len(rows) * len(columns), len(sizes), len(rates)), np.nan)
     for number, (optimizer, start) in enumerate(product(rows, columns)):
-        own = shown[(shown["optimizer"] == optimizer) & (shown["start"] == start)]
+        own = cells[(cells["optimizer"] == optimizer) & (cells["start"] == start)]
         at = number, np.searchsorted(sizes, own["batch_size"]), np.searchsorted(rates, own["lr"])
-        samples_seen[at], lost[at] = own["samples_median"], own["diverged"] / own["runs"]
+        medians = own[f"{measure}_median"].to_numpy(float)
+        costs[at] = medians if reached else np.nan_to_num(axis_of_losses.place(medians), nan=np.inf, posinf=np.inf)
+        lost[at] = own["diverged"] / own["runs"]
 
     # All maps share one pair of axes, which is drawn in half the time of a pair for each map.
     figure, (axis,) = panels(1)
@@ -67,9 +80,9 @@ def rate_map(
     right = [number * (len(rates) + MAP_GAP / wide) for number in range(len(columns))]
     up = [-number * (len(sizes) + TITLE_HEIGHT / high) for number in range(len(rows))]
     origins = [(x, y) for y, x in product(up, right)]
-    shade = make_shades(list(samples_seen))
+    shade = make_shades(list(costs))
     digits, size = int(wide / DIGIT_WIDTH - 0.5) if high > 0.15 else 0, 9 if min(wide, high) > 0.4 else 7
-    _draw_cells(axis, samples_seen, lost, origins, shade, digits=digits, fontsize=size)
+    _draw_cells(axis, costs, lost, origins, shade, digits=digits, fontsize=size, counted=reached)
     if edges is not None:
         stairs = [_edge_line(edges, leading[leading["optimizer"] == optimizer], rates, sizes) for optimizer in rows]
         _draw_edges(axis, [edge for edge in stairs for _ in columns], origins)
@@ -78,7 +91,8 @@ def rate_map(
         title = _map_title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "", room)
         axis.text(x - 0.5, y + len(sizes) - 0.5 + 0.05 / high, title, fontsize=9, va="bottom")
     _label_axes(axis, rates, [describe_batch_size(size, samples) for size in sizes], right, up, wide=wide)
-    add_legend(figure, shade.names, shade.colors, "samples to target")
+    title = "samples to target" if reached else axis_of_losses.name("final " if measure == "final_loss" else "")
+    add_legend(figure, shade.names, shade.colors, fill(title, 24))
     seeds = frame["seed"].nunique()
     add_caption(
         figure,
@@ -100,19 +114,20 @@ def _map_title(optimizer: str, start: str, room: int) -> str:
 
 def _draw_cells(
     axis: Axes,
-    samples: Floats,
+    costs: Floats,
     lost: Floats,
     origins: list[tuple[float, float]],
     shade: Shades,
     *,
     digits: int,
     fontsize: int,
+    counted: bool,
 ) -> None:
     """Draw the cells of all maps with their marks, and the numbers that have few enough digits."""
-    rows, columns = (places.ravel() for places in np.indices(samples.shape[1:]))
+    rows, columns = (places.ravel() for places in np.indices(costs.shape[1:]))
     at = np.concatenate([np.column_stack([columns + x, rows + y]) for x, y in origins])
-    samples, lost = samples.ravel(), lost.ravel()
-    colors = shade.of(samples)
+    costs, lost = costs.ravel(), lost.ravel()
+    colors = shade.of(costs)
     colors[lost == 1] = to_rgba(DIVERGED_COLOR)
     for color in np.unique(colors, axis=0):
         # One patch for all cells of a color: a mesh is drawn cell by cell into an SVG.
@@ -125,15 +140,18 @@ def _draw_cells(
         (lost == 1, DIVERGED_MARK, "all diverged", 0.0),
         # Into a corner: there may be a number, too.
         ((lost > 0) & (lost < 1), SOME_DIVERGED_MARK, "some diverged", 0.28),
-        (np.isnan(samples), untrained, "not trained", 0.0),
+        (np.isnan(costs), untrained, "not trained", 0.0),
     ):
         if where.any():
             axis.plot(*(at[where] + shift).T, **look, label=name)
-    if (np.isinf(samples) & ~(lost == 1)).any():
-        axis.plot([], [], **MISSED_MARK, label="target missed")
+    if (np.isinf(costs) & ~(lost == 1)).any():
+        axis.plot([], [], **MISSED_MARK, label="target missed" if counted else "most diverged")
     dark = colors[:, :3] @ [0.299, 0.587, 0.114] < 0.5
-    counts = {place: ceil(samples[place]) for place in np.flatnonzero(np.isfinite(samples))}
-    numbers = {place: str(count) if count < 1e6 else text(float(count), 2) for place, count in counts.items()}
+    finite = {place: costs[place] for place in np.flatnonzero(np.isfinite(costs) & (lost < 1))}
+    if counted:
+        numbers = {place: _write_count(ceil(cost)) for place, cost in finite.items()}
+    else:
+        numbers = {place: text(float(cost), 3) for place, cost in finite.items()}
     if sum(len(number) > digits for number in numbers.values()) > len(numbers) / 2:
         return  # a few numbers among many that do not fit would look as if they meant more
     for place, number in numbers.items():
@@ -141,6 +159,10 @@ def _draw_cells(
             x, y = at[place]
             look = {"color": "white" if dark[place] else INK, "fontsize": fontsize, "in_layout": False}
             axis.text(x, y, number, ha="center", va="center_baseline", **look)
+
+
+def _write_count(count: int) -> str:
+    return str(count) if count < 1e6 else text(float(count), 2)
 
 
 def _edge_line(edges: pd.DataFrame, leading: pd.DataFrame, rates: Floats, sizes: Floats) -> Floats:

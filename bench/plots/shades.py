@@ -8,8 +8,9 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import ArrayLike
 
-from bench.plots.choices import spread_evenly
-from bench.plots.style import INK, format_log_tick
+from bench.charts.choices import spread_evenly
+from bench.charts.ticks import format_log_tick
+from bench.plots.style import INK
 from bench.tables.formatting import text
 from kernels.base.run import Floats
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bench.plots.colors import PALETTE
+from bench.charts.colors import PALETTE
 from bench.plots.style import DASHES, INK, STYLE, WIDTH, empty_figure, log_scale, panels
 from bench.tables.formatting import shorten, text
 

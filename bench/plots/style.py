@@ -4,7 +4,6 @@ Figures are drawn inside `rc_context(STYLE)` and leave matplotlib's global state
 """
 
 import os
-import re
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -20,9 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
-from bench.plots.choices import spread_evenly
+from bench.charts.choices import spread_evenly
+from bench.charts.ticks import format_log_tick, format_log_ticks, format_tick, log_ticks
 from bench.system.atomic import replace_atomically
-from bench.tables.formatting import text
 
 WIDTH = 8.0  # inches: 800 pixels at 100 dots per inch, the width of a README
 INK = "#333333"
@@ -101,7 +100,7 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     columns = 2 if count == 4 else min(count, 3)
     rows = ceil(count / columns)
     height = 4.5 if count == 1 else max(3.4, 2.6 * rows)
-    figure, axes = _make_figure(height, rows, columns, count, sharex=share, sharey=share)
+    figure, axes = make_figure(height, rows, columns, count, sharex=share, sharey=share)
     for lowest in axes[-columns:]:
         lowest.tick_params(labelbottom=True)
     return figure, axes
@@ -109,16 +108,16 @@ def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
 
 def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels below each other, of heights in inches, with one horizontal axis."""
-    return _make_figure(sum(heights) + 0.8, len(heights), 1, len(heights), sharey=False, height_ratios=heights)
+    return make_figure(sum(heights) + 0.8, len(heights), 1, len(heights), sharey=False, height_ratios=heights)
 
 
 def columns_of_panels(count: int, height: float, most: int) -> tuple[Figure, list[Axes]]:
     """Make a figure of panels with the same axes, at most `most` in a row, whose rows have a height in inches."""
     rows = ceil(count / most)
-    return _make_figure(height * rows, rows, ceil(count / rows), count)
+    return make_figure(height * rows, rows, ceil(count / rows), count)
 
 
-def _make_figure(height: float, rows: int, columns: int, count: int, **options: Any) -> tuple[Figure, list[Axes]]:
+def make_figure(height: float, rows: int, columns: int, count: int, **options: Any) -> tuple[Figure, list[Axes]]:
     """Make a figure of `count` panels in rows and columns, whose axes are the same unless `options` say otherwise."""
     figure = Figure(figsize=(WIDTH, height), dpi=STYLE["savefig.dpi"], layout="constrained")
     FigureCanvasAgg(figure)  # so that texts are measured as they are drawn into the PNG
@@ -173,7 +172,7 @@ def log_scale(axis: Axes, which: Literal["x", "y"] = "y", most: int = 6) -> None
 
 
 class LogTicks(Locator):
-    """At most six powers of ten, or `most`; if less than three, also 3 or 2 and 5 times those, or round numbers.
+    """At most six ticks, or `most`, of those that `bench.charts.ticks.log_ticks` offers for the view.
 
     matplotlib's own locator takes far longer, and leaves an axis within one decade without a label.
     """
@@ -187,61 +186,20 @@ class LogTicks(Locator):
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         """Return the ticks of a view, in order."""
-        low, high = np.log10([vmin, vmax])
-        powers = np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
-        if high - low >= 2 and len(powers) > 2:
-            return list(10.0 ** powers[:: ceil(len(powers) / self._most)])
-        decades = 10.0 ** np.arange(np.floor(low), np.ceil(high) + 1)
-        finer = np.outer(decades, [1, 2, 5] if high - low < 2 else [1, 3]).ravel()
-        for candidates in (finer, MaxNLocator(4, steps=ROUND).tick_values(vmin, vmax)):
-            ticks = np.asarray(candidates)
-            inside = ticks[(ticks >= vmin * (1 - 1e-9)) & (ticks <= vmax * (1 + 1e-9))]
-            if len(inside) > 2:
-                break
-        return list(inside[:: ceil(len(inside) / self._most)])
+        choices = log_ticks(vmin, vmax)
+        return next((ticks.values for ticks in choices if len(ticks.values) <= self._most), choices[-1].values)
 
 
 class LogLabels(Formatter):
-    """Labels of the ticks of a logarithmic axis, all in one style: 10,000, or 10⁷ for powers of ten, or 3e7."""
+    """Labels of the ticks of a logarithmic axis, all in one style."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         """Return the label of a value that is no tick."""
         return format_log_tick(x)
 
     def format_ticks(self, values: Sequence[float]) -> list[str]:
-        """Return the labels of all ticks: powers of ten from 0.0001 to 100,000 are written out."""
-        plain = [text(value, 6) for value in values]
-        if not any("e" in label for label in plain):
-            return plain
-        if all(_is_power_of_ten(value) for value in values):
-            return [format_power_of_ten(value) for value in values]
-        return [re.sub(r"\.?0*e([+-])0*(\d)", r"e\1\2", f"{value:.5e}").replace("e+", "e") for value in values]
-
-
-def format_tick(value: float) -> str:
-    """Write a value of a linear axis, with all of its digits but those of rounding."""
-    return f"{value + 0.0:.10g}".replace("e+", "e").replace("-", "\N{MINUS SIGN}")
-
-
-def format_log_tick(value: float) -> str:
-    """Write a value of a logarithmic axis: far from one as a power of ten, if it is one."""
-    far = not -3 <= np.log10(value) <= 3
-    return format_power_of_ten(value) if far and _is_power_of_ten(value) else text(value, 6)
-
-
-def _is_power_of_ten(value: float) -> bool:
-    exponent = np.log10(value)
-    return bool(abs(exponent - round(exponent)) < 1e-6)
-
-
-def format_limit(value: float) -> str:
-    """Write where a view ends, for a caption: to two digits."""
-    return format_log_tick(float(f"{value:.2g}"))
-
-
-def format_power_of_ten(value: float) -> str:
-    """Write a power of ten with a raised exponent."""
-    return "10" + f"{np.log10(value):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        """Return the labels of all ticks."""
+        return format_log_ticks(values)
 
 
 def empty_figure(message: str) -> Figure:

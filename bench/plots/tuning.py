@@ -7,11 +7,11 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.colors import FAINT, colors_of
+from bench.charts.colors import FAINT, colors_of
 from bench.plots.style import INK, STYLE, add_caption, empty_figure, log_scale, panels
 from bench.tables import formatting
 from bench.tables.formatting import percentage, shorten, text
-from bench.tables.trial_value import HOPELESS
+from bench.tables.search import HOPELESS
 
 # Parameters whose values are shown one by one.
 MOST_SLICES = 6
@@ -24,7 +24,7 @@ def history(
 ) -> Figure:
     """Draw the value of each trial and the best one so far against the samples spent, beside the grid.
 
-    Frames are those of `bench.tables.search_history`; `names` are those of the families, and `label` is that of the
+    Frames are those of `bench.tables.search`; `names` are those of the families, and `label` is that of the
     values, which may be logarithms to base 10.
     """
     shown = _worth_showing(steps, logarithmic)

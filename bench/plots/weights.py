@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from bench.plots.row_charts import BAR
+from bench.charts.row_charts import BAR
 from bench.plots.style import STYLE, add_caption, columns_of_panels
 from bench.tables.formatting import shorten
 from kernels import Model

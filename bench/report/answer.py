@@ -13,12 +13,13 @@ from bench.report.choice import find_choice
 from bench.report.reproduce import changed_settings
 from bench.report.run_data import RunData
 from bench.store.choice import Choice
+from bench.tables.conclusions import no_choice
+from bench.tables.confirm import is_confirmed
+from bench.tables.costs import KERNEL
+from bench.tables.facts import Seeds
 from bench.tables.formatting import duration, percentage, text
-from bench.tables.phrases import describe_batch_size, describe_order, format_count, format_share
-from bench.tables.ranking import cost_of
-from bench.tables.seconds import KERNEL
-from bench.tables.verdict import advise_if_all_diverged
-from bench.tables.winners import is_confirmed
+from bench.tables.rank import cost_of
+from bench.tables.words import describe_batch_size, describe_no_choice, describe_order, describe_sample, format_share
 
 # The sentences of the verdict that the answer says in its own way.
 SAID_BY_ANSWER = ("Not arrived", "Best choice", "Ties")
@@ -56,7 +57,7 @@ def find_answer(run_data: RunData) -> Answer:
     diverged = int((frame["status"] == "diverged").sum())
     if diverged == len(frame):
         tiles = [Tile(f"{text(diverged)} of {text(len(frame))}", "", "runs diverged")]
-        notes = [advise_if_all_diverged(frame["samples_seen"])]
+        notes = [describe_no_choice(no_choice("run", frame["samples_seen"]))]
         return Answer("No best choice: every run diverged", [], tiles, notes, [])
     choice = find_choice(run_data, "samples", None)
     best = choice.row
@@ -74,7 +75,7 @@ def find_answer(run_data: RunData) -> Answer:
     elif run_data.shortfall:
         heading = "The best choice so far: it has not arrived"
     has_interval = pd.notna(best[f"{'confirmed_' if is_confirmed(best) else ''}final_loss_low"])
-    medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {describe_sample(run_data, best)}."
+    medians = f"Medians{' with 95 % intervals' if has_interval else ''} over {sample_of(run_data, best)}."
     notes = [run_data.verdict.get("Not arrived", ""), medians, run_data.verdict.get("Ties", ""), str(best["reason"])]
     tiles = _make_tiles(best, run_data)
     if run_data.judged is not None:
@@ -120,14 +121,11 @@ def _estimate_tile(best: pd.Series, name: str, as_text: Callable[[float], str], 
     return Tile(value, "" if missing or {*ends} == {value} else f"[{', '.join(ends)}]", meaning)
 
 
-def describe_sample(run_data: RunData, best: pd.Series) -> str:
+def sample_of(run_data: RunData, best: pd.Series) -> str:
     """Return the starts and seeds that the figures of a choice are from."""
     runs = run_data.frame_of(best)
-    starts = format_count(runs["init"].nunique(), "start")
-    if run_data.seeds_are_same(best):
-        return f"{starts}; nothing that its runs depend on is drawn, so all seeds give the same"
-    seeds = format_count(runs["seed"].nunique(), "fresh seed" if is_confirmed(best) else "seed")
-    return f"{starts} and {seeds}"
+    kind = "same" if run_data.seeds_are_same(best) else "fresh" if is_confirmed(best) else "selected"
+    return describe_sample(runs["init"].nunique(), Seeds(kind, runs["seed"].nunique()))
 
 
 def _copies(choice: Choice, files: Sequence[str], folder: Path, changed: Mapping[str, Any]) -> list[Copy]:

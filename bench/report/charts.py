@@ -1,22 +1,24 @@
 """The charts of a run that the figures and the page draw alike."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import pandas as pd
+
+from bench.charts.chart import Chart
+from bench.charts.choices import spread_evenly
+from bench.charts.fit_curves import FitCurves, fit_curves
+from bench.charts.rates import rate_chart
+from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
-from bench.plots.fit_curves import FitCurves, fit_curves
-from bench.plots.row_charts import RowChart, optimizer_ratios, setting_importance
 from bench.report.run_data import RunData
-from bench.tables.ranking import varies
-from bench.tables.run_costs import COST_NAMES
-from bench.tables.typical_runs import best_runs
+from bench.tables.costs import COST_NAMES
+from bench.tables.outcomes import best_runs
+from bench.tables.rank import varies
 from kernels.model.param_columns import params_from_columns
 
-# After the name of what is shown.
-RATE_CAPTION = (
-    "against learning rate, with the best other settings for each rate: medians, and thin lines from 10 to 90 % of the "
-    "runs. An optimizer with a wide, low line needs less tuning."
-)
+MOST_MARKERS = 6000  # in the charts of learning rates of a page
 CONFUSION_CAPTION = "Observed and predicted classes, of the best run of the best choice."
 
 
@@ -37,7 +39,7 @@ def loss_caption(run_data: RunData) -> str:
     )
 
 
-def ratio_chart(run_data: RunData, named: Sequence[str]) -> RowChart | None:
+def ratio_chart(run_data: RunData, named: Sequence[str]) -> Chart | None:
     """Return the optimizers compared, each at its own best choice; None where there is nothing to compare.
 
     Those that are `named` have the colors that they have in other charts of these optimizers.
@@ -53,11 +55,31 @@ def ratio_chart(run_data: RunData, named: Sequence[str]) -> RowChart | None:
     )
 
 
-def effect_chart(run_data: RunData) -> RowChart | None:
+def effect_chart(run_data: RunData) -> Chart | None:
     """Return how much each setting matters; None where no setting varies, or all runs cost the same."""
     if run_data.effects.empty:
         return None
     return setting_importance(run_data.effects, cost=run_data.cost_of_effects, samples=run_data.samples)
+
+
+def rate_charts(run_data: RunData, measures: Sequence[str], sizes: Sequence[int]) -> dict[str, dict[str, Chart]]:
+    """Return the charts of each measure against the learning rate: with the best batch size, then by batch size.
+
+    Of many batch sizes some have charts, as a page has room for.
+    """
+    outcomes = run_data.outcomes
+    drawn = len(measures) * len(outcomes.drop_duplicates(["optimizer", "lr"]))
+    few = spread_evenly(sizes, max(0, min(len(sizes), MOST_MARKERS // max(1, drawn) - 1))) if len(sizes) > 1 else []
+    chosen = {"": outcomes} | {str(size): outcomes[outcomes["batch_size"] == size] for size in few}
+    return {
+        measure: {size: rate_chart_of(run_data, own, measure) for size, own in chosen.items()} for measure in measures
+    }
+
+
+def rate_chart_of(run_data: RunData, outcomes: pd.DataFrame, measure: str) -> Chart:
+    """Return the chart of a measure of some outcomes of a run against the learning rate."""
+    about: Any = {"shown": run_data.loss_axis, "target": run_data.target, "samples": run_data.samples}
+    return rate_chart(outcomes, measure, **about)
 
 
 def fit_chart(run_data: RunData) -> FitCurves | None:

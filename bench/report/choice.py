@@ -12,10 +12,10 @@ from bench.report.start_text import SEED, start_texts
 from bench.store.choice import Choice
 from bench.study.grid import DEFAULT
 from bench.study.run_settings import choice_settings
-from bench.tables.phrases import FULL
-from bench.tables.ranking import recommended_choice, runs_of
-from bench.tables.run_costs import choice_columns, losses_of
-from bench.tables.typical_runs import judged_loss
+from bench.tables.costs import choice_columns, losses_of
+from bench.tables.facts import FULL
+from bench.tables.outcomes import judged_loss
+from bench.tables.rank import recommended_choice, runs_of
 from kernels.base.checks import describe
 
 

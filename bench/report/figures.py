@@ -8,32 +8,31 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.analysis.surface import loss_surface
+from bench.charts.choices import best_optimizers
 from bench.plots.basins import basin_map
-from bench.plots.choices import best_optimizers
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
+from bench.plots.draw import draw_chart
 from bench.plots.losses import loss_curves
 from bench.plots.rates import rate_map
-from bench.plots.row_figures import draw_rows
-from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
 from bench.plots.weights import has_weights, weight_bars
 from bench.report.charts import (
     CONFUSION_CAPTION,
-    RATE_CAPTION,
     effect_chart,
     fit_caption,
     fit_chart,
     loss_caption,
+    rate_chart_of,
     ratio_chart,
 )
 from bench.report.run_data import RunData
 from bench.tables.confusion import name_classes
+from bench.tables.costs import COST_NAMES, settle_cost
 from bench.tables.outcomes import start_families
-from bench.tables.ranking import varies
-from bench.tables.run_costs import COST_NAMES
+from bench.tables.rank import varies
 from kernels.model.param_columns import params_of_row
 
 MAX_PATHS = 3  # one row of panels
@@ -58,14 +57,14 @@ def write_figure(run_data: RunData, name: str, *, svg: bool) -> str | None:
 
 def _rate_map(run_data: RunData) -> Drawn:
     frame = run_data.frame
-    if not varies(frame, "lr") or frame["samples_to_target"].isna().all():
+    if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    caption = (
-        "Samples to the target by learning rate and batch size; darker is faster. Crosses mark divergence; "
-        "white cells did not reach the target."
-    )
-    edges = run_data.evidence.get("theory")
-    return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples)
+    reached = frame["samples_to_target"].notna().any()
+    white = "white cells did not reach the target" if reached else "in white ones most runs diverged"
+    best = "darker is faster" if reached else "darker is lower"
+    caption = f"{run_data.cost.capitalize()} by learning rate and batch size; {best}. Crosses mark divergence; {white}."
+    edges, axis = run_data.evidence.get("theory"), run_data.loss_axis
+    return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples, shown=axis)
 
 
 def loss_by_optimizer(run_data: RunData, *, axis: Axes | None = None) -> tuple[str, Figure]:
@@ -88,15 +87,14 @@ def _optimizer_ratios(run_data: RunData) -> Drawn:
     chart = ratio_chart(run_data, best_optimizers(run_data.ranked))
     if chart is None:
         return None
-    return f"Optimizers compared, each at its own best choice, on {run_data.compared_on}.", draw_rows(chart)
+    return chart.caption, draw_chart(chart)
 
 
 def _setting_importance(run_data: RunData) -> Drawn:
     chart = effect_chart(run_data)
-    if chart is None or len(chart.rows) < 2:
+    if chart is None or len(run_data.effects) < 2:
         return None
-    caption = f"How much of the differences in {run_data.cost_of_effects} each setting explains by itself."
-    return caption, draw_rows(chart)
+    return chart.caption, draw_chart(chart)
 
 
 def _fitted_curve(run_data: RunData) -> Drawn:
@@ -136,9 +134,11 @@ def _sensitivity(run_data: RunData) -> Drawn:
     frame = run_data.frame
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    few = frame["optimizer"].isin(best_optimizers(run_data.ranked))
-    figure = sensitivity(frame[few], run_data.outcomes, shown=run_data.loss_axis)
-    return f"{run_data.cost.capitalize()} {RATE_CAPTION}", figure
+    reached = bool(frame["samples_to_target"].notna().any())
+    measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
+    few = run_data.outcomes["optimizer"].isin(best_optimizers(run_data.ranked))
+    chart = rate_chart_of(run_data, run_data.outcomes[few], measure)
+    return chart.caption, draw_chart(chart)
 
 
 def _basin(run_data: RunData) -> Drawn:

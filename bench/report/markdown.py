@@ -8,9 +8,8 @@ from itertools import chain
 from bench.report.measurements import describe_check, measurements_of
 from bench.report.run_data import RunData
 from bench.tables.formatting import escape_markdown, text, to_markdown
-from bench.tables.phrases import format_count
-from bench.tables.readable import TITLES
-from bench.tables.verdict import describe_progress
+from bench.tables.render import TITLES
+from bench.tables.words import describe_progress, format_count
 
 LEADING_FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"

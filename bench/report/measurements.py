@@ -6,8 +6,8 @@ import pandas as pd
 
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
-from bench.tables.phrases import format_count
-from bench.tables.readable import TITLES, caption
+from bench.tables.render import TITLES, caption
+from bench.tables.words import format_count
 
 
 class Measurement(NamedTuple):

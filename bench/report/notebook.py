@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from bench.analysis.surface import loss_surface
+from bench.charts.fit_curves import fit_curves, two_classes
 from bench.data.table import builtin
 from bench.data.units import curve_in_table_units
 from bench.plots.confusion import confusion_maps
@@ -22,7 +23,6 @@ from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
-from bench.plots.fit_curves import fit_curves, two_classes
 from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
 from bench.report.figures import loss_by_optimizer
@@ -30,8 +30,8 @@ from bench.report.run_data import RunData, run_data_of
 from bench.store.results import StoredSweep
 from bench.tables.confusion import confusion_table
 from bench.tables.formatting import display, text
-from bench.tables.phrases import describe_endings
-from bench.tables.readable import readable_table
+from bench.tables.render import readable_table
+from bench.tables.words import describe_endings
 from kernels import FitResult
 from kernels.data.samples import check_samples
 from kernels.losses.classes import encode_classes

@@ -1,5 +1,7 @@
-"""How numbers and settings travel in the page: packed as base64, settings as codes."""
+"""How data travel in the page: numbers as base64, settings as codes, all of them in one gzip file."""
 
+import gzip
+import json
 from base64 import b64encode
 from typing import Any
 
@@ -7,16 +9,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.plots.colors import colors_of
+from bench.charts.colors import colors_of
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_batch_size, describe_order
+from bench.tables.words import describe_batch_size, describe_order
 
 
 def pack(values: Any) -> dict[str, str]:
-    """Return an array as base64 in little-endian order, with its type in NumPy's notation."""
+    """Return an array as base64 in little-endian order, with its type in NumPy's notation.
+
+    The first bytes of all numbers come first, then the second ones, and so on: gzip makes them a fifth smaller.
+    """
     array = np.ascontiguousarray(values)
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return {"type": little.dtype.str[1:], "data": b64encode(little.tobytes()).decode()}
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False).ravel()
+    planes = little.view(np.uint8).reshape(-1, little.itemsize).T
+    return {"type": little.dtype.str[1:], "data": b64encode(planes.tobytes()).decode()}
+
+
+def compress(data: Any) -> str:
+    """Return data as JSON, in a gzip file, as base64; the same data give the same text."""
+    written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate cannot be written as UTF-8.
+    return b64encode(gzip.compress(written.encode("utf-8", "replace"), compresslevel=6, mtime=0)).decode()
 
 
 def encode_setting(column: pd.Series, samples: int) -> dict[str, Any]:

@@ -1,42 +1,43 @@
 """The report as one HTML page: the answer in words, interactive charts, and the measurements behind them."""
 
-import json
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
-from struct import unpack
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from bench.analysis.convergence import MAX_WEIGHTS, has_many_weights
 from bench.report.answer import SAID_BY_ANSWER, find_answer
 from bench.report.charts import CONFUSION_CAPTION
 from bench.report.markdown import command_of
 from bench.report.measurements import Measurement, measurements_of
+from bench.report.packing import compress
 from bench.report.page_data import page_data
 from bench.report.reproduce import reproduction, run_table
 from bench.report.run_data import RunData
 from bench.tables.formatting import text
-from bench.tables.phrases import format_count
-from bench.tables.ranking import varies
-from bench.tables.readable import TITLES, caption, text_table
-from bench.tables.verdict import describe_progress
+from bench.tables.rank import varies
+from bench.tables.render import TITLES, caption, text_table
+from bench.tables.words import describe_progress, format_count
 
 TEMPLATES = Path(__file__).parent / "templates"
 LIBRARY_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
 THEME, LIBRARY = "theme.js", "plotly"
 PAGE_SCRIPTS = [
-    *(LIBRARY, "data.js", "look.js", "clock.js", "rows.js", "bands.js", "map.js", "optimizers.js"),
+    *(LIBRARY, "data.js", "look.js", "chart.js", "clock.js", "rows.js", "bands.js", "map.js", "optimizers.js"),
     *("program.js", "runs.js", "scenes.js", "play.js"),
-    *("cell.js", "loss.js", "rates.js", "row_charts.js", "fit.js", "time.js", "table.js", "page.js"),
+    *("cell.js", "loss.js", "rates.js", "fit.js", "time.js", "table.js", "page.js"),
 ]
 PLAIN_SCRIPTS = ["look.js", "bare.js"]  # of a page without charts
+STARTER = "start.js"
 # The page draws these itself, and does not embed them as pictures.
 INTERACTIVE_FIGURES = ("loss_", "fitted_", "confusion", "rate_map", "sensitivity", "optimizer_", "setting_")
 # What theory predicts stands beside what it is about: the sensitivity to the learning rate.
@@ -87,8 +88,8 @@ def render_page(run_data: RunData, captions: dict[str, str]) -> str:
 def assemble_page(template: str, scripts: Sequence[str] = PLAIN_SCRIPTS, data: Any = None, **context: Any) -> str:
     """Fill a template with the parts of every page: style, scripts, data, and the policy that allows nothing else.
 
-    Scripts are files of templates/, in the order in which they run at the end of the page, on `data` for them. The
-    template escapes its `context`.
+    Scripts are files of templates/, in the order in which they run at the end of the page. Where there are `data` for
+    them, scripts and data are compressed. The template escapes its `context`.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -98,8 +99,10 @@ def assemble_page(template: str, scripts: Sequence[str] = PLAIN_SCRIPTS, data: A
         lstrip_blocks=True,
     )
     environment.filters["cells"] = text_table
-    sources = [charting_library() if name == LIBRARY else _read_template(name) for name in (THEME, *scripts)]
-    hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in sources)
+    sources = [charting_library() if name == LIBRARY else _read_template(name) for name in scripts]
+    plain = [_read_template(THEME), *(sources if data is None else [_read_template(STARTER)])]
+    allowed = [*plain, *sources]
+    hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in allowed)
     # The charting library sets styles of its own. No other source is allowed, so that nothing can leave the page.
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -108,8 +111,8 @@ def assemble_page(template: str, scripts: Sequence[str] = PLAIN_SCRIPTS, data: A
     return environment.get_template(template).render(
         policy=Markup(policy),  # noqa: S704 (made here)
         style=Markup(_read_template("style.css")),  # noqa: S704 (our own file)
-        scripts=[Markup(source) for source in sources],  # noqa: S704 (our own files and the library's)
-        data=to_script_data(data or {}),
+        scripts=[Markup(source) for source in plain],  # noqa: S704 (our own files)
+        packed=None if data is None else compress({"scripts": sources, "data": data}),
         version=version("sgdbench"),
         **context,
     )
@@ -122,18 +125,7 @@ def _read_template(name: str) -> str:
 @cache
 def charting_library() -> str:
     """Return the script of Plotly for charts in a plane, as it was published, with the license on top."""
-    source = LIBRARY_FILE.read_text(encoding="utf-8")
-    # In a string of a script both mean the same, but "</script" would end the script.
-    return source.replace("</script", "<\\/script")
-
-
-def to_script_data(data: Any) -> Markup:
-    """Return data as JSON, escaped so that no text in it can end the script or be read as HTML."""
-    written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for sign in "<>&\u2028\u2029":
-        written = written.replace(sign, f"\\u{ord(sign):04x}")
-    # A lone surrogate cannot be written as UTF-8.
-    return Markup(written.encode("utf-8", "replace").decode())  # noqa: S704 (escaped just above)
+    return LIBRARY_FILE.read_text(encoding="utf-8")
 
 
 def _has_several_rates(run_data: RunData) -> bool:
@@ -156,12 +148,20 @@ def embed_figures(folder: Path, captions: dict[str, str]) -> list[dict[str, Any]
     pictures = []
     for name, words in captions.items():
         if not name.startswith(INTERACTIVE_FIGURES):
-            content = (folder / f"{name}.png").read_bytes()
-            width, height = unpack(">II", content[16:24])
+            with Image.open(folder / f"{name}.png") as picture:
+                content = _with_palette(picture)
+                width, height = picture.size
             source = f"data:image/png;base64,{b64encode(content).decode()}"
             about = {"name": name, "source": source, "caption": words}
             pictures.append(about | {"width": width // 2, "height": height // 2})
     return pictures
+
+
+def _with_palette(picture: Image.Image) -> bytes:
+    """Return a picture as PNG with 256 colors, in 30 % of the bytes: figures have few colors and their shades."""
+    content = BytesIO()
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content, "png")
+    return content.getvalue()
 
 
 def _navigation_links(measurements: list[Measurement], run_data: RunData, *, played: bool) -> list[tuple[str, str]]:

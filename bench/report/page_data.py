@@ -5,26 +5,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import band_limits, clock_range, rate_bands, rate_limits
-from bench.report.charts import RATE_CAPTION, effect_chart, fit_caption, fit_chart, loss_caption, ratio_chart
+from bench.charts.chart import to_data
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import band_limits, clock_range
+from bench.report.charts import effect_chart, fit_caption, fit_chart, loss_caption, rate_charts, ratio_chart
 from bench.report.packing import encode_setting, pack, pack_bands, pack_counts
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
+from bench.tables.costs import COST_SETTINGS, KERNEL, choice_columns
 from bench.tables.formatting import label, text
-from bench.tables.outcomes import ALL_STARTS, SPREAD, start_families
-from bench.tables.phrases import format_count
-from bench.tables.run_costs import COST_SETTINGS, choice_columns
-from bench.tables.seconds import KERNEL
-from bench.tables.typical_runs import best_runs
+from bench.tables.outcomes import ALL_STARTS, SPREAD, best_runs, start_families
+from bench.tables.words import format_count
 from kernels.data.marks import thin_marks
 from kernels.model.param_columns import array_columns, param_columns
 
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
 # each curve has.
 ROW_BYTES = 700_000
-CURVE_BYTES = 1_020_000
+CURVE_BYTES = 750_000
 MAX_MARKS = 101
 
 COUNTED = ("samples", "updates")
@@ -74,8 +73,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
         | {"held_out": axis.held_out.name().replace("\n", " ")},
         "losses": _encode_losses(run_data, encoded["optimizer"]["values"]),
-        "captions": {"loss": loss_caption(run_data), "rates": RATE_CAPTION},
-        "rate_limits": _rate_limits(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"]),
+        "captions": {"loss": loss_caption(run_data)},
+        "rates": to_data(rate_charts(run_data, [one["name"] for one in measures], encoded["batch_size"]["values"])),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*settings, "status", *numbers]},
         "params": params,
@@ -84,8 +83,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "start_texts": [texts[name]._asdict() for name in encoded["init"]["values"]] if texts else None,
         "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
-        "compared": compared and compared.to_data(),
-        "effects": effects and effects.to_data(),
+        "charts": to_data({"compared": compared, "effects": effects}),
         "fit": _encode_fit(run_data),
         "play": play_data(run_data, codes),
     }
@@ -139,19 +137,6 @@ def _encode_losses(run_data: RunData, optimizers: list[str]) -> list[dict[str, A
         }
         for _, own in bands.groupby("start", sort=False)
     ]
-
-
-def _rate_limits(run_data: RunData, measures: list[str], sizes: list[int]) -> dict[str, list[tuple[float, float]]]:
-    """Return the limits of the outcomes by learning rate: with the best batch size, then with each of them."""
-    shown = run_data.loss_axis
-    limits = {}
-    for measure in measures:
-        by_size = rate_bands(run_data.outcomes, measure, shown, "batch_size")
-        own = [by_size[by_size["batch_size"] == size] for size in sizes]
-        limits[measure] = [
-            rate_limits(bands, measure, shown) for bands in (rate_bands(run_data.outcomes, measure, shown), *own)
-        ]
-    return limits
 
 
 def _encode_edges(run_data: RunData, codes: dict[str, dict[Any, int]]) -> list[dict[str, Any]]:

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.plots.choices import spread_evenly
+from bench.charts.choices import spread_evenly
 from bench.report.packing import pack, pack_counts
 from bench.report.run_data import RunData
+from bench.tables.costs import choice_columns
 from bench.tables.formatting import shorten, text
-from bench.tables.phrases import format_count
-from bench.tables.run_costs import choice_columns
+from bench.tables.words import format_count
 from kernels.base.run import STATUS
 from kernels.data.samples import check_samples
 from kernels.model.program import Program

@@ -11,7 +11,7 @@ from bench.report.run_data import RunData, read_run_data
 from bench.report.side_by_side import write_comparison
 from bench.system.atomic import replace_atomically, unsynced_files, write_text
 from bench.tables.formatting import remove_leftovers, write_csv, write_tables
-from bench.tables.readable import TITLES
+from bench.tables.render import TITLES
 from kernels.model.param_columns import array_columns
 
 CONFUSIONS = ("confusion", "confusion_held_out")

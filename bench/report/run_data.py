@@ -19,22 +19,28 @@ from bench.store.evidence import read_tables
 from bench.store.results import StoredSweep, read_sweep
 from bench.study.load import load_study
 from bench.study.schema import Study
-from bench.tables.dependence import Pairs
-from bench.tables.formatting import text
-from bench.tables.on_test_rows import ABOUT_ROWS, describe_judged, summarize_judged
-from bench.tables.phrases import format_count
-from bench.tables.ranking import cost_of, recommended_choice, runs_of
-from bench.tables.readable import readable_table
-from bench.tables.shortfall import (
-    describe_distance,
-    describe_no_gain,
-    describe_no_skill,
-    describe_shortfall,
+from bench.tables.conclusions import (
+    ABOUT_ROWS,
+    Circumstances,
     falls_on_held_out,
+    final_loss_of,
+    find_no_gain,
+    find_no_skill,
+    find_shortfall,
+    find_solution,
+    find_test_figures,
+    find_unreachable_target,
+    further_conclusions,
+    leading_conclusions,
+    summarize_judged,
 )
-from bench.tables.typical_runs import lowest_run
-from bench.tables.verdict import advise_if_all_diverged, describe_solution, describe_units, headline, verdict
-from bench.tables.winners import is_confirmed
+from bench.tables.confirm import is_confirmed
+from bench.tables.facts import Losses, LowestLoss, Metric, OnTestRows, Units
+from bench.tables.intervals import Pairs
+from bench.tables.outcomes import lowest_run
+from bench.tables.rank import cost_of, recommended_choice, runs_of
+from bench.tables.render import readable_table
+from bench.tables.words import format_count, sentences
 from kernels.base.registry import registered_in, registered_named
 from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
@@ -51,71 +57,68 @@ class RunData(RunFacts):
     chosen_in: ClassVar[str] = "the sweep"
 
     @cached_property
-    def verdict(self) -> dict[str, str]:
-        """The conclusions of the run in sentences; empty if nothing has been trained yet."""
+    def leading_conclusions(self) -> list[Any]:
+        """The facts of the verdict: how good the best choice is on other rows, if it has arrived, ties and rivals."""
         if self.frame.empty:
-            return {}
-        best = recommended_choice(self.ranked)
-        run, criterion = lowest_run(self.own_runs), self.criterion
-        found = verdict(self.frame, self.ranked, self.target, self._short, self.samples)
-        if run is not None:
-            found["Solution"] = describe_solution(run, self.result.model, self.scaling, criterion)
-        if self.study and self.study.data.standardize:
-            residuals = describe_residual_units(criterion, self.scaling, self.data.y_name if self.data else "y")
-            losses = self.has_standardized_losses
-            found["Units"] = describe_units(self.study.data.center, losses=losses, residuals=residuals)
-        found["Lowest loss"] = describe_distance(best, self.result.yardstick)
-        if categories := self.result.model.categories:
-            found["Categories"] = f"{categories}."
-        return self._judgement | found | self._describe_loss() | self._describe_metric()
-
-    @property
-    def _judgement(self) -> dict[str, str]:
-        """How good the best choice is on rows that decided nothing, and against a constant and the lowest loss."""
-        return self.on_test_rows | self.no_gain | ({"Not arrived": self.shortfall} if self.shortfall else {})
-
-    @property
-    def sentences(self) -> dict[str, str]:
-        """The conclusions by subject, for a reader of the whole."""
-        return self.verdict
-
-    @cached_property
-    def _short(self) -> dict[str, str]:
-        """The short sentences on the tables."""
+            return []
         # On the seeds by which they were selected, optimizers would look better than they are.
         compared = None if self.fresh is None else self.compared
-        confirmation = self.result.confirmation
+        confirmation, seeds = self.result.confirmation, self.compared_seeds
         finer = confirmation is not None and confirmation.clock != self.result.clock
-        return headline(
-            self.ranked,
-            self.target,
-            compared,
-            self.compared_on,
-            finer=finer,
-            same=self.seeds_are_same(recommended_choice(self.ranked)),
-            samples=self.samples,
-            named=self.named,
-            beyond=self.beyond,
-            chosen_in=self.chosen_in,
-            if_all_diverged=advise_if_all_diverged(self.frame["samples_seen"]),
-        )
+        same = self.seeds_are_same(recommended_choice(self.ranked))
+        about = Circumstances(self.samples, self.named, self.beyond, self.chosen_in, finer, same, seeds)
+        found = leading_conclusions(self.frame, self.ranked, self.target, compared, about)
+        return [*self.test_figures, *self._find_no_gain(), *self.shortfall, *found]
 
     @cached_property
-    def shortfall(self) -> str:
-        """How far the best choice ends from the lowest loss and what to change, where that is far; else empty.
+    def conclusions(self) -> list[Any]:
+        """All conclusions of the run, as `bench.tables.facts`; none if nothing has been trained yet."""
+        if self.frame.empty:
+            return []
+        best, criterion, model = recommended_choice(self.ranked), self.criterion, self.result.model
+        found = [*self.leading_conclusions]
+        found += further_conclusions(self.frame, self.ranked, self.target, self.samples)
+        if (run := lowest_run(self.own_runs)) is not None:
+            found.append(find_solution(run, model, self.scaling, criterion))
+        if self.study and self.study.data.standardize:
+            residuals = describe_residual_units(criterion, self.scaling, self.data.y_name if self.data else "y")
+            found.append(Units(self.study.data.center, self.has_standardized_losses, residuals))
+        found.append(LowestLoss(self.result.yardstick, final_loss_of(best)))
+        trained, classes = self.result.run.identity["loss"], self.result.classes
+        found += [model.categories] if model.categories else []
+        if trained != "squared":
+            found += [Losses(criterion.records), *([classes] if classes else [])]
+        if criterion.metric is not None and self.predictions:
+            values = {name: criterion.metric.value(*both) for name, both in self.predictions.items()}
+            found.append(Metric(criterion.metric.name, values))
+        return found
+
+    @cached_property
+    def verdict(self) -> dict[str, str]:
+        """The conclusions of the run in sentences, by subject; empty if nothing has been trained yet."""
+        return sentences(self.conclusions)
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """The verdict in short sentences, those that a terminal shows."""
+        return sentences(self.leading_conclusions, short=True)
+
+    @cached_property
+    def shortfall(self) -> list[Any]:
+        """How far the best choice ends from the lowest loss and what to change, where that is far; else nothing.
 
         Also where runs with held-out samples stop before the loss on those that are trained on is as low as it can be,
-        or where the loss on the held-out ones, which chooses, no longer falls.
+        or where the loss on the held-out ones, which chooses, no longer falls. A target that no run reaches comes last.
         """
-        best = recommended_choice(self.ranked)
+        best, standardized = recommended_choice(self.ranked), self.has_standardized_losses
         stops_before = self.result.run.identity["patience"] != "none"
         if stops_before or self.all_diverged:
-            return ""
+            return []
         own = runs_of(self.frame, best)
         curves = self.result.read_curves(own["config_id"].tolist())
         if cost_of(self.ranked, "samples") == "validation_loss" and not falls_on_held_out(curves):
-            return ""
-        return describe_shortfall(
+            return []
+        found = find_shortfall(
             best,
             own,
             curves,
@@ -126,9 +129,10 @@ class RunData(RunFacts):
             sizes_differ=self.data is not None
             and not self.is_standardized
             and is_worth_standardizing(self.result.model, self.data, self.criterion),
-            how=f", with {self.beyond}",
-            standardized=self.has_standardized_losses,
+            beyond=self.beyond,
+            standardized=standardized,
         )
+        return [*found, *find_unreachable_target(self.target, self.result.yardstick, standardized=standardized)]
 
     @property
     def beyond(self) -> str:
@@ -148,14 +152,9 @@ class RunData(RunFacts):
         """The name of the best choice where it has arrived."""
         return "The best choice"
 
-    @property
-    def headline(self) -> dict[str, str]:
-        """The verdict in short sentences; see `bench.tables.verdict.headline`."""
-        return self._judgement | self._short
-
     @cached_property
     def judged(self) -> pd.Series | None:
-        """The outcome of the best choice on the rows for the test; see `bench.tables.on_test_rows.summarize_judged`.
+        """The outcome of the best choice on the rows for the test; see `bench.tables.conclusions.summarize_judged`.
 
         Of its runs on fresh seeds, where there are any. None where these runs, as they stand, were not judged, or
         where every run diverged.
@@ -172,54 +171,34 @@ class RunData(RunFacts):
         return None if found is None or not np.isfinite(found["loss"]) else found
 
     @property
-    def on_test_rows(self) -> dict[str, str]:
-        """The sentence on the rows for the test, by its subject; empty if there are none."""
+    def test_figures(self) -> list[OnTestRows]:
+        """The figures on the rows for the test; none if there are none."""
         if self.judged is None:
-            return {}
+            return []
         best = recommended_choice(self.ranked)
         fresh = is_confirmed(best) and not self.seeds_are_same(best)
-        runs = "of the best choice" + (" on fresh seeds" if fresh else "")
         scale, units = (1.0, " in standardized units" if self.has_standardized_losses else "")
         if self.scaling is not None and self.has_standardized_losses:
             scale, units = self.scaling.y_scale, " in the table's units"
-        return {"On test rows": describe_judged(self.judged, self.criterion.label, runs, scale, units)}
+        return [find_test_figures(self.judged, self.criterion.label, scale, units, fresh=fresh)]
 
-    @cached_property
-    def no_gain(self) -> dict[str, str]:
-        """The sentence on a best choice that predicts rows which it has not seen no better than a constant, if it does.
+    def _find_no_gain(self) -> list[Any]:
+        """Return that the best choice predicts rows which it has not seen no better than a constant, if it does.
 
         The rows are those for the test, or else those by which settings were chosen.
         """
         if self.judged is not None:
             loss, constant, about = self.judged["loss"], self.judged["constant"], "test rows"
-        elif len(self.frame) and cost_of(self.ranked, "samples") == "validation_loss":
+        elif cost_of(self.ranked, "samples") == "validation_loss":
             best = recommended_choice(self.ranked)
             loss = best[f"{'confirmed_' if is_confirmed(best) else ''}validation_loss"]
             constant, about = self.result.yardstick.held_out_constant, "held-out rows"
         else:
-            return {}
-        if sentence := describe_no_gain(float(loss), float(constant), about):
-            return {"No gain": sentence}
-        if self.judged is None or "most_frequent" not in self.judged:
-            return {}
-        sentence = describe_no_skill(self.judged["accuracy"], self.judged["most_frequent"], about)
-        return {"No gain in accuracy": sentence} if sentence else {}
-
-    def _describe_loss(self) -> dict[str, str]:
-        """Return a sentence on the loss, where it is not the squared one."""
-        trained, criterion = self.result.run.identity["loss"], self.criterion
-        if trained == "squared":
-            return {}
-        classes = {"Classes": f"{self.result.classes}."} if self.result.classes else {}
-        return {"Loss": f"Losses are the mean {criterion.records}."} | classes
-
-    def _describe_metric(self) -> dict[str, str]:
-        """Say how good the best run of the best choice is by the metric of the loss, such as the accuracy."""
-        metric = self.criterion.metric
-        if metric is None or not self.predictions:
-            return {}
-        said = ", ".join(f"{text(metric.value(*both))} on {name}" for name, both in self.predictions.items())
-        return {metric.name.capitalize(): f"{said}, of the best run of this choice."}
+            return []
+        found: list[Any] = list(find_no_gain(float(loss), float(constant), about))
+        if found or self.judged is None or "most_frequent" not in self.judged:
+            return found
+        return list(find_no_skill(self.judged["accuracy"], self.judged["most_frequent"], about))
 
     @cached_property
     def _readable(self) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:

@@ -7,31 +7,27 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from bench.charts.loss_axis import LossAxis
 from bench.data.scaling import Scaling
 from bench.data.table import Dataset
-from bench.plots.loss_axis import LossAxis
 from bench.study.schema import Study
+from bench.tables.confirm import RankedRuns, are_same
 from bench.tables.confusion import confusion_table
+from bench.tables.costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
+from bench.tables.facts import Seeds
 from bench.tables.loss_bands import loss_bands
 from bench.tables.main_effects import cost_of_effects, main_effects
 from bench.tables.optimizer_comparison import compare_optimizers
-from bench.tables.outcomes import choice_outcomes
-from bench.tables.phrases import format_count
-from bench.tables.ranked_runs import RankedRuns
-from bench.tables.ranking import cost_of, leaders, recommended_choice, runs_of, varies
-from bench.tables.run_costs import COST_NAMES, LOSS_FLOOR, LOSSES, choice_columns, loss_floor
-from bench.tables.standard_tables import standard_tables
-from bench.tables.typical_runs import lowest_run
-from bench.tables.winners import are_same
+from bench.tables.outcomes import choice_outcomes, lowest_run
+from bench.tables.rank import cost_of, leaders, recommended_choice, runs_of, varies
+from bench.tables.render import standard_tables
+from bench.tables.words import describe_seeds
 from kernels.base.run import Floats
 from kernels.base.spec import parse_spec
 from kernels.losses import make_loss
 from kernels.losses.classes import Label, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import params_of_row
-
-# Runs in which nothing is drawn, in the place of seeds.
-SAME_RUNS = "runs that are the same for all seeds"
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,13 +150,18 @@ class RunFacts(RankedRuns):
         return are_same(own, result.starts[frame.index.get_indexer(own.index)], self.samples)
 
     @property
+    def compared_seeds(self) -> Seeds:
+        """The seeds on which optimizers are compared."""
+        if all(self.seeds_are_same(choice) for _, choice in leaders(self.ranked).iterrows()):
+            return Seeds("same")
+        if self.fresh is None:
+            return Seeds("selected", self.frame["seed"].nunique())
+        return Seeds("fresh", self.fresh["seed"].nunique())
+
+    @property
     def compared_on(self) -> str:
         """The seeds on which optimizers are compared, in words."""
-        if all(self.seeds_are_same(choice) for _, choice in leaders(self.ranked).iterrows()):
-            return SAME_RUNS
-        if self.fresh is None:
-            return f"the {format_count(self.frame['seed'].nunique(), 'seed')} by which the choices were selected"
-        return format_count(self.fresh["seed"].nunique(), "fresh seed")
+        return describe_seeds(self.compared_seeds)
 
     @cached_property
     def effects(self) -> pd.DataFrame:
@@ -180,7 +181,7 @@ class RunFacts(RankedRuns):
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables of `bench.tables.standard_tables.standard_tables`."""
+        """The tables of `bench.tables.render.standard_tables`."""
         return standard_tables(self.frame, self.ranked[self.choices.columns])
 
     @property

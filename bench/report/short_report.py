@@ -12,7 +12,7 @@ from bench.plots.style import save
 from bench.report.page import assemble_page, embed_figures
 from bench.system.atomic import write_text
 from bench.tables.formatting import escape_markdown, remove_leftovers, text, to_markdown, write_tables
-from bench.tables.readable import text_table
+from bench.tables.render import text_table
 
 # Captions, and the functions that draw.
 Figures = Mapping[str, tuple[str, Callable[[], Figure]] | None]

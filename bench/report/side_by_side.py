@@ -8,19 +8,19 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import PLAIN, LossAxis, band_limits, clock_range
-from bench.report.answer import describe_sample
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import PLAIN, LossAxis, band_limits, clock_range
+from bench.report.answer import sample_of
 from bench.report.packing import pack_bands
 from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
 from bench.system.atomic import explain_unwritable, write_text
+from bench.tables.confirm import is_confirmed
 from bench.tables.formatting import MISSING, text
 from bench.tables.outcomes import ALL_STARTS
-from bench.tables.phrases import describe_choice
-from bench.tables.ranking import recommended_choice
-from bench.tables.readable import Column, TextTable, readable_table, text_table
-from bench.tables.winners import is_confirmed
+from bench.tables.rank import recommended_choice
+from bench.tables.render import Column, TextTable, readable_table, text_table
+from bench.tables.words import describe_choice
 
 COMPARISON_SCRIPTS = [LIBRARY, "data.js", "look.js", "clock.js", "bands.js", "comparison.js"]
 SPEED_COLUMNS = ("verified", "ns per sample-update", "speedup over C")
@@ -79,7 +79,7 @@ def _best_choice_row(name: str, run_data: RunData) -> dict[str, Any]:
     converged, runs = (text(int(best[f"{prefix}{name}"])) for name in ("converged", "runs"))
     return row | {
         "best_choice": describe_choice(best, run_data.samples),
-        "measured_on": describe_sample(run_data, best),
+        "measured_on": sample_of(run_data, best),
         "converged": None if run_data.target is None else f"{converged}/{runs}",
         **{name: best.get(f"{prefix}{name}", np.nan) for name in MEDIANS},
         "target": run_data.target,

@@ -21,7 +21,7 @@ from bench.tables.performance_profile import (
     problem_ratios,
     profile_summary,
 )
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 
 SHARES = {"won": "best", "within_2": "within 2 times", "within_10": "within 10 times", "solved": "solved"}
 

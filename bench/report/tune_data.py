@@ -1,24 +1,22 @@
 """The conclusions of a search for settings: its best choice, and its rivals on fresh seeds."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from bench.report.run_data import RunData, run_data_of
-from bench.report.run_facts import SAME_RUNS
 from bench.store.tuning import StoredSearch
-from bench.tables.excess import add_excess
+from bench.tables.conclusions import no_choice, rival_of, settings_of
+from bench.tables.costs import CHOICES, add_excess, find_choices, run_costs
+from bench.tables.facts import AgainstGrid, Edge, NoChoice, Search, Seeds, TunedRivals
 from bench.tables.formatting import label, text
 from bench.tables.optimizer_comparison import compare_with
-from bench.tables.phrases import describe_choice, describe_order, describe_rival, format_count
-from bench.tables.ranking import leaders, summarize
-from bench.tables.run_costs import CHOICES, find_choices, run_costs
-from bench.tables.search_and_grid import GRID, RankedSearch, join_grid
-from bench.tables.search_history import search_history
-from bench.tables.trial_value import choice_values
-from bench.tables.verdict import advise_if_all_diverged
+from bench.tables.rank import leaders, summarize
+from bench.tables.search import GRID, RankedSearch, choice_values, join_grid, search_history
+from bench.tables.words import describe_order, sentences
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +32,17 @@ class TuneData(RunData, RankedSearch):
         return GRID if self.ranked["family"].iloc[0] == GRID else "the search"
 
     @cached_property
+    def conclusions(self) -> list[Any]:
+        """The conclusions that compare neither optimizers nor the rates of a grid, then those on fresh seeds."""
+        found = [fact for fact in self.leading_conclusions if not isinstance(fact, Edge)] or [self._find_no_choice()]
+        if self.on_fresh_seeds is not None:
+            found += _find_rivals(self.on_fresh_seeds, self.samples, self.rivals_seeds)
+        return [*found, self._find_search()]
+
+    @cached_property
     def verdict(self) -> dict[str, str]:
-        """The conclusions that compare neither optimizers nor the rates of a grid."""
-        found = {} if self.frame.empty else self.headline
-        return {about: sentence for about, sentence in found.items() if about != "Edge of the grid"}
+        """The conclusions in short sentences, by subject."""
+        return sentences(self.conclusions, short=True)
 
     @cached_property
     def compared(self) -> None:
@@ -134,37 +139,24 @@ class TuneData(RunData, RankedSearch):
         return table.join(verdicts).loc[verdicts.index].reset_index(drop=True)
 
     @property
-    def rivals_on(self) -> str:
-        """The runs on which the leaders are compared, in words."""
+    def rivals_seeds(self) -> Seeds:
+        """The seeds on which the leaders are compared."""
         same = all(self.seeds_are_same(choice) for _, choice in self.leaders.iterrows())
-        return SAME_RUNS if same else "fresh seeds"
+        return Seeds("same" if same else "fresh")
 
-    @cached_property
-    def sentences(self) -> dict[str, str]:
-        """The conclusions by subject."""
-        found = dict(self.verdict) or {"Best choice": self._describe_no_choice()}
-        if self.on_fresh_seeds is not None:
-            found |= _describe_rivals(self.on_fresh_seeds, self.samples, self.rivals_on)
-        return found | {"Search": self._describe_search()}
-
-    def _describe_no_choice(self) -> str:
+    def _find_no_choice(self) -> NoChoice:
         trials = self.tuning.trials
         if len(trials) and trials["state"].eq("diverged").all():
-            return f"None: every trial diverged. {advise_if_all_diverged(trials['diverged_after'])}"
-        return "None: no trial was trained to its end."
+            return no_choice("trial", trials["diverged_after"])
+        return NoChoice("trial", diverged=False)
 
-    def _describe_search(self) -> str:
-        trials, facts = self.tuning.trials, self.facts
+    def _find_search(self) -> Search:
+        trials, sampler = self.tuning.trials, self.facts["sampler"]
         if trials.empty:
-            return "No trial was trained to its end yet."
+            return Search(0, sampler, {}, 0.0)
         counts = trials["state"].value_counts()
-        given_up = "".join(
-            f", {text(int(counts[state]))} {state}" for state in ("pruned", "diverged") if counts.get(state)
-        )
-        spent = text(search_history(trials)["spent"].iloc[-1], 3)
-        return (
-            f"{format_count(len(trials), 'trial')} by {facts['sampler']}{given_up}; trained on {spent} samples in all."
-        )
+        given_up = {state: int(counts[state]) for state in ("pruned", "diverged") if counts.get(state)}
+        return Search(len(trials), sampler, given_up, search_history(trials)["spent"].iloc[-1])
 
 
 def read_tune_data(tuning: StoredSearch) -> TuneData:
@@ -175,19 +167,14 @@ def read_tune_data(tuning: StoredSearch) -> TuneData:
     return TuneData(**about, tuning=tuning, of_grid=of_grid)
 
 
-def _describe_rivals(rivals: pd.DataFrame, samples: int | None, seeds: str) -> dict[str, str]:
-    """Return sentences on the gain over the grid on fresh `seeds`, and on the optimizers, each tuned."""
-    sentences = {}
+def _find_rivals(rivals: pd.DataFrame, samples: int | None, seeds: Seeds) -> Iterator[Any]:
+    """Yield the gain over the grid on fresh `seeds`, and how the optimizers compare, each tuned."""
     first, *others = [row for _, row in rivals.iterrows()]
     # The best of the trials comes first among the others where the best choice is that of the grid.
     against = next((row for row in others if GRID in (row["rival"], first["rival"])), None)
     if against is not None:
-        own, other = (GRID, "the search") if first["rival"] == GRID else ("the search", GRID)
-        compared = f"the best choice of {other} {describe_rival(against, several=False)}"
-        sentences["Against the grid"] = (
-            f"The best choice is that of {own}. On {seeds} {compared}: {describe_choice(against, samples)}."
-        )
-    parts = [f"{row['rival']} {describe_rival(row)}" for row in others if row["rival"] != GRID]
-    if parts and not (first["rival"] == GRID and len(parts) == 1):
-        sentences["Optimizers, each tuned"] = f"Compared with {first['rival']}, {'; '.join(parts)}."
-    return sentences
+        both = (GRID, "the search") if first["rival"] == GRID else ("the search", GRID)
+        yield AgainstGrid(*both, rival_of(against, against["rival"]), settings_of(against, samples), seeds)
+    tuned = tuple(rival_of(row, row["rival"]) for row in others if row["rival"] != GRID)
+    if tuned and not (first["rival"] == GRID and len(tuned) == 1):
+        yield TunedRivals(str(first["rival"]), tuned, None, seeds)

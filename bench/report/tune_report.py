@@ -16,11 +16,10 @@ from bench.report.short_report import Figures, write_short_report
 from bench.report.tune_data import TuneData
 from bench.store.tuning import GRID as GRID_FOLDER
 from bench.tables.formatting import text
-from bench.tables.phrases import describe_ratio
-from bench.tables.ranking import varies
-from bench.tables.readable import ratio_title
-from bench.tables.search_and_grid import GRID
-from bench.tables.search_history import grid_in_random_order, search_history
+from bench.tables.rank import varies
+from bench.tables.render import ratio_title
+from bench.tables.search import GRID, grid_in_random_order, search_history
+from bench.tables.words import describe_ratio, describe_seeds
 
 # Of the best trials, the number that the page lists; the tables have all of them.
 LISTED = 20
@@ -41,7 +40,7 @@ def write_tune_report(data: TuneData, *, svg: bool = False) -> Path:
         folder,
         "tune.html.j2",
         f"{data.title}: tuned",
-        data.sentences,
+        data.verdict,
         frames=frames,
         tables=_readable_tables(data),
         figures=_figures(data) if len(trials) else {},
@@ -85,7 +84,7 @@ def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:
         shown = data.readable("best", ranked.drop(columns=constant))
         shown.insert(0, "from", rivals["rival"])
         shown[ratio_title(rivals)] = [describe_ratio(row) for _, row in rivals.iterrows()]
-        tables[f"The best of each optimizer and of the grid, on {data.rivals_on}"] = shown
+        tables[f"The best of each optimizer and of the grid, on {describe_seeds(data.rivals_seeds)}"] = shown
     if len(data.frame):
         # With the verdicts of fresh seeds.
         of_trials = data.ranked[data.ranked["family"] != GRID]

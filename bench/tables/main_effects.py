@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from bench.tables.excess import ranking_loss, scales_of
+from bench.tables.costs import LOSS_FLOOR, choice_columns, losses_of, ranking_loss, scales_of
 from bench.tables.formatting import MISSING, label, text
-from bench.tables.ranking import varies
-from bench.tables.run_costs import LOSS_FLOOR, choice_columns, losses_of
+from bench.tables.rank import varies
 from kernels.base.run import Floats
 
 # A run that fails costs this multiple of the dearest one: the convention PAR10 of algorithm configuration. Losses
@@ -25,7 +24,7 @@ def main_effects(frame: pd.DataFrame, *, floor: float = LOSS_FLOOR) -> pd.DataFr
 
     The cost is samples to the target, and ten times the longest run for runs that miss it; where no run reached a
     target it is the loss on held-out samples, or else the final loss, on the scale on which losses are compared
-    (`bench.tables.excess`), and ten times the median for runs that diverged or ended above that.
+    (`bench.tables.costs`), and ten times the median for runs that diverged or ended above that.
 
     Each of the settings that vary, and the start, has a row, largest share first: `setting`, `share`, `factor`, how
     many times the mean of the worst value is that of the best, and `best` and `worst`, these values as text, or

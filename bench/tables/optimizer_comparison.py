@@ -4,10 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.tables.dependence import Pairs
-from bench.tables.intervals import CONFIDENCE, median_interval, row_medians
-from bench.tables.ranking import cost_of, leaders, summarize
-from bench.tables.run_costs import (
+from bench.tables.costs import (
     LOSS_FLOOR,
     check_columns,
     choice_columns,
@@ -15,6 +12,8 @@ from bench.tables.run_costs import (
     find_choices,
     run_costs,
 )
+from bench.tables.intervals import CONFIDENCE, Pairs, median_interval, row_medians
+from bench.tables.rank import cost_of, leaders, summarize
 from bench.tables.ties import BEST, BETTER, ROUNDING, SUCCESS_SHARE, classify, fails_more_often, rank_choices
 from kernels.base.run import Floats
 
@@ -63,7 +62,7 @@ def compare_with(
     `costs` have the shape (rivals, pairs): positive, infinite for a run that failed, NaN for one that was not made. The
     `exact` ones, in which no difference is negligible, tell whether rivals differ at all.
     `errors` are the ends of an interval, relative to its middle, by which all costs of a rival may be off. `pairs` are
-    the starts and seeds, of which those that depend on each other count as fewer (`bench.tables.dependence`).
+    the starts and seeds, of which those that depend on each other count as fewer (`bench.tables.intervals`).
 
     The best comes first, then the others by their ratio, last those that fail; the index is the row in `costs`. `ratio`
     is the median over the pairs of the cost relative to that of the best, where pairs in which both failed do not

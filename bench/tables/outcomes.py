@@ -1,11 +1,11 @@
-"""The outcome of each choice of settings: how its runs ended and what they cost, over all starts and from each."""
+"""The outcome of each choice of settings, and the runs that stand for one: the best, and a typical one."""
 
 import re
 
 import numpy as np
 import pandas as pd
 
-from bench.tables.run_costs import choice_columns, find_choices, run_costs
+from bench.tables.costs import choice_columns, find_choices, losses_of, run_costs, settle_cost
 from kernels.base.run import Floats
 
 ALL_STARTS = "all starts"
@@ -28,7 +28,7 @@ def choice_outcomes(frame: pd.DataFrame, ranked: pd.DataFrame) -> pd.DataFrame:
     """Return the outcome of each choice of settings, the best choice first, over all starts and from each of them.
 
     The first row of a start with certain settings is therefore the best choice that has them. `ranked` is the ranking
-    of the frame, or what `bench.tables.winners.confirm` made of it.
+    of the frame, or what `bench.tables.confirm.confirm` made of it.
 
     Columns are `start`, which is `ALL_STARTS` or a family of starts; the settings of the choice; `runs`, and how many
     of them `converged` and `diverged`; and the quantiles `SPREAD` of each cost, such as `samples_low`, `samples_median`
@@ -66,3 +66,46 @@ def _row_quantiles(costs: Floats) -> list[Floats]:
             between = np.where(np.isfinite(above), below + part * (above - below), np.inf)
         quantiles.append(np.where(part == 0, below, between))
     return quantiles
+
+
+MAX_STARTS = 5  # a figure with more paths cannot be read
+
+
+def judged_loss(frame: pd.DataFrame) -> str:
+    """Return the column of the loss that runs are compared by: that on held-out samples where it ranks choices too."""
+    reached = bool((frame["status"] == "converged").any())
+    cost = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
+    return "final_loss" if reached else cost
+
+
+def ended_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs that did not fail: with patience those that diverged keep the loss of earlier parameters."""
+    return frame[np.isfinite(losses_of(frame, "final_loss"))]
+
+
+def lowest_run(frame: pd.DataFrame) -> pd.Series | None:
+    """Return the run that ended with the lowest loss; None if none ended."""
+    ended = ended_runs(frame)
+    return None if ended.empty else ended.iloc[ended[judged_loss(ended)].fillna(np.inf).argmin()]
+
+
+def best_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each of the five best starts, the run that ended with the lowest loss: see `lowest_run`."""
+    ended = ended_runs(frame)
+    ranked: pd.DataFrame = ended.sort_values(judged_loss(ended), kind="stable")
+    return ranked.drop_duplicates("init").head(MAX_STARTS).sort_values("init")
+
+
+def typical_runs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each of the first five starts, the median run of those that reached the target.
+
+    The fastest run has hardly a path to show. Where no run of a start reached the target, it is the one with the lowest
+    loss.
+    """
+    ended = ended_runs(frame)
+    ranked = ended.sort_values(["samples_to_target", judged_loss(frame)], kind="stable")
+    chosen = []
+    for _, runs in ranked.groupby("init", observed=True):
+        converged = runs[runs["status"] == "converged"]
+        chosen.append(converged.iloc[[len(converged) // 2]] if len(converged) else runs.head(1))
+    return pd.concat(chosen[:MAX_STARTS]) if chosen else frame.head(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bench.tables.formatting import MISSING, duration, shorten_exponent, text
-from bench.tables.phrases import describe_estimate, format_estimate
+from bench.tables.words import describe_estimate, format_estimate
 from kernels.compile.kinds import KERNELS
 
 

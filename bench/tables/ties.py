@@ -10,8 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.tables.dependence import Pairs, count_independent, design_effects
-from bench.tables.intervals import CONFIDENCE, holm_rejections, median_interval, row_medians
+from bench.tables.intervals import (
+    CONFIDENCE,
+    Pairs,
+    count_independent,
+    design_effects,
+    holm_rejections,
+    median_interval,
+    row_medians,
+)
 from kernels.base.run import Floats
 
 # By how much costs may differ, as a share, for the difference to be called small.
@@ -132,7 +139,7 @@ def compare_choices(
     choices. A test without assumptions could not do it: five pairs have a probability of 1/16 to point the same way by
     chance. For 20 pairs and more it is such a test, the sign test. Either has two sides and is corrected for the number
     of choices by Holm's method. So with more choices and fewer pairs fewer differences are shown, and with a single
-    pair none is. Pairs of a seed from several starts count as fewer (`bench.tables.dependence`).
+    pair none is. Pairs of a seed from several starts count as fewer (`bench.tables.intervals`).
 
     Where no run of any choice succeeds, all of them fail.
     """
@@ -161,7 +168,7 @@ def fails_more_often(costs: Floats, *, confidence: float = CONFIDENCE, pairs: Pa
     `SUCCESS_MARGIN`. The highest rate is not that of the most successful choice, which may have been lucky. It is the
     rate at which as many choices as did, among those that succeeded at all, do as well as the most successful one: 5 of
     5 runs are evidence of a rate close to 1 if most choices have them, and not if one in a hundred has. Runs of a seed
-    that fail from several starts together count as fewer (`bench.tables.dependence`).
+    that fail from several starts together count as fewer (`bench.tables.intervals`).
     """
     from scipy.special import bdtr, betaincinv  # noqa: PLC0415 (heavy)
 

@@ -10,9 +10,8 @@ from bench.store.results import StoredSweep
 from bench.study.run_settings import choice_settings
 from bench.study.schema import RunTable
 from bench.system.environment import processors
+from bench.tables.costs import KERNEL, PER_UPDATE, cost_columns
 from bench.tables.intervals import CONFIDENCE, median_interval
-from bench.tables.run_costs import cost_columns
-from bench.tables.seconds import KERNEL, PER_UPDATE
 from bench.timing.paired import take_turns
 from bench.timing.problem import Problem
 from bench.timing.variants import BY_NAME, Call

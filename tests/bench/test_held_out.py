@@ -29,6 +29,7 @@ from tests.support.refusals import refusal_of
 from tests.support.studies import sweep_settings, train_study
 from tests.support.sweeps import fit_of
 
+UNUSED = "unused in training and selection"
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 80)
 Y = 2 * X**2 - 4 * X + 3 + RNG.normal(0, 0.3, 80)
@@ -352,7 +353,9 @@ def test_the_verdict_leads_with_the_winner_on_rows_for_the_test(confirm):
     assert f"R² {float(f'{1 - np.median(losses) / np.var(y):.4g}')}{ends[1]}" in sentence
     fresh = " on fresh seeds" if confirm else ""
     over = "intervals over " if confirm else ""
-    assert sentence.endswith(f"; {over}{len(runs)} runs of the best choice{fresh}, on 20 rows that decided nothing.")
+    assert sentence.endswith(
+        f"; {over}{len(runs)} runs of the best choice{fresh}, on 20 rows unused in training and selection."
+    )
     told = str(result)
     assert f"  On test rows: {sentence}" in told
     assert told.index("On test rows") < told.index("Best choice")
@@ -413,7 +416,9 @@ def test_the_command_line_judges_by_rows_for_the_test(folder, sgdbench, ran):
     assert first.startswith("On test rows: median loss ")
     assert f"RMSE {float(f'{rmse:.4g}')} [" in first
     assert "in the table's units" in first
-    assert first.endswith("; intervals over 6 runs of the best choice on fresh seeds, on 10 rows that decided nothing.")
+    assert first.endswith(
+        "; intervals over 6 runs of the best choice on fresh seeds, on 10 rows unused in training and selection."
+    )
     assert first == f"On test rows: {result.verdict()['On test rows']}"
     page = (folder / "run" / "report.html").read_text()
     assert page.index("on test rows") < page.index("median loss on held-out samples")

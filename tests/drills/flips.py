@@ -26,8 +26,8 @@ from bench.store.evidence import COLUMNS, read_tables, store_tables
 from bench.store.results import read_result
 from bench.store.run_folder import read_run
 from bench.study.load import load_study, to_toml
-from bench.tables.ranking import ranking
-from bench.tables.winners import winners
+from bench.tables.confirm import winners
+from bench.tables.rank import ranking
 from tests.support.studies import sweep_settings
 
 SAME, WRONG, TRACEBACK = "same", "wrong", "traceback"

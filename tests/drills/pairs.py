@@ -28,7 +28,7 @@ from bench.report.answer import find_answer
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.study.load import load_study, study_of_table, to_toml
-from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.rank import recommended_choice, runs_of
 from kernels.base.plugins import load_plugin
 from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
 from kernels.losses import make_loss
@@ -226,8 +226,7 @@ def faults_of(case, folder):
     found = contradictions(
         run_data.ranked,
         None if run_data.fresh is None else run_data.compared,
-        run_data.headline,
-        run_data.verdict,
+        run_data.conclusions,
         run_data.samples,
     )
     # The command line has written the page.

@@ -1,105 +1,88 @@
-"""What a run says in words, held against its tables and against what it says elsewhere."""
-
-import re
-from itertools import product
+"""The conclusions of a run, held against its tables and against each other."""
 
 import numpy as np
 import pandas as pd
 
-from bench.tables.phrases import describe_choice, name_settings
-from bench.tables.ranking import leaders, recommended_choice, varies
-from bench.tables.run_costs import choice_columns, find_choices
-from bench.tables.winners import is_confirmed
-
-NUMBER = r"-?[\d,.]+(?:e-?\d+)?|-?∞"
-RATIO = re.compile(
-    rf"(?:needs|ends at|ends) (?P<value>{NUMBER})(?: \[(?P<low>{NUMBER}), (?P<high>{NUMBER})\]| ± (?P<half>{NUMBER}))? "
-    r"times (?:the (?:samples|loss)|as far above the lowest loss)(?: \((?P<remark>[^)]*)\))?"
-)
-EDGE = re.compile(r"(?P<rate>\S+?),? is the (?P<end>highest|lowest) of (?:the )?(?P<tried>\d+) ")
-TIES = {
-    "indistinguishable": re.compile(r"([\d,]+) other choices? (?:is|are) statistically indistinguishable from it"),
-    "within 5 %": re.compile(r"([\d,]+) other choices? (?:is|are) within 5 % of it"),
-    "too few runs": re.compile(r"([\d,]+) other choices? (?:has|have) too few runs to be compared with it"),
-}
-ROOM = "its learning rate is farthest from failing"
+from bench.tables import facts
+from bench.tables.conclusions import settings_of
+from bench.tables.confirm import is_confirmed
+from bench.tables.costs import choice_columns, find_choices
+from bench.tables.rank import leaders, recommended_choice
+from bench.tables.words import MARGIN, describe_choice
 
 
-def contradictions(
-    ranked: pd.DataFrame,
-    compared: pd.DataFrame | None,
-    headline: dict[str, str],
-    verdict: dict[str, str],
-    samples: int | None = None,
-) -> list[str]:
-    """Return a sentence for each contradiction between the words about a run and its tables or other words.
+def contradictions(ranked, compared, conclusions, samples=None):
+    """A sentence for each contradiction between the facts about a run and its tables or other facts.
 
     They are those of `RunData`, compared where that is on fresh seeds; a batch of `samples` is called full.
     """
+    known = {type(fact): fact for fact in conclusions}
     if not ranked["recommended"].any():
-        said = [about for about in ("Ties", "Optimizers", "Edge of the grid") if about in headline or about in verdict]
-        return [f"nothing succeeded, and yet there is something about {about}" for about in said]
+        said = [kind.__name__ for kind in (facts.Ties, facts.Rivals, facts.Edge) if kind in known]
+        return [f"nothing succeeded, and yet there are {kind}" for kind in said]
     best = recommended_choice(ranked)
-    found = [*_about_best(ranked, best, verdict, samples), *_about_ties(ranked, best, headline, verdict)]
-    found += _about_edges(ranked, best, headline, verdict)
+    found = [*_about_best(ranked, best, known, samples), *_about_ties(ranked, best, known, samples)]
+    found += _about_edges(ranked, best, known)
     if compared is not None:
-        found += [*_about_table(ranked, best, compared), *_about_optimizers(compared, headline, verdict)]
+        found += [*_about_table(ranked, best, compared), *_about_rivals(compared, known[facts.Rivals])]
     return found
 
 
-def _about_best(ranked: pd.DataFrame, best: pd.Series, verdict: dict[str, str], samples: int | None) -> list[str]:
-    found = []
+def _about_best(ranked, best, known, samples):
+    found, said = [], known[facts.BestChoice]
     if not ranked["recommended"].iloc[0]:
         found.append("the recommended choice is not the first row")
     if ranked["recommended"].sum() != 1:
         found.append(f"{ranked['recommended'].sum()} choices are recommended")
     if not best["tied"]:
         found.append("the best choice is not tied with itself")
-    if describe_choice(best, samples) not in verdict["Best choice"]:
-        found.append(f"the best choice is {describe_choice(best, samples)}, and it says {verdict['Best choice']!r}")
-    if best["reason"] and best["reason"] not in verdict["Best choice"]:
-        found.append(f"the reason is {best['reason']!r}, and it says {verdict['Best choice']!r}")
-    for superlative, name in (("the lowest final loss", "final_loss"), ("the fewest samples", "samples")):
-        if superlative in verdict["Best choice"] and best[name] > ranked[name].min():
-            found.append(f"it says {superlative}, and {ranked[name].min()} is lower than {best[name]}")
-    if ("Confirmed" in verdict) != is_confirmed(best):
+    if said.settings != settings_of(best, samples):
+        found.append(f"the best choice is {settings_of(best, samples)}, and not {said.settings}")
+    if said.reason != best["reason"]:
+        found.append(f"the reason is {best['reason']!r}, and not {said.reason!r}")
+    counts = ["runs", "converged", "diverged"]
+    outcomes = [("", said.outcome)]
+    if (facts.Confirmation in known) != is_confirmed(best):
         found.append("what is confirmed is not the best choice")
+    elif is_confirmed(best):
+        outcomes += [("confirmed_", known[facts.Confirmation].fresh), ("", known[facts.Confirmation].before)]
+    for prefix, outcome in outcomes:
+        if [getattr(outcome, name) for name in counts] != [best[f"{prefix}{name}"] for name in counts]:
+            found.append(f"the outcome of the best choice is not {outcome}")
     return found
 
 
-def _about_ties(ranked: pd.DataFrame, best: pd.Series, headline: dict[str, str], verdict: dict[str, str]) -> list[str]:
+def _about_ties(ranked, best, known, samples):
     found, others = [], ranked[ranked.index != best.name]
     if (others["tied"] == others["verdict"].isin(["worse", "fails"])).any():
         found.append("a choice is tied and worse, or neither")
-    for (word, sentence), words in product(TIES.items(), (headline, verdict)):
-        told, count = sentence.search(words.get("Ties", "")), int(others["verdict"].eq(word).sum())
-        if (int(told[1].replace(",", "")) if told else 0) != count:
-            found.append(f"{count} other choices are {word}, and it says {words.get('Ties', 'nothing')!r}")
-    named = pd.concat([others[others["verdict"] == word].head(2) for word in list(TIES)[:2]])
-    rates = [name_settings(row)["lr"] for _, row in named.iterrows()]
-    missing = [lr for lr in rates if varies(ranked, "lr") and lr not in verdict.get("Ties", "")]
-    return [*found, *(f"{choice} is tied, and not named" for choice in missing)]
+    groups = known[facts.Ties].groups if facts.Ties in known else ()
+    counts = others.loc[others["tied"], "verdict"].value_counts().to_dict()
+    if {group.verdict: group.count for group in groups} != counts:
+        found.append(f"other choices are {counts}, and not {groups}")
+    for group in groups:
+        first = others[others["verdict"] == group.verdict].head(len(group.named))
+        settings = [settings_of(row, samples) for _, row in first.iterrows()]
+        pairs = zip(group.named, settings, strict=False)
+        if len(settings) < len(group.named) or not all(named.items() <= own.items() for named, own in pairs):
+            found.append(f"the first that are {group.verdict} are {settings}, and not {group.named}")
+    return found
 
 
-def _about_edges(ranked: pd.DataFrame, best: pd.Series, headline: dict[str, str], verdict: dict[str, str]) -> list[str]:
+def _about_edges(ranked, best, known):
     alike = [name for name in choice_columns(ranked) if name != "lr"]
     rates = ranked["lr"][find_choices(ranked, best.to_frame().T, alike).notna().to_numpy()]
-    at_edge = len(rates) > 1 and best["lr"] in (rates.min(), rates.max())
-    found = []
-    for words in (headline, verdict):
-        told = EDGE.search(words.get("Edge of the grid", ""))
-        if bool(told) != at_edge:
-            found.append(f"the best rate is {best['lr']} of {sorted(rates)}, and it says {told and told[0]!r}")
-        elif told:
-            end = rates.max() if told["end"] == "highest" else rates.min()
-            if end != best["lr"] or int(told["tried"]) != len(rates):
-                found.append(f"the best rate is {best['lr']} of {sorted(rates)}, and it says {told[0]!r}")
-    if at_edge and ROOM in verdict["Best choice"]:
+    edge, found = known.get(facts.Edge), []
+    ends = {"highest": rates.max(), "lowest": rates.min()}
+    at_edge = [end for end, rate in ends.items() if len(rates) > 1 and rate == best["lr"]]
+    if [edge.end] != at_edge or (edge.lr, edge.tried) != (best["lr"], len(rates)) if edge else at_edge:
+        found.append(f"the best rate is {best['lr']} of {sorted(rates)}, and it says {edge}")
+    if edge and MARGIN in known[facts.BestChoice].reason:
         found.append("the best rate is at the edge of the grid, and it is said to be far from failing")
     return found
 
 
-def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) -> list[str]:
+def _about_table(ranked, best, compared):
     # A report leaves out what does not vary.
     by, found = [name for name in choice_columns(ranked) if name in compared], []
     first = compared.iloc[0]
@@ -137,35 +120,22 @@ def _about_table(ranked: pd.DataFrame, best: pd.Series, compared: pd.DataFrame) 
     return found
 
 
-def _about_optimizers(compared: pd.DataFrame, headline: dict[str, str], verdict: dict[str, str]) -> list[str]:
-    found = []
-    rows = compared.set_index("optimizer")
-    for words in (headline.get("Optimizers", ""), verdict.get("Optimizers", "")):
-        if not words.lower().startswith(f"compared with {compared['optimizer'].iloc[0]}".lower()):
-            found.append(f"{compared['optimizer'].iloc[0]} is the first, and it says {words!r}")
-        for part in re.split(r"; |: |, (?=\w+ (?:needs|ends|reaches))", words.removesuffix(".")):
-            name, ratio = part.split(" ", 1)[0], RATIO.search(part)
-            if ratio is None or name not in rows.index:
-                continue
-            low, high = _ends(ratio)
-            remark, is_inside = ratio["remark"] or "", low <= 1 <= high
-            if (remark == "statistically indistinguishable") != is_inside and remark[:8] != "too few ":
-                found.append(f"1 is {'in' if is_inside else 'out'}side of the interval of {part!r}")
-            if not remark and float(ratio["value"].replace(",", "").replace("∞", "inf")) <= 1:
-                found.append(f"it is not slower, and there is no remark: {part!r}")
-            if remark == "within 5 %" and not 1 / 1.05 <= float(ratio["value"]) <= 1.05:
-                found.append(f"it is more than 5 %: {part!r}")
-            if rows.loc[name, "verdict"] == "fails":
-                found.append(f"{name} fails, and it says {part!r}")
+def _about_rivals(compared, rivals):
+    names, found = compared["optimizer"].tolist(), []
+    if [rivals.first, *(rival.name for rival in rivals.others)] != names:
+        found.append(f"{names} are compared, and not {rivals}")
+        return found
+    for rival, row in zip(rivals.others, compared.iloc[1:].to_dict("records"), strict=True):
+        value, low, high = rival.ratio
+        is_inside = low <= 1 <= high
+        if rival.verdict != row["verdict"]:
+            found.append(f"{rival.name} is {row['verdict']}, and not {rival.verdict}")
+        if rival.verdict in ("fails", "too few runs"):
+            continue
+        if (rival.verdict == "indistinguishable") != is_inside and not (rival.verdict == "within 5 %" and low == high):
+            found.append(f"1 is {'in' if is_inside else 'out'}side of the interval of {rival}")
+        if rival.verdict == "worse" and (value < 1) != rival.cost.startswith("improvement"):
+            found.append(f"it is not slower, and called worse: {rival}")
+        if rival.verdict == "within 5 %" and not 1 / 1.05 - 1e-9 <= value <= 1.05 + 1e-9:
+            found.append(f"it is more than 5 %: {rival}")
     return found
-
-
-def _ends(ratio: re.Match[str]) -> tuple[float, float]:
-    """Return the ends of a printed interval."""
-    value, low, high, half = (
-        float(part.replace(",", "").replace("∞", "inf")) if part else np.nan
-        for part in ratio.group("value", "low", "high", "half")
-    )
-    if half == half:
-        return round(value - half, 9), round(value + half, 9)
-    return (low, high) if low == low else (value, value)

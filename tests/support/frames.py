@@ -4,7 +4,11 @@ import numpy as np
 import pandas as pd
 
 from bench.compare.ratios import compare_runs
-from bench.tables.ranking import ranking, recommended_choice, runs_of
+from bench.tables.conclusions import PLAIN, further_conclusions, leading_conclusions
+from bench.tables.confirm import confirm
+from bench.tables.facts import Seeds
+from bench.tables.optimizer_comparison import compare_optimizers
+from bench.tables.rank import ranking, recommended_choice, runs_of, varies
 
 # In an epoch of these runs.
 SAMPLES = 800
@@ -84,3 +88,49 @@ def best_runs(frame):
 def compare_ranked_runs(cost, base, new):
     """The ratios of the costs of runs, of which the best choices are the first ones of their rankings."""
     return compare_runs(cost, base, new, (best_runs(base), best_runs(new)), 0.0)
+
+
+def reaching(costs, lr=0.1, **columns):
+    """Runs of one choice with a seed each: samples to the target, None for a run that missed it."""
+    converged = ["converged" if cost is not None else "max_epochs" for cost in costs]
+    samples = [pd.NA if cost is None else cost for cost in costs]
+    given = {"status": converged, "samples_to_target": samples, "samples_seen": [cost or 8000 for cost in costs]}
+    frame = make_frame(len(costs), lr=lr, seed=range(len(costs)), **given | columns)
+    return frame.assign(updates=frame["samples_seen"])
+
+
+def lost(runs=6, **columns):
+    """Runs that diverged."""
+    return make_frame(runs, seed=range(runs), status="diverged", final_loss=np.nan, **columns)
+
+
+def joined(*parts):
+    """Several frames as one."""
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(config_id=[f"run{i}" for i in range(len(frame))])
+
+
+APART = joined(
+    reaching([100, 110, 120, 130, 140, 150], lr=0.1, param_a=2.0),
+    reaching([300, 330, 360, 390, 420, 450], lr=0.2),
+    reaching([400, 410, 420, 430, 440, None], lr=0.05),
+)
+"""Choices of which one is the best, beyond doubt."""
+ALIKE = [reaching([100, 110, 120, 130, 140, 150 + k], lr=0.1 + 0.01 * k) for k in range(6)]
+"""Choices that cannot be told apart."""
+
+
+def conclude(frame, target=1e-3, fresh=None, about=PLAIN, **timed):
+    """The conclusions from runs, and from others on fresh seeds."""
+    frame = frame.assign(**timed)
+    ranked = ranking(frame) if fresh is None else confirm(ranking(frame), fresh)
+    compared = compare_optimizers(fresh, ranked) if fresh is not None and varies(fresh, "optimizer") else None
+    if fresh is not None:
+        about = about._replace(seeds=Seeds("fresh", fresh["seed"].nunique()))
+    found = leading_conclusions(frame, ranked, target, compared, about)
+    return [*found, *further_conclusions(frame, ranked, target)]
+
+
+def known(conclusions):
+    """Conclusions by their kind."""
+    return {type(fact): fact for fact in conclusions}

@@ -3,18 +3,18 @@
 import numpy as np
 import pandas as pd
 
+from bench.charts.fit_curves import fit_curves
+from bench.charts.rates import rate_chart
+from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.plots import curves, losses
 from bench.plots.basins import basin_map
 from bench.plots.contours import contours
-from bench.plots.fit_curves import fit_curves
+from bench.plots.draw import draw_chart
 from bench.plots.rates import rate_map
-from bench.plots.row_charts import optimizer_ratios, setting_importance
-from bench.plots.row_figures import draw_rows
-from bench.plots.sensitivity import sensitivity
 from bench.plots.speed import speed_bars
 from bench.tables.loss_bands import loss_bands
 from bench.tables.outcomes import choice_outcomes
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from tests.support.frames import make_curves, plane
 from tests.support.speeds import speeds
 
@@ -52,18 +52,18 @@ def gallery(frame):
     solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
     outcomes = choice_outcomes(solved, ranking(solved))
     yield rate_map(solved, outcomes)
-    yield sensitivity(solved, outcomes)
+    yield draw_chart(rate_chart(outcomes, "samples"))
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
     yield speed_bars(speeds(name))
     yield draw_ratios(comparison(name, "sgd"))
     effects = {"setting": ["learning rate", "start"], "share": [0.5, 0.1], "factor": 3.0, "best": name, "worst": "x"}
-    yield draw_rows(setting_importance(pd.DataFrame(effects), cost="samples to the target"))
+    yield draw_chart(setting_importance(pd.DataFrame(effects), cost="samples to the target"))
 
 
 def draw_ratios(table):
     """The figure of optimizers compared."""
     names = table["optimizer"].tolist()
-    return draw_rows(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds", named=names))
+    return draw_chart(optimizer_ratios(table, cost="samples to the target", seeds="20 fresh seeds", named=names))
 
 
 def comparison(*names):

@@ -11,8 +11,7 @@ from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data
 from bench.store.evidence import store_tables
 from bench.study.load import load_study
-from bench.tables.run_costs import COST_SETTINGS
-from bench.tables.seconds import PER_UPDATE
+from bench.tables.costs import COST_SETTINGS, PER_UPDATE
 from tests.support.studies import train_study
 
 X, Y = '<script>alert("x")</script>|$x$', "$y|\\alpha<img src=x onerror=hacked()>"

@@ -1,6 +1,8 @@
 """Pages as a parser sees them that we did not write."""
 
+import gzip
 import json
+from base64 import b64decode
 from html.parser import HTMLParser
 
 
@@ -30,5 +32,12 @@ class Reader(HTMLParser):
         return [attrs for tag, attrs in self.tags if tag == "img"]
 
     @property
+    def packed(self):
+        """The scripts and the data that the page inflates."""
+        packed = next(source for _, kind, source in self.scripts if kind == "application/gzip")
+        return json.loads(gzip.decompress(b64decode(packed)))
+
+    @property
     def data(self):
-        return json.loads(next(source for _, kind, source in self.scripts if kind == "application/json"))
+        plain = next((source for _, kind, source in self.scripts if kind == "application/json"), None)
+        return self.packed["data"] if plain is None else json.loads(plain)

@@ -22,6 +22,7 @@ LINES = [
     {"commands", "api"},
     {"report", "compare"},
     {"engine", "analysis", "timing", "plots"},
+    {"charts"},
     {"study", "tables", "estimators"},
     {"store", "data"},
     {"system"},

@@ -23,7 +23,7 @@ from bench.plots.film.frame import HEIGHT, WIDTH, FrameRenderer
 from bench.plots.style import STYLE
 from bench.system.atomic import replace_atomically
 from bench.tables.formatting import text
-from bench.tables.phrases import format_count
+from bench.tables.words import format_count
 from kernels import FitResult
 
 COLORS = 128  # of the palette that all frames share: three hues and their shades

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.charts.choices import spread_evenly
+from bench.charts.fit_curves import Predict, pad_range
 from bench.data.fit_table import TableFit, thin_rows
 from bench.data.table import Dataset, builtin
 from bench.data.units import curve_in_table_units, original_loss
-from bench.plots.choices import spread_evenly
 from bench.plots.film.moments import Moments, recorded_moments, update_moments
-from bench.plots.fit_curves import Predict, pad_range
 from kernels import FitResult
 from kernels.base.run import Floats
 from kernels.data.samples import check_samples

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
-from bench.plots.colors import FAINT, PALETTE
+from bench.charts.colors import FAINT, PALETTE
 from bench.plots.film.film import Film, loss_limits
 from bench.plots.style import DASHES, DOT, INK, STYLE, TARGET, log_scale
 from bench.tables.formatting import shorten, text

@@ -1,15 +1,16 @@
 "use strict";
-// The data embedded in the page: packed columns become typed arrays, and numbers become text as in the other reports.
-
-const run = JSON.parse(document.getElementById("data").textContent);
+// The data of the page: packed columns become typed arrays, and numbers become text as in the other reports.
 
 const KINDS = { f8: Float64Array, f4: Float32Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array };
 
-function unpack(packed) {
-  const binary = atob(packed.data);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return new KINDS[packed.type](bytes.buffer);
+// The first bytes of all numbers come first, then the second ones, and so on.
+function unpack({ type, data }) {
+  const planes = atob(data);
+  const width = KINDS[type].BYTES_PER_ELEMENT;
+  const count = planes.length / width;
+  const bytes = new Uint8Array(planes.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = planes.charCodeAt((i % width) * count + Math.floor(i / width));
+  return new KINDS[type](bytes.buffer);
 }
 
 // Four significant digits, thousands separated, powers of ten from a million on and below 1e-4.

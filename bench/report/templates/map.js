@@ -18,7 +18,7 @@ const named = (name) => settings[name].shown[state[name]];
 const CELLS = Object.fromEntries(
   run.measures.map(({ name, title, unit, ends }) => {
     const of = (cell) => cell[name].median;
-    return [name, { title, ends, of, says: (cell) => UNITS[unit].brief(of(cell)) }];
+    return [name, { title, ends, of, says: (cell) => UNITS[unit](of(cell)) }];
   }),
 );
 if (run.target !== null)

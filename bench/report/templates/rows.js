@@ -26,13 +26,9 @@ const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle", ...("dty
 const PLAYED = [...CHOICE, "init"];
 const codesOf = (row) => Object.fromEntries(CHOICE.map((name) => [name, settings[name].codes[row]]));
 
-// What is shown of outcomes, and how its values are written: in full, and where there is little room.
+// What is shown of outcomes, and how its values are written where there is little room.
 const MEASURES = Object.fromEntries(run.measures.map((one) => [one.name, one]));
-const UNITS = {
-  count: { says: text, brief: short },
-  time: { says: duration, brief: duration },
-  loss: { says: text, brief: (loss) => text(Number(loss.toPrecision(3))) },
-};
+const UNITS = { count: short, time: duration, loss: (loss) => text(Number(loss.toPrecision(3))) };
 const measureOptions = run.measures.map(({ name, title }) => [name, title]);
 const startOptions = run.families.names.map((name, code) => [code, name]);
 

@@ -9,7 +9,7 @@ from bench.analysis.basin import basin, best_run_of_each_optimizer
 from bench.analysis.surface import loss_surface
 from bench.data.table import Dataset, builtin
 from bench.study.schema import RunTable
-from bench.tables.ranking import ranking, varies
+from bench.tables.rank import ranking, varies
 from kernels import Model, fit, minimize, models
 from kernels.losses import make_loss
 

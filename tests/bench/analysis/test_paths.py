@@ -12,8 +12,8 @@ from bench.analysis.paths import ReplayError, recorded_paths, typical_paths
 from bench.data.table import Dataset
 from bench.study.run_settings import fit_settings
 from bench.study.schema import RunTable
-from bench.tables.run_costs import CHOICES
-from bench.tables.typical_runs import typical_runs
+from bench.tables.costs import CHOICES
+from bench.tables.outcomes import typical_runs
 from kernels import Model, fit
 
 X = np.linspace(-1, 1, 40)[:, np.newaxis]

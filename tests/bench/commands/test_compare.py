@@ -15,7 +15,7 @@ from bench.compare.pytest_benchmark import read_run
 from bench.compare.ratios import EPOCHS, LOSSES
 from bench.report.report import write_reports
 from bench.store.evidence import COLUMNS, store_tables
-from bench.tables.run_costs import loss_floor
+from bench.tables.costs import loss_floor
 from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
 from kernels import models, register_loss

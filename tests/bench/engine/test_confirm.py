@@ -19,8 +19,9 @@ from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.store.run_folder import read_identity
 from bench.study.schema import RunTable
-from bench.tables.run_costs import CHOICES
-from bench.tables.winners import winners
+from bench.tables.confirm import winners
+from bench.tables.costs import CHOICES
+from bench.tables.facts import Confirmation, OnTestRows, Rivals, Seeds
 from kernels import models
 from kernels.train.block import train_runs
 from tests.support.sweeps import fit_of
@@ -63,13 +64,11 @@ def test_seeds_that_change_nothing_confirm_nothing(drawn, changed):
     given = {"epochs": 90, "target": 1e-2, "kernel": "fused", "confirm": 3, "test": 0.1}
     found = sweep(models.quadratic, X, Y, Grid(lr=0.5, optimizer=["sgd", "momentum(1e-9)"], **drawn), **given)
     run_data = run_data_of(found)
-    said = run_data.sentences
-    why = "othing that its runs depend on is drawn, so all seeds give the same"
-    assert said["Confirmed"].startswith("On fresh seeds, all 3 runs" if changed else f"N{why}: ")
-    assert ("3 runs of the best choice on fresh seeds," in said["On test rows"]) == changed
-    compared_on = "3 fresh seeds" if changed else "runs that are the same for all seeds"
-    assert f", on {compared_on}: " in said["Optimizers"]
-    over = "over 1 start and 3 fresh seeds." if changed else f"over 1 start; n{why}."
+    known = {type(fact): fact for fact in run_data.conclusions}
+    assert (known[Confirmation].same, known[Confirmation].fresh.runs) == (not changed, 3)
+    assert (known[OnTestRows].fresh, known[OnTestRows].runs) == (changed, 3)
+    assert known[Rivals].on == (Seeds("fresh", 3) if changed else Seeds("same"))
+    over = "over 1 start and 3 fresh seeds." if changed else "over 1 start; every seed gives the same result."
     assert any(over in note for note in find_answer(run_data).notes)
 
 
@@ -133,7 +132,7 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
     row = fresh.frame.iloc[0]
     alone = fit_of(row, fresh.starts[0], X, Y, epochs=20, target=1e-3, record="log:50")
     assert row["samples_to_target"] == alone.samples_seen[-1]
-    assert "; in the sweep, which evaluated losses less often, after " in found.verdict()["Confirmed"]
+    assert "; in the sweep, which checked less often, after " in found.verdict()["Confirmed"]
     # As finely when it goes on.
     sweep(models.quadratic, X, Y, grid, **given | {"epochs": 200})
     assert load_run(tmp_path).confirmation.clock.record == "log:50"
@@ -177,7 +176,7 @@ def test_what_is_not_about_the_ranking_of_today_is_not_used(confirmed, tmp_path,
     grid = Grid(**TRIED | {name: value for name, value in changed.items() if name != "epochs"})
     extended = sweep(models.quadratic, X, Y, grid, confirm=0, out=folder, **settings)
     run_data = run_data_of(extended)
-    assert {"Confirmed", "Optimizers"}.isdisjoint(run_data.sentences)
+    assert {"Confirmed", "Optimizers"}.isdisjoint(run_data.verdict)
     assert not any(name.startswith("confirmed_") for name in run_data.ranked)
     assert write_run_report(run_data).exists()
     again = sweep(models.quadratic, X, Y, grid, confirm=6, out=folder, **settings)

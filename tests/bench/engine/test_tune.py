@@ -20,8 +20,8 @@ from bench.store.evidence import read_table_of
 from bench.store.journal import JOURNAL
 from bench.store.seal import DamagedError
 from bench.study.space import SearchSettings
-from bench.tables.run_costs import CHOICES
-from bench.tables.trial_value import choice_values
+from bench.tables.costs import CHOICES
+from bench.tables.search import choice_values
 from kernels import fit
 from kernels.compile.kinds import KERNELS
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.plots.colors import colors_of
-from bench.plots.fit_curves import pad_range
+from bench.charts.colors import colors_of
+from bench.charts.fit_curves import pad_range
 from tests.support.figures import legend, lines, texts, visible_pixels
 from tests.support.gallery import X, Y, fitted_curve, quadratic
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from bench.plots.colors import colors_of
-from bench.plots.loss_axis import LossAxis
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import LossAxis
 from bench.plots.style import save
 from bench.tables.loss_bands import loss_quantiles
 from tests.support.figures import legend, lines, overlaps, texts, visible_pixels

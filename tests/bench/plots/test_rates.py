@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from bench.charts.loss_axis import LossAxis
 from bench.plots.rates import rate_map
 from bench.plots.shades import make_shades
 from bench.tables.outcomes import choice_outcomes
-from bench.tables.ranking import ranking
+from bench.tables.rank import ranking
 from tests.support.figures import legend, named, overlaps, texts
 from tests.support.frames import make_frame
 
@@ -55,6 +56,22 @@ def test_millions_are_powers_of_ten_as_in_the_legend():
     figure = draw_map(grid([48, 999_998, 1_600_000, 30_000_000]))
     assert texts(figure).startswith("48 999998 1.6e6 3e7 ")
     assert legend(figure)[-1] == "≤ 3e7"
+
+
+def test_where_no_run_reached_a_target_the_loss_above_the_lowest_is_shown():
+    """As on the page: there was no map."""
+    frame = grid([None, None, None, np.inf], final_loss=[0.75, 0.5001, 1.5, np.inf])
+    figure = draw_map(frame, shown=LossAxis(0.5))
+    assert [text.get_text() for text in figure.axes[0].texts if text.get_text()] == ["0.25", "0.0001", "1"]
+    assert legend(figure) == ["≤ 10⁻⁴", "≤ 0.25", "≤ 1", "all diverged"]
+    assert figure.legends[0].get_title().get_text() == "final loss above the\nlowest possible, 0.5"
+
+
+def test_held_out_losses_shade_the_map_where_choices_are_ranked_by_them():
+    frame = grid([None] * 4, final_loss=[1, 2, 3, 4], validation_loss=[8, 6, 4, np.inf])
+    figure = draw_map(frame, shown=LossAxis(0.5))
+    assert numbers(figure) == {(0, 0): "8", (1, 0): "6", (0, 1): "4"}
+    assert "most diverged" in legend(figure)
 
 
 def test_diverged_and_missed_cells_are_marked():

@@ -8,8 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bench.charts.ticks import format_tick
 from bench.plots.basins import basin_map
-from bench.plots.style import LogTicks, empty_figure, format_tick, log_scale, save, save_as
+from bench.plots.style import LogTicks, empty_figure, log_scale, save, save_as
 from bench.tables.formatting import shorten
 from tests.support.figures import texts
 from tests.support.frames import make_curves, make_frame, plane
@@ -63,7 +64,7 @@ def test_a_logarithmic_axis_has_few_ticks(view):
         ((2e5, 1.2e6), ["2e5", "5e5", "1e6"]),
         ((0.8e-200, 4e-199), ["1e-200", "2e-200", "5e-200", "1e-199", "2e-199"]),
         ((2e-5, 4e-4), ["2e-5", "5e-5", "1e-4", "2e-4"]),
-        ((1e-12, 1.4e-12), ["1e-12", "1.2e-12", "1.4e-12"]),
+        ((1e-12, 1.4e-12), ["1e-12", "1.1e-12", "1.2e-12", "1.3e-12", "1.4e-12"]),
     ],
 )
 def test_labels_of_one_logarithmic_axis_have_one_style(limits, labels):
@@ -76,7 +77,7 @@ def test_labels_of_one_logarithmic_axis_have_one_style(limits, labels):
 def test_values_of_a_linear_axis_are_written_out():
     """matplotlib's common factor, 1e6, would stand over the title of a panel."""
     written = [format_tick(value) for value in (0.1 + 0.2, -2e6, -0.0, 1000.5, 3e61)]
-    assert written == ["0.3", "−2000000", "0", "1000.5", "3e61"]  # noqa: RUF001
+    assert written == ["0.3", "−2,000,000", "0", "1000.5", "3e61"]  # noqa: RUF001
 
 
 # Files

@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -24,12 +25,13 @@ from bench.store.evidence import COLUMNS
 from bench.store.run_folder import read_identity
 from bench.store.seal import name_owner, read_text, seal_text
 from bench.study.load import load_study, with_settings
-from bench.tables.seconds import PER_UPDATE
-from bench.tables.typical_runs import best_runs, lowest_run, typical_runs
+from bench.tables.costs import PER_UPDATE
+from bench.tables.outcomes import best_runs, lowest_run, typical_runs
 from bench.timing.update import update_seconds
 from kernels.model.program_cache import compile_program
 from tests.support.frames import make_frame
 from tests.support.hostile import hostile_study
+from tests.support.pages import Reader
 
 pytestmark = pytest.mark.usefixtures("_short_measurements")
 
@@ -393,7 +395,7 @@ def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
         sweep("a*x + b", x, y, Grid(lr=[0.1]), loss=loss, **given)
     *_, page = write_reports([tmp_path / "one", tmp_path / "other"], tmp_path / "both.html")
     assert re.search(r"<td>loss</td>\s*<td>squared</td>\s*<td>logistic</td>", page.read_text("utf-8"))
-    assert "loss, another one for each run" in page.read_text("utf-8")
+    assert "loss, another one for each run" in json.dumps(Reader(page.read_text("utf-8")).data)
     assert re.search(r"<td>losses recorded</td>\s*<td>9</td>\s*<td>epoch</td>", page.read_text("utf-8"))
     *_, page = write_reports([tmp_path / "one", tmp_path / "same"], tmp_path / "both.html")
     assert not re.search("<td>(loss|losses recorded)</td>", page.read_text("utf-8"))

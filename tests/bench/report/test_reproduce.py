@@ -17,7 +17,7 @@ from bench.report.run_data import run_data_of
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import write_tune_report
 from bench.study.load import load_study, to_toml
-from bench.tables.ranking import recommended_choice, runs_of
+from bench.tables.rank import recommended_choice, runs_of
 from kernels import fit
 from kernels.model.param_columns import params_from_columns
 from tests.support.studies import sweep_settings, train_study
@@ -84,7 +84,7 @@ def write_study_file(
 def announced(run_data, answer=None):
     """What is said of the best choice: its settings, and its figures on fresh seeds."""
     answer = answer or find_answer(run_data)
-    return answer.settings, [(tile.value, tile.interval) for tile in answer.tiles], run_data.on_test_rows
+    return answer.settings, [(tile.value, tile.interval) for tile in answer.tiles], run_data.test_figures
 
 
 def render(run_data):

@@ -11,7 +11,6 @@ from markdown_it import MarkdownIt
 from bench import Grid, sweep
 from bench.commands.options import TableColumns
 from bench.commands.problem import load_problem
-from bench.commands.suite import shorten_best_choice
 from bench.report.run_data import run_data_of
 from bench.report.suite_report import SuiteData, describe_rate_ranges, describe_suite, write_suite_report
 from bench.study.builtin import describe_builtin
@@ -296,11 +295,6 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     assert "suite.toml is not what a run of a suite writes: it has no 'problems'; run the suite again" in refused(
         "report", tmp_path / "out"
     )
-
-
-def test_a_problem_has_one_short_sentence():
-    assert shorten_best_choice("sgd, learning rate 0.1, schedule constant: all runs.") == "sgd, learning rate 0.1."
-    assert shorten_best_choice("None: every run diverged. Try less.") == "every run diverged. Try less."
 
 
 @pytest.mark.parametrize(

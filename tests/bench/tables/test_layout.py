@@ -9,8 +9,8 @@ import pytest
 from bench.commands.console import print_table
 from bench.tables.formatting import MISSING, display, duration, text
 from bench.tables.layout import lay_out, stack_rows
-from bench.tables.phrases import format_estimate
 from bench.tables.speed_tables import speed_summary
+from bench.tables.words import format_estimate
 from tests.support.speeds import TABLE
 from tests.support.terminal import Terminal
 

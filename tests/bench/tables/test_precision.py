@@ -6,16 +6,17 @@ import pytest
 
 from bench import Grid, load_run, sweep
 from bench.compare.ratios import EPOCHS
+from bench.report.run_data import run_data_of
 from bench.store.results import match_precision
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
-from bench.tables.precision import describe_precision
-from bench.tables.ranking import ranking
+from bench.tables.conclusions import find_precision
+from bench.tables.facts import Precision
+from bench.tables.rank import ranking
 from kernels import fit, models
-from tests.support.frames import compare_ranked_runs, make_frame
+from tests.support.frames import compare_ranked_runs, known, make_frame
 
 GRID = {"lr": [0.05, 0.1, 3.0], "batch_size": [1, 16], "seed": [0, 1], "shuffle": True, "init": {"near": [-1, 10, 26]}}
-NO_EFFECT = "These runs show no effect of precision on the best choice"
 BOTH = ["float64", "float32"]
 RUN = {"epochs": 3, "target": 0.05, "record": "epoch", "confirm": 2, "kernel": "reference"}
 
@@ -92,7 +93,7 @@ def test_both_are_ranked_refined_and_confirmed_side_by_side(swept):
     tied = ranked[ranked["tied"]]
     assert set(tied["dtype"]) == set(BOTH)
     assert (tied["confirmed_runs"] == 2).all()
-    assert after.verdict()["Precision"].startswith(f"{NO_EFFECT}: with float")
+    assert known(run_data_of(after).conclusions)[Precision].verdict == "indistinguishable"
     assert after.best().settings["dtype"] in BOTH
     assert f"dtype={after.best().settings['dtype']!r}" in after.best().code()
     again = load_run(after.run.folder)
@@ -139,16 +140,15 @@ def runs(single, double):
     )
 
 
-def test_the_sentence_says_whether_it_matters():
-    same = describe_precision(ranking(runs([100] * 5, [100] * 5)), 1e-5)
-    assert same.startswith(f"{NO_EFFECT}: with float32, all 5 runs reached the target")
-    assert same.endswith("The choice has as many successful runs in both.")
-    other = describe_precision(ranking(runs([np.inf] * 5, [100] * 5)), 1e-5)
-    assert other.startswith(
-        "Precision matters for the best choice: with float64, all 5 runs reached the target, after 100"
-    )
-    assert "with float32, no run reached the target; final loss 0.01" in other
-    assert other.endswith("In 1 of 1 choice fewer runs succeed in float32 than in float64, and in 0 more.")
+def test_whether_it_matters():
+    (same,) = find_precision(ranking(runs([100] * 5, [100] * 5)), 1e-5)
+    assert (same.verdict, same.pairs, same.fewer, same.more) == ("indistinguishable", 1, 0, 0)
+    assert [(dtype, end.converged) for dtype, end in same.ends.items()] == [("float32", 5), ("float64", 5)]
+    (other,) = find_precision(ranking(runs([np.inf] * 5, [100] * 5)), 1e-5)
+    assert (other.verdict, other.pairs, other.fewer, other.more) == ("fails", 1, 1, 0)
+    assert [(dtype, end.converged) for dtype, end in other.ends.items()] == [("float64", 5), ("float32", 0)]
+    assert (other.ends["float32"].cost, other.ends["float32"].median.value) == ("final_loss", 0.01)
     alone = runs([100] * 5, [100] * 5)
-    assert describe_precision(ranking(alone[alone["dtype"] == "float32"]), 1e-5) == ""
-    assert describe_precision(ranking(alone[alone["dtype"] == "float32"].drop(columns="dtype")), 1e-5) == ""
+    alone = alone[alone["dtype"] == "float32"]
+    for frame in (alone, alone.drop(columns="dtype")):
+        assert list(find_precision(ranking(frame), 1e-5)) == []

@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.tables.ranking import ranking
-from bench.tables.recommendation import rate_factors, recommend
-from bench.tables.run_costs import CHOICES, run_costs
-from bench.tables.seconds import decide_by_seconds
+from bench.tables.costs import CHOICES, decide_by_seconds, run_costs
+from bench.tables.facts import Recommendation
+from bench.tables.rank import ranking, rate_factors, recommend
 from bench.tables.ties import rank_choices
+from bench.tables.words import say_recommendation
 from tests.support.simulated import runs_of
 
 SAME = {"schedule": "constant", "batch_size": 1, "shuffle": True}
@@ -17,26 +17,24 @@ def choices(rates, optimizer="sgd"):
 
 
 def advice(costs, good=True, cost="samples", **settings):
-    """The row that is recommended of choices that are ranked by costs, shape (choices, pairs), and the reason."""
+    """The row that is recommended of choices that are ranked by costs, shape (choices, pairs), and why."""
     runs = run_costs(runs_of(costs, **settings), CHOICES)
     ranks = rank_choices(runs.comparable(cost, 1e-28), np.zeros(len(costs)))
     return recommend(runs, ranks, np.broadcast_to(good, len(costs)), cost)
 
 
 def test_the_only_choice_and_the_only_good_one():
-    assert advice([[100]]) == (0, "It is the only choice.")
-    first = "It ranks first by samples to the target, compared run by run."
+    assert advice([[100]]) == (0, Recommendation("samples", 1, 1, 1, "updates", 1.0))
+    first = Recommendation("samples", 3, 1, 1, "updates", 1.0)
     assert advice([[100] * 5, [200] * 5, [201] * 5], [True, False, False]) == (0, first)
 
 
 def test_the_fewest_updates_where_they_differ_by_more_than_half():
     costs = [[1000] * 5, [1010] * 5, [1020] * 5]
     found = advice(costs, batch_size=[1, 16, 2], lr=0.1)
-    assert found == (1, "3 choices are about equally good; of these it takes the fewest updates.")
+    assert found == (1, Recommendation("samples", 3, 3, 1, "updates", 1.0))
     # By rank where they differ by less, or may, as far as these runs tell.
-    assert advice(costs, batch_size=[10, 14, 2], lr=0.1) == (
-        0, "3 choices are about equally good; 2 of these take the fewest updates; of these it ranks first."
-    )  # fmt: skip
+    assert advice(costs, batch_size=[10, 14, 2], lr=0.1) == (0, Recommendation("samples", 3, 3, 2, "updates", 1.0))
     assert advice([[1000, 2000], [1010, 1990]], batch_size=[1, 2], lr=0.1)[0] == 0
     assert advice(costs, [True, False, True], batch_size=[1, 16, 2], lr=0.1)[0] == 2
     # Not where these are what choices are ranked by.
@@ -49,7 +47,7 @@ def test_the_fewest_seconds_where_updates_are_timed_and_differ():
     for seconds, row in ((1e-8, 1), (16e-8, 0), (40e-8, 0)):
         timed = advice(costs, batch_size=sizes, lr=0.1, seconds_per_update=[1e-8, seconds])
         assert timed[0] == row
-    assert timed[1] == "2 choices are about equally good; of these it takes the fewest seconds."
+    assert (timed[1].alike, timed[1].fewest, timed[1].unit) == (2, 1, "seconds")
     # Those of one that is not timed are not known, and updates count.
     assert advice(costs, batch_size=sizes, lr=0.1, seconds_per_update=[1e-8, np.nan])[0] == 1
 
@@ -59,7 +57,7 @@ def test_runs_without_a_target_spend_what_they_make_until_they_end():
     frame = runs_of(np.full((4, 5), np.inf), lr=[0.1, 0.2, 0.4, 0.1], batch_size=[1, 1, 1, 16])
     table = ranking(frame.assign(final_loss=0.5), "final_loss")
     assert table[["lr", "batch_size"]].iloc[0].tolist() == [0.1, 16]
-    assert table["reason"][0] == "4 choices are about equally good; of these it takes the fewest updates."
+    assert table["reason"][0] == say_recommendation(Recommendation("final_loss", 4, 4, 1, "updates", 1.0))
     assert table["verdict"].tolist() == ["best", *["indistinguishable"] * 3]
 
 
@@ -76,10 +74,7 @@ def test_then_the_one_farthest_from_rates_that_fail():
     # 0.05 to 0.4 are reliable: 0.1 can be halved, and doubled too, 0.2 as well; the first of the two is taken.
     row, reason = advice(costs, good, lr=rates)
     assert row == 1
-    assert reason == (
-        "3 choices are about equally good; of these its learning rate is farthest from failing: "
-        "rates up to 2 times higher and lower succeed as well."
-    )
+    assert (reason.alike, reason.fewest, reason.factor) == (3, 3, 2)
     # Not a neighbour that fails.
     assert advice([*costs[:3], fails, fails], good, lr=rates)[0] == 2
 
@@ -89,7 +84,7 @@ def test_of_a_range_of_rates_it_is_the_geometric_middle():
     order = np.random.default_rng(1).permutation(9)
     row, reason = advice([[100] * 5] * 9, lr=rates[order])
     assert rates[order][row] == pytest.approx(0.1)
-    assert "up to 10 times higher and lower" in reason
+    assert reason.factor == pytest.approx(10)
 
 
 def test_factors_know_where_ranges_end():

@@ -10,18 +10,14 @@ import pytest
 from bench import Grid, sweep
 from bench.report.run_data import RunData, run_data_of
 from bench.study.load import load_study, with_settings
-from bench.tables.excess import EXCESS, add_excess
-from bench.tables.ranking import ranking
-from bench.tables.run_costs import loss_floor
-from bench.tables.shortfall import (
-    describe_impossible_target,
-    describe_no_gain,
-    describe_no_skill,
-    falls_on_held_out,
-)
+from bench.tables.conclusions import falls_on_held_out, find_no_gain, find_no_skill
+from bench.tables.costs import EXCESS, add_excess, loss_floor
+from bench.tables.facts import Divergence, LowestLoss, NoGain, Shortfall, UnreachableTarget
+from bench.tables.rank import ranking
 from kernels import Model
 from kernels.train import yardstick as yardsticks
 from kernels.train.yardstick import Yardstick, unknown_yardstick
+from tests.support.frames import known
 
 SETTINGS = {"optimizer": "sgd", "schedule": "constant", "batch_size": 1, "shuffle": True}
 RNG = np.random.default_rng(2)
@@ -39,55 +35,67 @@ def swept(**changes):
     return run_data_of(sweep("a*x + b", X, Y, Grid(**NEAR | grid), **settings))
 
 
-def test_a_choice_that_has_arrived_has_no_such_line():
+def advice_of(run_data):
+    """What is advised, in the order in which it is."""
+    (found,) = (fact for fact in run_data.shortfall if isinstance(fact, Shortfall))
+    return dict(found.advice)
+
+
+def test_a_choice_that_has_arrived_falls_short_of_nothing():
     run_data = swept(lr=[0.05], schedule="halve(3)")
-    assert "Not arrived" not in run_data.headline
-    assert "Not arrived" not in run_data.verdict
-    assert run_data.verdict["Lowest loss"].startswith("The best choice ends less than 0.01 % of")
-    assert "of the improvement over the best constant above the lowest loss" in run_data.verdict["Lowest loss"]
+    assert run_data.shortfall == []
+    found = known(run_data.conclusions)[LowestLoss]
+    assert found.yardstick.remaining(found.loss) < 1e-3
 
 
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
-        ({"lr": [1e-4, 3e-4], "epochs": 2}, "higher learning rates than the highest of 2, with refine=2; more"),
-        ({"lr": [1e-6], "epochs": 2}, "Try more epochs, as the loss was still falling."),
+        ({"lr": [1e-4, 3e-4], "epochs": 2}, ["rates", "epochs"]),
+        ({"lr": [1e-6], "epochs": 2}, ["epochs"]),
         # Between the start and the end there may be no mark.
-        ({"lr": [1e-3], "epochs": 1, "record": "epoch"}, "Try more epochs, as the loss was still falling."),
-        ({"lr": [0.4]}, "a schedule that lowers the rate, such as halve(2), or larger batches, as it no longer falls"),
-        ({"lr": [4.0], "batch_size": "full", "loss": "absolute"}, "the rate, such as halve(2), as it no longer falls"),
-        ({"lr": [0.003], "schedule": "halve(1)"}, "a schedule that lowers the rate more slowly, as the loss no longer"),
-        ({"lr": [0.1], "batch_size": "full", "optimizer": "sgd(0.9)"}, "Try less weight decay, "),
-        ({"lr": [0.05], "schedule": "halve(3)", "target": 3.0}, "a lower target, such as "),
-        ({"lr": [0.05], "target": 99.0}, "at this one, which is no lower than the loss of the best constant."),
+        ({"lr": [1e-3], "epochs": 1, "record": "epoch"}, ["epochs"]),
+        ({"lr": [0.4]}, ["schedule"]),
+        ({"lr": [4.0], "batch_size": "full", "loss": "absolute"}, ["schedule"]),
+        ({"lr": [0.003], "schedule": "halve(1)"}, ["slower schedule"]),
+        ({"lr": [0.1], "batch_size": "full", "optimizer": "sgd(0.9)"}, ["decay", "epochs"]),
+        ({"lr": [0.05], "schedule": "halve(3)", "target": 3.0}, ["target"]),
+        ({"lr": [0.05], "target": 99.0}, ["target"]),
         # From one start in three, runs stop there.
-        ({"lr": [1e-3], "epochs": 2, "target": 3.0, "init": FAR}, "Try more epochs, as the loss was still falling."),
+        ({"lr": [1e-3], "epochs": 2, "target": 3.0, "init": FAR}, ["epochs"]),
     ],
 )
 def test_one_that_has_not_comes_with_advice_in_front(changes, advice):
     run_data = swept(**changes)
-    first, sentence = next(iter(run_data.headline.items()))
-    assert first == "Not arrived"
-    assert advice in sentence
-    assert next(iter(run_data.verdict)) == "Not arrived"
+    assert list(advice_of(run_data)) == advice
+    assert next(iter(run_data.headline)) == next(iter(run_data.verdict)) == "Not arrived"
     refined = with_settings(load_study("quadratic"), {"run.refine": 2})
     assert replace(run_data, study=load_study("quadratic")).beyond == "--refine 2"
     assert replace(run_data, study=refined).beyond == "--refine 4"  # the first two rounds would be the same
     assert str(run_data.result).index("Not arrived") < str(run_data.result).index("Best choice")
 
 
-def test_a_target_in_standardized_units_is_named_by_its_key(monkeypatch):
+def test_advice_knows_what_was_tried():
+    rates = advice_of(swept(lr=[1e-4, 3e-4], epochs=2))["rates"]
+    assert rates == {"end": "highest", "tried": 2, "beyond": "refine=2", "risen": False}
+    assert advice_of(swept(lr=[0.4]))["schedule"] == {"epochs": 20, "larger": True}
+    assert not advice_of(swept(lr=[4.0], batch_size="full", loss="absolute"))["schedule"]["larger"]
+    low, high = (advice_of(swept(lr=[0.05], target=target))["target"] for target in (3.0, 99.0))
+    assert low["leaves"] < 1 < high["leaves"]
+    assert low["advised"] == high["advised"] < 3.0
+
+
+def test_a_target_in_standardized_units_is_told_apart(monkeypatch):
     """The option --target is in the table's units."""
     monkeypatch.setattr(RunData, "has_standardized_losses", True)
-    told = swept(lr=[0.05], schedule="halve(3)", target=3.0).headline["Not arrived"]
-    assert re.search(r"a lower target, such as run.target = \S+ in standardized units, as runs stop at this one", told)
+    assert advice_of(swept(lr=[0.05], schedule="halve(3)", target=3.0))["target"]["standardized"]
 
 
-def test_one_that_is_worse_than_the_best_constant_says_so():
-    told = swept(lr=[1.9], epochs=3).headline["Not arrived"]
-    assert re.match(
-        r"The best choice ends no lower than the best constant, \S+; the lowest loss is \S+ Try lower", told
-    ), told
+def test_one_that_is_worse_than_the_best_constant():
+    run_data = swept(lr=[1.9], epochs=3)
+    (found,) = run_data.shortfall
+    assert found.yardstick.remaining(found.loss) >= 1
+    assert advice_of(run_data)["rates"]["risen"]
 
 
 @pytest.mark.parametrize(("lr", "rises"), [(1.5, True), (1e-3, False)])
@@ -97,8 +105,8 @@ def test_a_loss_that_rises_has_not_arrived_also_where_the_lowest_is_not_known(mo
     grid = Grid(lr=[lr, 2 * lr], batch_size=["full"], init="zero")
     run_data = run_data_of(sweep("w @ x + b", x, x[:, 0], grid, epochs=4, kernel="reference", confirm=0))
     assert np.isnan(run_data.result.yardstick.loss)
-    said = "Most runs of the best choice end higher than they start. Try lower learning rates than the lowest of 2"
-    assert run_data.headline.get("Not arrived", "").startswith(said) == rises
+    rates = {"rates": {"end": "lowest", "tried": 2, "beyond": "refine=2", "risen": True}}
+    assert [dict(fact.advice) for fact in run_data.shortfall] == ([rates] if rises else [])
 
 
 @pytest.mark.parametrize(("lr", "arrives"), [(3e-4, False), (0.05, True)])
@@ -121,26 +129,18 @@ def test_from_a_start_that_is_far_away_the_loss_on_held_out_samples_falls_for_lo
     assert not falls_on_held_out(curves.assign(validation_loss=[16.0, 15.1, 15.0, 15.0]))
 
 
-def test_a_batch_of_all_samples_is_called_full_in_sentences():
+def test_a_batch_of_all_samples_is_called_full():
     run_data = swept(lr=[0.05, 1e4], batch_size=[16, "full"], epochs=100)
-    assert "; batch size full, shuffled)" in run_data.verdict["Divergence"]
-    assert "200" not in run_data.verdict["Divergence"]
+    assert {part.settings["batch_size"] for part in known(run_data.conclusions)[Divergence].ranges} == {16, "full"}
 
 
-def test_a_target_below_the_lowest_loss_is_said_to_be_out_of_reach():
-    run_data = swept(lr=[0.05], schedule="halve(3)", target=0.1)
-    said = run_data.headline["Not arrived"]
-    assert said.startswith("The target 0.1 is below the lowest loss that was found, ")
-    assert said.endswith(" leaves 1 % of the improvement.")
+def test_a_target_below_the_lowest_loss_is_out_of_reach():
+    (found,) = swept(lr=[0.05], schedule="halve(3)", target=0.1).shortfall
+    assert found.target == 0.1 < found.lowest < found.advised
     # Also where the best choice has not arrived.
-    said = swept(lr=[1e-6], epochs=2, target=0.1).headline["Not arrived"]
-    assert " as the loss was still falling. The target 0.1 is below the lowest loss that was found, " in said
-
-
-def test_a_target_that_rounds_to_the_lowest_loss_is_shown_apart_from_it():
-    known = Yardstick(0.250070343, 5.7, None, "least squares")
-    said = describe_impossible_target(0.25007, known)
-    assert said.startswith("The target 0.25007 is below the lowest loss that was found, 0.250070343: no run can ")
+    shortfall, found = swept(lr=[1e-6], epochs=2, target=0.1).shortfall
+    assert isinstance(shortfall, Shortfall)
+    assert isinstance(found, UnreachableTarget)
 
 
 def test_patience_ends_runs_before_the_lowest_loss_on_purpose():
@@ -248,10 +248,11 @@ def test_without_an_improvement_there_is_no_target_and_it_is_said(ran, studies, 
 
 
 def test_rows_that_do_not_vary_say_nothing_about_a_gain():
-    assert describe_no_gain(5.0, 0.0, "test rows") == ""  # as a single one
-    assert "no better than a constant" in describe_no_gain(5.0, 4.0, "test rows")
+    assert list(find_no_gain(5.0, 0.0, "test rows")) == []  # as a single one
+    assert list(find_no_gain(5.0, 4.0, "test rows")) == [NoGain("test rows", 5.0, 4.0)]
+    assert list(find_no_gain(3.0, 4.0, "test rows")) == []
 
 
 def test_an_accuracy_that_is_added_up_piece_by_piece_is_no_gain_either():
-    assert "no higher" in describe_no_skill(0.9797794909685132, 0.979779490968513, "test rows")
-    assert describe_no_skill(0.98 + 1e-6, 0.98, "test rows") == describe_no_skill(1.0, 1.0, "test rows") == ""
+    assert list(find_no_skill(0.9797794909685132, 0.979779490968513, "test rows"))
+    assert list(find_no_skill(0.98 + 1e-6, 0.98, "test rows")) == list(find_no_skill(1.0, 1.0, "test rows")) == []

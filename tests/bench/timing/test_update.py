@@ -4,8 +4,7 @@ import pytest
 
 from bench import Grid, sweep
 from bench.study.schema import RunTable
-from bench.tables.run_costs import COST_SETTINGS
-from bench.tables.seconds import PER_UPDATE, add_seconds
+from bench.tables.costs import COST_SETTINGS, PER_UPDATE, add_seconds
 from bench.timing import update as times
 from bench.timing.paired import Timings
 from bench.timing.update import update_seconds

@@ -1,0 +1,224 @@
+"""What a chart is: panels with axes and layers, a legend and a caption, as data that any renderer can draw."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from kernels.base.run import Floats
+
+Values = Sequence[float] | Floats
+"""Places along an axis, in its own units; NaN breaks a line."""
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """Some ticks of an axis, in order."""
+
+    values: Sequence[float]
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis from the left or bottom to the right or top; on a logarithmic one, lower values are drawn at its edge.
+
+    Attributes
+    ----------
+    range : tuple
+        Where the view begins and ends; in descending order for an axis that goes down.
+    ticks : sequence of Ticks
+        Choices of ticks, the most numerous first: a renderer takes the first for which there is room.
+    linear : Axis, optional
+        The axis that a reader of the page may choose in place of a logarithmic one.
+    """
+
+    range: tuple[float, float]
+    title: str = ""
+    log: bool = False
+    ticks: Sequence[Ticks] = ()
+    grid: bool = True
+    linear: "Axis | None" = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points, with `words` about each of them. Steps go to the right, then up or down.
+
+    A color, here and below, is hexadecimal, or the name of one that has a shade for light and one for dark pages.
+    Layers of one `group` are hidden and shown together.
+    """
+
+    x: Values
+    y: Values
+    color: str = "ink"
+    width: float = 2.0
+    dashed: bool = False
+    step: bool = False
+    opacity: float = 1.0
+    group: str = ""
+    words: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Band:
+    """The area between two lines."""
+
+    x: Values
+    low: Values
+    high: Values
+    color: str
+    step: bool = False
+    opacity: float = 0.17
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Markers: `dot`, `circle`, `plus`, `cross`, `square`, `triangle` or an arrow, `left`, `right`, `up` or `down`.
+
+    A dot is filled, and a circle or a square is not. Words that stand `beside` the panel are for renderers that have no
+    other place to show them.
+    """
+
+    x: Values
+    y: Values
+    color: str = "ink"
+    size: float = 6.0
+    marker: str = "dot"
+    opacity: float = 1.0
+    group: str = ""
+    words: Sequence[str] = ()
+    beside: bool = False
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of one size, row by row from the bottom, whose shades go from 0, the best, to 1; NaN is no cell.
+
+    Without an `extent`, left, right, bottom and top, they are around whole numbers from 0 on. The palette is `ranks`,
+    dark for the best, `shares`, or a color.
+    """
+
+    shades: Sequence[Values] | Floats
+    palette: str = "ranks"
+    extent: tuple[float, float, float, float] | None = None
+    texts: Sequence[Sequence[str]] = ()
+    gap: bool = True
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Bars from `base` to values, at places along the other axis; `words` are about each, `labels` stand behind it."""
+
+    places: Values
+    values: Values
+    color: str | Sequence[str]
+    thickness: float = 0.7
+    base: float = 0.0
+    upright: bool = False
+    opacity: float = 1.0
+    hatched: Sequence[bool] = ()
+    labels: Sequence[str] = ()
+    words: Sequence[str] = ()
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A line across the whole panel: at a height, or upright at a place along the horizontal axis."""
+
+    at: float
+    upright: bool = False
+    color: str = "target"
+    dashed: bool = True
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts, centered at points or, where there is an `anchor`, beginning (`left`) or ending (`right`) there."""
+
+    x: Values
+    y: Values
+    texts: Sequence[str]
+    color: str = "ink"
+    size: float = 9.0
+    anchor: str = "center"
+
+
+Layer = Line | Band | Points | Cells | Bars | Rule | Texts
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Axes with layers, the first of which lies lowest; `share` is of the height of a chart with several rows."""
+
+    x: Axis
+    y: Axis
+    layers: Sequence[Layer]
+    title: str = ""
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a legend, with the `mark` of what it stands for: a line, dashes, a box or a marker of `Points`."""
+
+    name: str
+    color: str
+    mark: str = "line"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What a renderer draws.
+
+    Attributes
+    ----------
+    panels : sequence of Panel
+        From left to right and from top to bottom.
+    keys, legend : sequence of Key, str
+        The legend, with its title.
+    caption : str
+        What is seen, for those who look for it in a list of figures, and for those who do not see it.
+    notes : str
+        Sentences that a figure has above its panels.
+    columns : int
+        How many panels stand side by side.
+    height : float
+        In inches of a figure that is eight inches wide; 0 is that of all figures.
+    shared : bool
+        Whether panels have the same axes, whose titles stand once.
+    """
+
+    panels: Sequence[Panel]
+    keys: Sequence[Key] = ()
+    legend: str = ""
+    caption: str = ""
+    notes: str = ""
+    columns: int = 1
+    height: float = 0.0
+    shared: bool = True
+
+
+def to_data(part: Any) -> Any:
+    """Return a chart, or a part of one, as data for JSON.
+
+    Layers have their `kind`, numbers six significant digits, and numbers that are not finite are None. What is as it
+    is by default is left out.
+    """
+    if is_dataclass(part):
+        kind = {"kind": type(part).__name__.lower()} if isinstance(part, Layer) else {}
+        own = {field.name: (getattr(part, field.name), field.default) for field in fields(part)}
+        return kind | {name: to_data(value) for name, (value, default) in own.items() if value is not default}
+    if isinstance(part, Mapping):
+        return {name: to_data(value) for name, value in part.items()}
+    if isinstance(part, np.ndarray):
+        part = part.tolist()
+    if isinstance(part, list | tuple | range):
+        return [to_data(one) for one in part]
+    if isinstance(part, float):
+        return float(f"{part:.6g}") if np.isfinite(part) else None
+    return part

@@ -1,0 +1,109 @@
+"""Charts with a row for each name: optimizers compared with the best choice, and how much each setting matters."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.charts.chart import Axis, Bars, Chart, Line, Panel, Points, Rule
+from bench.charts.colors import FAINT, colors_of
+from bench.charts.ticks import linear_ticks, log_ticks, places
+from bench.tables.facts import FULL
+from bench.tables.formatting import MISSING, label, percentage, shorten, text
+from bench.tables.words import describe_ratio, format_share, name_settings, shown_ratio
+
+BAR = "#6b7785"  # a color would be that of an optimizer
+
+
+def optimizer_ratios(
+    compared: pd.DataFrame, *, cost: str, seeds: str, named: Sequence[str], samples: int | None = None
+) -> Chart:
+    """Return the chart of how many times the cost of the best choice each optimizer has, or the improvement.
+
+    Each optimizer has its own best choice of the other settings, and costs are compared run by run, from the same
+    starts with the same seeds. There are intervals, and no ratio of one that mostly fails. The `cost`, such as
+    "samples to the target", was compared on the `seeds`, such as "20 fresh seeds". Optimizers that are not `named` are
+    gray. A batch of all `samples` is called full.
+    """
+    colors = colors_of(named)
+    drawn = [shown_ratio(row) if _has_place(row) else (np.nan,) * 3 for _, row in compared.iterrows()]
+    ratios = np.array(drawn, float)
+    ends = np.append(ratios, 1.0)
+    ends = ends[np.isfinite(ends) & (ends > 0)]
+    # Optimizers that hardly differ fill the chart too, but differences of a thousandth do not look large.
+    margin = max((ends.max() / ends.min()) ** 0.15, 1.005)
+    limits = float(ends.min() / margin), float(ends.max() * margin)
+    layers: list[Line | Points | Rule] = [Rule(1.0, upright=True)]
+    for place, (_, row) in enumerate(compared.iterrows()):
+        name, (ratio, low, high) = str(row["optimizer"]), ratios[place]
+        color = colors.get(name, FAINT)
+        if not np.isnan(ratio) and not np.isnan(high):
+            reach = ratio if np.isnan(low) else max(low, limits[0]), min(high, limits[1])
+            layers.append(Line(reach, (place, place), color, width=3.0))
+        layers.append(Points([ratio], [place], color, size=8, words=[_describe_comparison(row, samples)], beside=True))
+    intervals = (
+        "with intervals, all of which hold with a confidence of 95 %."
+        if np.isfinite(ratios[:, 1]).any()
+        else "(too few runs for intervals)."
+    )
+    words = (
+        f"{cost[0].upper()}{cost[1:]} of each optimizer at its own best choice, on {seeds}: medians of the ratios of "
+        f"paired runs {intervals}"
+    )
+    names = [shorten(str(name), 20) for name in compared["optimizer"]]
+    across = Axis(
+        limits,
+        "relative to the best choice",
+        log=True,
+        ticks=log_ticks(*limits, lambda ratio: f"{text(ratio)}\N{MULTIPLICATION SIGN}"),
+    )
+    along = Axis((len(names) - 0.4, -0.8), ticks=places(names)[:1], grid=False)
+    caption = f"Optimizers compared, each at its own best choice, on {seeds}."
+    return Chart([Panel(across, along, layers)], caption=caption, notes=words, height=1.4 + 0.55 * len(names))
+
+
+def _has_place(row: pd.Series) -> bool:
+    """Return whether a ratio has a place on a logarithmic axis: a run whose start meets the target costs nothing."""
+    return bool(np.isfinite(row["ratio"]) and row["ratio"] > 0)
+
+
+def _describe_comparison(row: pd.Series, samples: int | None) -> str:
+    """Return a line with a verdict and its numbers, and one with the choice."""
+    ratio = describe_ratio(row)
+    times = "a ratio of 1" if ratio == "1" else f"{ratio} times"
+    said = row["verdict"] if row["verdict"] in ("best", "fails") else f"{row['verdict']}, {times}"
+    succeeded = f"; {format_share(row['converged'], row['runs'])} runs succeed" if row["converged"] else ""
+    settings = [*name_settings(row.drop("optimizer"), samples).values(), f"best of {text(row['tried'])}"]
+    return f"{said}{succeeded}\n{', '.join(settings)}"
+
+
+def setting_importance(effects: pd.DataFrame, *, cost: str, samples: int | None = None) -> Chart:
+    """Return the chart of the share of the variance of the log cost that each setting explains by itself.
+
+    The effects are on the `cost`, such as "samples to the target". A batch of all `samples` is called full.
+    """
+    words = []
+    for row in effects.to_dict("records"):
+        factor = text(row["factor"], 2)
+        best, worst = (_describe_end(row["setting"], row[end], samples) for end in ("best", "worst"))
+        ends = f"best {best}, worst {worst}: {factor} times" if best != MISSING else "no difference"
+        words.append(f"{percentage(row['share'])}; {ends}")
+    penalty = "the longest run" if cost.startswith("samples") else "the median"
+    notes = (
+        f"Main effects on the logarithm of the {cost} over the whole grid (analysis of variance); a run that "
+        f"fails counts as ten times {penalty}. "
+        f"Together they explain {percentage(effects['share'].sum())}: the rest is combinations of settings, and chance."
+    )
+    shares, largest = effects["share"].tolist(), float(effects["share"].max() or 1.0)
+    rows = range(len(words))
+    bars = Bars(rows, shares, BAR, thickness=0.6, labels=[percentage(share) for share in shares], words=words)
+    reach = 0.0, 1.15 * largest
+    across = Axis(reach, "share of the variance", ticks=linear_ticks(0.0, min(reach[1], 1.0), percentage))
+    along = Axis((len(words) - 0.4, -0.6), ticks=places(effects["setting"].tolist())[:1], grid=False)
+    caption = f"How much of the differences in {cost} each setting explains by itself."
+    return Chart([Panel(across, along, [bars])], caption=caption, notes=notes, height=1.3 + 0.42 * len(words))
+
+
+def _describe_end(setting: str, value: str, samples: int | None) -> str:
+    is_full = setting == label("batch_size") and samples is not None and value == text(samples)
+    return FULL if is_full else shorten(value, 14)

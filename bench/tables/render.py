@@ -1,0 +1,205 @@
+"""Tables for readers: the parts that a report shows, as text, and no speedup of results that are not verified."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from bench.tables.costs import COSTS, choice_columns
+from bench.tables.facts import FULL
+from bench.tables.formatting import MISSING, display, duration, percentage, text
+from bench.tables.rank import leaders, varies
+from bench.tables.speed_tables import budget_summary, footnotes, speed_summary
+from bench.tables.words import (
+    describe_batch_size,
+    describe_estimate,
+    describe_order,
+    describe_ratio,
+    format_share,
+    is_improvement,
+)
+
+BY = ["optimizer", "batch_size"]
+
+
+def standard_tables(frame: pd.DataFrame, ranked: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return a report's tables: the ten best choices, and the best for each optimizer and batch size.
+
+    Both are parts of the ranking `ranked`, with the settings that vary in `frame`, in its order.
+    """
+    choices = choice_columns(frame)
+    statistics = [name for name in ranked if name not in choices]
+    varying = [name for name in choices if varies(frame, name)]
+    of_each = [*BY, *(name for name in varying if name not in BY), *statistics]
+    return {
+        "best": ranked[[*(varying or choices), *statistics]].head(10),
+        "best_by_optimizer_and_batch_size": leaders(ranked, BY)[of_each].reset_index(drop=True),
+    }
+
+
+_NUMBER = re.compile(r"-?[\d∞]")
+
+
+class Column(NamedTuple):
+    """The heading of a column, and whether the column is numeric."""
+
+    title: str
+    numeric: bool
+
+
+class TextTable(NamedTuple):
+    """A table as text."""
+
+    columns: list[Column]
+    rows: list[list[str]]
+
+
+TITLES = {
+    "best": "The best choices, over all starts and seeds",
+    "best_by_optimizer_and_batch_size": "The best choice for each optimizer and batch size",
+    "speed": "Speed of the variants",
+    "theory": "Largest stable learning rate, predicted and measured",
+    "rates": "Rate of convergence, predicted and measured",
+    "check": "Checked against the reference",
+}
+
+
+def text_table(table: pd.DataFrame) -> TextTable:
+    """Return the cells of a table as text."""
+    cells = display(table)
+    rows = cells.to_numpy().tolist()
+    columns = [Column(str(title), _is_numeric([row[i] for row in rows])) for i, title in enumerate(cells.columns)]
+    return TextTable(columns, rows)
+
+
+def _is_numeric(cells: list[str]) -> bool:
+    present = [cell for cell in cells if cell not in (MISSING, FULL)]
+    return bool(present) and all(_NUMBER.match(cell) for cell in present)
+
+
+def readable_table(name: str, table: pd.DataFrame, samples: int | None = None) -> pd.DataFrame:
+    """Return the columns of a measurement that a report shows; of speeds and times a shorter table.
+
+    A batch of all `samples` is called full.
+    """
+    shown = _SUMMARIES.get(name, _drop_constant)(table)
+    if "shuffle" in shown:
+        shown = shown.assign(shuffle=shown["shuffle"].map(describe_order))
+    if "batch_size" in shown and samples is not None:
+        shown = shown.assign(batch_size=[describe_batch_size(size, samples) for size in shown["batch_size"]])
+    if name == "importance":
+        words = {("order", text(shuffled)): describe_order(shuffled) for shuffled in (True, False)}
+        words |= {} if samples is None else {("batch size", text(samples)): FULL}
+        for end in ("best", "worst"):
+            pairs = zip(shown["setting"], shown[end], strict=True)
+            shown = shown.assign(**{end: [words.get(pair, pair[1]) for pair in pairs]})
+    return shown
+
+
+def _drop_constant(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without its ids, and without schedule and order where they do not vary."""
+    constant = [column for column in ("schedule", "shuffle") if column in table and not varies(table, column)]
+    return table.drop(columns=["config_id", *constant], errors="ignore")
+
+
+def _summarize_verified_speed(speed: pd.DataFrame) -> pd.DataFrame:
+    """Return the summary of the speeds that are verified, with a mark at each variant."""
+    summary = speed_summary(_mask_unverified(speed))
+    summary = summary.loc[:, (summary != MISSING).any()]
+    marks = ["✗" if verified.startswith("no") else "✓" for verified in summary["verified"]]
+    return summary.assign(verified=[f"{mark} {how}" for mark, how in zip(marks, summary["verified"], strict=True)])
+
+
+_CAPTIONS = {
+    "best": (
+        "Medians, with 95 % intervals where there are enough runs; ∞ where half of them or more fail. The recommended "
+        "choice comes first, the others by rank. Each is indistinguishable from it if the paired interval of their "
+        "costs includes no difference, within 5 % if a difference is shown and is small, or else worse."
+    ),
+    "speed": (
+        "Medians with 95 % confidence intervals. The results of each variant were compared with those of the reference "
+        "before it was timed. Break-even is the number of sample-updates that repay the compile time (cold), compared "
+        "with the reference."
+    ),
+    "theory": (
+        "The predicted edge is the learning rate above which training diverges, from the matrix of one epoch. The "
+        "columns after it are observed in the first epochs of the runs, of which those that reach their target count "
+        "as stable; both agree where they are at most a step of the grid apart."
+    ),
+    "rates": (
+        "The factor by which an epoch multiplies the distance to the solution, predicted from the matrix of one epoch "
+        "and measured in the runs."
+    ),
+}
+
+_ROOF = (
+    "The roof is the arithmetic of a kernel by itself, timed in the same turns; the share is its time divided by the "
+    "kernel's."
+)
+
+
+def caption(name: str, table: pd.DataFrame) -> str:
+    """Return the caption of a table: what it holds, which variants were not measured, and why."""
+    missing = footnotes(_mask_unverified(table)) if name == "speed" else []
+    roof = [_ROOF] if name == "speed" and table["share"].notna().any() else []
+    return " ".join([*([_CAPTIONS[name]] if name in _CAPTIONS else []), *roof, *(f"{remark}." for remark in missing)])
+
+
+def _mask_unverified(speed: pd.DataFrame) -> pd.DataFrame:
+    return speed.assign(ns=speed["ns"].where(speed["verified"].fillna(False).astype(bool)))
+
+
+def _summarize_ranking(ranked: pd.DataFrame) -> pd.DataFrame:
+    """Return a ranking as text: the choice, its success, its costs with their intervals, and its verdict."""
+    # Those that vary in the whole run, as here all rows may have the same batch size, say.
+    cells = ranked[[name for name in ranked if name in choice_columns(ranked)]].copy()
+    # Where no run reached a target, or there was none, it is a success to end at a finite loss.
+    reached = bool(ranked["converged"].any())
+    successes = ranked["converged"] if reached else ranked["runs"] - ranked["diverged"]
+    cells["converged" if reached else "finite"] = [
+        f"{text(int(part))}/{text(int(runs))}" for part, runs in zip(successes, ranked["runs"], strict=True)
+    ]
+    # The last one chooses only where nothing else does.
+    for name in (*(cost for cost in COSTS if cost != "final_loss"), "final_loss"):
+        if name in ranked and ranked[name].notna().any():
+            # Formatted, a time is text, and its heading must not ask for it to be formatted again.
+            heading, as_text = ("time", duration) if name == "seconds" else (name, text)
+            cells[heading] = [describe_estimate(row, name, as_text) for _, row in ranked.iterrows()]
+    return cells.assign(verdict=ranked["verdict"].where(~ranked["recommended"], "recommended"))
+
+
+def _summarize_optimizers(compared: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparison of optimizers as text: the best choice of each, its success, its cost and the verdict."""
+    rows = [row for _, row in compared.iterrows()]
+    cells = compared[[name for name in compared if name in choice_columns(compared)]]
+    return cells.assign(
+        **{"choices tried": compared["tried"]},
+        success=[format_share(row["success"] * row["runs"], row["runs"]) for row in rows],
+        **{ratio_title(compared): [describe_ratio(row) for row in rows]},
+        verdict=compared["verdict"],
+    )
+
+
+def ratio_title(compared: pd.DataFrame) -> str:
+    """Return the heading of the ratios of a comparison: costs are the better the lower, improvements the higher."""
+    improvements = compared["cost"].map(is_improvement).any()
+    return "times the improvement" if improvements else "ratio"
+
+
+def _summarize_importance(effects: pd.DataFrame) -> pd.DataFrame:
+    shares = [percentage(share) for share in effects["share"]]
+    factors = [f"{text(factor, 2)} times" for factor in effects["factor"]]
+    named = effects[["setting"]].assign(explains=shares, best=effects["best"], worst=effects["worst"])
+    return named.assign(**{"worst against best": factors})
+
+
+_SUMMARIES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "speed": _summarize_verified_speed,
+    "targets": budget_summary,
+    "best": _summarize_ranking,
+    "best_by_optimizer_and_batch_size": _summarize_ranking,
+    "optimizers": _summarize_optimizers,
+    "importance": _summarize_importance,
+    "check": lambda check: _drop_constant(check.assign(verified=check["verified"].map({True: "✓ yes", False: "✗ no"}))),
+}

@@ -1,0 +1,563 @@
+"""All sentences about runs, for terminal, page, Markdown and notebook: the `bench.tables.facts` in words."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.tables import facts
+from bench.tables.costs import COST_NAMES, KERNEL, LOSSES
+from bench.tables.facts import FULL
+from bench.tables.formatting import duration, shorten_exponent, text
+from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
+from kernels.losses.classes import Classes
+from kernels.model.categories import Categories
+from kernels.train.yardstick import format_share as format_percent
+
+# How a run may end, by its status.
+ENDINGS = {
+    "converged": "reached the target",
+    "max_epochs": "ran all epochs",
+    "stopped": "stopped early",
+    "diverged": "diverged",
+}
+# The remark behind the ratio of a rival, by its verdict.
+_REMARKS = {
+    INDISTINGUISHABLE: " (statistically indistinguishable)",
+    WITHIN: f" ({WITHIN})",
+    TOO_FEW_RUNS: " (too few runs for an interval)",
+    WORSE: "",
+}
+# How the verdict on one tied choice, and on several, is said.
+_TIES = {
+    BETTER: ("is better, and not shown to be the best", "are better, and none is shown to be the best"),
+    INDISTINGUISHABLE: tuple(f"{verb} statistically indistinguishable from it" for verb in ("is", "are")),
+    WITHIN: tuple(f"{verb} {WITHIN} of it" for verb in ("is", "are")),
+    TOO_FEW_RUNS: tuple(f"{verb} too few runs to be compared with it" for verb in ("has", "have")),
+}
+_QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
+# Optimizers besides the first one, ranges of rates, and settings with diverged runs, that are listed one by one.
+MOST_RIVALS, MOST_RANGES, MOST_DIVERGED = 4, 8, 3
+# What decides between choices that are about equally good.
+MARGIN = "widest safety margin in learning rate"
+FIGURES = {"rmse": "RMSE", "r2": "R²"}
+_UNITS = {"": "", "table": " in the table's own units", "standardized": " in standardized units"}
+
+
+def describe_endings(statuses: "pd.Series[str]") -> str:
+    """Return how many runs ended how: "14 reached the target, 2 diverged"; empty if there are none."""
+    counts = statuses.value_counts()
+    return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
+
+
+def describe_choice(row: pd.Series | facts.Settings, samples: int | None = None) -> str:
+    """Return the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
+    return ", ".join(name_settings(row, samples).values())
+
+
+def describe_batch_size(size: float, samples: int | None) -> str:
+    """Return a batch size as text: "full" if it is all the samples."""
+    return FULL if size == samples else text(size)
+
+
+def name_settings(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> dict[str, str]:
+    """Return those settings that a row has in words, by their columns; a batch of all `samples` is called full."""
+    as_words: dict[str, Callable[[Any], str]] = {
+        "optimizer": str,
+        "lr": lambda lr: f"learning rate {text(lr)}",
+        "batch_size": lambda size: f"batch size {describe_batch_size(size, samples)}",
+        "schedule": lambda schedule: f"schedule {schedule}",
+        "shuffle": describe_order,
+        "dtype": str,
+    }
+    return {name: describe(row[name]) for name, describe in as_words.items() if name in row}
+
+
+def describe_order(shuffled: bool | str) -> str:
+    """Return the order of the samples in a word."""
+    if isinstance(shuffled, str):
+        return "shuffled in blocks"
+    return "shuffled" if shuffled else "not shuffled"
+
+
+def format_count(number: float, noun: str) -> str:
+    """Return a number with its noun: "1 epoch", "2.5 epochs"."""
+    number = int(number) if number == int(number) else number
+    return f"{text(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def format_share(part: int, total: int) -> str:
+    """Return a share in words: "all 25", "both", "3 of 25", "1 of 1"."""
+    if part == total > 1:
+        return "both" if total == 2 else f"all {text(int(total))}"
+    return f"{text(int(part))} of {text(int(total))}"
+
+
+def describe_range(low: float, high: float) -> str:
+    """Return a range as text: "0.1 to 2", or "0.1" for a single value."""
+    return text(low) if low == high else f"{text(low)} to {text(high)}"
+
+
+def format_estimate(value: float, low: float, high: float, as_text: Callable[[float], str]) -> str:
+    """Return a value with its interval: "12.7 ± 0.4" where that is symmetric to the digits shown, else "100 [98, 125]".
+
+    The value stands alone where it is infinite, an end is missing or the interval is a point, to the digits shown.
+    """
+    if pd.isna(low) or pd.isna(high) or np.isinf(value):
+        return as_text(value)
+    shown = [as_text(number) for number in (value, low, high)]
+    if len(set(shown)) == 1:
+        return shown[0]
+    return _format_symmetric(*shown) or f"{shown[0]} [{shown[1]}, {shown[2]}]"
+
+
+def _format_symmetric(value: str, low: str, high: str) -> str | None:
+    """Return a value and the half width of its interval; None where the interval is not symmetric or units differ."""
+    found = [part for written in (value, low, high) if (part := _QUANTITY.fullmatch(written))]
+    if len(found) < 3 or len({part[2] for part in found}) > 1:
+        return None
+    middle, lower, upper = (Decimal(part[1].replace(",", "")) for part in found)
+    half = middle - lower
+    if not half == upper - middle > 0:
+        return None
+    rounded = half.quantize(middle)  # the ends may show more decimals, such as 0.980 beside 1.01
+    reach = f"{rounded if rounded == half else half:,}"
+    number, unit = found[0].groups()
+    return f"({number} ± {reach}){unit}" if unit else f"{number} ± {reach}"
+
+
+def describe_estimate(row: pd.Series, name: str, as_text: Callable[[float], str] = text) -> str:
+    """Return a value with the interval in the columns `_low` and `_high`: "100 [100, 125]", "12 ± 1"."""
+    return format_estimate(row[name], row[f"{name}_low"], row[f"{name}_high"], as_text)
+
+
+def is_improvement(cost: str) -> bool:
+    """Return whether choices are compared by their improvement over a constant, or over the median run."""
+    return cost.startswith("improvement")
+
+
+def shown_ratio(row: pd.Series) -> tuple[float, float, float]:
+    """Return a ratio of costs, or of improvements, with the ends of its interval: costs are inverse improvements."""
+    ratio, low, high = row[["ratio", "ratio_low", "ratio_high"]].to_numpy(float)
+    if is_improvement(row["cost"]):
+        with np.errstate(divide="ignore"):
+            ratio, high, low = 1 / np.array([ratio, low, high])
+    return float(ratio), float(low), float(high)
+
+
+def describe_ratio(row: pd.Series) -> str:
+    """Return a ratio of costs, or of improvements, with its interval to three digits: "2.5 [2.1, 2.9]"."""
+    return format_estimate(*shown_ratio(row), lambda value: text(value, 3))
+
+
+def describe_median(estimate: facts.Estimate, as_text: Callable[[float], str] = text) -> str:
+    """Return an estimate with its interval."""
+    return format_estimate(*estimate, as_text)
+
+
+def describe_outcome(found: facts.Outcome) -> str:
+    """Return how many runs of a choice reached the target and after how many samples, or else their median loss.
+
+    Where half of the runs or more failed, there is no median.
+    """
+    noun = "run" if found.runs == 1 else "runs"
+    if found.cost == "samples":
+        reached = f"{format_share(found.converged, found.runs)} {noun} reached the target"
+        if np.isinf(found.median.value):
+            return f"{reached}, too few for a median of their samples"
+        return f"{reached}, after {describe_median(found.median)} samples"
+    missed = "no run reached the target; " if found.has_target else ""
+    if np.isinf(found.median.value):
+        return f"{missed}{format_share(found.diverged, found.runs)} {noun} diverged"
+    return f"{missed}{COST_NAMES[found.cost]} {describe_median(found.median)}"
+
+
+def describe_seeds(seeds: facts.Seeds) -> str:
+    """Return the seeds on which choices are compared."""
+    if seeds.kind == "same":
+        return "runs that are the same for all seeds"
+    counted = "fresh seeds" if seeds.number is None else format_count(seeds.number, "fresh seed")
+    return (
+        f"the {format_count(seeds.number or 0, 'seed')} by which the choices were selected"
+        if seeds.kind == "selected"
+        else counted
+    )
+
+
+def describe_rival(rival: facts.Rival, *, several: bool = True) -> str:
+    """Return how a rival compares with the best choice: "needs 2.5 [2.1, 2.9] times the samples".
+
+    At a ratio of 1 it "needs as many samples". It is one of `several` rivals, or the only one.
+    """
+    cost, is_loss = rival.cost, rival.cost != "samples"
+    if rival.verdict == FAILS:
+        succeeded = format_share(rival.succeeded, rival.runs)
+        return f"{'ends at a finite loss' if is_loss else 'reaches the target'} in {succeeded} runs"
+    if is_improvement(cost):
+        same, verb, what = f"the same {COST_NAMES[cost]}", "has", f"times the {COST_NAMES[cost]}"
+    elif cost == "distance":
+        same, verb, what = "as far above the lowest loss", "ends", "times as far above the lowest loss"
+    elif is_loss:
+        same, verb, what = "the same loss", "ends at", "times the loss"
+    else:
+        same, verb, what = "as many samples", "needs", "times the samples"
+    if rival.verdict == BETTER:  # and yet it is not the best
+        short = "improves less" if is_improvement(cost) else "ends higher" if is_loss else "needs more"
+        remark = f" (but {short} than another)" if several else ""
+    else:
+        remark = _REMARKS[rival.verdict]
+    ratio = describe_median(rival.ratio, lambda value: text(value, 3))
+    same = f"about {same}" if rival.verdict == WITHIN else same
+    if ratio == "1":
+        return f"{verb} {same}{remark}"
+    if ratio.startswith("1 "):
+        return f"{verb} {same}, at a ratio of {ratio}{remark}"
+    return f"{verb} {ratio} {what}{remark}"
+
+
+def name_best_choice(conclusions: Iterable[Any]) -> str:
+    """Return the optimizer, the rate and the batch size of the best choice, or why there is none, as a sentence."""
+    best = next(fact for fact in conclusions if isinstance(fact, facts.BestChoice | facts.NoChoice))
+    if isinstance(best, facts.NoChoice):
+        return _say_no_choice(best).removeprefix("None: ")
+    return f"{', '.join(list(name_settings(best.settings).values())[:3])}."
+
+
+def say_recommendation(fact: facts.Recommendation) -> str:
+    """Say why a choice is recommended."""
+    if fact.choices == 1:
+        return "It is the only choice."
+    if fact.alike == 1:
+        return f"It ranks first by {COST_NAMES[fact.cost]}, compared run by run."
+    among = f"{fact.alike:,} choices are about equally good; "
+    if fact.unit and 1 < fact.fewest < fact.alike:
+        among += f"{fact.fewest:,} of these take the fewest {fact.unit}; "
+    if fact.unit and fact.fewest == 1:
+        return f"{among}of these it takes the fewest {fact.unit}."
+    if fact.factor == 1:
+        return f"{among}of these it ranks first."
+    # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
+    outcome = "do not diverge either" if fact.cost in LOSSES else "succeed as well"
+    return f"{among}of these it has the {MARGIN}: rates up to {fact.factor:.3g} times higher and lower {outcome}."
+
+
+def describe_sample(starts: int, seeds: facts.Seeds) -> str:
+    """Return the starts and the seeds that figures are from."""
+    counted = format_count(starts, "start")
+    if seeds.kind == "same":
+        return f"{counted}; every seed gives the same result"
+    return f"{counted} and {format_count(seeds.number or 0, 'fresh seed' if seeds.kind == 'fresh' else 'seed')}"
+
+
+def describe_no_choice(fact: facts.NoChoice) -> str:
+    """Return what would help where every run or trial diverged."""
+    if fact.at_start:
+        return "The loss is not finite where runs start: no rate helps, but other starts, another model or data might."
+    return "Lower learning rates would help."
+
+
+def describe_progress(done: int, planned: int) -> str:
+    """Return a sentence on how much of an unfinished run is done; empty if it is complete."""
+    return "" if done >= planned else f"{text(done)} of {text(planned)} configurations are trained so far."
+
+
+def sentences(conclusions: Iterable[Any], *, short: bool = False) -> dict[str, str]:
+    """Return sentences on facts by their subjects, in this order; those on the best choice in full, or `short`."""
+    said: dict[str, str] = {}
+    for fact in conclusions:
+        about, say = _SAID[type(fact)]
+        sentence = _say_best_choice_shortly(fact) if short and isinstance(fact, facts.BestChoice) else say(fact)
+        about = about or fact.name.capitalize()
+        said[about] = f"{said[about]} {sentence}" if about in said else sentence
+    return said
+
+
+def _say_no_choice(fact: facts.NoChoice) -> str:
+    if not fact.diverged:
+        return f"None: no {fact.of} was trained to its end."
+    return f"None: every {fact.of} diverged. {describe_no_choice(fact)}"
+
+
+def _say_best_choice_shortly(fact: facts.BestChoice) -> str:
+    named = ", ".join(words for name, words in name_settings(fact.settings).items() if name in fact.differing)
+    return f"{named}: {describe_outcome(fact.outcome)}."
+
+
+def _say_best_choice(fact: facts.BestChoice) -> str:
+    """Say the best choice with all of its settings, its costs in all currencies, and why it is recommended."""
+    updates = f", {describe_median(fact.updates)} updates" if fact.updates else ""
+    seconds = f", {describe_median(fact.seconds, duration)} with the kernel {KERNEL}" if fact.seconds else ""
+    over = f"over {format_count(fact.starts, 'start')} and {format_count(fact.seeds, 'seed')}"
+    medians = "medians " if np.isfinite(fact.outcome.median.value) else ""
+    settings, outcome = describe_choice(fact.settings), describe_outcome(fact.outcome)
+    return f"{settings}: {outcome}{updates}{seconds}; {medians}{over}. {fact.reason}".rstrip()
+
+
+def _say_ties(fact: facts.Ties) -> str:
+    said = []
+    for alike in fact.groups:
+        listed = [", ".join(name_settings(settings).values()) for settings in alike.named]
+        if listed and alike.count > len(listed):
+            listed.append(f"{text(alike.count - len(listed))} more")
+        counted = f"{format_count(alike.count, 'other choice')} {_TIES[alike.verdict][alike.count > 1]}"
+        said.append(f"{counted}{': ' if listed else ''}{'; '.join(listed)}.")
+    return " ".join(said)
+
+
+def _say_confirmation(fact: facts.Confirmation) -> str:
+    before, median = fact.before, fact.before.median.value
+    if before.cost == "samples" and np.isfinite(median):
+        ended = f"after {text(median)}"
+    elif before.cost == "samples" or before.converged:
+        ended = f"{format_share(before.converged, before.runs)} did"
+    else:
+        ended = f"{format_share(before.diverged, before.runs)} diverged" if np.isinf(median) else text(median)
+    less_often = ", which checked less often," if fact.finer else ""
+    on = "Deterministic, every seed gives the same result:" if fact.same else "On fresh seeds,"
+    return f"{on} {describe_outcome(fact.fresh)}; in {fact.chosen_in}{less_often} {ended}."
+
+
+def _say_edge(fact: facts.Edge) -> str:
+    return f"{text(fact.lr)} is the {fact.end} of {fact.tried} learning rates; {fact.beyond} goes beyond it."
+
+
+def _say_rivals(fact: facts.Rivals) -> str:
+    counts = "its own best choice" if fact.tried is None else f"the best of its {text(fact.tried)} choices"
+    parts = [f"{rival.name} {describe_rival(rival)}" for rival in fact.others[:MOST_RIVALS]]
+    more = f"; {text(len(fact.others) - MOST_RIVALS)} more" if len(fact.others) > MOST_RIVALS else ""
+    each = "" if fact.tried == 1 else f", each at {counts}"
+    return f"Compared with {fact.first}{each}, on {describe_seeds(fact.on)}: {'; '.join(parts)}{more}."
+
+
+def _say_tuned_rivals(fact: facts.TunedRivals) -> str:
+    said = "; ".join(f"{rival.name} {describe_rival(rival)}" for rival in fact.others)
+    return f"Compared with {fact.first}, {said}."
+
+
+def _say_against_grid(fact: facts.AgainstGrid) -> str:
+    compared = f"the best choice of {fact.rival_of} {describe_rival(fact.rival, several=False)}"
+    settings = describe_choice(fact.settings)
+    return f"The best choice is that of {fact.of}. On {describe_seeds(fact.on)} {compared}: {settings}."
+
+
+def _say_search(fact: facts.Search) -> str:
+    if not fact.trials:
+        return "No trial was trained to its end yet."
+    given_up = "".join(f", {text(count)} {state}" for state, count in fact.given_up.items())
+    spent = text(fact.samples, 3)
+    return f"{format_count(fact.trials, 'trial')} by {fact.sampler}{given_up}; trained on {spent} samples in all."
+
+
+def _say_precision(fact: facts.Precision) -> str:
+    said, whole = [], format_count(fact.pairs, "choice")
+    if fact.verdict is not None:
+        effect = {
+            INDISTINGUISHABLE: "These runs show no effect of precision on",
+            WITHIN: "Precision matters little for",
+        }
+        ends = "; ".join(f"with {dtype}, {describe_outcome(outcome)}" for dtype, outcome in fact.ends.items())
+        said.append(f"{effect.get(fact.verdict, 'Precision matters for')} the best choice: {ends}.")
+    if fact.fewer + fact.more:
+        said.append(
+            f"In {text(fact.fewer)} of {whole} fewer runs succeed in float32 than in float64, and in "
+            f"{text(fact.more)} more."
+        )
+    elif fact.pairs:
+        said.append(f"{f'Each of {whole}' if fact.pairs > 1 else 'The choice'} has as many successful runs in both.")
+    return " ".join(said)
+
+
+def _say_robustness(fact: facts.Robustness) -> str:
+    return (
+        f"{text(fact.converged)} of {format_count(fact.runs, 'run')} reached the target loss {text(fact.target)}. Of "
+        f"{format_count(fact.choices, 'choice')} of settings, {text(fact.always)} reached it in every run and "
+        f"{text(fact.never)} in none."
+    )
+
+
+def _describe_rates(found: facts.RateRange) -> str:
+    """Return an optimizer with a range of rates: "sgd at 0.1 to 0.4 (3 of 5 rates; batch size 8, shuffled)"."""
+    optimizer, *others = name_settings(found.settings).values()
+    rates = f"{text(found.rates)} of {format_count(found.tried, 'rate')}"
+    return f"{optimizer} at {describe_range(found.lowest, found.highest)} ({rates}; {', '.join(others)})"
+
+
+def _say_safe_rates(fact: facts.SafeRates) -> str:
+    if not fact.ranges:
+        return "At no learning rate did every start and seed reach the target."
+    named = list(map(_describe_rates, fact.ranges))
+    if (more := len(named) - MOST_RANGES) > 1:
+        named[MOST_RANGES:] = [f"{text(more)} more"]
+    never = f" There is no such learning rate for {', '.join(fact.never)}." if fact.never else ""
+    return f"Every start and seed reached the target with {'; '.join(named)}.{never}"
+
+
+def _say_divergence(fact: facts.Divergence) -> str:
+    if not fact.diverged:
+        return "No run diverged."
+    named = [f"{format_count(part.runs, 'run')} with {_describe_rates(part)}" for part in fact.ranges[:MOST_DIVERGED]]
+    if others := sum(part.runs for part in fact.ranges[MOST_DIVERGED:]):
+        named.append(f"{format_count(others, 'run')} with other settings")
+    return f"{text(fact.diverged)} of {format_count(fact.runs, 'run')} diverged: {'; '.join(named)}."
+
+
+def _say_solution(fact: facts.Solution) -> str:
+    values = ", ".join(f"{name} = {value}" for name, value in fact.params.items())
+    values, lowest = values or format_count(fact.count, "parameter"), shorten_exponent(f"{fact.loss:.6g}")
+    return (
+        f"The best run of this choice has {values}{_UNITS[fact.units]}, with loss {lowest}{_UNITS[fact.loss_units]}. "
+        f"{fact.note}"
+    ).rstrip()
+
+
+def _say_units(fact: facts.Units) -> str:
+    columns, numbers = ("data", "starts, losses and") if fact.losses else ("inputs", "starts and")
+    sizes = {"both": "mean 0 and standard deviation 1", "none": "a root mean square of 1"}
+    size = sizes.get(fact.center, "standard deviation 1 or, where they are not centered, a root mean square of 1")
+    return (
+        f"The {columns} were standardized. Learning rates, {numbers} parameters refer to columns with {size} unless "
+        f"stated otherwise. {fact.residuals}"
+    ).rstrip()
+
+
+def _say_lowest_loss(fact: facts.LowestLoss) -> str:
+    known = fact.yardstick
+    if not np.isfinite(known.loss):
+        return f"It is not known: {known.note}."
+    found = f"{text(known.loss, 6)}, found by {known.method}"
+    note = f" ({known.note})" if known.note else ""
+    if np.isnan(known.improvement):
+        return f"The lowest loss is {found}{note}; it is no improvement over that of {known.baseline}."
+    if not np.isfinite(fact.loss):
+        return f"The lowest loss is {found}{note}."
+    return f"{_describe_end(fact, found)}{note}."
+
+
+def _describe_end(fact: facts.LowestLoss | facts.Shortfall, lowest: str) -> str:
+    """Return how far above the lowest loss, a text, the best choice ends, as a sentence without its full stop."""
+    baseline = fact.yardstick.baseline
+    if (left := fact.yardstick.remaining(fact.loss)) >= 1:
+        over = text(fact.yardstick.constant_loss, 4)
+        return f"The best choice is no better than {baseline}, whose loss is {over}; the lowest loss is {lowest}"
+    return (
+        f"{format_percent(left).capitalize()} of the achievable improvement over {baseline} is still missing; the "
+        f"lowest loss is {lowest}"
+    )
+
+
+def _name_target(target: float, *, standardized: bool) -> str:
+    """Return a target that is advised; one in standardized units as the key of a study, as --target has the table's."""
+    return f"run.target = {text(target)} in standardized units" if standardized else text(target)
+
+
+def settling_schedule(epochs: int) -> str:
+    """Return the schedule that is advised where noise keeps runs of this length from settling: ten halvings."""
+    return f"halve({max(1, epochs // 10)})"
+
+
+def _describe_advice(advice: facts.Advice, baseline: str) -> str:
+    about = advice.about
+    if advice.change == "rates":
+        way = "higher" if about["end"] == "highest" else "lower"
+        beyond = f" than the {about['end']} of {about['tried']}, with {about['beyond']}" if about["end"] else ""
+        return f"{way} learning rates{beyond}{', as the loss rose' if about['risen'] else ''}"
+    if advice.change == "target":
+        share = about["leaves"]
+        leaves = f"leaves {format_percent(share)}" if share < 1 else f"is no lower than the loss of {baseline}"
+        named = about["advised"] and _name_target(about["advised"], standardized=about["standardized"])
+        such = f", such as {named}" if named else ""
+        return f"a lower target{such}, as runs stop at this one, which {leaves}"
+    if advice.change == "schedule":
+        larger = ", or larger batches" if about["larger"] else ""
+        schedule = settling_schedule(about["epochs"])
+        return f"a schedule that lowers the rate, such as {schedule}{larger}, as it no longer falls"
+    return {
+        "decay": "less weight decay, which keeps the parameters from the lowest loss",
+        "epochs": "more epochs, as the loss was still falling",
+        "slower schedule": "a schedule that lowers the rate more slowly, as the loss no longer falls",
+        "starts": "other starts, as they lead to different places",
+        "standardize": "standardized inputs, which are of different sizes",
+        "others": f"other rates{' or' if about.get('is_linear') else ','} optimizers"
+        f"{'' if about.get('is_linear') else ' or starts'}",
+    }[advice.change]
+
+
+def _say_shortfall(fact: facts.Shortfall) -> str:
+    known = np.isfinite(fact.yardstick.remaining(fact.loss))
+    rises = "Most runs of the best choice end higher than they start"
+    end = _describe_end(fact, text(fact.yardstick.loss, 4)) if known else rises
+    return f"{end}. Try {'; '.join(_describe_advice(one, fact.yardstick.baseline) for one in fact.advice)}."
+
+
+def say_unreachable_target(fact: facts.UnreachableTarget) -> str:
+    """Say that no run can reach a target."""
+    target, lowest = text(fact.target), text(fact.lowest)
+    if target == lowest:  # ten digits tell apart what differs by more than rounding
+        target, lowest = f"{fact.target:.10g}", f"{fact.lowest:.10g}"
+    wanted = fact.advised and _name_target(fact.advised, standardized=fact.standardized)
+    leaves = f"; {wanted} leaves 1 % of the improvement" if wanted else ""
+    return f"The target {target} is below the lowest loss that was found, {lowest}: no run can reach it{leaves}."
+
+
+def _say_test_rows(fact: facts.OnTestRows) -> str:
+    said = []
+    for name, estimate in fact.figures.items():
+        called = f"median {fact.loss}" if name == "loss" else FIGURES.get(name, name)
+        said.append(f"{called} {describe_median(estimate)}{fact.units if name == 'rmse' else ''}")
+    counted = f"{format_count(fact.runs, 'run')} of the best choice{' on fresh seeds' if fact.fresh else ''}"
+    if "[" in "".join(said) or "±" in "".join(said):
+        counted = f"intervals over {counted}"  # the rows are the same for all
+    return f"{', '.join(said)}; {counted}, on {format_count(fact.rows, 'row')} unused in training and selection."
+
+
+def _say_no_gain(fact: facts.NoGain) -> str:
+    return (
+        f"On the {fact.rows} the best choice ends at {text(fact.loss, 4)}, and the best constant for these rows at "
+        f"{text(fact.constant, 4)}: it predicts them no better than a constant."
+    )
+
+
+def _say_no_skill(fact: facts.NoSkill) -> str:
+    """Say that an accuracy is no higher than the share of the most frequent class."""
+    return (
+        f"On the {fact.rows} the accuracy is {text(fact.accuracy, 4)}, no higher than that of always predicting the "
+        f"most frequent class, {text(fact.share, 4)}."
+    )
+
+
+def _say_metric(fact: facts.Metric) -> str:
+    said = ", ".join(f"{text(value)} on {name}" for name, value in fact.figures.items())
+    return f"{said}, of the best run of this choice."
+
+
+# The subject of each fact, and the sentence on it.
+_SAID: dict[type, tuple[str, Callable[[Any], str]]] = {
+    facts.OnTestRows: ("On test rows", _say_test_rows),
+    facts.NoGain: ("No gain", _say_no_gain),
+    facts.NoSkill: ("No gain in accuracy", _say_no_skill),
+    facts.Shortfall: ("Not arrived", _say_shortfall),
+    facts.UnreachableTarget: ("Not arrived", say_unreachable_target),
+    facts.NoChoice: ("Best choice", _say_no_choice),
+    facts.BestChoice: ("Best choice", _say_best_choice),
+    facts.Ties: ("Ties", _say_ties),
+    facts.Confirmation: ("Confirmed", _say_confirmation),
+    facts.Edge: ("Edge of the grid", _say_edge),
+    facts.Rivals: ("Optimizers", _say_rivals),
+    facts.TunedRivals: ("Optimizers, each tuned", _say_tuned_rivals),
+    facts.AgainstGrid: ("Against the grid", _say_against_grid),
+    facts.Search: ("Search", _say_search),
+    facts.Precision: ("Precision", _say_precision),
+    facts.Robustness: ("Robustness", _say_robustness),
+    facts.SafeRates: ("Safe learning rates", _say_safe_rates),
+    facts.Divergence: ("Divergence", _say_divergence),
+    facts.Solution: ("Solution", _say_solution),
+    facts.Units: ("Units", _say_units),
+    facts.LowestLoss: ("Lowest loss", _say_lowest_loss),
+    facts.Losses: ("Loss", lambda fact: f"Losses are the mean {fact.records}."),
+    facts.Metric: ("", _say_metric),
+    Categories: ("Categories", lambda fact: f"{fact}."),
+    Classes: ("Classes", lambda fact: f"{fact}."),
+}

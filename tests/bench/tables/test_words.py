@@ -1,0 +1,169 @@
+"""What is said about runs, held against golden texts, which a person reads.
+
+`SGDBENCH_GOLDEN=write pytest tests/bench/tables/test_words.py` writes them anew; read the difference before it is
+committed.
+"""
+
+import os
+from functools import partial
+
+import numpy as np
+import pytest
+
+from bench.tables import facts
+from bench.tables.conclusions import PLAIN
+from bench.tables.words import (
+    describe_no_choice,
+    describe_rival,
+    format_share,
+    name_best_choice,
+    say_recommendation,
+    sentences,
+)
+from kernels.losses.classes import Classes
+from kernels.train.yardstick import Yardstick, unknown_yardstick
+from tests.support.constants import ROOT
+from tests.support.frames import ALIKE, APART, conclude, joined, lost, make_frame, reaching
+
+GOLDEN = ROOT / "tests" / "bench" / "tables" / "golden"
+KNOWN = Yardstick(0.25, 5.75, None, "least squares")
+FEW = reaching([100, 110, 120, None, None, None])
+MOSTLY_LOST = joined(lost(4), make_frame(2, seed=[4, 5], final_loss=[1.0, 2.0]))
+OPTIMIZERS = [reaching(np.arange(6) + cost, optimizer=name) for name, cost in (("sgd", 100), ("adam", 300))]
+TIMED = {f"seconds_per_update{end}": each for end, each in (("", 1e-8), ("_low", 0.9e-8), ("_high", 1.1e-8))}
+PRECISION = {"dtype": ["float32"] * 6 + ["float64"] * 6, "seed": [*range(6)] * 2}
+SGD = {"optimizer": "sgd", "lr": 0.5, "schedule": "constant", "batch_size": "full", "shuffle": False}
+
+
+def rival(verdict, cost, value, low=np.nan, high=np.nan):
+    return facts.Rival("adam", verdict, cost, facts.Estimate(value, low, high), 3, 20)
+
+
+def rivals_of():
+    costs = ("samples", "final_loss", "distance", "improvement")
+    ratios = {"indistinguishable": (1.04, 0.9, 1.2), "within 5 %": (1.0001, 1.0, 1.0002), "worse": (2.5, 2.1, 2.9),
+              "better": (0.5, 0.4, 0.6), "too few runs": (1.0,), "fails": (3.0,)}  # fmt: skip
+    return [rival(verdict, cost, *ratio) for cost in costs for verdict, ratio in ratios.items()]
+
+
+def shortfalls():
+    changes = [
+        ("rates", {"end": "highest", "tried": 2, "beyond": "refine=2", "risen": False}),
+        ("rates", {"end": "lowest", "tried": 2, "beyond": "refine=2", "risen": True}),
+        ("rates", {"end": "", "tried": 0, "beyond": "refine=2", "risen": True}),
+        ("target", {"advised": 0.3, "standardized": False, "leaves": 0.5}),
+        ("target", {"advised": 0.3, "standardized": True, "leaves": 1.5}),
+        ("schedule", {"epochs": 20, "larger": True}),
+        ("schedule", {"epochs": 20, "larger": False}),
+        ("others", {"is_linear": True}),
+        ("others", {"is_linear": False}),
+        *((change, {}) for change in ("decay", "epochs", "slower schedule", "starts", "standardize")),
+    ]
+    found = [facts.Shortfall(3.0, KNOWN, (facts.Advice(*change),)) for change in changes]
+    two = facts.Shortfall(6.0, KNOWN, (facts.Advice("epochs"), facts.Advice("starts")))
+    unknown = facts.Shortfall(6.0, unknown_yardstick("it has too many parameters"), found[2].advice)
+    return [*found, two, unknown]
+
+
+def each(found):
+    """Facts of one kind, one below the other."""
+    return "".join(f"{sentence}\n" for fact in found() for sentence in sentences([fact]).values())
+
+
+def run_of(*frame, short=False, **given):
+    return lambda: "".join(
+        f"{about}: {sentence}\n" for about, sentence in sentences(conclude(*frame, **given), short=short).items()
+    )
+
+
+FRESH = joined(reaching([140, 150, 160, 170, 180, None], lr=0.1), reaching([300] * 6, lr=0.2))
+SAID = {
+    "best choice": run_of(APART, **TIMED),
+    "best choice, briefly": run_of(APART, fresh=FRESH, short=True),
+    "ties": run_of(joined(*ALIKE), fresh=ALIKE[0], short=True),
+    "within 5 percent": run_of(joined(*(reaching([100 + 4 * k] * 6, lr=0.1 * 2**k) for k in range(3)))),
+    "one run": run_of(reaching(np.array([100.0])), short=True),
+    "few reach the target": run_of(FEW, fresh=FEW),
+    "most diverge": run_of(MOSTLY_LOST, None, fresh=MOSTLY_LOST),
+    "all diverge": run_of(joined(lost(lr=0.1), lost(lr=0.2))),
+    "no run reaches the target": run_of(reaching([None] * 6), fresh=reaching([90] * 6)),
+    "fresh seeds alone miss it": run_of(reaching([90] * 6), fresh=reaching([None] * 6)),
+    "all seeds alike": run_of(APART, fresh=FRESH, about=PLAIN._replace(same=True, chosen_in="the search")),
+    "checked less often": run_of(reaching([90] * 6), fresh=reaching([80] * 6), about=PLAIN._replace(finer=True)),
+    "optimizers": run_of(joined(*OPTIMIZERS), fresh=joined(*OPTIMIZERS), short=True),
+    "many optimizers": run_of(joined(*(reaching([100 + k] * 6, optimizer=f"momentum(0.{k:02})") for k in range(40)))),
+    "precision": run_of(make_frame(12, status=["diverged"] * 6 + ["max_epochs"] * 6, **PRECISION), None),
+    "recommendations": lambda: "".join(f"{say_recommendation(facts.Recommendation(*one))}\n" for one in [
+        ("samples", 1, 1, 1, "updates", 1.0), ("samples", 3, 1, 1, "updates", 1.0),
+        ("samples", 3, 3, 1, "seconds", 1.0), ("samples", 3, 3, 2, "updates", 1.0), ("updates", 3, 2, 2, "", 1.0),
+        ("samples", 3, 2, 2, "", 14.14), ("final_loss", 2000, 1500, 1200, "updates", 2.0),
+    ]),
+    "rivals": lambda: "".join(f"{found.verdict}: {describe_rival(found)}\n" for found in rivals_of()),
+    "shortfalls": partial(each, shortfalls),
+    "lowest loss": partial(each, lambda: [
+        *(facts.LowestLoss(KNOWN, loss) for loss in (0.25, 0.5, 9.0, np.nan)),
+        facts.LowestLoss(Yardstick(0.25, 0.25, None, "least squares", "roughly"), 0.3),
+        facts.LowestLoss(unknown_yardstick("it has too many parameters"), 0.3),
+        facts.UnreachableTarget(0.1, 0.25, 0.3),
+        facts.UnreachableTarget(0.25007, 0.250070343, None),
+        facts.UnreachableTarget(0.1, 0.25, 0.3, standardized=True),
+    ]),
+    "data": partial(each, lambda: [
+        facts.OnTestRows("loss", {"loss": facts.Estimate(0.3, 0.2, 0.5), "rmse": facts.Estimate(4.5, 4.4, 4.6)}, 20, 78,
+                         fresh=True, units=" in the table's units"),
+        facts.OnTestRows("log loss", {"loss": facts.Estimate(0.3), "accuracy": facts.Estimate(0.9)}, 1, 1,
+                         fresh=False, units=""),
+        facts.NoGain("test rows", 5.0, 4.0),
+        facts.NoSkill("held-out rows", 0.98, 0.98),
+        *(facts.Units(center, center == "both", "") for center in ("both", "none", "x")),
+        facts.Solution({"a": "1.5", "b": "2"}, 2, "table", 0.31234567, "", ""),
+        facts.Solution({}, 40, "", 2.18e-8, "standardized", "The parameters are in standardized units."),
+        facts.Losses("absolute residual"),
+        facts.Metric("accuracy", {"the training samples": 0.9, "the held-out samples": 0.8}),
+        Classes((False, True)),
+    ]),
+    "search": partial(each, lambda: [
+        facts.Search(0, "tpe", {}, 0),
+        facts.Search(20, "tpe", {"pruned": 13, "diverged": 1}, 3.5512e6),
+        facts.NoChoice("trial", diverged=False),
+        facts.NoChoice("trial", at_start=True),
+        facts.AgainstGrid("the grid", "the search", rival("worse", "samples", 2.0), SGD, facts.Seeds("fresh")),
+        facts.TunedRivals("sgd", (rival("worse", "samples", 2.0, 1.5, 2.5),) * 2, None, facts.Seeds("fresh")),
+        facts.Rivals("sgd", (rival("worse", "samples", 2.0),) * 6, 4, facts.Seeds("same")),
+        facts.Rivals("sgd", (rival("worse", "samples", 2.0),), 4, facts.Seeds("selected", 5)),
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_sentences_are_those_that_were_read(name):
+    path, said = GOLDEN / f"{name}.txt", SAID[name]()
+    if os.environ.get("SGDBENCH_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(said, encoding="utf-8")
+    assert said == path.read_text(encoding="utf-8")
+
+
+def test_every_golden_text_is_of_a_case():
+    assert {path.stem for path in GOLDEN.iterdir()} == {*SAID}
+
+
+def test_sentences_on_one_subject_are_joined():
+    _, *others = shortfalls()
+    said = sentences([others[0], facts.UnreachableTarget(0.1, 0.25, None)])
+    assert list(said) == ["Not arrived"]
+    assert said["Not arrived"].endswith(": no run can reach it.")
+
+
+def test_a_problem_of_a_suite_has_one_short_sentence():
+    assert name_best_choice(conclude(APART)) == "sgd, learning rate 0.1, batch size 1."
+    assert name_best_choice([facts.NoChoice("run")]) == "every run diverged. Lower learning rates would help."
+
+
+def test_one_run_is_not_all():
+    assert [format_share(*share) for share in ((1, 1), (2, 2), (3, 3), (0, 1))] == ["1 of 1", "both", "all 3", "0 of 1"]
+
+
+def test_no_rate_helps_runs_that_start_where_the_loss_is_not_finite():
+    assert describe_no_choice(facts.NoChoice("run")) == "Lower learning rates would help."
+    assert describe_no_choice(facts.NoChoice("run", at_start=True)).startswith("The loss is not finite where runs sta")
