@@ -78,11 +78,6 @@ def own_folder(tmp_path, monkeypatch):
     data = builtin("auto-mpg")
     power, consumption = data.x[::2, 0], data.y[::2]
     pd.DataFrame({"hp": power, "mpg": consumption}).to_csv("cars.csv", index=False)
-    pd.DataFrame({"width": power, "weight": power**2, "good": (power > 100).astype(int)}).to_csv(
-        "quality.csv", index=False
-    )
-    (tmp_path / "trips").mkdir()
-    pd.DataFrame({"distance": power / 100, "fare": power / 40}).to_parquet("trips/2026.parquet", row_group_size=100)
     pd.DataFrame({"Engine Power (PS)": power, "mpg": consumption}).to_csv("engines.csv", index=False)
     pixels, labels = few_rows(load_digits, return_X_y=True)
     digits = pd.DataFrame(pixels, columns=[f"pixel_{k}" for k in range(64)])
@@ -132,6 +127,10 @@ def test_links_lead_somewhere(file):
 @pytest.mark.parametrize("file", WORDS)
 def test_documents_stay_short(file):
     assert len(DOCUMENTS[file].text.split()) <= WORDS[file]
+
+
+def test_the_glossary_stays_short():
+    assert len(re.findall(r"^\| \w", DOCUMENTS["bench/docs/glossary.md"].text, re.MULTILINE)) <= 25 + len(["term"])
 
 
 def test_the_map_leads_to_every_page():
@@ -401,6 +400,16 @@ def test_the_table_of_the_readme_is_the_reference_run():
             assert result == "bit for bit"
         else:
             assert float(result.removeprefix("within ")) == float(f"{row['error']:.0e}")
+
+
+def test_the_numbers_about_peers_are_those_of_the_reference_run():
+    measured = pd.read_csv(ROOT / "results" / "reference" / "speed.csv").set_index("variant")
+    text = " ".join(DOCUMENTS[PEERS].text.split())
+    for variant, shown in (("fused", 1.54), ("C in our order", 1.73), ("lanes", 16.2)):
+        assert float(f"{measured.loc[variant, 'to_c']:.3g}") == shown
+        assert f"{shown} times as fast as `C`" in text
+    break_even = float(f"{measured.loc['fused', 'break_even']:.2g}")
+    assert f"{break_even:,.0f} sample-updates" in text
 
 
 def test_each_table_is_listed():
