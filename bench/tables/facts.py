@@ -5,7 +5,7 @@ over runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -339,3 +339,22 @@ class Metric:
 
     name: str
     figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class FitAdvice:
+    """Why one fit fell short, and the changes of its settings with which a trial arrived.
+
+    The learning rate, `lr`, may be above `stable`, the largest stable rate by theory at certain places (`where`). A
+    trial leaves this share of the improvement over the best constant or, where that is not known, ends at this loss.
+    There are no changes where none of the settings that were `tried` helps.
+    """
+
+    problem: str
+    lr: float
+    stable: float | None = None
+    where: str = ""
+    changes: Settings = field(default_factory=dict)
+    left: float = np.nan
+    loss: float = np.nan
+    tried: int = 0

@@ -1,6 +1,7 @@
 """All sentences about runs, for terminal, page, Markdown and notebook: the `bench.tables.facts` in words."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from bench.tables.formatting import duration, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
+from kernels.train.yardstick import ARRIVED
 from kernels.train.yardstick import format_share as format_percent
 
 # How a run may end, by its status.
@@ -531,6 +533,51 @@ def _say_no_skill(fact: facts.NoSkill) -> str:
 def _say_metric(fact: facts.Metric) -> str:
     said = ", ".join(f"{text(value)} on {name}" for name, value in fact.figures.items())
     return f"{said}, of the best run of this choice."
+
+
+# Why a fit falls short, by the problem.
+_PROBLEMS = {
+    "scale": "The columns are not on one scale, so no learning rate suits them all",
+    "low rate": "The learning rate {lr} is too low",
+    "high rate": "The learning rate {lr} is too high{stable}",
+    "decay": "Weight decay keeps the parameters from the lowest loss",
+    "start": "From this start the run does not come near the lowest loss",
+    "epochs": "More epochs are needed",
+    "schedule": "The schedule lowers the learning rate too soon",
+    "steps": "The steps are too long for the parameters to settle",
+    "single samples": "The noise of single samples keeps the parameters on the move",
+    "small batches": "The noise of small batches keeps the parameters on the move",
+    "order": "Every epoch ends with the same rows",
+}
+
+
+def say_fit_advice(fact: facts.FitAdvice) -> str:
+    """Say why a fit fell short, and what helps."""
+    if fact.problem == "not finite":
+        return "The loss is not finite where the run starts: no rate helps, but another start, model or data might."
+    if fact.problem == "overfits":
+        return "The loss on held-out rows no longer falls: more --epochs would not lower it."
+    is_above = fact.stable and fact.lr > fact.stable
+    stable = f": by theory, rates up to about {text(fact.stable, 2)} are stable{fact.where}" if is_above else ""
+    problem = _PROBLEMS.get(fact.problem, "").format(lr=text(fact.lr), stable=stable)
+    if not fact.changes:
+        return (
+            f"{f'{problem}. ' if problem else ''}None of {fact.tried} other settings that were tried leaves less than "
+            f"{format_percent(ARRIVED)} of the achievable improvement."
+        )
+    left = f"{format_percent(fact.left)} of the achievable improvement is left"
+    found = left if np.isfinite(fact.left) else f"the loss is then {text(fact.loss)}"
+    return f"{problem}. Try {_write_options(fact.changes)} (tried: {found})."
+
+
+def _write_options(changes: facts.Settings) -> str:
+    """Return changes of the settings as options of `sgdbench fit`."""
+    options = []
+    for name, value in changes.items():
+        option = f"--{name.replace('_', '-')}"
+        quoted = f'"{value}"' if isinstance(value, str) and shlex.quote(value) != value else value
+        options.append(option if value is True else f"{option} {quoted}")
+    return " ".join(options)
 
 
 # The subject of each fact, and the sentence on it.
