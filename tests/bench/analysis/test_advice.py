@@ -169,4 +169,4 @@ def test_a_run_that_starts_at_the_lowest_loss_needs_no_advice():
 
 
 def test_a_model_that_is_worse_than_a_constant_arrives_at_its_lowest_loss():
-    assert advised(replace(WEAK, y=WEAK.y + 40.0), "a*x1", schedule="halve(4)", lr=0.02)[0] == ""
+    assert advised(replace(WEAK, y=WEAK.y + 40.0), "a*x1", schedule="halve(4)", lr=0.02)[0] is None
