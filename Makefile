@@ -9,7 +9,7 @@ REFERENCE := results/reference
 SHARE = 2
 PYTEST = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses=$$($(BIN)/python -c 'import os; print($(SHARE) * (os.cpu_count() or 2))')
 
-.PHONY: run test core oldest bench lint digests reference clean
+.PHONY: run test core oldest bench lint docs site digests reference clean
 
 run: $(VENV)/installed
 	$(BIN)/sgdbench run --resume
@@ -40,6 +40,16 @@ lint: $(VENV)/installed-$(if $(findstring dev,$(EXTRAS)),$(EXTRAS),dev)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The reference pages of the documentation, from the command line, the schema, the registries and docstrings.
+docs: $(VENV)/installed-test
+	$(BIN)/python -m bench.docs
+
+# The documentation as a site with search, in build/site; a dead link is an error. What is not in git is left out.
+site: $(VENV)/installed-docs
+	rm -rf build/docs && mkdir -p build/docs
+	git ls-files | tar -cT - | tar -xC build/docs
+	$(BIN)/mkdocs build --strict --quiet
 
 # The published bits of results, from the reference: only where CHANGELOG says that bits change.
 digests: $(VENV)/installed

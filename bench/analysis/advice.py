@@ -1,7 +1,6 @@
 """Advice on a fit that diverged or did not arrive: settings with which it does, as trials have shown."""
 
 import re
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,13 +16,13 @@ from bench.data.fit_table import TableFit
 from bench.data.table import Dataset
 from bench.data.table_quality import TableQuality
 from bench.data.units import original_loss
-from bench.tables.formatting import text
+from bench.tables.facts import FitAdvice
 from bench.tables.words import settling_schedule
 from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
-from kernels.train.yardstick import ARRIVED, Yardstick, format_share
+from kernels.train.yardstick import ARRIVED, Yardstick
 
 Settings = dict[str, Any]
 """Settings by the names of the options of `sgdbench fit`; `standardize` is one of them."""
@@ -74,19 +73,21 @@ def predicted_edge(
     return edge if 0 < edge < np.inf else None
 
 
-def advise(fitted: TableFit, quality: TableQuality, train: Callable[..., TableFit], settings: Settings) -> list[str]:
-    """Return sentences on settings with which a run that diverged or fell short arrives; none for a good run.
+def advise(
+    fitted: TableFit, quality: TableQuality, train: Callable[..., TableFit], settings: Settings
+) -> FitAdvice | None:
+    """Return why a run diverged or fell short, and settings with which it arrives; None for a good run.
 
     The settings that are named were tried, and leave at most 5 % of the improvement over the best constant; where the
     lowest loss is not known, they halve the loss. `train` makes the run of `settings` once more with some of them
     changed: `lr`, `schedule`, `shuffle`, `epochs`, `optimizer`, `seed` or `standardize`, and with `watch`, as
     `bench.data.fit_table.fit_table` has it.
     """
-    result = fitted.result
+    result, lr = fitted.result, settings["lr"]
     if not falls_short(fitted, quality) or fitted.interrupted:
-        return []
+        return None
     if result.status == "diverged" and result.loss.size == 1:
-        return ["The loss is not finite where the run starts: no rate helps, but another start, model or data might."]
+        return FitAdvice("not finite", lr)
     stable, where = _find_stable_rate(fitted, quality, settings)
     begun, tried = time.process_time(), 0
     diverged: list[Settings] = []
@@ -103,16 +104,12 @@ def advise(fitted: TableFit, quality: TableQuality, train: Callable[..., TableFi
             break
         if trial.result.status == "diverged":
             diverged.append(base)
-        elif found := _describe_arrival(trial, fitted, quality):
-            reason = _describe_reason(changes, fitted, settings, stable, where)
-            return [f"{reason}. Try {_write_options(changes)} (tried: {found})."]
+        elif arrives := _arrives(trial, fitted, quality):
+            problem = _find_problem(changes, fitted, settings)
+            return FitAdvice(problem, lr, stable, where, changes, *arrives, tried)
     if over:
-        return ["The loss on held-out rows no longer falls: more --epochs would not lower it."]
-    high = f"The learning rate {text(settings['lr'])} is too high{_describe_stable(settings, stable, where)}. "
-    return [
-        f"{high if _strays(result) else ''}None of {tried} other settings that were tried leaves less than "
-        f"{format_share(ARRIVED)} of the achievable improvement."
-    ]
+        return FitAdvice("overfits", lr)
+    return FitAdvice("high rate" if _strays(result) else "", lr, stable, where, tried=tried)
 
 
 def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
@@ -212,20 +209,18 @@ def _stop(result: FitResult, data: Dataset) -> None:
         raise KeyboardInterrupt  # upon which `train` returns the result so far
 
 
-def _describe_arrival(trial: TableFit, fitted: TableFit, quality: TableQuality) -> str:
-    """Return what a trial leaves of the improvement, in words; empty where that is too much.
+def _arrives(trial: TableFit, fitted: TableFit, quality: TableQuality) -> tuple[float, float] | None:
+    """Return the share of the improvement that a trial leaves, NaN where it is not known, and its loss, if it arrived.
 
-    Nor may its loss on held-out rows exceed that of the run by more than the same share.
+    Its loss on held-out rows may exceed that of the run by at most the share of the improvement that may be left.
     """
     # A loss such as huber has other units on standardized columns.
     yardstick = trial.result.optimum if trial.loss_units != fitted.loss_units else _yardstick_of(fitted, quality)
     if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED * yardstick.improvement)):
-        return ""
-    left = yardstick.remaining(trial.loss)
-    if np.isfinite(left):
-        return f"{format_share(left)} of the achievable improvement is left" if left <= ARRIVED else ""
-    end, own = trial.loss, fitted.loss if np.isfinite(fitted.loss) else fitted.result.loss[0]
-    return f"the loss is then {text(end)}" if end < LOWER_LOSS * own else ""
+        return None
+    left, loss = yardstick.remaining(trial.loss), trial.loss
+    own = fitted.loss if np.isfinite(fitted.loss) else fitted.result.loss[0]
+    return (left, loss) if (left <= ARRIVED if np.isfinite(left) else loss < LOWER_LOSS * own) else None
 
 
 def _is_worse_on_held_out(trial: TableFit, fitted: TableFit, allowed: float) -> bool:
@@ -261,46 +256,23 @@ def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Setting
     return edge, "" if exact else f" {name_places(result.model)}"
 
 
-def _describe_reason(changes: Settings, fitted: TableFit, settings: Settings, stable: float | None, where: str) -> str:
-    """Return why a run fell short, by the first of the changes that help; a sentence without its full stop."""
+def _find_problem(changes: Settings, fitted: TableFit, settings: Settings) -> str:
+    """Return why a run fell short, by the first of the changes that help."""
     lr, rates, size = settings["lr"], fitted.result.rates, settings["batch_size"]
-    rate = f"high{_describe_stable(settings, stable, where)}" if changes.get("lr", lr) < lr else "low"
-    noise = "single samples" if size == 1 else "small batches"
     if rates[-1] < LOWERED * rates[0]:
-        settling = "The schedule lowers the learning rate too soon"
-    elif size == "full":
-        settling = "The steps are too long for the parameters to settle"
+        settling = "schedule"
     else:
-        settling = f"The noise of {noise} keeps the parameters on the move"
-    reasons = {
-        "standardize": "The columns are not on one scale, so no learning rate suits them all",
-        "lr": f"The learning rate {text(lr)} is too {rate}",
-        "optimizer": "Weight decay keeps the parameters from the lowest loss",
-        "seed": "From this start the run does not come near the lowest loss",
-        "epochs": "More epochs are needed",
+        settling = {"full": "steps", 1: "single samples"}.get(size, "small batches")
+    problems = {
+        "standardize": "scale",
+        "lr": "high rate" if changes.get("lr", lr) < lr else "low rate",
+        "optimizer": "decay",
+        "seed": "start",
+        "epochs": "epochs",
         "schedule": settling,
-        "shuffle": "Every epoch ends with the same rows",
+        "shuffle": "order",
     }
-    return next(reason for name, reason in reasons.items() if name in changes)
-
-
-def _describe_stable(settings: Settings, stable: float | None, where: str) -> str:
-    """Return up to which rate runs are stable, if the given one is higher, to be put behind it."""
-    return (
-        f": by theory, rates up to about {text(stable, 2)} are stable{where}"
-        if stable and settings["lr"] > stable
-        else ""
-    )
-
-
-def _write_options(changes: Settings) -> str:
-    """Return changes of the settings as options of `sgdbench fit`."""
-    options = []
-    for name, value in changes.items():
-        option = f"--{name.replace('_', '-')}"
-        quoted = f'"{value}"' if isinstance(value, str) and shlex.quote(value) != value else value
-        options.append(option if value is True else f"{option} {quoted}")
-    return " ".join(options)
+    return next(problem for name, problem in problems.items() if name in changes)
 
 
 def is_worth_standardizing(model: Model, data: Dataset, loss: Loss) -> bool:

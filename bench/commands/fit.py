@@ -37,7 +37,7 @@ from bench.study.suite import find_study_of
 from bench.tables.conclusions import find_no_skill, find_unreachable_target, share_of_most_frequent
 from bench.tables.facts import NoSkill
 from bench.tables.formatting import duration, text
-from bench.tables.words import FIGURES, say_unreachable_target, sentences
+from bench.tables.words import FIGURES, say_fit_advice, say_unreachable_target, sentences
 from kernels import FitResult, Model
 from kernels.base.run import Floats
 from kernels.losses import make_loss
@@ -287,8 +287,8 @@ def _print_fit(fitted: TableFit, table: Dataset, quality: TableQuality, settings
 
     if not quality.uncertainty.reason:
         print_sentence("Standard errors", "these assume convergence, which was not reached; do not use them.")
-    for sentence in advise(fitted, quality, again, settings):
-        print_sentence("Advice", sentence)
+    if advice := advise(fitted, quality, again, settings):
+        print_sentence("Advice", say_fit_advice(advice))
 
 
 def _loss_facts(fitted: TableFit, quality: TableQuality) -> dict[str, str]:

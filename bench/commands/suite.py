@@ -22,7 +22,7 @@ from bench.data.table import Dataset
 from bench.engine.train import Executor
 from bench.report.report import write_run_report
 from bench.report.run_data import RunData, read_run_data
-from bench.report.suite_report import SuiteData, describe_suite, write_suite_report
+from bench.report.suite_report import SuiteData, find_suite_conclusions, write_suite_report
 from bench.store.evidence import read_tables
 from bench.store.run_folder import ANOTHER_FOLDER, RESUME, visible_files
 from bench.study.load import check_misfits
@@ -30,7 +30,7 @@ from bench.study.schema import Study, folder_name
 from bench.study.suite import RECORD, Suite, is_suite_folder
 from bench.system.atomic import write_text
 from bench.system.files import read_regular_file
-from bench.tables.words import name_best_choice
+from bench.tables.words import name_best_choice, sentences
 
 
 def run_suite(suite: Suite, asked: RunOptions) -> bool:
@@ -57,7 +57,7 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     except UNVERIFIED as error:
         return refuse_report(error)
     suite_data = SuiteData(suite.title, suite.description, runs)
-    for about, sentence in describe_suite(suite_data).items():
+    for about, sentence in sentences(find_suite_conclusions(suite_data)).items():
         print_sentence(about, sentence)
     print_place("Report", write_suite_report(suite_data, folder, svg=asked.svg))
     return True

@@ -5,11 +5,11 @@ import shlex
 from collections.abc import Iterable
 from itertools import chain
 
-from bench.report.measurements import describe_check, measurements_of
+from bench.report.measurements import find_check, measurements_of
 from bench.report.run_data import RunData
 from bench.tables.formatting import escape_markdown, text, to_markdown
 from bench.tables.render import TITLES
-from bench.tables.words import describe_progress, format_count
+from bench.tables.words import describe_progress, format_count, say_check
 
 LEADING_FIGURES = 3
 COMMAND = "sgdbench run run.toml --out FOLDER"
@@ -52,7 +52,7 @@ def render_markdown(run_data: RunData, captions: dict[str, str]) -> str:
             *_details_section("More figures", figures[LEADING_FIGURES:]),
             *chain.from_iterable(confusions),
             "## Measurements and checks",
-            describe_check(run_data),
+            say_check(find_check(run_data)),
             *chain.from_iterable(details),
             *_reproduction_section(run_data),
         ]

@@ -13,6 +13,7 @@ import pandas as pd
 from bench.plots.performance_profile import NAMED, performance_profiles, rate_ranges, ratios_by_problem
 from bench.report.run_data import RunData
 from bench.report.short_report import Figures, write_short_report
+from bench.tables.facts import FewestSamples, LeadingOptimizer, LeftOut, NothingCompared, WidestRates
 from bench.tables.formatting import escape_markdown, percentage, text
 from bench.tables.performance_profile import (
     cost_ratios,
@@ -21,7 +22,7 @@ from bench.tables.performance_profile import (
     problem_ratios,
     profile_summary,
 )
-from bench.tables.words import format_count
+from bench.tables.words import format_count, sentences
 
 SHARES = {"won": "best", "within_2": "within 2 times", "within_10": "within 10 times", "solved": "solved"}
 
@@ -96,7 +97,7 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
         folder,
         "suite.html.j2",
         data.title,
-        describe_suite(data),
+        sentences(find_suite_conclusions(data)),
         frames=frames,
         tables=tables,
         figures=figures,
@@ -107,58 +108,41 @@ def write_suite_report(data: SuiteData, folder: Path, *, svg: bool = False) -> P
     )
 
 
-def describe_suite(data: SuiteData) -> dict[str, str]:
-    """Return the conclusions by subject: the best optimizer over all, on each problem, and by its range of rates."""
-    if not data.ratios:
-        return {"Over all": "There is nothing to compare."} | _describe_left_out(data)
-    summary = data.summary
-    first = summary.iloc[0]
-    instances = sum(table.shape[1] for table in data.ratios.values())
-    solved = sum(int(table.notna().any().sum()) for table in data.ratios.values())
-    left = instances - solved
-    others = f" No optimizer solves {format_count(left, 'other instance')}." if left else ""
-    sentences = {
-        "Over all": (
-            f"{first['optimizer']} leads: it solves {percentage(first['solved'])} of "
-            f"{format_count(solved, 'instance')} of {format_count(len(data.ratios), 'problem')} on fresh seeds, "
-            f"and {percentage(first['within_2'])} with at most twice the samples of the best optimizer.{others}"
-        )
-    }
-    for name, table in data.ratios.items():
-        sentences[f"Fewest samples: {name}"] = _name_cheapest(table)
-    return sentences | {"Widest good rates": describe_rate_ranges(summary)} | _describe_left_out(data)
+def find_suite_conclusions(data: SuiteData) -> list[Any]:
+    """Return the conclusions: the best optimizer over all, on each problem, and by its range of rates."""
+    found: list[Any] = [NothingCompared()]
+    if data.ratios:
+        first = data.summary.iloc[0]
+        solved = sum(int(table.notna().any().sum()) for table in data.ratios.values())
+        unsolved = sum(table.shape[1] for table in data.ratios.values()) - solved
+        shares = float(first["solved"]), float(first["within_2"])
+        found = [
+            LeadingOptimizer(str(first["optimizer"]), *shares, solved, len(data.ratios), unsolved),
+            *(FewestSamples(name, _find_cheapest(table)) for name, table in data.ratios.items()),
+            find_widest_rates(data.summary),
+        ]
+    lacks: dict[str, tuple[str, ...]] = {}
+    for name, run in data.runs.items():
+        if name not in data.ratios:
+            reached = run.frame["status"].eq("converged").any()
+            lack = "target" if run.target is None else "fresh seeds" if reached else "success"
+            lacks[lack] = (*lacks.get(lack, ()), name)
+    return [*found, LeftOut(lacks)] if lacks else found
 
 
-def _describe_left_out(data: SuiteData) -> dict[str, str]:
-    """Return a sentence on the problems on which nothing is compared, with the reasons; empty if there are none."""
-    others = {name: run for name, run in data.runs.items() if name not in data.ratios}
-    reasons: dict[str, list[str]] = {}
-    for name, run in others.items():
-        reached = run.frame["status"].eq("converged").any()
-        lacks = "run was made on fresh seeds" if reached else "run of the grid reached the target"
-        reasons.setdefault(lacks if run.target is not None else "target was set", []).append(name)
-    parts = [f"{', '.join(names)}, where no {lacks}" for lacks, names in reasons.items()]
-    return {"Left out": f"{'; '.join(parts)}."} if parts else {}
-
-
-def _name_cheapest(ratios: pd.DataFrame) -> str:
+def _find_cheapest(ratios: pd.DataFrame) -> tuple[str, ...]:
     """Return the optimizers whose median ratio on a problem is within 5 % of the lowest one."""
     medians = problem_ratios({"": ratios})[""].sort_values(kind="stable")
     # Also in instances that no optimizer solves, which have no ratio.
     if not (np.isfinite(ratios).mean(axis=1) > 1 / 2).any():
-        return "No optimizer reaches the target in most of its runs on fresh seeds."
-    close = [str(other) for other, ratio in medians.items() if ratio <= 1.05 * medians.iloc[0]]
-    more = f", and {format_count(len(close) - 3, 'other')}" if len(close) > 3 else ""
-    return f"{', '.join(close[:3])}{more}."
+        return ()
+    return tuple(str(other) for other, ratio in medians.items() if ratio <= 1.05 * medians.iloc[0])
 
 
-def describe_rate_ranges(summary: pd.DataFrame) -> str:
-    """Return the optimizers with the widest ranges of good learning rates; a single rate that is good is no range."""
+def find_widest_rates(summary: pd.DataFrame) -> WidestRates:
+    """Return the three widest ranges of good learning rates; a single rate that is good is no range."""
     wide = summary[summary["decades"] > 0].sort_values("decades", ascending=False, kind="stable").head(3)
-    if wide.empty:
-        return "No optimizer has two neighboring learning rates that are both good on any problem."
-    listed = ", ".join(f"{row.optimizer} ({row.decades:.2g})" for row in wide.itertuples())
-    return f"{listed}, in decades of learning rates, on average over the problems."
+    return WidestRates(dict(zip(wide["optimizer"], wide["decades"], strict=True)))
 
 
 def readable_summary(summary: pd.DataFrame) -> pd.DataFrame:

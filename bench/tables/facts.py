@@ -5,7 +5,7 @@ over runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -339,3 +339,85 @@ class Metric:
 
     name: str
     figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class FitAdvice:
+    """Why one fit fell short, and the changes of its settings with which a trial arrived.
+
+    The learning rate, `lr`, may be above `stable`, the largest stable rate by theory at certain places (`where`). A
+    trial leaves this share of the improvement over the best constant or, where that is not known, ends at this loss.
+    There are no changes where none of the settings that were `tried` helps.
+    """
+
+    problem: str
+    lr: float
+    stable: float | None = None
+    where: str = ""
+    changes: Settings = field(default_factory=dict)
+    left: float = np.nan
+    loss: float = np.nan
+    tried: int = 0
+
+
+@dataclass(frozen=True)
+class ReferenceCheck:
+    """How closely the kernels agree with the reference, in some of the configurations, up to an epoch or to the end.
+
+    The errors are 0 where they have to be. That of the loss is relative to it where it is not close to 0.
+    """
+
+    checked: int
+    configurations: int
+    error: float
+    loss_error: float
+    epoch: float | None
+
+
+@dataclass(frozen=True)
+class NotChecked:
+    """No configuration was compared with the reference, either `yet` or at all, as in a sweep in Python."""
+
+    yet: bool
+
+
+@dataclass(frozen=True)
+class LeadingOptimizer:
+    """The optimizer that leads a suite, the share of the instances that it solves, and that `within_2` times the best.
+
+    The instances are those that some optimizer solves; no optimizer solves the `unsolved` ones.
+    """
+
+    optimizer: str
+    solved: float
+    within_2: float
+    instances: int
+    problems: int
+    unsolved: int
+
+
+@dataclass(frozen=True)
+class NothingCompared:
+    """A suite has no problem on which optimizers can be compared."""
+
+
+@dataclass(frozen=True)
+class FewestSamples:
+    """The optimizers within 5 % of the lowest median on a problem; none where all fail in most of their runs."""
+
+    problem: str
+    optimizers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WidestRates:
+    """The optimizers with the widest ranges of good learning rates, in decades."""
+
+    decades: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The problems of a suite on which nothing is compared, by what they lack: "target", "success" or "fresh seeds"."""
+
+    problems: Mapping[str, tuple[str, ...]]

@@ -1,6 +1,7 @@
 """All sentences about runs, for terminal, page, Markdown and notebook: the `bench.tables.facts` in words."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -11,10 +12,11 @@ import pandas as pd
 from bench.tables import facts
 from bench.tables.costs import COST_NAMES, KERNEL, LOSSES
 from bench.tables.facts import FULL
-from bench.tables.formatting import duration, shorten_exponent, text
+from bench.tables.formatting import duration, percentage, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
+from kernels.train.yardstick import ARRIVED
 from kernels.train.yardstick import format_share as format_percent
 
 # How a run may end, by its status.
@@ -40,7 +42,7 @@ _TIES = {
 }
 _QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
 # Optimizers besides the first one, ranges of rates, and settings with diverged runs, that are listed one by one.
-MOST_RIVALS, MOST_RANGES, MOST_DIVERGED = 4, 8, 3
+MOST_RIVALS, MOST_RANGES, MOST_DIVERGED, MOST_CHEAPEST = 4, 8, 3, 3
 # What decides between choices that are about equally good.
 MARGIN = "widest safety margin in learning rate"
 FIGURES = {"rmse": "RMSE", "r2": "R²"}
@@ -270,7 +272,7 @@ def sentences(conclusions: Iterable[Any], *, short: bool = False) -> dict[str, s
     for fact in conclusions:
         about, say = _SAID[type(fact)]
         sentence = _say_best_choice_shortly(fact) if short and isinstance(fact, facts.BestChoice) else say(fact)
-        about = about or fact.name.capitalize()
+        about = about.format(fact)
         said[about] = f"{said[about]} {sentence}" if about in said else sentence
     return said
 
@@ -533,6 +535,102 @@ def _say_metric(fact: facts.Metric) -> str:
     return f"{said}, of the best run of this choice."
 
 
+def say_check(fact: facts.ReferenceCheck | facts.NotChecked) -> str:
+    """Say how closely the kernels agree with the reference."""
+    if isinstance(fact, facts.NotChecked):
+        if fact.yet:
+            return "Not checked yet: the check follows when all configurations are trained."
+        return "Not checked: `sgdbench run` trains some runs again with the reference, and a sweep in Python does not."
+    agreement = f"differs by at most {text(fact.error)}" if fact.error else "is the same to the last bit"
+    if np.isfinite(fact.loss_error):
+        agreement += f", and by {text(fact.loss_error)} relative to it where it is not close to 0"
+    until = "" if fact.epoch is None else f" up to epoch {text(fact.epoch)}"
+    return (
+        f"{text(fact.checked)} of {format_count(fact.configurations, 'configuration')}, drawn at random, "
+        f"{'was' if fact.checked == 1 else 'were'} trained again with the plain NumPy reference. Every loss{until} "
+        f"{agreement}."
+    )
+
+
+def _say_leading_optimizer(fact: facts.LeadingOptimizer) -> str:
+    unsolved = f" No optimizer solves {format_count(fact.unsolved, 'other instance')}." if fact.unsolved else ""
+    return (
+        f"{fact.optimizer} leads: it solves {percentage(fact.solved)} of {format_count(fact.instances, 'instance')} of "
+        f"{format_count(fact.problems, 'problem')} on fresh seeds, and {percentage(fact.within_2)} with at most twice "
+        f"the samples of the best optimizer.{unsolved}"
+    )
+
+
+def _say_fewest_samples(fact: facts.FewestSamples) -> str:
+    if not fact.optimizers:
+        return "No optimizer reaches the target in most of its runs on fresh seeds."
+    others = len(fact.optimizers) - MOST_CHEAPEST
+    more = f", and {format_count(others, 'other')}" if others > 0 else ""
+    return f"{', '.join(fact.optimizers[:MOST_CHEAPEST])}{more}."
+
+
+def _say_widest_rates(fact: facts.WidestRates) -> str:
+    if not fact.decades:
+        return "No optimizer has two neighboring learning rates that are both good on any problem."
+    listed = ", ".join(f"{optimizer} ({width:.2g})" for optimizer, width in fact.decades.items())
+    return f"{listed}, in decades of learning rates, on average over the problems."
+
+
+def _say_left_out(fact: facts.LeftOut) -> str:
+    lacks = {
+        "target": "no target was set",
+        "success": "no run of the grid reached the target",
+        "fresh seeds": "no run was made on fresh seeds",
+    }
+    named = [f"{', '.join(names)}, where {lacks[lack]}" for lack, names in fact.problems.items()]
+    return f"{'; '.join(named)}."
+
+
+# Why a fit falls short, by the problem.
+_PROBLEMS = {
+    "scale": "The columns are not on one scale, so no learning rate suits them all",
+    "low rate": "The learning rate {lr} is too low",
+    "high rate": "The learning rate {lr} is too high{stable}",
+    "decay": "Weight decay keeps the parameters from the lowest loss",
+    "start": "From this start the run does not come near the lowest loss",
+    "epochs": "More epochs are needed",
+    "schedule": "The schedule lowers the learning rate too soon",
+    "steps": "The steps are too long for the parameters to settle",
+    "single samples": "The noise of single samples keeps the parameters on the move",
+    "small batches": "The noise of small batches keeps the parameters on the move",
+    "order": "Every epoch ends with the same rows",
+}
+
+
+def say_fit_advice(fact: facts.FitAdvice) -> str:
+    """Say why a fit fell short, and what helps."""
+    if fact.problem == "not finite":
+        return "The loss is not finite where the run starts: no rate helps, but another start, model or data might."
+    if fact.problem == "overfits":
+        return "The loss on held-out rows no longer falls: more --epochs would not lower it."
+    is_above = fact.stable and fact.lr > fact.stable
+    stable = f": by theory, rates up to about {text(fact.stable, 2)} are stable{fact.where}" if is_above else ""
+    problem = _PROBLEMS.get(fact.problem, "").format(lr=text(fact.lr), stable=stable)
+    if not fact.changes:
+        return (
+            f"{f'{problem}. ' if problem else ''}None of {fact.tried} other settings that were tried leaves less than "
+            f"{format_percent(ARRIVED)} of the achievable improvement."
+        )
+    left = f"{format_percent(fact.left)} of the achievable improvement is left"
+    found = left if np.isfinite(fact.left) else f"the loss is then {text(fact.loss)}"
+    return f"{problem}. Try {_write_options(fact.changes)} (tried: {found})."
+
+
+def _write_options(changes: facts.Settings) -> str:
+    """Return changes of the settings as options of `sgdbench fit`."""
+    options = []
+    for name, value in changes.items():
+        option = f"--{name.replace('_', '-')}"
+        quoted = f'"{value}"' if isinstance(value, str) and shlex.quote(value) != value else value
+        options.append(option if value is True else f"{option} {quoted}")
+    return " ".join(options)
+
+
 # The subject of each fact, and the sentence on it.
 _SAID: dict[type, tuple[str, Callable[[Any], str]]] = {
     facts.OnTestRows: ("On test rows", _say_test_rows),
@@ -557,7 +655,12 @@ _SAID: dict[type, tuple[str, Callable[[Any], str]]] = {
     facts.Units: ("Units", _say_units),
     facts.LowestLoss: ("Lowest loss", _say_lowest_loss),
     facts.Losses: ("Loss", lambda fact: f"Losses are the mean {fact.records}."),
-    facts.Metric: ("", _say_metric),
+    facts.Metric: ("{0.name}", _say_metric),
+    facts.LeadingOptimizer: ("Over all", _say_leading_optimizer),
+    facts.NothingCompared: ("Over all", lambda _: "There is nothing to compare."),
+    facts.FewestSamples: ("Fewest samples: {0.problem}", _say_fewest_samples),
+    facts.WidestRates: ("Widest good rates", _say_widest_rates),
+    facts.LeftOut: ("Left out", _say_left_out),
     Categories: ("Categories", lambda fact: f"{fact}."),
     Classes: ("Classes", lambda fact: f"{fact}."),
 }

@@ -28,7 +28,7 @@ from tests.support.refusals import refusal_of
 
 PARABOLA = "a*x**2 + b*x + c"
 QUADRATIC = ["fit", "quadratic", "--model", PARABOLA]
-# What bench/README.md shows.
+# A fit of a table, with all that is usual.
 CARS = ["--x", "hp", "--y", "mpg", "--model", "a*hp**2 + b*hp + c", "--standardize", "--shuffle"]
 CARS += ["--lr", "0.05", "--schedule", "halve(10)"]
 SMALL = ["--epochs", "2", "--lr", "0.1,0.5", "--batch-size", "16", "--seed", "0", "--optimizer", "sgd"]

@@ -498,7 +498,7 @@ def test_the_defaults_of_a_study_are_those_of_a_fit():
 def test_the_page_of_keys_is_up_to_date_and_complete(sgdbench):
     page = schema_page()
     assert sgdbench("schema")[1] == page
-    assert page in (ROOT / "bench" / "README.md").read_text("utf-8")
+    assert page in (ROOT / "bench/docs/reference/study-file.md").read_text("utf-8")
     for key in ("`path`", "`validation_path`", "`expression`", "`init`", "`refine`"):
         assert f"| {key} | " in page
     assert "|  |\n" not in page  # every key is explained

@@ -17,6 +17,7 @@ KERNELS = (
 
 # The command above, the mathematics and the system below; rooms on one line do not import each other.
 LINES = [
+    {"docs"},
     {"cli", "pytest_plugin"},
     {"commands", "api"},
     {"report", "compare"},

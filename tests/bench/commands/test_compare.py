@@ -20,6 +20,7 @@ from bench.timing.paired import Timings
 from bench.timing.verify import NotVerifiedError
 from kernels import models, register_loss
 from tests.support.benchmark_files import WOBBLE, benchmark_file
+from tests.support.pages import Reader
 from tests.support.rules import forget_rules
 
 HOSTILE = "t|<b>`x`[1]\x1b[2J\n"
@@ -356,7 +357,7 @@ def test_losses_of_one_name_and_other_sources_are_not_compared(refused):
     forget_rules()  # of which the edited one is not that of the first run, as a warning says
     assert "Losses: not compared: the loss own has another source in A than in B" in refused("compare", "a", "b")
     *_, page = write_reports([Path("a"), Path("b")])
-    assert "loss, another one for each run" in page.read_text("utf-8")
+    assert "loss, another one for each run" in str(Reader(page.read_text("utf-8")).data)
 
 
 # Folders of times.

@@ -23,7 +23,6 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from bench import SGDCurveRegressor
-from bench.data import builtin
 from bench.estimators.features import LINEAR, model_for_features
 from kernels import Model, fit, models
 from kernels.model.sample_weight import WeightedModel
@@ -298,20 +297,6 @@ def test_a_batch_larger_than_the_data_is_all_of_them(samples):
     x, y, _ = samples
     larger, full = (regressor(batch_size=size, validation=0.25, epochs=2).fit(x, y) for size in (1000, "full"))
     np.testing.assert_array_equal(larger.params_, full.params_)
-
-
-def test_what_the_readme_shows(tmp_path, monkeypatch):
-    data = builtin("auto-mpg")
-    pd.DataFrame({"hp": data.x[:, 0], "mpg": data.y}).to_csv(tmp_path / "cars.csv", index=False)
-    monkeypatch.chdir(tmp_path)
-    text = (ROOT / "bench" / "README.md").read_text("utf-8").partition("\n## In scikit-learn\n")[2]
-    block = text.partition("```python\n")[2].partition("```")[0]
-    names = {}
-    block = block.replace('SGDCurveRegressor("', 'SGDCurveRegressor(kernel="reference", epochs=3, model="')
-    block = block.replace("SGDCurveRegressor(optimizer", 'SGDCurveRegressor(kernel="reference", optimizer')
-    exec(block.replace('"epochs": 100', '"epochs": 9').replace("max_iter=100", "max_iter=9"), names)
-    theirs = names["theirs"]
-    np.testing.assert_allclose(names["linear"].params_, [*theirs.coef_, *theirs.intercept_], rtol=1e-12)
 
 
 # Models and features

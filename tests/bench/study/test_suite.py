@@ -12,9 +12,10 @@ from bench import Grid, sweep
 from bench.commands.options import TableColumns
 from bench.commands.problem import load_problem
 from bench.report.run_data import run_data_of
-from bench.report.suite_report import SuiteData, describe_rate_ranges, describe_suite, write_suite_report
+from bench.report.suite_report import SuiteData, find_suite_conclusions, find_widest_rates, write_suite_report
 from bench.study.builtin import describe_builtin
 from bench.study.suite import load_suite
+from bench.tables.facts import FewestSamples, LeadingOptimizer, LeftOut, NothingCompared
 from bench.tables.performance_profile import (
     cost_ratios,
     good_rates,
@@ -22,6 +23,7 @@ from bench.tables.performance_profile import (
     problem_ratios,
     profile_summary,
 )
+from bench.tables.words import sentences
 from kernels.optimizers import OPTIMIZERS
 from tests.support.frames import make_frame
 
@@ -226,10 +228,8 @@ def test_good_rates_reach_from_the_best_one_to_the_first_that_is_not_good():
 
 def test_a_single_good_rate_is_no_range_of_good_rates():
     summary = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": [0.0, 0.25, 0.0]})
-    assert describe_rate_ranges(summary) == "b (0.25), in decades of learning rates, on average over the problems."
-    assert describe_rate_ranges(summary.assign(decades=0.0)) == (
-        "No optimizer has two neighboring learning rates that are both good on any problem."
-    )
+    assert find_widest_rates(summary).decades == {"b": 0.25}
+    assert find_widest_rates(summary.assign(decades=0.0)).decades == {}
 
 
 def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fail():
@@ -237,19 +237,14 @@ def test_no_optimizer_has_the_fewest_samples_on_a_problem_on_which_all_mostly_fa
         data = SuiteData("two", "", {})
         rates = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": 0.0})
         data.__dict__.update(ratios={"line": ratios}, rates={"line": rates})
-        return describe_suite(data)
+        return find_suite_conclusions(data)
 
-    found = described(EXPECTED)
-    assert found["Fewest samples: line"] == "a, b."
-    assert found["Over all"] == (
-        "b leads: it solves 100 % of 3 instances of 1 problem on fresh seeds, and 67 % with at most twice the samples "
-        "of the best optimizer. No optimizer solves 1 other instance."
-    )
+    leading, fewest, _ = described(EXPECTED)
+    assert leading == LeadingOptimizer("b", 1.0, pytest.approx(2 / 3), instances=3, problems=1, unsolved=1)
+    assert fewest == FewestSamples("line", ("a", "b"))
     # Of the second, no optimizer solves three of four instances.
     for failing in (EXPECTED.replace([1.0, 2.0], np.inf), EXPECTED.iloc[:, [0, 3, 3, 3]]):
-        assert described(failing)["Fewest samples: line"] == (
-            "No optimizer reaches the target in most of its runs on fresh seeds."
-        )
+        assert described(failing)[1] == FewestSamples("line", ())
 
 
 @pytest.mark.usefixtures("one_figure", "nothing_timed", "replayed_by_reference")
@@ -298,29 +293,30 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("target", "confirm", "reason"),
-    [(1e-300, 5, "no run of the grid reached the target"), (0.3, 0, "no run was made on fresh seeds")],
+    ("target", "confirm", "lack"),
+    [(1e-300, 5, "success"), (0.3, 0, "fresh seeds")],
 )
-def test_without_a_target_that_is_reached_or_fresh_seeds_there_is_nothing_to_compare(tmp_path, target, confirm, reason):
+def test_without_a_target_that_is_reached_or_fresh_seeds_there_is_nothing_to_compare(tmp_path, target, confirm, lack):
     settings = {"epochs": 20, "target": target, "confirm": confirm, "kernel": "reference"}
     x = np.linspace(-1, 1, 24)
     found = sweep("a*x + b", x, x**2, Grid(lr=[0.1, 0.3], seed=[0, 1], shuffle=True), **settings)
     data = SuiteData("none", "", {"line": run_data_of(found)})
-    said = {"Over all": "There is nothing to compare.", "Left out": f"line, where {reason}."}
-    assert describe_suite(data) == said
-    assert said["Left out"] in write_suite_report(data, tmp_path).read_text("utf-8")
+    left_out = LeftOut({lack: ("line",)})
+    assert find_suite_conclusions(data) == [NothingCompared(), left_out]
+    assert sentences([left_out])["Left out"] in write_suite_report(data, tmp_path).read_text("utf-8")
     # Beside problems on which there is something to compare, too.
     rates = pd.DataFrame({"optimizer": ["a", "b", "c"], "decades": 0.0})
     data.__dict__.update(ratios={"other": EXPECTED}, rates={"other": rates})
-    assert describe_suite(data)["Left out"] == said["Left out"]
+    assert find_suite_conclusions(data)[-1] == left_out
 
 
 def test_a_suite_that_was_stopped_and_a_problem_without_a_target(refused, tmp_path):
     for name in ("sgd", "adam"):
         given = {"epochs": 1, "kernel": "reference", "confirm": 0, "out": tmp_path / name}
         found = sweep("a*x + b", [0.0, 1.0], [0.0, 1.0], Grid(lr=0.1, optimizer=name), **given)
-    said = describe_suite(SuiteData("none", "", {"line": run_data_of(found)}))
-    assert said["Left out"] == "line, where no target was set."
+    assert find_suite_conclusions(SuiteData("none", "", {"line": run_data_of(found)}))[-1] == LeftOut(
+        {"target": ("line",)}
+    )
     (tmp_path / "suite.toml").write_text("title = ''\ndescription = ''\nproblems = { sgd = 'sgd', adam = 'adam' }")
     assert "have runs of different optimizers: run the suite with --resume" in refused("report", tmp_path)
     assert "is the folder of a suite: compare the folders of its problems" in refused("compare", tmp_path, tmp_path)

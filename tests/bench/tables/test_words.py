@@ -17,6 +17,8 @@ from bench.tables.words import (
     describe_rival,
     format_share,
     name_best_choice,
+    say_check,
+    say_fit_advice,
     say_recommendation,
     sentences,
 )
@@ -97,6 +99,29 @@ SAID = {
         ("samples", 1, 1, 1, "updates", 1.0), ("samples", 3, 1, 1, "updates", 1.0),
         ("samples", 3, 3, 1, "seconds", 1.0), ("samples", 3, 3, 2, "updates", 1.0), ("updates", 3, 2, 2, "", 1.0),
         ("samples", 3, 2, 2, "", 14.14), ("final_loss", 2000, 1500, 1200, "updates", 2.0),
+    ]),
+    "fit advice": lambda: "".join(f"{say_fit_advice(one)}\n" for one in [
+        facts.FitAdvice("not finite", 0.5), facts.FitAdvice("overfits", 0.5), facts.FitAdvice("", 0.5, 1.0, tried=7),
+        facts.FitAdvice("high rate", 0.5, 0.23456, " near the lowest loss", tried=7),
+        facts.FitAdvice("high rate", 0.5, 0.23456, changes={"lr": 0.1, "seed": 2, "shuffle": True}, left=0.0123),
+        facts.FitAdvice("low rate", 1e-5, 0.2, changes={"lr": 0.1, "schedule": "halve(4)"}, loss=0.25),
+        facts.FitAdvice("scale", 0.1, changes={"standardize": True, "lr": 0.01}, left=0.0),
+        facts.FitAdvice("decay", 0.1, changes={"optimizer": "sgd(weight_decay=0.01)"}, left=0.04),
+        *(facts.FitAdvice(problem, 0.1, changes={"epochs": 400}, left=0.04) for problem in
+          ("start", "epochs", "schedule", "steps", "single samples", "small batches", "order")),
+    ]),
+    "check": lambda: "".join(f"{say_check(one)}\n" for one in [
+        facts.ReferenceCheck(6, 72, 0.0, np.nan, None), facts.ReferenceCheck(1, 1, 1.5e-12, 2e-14, 0.5),
+        facts.NotChecked(yet=True), facts.NotChecked(yet=False),
+    ]),
+    "suite": partial(each, lambda: [
+        facts.LeadingOptimizer("adam", 1.0, 0.67, 3, 1, 1),
+        facts.LeadingOptimizer("adam", 0.98, 0.5, 50, 5, 0),
+        facts.NothingCompared(),
+        *(facts.FewestSamples("line", tuple("abcdef"[:count])) for count in (0, 1, 3, 6)),
+        facts.WidestRates({"b": 0.25, "c": 0.1251}),
+        facts.WidestRates({}),
+        facts.LeftOut({"target": ("a", "b"), "success": ("c",), "fresh seeds": ("d",)}),
     ]),
     "rivals": lambda: "".join(f"{found.verdict}: {describe_rival(found)}\n" for found in rivals_of()),
     "shortfalls": partial(each, shortfalls),

@@ -735,7 +735,7 @@ def test_a_broken_installed_plugin_is_a_warning(installed, error):
 
 def test_the_example_of_the_documentation(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "bench" / "README.md").read_text("utf-8").partition("## Your own rules")[2].partition("\n### ")[0]
+    text = (ROOT / "bench/docs/tutorials/own-optimizer.md").read_text("utf-8").partition("\n## Time your own")[0]
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     (source,) = [block for language, block in blocks if language == "python"]
     (tmp_path / "my_rules.py").write_text(source)

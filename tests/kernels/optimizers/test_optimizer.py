@@ -11,7 +11,6 @@ from kernels.optimizers import OPTIMIZERS, make_optimizer
 from kernels.optimizers.descent_rules import sgd_per_sample
 from kernels.optimizers.optimizer import Optimizer, add_weight_decay
 from kernels.optimizers.wrappers import clipped
-from tests.support.constants import ROOT
 from tests.support.refusals import refusal_of
 from tests.support.rules import FORMS, code_of, first_slots, names_of
 
@@ -291,21 +290,6 @@ def test_every_rule_that_is_compared_is_compiled_too():
     compared = [make_optimizer(spec).rule for spec, *_ in [*SAME, *ASGD, *CLIPPED, *SCALED, *OPTAX]]
     compiled = [make_optimizer(spec).rule for spec in ["sgd", *FORMS]]
     assert set().union(*map(code_of, compared)) <= set().union(*map(code_of, compiled))
-
-
-def test_the_list_of_optimizers_has_all_options_and_their_defaults():
-    listed = {}
-    text = (ROOT / "kernels" / "README.md").read_text(encoding="utf-8")
-    for line in text.partition("## Optimizers")[2].partition("\n## ")[0].splitlines():
-        if line.startswith("| `"):
-            names, options, _ = (cell.strip() for cell in line.strip("|").split("|"))
-            values = dict(option.partition("=")[::2] for option in options.split(", ") if option)
-            listed[names.strip("`").partition("(")[0]] = values
-    assert set(listed) == set(OPTIMIZERS)
-    for name, build in OPTIMIZERS.items():
-        defaults = {option.name: option.default for option in inspect.signature(build).parameters.values()}
-        defaults.pop("inner", None)
-        assert {option: float(value or 0) for option, value in listed[name].items()} == defaults
 
 
 @pytest.mark.parametrize(
