@@ -202,4 +202,5 @@ def test_axes_of_negative_losses_begin_at_the_lowest_seen_where_none_is_known(tm
     assert bands["median"].tolist()[0] > bands["median"].tolist()[1] == 0
     # Side by side with others too.
     page = write_comparison([material, material], tmp_path / "both.html").read_text("utf-8")
-    assert Reader(page).data["loss_titles"][""] == f"objective above the lowest seen, {lowest:,.0f}"
+    (panel,) = Reader(page).data["losses"]["panels"]
+    assert panel["y"]["title"] == f"objective above the lowest\nseen, {lowest:,.0f}"
