@@ -273,6 +273,7 @@ def sentences(conclusions: Iterable[Any], *, short: bool = False) -> dict[str, s
         about, say = _SAID[type(fact)]
         sentence = _say_best_choice_shortly(fact) if short and isinstance(fact, facts.BestChoice) else say(fact)
         about = about.format(fact)
+        about = f"{about[0].upper()}{about[1:]}"
         said[about] = f"{said[about]} {sentence}" if about in said else sentence
     return said
 
