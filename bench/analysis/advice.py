@@ -212,7 +212,7 @@ def _stop(result: FitResult, data: Dataset) -> None:
 def _arrives(trial: TableFit, fitted: TableFit, quality: TableQuality) -> tuple[float, float] | None:
     """Return the share of the improvement that a trial leaves, NaN where it is not known, and its loss, if it arrived.
 
-    Its loss on held-out rows may exceed that of the run by at most the share of the improvement that may be left.
+    On held-out rows, its loss may be higher than the loss of the run, by at most `ARRIVED` of the improvement.
     """
     # A loss such as huber has other units on standardized columns.
     yardstick = trial.result.optimum if trial.loss_units != fitted.loss_units else _yardstick_of(fitted, quality)

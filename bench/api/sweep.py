@@ -87,7 +87,7 @@ def sweep(
         `confirm`: the starts are the same, and the losses are recorded finely (`bench.engine.confirm`). 0 leaves that
         out; such runs of an earlier time are used as long as they are about the ranking of today.
 
-        `refine`: at most so many rounds, for each optimizer (`bench.engine.refine`).
+        `refine`: the maximum number of rounds for each optimizer (`bench.engine.refine`).
 
     Raises
     ------

@@ -132,7 +132,7 @@ class TuneKeys:
     shuffle: Annotated[Setting, "Whether to visit the samples in a new order each epoch."] = None
     trials: Annotated[int, "How many choices are tried, over all optimizers."] = 1000
     sampler: Annotated[str, 'The sampler that proposes them: "tpe", "cmaes", "random" or "qmc".'] = "tpe"
-    pruner: Annotated[str, 'The pruner that gives up those that fall behind: "asha", "hyperband" or "none".'] = "asha"
+    pruner: Annotated[str, 'The pruner that stops unpromising trials: "asha", "hyperband" or "none".'] = "asha"
 
 
 class StudyKeys:

@@ -30,7 +30,7 @@ def softmax_value(prediction: Floats, target: Floats, options: tuple[float, ...]
 
 
 def softmax_derivative(prediction: Floats, target: Floats, options: tuple[float, ...]) -> Floats:
-    """Return the probability of each class, less 1 for that of the target."""
+    """Return the probability of each class, minus 1 for the target's class."""
     shifted, own = _shift(prediction, target)
     powers = np.exp(shifted)
     slopes = powers / np.add.reduce(powers, axis=0)
@@ -59,7 +59,7 @@ def accuracy(prediction: Floats, target: Floats) -> float:
 def softmax() -> Loss:
     """Mean log loss of a classifier with a score for each of up to 100 classes.
 
-    log(sum(exp(f))) - f_y, whose derivative by a score is the probability of its class, less 1 for that of the target.
+    log(sum(exp(f))) - f_y, whose derivative by a score is the probability of its class, minus 1 for the target's class.
     J. S. Bridle, Probabilistic interpretation of feedforward classification network outputs (1990). As
     ``torch.nn.CrossEntropyLoss`` and ``sklearn.linear_model.LogisticRegression``.
     """
