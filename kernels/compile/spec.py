@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from kernels.compile.kinds import KERNELS, check_dtype, doubles_in_register, has_factor, lane_width
+from kernels.compile.kinds import KERNELS, check_dtype, doubles_in_register, lane_width
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.model.network import Network
@@ -70,11 +70,6 @@ class KernelSpec:
     def own_options(self) -> bool:
         """Whether runs that are trained side by side have options of their own."""
         return self.options_per_run and self.width > 1
-
-    @property
-    def by_factor(self) -> bool:
-        """Whether losses may come from the QR factor of the samples, whose last bits differ from those of a sum."""
-        return self.fma and self.width > 1 and has_factor(self.model.program, squared=self.loss.is_squared)
 
     @property
     def part(self) -> int:
