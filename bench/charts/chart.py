@@ -161,6 +161,11 @@ class Chart:
     height: float = 0.0
 
 
+def panel_columns(count: int) -> int:
+    """Return how many of `count` panels stand side by side: three, or two of four, which make a square."""
+    return 2 if count == 4 else min(count, 3)
+
+
 def to_data(part: Any) -> Any:
     """Return a chart, or a part of one, as data for JSON.
 

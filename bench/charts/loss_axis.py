@@ -13,6 +13,8 @@ from kernels.base.run import Floats
 SMALLEST_DISTANCE = 1e-6
 # Losses this many times as high as nearly all the others are out of view: they would flatten these.
 FAR_ABOVE = 30.0
+# What is higher than so many times the top of a view is drawn there, out of view.
+OUT_OF_VIEW = 10.0
 
 
 class LossAxis(NamedTuple):

@@ -6,16 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Rule, Ticks
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Rule, Ticks, panel_columns
 from bench.charts.choices import in_grid_order, spread_evenly
 from bench.charts.colors import colors_of, nested_widths
-from bench.charts.loss_axis import PLAIN, LossAxis, band_limits, clock_range
+from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, band_limits, clock_range
 from bench.charts.ticks import Says, format_limit, format_tick, linear_ticks, log_ticks
 from bench.tables.formatting import duration, label, shorten, text
 from bench.tables.words import format_count
 
 MAX_STARTS = 6
-OUT_OF_VIEW = 10.0  # times the top of the view
 CAPTION = (
     "Loss curves of each optimizer at its best choice: medians, and bands from 10 to 90 % of the runs. A band is drawn "
     "no higher and no lower than its line goes."
@@ -50,7 +49,7 @@ def loss_chart(
     90 %, but no higher and no lower than the line itself anywhere: the band of one slow choice would cover all the
     others. The lines of diverging runs leave the panel at the top. Lines are the thinner the later they are drawn, so
     that equal ones can be seen in each other. Dashed lines are medians on held-out samples. The target is a line
-    across, and the axis ends two decades below it. Of many starts six are shown, evenly spread.
+    across, and the axis ends two decades below it. At most six starts are shown, evenly spread.
 
     Bands may have words about each of their points (`with_words`). `runs` are those of the bands, of which the columns
     `status` and `optimizer` are read; without them, there is a chart even if it has but one point.
@@ -111,7 +110,7 @@ def loss_chart(
         legend=label("optimizer"),
         caption=f"{CAPTION} Dashed: medians on the held-out samples." if "held_out" in bands else CAPTION,
         notes=" ".join(sentence for applies, sentence in sentences if applies),
-        columns=2 if len(panels) == 4 else min(len(panels), 3),
+        columns=panel_columns(len(panels)),
     )
 
 

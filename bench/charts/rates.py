@@ -9,7 +9,7 @@ import pandas as pd
 from bench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Rule, Ticks
 from bench.charts.choices import in_grid_order
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import PLAIN, LossAxis, rate_bands, rate_limits
+from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, rate_bands, rate_limits
 from bench.charts.ticks import Says, format_limit, linear_ticks, log_ticks
 from bench.tables.costs import COST_NAMES
 from bench.tables.formatting import duration, shorten, text
@@ -19,7 +19,6 @@ from bench.tables.words import describe_choice, format_count
 from kernels.base.run import Floats
 
 SHIFT = 0.012  # decades between the optimizers at one learning rate
-OUT_OF_VIEW = 10.0  # times the top of the view
 CAPTION = (
     "against learning rate, with the best other settings for each rate. An optimizer with a wide, low line needs less "
     "tuning."
@@ -133,7 +132,7 @@ def _draw_optimizer(
 def _describe_points(
     outcomes: pd.DataFrame, bands: pd.DataFrame, measure: str, target: float | None, samples: int | None
 ) -> dict[Any, str]:
-    """Return what is said of each row of the bands, whose index is that of the outcomes."""
+    """Return the words about each row of the bands, by its index, which it shares with the outcomes."""
     constant = [name for name in ("schedule", "shuffle", "dtype") if name in outcomes and not varies(outcomes, name)]
     says = duration if measure == "seconds" else text
     words = {}
@@ -159,7 +158,7 @@ def _rate_axis(column: pd.Series) -> Axis:
 
 
 def _apart(rates: Floats, factor: float) -> list[float]:
-    """Return the first of sorted rates, and those that are at least a factor above the one before."""
+    """Return sorted rates without those that are less than a factor above the last one kept."""
     kept: list[float] = []
     for rate in rates.tolist():
         if not kept or rate >= kept[-1] * factor * (1 - 1e-9):

@@ -1,7 +1,6 @@
 """Charts drawn with matplotlib, all of them by the same functions."""
 
 from collections.abc import Callable, Sequence
-from textwrap import fill
 from typing import Any, cast
 
 import numpy as np
@@ -15,13 +14,13 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from bench.charts.chart import Axis, Band, Bars, Chart, Key, Layer, Line, Panel, Points, Rule, Ticks
 from bench.charts.choices import spread_evenly
-from bench.plots.style import DASHES, INK, STYLE, WIDTH, add_caption, make_figure
+from bench.charts.loss_axis import OUT_OF_VIEW
+from bench.plots.style import DASHES, INK, MOST_KEYS, STYLE, WIDTH, add_caption, empty_figure, make_figure, panels
 from kernels.base.run import Floats
 
 COLORS = {"ink": INK, "target": INK}
 MARKERS = {"dot": "o", "circle": "o", "cross": "x", "square": "s"}
 HOLLOW = ("circle", "square")
-MOST_KEYS = 16
 TITLE = 0.25  # the height of the title of a panel in inches
 DESCRIBED = 2.1  # how many times as wide a panel is whose bars have words behind them
 LETTER = 0.075  # the width of a letter of a tick in inches
@@ -43,15 +42,14 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
             axis.legend(handles=_handles(chart.keys))
         return cast("Figure", axis.get_figure(root=True))
     if not chart.panels:
-        return draw_message(chart.notes)
-    rows = -(-len(chart.panels) // chart.columns)
-    height = chart.height or (4.5 if len(chart.panels) == 1 else max(3.4, 2.6 * rows))
-    figure, axes = make_figure(height, rows, chart.columns, len(chart.panels), sharex=True, sharey=True)
+        return empty_figure(chart.notes)
+    count = len(chart.panels)
+    rows = -(-count // chart.columns)
+    figure, axes = make_figure(chart.height, rows, chart.columns, count) if chart.height else panels(count)
+    height = figure.get_figheight()
     room = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0)) / chart.columns, (height - 0.8) / rows - TITLE
     for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
         _draw_panel(own, panel, room, scaled=place > 0)
-        if place + chart.columns >= len(chart.panels):
-            own.tick_params(labelbottom=True)
     _title(figure, axes, chart)
     _add_legend(figure, chart)
     add_caption(figure, chart.notes)
@@ -67,15 +65,6 @@ def _title(figure: Figure, axes: list[Axes], chart: Chart) -> None:
             continue
         for own, title in zip(axes, titles, strict=True):
             write(own, title)
-
-
-@rc_context(STYLE)
-def draw_message(message: str) -> Figure:
-    """Make a figure without data that states why there are none."""
-    figure, (axis,) = make_figure(1.6, 1, 1, 1)
-    axis.set_axis_off()
-    axis.text(0.5, 0.5, fill(message, 90), transform=axis.transAxes, ha="center", va="center", wrap=True)
-    return figure
 
 
 def _draw_panel(axis: Axes, panel: Panel, room: tuple[float, float] | None, *, scaled: bool = False) -> None:
@@ -109,7 +98,7 @@ def _scale(scale: Scale, shown: Axis, room: float, needs: Callable[[Ticks], floa
 def _held(values: Any, axis: Axis) -> Floats:
     """Return places along an axis; on a logarithmic one, lower places are at its edge, far higher ones out of view."""
     places = np.asarray(values, float)
-    return places.clip(axis.range[0], 10 * axis.range[1]) if axis.log else places
+    return places.clip(axis.range[0], OUT_OF_VIEW * axis.range[1]) if axis.log else places
 
 
 def _draw_line(axis: Axes, panel: Panel, line: Line) -> None:

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import Formatter, FuncFormatter, Locator, MaxNLocator, NullLocator
 
+from bench.charts.chart import panel_columns
 from bench.charts.choices import spread_evenly
 from bench.charts.ticks import format_log_tick, format_log_ticks, format_tick, log_ticks
 from bench.system.atomic import replace_atomically
@@ -30,6 +31,7 @@ EDGE = "#D55E00"
 ROUND = [1, 2, 5, 10]
 DASHES = (0, (4, 3))
 MOST_TICKS = 6  # of a logarithmic axis
+MOST_KEYS = 16  # colors in a legend
 DOT: Any = {"marker": ".", "markersize": 4, "linestyle": ""}
 
 STYLE: Any = {
@@ -87,7 +89,7 @@ def title_length(count: int) -> int:
 
 def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
     """Make a figure of `count` panels, three in a row; four make a square."""
-    columns = 2 if count == 4 else min(count, 3)
+    columns = panel_columns(count)
     rows = ceil(count / columns)
     height = 4.5 if count == 1 else max(3.4, 2.6 * rows)
     figure, axes = make_figure(height, rows, columns, count, sharex=share, sharey=share)
@@ -121,9 +123,9 @@ def make_figure(height: float, rows: int, columns: int, count: int, **options: A
 def add_legend(figure: Figure, names: Sequence[str], colors: Sequence[Any], title: str) -> None:
     """Add a legend to the right of the panels: colors above, the labelled lines of the first panel below.
 
-    At most 16 colors are listed.
+    At most `MOST_KEYS` colors are listed.
     """
-    listed = spread_evenly(range(len(names)), 16)
+    listed = spread_evenly(range(len(names)), MOST_KEYS)
     boxes = [Patch(color=colors[i]) for i in listed]
     look: Any = {"handlelength": 1.2, "handleheight": 0.8, "alignment": "left"}
     figure.legend(boxes, [names[i] for i in listed], title=title, loc="outside right upper", **look)

@@ -101,7 +101,7 @@ def assemble_page(template: str, scripts: Sequence[str] = PLAIN_SCRIPTS, data: A
     environment.filters["cells"] = text_table
     sources = [charting_library() if name == LIBRARY else _read_template(name) for name in scripts]
     plain = [_read_template(THEME), *(sources if data is None else [_read_template(STARTER)])]
-    allowed = [*plain, *sources]
+    allowed = dict.fromkeys([*plain, *sources])
     hashes = " ".join(f"'sha256-{b64encode(sha256(source.encode()).digest()).decode()}'" for source in allowed)
     # The charting library sets styles of its own. No other source is allowed, so that nothing can leave the page.
     policy = (

@@ -27,7 +27,7 @@ from kernels.train.yardstick import ARRIVED, Yardstick
 # Tied choices of one verdict that are named, and parameters whose values are.
 MOST_TIES, MOST_PARAMS = 2, 12
 ABOUT_ROWS = ["rows", "constant", "most_frequent"]
-_SETTINGS_BESIDES_RATE = ["optimizer", "schedule", "batch_size", "shuffle"]
+_SETTINGS_BESIDES_RATE = [name for name in CHOICES if name != "lr"]
 
 
 class Circumstances(NamedTuple):
