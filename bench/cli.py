@@ -71,7 +71,7 @@ class Command(TyperCommand):
 
 def command(*examples: str, name: str | None = None) -> Any:
     """Return the decorator of a command, whose help ends with examples."""
-    # Without the mark, the lines would be filled up like a paragraph.
+    # Without the checkpoint, the lines would be filled up like a paragraph.
     return app.command(name, cls=Command, epilog="\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples))
 
 
@@ -333,7 +333,7 @@ def tune(
     sampler_seed: Annotated[Any, option("SEED", "The seed of the sampler.", read=parse.parse_value)] = "0",
     out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>-tuned.")] = None,
     resume: options.Resume = False,
-    grid: Annotated[bool, flag("Train the grid of the study too, as a yardstick, or not.", "--grid/--no-grid")] = True,
+    grid: Annotated[bool, flag("Train the grid of the study too, for comparison, or not.", "--grid/--no-grid")] = True,
     optimizer: Annotated[Any, setting("tune.optimizer", "NAMES", read=parse.parse_values)] = None,
     init: options.Starts = None,
     epochs: options.Epochs = None,

@@ -145,7 +145,7 @@ def test_every_run_that_is_played_ends_at_the_parameters_of_the_kernel(page, fol
         page,
         """Array.from(everyRow, (row) => {
             const one = findRun(Object.fromEntries(PLAYED.map((name) => [name, settings[name].codes[row]])));
-            return [one.params.at(-1), one.losses.at(-1), one.marks.at(-1), one.status];
+            return [one.params.at(-1), one.losses.at(-1), one.checkpoints.at(-1), one.status];
         })""",
     )
     played = 0
@@ -168,7 +168,7 @@ def test_dragging_bends_the_curve(page, folder):
     for step in (0, last // 2, last):
         slide(page, step)
         curves.append(drawn_curve(page))
-        params, seen = run(page, f"[player.run.params[{step}], player.run.marks[{step}]]")
+        params, seen = run(page, f"[player.run.params[{step}], player.run.checkpoints[{step}]]")
         np.testing.assert_allclose(curves[-1], predict(np.array(params), at), rtol=1e-5)
         told = run(page, "document.getElementById('play-says').textContent")
         assert told.startswith(f"{text(seen)} sample")
@@ -265,7 +265,7 @@ def test_a_click_on_a_cell_shows_its_curves(page, folder):
     points = run(page, "document.querySelector('#chart-cell .plot').data.flatMap((t) => t.x.filter((x) => x !== null))")
     stored = load_run(folder).read_curves(chosen["config_id"].tolist())
     assert len(points) == len(stored)
-    # Samples seen, with the start half as far as the first mark.
+    # Samples seen, with the start half as far as the first checkpoint.
     assert sorted(set(points)) == sorted({seen or 30 for seen in stored["samples"]})
 
 
@@ -556,7 +556,7 @@ def test_everything_is_reached_by_the_keyboard(fresh):
 
 def test_a_run_of_one_mark_and_one_that_is_left_out_are_no_obstacle(fresh):
     shown = "redraw('bend', 'fall', 'path'), tellStep(), startPlaying(), player.timer"
-    first = "['marks', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"
+    first = "['checkpoints', 'losses', 'params'].map((name) => [name, player.run[name].slice(0, 1)])"
     cut = f"Object.assign(player.run, Object.fromEntries({first}))"
     assert run(fresh, f"({cut}, player.plane = planeOf(player.run), player.step = 0, {shown})") is None
     assert run(fresh, "document.getElementById('play-says').textContent").startswith("0 samples seen, loss ")

@@ -122,7 +122,7 @@ def test_the_curve_that_is_drawn_is_that_of_the_parameters_that_patience_keeps(c
     """It was that of the end of the run."""
     settings = {"validation": ([0.0], [12.0]), "patience": 4, "record": 3, "kernel": "reference"}
     result = fit(models.quadratic, *classic, init=[-1, 10, 26], lr=0.1, epochs=20, batch_size=80, **settings)
-    assert 0 < result.kept.mark < result.loss.size - 1
+    assert 0 < result.kept.checkpoint < result.loss.size - 1
     model = next(line for line in result.plot(*classic).axes[0].lines if line.get_label() == "model")
     np.testing.assert_allclose(model.get_ydata(), np.polyval(result.params, model.get_xdata()))
 

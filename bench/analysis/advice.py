@@ -22,7 +22,7 @@ from kernels import FitResult, Model, fit
 from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.optimizers import make_optimizer
-from kernels.train.yardstick import ARRIVED, Yardstick
+from kernels.train.attainable_loss import ARRIVED, AttainableLoss
 
 Settings = dict[str, Any]
 """Settings by the names of the options of `sgdbench fit`; `standardize` is one of them."""
@@ -117,18 +117,18 @@ def falls_short(fitted: TableFit, quality: TableQuality) -> bool:
     result = fitted.result
     if result.status in ("converged", "diverged"):
         return result.status == "diverged"
-    remaining = _yardstick_of(fitted, quality).remaining(fitted.loss)
+    remaining = _attainable_loss_of(fitted, quality).remaining(fitted.loss)
     if np.isfinite(remaining):
         return remaining > ARRIVED
     return _strays(result) or (not _falls(result) and bool(quality.r2 < WEAK_R2))
 
 
-def _yardstick_of(fitted: TableFit, quality: TableQuality) -> Yardstick:
-    """Return the yardstick in units of `fitted.loss`; the start's loss stands in for a constant's that is lower."""
-    yardstick, result = quality.yardstick, fitted.result
-    constant = result.loss[0] if np.isnan(yardstick.improvement) else yardstick.constant_loss
-    ends = original_loss([yardstick.loss, constant], fitted.scaling, result.criterion)
-    return replace(yardstick, loss=float(ends[0]), constant_loss=float(ends[1]))
+def _attainable_loss_of(fitted: TableFit, quality: TableQuality) -> AttainableLoss:
+    """Return the attainable loss in units of `fitted.loss`; the loss of the start replaces a lower constant one."""
+    attainable, result = quality.attainable, fitted.result
+    constant = result.loss[0] if np.isnan(attainable.improvement) else attainable.constant_loss
+    ends = original_loss([attainable.loss, constant], fitted.scaling, result.criterion)
+    return replace(attainable, loss=float(ends[0]), constant_loss=float(ends[1]))
 
 
 def _strays(result: FitResult) -> bool:
@@ -215,10 +215,10 @@ def _arrives(trial: TableFit, fitted: TableFit, quality: TableQuality) -> tuple[
     On held-out rows, its loss may be higher than the loss of the run, by at most `ARRIVED` of the improvement.
     """
     # A loss such as huber has other units on standardized columns.
-    yardstick = trial.result.optimum if trial.loss_units != fitted.loss_units else _yardstick_of(fitted, quality)
-    if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED * yardstick.improvement)):
+    attainable = trial.result.optimum if trial.loss_units != fitted.loss_units else _attainable_loss_of(fitted, quality)
+    if _is_worse_on_held_out(trial, fitted, np.nan_to_num(ARRIVED * attainable.improvement)):
         return None
-    left, loss = yardstick.remaining(trial.loss), trial.loss
+    left, loss = attainable.remaining(trial.loss), trial.loss
     own = fitted.loss if np.isfinite(fitted.loss) else fitted.result.loss[0]
     return (left, loss) if (left <= ARRIVED if np.isfinite(left) else loss < LOWER_LOSS * own) else None
 
@@ -227,7 +227,7 @@ def _is_worse_on_held_out(trial: TableFit, fitted: TableFit, allowed: float) -> 
     own, other = fitted.validation_losses, trial.validation_losses
     if own is None or other is None or _strays(fitted.result):
         return False
-    return bool(other[trial.result.kept_mark] > own[fitted.result.kept_mark] + allowed)
+    return bool(other[trial.result.kept_checkpoint] > own[fitted.result.kept_checkpoint] + allowed)
 
 
 def _ends_past_best(result: FitResult) -> bool:
@@ -249,7 +249,9 @@ def _find_stable_rate(fitted: TableFit, quality: TableQuality, settings: Setting
             return edge, ""
     if make_optimizer(optimizer).name != "sgd":
         return None, ""
-    found = edges_of_runs(result.model, result.criterion, fitted.rows, quality.yardstick.params, [result.trajectory[0]])
+    found = edges_of_runs(
+        result.model, result.criterion, fitted.rows, quality.attainable.params, [result.trajectory[0]]
+    )
     lowest = [min(edges) for edges in found]
     exact = result.criterion.is_squared and result.model.is_linear
     edge = min(lowest if result.model.is_linear else nearby_edges(lowest), default=None)

@@ -16,7 +16,7 @@ from bench.tables.outcomes import ended_runs, judged_loss
 from bench.tables.rank import leaders
 from kernels import Model
 from kernels.base.columns import stack_columns
-from kernels.base.run import CONVERGED, STATUS, Floats, Marks
+from kernels.base.run import CONVERGED, STATUS, Floats, Integers
 from kernels.data.samples import check_samples
 from kernels.data.validation import hold_out
 from kernels.losses import make_loss
@@ -73,14 +73,14 @@ def basin(result: StoredSweep, settings: RunTable, data: Dataset, ranked: pd.Dat
     planes = []
     for place in range(len(ended)):
         row = ended.iloc[[place]]
-        marks = result.clock.marks(int(row["batch_size"].iloc[0]), epochs)
-        runs = train_again(settings.kernel, model, samples, row, starts, settings, marks)
-        plane = dict(zip(names, starts.T, strict=True)) | _outcome(runs, marks[runs.marks])
+        checkpoints = result.clock.checkpoints(int(row["batch_size"].iloc[0]), epochs)
+        runs = train_again(settings.kernel, model, samples, row, starts, settings, checkpoints)
+        plane = dict(zip(names, starts.T, strict=True)) | _outcome(runs, checkpoints[runs.checkpoints])
         planes.append(pd.DataFrame(plane).assign(**row[about].iloc[0]))
     return pd.concat(planes, ignore_index=True)[[*about, *names, *OUTCOME]]
 
 
-def _outcome(runs: Runs, seen: Marks) -> dict[str, Any]:
+def _outcome(runs: Runs, seen: Integers) -> dict[str, Any]:
     """Return how runs end that have seen these numbers of samples."""
     return {
         "status": np.array(STATUS)[runs.status],

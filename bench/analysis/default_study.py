@@ -23,7 +23,7 @@ from kernels.losses import make_loss
 from kernels.losses.classes import Classes, model_for_classes, reads_rows
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
-from kernels.train.yardstick import Yardstick, find_yardstick
+from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
 
 RATES = 9
 # The rates of a model of which theory knows no edge.
@@ -42,7 +42,7 @@ class DefaultStudy(NamedTuple):
     """A study for a table, and what was found in making it.
 
     `edges` are the largest stable rates for single samples and for full batches, with sgd, and `places` says in words
-    where the loss is curved so. `yardstick` has the lowest loss and that of the best constant, as the data are trained.
+    where the loss is curved so. `attainable` has the lowest loss and that of the best constant, in units of training.
     `scaling` says how the columns are scaled and why, and `inputs` which were chosen or left out. `loss` has the reason
     where none was given, or the units of its residuals; `epochs` has the reason where they are fewer than usual;
     `classes` are the labels of y, where they are classes.
@@ -51,7 +51,7 @@ class DefaultStudy(NamedTuple):
     study: Study
     edges: tuple[float, float] | None
     places: str
-    yardstick: Yardstick
+    attainable: AttainableLoss
     scaling: str
     inputs: Inputs
     loss: ChosenLoss
@@ -102,8 +102,8 @@ def default_study(
         constant = bool(made.vectors)
         data, scaling = standardize(table, targets=criterion.scales_targets, center=center, constant=constant)
         chosen = chosen._replace(reason=chosen.reason or describe_residual_units(criterion, scaling, y))
-    yardstick = find_yardstick(made, criterion, (made.columns(data.x), data.y))
-    edges = _edges(made, criterion, data, yardstick)
+    attainable = find_attainable_loss(made, criterion, (made.columns(data.x), data.y))
+    edges = _edges(made, criterion, data, attainable)
     places = {"validation_path": validation_path, "test_path": test_path, "cache_dir": mapping.get("cache_dir")}
     optional: dict[str, Any] = {"validation": validation, "test": test}
     optional |= {key: None if place is None else str(Path(place).absolute()) for key, place in places.items()}
@@ -130,10 +130,10 @@ def default_study(
         "run": {"epochs": epochs}
         | ({"shuffling": "blocks"} if is_mapped(path) and data.y.size > BUFFER else {})
         | ({} if criterion.is_squared else {"loss": criterion.text})
-        | ({} if yardstick.target is None else {"target": yardstick.target, "target_loss": criterion.text}),
+        | ({} if attainable.target is None else {"target": attainable.target, "target_loss": criterion.text}),
     }
     study = study_of_table(sections)
-    found = edges, name_places(made), yardstick, reason, inputs, chosen, fewer, table.classes
+    found = edges, name_places(made), attainable, reason, inputs, chosen, fewer, table.classes
     return DefaultStudy(study, *found)
 
 
@@ -166,7 +166,7 @@ def choose_centering(model: Model, table: Dataset, loss: Loss) -> tuple[str | No
     return None, "Columns stay as they are: the model has no parameters for a shift or another unit of them."
 
 
-def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tuple[float, float] | None:
+def _edges(model: Model, loss: Loss, data: Dataset, attainable: AttainableLoss) -> tuple[float, float] | None:
     """Return the largest stable rates of sgd for single samples and for full batches.
 
     They are the lowest of those at the places that runs pass (`edges_of_runs`). Of a model that is not linear, whose
@@ -174,7 +174,7 @@ def _edges(model: Model, loss: Loss, data: Dataset, yardstick: Yardstick) -> tup
     the `nearby_edges`.
     """
     starts = map(model.draw_start, range(SEEDS))
-    found = edges_of_runs(model, loss, data, yardstick.params, starts)
+    found = edges_of_runs(model, loss, data, attainable.params, starts)
     if not found:
         return None
     singles, fulls = zip(*found, strict=True)

@@ -13,19 +13,19 @@ from bench.study.run_settings import train_again
 from bench.study.schema import RunTable
 from bench.tables.costs import choice_columns
 from bench.tables.outcomes import typical_runs
-from kernels.base.run import STATUS, Floats, Marks
+from kernels.base.run import STATUS, Floats, Integers
 from kernels.compile.kinds import TOLERANCE, is_exact
-from kernels.data.marks import thin_marks
+from kernels.data.checkpoints import thin_checkpoints
 from kernels.data.samples import check_samples
 from kernels.data.validation import Split, hold_out
 from kernels.losses import make_loss
 from kernels.train.block import Runs
 
-# The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64; at each mark
-# there are the parameters, the loss and the samples seen.
+# The page gives the paths a megabyte: this many numbers of four bytes, which take a third more as base64; at each
+# checkpoint there are the parameters, the loss and the samples seen.
 MAX_NUMBERS = 185_000
-# This many marks show how a run went, and more are not seen.
-LEAST_MARKS, MAX_MARKS = 16, 101
+# This many checkpoints show how a run went, and more are not seen.
+LEAST_CHECKPOINTS, MAX_CHECKPOINTS = 16, 101
 # Runs that have these in common are trained together.
 SHARED = ["optimizer", "batch_size", "shuffle", "seed"]
 
@@ -45,10 +45,10 @@ def recorded_paths(
     Returns
     -------
     DataFrame
-        `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row for each mark, those of a
-        run one after the other. The marks are some of the sweep's, from the start to that of the parameters that the
-        run keeps: its end, or with patience the lowest loss on held-out samples. A run that ends elsewhere than in the
-        sweep, because the kernel does not promise the same bits, is left out.
+        `config_id` (categorical), `samples`, and as float32 `loss` and `param_<name>`: a row for each checkpoint, those
+        of a run one after the other. The checkpoints are some of the sweep's, from the start to that of the parameters
+        that the run keeps: its end, or with patience the lowest loss on held-out samples. A run that ends elsewhere
+        than in the sweep, because the kernel does not promise the same bits, is left out.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def _record(result: StoredSweep, settings: RunTable, data: Dataset, rows: pd.Dat
     samples = hold_out(result.model, make_loss(settings.loss), *checked, data.validation)
     shared = [*SHARED, "dtype"] if "dtype" in rows else SHARED
     parts = [
-        _record_group(result, settings, samples, group, min(most, MAX_MARKS))
+        _record_group(result, settings, samples, group, min(most, MAX_CHECKPOINTS))
         for _, group in rows.groupby(shared, sort=False, observed=True)
     ]
     parts = parts or [_to_frame(result, [], np.empty(0), np.empty(0), np.empty((0, len(result.model.params))))]
@@ -86,9 +86,9 @@ def _record(result: StoredSweep, settings: RunTable, data: Dataset, rows: pd.Dat
 def _choose_runs(result: StoredSweep, settings: RunTable, best: pd.Series | None) -> pd.DataFrame:
     """Return the rows of `result.frame` to be trained again, those of similar length together."""
     rows = result.frame.drop_duplicates([*choice_columns(result.frame), "init"])
-    room = max(1, MAX_NUMBERS // (LEAST_MARKS * (len(result.model.params) + 2)))
+    room = max(1, MAX_NUMBERS // (LEAST_CHECKPOINTS * (len(result.model.params) + 2)))
     cost = SLOWDOWN.get(settings.kernel, 1) * (1 if result.model.program.is_exact else SLOWER)
-    work = cost * (rows["samples_seen"] + result.clock.n * (rows["epochs"] + LEAST_MARKS))
+    work = cost * (rows["samples_seen"] + result.clock.n * (rows["epochs"] + LEAST_CHECKPOINTS))
     # The starts in the grid's order; random ones come last there.
     start = pd.Series(pd.factorize(rows["init"])[0], rows.index)
     sums = pd.DataFrame({"runs": 1, "work": work}).groupby(start).sum().cumsum()
@@ -115,33 +115,33 @@ def _record_group(
 ) -> pd.DataFrame:
     """Return the paths of runs that visit the same batches in the same order."""
     first, model = group.iloc[0], result.model
-    marks = result.clock.marks(int(first["batch_size"]), settings.epochs)
-    over = np.searchsorted(marks, group["samples_seen"].to_numpy(np.int64))
-    if (beyond := over >= marks.size).any():
+    checkpoints = result.clock.checkpoints(int(first["batch_size"]), settings.epochs)
+    over = np.searchsorted(checkpoints, group["samples_seen"].to_numpy(np.int64))
+    if (beyond := over >= checkpoints.size).any():
         longest = group["config_id"].iloc[int(np.argmax(beyond))]
         raise ReplayError(f"configuration {longest} is longer than its settings say: they must be those of the sweep")
-    ends = over if settings.patience is None else np.searchsorted(marks, group["best_samples"].to_numpy(np.int64))
-    kept = thin_marks(marks[: over.max() + 1], max(3, most - 1))
+    ends = over if settings.patience is None else np.searchsorted(checkpoints, group["best_samples"].to_numpy(np.int64))
+    kept = thin_checkpoints(checkpoints[: over.max() + 1], max(3, most - 1))
     at = np.union1d(np.union1d(kept, ends), over)
     kernel = "fused" if settings.kernel == "reference" else settings.kernel
     starts = result.starts[group.index.to_numpy()]
-    runs = train_again(kernel, model, samples, group, starts, settings, marks[: at[-1] + 1], at)
+    runs = train_again(kernel, model, samples, group, starts, settings, checkpoints[: at[-1] + 1], at)
     exact = is_exact(model, settings.kernel, settings.loss, first["optimizer"])
     found = runs.path[np.searchsorted(at, ends), np.arange(len(group))]
     same = _agree(found, runs, group, over, exact, model.params)
     shown = (np.isin(at, kept)[:, np.newaxis] & (at[:, np.newaxis] < ends)) | (at[:, np.newaxis] == ends)
     run, place = np.nonzero((shown & same).T)
     ids = group["config_id"].to_numpy()[run]
-    losses = runs.losses[np.minimum(at[place], runs.marks[run]), run]
-    return _to_frame(result, ids, marks[at[place]], losses, runs.path[place, run])
+    losses = runs.losses[np.minimum(at[place], runs.checkpoints[run]), run]
+    return _to_frame(result, ids, checkpoints[at[place]], losses, runs.path[place, run])
 
 
-def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Marks, exact: bool, params: tuple[str, ...]) -> Any:
+def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Integers, exact: bool, params: tuple[str, ...]) -> Any:
     """Return which runs ended as in the sweep, at the same kept parameters; an exact run that did not is an error."""
     expected = group[[f"param_{name}" for name in params]].to_numpy(float)
     near = np.isclose(found, expected, rtol=0 if exact else TOLERANCE, atol=0 if exact else TOLERANCE, equal_nan=True)
     status = np.array(STATUS)[runs.status] == group["status"].astype(str).to_numpy()
-    same = near.all(axis=1) & status & (runs.marks == ends)
+    same = near.all(axis=1) & status & (runs.checkpoints == ends)
     if exact and not same.all():
         wrong = int(np.argmin(same))
         raise ReplayError(
@@ -151,7 +151,7 @@ def _agree(found: Floats, runs: Runs, group: pd.DataFrame, ends: Marks, exact: b
     return same
 
 
-def _to_frame(result: StoredSweep, ids: Any, samples: Marks | Floats, loss: Floats, params: Floats) -> pd.DataFrame:
+def _to_frame(result: StoredSweep, ids: Any, samples: Integers | Floats, loss: Floats, params: Floats) -> pd.DataFrame:
     numbers = {"loss": _to_float32(loss)}
     if not result.model.vectors:
         numbers |= {f"param_{name}": _to_float32(params[:, k]) for k, name in enumerate(result.model.params)}

@@ -101,9 +101,10 @@ class SweepResult(StoredSweep, Ranked):
         One row per configuration, in the grid's order: config_id, the grid's columns; status; the `epochs` finished,
         the `samples_seen` and the `updates` made; `epochs_to_target` (a fraction within an epoch), `samples_to_target`
         and `updates_to_target`, missing where the target was not reached; param_<name> for each parameter, those of the
-        end, or with patience those of the mark of the lowest loss on held-out samples; `final_loss`, the loss with
-        these, and `best_loss`, the lowest at any mark; where there are held-out samples `validation_loss`, that on them
-        with the same parameters, the lowest, `best_validation_loss`, and the samples seen then, `best_samples`.
+        end, or with patience those of the checkpoint of the lowest loss on held-out samples; `final_loss`, the loss
+        with these, and `best_loss`, the lowest at any checkpoint; where there are held-out samples `validation_loss`,
+        that on them with the same parameters, the lowest, `best_validation_loss`, and the samples seen then,
+        `best_samples`.
     starts : array, shape (rows, P)
         Where each of them started.
     clock : Clock

@@ -40,8 +40,8 @@ def sweep(
 ) -> SweepResult:
     """Train every configuration of a grid, and return a `bench.SweepResult`.
 
-    The losses of a run are stored at each of its marks, as long as there are at most 2**24 of them in the sweep and
-    2**20 in the run; else at every second mark, or every fourth and so on, and at the last one of each run.
+    The losses of a run are stored at each of its checkpoints, as long as there are at most 2**24 of them in the sweep
+    and 2**20 in the run; else at every second checkpoint, or every fourth and so on, and at the last one of each run.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def sweep(
         would take long for few runs of the same order, ``"fused"`` trains these run by run, if it has the same bits or
         the seeds are fresh.
 
-        `record`: ``"log"`` has as many marks to a decade, 10 at most, that they add at most 0.4 evaluations of the loss
-        to each epoch of a run, or 20 in all where runs end at a target, or as many as the folder has already;
+        `record`: ``"log"`` has as many checkpoints to a decade, 10 at most, that they add at most 0.4 evaluations of
+        the loss to each epoch of a run, or 20 in all where runs end at a target, or as many as the folder has already;
         `SweepResult.clock` tells how many.
 
         `confirm`: the starts are the same, and the losses are recorded finely (`bench.engine.confirm`). 0 leaves that

@@ -56,7 +56,7 @@ def tune(
     space : Space
         The ranges, the starts and the seeds.
     grid : Grid, optional
-        Trained too, into a folder of its own, as a yardstick.
+        Trained too, into a folder of its own, , for comparison.
     resume : bool
         False refuses a folder that holds results.
     progress : callable

@@ -95,9 +95,9 @@ def band_limits(bands: pd.DataFrame, shown: LossAxis, target: float | None) -> t
 def clock_range(bands: pd.DataFrame, clock: str, target: float | None) -> tuple[float, float]:
     """Return where a logarithmic clock begins and ends.
 
-    It begins half as far as the first mark: the start, which has no place on it, is drawn there. It ends soon after the
-    last median has arrived at the target; a band may go on. An optimizer without a place on the clock, as its updates
-    were not timed, does not count.
+    It begins half as far as the first checkpoint: the start, which has no place on it, is drawn there. It ends soon
+    after the last median has arrived at the target; a band may go on. An optimizer without a place on the clock, as its
+    updates were not timed, does not count.
     """
     bands = bands[bands[clock].notna()]
     times = bands[clock].to_numpy(float)

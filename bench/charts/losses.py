@@ -62,7 +62,7 @@ def loss_chart(
     if total and placed.loc[np.isfinite(placed["median"]), "samples"].nunique() < 2:
         return Chart(
             (),
-            notes=f"No loss curve to show: none of {total:,} runs has a finite loss at two marks. "
+            notes=f"No loss curve to show: none of {total:,} runs has a finite loss at two checkpoints. "
             f"{diverged:,} diverged.",
         )
     limits = bottom, top = band_limits(placed, shown, target)

@@ -44,7 +44,7 @@ from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.models import make_model_for_columns
-from kernels.train.yardstick import ARRIVED
+from kernels.train.attainable_loss import ARRIVED
 
 if TYPE_CHECKING:
     from bench.plots.film.window import Window
@@ -326,9 +326,9 @@ def _describe_quality(fitted: TableFit, quality: TableQuality, target: float | N
         yield "Standard errors", f"none: {quality.uncertainty.reason}."
     if fitted.status == "diverged":
         return
-    yardstick, scaling = quality.yardstick, fitted.scaling
-    lowest, constant = original_loss([yardstick.loss, yardstick.constant_loss], scaling, fitted.result.criterion)
-    shown = replace(yardstick, loss=float(lowest), constant_loss=float(constant))
+    attainable, scaling = quality.attainable, fitted.scaling
+    lowest, constant = original_loss([attainable.loss, attainable.constant_loss], scaling, fitted.result.criterion)
+    shown = replace(attainable, loss=float(lowest), constant_loss=float(constant))
     yield "Lowest loss", f"{shown.describe(fitted.loss)}.{_describe_errors(fitted, quality)}"
     yield from sentences(_find_no_skill(fitted)).items()
     yield from (("Target", say_unreachable_target(fact)) for fact in find_unreachable_target(target, shown))
@@ -353,7 +353,7 @@ def _describe_errors(fitted: TableFit, quality: TableQuality) -> str:
     errors = np.abs(np.array(list(fitted.params.values())) - quality.optimum) / quality.uncertainty.stderr
     if errors.max() <= 1:
         # The standard errors of a run that has not arrived are too large to say so.
-        short = quality.yardstick.remaining(fitted.result.kept.loss) > ARRIVED
+        short = quality.attainable.remaining(fitted.result.kept.loss) > ARRIVED
         return "" if short else " Every parameter is within one standard error of its optimum."
     name = list(fitted.params)[int(np.argmax(errors))]
     distance = f"{errors.max():.2g}"
@@ -377,8 +377,8 @@ def _validation_facts(fitted: TableFit) -> dict[str, str]:
         return {}
     measure = fitted.result.criterion.label
     return {
-        f"{measure} on held-out rows": f"{losses[fitted.result.kept_mark]:.10g}",
-        "at its lowest": f"{losses[fitted.result.best.mark]:.10g}",
+        f"{measure} on held-out rows": f"{losses[fitted.result.kept_checkpoint]:.10g}",
+        "at its lowest": f"{losses[fitted.result.best.checkpoint]:.10g}",
     }
 
 

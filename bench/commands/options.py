@@ -158,7 +158,7 @@ Target = Annotated[
         more='In the table\'s units also where columns are standardized, but for losses such as "huber(1.0)".',
     ),
 ]
-Record = Annotated[Any, setting("run.record", "MARKS")]
+Record = Annotated[Any, setting("run.record", "CHECKPOINTS")]
 Validation = Annotated[Any, setting("data.validation", "SHARE|FILE", more="Or the rows of a file.")]
 Test = Annotated[Any, setting("data.test", "SHARE|FILE", more="Or the rows of a file.")]
 Patience = Annotated[Any, setting("run.patience", "EPOCHS")]

@@ -17,7 +17,7 @@ from bench.study.schema import Study
 from bench.study.suite import Suite, load_suite
 from bench.tables.formatting import text
 from kernels.losses import make_loss
-from kernels.train.yardstick import Yardstick, find_yardstick
+from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss
 
 # Of [data] and [model], whose other keys are chosen for a table.
 GIVEN_WITH_TABLES = ("data.validation", "data.validation_path", "data.test", "data.test_path", "data.cache_dir")
@@ -91,7 +91,7 @@ def _make_default(name: str, columns: TableColumns, settings: Mapping[str, Any])
     if made.epochs and "run.epochs" not in settings:
         print_sentence("Epochs", made.epochs)
     if made.study.run.target is None:
-        print_sentence("Target", f"none: {_describe_no_target(made.yardstick)}")
+        print_sentence("Target", f"none: {_describe_no_target(made.attainable)}")
     return made.study
 
 
@@ -122,18 +122,18 @@ def apply_settings(study: Study, settings: Mapping[str, Any], target: float | No
     data, _ = changed.dataset(**mapping_display())
     model = changed.make_model(data)
     starts = changed.make_grid().starts(model)
-    yardstick = find_yardstick(model, loss, (model.columns(data.x), data.y), starts)
+    attainable = find_attainable_loss(model, loss, (model.columns(data.x), data.y), starts)
     where = f"{', in other units' if rescaled else ''}{', on other rows' if other_rows else ''}"
     old = f"{text(study.run.target)} was made for the loss {made_for}{where}"
-    if yardstick.target is None:
-        print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {_describe_no_target(yardstick)}")
+    if attainable.target is None:
+        print_sentence("Target", f"{old}, and there is none for {changed.run.loss}: {_describe_no_target(attainable)}")
         return with_settings(changed, {"run.target": None, "run.target_loss": None})
-    print_sentence("Target", f"{text(yardstick.target)} for the loss {changed.run.loss}; {old}.")
-    return with_settings(changed, {"run.target": yardstick.target, "run.target_loss": changed.run.loss})
+    print_sentence("Target", f"{text(attainable.target)} for the loss {changed.run.loss}; {old}.")
+    return with_settings(changed, {"run.target": attainable.target, "run.target_loss": changed.run.loss})
 
 
-def _describe_no_target(yardstick: Yardstick) -> str:
+def _describe_no_target(attainable: AttainableLoss) -> str:
     """Return the reason why there is no target, as the end of a sentence."""
-    if np.isnan(yardstick.loss):
-        return f"the lowest loss is not known: {yardstick.note}."
-    return f"the lowest loss, {yardstick.loss:.4g}, is no improvement over that of {yardstick.baseline}."
+    if np.isnan(attainable.loss):
+        return f"the lowest loss is not known: {attainable.note}."
+    return f"the lowest loss, {attainable.loss:.4g}, is no improvement over that of {attainable.baseline}."

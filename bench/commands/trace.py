@@ -41,12 +41,12 @@ class Trace:
             self._print_epoch(result, data, result.epochs)
 
     def _print_epoch(self, result: FitResult, data: Dataset, epoch: int) -> None:
-        mark = result.epoch_marks[epoch]
-        params = result.trajectory[mark]
+        checkpoint = result.epoch_checkpoints[epoch]
+        params = result.trajectory[checkpoint]
         # The start has no rate: nothing led there.
         rate = f"{result.rates[epoch - 1]:.5g}" if epoch else "-"
         slopes = gradient(result, data, params)
-        numbers = [result.loss[mark], *([*slopes, *params] if self.named else [np.linalg.norm(slopes)])]
+        numbers = [result.loss[checkpoint], *([*slopes, *params] if self.named else [np.linalg.norm(slopes)])]
         self._print([str(epoch), rate, *(f"{number:.5g}" for number in numbers)])
         self.printed = epoch
 

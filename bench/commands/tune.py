@@ -21,7 +21,7 @@ from bench.study.space import SearchSettings
 def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> bool:
     """Search the space of a study, print the conclusions, write the report and print its place.
 
-    With `with_grid`, the grid of the study is trained too, as a yardstick. `seed` is that of the sampler. Return
+    With `with_grid`, the grid of the study is trained too, , for comparison. `seed` is that of the sampler. Return
     whether trials that are trained again with the reference give the same; else there is no report.
     """
     try:

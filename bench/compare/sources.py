@@ -148,8 +148,8 @@ class _Stored(NamedTuple):
     """Times that were measured before, each of one `unit` of work, and the configurations of a run, if there are any.
 
     `missing` has the reasons why variants were not timed, and `facts` identify the run. `best` are the runs of its best
-    choice, which fresh seeds confirmed, and losses below `floor` are equal (see `kernels.train.yardstick.Yardstick`).
-    `rules` are the user's own, with the digest of each.
+    choice, which fresh seeds confirmed, and losses below `floor` are equal (see
+    `kernels.train.attainable_loss.AttainableLoss`). `rules` are the user's own, with the digest of each.
     """
 
     samples: dict[str, Sample]
@@ -215,7 +215,7 @@ def _read_folder(folder: Path) -> _Stored:
         runs = rank_search(read_search(folder)) if is_tuning_folder(folder) else rank_stored(read_sweep(folder))
         result, evidence = runs.result, runs.evidence
         frame = result.frame.assign(start=[values.tobytes() for values in result.starts])
-        floor = max(result.yardstick.rounding or LOSS_FLOOR, result.yardstick.held_out_floor)
+        floor = max(result.optimum.rounding or LOSS_FLOOR, result.optimum.held_out_floor)
         if len(frame):
             best = runs_of(frame, recommended_choice(runs.ranked))
         identity, environment = WITHOUT | result.run.identity, result.run.environment
@@ -251,7 +251,7 @@ def _reason_incomparable(a: _Stored, b: _Stored, *, reached: bool) -> str | None
     for name, what in ({"data": "data"} | ({} if reached else {"validation": "held-out samples"})).items():
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {what} are not the same."
-    # A run reaches the target at one of its marks: with others it stops sooner or later.
+    # A run reaches the target at one of its checkpoints: with others it stops sooner or later.
     for name in ("loss", "target", "record") if reached else ("loss",):
         if a.facts[name] != b.facts[name]:
             return f"not compared: the {name} is {a.facts[name]} in A and {b.facts[name]} in B."

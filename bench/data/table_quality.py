@@ -10,8 +10,8 @@ from bench.data.fit_table import TableFit, finite_or_none
 from bench.data.table import Dataset
 from bench.data.units import original_units
 from kernels.base.run import Floats
+from kernels.train.attainable_loss import AttainableLoss, unknown_loss
 from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
-from kernels.train.yardstick import Yardstick, unknown_yardstick
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,14 +20,14 @@ class TableQuality:
 
     `rmse` is in the units of y; `r2` is the share of the variance of y that the model explains. Both are nan where no
     residual was trained, and `r2` where y does not vary. The `uncertainty` and the `optimum`, the parameters of the
-    lowest loss if they are known, are in the units of the parameters that are shown; the `yardstick`, of this model on
+    lowest loss if they are known, are in the units of the parameters that are shown; `attainable`, of this model on
     these rows, is in those of training.
     """
 
     rmse: float
     r2: float
     uncertainty: Uncertainty
-    yardstick: Yardstick
+    attainable: AttainableLoss
     optimum: Floats | None
 
     def summary(self, fitted: TableFit) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def unknown_quality(fitted: TableFit, reason: str) -> TableQuality:
     """Return the quality of a fit as far as it is known without the data."""
     rmse = math.sqrt(fitted.loss) if fitted.result.criterion.is_squared and fitted.loss >= 0 else math.nan
     unsure = unknown(fitted.result.params.size, reason)
-    return TableQuality(rmse, math.nan, unsure, unknown_yardstick(reason), None)
+    return TableQuality(rmse, math.nan, unsure, unknown_loss(reason), None)
 
 
 def table_quality(fitted: TableFit, table: Dataset) -> TableQuality:

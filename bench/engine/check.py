@@ -34,13 +34,13 @@ def check(
 ) -> pd.DataFrame:
     """Train configurations again with the reference, as many epochs as there is time for, and compare.
 
-    Where there is no time for one, it ends at the first mark after `SAMPLES` samples. All stored losses are compared,
-    and where there was time for the whole run also its length and its end. The result has these configurations alone in
-    its frame and its starts; settings and data are those of the sweep.
+    Where there is no time for one, it ends at the first checkpoint after `SAMPLES` samples. All stored losses are
+    compared, and where there was time for the whole run also its length and its end. The result has these
+    configurations alone in its frame and its starts; settings and data are those of the sweep.
 
     Return one row per configuration: config_id, optimizer, lr, batch_size, `epochs` compared (a fraction where there is
-    a mark within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute below),
-    its `bound` (0 where the same bits are promised), that of the losses that are not close to 0, `loss_error`
+    a checkpoint within one), the largest `error` (relative to what the reference gives where that exceeds 1, absolute
+    below), its `bound` (0 where the same bits are promised), that of the losses that are not close to 0, `loss_error`
     (relative), and `verified`.
     """
     rows, curves = [], result.run.curves(result.frame["config_id"].tolist())
@@ -90,7 +90,7 @@ def _check_run(
 ) -> dict[str, Any]:
     """Return the row of `check` for one configuration, which `train` trains from a start with a kernel."""
     reference = _train_by_reference(train, start, most)
-    # A slower machine may not have trained further than this mark.
+    # A slower machine may not have trained further than this checkpoint.
     compared = min(reference.loss.size - 1, int(np.searchsorted(reference.samples_seen, most)))
     if not exact:
         nudged = _train_by_reference(train, start + NUDGE * np.maximum(np.abs(start), 1), most)
@@ -98,12 +98,12 @@ def _check_run(
         sure = int(np.argmax(grown)) if grown.any() else reference.loss.size
         compared = max(0, min(count_agreeing(nudged.loss, reference.loss), sure, compared + 1) - 1)
     found, expected = _values_to_compare(row, curve, reference, compared, train.keywords)
-    error, marks = largest_error(found, expected), int((curve["mark"] <= compared).sum())
+    error, checkpoints = largest_error(found, expected), int((curve["checkpoint"] <= compared).sum())
     return {
         **{name: row[name] for name in ("config_id", "optimizer", "lr", "batch_size")},
         "epochs": reference.samples_seen[compared] / reference.samples_per_epoch,
         "error": error,
-        "loss_error": largest_loss_error(found[:marks], expected[:marks], reference.y),
+        "loss_error": largest_loss_error(found[:checkpoints], expected[:checkpoints], reference.y),
         "bound": 0.0 if exact else TOLERANCE,
         "verified": np.array_equal(found, expected, equal_nan=True) if exact else error <= TOLERANCE,
     }
@@ -116,15 +116,15 @@ def _values_to_compare(
     compared: int,
     options: Mapping[str, Any],
 ) -> tuple[Floats, Floats]:
-    """Return the values of the sweep and of the reference, up to the mark at which the latter is sure of its losses.
+    """Return the values of the sweep and of the reference, up to the checkpoint where the latter is sure of its losses.
 
     The `row` and the `curve` are of the sweep; `options` are the arguments of the reference.
     """
-    curve = curve[curve["mark"] <= compared]
-    marks = curve["mark"].to_numpy()
-    pairs: list[tuple[Any, Any]] = [(curve["loss"], reference.loss[marks])]
+    curve = curve[curve["checkpoint"] <= compared]
+    checkpoints = curve["checkpoint"].to_numpy()
+    pairs: list[tuple[Any, Any]] = [(curve["loss"], reference.loss[checkpoints])]
     if reference.validation_loss is not None:
-        pairs.append((curve["validation_loss"], reference.validation_loss[marks]))
+        pairs.append((curve["validation_loss"], reference.validation_loss[checkpoints]))
     was_cut = reference.status == "max_epochs" and reference.samples_seen[-1] < reference.samples_per_epoch
     if compared == reference.loss.size - 1 and not was_cut:
         last = options["epochs"] * reference.samples_per_epoch
@@ -132,9 +132,10 @@ def _values_to_compare(
         if row["samples_seen"] <= last:
             kept, lowest = -1, reference.validation_loss
             if options.get("patience") is not None and lowest is not None:
-                # Of marks that are as good, a rounding decides: the row's own, if it is as good as the reference's.
+                # Of checkpoints that are as good, a rounding decides: the row's own, if it is as good as the
+                # reference's.
                 kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
-                lowest = np.fmin(lowest[[reference.kept_mark]], np.inf)
+                lowest = np.fmin(lowest[[reference.kept_checkpoint]], np.inf)
             pairs.append((STATUS.index(row["status"]), STATUS.index(reference.status)))
             pairs.append((row["final_loss"], reference.loss[kept]))
             pairs.append((params_of_row(reference.model, row), reference.trajectory[kept]))

@@ -17,18 +17,18 @@ from bench.engine.jobs import group_runs, share_kernels
 from bench.engine.memory import Memory
 from bench.engine.plan import plan_choices
 from bench.engine.problem import Problem
-from bench.engine.recording import MARKS_TO_TARGET, record_settings, settle_record, stops_at_target
+from bench.engine.recording import CHECKPOINTS_TO_TARGET, record_settings, settle_record, stops_at_target
 from bench.engine.run_states import RunStates
 from bench.engine.train import Trainer
 from bench.store.run_folder import ABOUT, CONFIRMATION, read_identity
 from bench.study.grid import Grid
 from kernels.compile.kinds import is_exact
 
-# From a mark to the next, 5 % more samples.
+# From a checkpoint to the next, 5 % more samples.
 PER_DECADE = 50
-# Samples on which the losses at all marks that are added may be evaluated, and weights of all these: about a second of
-# lanes, and ten seconds of single runs. Of many samples that is too few for the marks of the sweep, which fresh seeds
-# have in any case: what they need is compared with what the sweep needed.
+# Samples on which the losses at all checkpoints that are added may be evaluated, and weights of all these: about a
+# second of lanes, and ten seconds of single runs. Of many samples that is too few for the checkpoints of the sweep,
+# which fresh seeds have in any case: what they need is compared with what the sweep needed.
 EVALUATED, EVALUATED_WEIGHTS = 1e10, 1e11
 SINGLE_OF = {"lanes": "fused", "lanes-fma": "fused-fma"}
 """The kernels for single runs beside those for many."""
@@ -48,7 +48,7 @@ def confirm(trainer: Trainer, choices: pd.DataFrame, used: Iterable[int], repeat
     if stops_at_target(settings):
         n = problem.y.size
         evaluated = min(EVALUATED, EVALUATED_WEIGHTS / len(problem.model.params))
-        more = max(evaluated / (len(rows) * n), MARKS_TO_TARGET)
+        more = max(evaluated / (len(rows) * n), CHECKPOINTS_TO_TARGET)
         record = settle_record(settings.record, n, settings.epochs, folder, finest=PER_DECADE, more=more)
         problem = replace(problem, clock=replace(problem.clock, record=record))
     settings = settings.model_copy(update={"kernel": _settle_kernel(problem, rows, folder)})
@@ -69,7 +69,7 @@ def _settle_kernel(problem: Problem, rows: pd.DataFrame, folder: Path) -> str:
         return read_identity(folder).get("kernel", settings.kernel)
     plan = problem.with_ids(rows)
     groups = group_runs(problem, plan, RunStates.begin(plan, problem), share_kernels(plan, settings))
-    sizes = [(len(group.rows), group.marks.size) for group in groups]
+    sizes = [(len(group.rows), group.checkpoints.size) for group in groups]
     return SINGLE_OF[settings.kernel] if Memory.of(problem).have_empty_places(sizes) else settings.kernel
 
 

@@ -27,7 +27,7 @@ from bench.tables.confirm import rank_stored
 from kernels import Model
 from kernels.base.run import STATUS, Floats, Hyperparameters
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS, KERNELS
-from kernels.data.marks import make_marks
+from kernels.data.checkpoints import make_checkpoints
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
@@ -93,13 +93,13 @@ class Case(NamedTuple):
         (x, y), found = make_samples(self.samples), list[Any]()
         for size in (*(BATCH_SIZES if self.samples == SAMPLES else ()), self.samples):
             data = allocate_data((x,), y, shuffle=shuffle, batch_size=size, dtype=self.dtype)
-            marks = make_marks(8, self.samples, size, EPOCHS, drop_last=False)
-            hyper = Hyperparameters(rates, options, size, False, bool(shuffle), 7, TARGET, marks)
-            at = np.arange(marks.size)
+            checkpoints = make_checkpoints(8, self.samples, size, EPOCHS, drop_last=False)
+            hyper = Hyperparameters(rates, options, size, False, bool(shuffle), 7, TARGET, checkpoints)
+            at = np.arange(checkpoints.size)
             runs = train_runs(kernel, model, loss, optimizer, data, hyper, starts, memory, at=at)
             assert runs  # noqa: S101 (nothing stops it)
-            losses = np.where(at[:, None] <= runs.marks, runs.losses, np.nan)
-            by_run = (runs.params, runs.memory, runs.status, runs.marks, losses.T, runs.path.transpose(1, 0, 2))
+            losses = np.where(at[:, None] <= runs.checkpoints, runs.losses, np.nan)
+            by_run = (runs.params, runs.memory, runs.status, runs.checkpoints, losses.T, runs.path.transpose(1, 0, 2))
             found += [_without_repeats(values) for values in by_run]
         return digest(found)
 

@@ -13,7 +13,7 @@ from bench.engine.run_states import RunStates
 from bench.study.run_settings import make_hyperparameters, schedule_factors
 from bench.study.schema import RunTable
 from bench.system.environment import processors
-from kernels.base.run import Floats, Marks
+from kernels.base.run import Floats, Integers
 from kernels.compile.kinds import KERNELS
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
@@ -39,11 +39,11 @@ MANY_OPTIONS = 8
 
 
 class Group(NamedTuple):
-    """Rows of a plan that could be trained side by side, the kernel that trains them, and the marks of their runs."""
+    """Rows of a plan that could be trained side by side, their kernel, and the checkpoints of their runs."""
 
     rows: NDArray[np.intp]
     kernel: str
-    marks: Marks
+    checkpoints: Integers
 
 
 def group_runs(
@@ -56,16 +56,16 @@ def group_runs(
     sizes, shuffled = plan["batch_size"].to_numpy(), plan["shuffle"].to_numpy()
     seeds = np.where(shuffled, plan["seed"].to_numpy(), 0)
     rows = np.flatnonzero(~states.finished)
-    marks_of = {size: clock.marks(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
+    checkpoints_of = {size: clock.checkpoints(size, settings.epochs, until) for size in np.unique(sizes[rows]).tolist()}
     # The runs of a job have these in common; the seed only where it orders the samples, and the number of an optimizer
     # that stands for all that share its kernel.
-    keys = [dtypes == "float64", shared.numbers[of_row], sizes, shuffled, seeds, states.marks]
+    keys = [dtypes == "float64", shared.numbers[of_row], sizes, shuffled, seeds, states.checkpoints]
     groups = [
-        Group(group, settings.kernel, marks)
+        Group(group, settings.kernel, checkpoints)
         for group in _group_rows(rows, keys, plan["lr"].to_numpy())
-        if states.marks[group[0]] < (marks := marks_of[sizes[group[0]]]).size - 1
+        if states.checkpoints[group[0]] < (checkpoints := checkpoints_of[sizes[group[0]]]).size - 1
     ]
-    kernels = memory.choose_kernels([(len(group.rows), group.marks.size) for group in groups])
+    kernels = memory.choose_kernels([(len(group.rows), group.checkpoints.size) for group in groups])
     exact = np.array([optimizer.is_exact for optimizer in shared.optimizers])[of_row]
     return [
         group._replace(kernel=kernel) if exact[group.rows[0]] else group
@@ -95,17 +95,17 @@ def plan_jobs(
     sizes, shuffled, seeds = (plan[name].to_numpy() for name in ("batch_size", "shuffle", "seed"))
     updates, left = problem.clock.n * settings.epochs, sum(len(group.rows) for group in groups)
     share = max(left // (JOBS_OF_A_PROCESSOR * processors()), LEAST_WORK // (updates * len(problem.model.params)))
-    for group, kernel, marks in groups:
+    for group, kernel, checkpoints in groups:
         row = group[0]
-        size = _job_size(updates, marks.size + len(problem.model.params), memory.width_of(kernel), share)
+        size = _job_size(updates, checkpoints.size + len(problem.model.params), memory.width_of(kernel), share)
         for begin in range(0, len(group), size):
             mine = group[begin : begin + size]
             own = [optimizers[code] for code in of_row[mine]]
             rates = lr[mine] * factors[:, schedule[mine]]
-            per_run, first = shared.per_run[shared.numbers[of_row[row]]], int(states.marks[row])
+            per_run, first = shared.per_run[shared.numbers[of_row[row]]], int(states.checkpoints[row])
             options = stack_options(loss, own) if per_run else option_values(loss, own[0])
             common = {"batch_size": sizes[row], "shuffle": shuffled[row], "seed": seeds[row] if shuffled[row] else 0}
-            hyperparameters = make_hyperparameters(common, rates, options, marks, settings)
+            hyperparameters = make_hyperparameters(common, rates, options, checkpoints, settings)
             params, lowest = states.params[mine], states.lowest[mine]
             remembered = np.stack([states.memory[place] for place in mine]) if first else initial_memory(own, params)
             yield Job(mine, kernel, dtypes[row], own[0], hyperparameters, params, remembered, first, lowest)

@@ -13,7 +13,7 @@ from bench.system.environment import processors
 from bench.tables.words import format_count
 from kernels.base.memory import available_memory, check_memory
 from kernels.compile.kinds import KERNELS, is_exact, lane_width
-from kernels.data.marks import most_marks
+from kernels.data.checkpoints import most_checkpoints
 from kernels.model.layers import MAX_PARAMS
 
 # Lanes are used for blocks up to this many bytes, however few runs they hold.
@@ -57,18 +57,21 @@ class Memory:
         return cls(problem, frugal, math.inf if room is None else room, width)
 
     def choose_kernels(self, groups: Sequence[tuple[int, int]]) -> list[str]:
-        """Return the kernel for each group of runs, which could be trained side by side, with losses at some marks.
+        """Return a kernel for each group, given as its numbers of runs and of checkpoints.
 
         Groups of few runs leave most places of lanes empty. They are trained run by run where that saves more time
         than compiling another kernel takes.
         """
         is_long, few = self.have_empty_places(groups), self.few
-        return [self.frugal if is_long and runs < few else self.choose_kernel(runs, marks) for runs, marks in groups]
+        return [
+            self.frugal if is_long and runs < few else self.choose_kernel(runs, checkpoints)
+            for runs, checkpoints in groups
+        ]
 
     def have_empty_places(self, groups: Sequence[tuple[int, int]]) -> bool:
         """Return whether the lanes of groups of few runs would take longer than compiling a kernel for single runs."""
         n, epochs = self.problem.y.size, self.problem.settings.epochs
-        visits = sum(n * (epochs + marks / 2) for runs, marks in groups if runs < self.few)
+        visits = sum(n * (epochs + checkpoints / 2) for runs, checkpoints in groups if runs < self.few)
         return LANES_SECONDS * visits * len(self.problem.model.params) > COMPILE_SECONDS
 
     @property
@@ -79,39 +82,39 @@ class Memory:
             return FEW_WRITTEN_OUT if model.vectors else FEW
         return FEW_OF_UNITS if model.hidden or model.classes > 1 else FEW_WIDE
 
-    def choose_kernel(self, runs: int, marks: int) -> str:
+    def choose_kernel(self, runs: int, checkpoints: int) -> str:
         """Return the kernel for runs that could be trained side by side, as far as memory decides it."""
         kernel, epochs = self.problem.settings.kernel, self.problem.settings.epochs
-        block = 8 * self.width_of(kernel) * (epochs + marks)
-        fits = block <= SMALL_BLOCK or (runs >= self.few and self.needed(kernel, runs, marks) <= self.room)
+        block = 8 * self.width_of(kernel) * (epochs + checkpoints)
+        fits = block <= SMALL_BLOCK or (runs >= self.few and self.needed(kernel, runs, checkpoints) <= self.room)
         return kernel if fits else self.frugal
 
     def check(self, runs: int, batch_size: int) -> None:
         """Refuse runs that do not fit into the memory, whichever kernel trains them, and say how much they need.
 
-        The batch size is the smallest of theirs, with which they have most marks.
+        The batch size is the smallest of theirs, with which they have most checkpoints.
         """
         settings, n, params = self.problem.settings, self.problem.y.size, len(self.problem.model.params)
-        marks = most_marks(settings.record, n, batch_size, settings.epochs, drop_last=settings.drop_last)
+        checkpoints = most_checkpoints(settings.record, n, batch_size, settings.epochs, drop_last=settings.drop_last)
         check_memory(
-            self.needed(self.frugal, runs, marks),
+            self.needed(self.frugal, runs, checkpoints),
             self.room,
             "epochs, record or the grid must ask for less: training takes about",
-            f": {format_count(runs, 'configuration')} of {settings.epochs:,} epochs, with losses at up to {marks:,} "
-            "marks" + (f", and {params:,} parameters each" if params > MAX_PARAMS else ""),
+            f": {format_count(runs, 'configuration')} of {settings.epochs:,} epochs, with losses at up to "
+            f"{checkpoints:,} checkpoints" + (f", and {params:,} parameters each" if params > MAX_PARAMS else ""),
         )
 
-    def needed(self, kernel: str, runs: int, marks: int) -> int:
+    def needed(self, kernel: str, runs: int, checkpoints: int) -> int:
         """Return about how many bytes are taken where each job is as small as it can be.
 
-        A run has the rates of its epochs and the losses at its marks, once in the job and once in the block of lanes,
-        or with the parameters at each mark where it is trained alone. As many jobs as are trained wait with their
-        rates, and one is laid out for the disk.
+        A run has the rates of its epochs and the losses at its checkpoints, once in the job and once in the block of
+        lanes, or with the parameters at each checkpoint where it is trained alone. As many jobs as are trained wait
+        with their rates, and one is laid out for the disk.
         """
         epochs, params, width = self.problem.settings.epochs, len(self.problem.model.params), self.width_of(kernel)
-        losses = marks if self.problem.held_out is None else 2 * marks
-        # Models with vectors record the parameters at the last mark alone.
-        recorded = 1 if params > MAX_PARAMS else marks
+        losses = checkpoints if self.problem.held_out is None else 2 * checkpoints
+        # Models with vectors record the parameters at the last checkpoint alone.
+        recorded = 1 if params > MAX_PARAMS else checkpoints
         own, jobs = min(width, runs), -(-runs // width)
         training = min(processors(), jobs)
         waiting = min(2 * processors(), jobs) - training
@@ -120,7 +123,7 @@ class Memory:
         if params > MAX_PARAMS:
             copies = COPIES + OF_LOWEST * (self.problem.settings.patience is not None)
             arrays += copies * params * (runs + training * width)
-        return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + marks + 2 * epochs)
+        return ROW_BYTES * runs + 8 * (arrays + 3 * own * losses + checkpoints + 2 * epochs)
 
     def width_of(self, kernel: str) -> int:
         """Return the number of runs in a block of one of the two kernels."""

@@ -11,13 +11,13 @@ from dataclasses import replace
 
 import pandas as pd
 
+from bench.engine.attainable_loss import settle_attainable_loss
 from bench.engine.fingerprint import hash_columns
 from bench.engine.memory import Memory
 from bench.engine.problem import Problem
 from bench.engine.recording import record_settings
 from bench.engine.refine import refined_plan
 from bench.engine.train import Trainer
-from bench.engine.yardstick import settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.results import StoredSweep, read_sweep
 from bench.store.run_folder import hold_run
@@ -32,8 +32,8 @@ from kernels.losses.classes import takes_classes
 from kernels.model.param_columns import param_columns, params_from_columns
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.schedules import learning_rates
+from kernels.train.attainable_loss import constant_loss
 from kernels.train.fit_result import mean_loss, metrics_on
-from kernels.train.yardstick import constant_loss
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def train_grid(
         rounds = problem.settings.refine
         record_settings(folder, problem.settings.epochs, **trainer.about, drawn=grid.drawn, refine=rounds)
         result = read_sweep(folder)
-        settle_yardstick(problem, result.starts, folder)
+        settle_attainable_loss(problem, result.starts, folder)
         for _ in range(rounds):
             # Rates that the folder has from an earlier sweep have no part, so that rounds can be repeated.
             planned = result.frame["config_id"].isin(problem.with_ids(plan)["config_id"])

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from bench.engine.fingerprint import hash_columns
-from bench.engine.recording import MARKS_TO_TARGET, settle_record, stops_at_target
+from bench.engine.recording import CHECKPOINTS_TO_TARGET, settle_record, stops_at_target
 from bench.store.clock import Clock
 from bench.study.config_id import config_ids
 from bench.study.schema import RunTable
@@ -34,7 +34,7 @@ class Job:
     """Runs that one thread trains side by side, in the same order of samples; `bench.engine.jobs` says what they share.
 
     `rows` are their places in the plan, and `optimizer` is that of the first run; the others may have other options.
-    Rates are of shape (epochs, R), and settings of shape (S, R) where options differ. The runs stand at the mark
+    Rates are of shape (epochs, R), and settings of shape (S, R) where options differ. The runs stand at the checkpoint
     `first`, with `params`, shape (R, P), `memory`, shape (R, M), and their lowest validation losses so far, `lowest`,
     as from `kernels.base.run.start_lowest`.
     """
@@ -90,7 +90,7 @@ class Problem:
             dtype=job.dtype,
             by_row=self.model.by_row,
         )
-        if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.marks.size):
+        if takes_factor(job.kernel, self.model, self.loss, job.hyperparameters.checkpoints.size):
             data = data._replace(factors=self._factors)
         return train_runs(
             job.kernel,
@@ -112,7 +112,7 @@ class Problem:
         return make_factors(self.model.program, allocate_data(self.columns, self.y, validation=self.held_out))
 
     def recorded_in(self, folder: Path) -> "Problem":
-        """Return the same problem with the marks that runs into another folder record."""
+        """Return the same problem with the checkpoints that runs into another folder record."""
         return replace(self, clock=_settle_clock(self.settings, self.y.size, folder))
 
     def with_ids(self, plan: pd.DataFrame) -> pd.DataFrame:
@@ -122,8 +122,8 @@ class Problem:
 
 
 def _settle_clock(settings: RunTable, n: int, folder: Path) -> Clock:
-    """Return the marks that runs on n samples record in a folder."""
-    more = MARKS_TO_TARGET if stops_at_target(settings) else 0
+    """Return the checkpoints that runs on n samples record in a folder."""
+    more = CHECKPOINTS_TO_TARGET if stops_at_target(settings) else 0
     record = settle_record(settings.record, n, settings.epochs, folder, more=more)
     return Clock(record, n, settings.drop_last)
 
@@ -137,7 +137,7 @@ def make_problem(
     validation: HeldOut = None,
     test: HeldOut = None,
 ) -> Problem:
-    """Check the data, hold out parts of them, and settle the marks that a run into this folder records."""
+    """Check the data, hold out parts of them, and settle the checkpoints that a run into this folder records."""
     loss = make_loss(settings.loss)
     model, classes, ((columns, y), held_out, for_test) = read_data(model, loss, x, y, validation, test)
     check_patience(settings.patience, validation)

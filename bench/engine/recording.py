@@ -11,43 +11,44 @@ import pandas as pd
 from bench.store.evidence import store_tables
 from bench.store.run_folder import ABOUT, explain_os_errors, read_identity
 from bench.study.schema import RunTable
-from kernels.data.marks import PER_DECADE, make_marks
+from kernels.data.checkpoints import PER_DECADE, make_checkpoints
 from kernels.losses.classes import Classes
 
-# Marks per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by side
-# (28 of 80 operations of the lanes of a quadratic), so that these cost a quarter of the training at most.
-MARKS_PER_EPOCH = 0.4
-# Marks that a sweep with a target may have in any case. Of many samples most good runs reach it within the first epoch,
-# where choices tie that were looked at less often. A run that reaches it ends there: sweeps of 20,000 to 1,000,000
-# samples took at most 1.4 times as long as with the marks that `MARKS_PER_EPOCH` allows.
-MARKS_TO_TARGET = 20
-# After these epochs, marks that are evenly spaced in the logarithm, 50 or fewer to a decade, are more than one apart.
+# Checkpoints per epoch besides its end. Evaluating the loss once takes about half as long as training an epoch side by
+# side (28 of 80 operations of the lanes of a quadratic), so that these cost a quarter of the training at most.
+CHECKPOINTS_PER_EPOCH = 0.4
+# Checkpoints that a sweep with a target may have in any case. Of many samples most good runs reach it within the first
+# epoch, where choices tie that were looked at less often. A run that reaches it ends there: sweeps of 20,000 to
+# 1,000,000 samples took at most 1.4 times as long as with the checkpoints that `CHECKPOINTS_PER_EPOCH` allows.
+CHECKPOINTS_TO_TARGET = 20
+# After these epochs, checkpoints that are evenly spaced in the logarithm, 50 or fewer to a decade, are more than one
+# apart.
 FIRST_EPOCHS = 100
 
 
 def settle_record(
     record: str | int, n: int, epochs: int, folder: Path, *, finest: int = PER_DECADE, more: float = 0.0
 ) -> str | int:
-    """Return the `record` of a sweep of n samples, with the number of marks to a decade for a plain "log".
+    """Return the `record` of a sweep of n samples, with the number of checkpoints to a decade for a plain "log".
 
     A run that is in the folder goes on as it began, also for more epochs. Else "log" becomes "log:10", "log:9", ... or
-    "log:1", from `finest` on, the first that adds at most `MARKS_PER_EPOCH` times `epochs` marks, or `more`, to a run
-    with batches of one sample; "epoch" if none does.
+    "log:1", from `finest` on, the first that adds at most `CHECKPOINTS_PER_EPOCH` times `epochs` checkpoints, or
+    `more`, to a run with batches of one sample; "epoch" if none does.
     """
     if record != "log":
         return record
     if (folder / ABOUT).exists() and (before := read_identity(folder).get("record")):
         return int(before) if before.isdecimal() else before
-    most, first = max(MARKS_PER_EPOCH * epochs, more), min(epochs, FIRST_EPOCHS)
+    most, first = max(CHECKPOINTS_PER_EPOCH * epochs, more), min(epochs, FIRST_EPOCHS)
     for per_decade in range(finest, 0, -1):
         text = f"log:{per_decade}"
-        if make_marks(text, n, 1, first, drop_last=True).size - (first + 1) <= most:
+        if make_checkpoints(text, n, 1, first, drop_last=True).size - (first + 1) <= most:
             return text
     return "epoch"
 
 
 def stops_at_target(settings: RunTable) -> bool:
-    """Return whether marks do nothing but find when a run is at its target: with patience they decide where it ends."""
+    """Return whether checkpoints only find when a run is at its target: with patience they decide where it ends."""
     return settings.target is not None and settings.patience is None
 
 

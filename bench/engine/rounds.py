@@ -11,7 +11,7 @@ from bench.engine.problem import Job, Problem
 from bench.engine.run_states import RunStates
 from bench.engine.train import Executor, train_jobs
 from bench.store.run_folder import OpenRun
-from kernels.base.run import MAX_EPOCHS, Floats, Marks
+from kernels.base.run import MAX_EPOCHS, Floats, Integers
 from kernels.train.block import Runs
 
 
@@ -42,7 +42,7 @@ class Round:
         `Problem.counted_loss`, the status, and the samples seen.
         """
         clock, sizes, states = self.problem.clock, self.plan["batch_size"].to_numpy(np.int64), self.states
-        end = clock.last_marks(sizes, self.problem.settings.epochs, until)
+        end = clock.last_checkpoints(sizes, self.problem.settings.epochs, until)
         losses = self._known_losses(end)
 
         def note(job: Job, runs: Runs) -> None:
@@ -50,23 +50,23 @@ class Round:
             losses[job.rows] = states.kept_loss[job.rows]
 
         train_jobs(self.run, self.problem, self.plan, states, self.executor, note, until, self.many_options)
-        status = np.where(states.marks <= end, states.status, MAX_EPOCHS)
-        return losses, status, clock.times(sizes, np.minimum(states.marks, end)).samples
+        status = np.where(states.checkpoints <= end, states.status, MAX_EPOCHS)
+        return losses, status, clock.times(sizes, np.minimum(states.checkpoints, end)).samples
 
-    def _known_losses(self, end: Marks) -> Floats:
-        """Return the losses of the runs at given marks, or at their own if these are earlier.
+    def _known_losses(self, end: Integers) -> Floats:
+        """Return the losses of the runs at given checkpoints, or at their own if these are earlier.
 
-        Runs of a round that was stopped may be beyond these marks: their losses then are read from the folder.
+        Runs of a round that was stopped may be beyond these checkpoints: their losses then are read from the folder.
         """
         losses = self.states.kept_loss.copy()
-        beyond = self.states.marks > end
+        beyond = self.states.checkpoints > end
         if beyond.any():
             ids = self.plan["config_id"][beyond]
             curves = self.run.curves(ids.tolist())
             wanted = pd.Series(end[beyond], index=ids)
-            earlier = curves[curves["mark"].to_numpy() <= wanted[curves["config_id"].astype(str)].to_numpy()]
+            earlier = curves[curves["checkpoint"].to_numpy() <= wanted[curves["config_id"].astype(str)].to_numpy()]
             if self.problem.settings.patience:
-                # The mark that is kept is the first of the lowest, and so the last one when they are sorted.
+                # The checkpoint that is kept is the first of the lowest, and so the last one when they are sorted.
                 earlier = earlier.iloc[::-1].sort_values("validation_loss", ascending=False, kind="stable")
             by_run = earlier.groupby(earlier["config_id"].astype(str), sort=False)
             name = self.problem.counted_loss.replace("final_loss", "loss")

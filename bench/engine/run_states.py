@@ -19,13 +19,13 @@ from kernels.train.block import Runs
 class RunStates:
     """Where each row of a plan stands; the arrays are brought up to date in place.
 
-    Each goes on from the mark that it has reached with its `params`, of shape (rows, P), and the `memory` of its
-    optimizer, which is empty at mark 0. `best_loss` is the lowest loss so far, and `kept_loss` the one of
-    `Problem.counted_loss` with the parameters that a run keeps, infinite at mark 0; `lowest` is as from
+    Each goes on from the checkpoint that it has reached with its `params`, of shape (rows, P), and the `memory` of its
+    optimizer, which is empty at checkpoint 0. `best_loss` is the lowest loss so far, and `kept_loss` the one of
+    `Problem.counted_loss` with the parameters that a run keeps, infinite at checkpoint 0; `lowest` is as from
     `kernels.base.run.start_lowest`.
     """
 
-    marks: NDArray[np.int64]
+    checkpoints: NDArray[np.int64]
     finished: NDArray[np.bool_]
     status: NDArray[np.int64]
     params: Floats
@@ -40,7 +40,7 @@ class RunStates:
         size = len(plan)
         params = np.array(params_from_columns(problem.model, plan, START))
         return cls(
-            marks=np.zeros(size, np.int64),
+            checkpoints=np.zeros(size, np.int64),
             finished=np.zeros(size, np.bool_),
             status=np.full(size, MAX_EPOCHS),
             params=params,
@@ -62,19 +62,19 @@ class RunStates:
             return states
         rows = pd.Index(plan["config_id"]).get_indexer(stored["config_id"])
         stored, rows = stored[rows >= 0], rows[rows >= 0]
-        sizes, marks = plan["batch_size"].to_numpy(np.int64)[rows], stored["marks"].to_numpy()
-        reached = problem.clock.times(sizes, marks).epoch
+        sizes, checkpoints = plan["batch_size"].to_numpy(np.int64)[rows], stored["marks"].to_numpy()
+        reached = problem.clock.times(sizes, checkpoints).epoch
         most = int(np.ceil(reached.max(initial=0)))
         if most > epochs:
             raise ValueError(f"epochs must be at least {most}, which {run.folder} holds already, not {epochs}")
-        last = problem.clock.last_marks(sizes, epochs)
-        shorter = (stored["status"] == MAX_EPOCHS).to_numpy() & (marks < last)
+        last = problem.clock.last_checkpoints(sizes, epochs)
+        shorter = (stored["status"] == MAX_EPOCHS).to_numpy() & (checkpoints < last)
         if whole and shorter.any():
             schedules = plan["schedule"].astype(str).to_numpy(object)[rows]
-            same = (marks == last) | ~_differ(schedules, reached, shorter, epochs)
-            stored, rows, marks, last = stored[same], rows[same], marks[same], last[same]
-        states.marks[rows], states.status[rows] = marks, stored["status"]
-        states.finished[rows] = (stored["status"] != MAX_EPOCHS) | (marks == last)
+            same = (checkpoints == last) | ~_differ(schedules, reached, shorter, epochs)
+            stored, rows, checkpoints, last = stored[same], rows[same], checkpoints[same], last[same]
+        states.checkpoints[rows], states.status[rows] = checkpoints, stored["status"]
+        states.finished[rows] = (stored["status"] != MAX_EPOCHS) | (checkpoints == last)
         kept = params_from_columns(problem.model, stored)
         states.params[rows] = np.stack(stored["end"].to_list()) if "end" in stored and len(rows) else kept
         states.best_loss[rows], states.kept_loss[rows] = stored["best_loss"], stored[problem.counted_loss]
@@ -89,15 +89,15 @@ class RunStates:
     def note(self, job: Job, runs: Runs, problem: Problem) -> None:
         """Bring the rows of a job up to date."""
         rows, hyper = job.rows, job.hyperparameters
-        self.marks[rows], self.status[rows], self.params[rows] = runs.marks, runs.status, runs.params
+        self.checkpoints[rows], self.status[rows], self.params[rows] = runs.checkpoints, runs.status, runs.params
         self.lowest[rows] = runs.lowest
         self.best_loss[rows] = np.fmin(self.best_loss[rows], lowest_loss(job, runs))
         for row, memory in zip(rows, runs.memory, strict=True):
             self.memory[row] = memory
         kept = runs.kept(job.first)
         self.kept_loss[rows] = kept.validation_losses if problem.counted_loss == "validation_loss" else kept.losses
-        last = problem.clock.last_mark(hyper.batch_size, problem.settings.epochs)
-        self.finished[rows] = (runs.status != MAX_EPOCHS) | (runs.marks == last)
+        last = problem.clock.last_checkpoint(hyper.batch_size, problem.settings.epochs)
+        self.finished[rows] = (runs.status != MAX_EPOCHS) | (runs.checkpoints == last)
 
 
 def _differ(schedules: NDArray[Any], reached: Floats, shorter: NDArray[np.bool_], epochs: int) -> NDArray[np.bool_]:
@@ -112,7 +112,7 @@ def _differ(schedules: NDArray[Any], reached: Floats, shorter: NDArray[np.bool_]
 
 
 def lowest_loss(job: Job, runs: Runs) -> Floats:
-    """Return the lowest loss of each run of a job at the marks that it reached."""
-    reached = np.arange(len(runs.losses))[:, np.newaxis] <= runs.marks - job.first
+    """Return the lowest loss of each run of a job at the checkpoints that it reached."""
+    reached = np.arange(len(runs.losses))[:, np.newaxis] <= runs.checkpoints - job.first
     lowest: Floats = np.fmin.reduce(np.where(reached, runs.losses, np.inf))
     return lowest

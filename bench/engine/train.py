@@ -87,7 +87,9 @@ class Trainer:
         results. `progress` is called with the number of configurations done.
         """
         problem, plan = self.problem, self.problem.with_ids(plan)
-        every = loss_stride(len(plan), problem.clock.last_mark(int(plan["batch_size"].min()), problem.settings.epochs))
+        every = loss_stride(
+            len(plan), problem.clock.last_checkpoint(int(plan["batch_size"].min()), problem.settings.epochs)
+        )
         with open_run(self.folder, self.study, identity_of(problem), resume=resume, every=every) as run:
             if grid is not None:
                 plan = extend_plan(run, plan, grid, problem)
@@ -177,7 +179,7 @@ def rules_of(
 
 
 def loss_stride(configurations: int, last: int) -> int:
-    """Return the distance, a power of two, between two of the marks, from 0 to the last, at which losses are stored."""
+    """Return the distance, a power of two, between checkpoints, from 0 to the last, at which losses are stored."""
     every = 1
     most = min(MOST_LOSSES // configurations, MOST_LOSSES_OF_A_RUN)
     while last // every + 1 > most and every < last:
@@ -226,11 +228,11 @@ class Writer:
 
         Runs that keep other parameters than those of their end have these in `end`, for a longer run to go on from.
         """
-        trained, kept = runs.marks - job.first, runs.kept(job.first)
+        trained, kept = runs.checkpoints - job.first, runs.kept(job.first)
         losses = np.ascontiguousarray(runs.losses.T)
         columns: dict[str, Any] = {
             "status": runs.status.astype(np.int8),
-            "marks": runs.marks.astype(np.int32),
+            "marks": runs.checkpoints.astype(np.int32),
             "final_loss": kept.losses,
             "best_loss": np.fmin(self.stored.best_loss[job.rows], lowest_loss(job, runs)),
         }

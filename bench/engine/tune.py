@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.engine.attainable_loss import held_out_floor, settle_attainable_loss
 from bench.engine.confirm import confirm
 from bench.engine.jobs import MANY_OPTIONS
 from bench.engine.memory import Memory
@@ -18,7 +19,6 @@ from bench.engine.recording import record_settings
 from bench.engine.rounds import Round
 from bench.engine.search import ROUND, Search, halving_epochs
 from bench.engine.train import Trainer, identity_of, loss_stride, rules_of
-from bench.engine.yardstick import held_out_floor, settle_yardstick
 from bench.store.evidence import store_tables
 from bench.store.journal import open_journal, seal_journal
 from bench.store.run_folder import OpenRun, explain_os_errors, hold_run, open_run
@@ -61,7 +61,7 @@ def train_search(
         rounds.train(train_first, resume=resume, progress=progress)
         record_settings(folder, problem.settings.epochs, **trainer.about, drawn=space.repeats.drawn)
         found = read_search(folder)
-        settle_yardstick(problem, found.result.starts, folder)
+        settle_attainable_loss(problem, found.result.starts, folder)
         used = {*space.repeats.seed, *(found.grid.frame["seed"] if found.grid else ())}
         confirm(trainer, choices_to_confirm(found), used, space.repeats)
         if problem.test is not None and len(found.result.frame):
@@ -91,7 +91,7 @@ class _Rounds:
         The grid comes first, by `train_first`: one that its folder refuses is refused before the search goes on.
         """
         folder, study = self.trainer.folder, self.trainer.study
-        last = self.problem.clock.last_mark(self.least_batch, self.epochs[-1])
+        last = self.problem.clock.last_checkpoint(self.least_batch, self.epochs[-1])
         every = loss_stride(self.searched.trials * self.space.pairs, last)
         identity = identity_of(self.problem) | self.space.identity() | self.searched.identity()
         # A trial is judged after this number of epochs: trials of another number are no rivals.

@@ -6,17 +6,17 @@ from kernels.base.run import Floats
 from kernels.data.samples import Samples
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
-from kernels.train.fit_result import FitResult
-from kernels.train.local_search import descend, mean_and_gradient
-from kernels.train.yardstick import (
+from kernels.train.attainable_loss import (
     ARRIVED,
     TARGET_SHARE,
-    Yardstick,
+    AttainableLoss,
     constant_loss,
-    find_yardstick,
+    find_attainable_loss,
     format_share,
     is_found_at_once,
 )
+from kernels.train.fit_result import FitResult
+from kernels.train.local_search import descend, mean_and_gradient
 
 MOST_NUMBERS = 200_000
 """Samples times parameters up to which the lowest loss is searched for."""
@@ -37,30 +37,30 @@ def describe_shortfall(result: FitResult, model: Model, *, weighted: bool) -> st
     if weighted:
         return _describe_fall(result.loss)
     samples, end = (result.x[: len(model.inputs)], result.y), float(result.loss[-1])
-    yardstick = _find_yardstick(model, result.criterion, samples, result)
-    constant = yardstick.constant_loss if yardstick else constant_loss(result.criterion, result.y)
+    attainable = _find_attainable_loss(model, result.criterion, samples, result)
+    constant = attainable.constant_loss if attainable else constant_loss(result.criterion, result.y)
     # A linear model without a constant may have no better parameters.
-    if end >= constant and not (yardstick and model.is_linear):
+    if end >= constant and not (attainable and model.is_linear):
         return "The fit is no better than a constant. "
-    if yardstick is None:
+    if attainable is None:
         return _describe_fall(result.loss)
-    gain = yardstick.improvement if np.isfinite(yardstick.improvement) else constant
-    remaining = (end - yardstick.loss) / gain if gain else 0.0
-    if not remaining > (ARRIVED if yardstick.params is None else TARGET_SHARE):
+    gain = attainable.improvement if np.isfinite(attainable.improvement) else constant
+    remaining = (end - attainable.loss) / gain if gain else 0.0
+    if not remaining > (ARRIVED if attainable.params is None else TARGET_SHARE):
         return ""
-    if remaining >= 1 and np.isfinite(yardstick.improvement):
+    if remaining >= 1 and np.isfinite(attainable.improvement):
         return "The fit is no better than a constant. "
     return f"The fit has not converged: {format_share(remaining)} of the achievable improvement is still missing. "
 
 
-def _find_yardstick(model: Model, loss: Loss, samples: Samples, result: FitResult) -> Yardstick | None:
+def _find_attainable_loss(model: Model, loss: Loss, samples: Samples, result: FitResult) -> AttainableLoss | None:
     """Return the lowest loss, of a nonlinear model that near the end of a run; None where that takes long."""
     x, y = samples
     is_small = y.size * len(model.params) <= MOST_NUMBERS
     if model.is_linear:
         if not (is_found_at_once(model, loss, samples) and (is_small or loss.is_squared)):
             return None
-        found = find_yardstick(model, loss, samples)
+        found = find_attainable_loss(model, loss, samples)
         return found if np.isfinite(found.loss) else None
     if not is_small:
         return None
@@ -69,10 +69,10 @@ def _find_yardstick(model: Model, loss: Loss, samples: Samples, result: FitResul
     lowest, params, _ = descend(objective, result.params, times=1, steps=EVALUATIONS)
     if min(end, lowest) > POOR * constant and not model.vectors:
         # Another minimum may be far lower; a search that takes longer than the fit.
-        found = find_yardstick(model, loss, samples, result.params)
+        found = find_attainable_loss(model, loss, samples, result.params)
         if found.loss < lowest:
             return found
-    return Yardstick(lowest, constant, params, "L-BFGS")
+    return AttainableLoss(lowest, constant, params, "L-BFGS")
 
 
 def _describe_fall(losses: Floats) -> str:

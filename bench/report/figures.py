@@ -61,7 +61,9 @@ def _rate_map(run_data: RunData) -> Drawn:
     reached = frame["samples_to_target"].notna().any()
     white = "white cells did not reach the target" if reached else "in white ones most runs diverged"
     best = "darker is faster" if reached else "darker is lower"
-    caption = f"{run_data.cost.capitalize()} by learning rate and batch size; {best}. Crosses mark divergence; {white}."
+    caption = (
+        f"{run_data.cost.capitalize()} by learning rate and batch size; {best}. Crosses checkpoint divergence; {white}."
+    )
     edges, axis = run_data.evidence.get("theory"), run_data.loss_axis
     return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples, shown=axis)
 

@@ -67,7 +67,7 @@ def plot_fit(
         return _add_png_display(_loss_figure(result))
     if not has_path:
         return _add_png_display(_predictions_figure(result, x, y))
-    recorded, end = ("loss", "trajectory", "samples_seen", "updates"), result.kept.mark + 1
+    recorded, end = ("loss", "trajectory", "samples_seen", "updates"), result.kept.checkpoint + 1
     kept = replace(result, **{name: getattr(result, name)[:end] for name in recorded})
     film = fit_film(kept, x, y)
     figure = Figure(figsize=(WIDTH, HEIGHT))

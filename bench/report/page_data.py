@@ -24,14 +24,14 @@ from bench.tables.costs import COST_SETTINGS, choice_columns
 from bench.tables.formatting import label, text
 from bench.tables.outcomes import ALL_STARTS, SPREAD, best_runs, start_families
 from bench.tables.words import format_count
-from kernels.data.marks import thin_marks
+from kernels.data.checkpoints import thin_checkpoints
 from kernels.model.param_columns import array_columns, param_columns
 
 # The bytes for the rows and for the curves; as base64 they take a third more. The more runs there are, the fewer points
 # each curve has.
 ROW_BYTES = 700_000
 CURVE_BYTES = 750_000
-MAX_MARKS = 101
+MAX_CHECKPOINTS = 101
 
 COUNTED = ("samples", "updates")
 NUMBERS = ["samples_seen", "samples_to_target", "updates_to_target"]
@@ -148,10 +148,10 @@ def _encode_edges(run_data: RunData, codes: dict[str, dict[Any, int]]) -> list[d
 def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     """Return the losses of all rows less the lowest, one row after the other, as steps of `unit` decades above `low`.
 
-    Where there are held-out samples, `held_out` are those on them, at the same marks.
+    Where there are held-out samples, `held_out` are those on them, at the same checkpoints.
 
-    `marks` holds, for each batch size in order, the samples seen where a loss is stored; the last mark of each run, of
-    which the numbers of the row speak, is stored as well.
+    `checkpoints` holds, for each batch size in order, the samples seen where a loss is stored; the last checkpoint of
+    each run, of which the numbers of the row speak, is stored as well.
     """
     curves = run_data.result.curves
     row_of_id = pd.Series(np.arange(len(rows)), index=rows["config_id"])
@@ -161,13 +161,13 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     sizes, size_of_row = np.unique(rows["batch_size"].to_numpy(np.int64), return_inverse=True)
     names = {"loss": "losses", "validation_loss": "held_out"}
     columns = {names[name]: curves[name].to_numpy() for name in names if name in curves}
-    most = min(MAX_MARKS, max(4, CURVE_BYTES // (2 * len(columns)) // max(1, len(rows))))
-    samples, is_stored, marks = curves["samples"].to_numpy(), np.zeros(row.size, bool), []
+    most = min(MAX_CHECKPOINTS, max(4, CURVE_BYTES // (2 * len(columns)) // max(1, len(rows))))
+    samples, is_stored, checkpoints = curves["samples"].to_numpy(), np.zeros(row.size, bool), []
     for code in range(sizes.size):
         own = (row >= 0) & (size_of_row[row] == code)
         seen = np.unique(samples[own])
-        seen = seen[thin_marks(seen, most)]
-        marks.append(seen.tolist())
+        seen = seen[thin_checkpoints(seen, most)]
+        checkpoints.append(seen.tolist())
         is_stored |= own & (is_last | np.isin(samples, seen))
     order = np.argsort(row[is_stored], kind="stable")
     stored = np.array([column[is_stored][order] for column in columns.values()])
@@ -181,7 +181,7 @@ def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:
     steps = np.where(stored == 0, ZERO, LOST)
     steps[finite] = LOWEST + np.rint((decades[finite] - low) / unit)
     return {
-        "marks": marks,
+        "checkpoints": checkpoints,
         "counts": pack_counts(np.bincount(row[is_stored], minlength=len(rows))),
         "low": low,
         "unit": unit,

@@ -75,8 +75,8 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[
     for name in settings:
         runs = runs[runs[name].isin(list(codes[name]))]
     place = pd.Series(np.arange(len(runs)), index=runs["config_id"])
-    run_of_mark = place.reindex(ids).fillna(-1).to_numpy(np.int64)
-    order = np.argsort(run_of_mark, kind="stable")[np.count_nonzero(run_of_mark < 0) :]
+    run_of_checkpoint = place.reindex(ids).fillna(-1).to_numpy(np.int64)
+    order = np.argsort(run_of_checkpoint, kind="stable")[np.count_nonzero(run_of_checkpoint < 0) :]
     own = paths.iloc[order]
     numbers = own[["loss", *(f"param_{name}" for name in run_data.result.model.params)]].to_numpy(np.float32)
     return {
@@ -84,8 +84,8 @@ def _encode_paths(run_data: RunData, paths: pd.DataFrame, codes: dict[str, dict[
             name: pack_counts(runs[name].astype(object).map(codes[name]).to_numpy(np.int64)) for name in settings
         },
         "status": pack(np.array([STATUS.index(status) for status in runs["status"]], np.uint8)),
-        "counts": pack_counts(np.bincount(run_of_mark[order], minlength=len(runs))),
-        "marks": pack_counts(own["samples"].to_numpy(np.int64)),
+        "counts": pack_counts(np.bincount(run_of_checkpoint[order], minlength=len(runs))),
+        "checkpoints": pack_counts(own["samples"].to_numpy(np.int64)),
         "numbers": pack(numbers),
         "left_out": _describe_left_out(run_data, runs),
     }

@@ -83,7 +83,7 @@ class RunData(RunFacts):
         if self.study and self.study.data.standardize:
             residuals = describe_residual_units(criterion, self.scaling, self.data.y_name if self.data else "y")
             found.append(Units(self.study.data.center, self.has_standardized_losses, residuals))
-        found.append(LowestLoss(self.result.yardstick, final_loss_of(best)))
+        found.append(LowestLoss(self.result.optimum, final_loss_of(best)))
         trained, classes = self.result.run.identity["loss"], self.result.classes
         found += [model.categories] if model.categories else []
         if trained != "squared":
@@ -123,7 +123,7 @@ class RunData(RunFacts):
             own,
             curves,
             self.ranked,
-            self.result.yardstick,
+            self.result.optimum,
             self.target,
             is_linear=self.result.model.is_linear,
             sizes_differ=self.data is not None
@@ -132,7 +132,7 @@ class RunData(RunFacts):
             beyond=self.beyond,
             standardized=standardized,
         )
-        return [*found, *find_unreachable_target(self.target, self.result.yardstick, standardized=standardized)]
+        return [*found, *find_unreachable_target(self.target, self.result.optimum, standardized=standardized)]
 
     @property
     def beyond(self) -> str:
@@ -192,7 +192,7 @@ class RunData(RunFacts):
         elif cost_of(self.ranked, "samples") == "validation_loss":
             best = recommended_choice(self.ranked)
             loss = best[f"{'confirmed_' if is_confirmed(best) else ''}validation_loss"]
-            constant, about = self.result.yardstick.held_out_constant, "held-out rows"
+            constant, about = self.result.optimum.held_out_constant, "held-out rows"
         else:
             return []
         found: list[Any] = list(find_no_gain(float(loss), float(constant), about))

@@ -46,7 +46,7 @@ class RunFacts(RankedRuns):
     @cached_property
     def floor(self) -> float:
         """The loss below which differences are rounding, as it is stored; folders of version 0.2 lack it."""
-        return self.result.yardstick.rounding or (loss_floor(self.data.y) if self.data else LOSS_FLOOR)
+        return self.result.optimum.rounding or (loss_floor(self.data.y) if self.data else LOSS_FLOOR)
 
     @cached_property
     def lowest_loss(self) -> float:
@@ -61,7 +61,7 @@ class RunFacts(RankedRuns):
             return float(np.min(losses, where=np.isfinite(losses), initial=0.0))
         if self.result.run.identity["validation"] != "none":
             return 0.0
-        lowest, constant = self.result.yardstick.loss, self.result.yardstick.constant_loss
+        lowest, constant = self.result.optimum.loss, self.result.optimum.constant_loss
         if not np.isfinite(lowest) or (self.criterion.nonnegative and not lowest > 0.01 * constant):
             return 0.0
         return lowest
@@ -70,7 +70,7 @@ class RunFacts(RankedRuns):
     def lowest_is_seen(self) -> bool:
         """Whether axes begin at the lowest loss of the runs: losses may be negative, and no lowest one is known."""
         held_out = self.result.run.identity["validation"] != "none"
-        return not self.criterion.nonnegative and (held_out or not np.isfinite(self.result.yardstick.loss))
+        return not self.criterion.nonnegative and (held_out or not np.isfinite(self.result.optimum.loss))
 
     @cached_property
     def criterion(self) -> Loss:
@@ -116,7 +116,7 @@ class RunFacts(RankedRuns):
 
     @cached_property
     def loss_bands(self) -> pd.DataFrame:
-        """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each mark."""
+        """Their loss curves, as from `bench.tables.loss_bands.loss_bands`, with the `seconds` of each checkpoint."""
         best = self.best_runs
         bands = loss_bands(best, self.result.read_curves(best["config_id"].tolist()))
         per_update = best.drop_duplicates("optimizer").set_index("optimizer")["seconds_per_update"]

@@ -41,7 +41,7 @@ def write_comparison(runs_data: list[RunData], path: Path) -> Path:
     best = best.dropna(axis="columns", how="all")
     if _losses_differ(runs):
         best.insert(3, "loss", list(map(_name_loss, runs_data)))
-    # A run reaches its target at one of its marks: with others it needs more samples, or fewer.
+    # A run reaches its target at one of its checkpoints: with others it needs more samples, or fewer.
     records = [run_data.result.run.identity["record"] for run_data in runs_data]
     if len(set(records)) > 1:
         best.insert(3, "losses_recorded", records)

@@ -99,7 +99,7 @@ class TuneData(RunData, RankedSearch):
         grid = self.tuning.grid
         if grid is None or len(grid.frame) < grid.planned or grid.frame.empty:
             return None
-        runs = add_excess(grid.frame, grid.yardstick, self.floor)
+        runs = add_excess(grid.frame, grid.optimum, self.floor)
         return choice_values(runs, self.target, self.floor, nonnegative=self.criterion.nonnegative)
 
     @cached_property

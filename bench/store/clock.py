@@ -1,4 +1,4 @@
-"""The clock of a sweep: from the numbers of marks, as they are stored, to samples, updates and epochs."""
+"""The clock of a sweep: from the numbers of checkpoints, as they are stored, to samples, updates and epochs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.base.run import Floats, Marks, samples_per_epoch
-from kernels.data.marks import count_updates, make_marks
+from kernels.base.run import Floats, Integers, samples_per_epoch
+from kernels.data.checkpoints import count_updates, make_checkpoints
 
 PIECE = 2**20
 
@@ -43,57 +43,59 @@ class Clock:
         """Return the facts that `from_identity` reads."""
         return {"record": str(self.record), "samples": str(self.n), "drop_last": repr(self.drop_last)}
 
-    def marks(self, batch_size: int, epochs: int, until: int | None = None) -> Marks:
-        """Return the samples seen at each mark of a run of `epochs`, or at those within its first `until` epochs."""
-        marks = make_marks(self.record, self.n, batch_size, epochs, drop_last=self.drop_last)
+    def checkpoints(self, batch_size: int, epochs: int, until: int | None = None) -> Integers:
+        """Return the samples seen at each checkpoint of a run of `epochs`, or of its first `until` epochs."""
+        checkpoints = make_checkpoints(self.record, self.n, batch_size, epochs, drop_last=self.drop_last)
         if until is None:
-            return marks
-        return marks[: int(np.searchsorted(marks, until * self.samples_per_epoch(batch_size), side="right"))]
+            return checkpoints
+        return checkpoints[
+            : int(np.searchsorted(checkpoints, until * self.samples_per_epoch(batch_size), side="right"))
+        ]
 
-    def last_mark(self, batch_size: int, epochs: int, until: int | None = None) -> int:
-        """Return the last mark of a run of `epochs`, or the last one within its first `until` epochs."""
-        return self.marks(batch_size, epochs, until).size - 1
+    def last_checkpoint(self, batch_size: int, epochs: int, until: int | None = None) -> int:
+        """Return the last checkpoint of a run of `epochs`, or the last one within its first `until` epochs."""
+        return self.checkpoints(batch_size, epochs, until).size - 1
 
-    def last_marks(self, batch_sizes: NDArray[np.int64], epochs: int, until: int | None = None) -> Marks:
-        """Return the last marks of runs of these batch sizes; see `last_mark`."""
+    def last_checkpoints(self, batch_sizes: NDArray[np.int64], epochs: int, until: int | None = None) -> Integers:
+        """Return the last checkpoints of runs of these batch sizes; see `last_checkpoint`."""
         sizes, of_run = np.unique(batch_sizes, return_inverse=True)
-        return np.array([self.last_mark(size, epochs, until) for size in sizes.tolist()], np.int64)[of_run]
+        return np.array([self.last_checkpoint(size, epochs, until) for size in sizes.tolist()], np.int64)[of_run]
 
     def samples_per_epoch(self, batch_size: int) -> int:
         """Return the number of samples that an epoch visits."""
         size: int = samples_per_epoch(self.n, batch_size, self.drop_last)
         return size
 
-    def _first_marks(self, batch_size: int, count: int) -> Marks:
-        """Return the first marks of a run, that many of them, as if it were long enough to have them."""
-        epochs = 1  # an epoch has one mark or very many
-        while (marks := self.marks(batch_size, epochs)).size < count:
+    def _first_checkpoints(self, batch_size: int, count: int) -> Integers:
+        """Return the first checkpoints of a run, that many of them, as if it were long enough to have them."""
+        epochs = 1  # an epoch has one checkpoint or very many
+        while (checkpoints := self.checkpoints(batch_size, epochs)).size < count:
             epochs *= 2
-        return marks[:count]
+        return checkpoints[:count]
 
     def times(
-        self, batch_size: NDArray[np.int64], mark: NDArray[np.integer], run: NDArray[np.integer] | None = None
+        self, batch_size: NDArray[np.int64], checkpoint: NDArray[np.integer], run: NDArray[np.integer] | None = None
     ) -> Times:
-        """Return the moments of marks, which belong to the runs numbered `run`, or one to each run.
+        """Return the moments of checkpoints, which belong to the runs numbered `run`, or one to each run.
 
-        Runs have a `batch_size` each; `mark` and `run` are of one length.
+        Runs have a `batch_size` each; `checkpoint` and `run` are of one length.
         """
-        run = np.arange(mark.size) if run is None else run
+        run = np.arange(checkpoint.size) if run is None else run
         sizes, of_run = np.unique(batch_size, return_inverse=True)
-        # All sizes have their marks in one table, one after the other.
-        last = int(mark.max(initial=0))
+        # All sizes have their checkpoints in one table, one after the other.
+        last = int(checkpoint.max(initial=0))
         samples, updates = np.zeros((2, sizes.size, last + 1), np.int64)
         for row, size in enumerate(sizes.tolist()):
-            samples[row] = self._first_marks(size, last + 1)
+            samples[row] = self._first_checkpoints(size, last + 1)
             updates[row] = count_updates(samples[row], self.n, size, drop_last=self.drop_last)
         per_epoch = np.array([self.samples_per_epoch(size) for size in sizes.tolist()], np.int64)
         epoch = samples / per_epoch[:, np.newaxis]
         kind: type[np.signedinteger[Any]] = np.int64 if samples.max(initial=0) > np.iinfo(np.int32).max else np.int32
-        times = Times(np.empty(mark.size, kind), np.empty(mark.size, kind), np.empty(mark.size))
+        times = Times(np.empty(checkpoint.size, kind), np.empty(checkpoint.size, kind), np.empty(checkpoint.size))
         # In pieces: the places of millions of losses would take as much as the result.
-        for start in range(0, mark.size, PIECE):
+        for start in range(0, checkpoint.size, PIECE):
             piece = slice(start, start + PIECE)
-            place = of_run[run[piece]] * (last + 1) + mark[piece]
+            place = of_run[run[piece]] * (last + 1) + checkpoint[piece]
             times.samples[piece] = samples.ravel()[place]
             times.updates[piece] = updates.ravel()[place]
             times.epoch[piece] = epoch.ravel()[place]

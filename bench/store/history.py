@@ -1,7 +1,8 @@
 """From the parts of a run to its frames: the stored rows that count, and the curves they make.
 
-A configuration may come again: from the start, or continued to later marks from where it stood. A continuation counts
-only on top of the row that it continues. So where a part in the middle is lost, the configuration stands as before it.
+A configuration may come again: from the start, or continued to later checkpoints from where it stood. A continuation
+counts only on top of the row that it continues. So where a part in the middle is lost, the configuration stands as
+before it.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def newest_rows(paths: Sequence[Path], columns: Sequence[str] | None) -> pd.Data
 def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the losses of configurations, as `Run.curves` does."""
     if not paths:
-        return pd.DataFrame({"config_id": pd.Categorical([]), "mark": np.empty(0, np.int32), "loss": np.empty(0)})
+        return pd.DataFrame({"config_id": pd.Categorical([]), "checkpoint": np.empty(0, np.int32), "loss": np.empty(0)})
     rows = _read_rows(paths)
     configs = _stored_configurations(rows, config_ids)
     place = np.full(len(rows.ids), NOWHERE, np.int32)
@@ -74,13 +75,13 @@ def _read_losses(
     table = parts.read_part(path, names)
     stored = {_COLUMNS[name]: table[name].combine_chunks() for name in names}
     counts = stored["loss"].value_lengths().to_numpy()
-    mark = parts.stored_marks(rows.after[part], rows.marks[part], rows.every[part], counts)
+    checkpoint = parts.stored_checkpoints(rows.after[part], rows.checkpoints[part], rows.every[part], counts)
     config = place[rows.config[part]]
-    wanted = mark & (rows.every.max() - 1) == 0
+    wanted = checkpoint & (rows.every.max() - 1) == 0
     wanted[np.cumsum(counts) - 1] |= rows.newest[part]
     wanted &= np.repeat(rows.counts[part] & (config != NOWHERE), counts)
     losses = {name: found.flatten().to_numpy()[wanted] for name, found in stored.items()}
-    return {"config_id": np.repeat(config, counts)[wanted], "mark": mark[wanted]} | losses
+    return {"config_id": np.repeat(config, counts)[wanted], "checkpoint": checkpoint[wanted]} | losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,7 @@ class _Rows:
     parts: list[slice]
     ids: pd.Index
     config: NDArray[np.intp]
-    marks: Integers
+    checkpoints: Integers
     after: Integers
     every: Integers
     counts: Flags
@@ -108,12 +109,12 @@ def _read_rows(paths: Sequence[Path]) -> _Rows:
     slices = [slice(end - table.num_rows, end) for table, end in zip(tables, ends, strict=True)]
     frame = parts.join_tables(tables, paths[0].parent)
     config, ids = pd.factorize(frame["config_id"])
-    marks, after, every = (frame[name].to_numpy(np.int32) for name in ("marks", "losses_after", "losses_every"))
-    return _Rows(slices, ids, config, marks, after, every, *_find_newest(config, marks, after, slices))
+    checkpoints, after, every = (frame[name].to_numpy(np.int32) for name in ("marks", "losses_after", "losses_every"))
+    return _Rows(slices, ids, config, checkpoints, after, every, *_find_newest(config, checkpoints, after, slices))
 
 
 def _find_newest(
-    config: NDArray[np.intp], marks: Integers, after: Integers, slices: Sequence[slice]
+    config: NDArray[np.intp], checkpoints: Integers, after: Integers, slices: Sequence[slice]
 ) -> tuple[Flags, Flags]:
     """Return `counts` and `newest` of `_Rows`, by following configurations from part to part."""
     known = config.max(initial=-1) + 1
@@ -126,7 +127,7 @@ def _find_newest(
         counts[part] = complete | (after[part] == reached[here])
         begun[here[complete]] = part.start
         taken = part.start + np.flatnonzero(counts[part])
-        reached[config[taken]] = marks[taken]
+        reached[config[taken]] = checkpoints[taken]
         last[config[taken]] = taken
     counts &= np.arange(config.size) >= begun[config]
     newest = np.zeros_like(counts)

@@ -1,7 +1,8 @@
 """A part of a run's results: one Parquet file that is complete, or known to be damaged.
 
-The losses of a curve at multiples of `losses_every` marks are stored, and the last loss. `losses_after` is the mark
-before the first of them: -1 where the curve is complete, and else the mark at which another part had stopped.
+The losses of a curve at multiples of `losses_every` checkpoints are stored, and the last loss. `losses_after` is the
+checkpoint before the first of them: -1 where the curve is complete, and else the checkpoint at which another part had
+stopped.
 """
 
 import re
@@ -27,12 +28,12 @@ Integers = NDArray[np.int32]
 Flags = NDArray[np.bool_]
 
 
-def stored_marks(after: Integers, marks: Integers, every: Integers, counts: Integers) -> Integers:
-    """Return the marks of stored losses, curve by curve: `counts` of them above `after`, up to `marks`."""
+def stored_checkpoints(after: Integers, checkpoints: Integers, every: Integers, counts: Integers) -> Integers:
+    """Return the checkpoints of stored losses, curve by curve: `counts` of them above `after`, up to `checkpoints`."""
     starts = np.cumsum(counts, dtype=np.int32) - counts
     ordinals = np.arange(counts.sum(), dtype=np.int32) - np.repeat(starts, counts)
     multiples = (np.repeat(after // every + 1, counts) + ordinals) * np.repeat(every, counts)
-    stored: Integers = np.minimum(multiples, np.repeat(marks, counts))
+    stored: Integers = np.minimum(multiples, np.repeat(checkpoints, counts))
     return stored
 
 
@@ -40,22 +41,22 @@ def make_table(rows: pd.DataFrame, every: int) -> pa.Table:
     """Lay results out as they are stored; see `OpenRun.append`."""
     if (again := rows["config_id"].duplicated()).any():
         raise ValueError(f"rows must hold each configuration once, not {rows['config_id'][again].iloc[0]!r} twice")
-    marks = rows["marks"].to_numpy(np.int32)
+    checkpoints = rows["marks"].to_numpy(np.int32)
     lengths = np.array([losses.size for losses in rows["losses"]], np.int32)
-    first, ends = marks + 1 - lengths, np.cumsum(lengths)
+    first, ends = checkpoints + 1 - lengths, np.cumsum(lengths)
     starts = ends - lengths
-    # A continuation for no marks at all would be the newest row and yet have no last loss.
-    if (wrong := (first < 0) | (first >= marks) & (first != 0)).any():
+    # A continuation for no checkpoints at all would be the newest row and yet have no last loss.
+    if (wrong := (first < 0) | (first >= checkpoints) & (first != 0)).any():
         i = wrong.argmax()
-        name, complete = rows["config_id"].iloc[i], marks[i] + 1
+        name, complete = rows["config_id"].iloc[i], checkpoints[i] + 1
         raise ValueError(
             f"losses of configuration {name!r} must be {min(2, complete)} to {complete}, "
-            f"as it stands at mark {marks[i]}, not {lengths[i]}"
+            f"as it stands at checkpoint {checkpoints[i]}, not {lengths[i]}"
         )
     # The first loss of a continuation is known already.
     after = np.where(first == 0, np.int32(FROM_THE_START), first)
-    mark = np.arange(ends[-1]) - np.repeat(ends - 1 - marks, lengths)
-    stored = mark & (every - 1) == 0
+    checkpoint = np.arange(ends[-1]) - np.repeat(ends - 1 - checkpoints, lengths)
+    stored = checkpoint & (every - 1) == 0
     stored[ends - 1] = True
     stored[starts[first > 0]] = False
     offsets = pa.array(np.append(0, np.cumsum(np.add.reduceat(stored, starts, dtype=np.int32))), pa.int32())

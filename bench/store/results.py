@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from bench.store.attainable_loss import NAME, attainable_loss_of, lowered_by
 from bench.store.clock import Clock
 from bench.store.evidence import read_table_of
 from bench.store.run_folder import ABOUT, CONFIRMATION, PLAN, Run, holds_search, read_run, resume_command
 from bench.store.seal import DamagedError, name_owner, read_table
-from bench.store.yardstick import NAME, lowered_by, yardstick_of
 from kernels import Model
 from kernels.base.checks import list_names
 from kernels.base.run import CONVERGED, MAX_EPOCHS, STATUS, Floats
 from kernels.losses.classes import Classes
 from kernels.model.model_identity import model_of_identity
 from kernels.model.param_columns import PARAM, START, array_columns, param_columns, params_from_columns
-from kernels.train.yardstick import Yardstick
+from kernels.train.attainable_loss import AttainableLoss
 
 # Columns of a plan besides the starts.
 _SETTINGS = ("config_id", "lr", "batch_size", "init", "optimizer", "schedule", "seed", "shuffle")
@@ -80,17 +80,17 @@ class StoredSweep:
             return None
 
     @cached_property
-    def yardstick(self) -> Yardstick:
+    def optimum(self) -> AttainableLoss:
         """The lowest loss that the model can reach on the samples, or a run's that is lower; and that of a constant."""
-        found = yardstick_of(read_table_of(self.run.folder, NAME))
+        found = attainable_loss_of(read_table_of(self.run.folder, NAME))
         return lowered_by(found, self.frame, self.model)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """The losses in the frame's order: config_id (categorical), epoch (a fraction), samples, updates, loss.
 
-        Where there are held-out samples, validation_loss too. One row per configuration and mark, or every second,
-        fourth, ... mark and the last where there are too many; see `bench.sweep`.
+        Where there are held-out samples, validation_loss too. One row per configuration and checkpoint, or every
+        second, fourth, ... checkpoint and the last where there are too many; see `bench.sweep`.
         """
         return self.read_curves(self.frame["config_id"].tolist())
 
@@ -100,9 +100,9 @@ class StoredSweep:
         ids = curves["config_id"].cat
         rows = pd.Index(self.frame["config_id"]).get_indexer(ids.categories)
         sizes = self.frame["batch_size"].to_numpy(np.int64)[rows]
-        times = self.clock.times(sizes, curves["mark"].to_numpy(), ids.codes.to_numpy())
+        times = self.clock.times(sizes, curves["checkpoint"].to_numpy(), ids.codes.to_numpy())
         columns = {"epoch": times.epoch, "samples": times.samples, "updates": times.updates}
-        losses = {name: curves[name] for name in curves.columns.drop(["config_id", "mark"])}
+        losses = {name: curves[name] for name in curves.columns.drop(["config_id", "checkpoint"])}
         return pd.DataFrame({"config_id": curves["config_id"], **columns, **losses}, copy=False)
 
 
@@ -179,7 +179,7 @@ def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.
 
 
 def _with_costs(rows: pd.DataFrame, clock: Clock) -> pd.DataFrame:
-    """Return the rows with their status in words, and with samples, updates and epochs in place of marks."""
+    """Return the rows with their status in words, and with samples, updates and epochs in place of checkpoints."""
     codes = rows["status"].to_numpy(np.int64)
     times = clock.times(rows["batch_size"].to_numpy(np.int64), rows["marks"].to_numpy(np.int64))
     frame = rows.assign(status=pd.Categorical.from_codes(codes, categories=pd.Index(STATUS)))

@@ -136,7 +136,7 @@ class Run:
     def configurations(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return the newest row of each configuration, in the order of writing, without the losses.
 
-        A run without results has the columns wanted, or `config_id` and `marks`.
+        A run without results has the columns wanted, or `config_id` and `checkpoints`.
         """
         return newest_rows(self._paths, columns)
 
@@ -146,8 +146,8 @@ class Run:
         Where parts differ in how many losses they keep, those that all of them keep remain: a run that was extended
         has the same curves as one made at once. Configurations that are not stored are left out.
 
-        The columns are `config_id` (categorical), `mark` (int32), `loss` and, where there are held-out samples,
-        `validation_loss`. `bench.store.clock.Clock` has the moments of marks.
+        The columns are `config_id` (categorical), `checkpoint` (int32), `loss` and, where there are held-out samples,
+        `validation_loss`. `bench.store.clock.Clock` has the moments of checkpoints.
         """
         return join_curves(self._paths, config_ids)
 
@@ -194,10 +194,11 @@ class OpenRun(Run):
         There is one row per configuration, or none, with the same columns and types in every part. Values come back bit
         for bit.
 
-        - `config_id` (text) and `marks`, the number of the mark at which the configuration stands, from 0;
-        - `losses`: an array of those at the last marks, up to that one. With `marks + 1` losses the curve is complete,
+        - `config_id` (text) and `checkpoints`, the number of the checkpoint at which the configuration stands, from 0;
+        - `losses`: an array of those at the last checkpoints, up to that one. With `checkpoints + 1` losses the curve
+          is complete,
           and the row replaces all earlier ones of the configuration. With fewer, two at least, it continues from where
-          the configuration stood before: the first loss, which is known already, is the one at that mark;
+          the configuration stood before: the first loss, which is known already, is the one at that checkpoint;
         - `validation_losses`, where there are held-out samples: as many;
         - any others; arrays of float64 of any length are welcome.
         """
@@ -247,7 +248,7 @@ def open_run(
 
     Damaged parts are named in a warning and moved to `damaged/`. The `study`, a TOML text, is put on record where there
     is none yet; see `OpenRun.record_study`. The `identity` has the facts that all results must share to be compared. Of
-    losses, those at multiples of `every` marks, a power of two, and the last one are kept.
+    losses, those at multiples of `every` checkpoints, a power of two, and the last one are kept.
 
     Refused are a folder that another process writes to, one of another identity, one with results without `resume`, and
     one that is of a newer version or no run folder at all.

@@ -9,7 +9,7 @@ import pandas as pd
 from bench.store.clock import Clock
 from bench.study.schema import RunTable
 from kernels import Model
-from kernels.base.run import Floats, Hyperparameters, Marks, samples_per_epoch
+from kernels.base.run import Floats, Hyperparameters, Integers, samples_per_epoch
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.data.validation import Split
@@ -17,7 +17,7 @@ from kernels.losses import make_loss
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
-from kernels.train.block import NO_MARKS, Runs, train_runs
+from kernels.train.block import NO_CHECKPOINTS, Runs, train_runs
 
 Row = Mapping[Any, Any] | pd.Series
 _TYPES = {"optimizer": str, "lr": float, "schedule": str, "batch_size": int, "shuffle": bool, "dtype": str}
@@ -49,7 +49,9 @@ def schedule_factors(schedules: "pd.Series[str]", epochs: int) -> Floats:
     return np.stack([learning_rates(text, 1.0, epochs) for text in texts], axis=1)[:, codes]
 
 
-def make_hyperparameters(row: Row, rates: Floats, options: Floats, marks: Marks, shared: RunTable) -> Hyperparameters:
+def make_hyperparameters(
+    row: Row, rates: Floats, options: Floats, checkpoints: Integers, shared: RunTable
+) -> Hyperparameters:
     """Return the hyperparameters of runs that visit the same batches in the same order.
 
     The row has the batch size, the shuffling and the seed that the runs have in common. `rates` are of shape (epochs,
@@ -63,7 +65,7 @@ def make_hyperparameters(row: Row, rates: Floats, options: Floats, marks: Marks,
         bool(row["shuffle"]),
         int(row["seed"]),
         -np.inf if shared.target is None else shared.target,
-        marks,
+        checkpoints,
         shared.patience or np.inf,
     )
 
@@ -75,13 +77,13 @@ def train_again(
     rows: pd.DataFrame,
     starts: Floats,
     shared: RunTable,
-    marks: Marks,
-    at: Marks = NO_MARKS,
+    checkpoints: Integers,
+    at: Integers = NO_CHECKPOINTS,
 ) -> Runs:
-    """Train rows of a sweep once more that visit the same batches in the same order, up to the last of some marks.
+    """Train rows of a sweep once more, which visit the same batches in the same order, up to the last checkpoint given.
 
-    A single row is trained from all the starts, shape (R, P); else each row has one of them. `marks` are the first of
-    the runs, and `at` is as for `kernels.train.block.train_runs`.
+    A single row is trained from all the starts, shape (R, P); else each row has one of them. `checkpoints` are the
+    first of the runs, and `at` is as for `kernels.train.block.train_runs`.
     """
     loss, first = make_loss(shared.loss), rows.iloc[0]
     own = choice_settings(first, shared)
@@ -94,10 +96,10 @@ def train_again(
         dtype=own.get("dtype", "float64"),
         by_row=model.by_row,
     )
-    epochs = max(1, -(-int(marks[-1]) // samples_per_epoch(data.y.size, size, shared.drop_last)))
+    epochs = max(1, -(-int(checkpoints[-1]) // samples_per_epoch(data.y.size, size, shared.drop_last)))
     rates = rows["lr"].to_numpy() * schedule_factors(rows["schedule"], shared.epochs)[:epochs]
     rates = np.broadcast_to(rates, (epochs, len(starts)))
-    hyper = make_hyperparameters(first, rates, option_values(loss, optimizer), marks, shared)
+    hyper = make_hyperparameters(first, rates, option_values(loss, optimizer), checkpoints, shared)
     memory = optimizer.initial_memory(starts)
     runs = train_runs(kernel, model, loss, optimizer, data, hyper, starts, memory, at=at)
     assert runs is not None  # noqa: S101 (nothing stops it)

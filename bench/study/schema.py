@@ -22,7 +22,7 @@ from bench.study.space import SearchSettings, Space, space_settings
 from bench.study.toml_lines import Key
 from kernels.base.checks import check_bool, check_integer, check_real, check_target, describe
 from kernels.compile.kinds import check_kernel
-from kernels.data.marks import parse_record
+from kernels.data.checkpoints import parse_record
 from kernels.data.order import canonical_shuffling
 from kernels.losses import make_loss
 from kernels.losses.classes import model_for_classes, reads_rows

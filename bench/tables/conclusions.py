@@ -22,7 +22,7 @@ from kernels.base.run import Floats
 from kernels.losses.loss import Loss
 from kernels.model.param_columns import params_of_row
 from kernels.optimizers import make_optimizer
-from kernels.train.yardstick import ARRIVED, Yardstick
+from kernels.train.attainable_loss import ARRIVED, AttainableLoss
 
 # Tied choices of one verdict that are named, and parameters whose values are.
 MOST_TIES, MOST_PARAMS = 2, 12
@@ -35,8 +35,8 @@ class Circumstances(NamedTuple):
 
     A batch of all `samples` is called full. Choices have the settings in which they differ, and those that are `named`.
     Rates `beyond` those that were tried come from the option or the argument of this name, and `chosen_in` is what
-    ranked the choices. The fresh runs are `finer` where they were recorded at more marks than those that ranked, and
-    the `same` for every seed where nothing in runs of the best choice is drawn. Optimizers are compared on `seeds`.
+    ranked the choices. The fresh runs are `finer` where they were recorded at more checkpoints than those that ranked,
+    and the `same` for every seed where nothing in runs of the best choice is drawn. Optimizers are compared on `seeds`.
     """
 
     samples: int | None = None
@@ -137,7 +137,7 @@ def _confirmation(best: pd.Series, target: float | None, about: Circumstances) -
     if is_confirmed(best):
         fresh = outcome_of(best, target, "confirmed_")
         before = outcome_of(best, target, cost=fresh.cost)
-        # Losses at fewer marks find the target later, never sooner, and losses at the end are the same.
+        # Losses at fewer checkpoints find the target later, never sooner, and losses at the end are the same.
         sooner = fresh.cost == "samples" and not before.median.value <= fresh.median.value
         yield facts.Confirmation(fresh, before, about.chosen_in, about.finer and sooner, about.same)
 
@@ -328,11 +328,11 @@ def find_no_skill(accuracy: float, share: float, rows: str) -> Iterator[NoSkill]
 
 
 def find_unreachable_target(
-    target: float | None, yardstick: Yardstick, *, standardized: bool = False
+    target: float | None, attainable: AttainableLoss, *, standardized: bool = False
 ) -> Iterator[UnreachableTarget]:
     """Yield a target that no run can reach; nothing where one can."""
-    if target is not None and target < yardstick.loss * (1 - ROUNDED):
-        yield UnreachableTarget(target, yardstick.loss, yardstick.target, standardized)
+    if target is not None and target < attainable.loss * (1 - ROUNDED):
+        yield UnreachableTarget(target, attainable.loss, attainable.target, standardized)
 
 
 def find_shortfall(
@@ -340,7 +340,7 @@ def find_shortfall(
     own: pd.DataFrame,
     curves: pd.DataFrame,
     ranked: pd.DataFrame,
-    yardstick: Yardstick,
+    attainable: AttainableLoss,
     target: float | None,
     *,
     is_linear: bool,
@@ -356,18 +356,18 @@ def find_shortfall(
     were tried, and losses are `standardized` where those of the table are.
     """
     loss = final_loss_of(best)
-    left = yardstick.remaining(loss)
+    left = attainable.remaining(loss)
     ends = curves.groupby("config_id", observed=True, sort=False)["loss"].agg(["first", "last"])
     risen = bool((ends["last"] > ends["first"]).mean() > 1 / 2)
     rates = list(_advise_rates(best, ranked, beyond, risen=risen))
     if np.isnan(left) and risen:  # where the lowest loss is not known, that of the start is
-        yield Shortfall(loss, yardstick, tuple(rates))
+        yield Shortfall(loss, attainable, tuple(rates))
     if not left > ARRIVED:
         return
     advice = []
     mostly_reached = bool(np.isfinite(best["confirmed_samples" if is_confirmed(best) else "samples"]))
-    if target is not None and mostly_reached and yardstick.remaining(target) > ARRIVED:
-        about = {"advised": yardstick.target, "standardized": standardized, "leaves": yardstick.remaining(target)}
+    if target is not None and mostly_reached and attainable.remaining(target) > ARRIVED:
+        about = {"advised": attainable.target, "standardized": standardized, "leaves": attainable.remaining(target)}
         advice.append(Advice("target", about))
     elif risen:
         advice += rates
@@ -376,7 +376,7 @@ def find_shortfall(
         advice += rates
         if decays:
             advice.append(Advice("decay"))
-        if _still_falls(own, curves, yardstick.loss):
+        if _still_falls(own, curves, attainable.loss):
             advice.append(Advice("epochs"))
         elif best["schedule"] == "constant" and best["batch_size"] < own["samples_seen"].max():
             larger = bool(best["batch_size"] < (own["samples_seen"] / own["epochs"]).max())
@@ -388,7 +388,7 @@ def find_shortfall(
             advice.append(Advice("starts"))
         if sizes_differ:
             advice.append(Advice("standardize"))
-    yield Shortfall(loss, yardstick, tuple(advice) or (Advice("others", {"is_linear": is_linear}),))
+    yield Shortfall(loss, attainable, tuple(advice) or (Advice("others", {"is_linear": is_linear}),))
 
 
 def _advise_rates(best: pd.Series, ranked: pd.DataFrame, beyond: str, *, risen: bool) -> Iterator[Advice]:
@@ -427,7 +427,7 @@ def _still_falls(own: pd.DataFrame, curves: pd.DataFrame, lowest: float) -> bool
 
 
 def _halfway(samples: Floats) -> int:
-    """Return the first mark of a run in its last half, or the last one before its end."""
+    """Return the first checkpoint of a run in its last half, or the last one before its end."""
     return min(int(np.searchsorted(samples, samples[-1] / 2)), max(samples.size - 2, 0))
 
 

@@ -200,12 +200,12 @@ class RankedRuns:
     def _comparable(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return runs with the columns by which they are compared: seconds, and distances to the lowest loss."""
         timed = add_seconds(frame, self.evidence.get("costs"))
-        return add_excess(timed, self.result.yardstick, self.floor, self.result.frame)
+        return add_excess(timed, self.result.optimum, self.floor, self.result.frame)
 
     @cached_property
     def floor(self) -> float:
         """The loss below which differences are rounding, as it is stored; folders of version 0.2 lack it."""
-        return self.result.yardstick.rounding or LOSS_FLOOR
+        return self.result.optimum.rounding or LOSS_FLOOR
 
     @property
     def samples(self) -> int:

@@ -14,7 +14,7 @@ from bench.tables.intervals import Pairs
 from bench.tables.ties import TOLERANCE
 from kernels.base.checks import describe as describe_value
 from kernels.base.run import Floats
-from kernels.train.yardstick import Yardstick
+from kernels.train.attainable_loss import AttainableLoss
 
 NEGLIGIBLE = 0.01
 """Distances to the lowest loss below this share of the improvement over a constant, and of that loss, are equal."""
@@ -47,7 +47,7 @@ def ranking_loss(frame: pd.DataFrame) -> str:
 
 
 def add_excess(
-    frame: pd.DataFrame, yardstick: Yardstick, floor: float, sweep: pd.DataFrame | None = None
+    frame: pd.DataFrame, attainable: AttainableLoss, floor: float, sweep: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Add the columns by which losses are compared; lower is better in each of them, and ratios have a meaning.
 
@@ -63,18 +63,18 @@ def add_excess(
     constant, or its loss is not known, the median run of the sweep takes its place.
     """
     added, sweep = {}, frame if sweep is None else sweep
-    if math.isfinite(yardstick.loss):
-        gain = yardstick.improvement
-        scales = [abs(yardstick.loss), *([gain] if math.isfinite(gain) else [])]
-        least = max(floor, yardstick.floor, NEGLIGIBLE * min(scales))
-        distance = frame["final_loss"] - yardstick.loss
+    if math.isfinite(attainable.loss):
+        gain = attainable.improvement
+        scales = [abs(attainable.loss), *([gain] if math.isfinite(gain) else [])]
+        least = max(floor, attainable.floor, NEGLIGIBLE * min(scales))
+        distance = frame["final_loss"] - attainable.loss
         added[EXCESS] = distance.clip(lower=least)
-        added[EXACT] = distance.clip(lower=max(floor, yardstick.floor, ROUNDED * abs(yardstick.loss)))
+        added[EXACT] = distance.clip(lower=max(floor, attainable.floor, ROUNDED * abs(attainable.loss)))
     else:
-        added |= _inverse_improvement(frame, sweep, "final_loss", yardstick.constant_loss, -math.inf)
+        added |= _inverse_improvement(frame, sweep, "final_loss", attainable.constant_loss, -math.inf)
     if "validation_loss" in frame:
-        least = yardstick.held_out_floor or -math.inf
-        added |= _inverse_improvement(frame, sweep, "validation_loss", yardstick.held_out_constant, least)
+        least = attainable.held_out_floor or -math.inf
+        added |= _inverse_improvement(frame, sweep, "validation_loss", attainable.held_out_constant, least)
     return frame.assign(**added)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pandas as pd
 
-from kernels.train.yardstick import Yardstick
+from kernels.train.attainable_loss import AttainableLoss
 
 Settings = Mapping[str, Any]
 FULL = "full"
@@ -108,8 +108,8 @@ class Ties:
 class Confirmation:
     """The best choice on fresh seeds, and `before`, by the same cost, in the runs that selected it.
 
-    The fresh runs are `finer` where losses at more marks may be why they need fewer samples, and the `same` for all
-    seeds where nothing in them is drawn.
+    The fresh runs are `finer` where losses at more checkpoints may be why they need fewer samples, and the `same` for
+    all seeds where nothing in them is drawn.
     """
 
     fresh: Outcome
@@ -263,7 +263,7 @@ class Units:
 class LowestLoss:
     """The lowest loss, and that at which the best choice ends, on fresh seeds where there are any."""
 
-    yardstick: Yardstick
+    attainable: AttainableLoss
     loss: float
 
 
@@ -279,7 +279,7 @@ class Shortfall:
     """The best choice ends far above the lowest loss or, where that is not known, above the loss of its start."""
 
     loss: float
-    yardstick: Yardstick
+    attainable: AttainableLoss
     advice: tuple[Advice, ...]
 
 

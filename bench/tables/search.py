@@ -158,7 +158,7 @@ def join_grid(tuning: StoredSearch, floor: float) -> tuple[StoredSweep, pd.DataF
     if grid is None or len(grid.frame) < grid.planned or grid.frame.empty or confirmation is None:
         return result, pd.DataFrame()
     ranked = RankedRuns(grid, {}).choices
-    fresh = add_excess(confirmation.frame, result.yardstick, floor, result.frame)
+    fresh = add_excess(confirmation.frame, result.optimum, floor, result.frame)
     best = confirm(ranked, fresh, floor=floor)[ranked.columns].head(1)
     again = confirmation.frame[CHOICES].drop_duplicates()
     own = find_choices(grid.frame, best, CHOICES).notna()

@@ -16,8 +16,8 @@ from bench.tables.formatting import duration, percentage, shorten_exponent, text
 from bench.tables.ties import BETTER, FAILS, INDISTINGUISHABLE, TOO_FEW_RUNS, WITHIN, WORSE
 from kernels.losses.classes import Classes
 from kernels.model.categories import Categories
-from kernels.train.yardstick import ARRIVED
-from kernels.train.yardstick import format_share as format_percent
+from kernels.train.attainable_loss import ARRIVED
+from kernels.train.attainable_loss import format_share as format_percent
 
 # How a run may end, by its status.
 ENDINGS = {
@@ -427,7 +427,7 @@ def _say_units(fact: facts.Units) -> str:
 
 
 def _say_lowest_loss(fact: facts.LowestLoss) -> str:
-    known = fact.yardstick
+    known = fact.attainable
     if not np.isfinite(known.loss):
         return f"It is not known: {known.note}."
     found = f"{text(known.loss, 6)}, found by {known.method}"
@@ -441,9 +441,9 @@ def _say_lowest_loss(fact: facts.LowestLoss) -> str:
 
 def _describe_end(fact: facts.LowestLoss | facts.Shortfall, lowest: str) -> str:
     """Return how far above the lowest loss, a text, the best choice ends, as a sentence without its full stop."""
-    baseline = fact.yardstick.baseline
-    if (left := fact.yardstick.remaining(fact.loss)) >= 1:
-        over = text(fact.yardstick.constant_loss, 4)
+    baseline = fact.attainable.baseline
+    if (left := fact.attainable.remaining(fact.loss)) >= 1:
+        over = text(fact.attainable.constant_loss, 4)
         return f"The best choice is no better than {baseline}, whose loss is {over}; the lowest loss is {lowest}"
     return (
         f"{format_percent(left).capitalize()} of the achievable improvement over {baseline} is still missing; the "
@@ -489,10 +489,10 @@ def _describe_advice(advice: facts.Advice, baseline: str) -> str:
 
 
 def _say_shortfall(fact: facts.Shortfall) -> str:
-    known = np.isfinite(fact.yardstick.remaining(fact.loss))
+    known = np.isfinite(fact.attainable.remaining(fact.loss))
     rises = "Most runs of the best choice end higher than they start"
-    end = _describe_end(fact, text(fact.yardstick.loss, 4)) if known else rises
-    return f"{end}. Try {'; '.join(_describe_advice(one, fact.yardstick.baseline) for one in fact.advice)}."
+    end = _describe_end(fact, text(fact.attainable.loss, 4)) if known else rises
+    return f"{end}. Try {'; '.join(_describe_advice(one, fact.attainable.baseline) for one in fact.advice)}."
 
 
 def say_unreachable_target(fact: facts.UnreachableTarget) -> str:

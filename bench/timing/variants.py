@@ -17,7 +17,7 @@ from bench.timing.problem import FailedError, Problem, Trained, UnavailableError
 from kernels import Model
 from kernels.base.run import Hyperparameters, Record
 from kernels.compile.kinds import DTYPES, KERNELS, is_exact
-from kernels.data.marks import with_marks
+from kernels.data.checkpoints import with_checkpoints
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
@@ -205,7 +205,7 @@ def kernel(name: str, problem: Problem) -> Call:
         return side_by_side
 
     train = make_trainer(name, problem.model, loss, optimizer, data)
-    plan = with_marks(plan, problem.y.size)
+    plan = with_checkpoints(plan, problem.y.size)
     runs, params = problem.inits.shape
     epochs = problem.epochs
     final, losses = np.empty((runs, params)), np.empty((epochs + 1, runs))

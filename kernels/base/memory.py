@@ -22,16 +22,16 @@ def check_memory(needed: int, room: float | None, asked: str, rest: str = "") ->
         raise ValueError(f"{asked} {needed / 1e9:,.1f} GB of memory, and {room / 1e9:,.1f} GB are available{rest}")
 
 
-def check_room(epochs: int, marks: int, numbers: int, name: str = "epochs") -> None:
-    """Refuse a run of which the memory does not hold what is recorded: besides the loss, `numbers` at each mark.
+def check_room(epochs: int, checkpoints: int, numbers: int, name: str = "epochs") -> None:
+    """Refuse a run of which the memory does not hold what is recorded: besides the loss, `numbers` at each checkpoint.
 
     `name` is that of the argument with the epochs.
     """
     # The rates; the samples and the updates so far, the loss, and the numbers; once more in the result.
-    needed = 16 * (epochs + marks * (3 + numbers))
+    needed = 16 * (epochs + checkpoints * (3 + numbers))
     asked = f"{name} must be fewer than {epochs:,}"
-    if marks > 2 * epochs:  # there are more marks than those at the ends of epochs
-        asked = f"epochs and record must ask for fewer marks than {marks:,}"
+    if checkpoints > 2 * epochs:  # there are more checkpoints than those at the ends of epochs
+        asked = f"epochs and record must ask for fewer checkpoints than {checkpoints:,}"
     check_memory(needed, available_memory() if needed > SMALL else None, f"{asked}, which take about")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Marks = NDArray[np.int64]
+Integers = NDArray[np.int64]
 
 MAX_EPOCHS, CONVERGED, DIVERGED = 0, 1, 2
 STOPPED = 3
@@ -47,7 +47,7 @@ class Data(NamedTuple):
 
 
 def count_evaluated(data: Data) -> int:
-    """Return the number of samples that the losses at a mark are evaluated on."""
+    """Return the number of samples that the losses at a checkpoint are evaluated on."""
     return data.y.size + data.validation_y.size
 
 
@@ -55,9 +55,9 @@ class Hyperparameters(NamedTuple):
     """The settings that stay the same during a run.
 
     `settings` holds the options of the loss, those of the optimizer and the weight decay, with a column for each run
-    if runs side by side differ in them (`kernels.optimizers.run_options`). `marks` are the counts of samples seen at
-    which the run is recorded (`kernels.data.marks`); without any, it is recorded at the ends of epochs. A run stops
-    after `patience` epochs without a lower validation loss, and keeps the mark of the lowest.
+    if runs side by side differ in them (`kernels.optimizers.run_options`). `checkpoints` are the counts of samples seen
+    at which the run is recorded (`kernels.data.checkpoints`); without any, it is recorded at the ends of epochs. A run
+    stops after `patience` epochs without a lower validation loss, and keeps the checkpoint of the lowest.
     """
 
     rates: Floats
@@ -67,16 +67,16 @@ class Hyperparameters(NamedTuple):
     shuffle: bool
     seed: int
     target: float
-    marks: Marks = np.zeros(0, np.int64)
+    checkpoints: Integers = np.zeros(0, np.int64)
     patience: float = math.inf
 
 
 class Record(NamedTuple):
-    """The course of a run: row m of `losses` and `trajectory` is the state at mark m.
+    """The course of a run: row m of `losses` and `trajectory` is the state at checkpoint m.
 
-    `memory` is the optimizer's state at the last mark: the slots of each parameter, then its clock.
-    `validation_losses` has a row for each mark too, and `lowest` begins with the lowest of them so far and the samples
-    seen then; both are empty without samples for validation.
+    `memory` is the optimizer's state at the last checkpoint: the slots of each parameter, then its clock.
+    `validation_losses` has a row for each checkpoint too, and `lowest` begins with the lowest of them so far and the
+    samples seen then; both are empty without samples for validation.
     """
 
     losses: Floats
@@ -89,18 +89,20 @@ class Record(NamedTuple):
 class Block(NamedTuple):
     """Runs that are trained side by side; one column each. Kernels are given several blocks, a row of arrays for each.
 
-    `params` and `memory` are the state of a run, or its last state if it is over; `losses` has a row per mark, without
-    meaning after a run's `marks`. `now` and `memory_now` are the state of its lane, which goes on: the clock that all
-    share, for one, must not stop with the first run that is over. `validation_losses` are like `losses`, without rows
-    if there are no samples for validation, and `lowest` has a row for each run, as `start_lowest` makes it. `rates` and
-    `settings` are in place of those of `Hyperparameters`, the latter of one dimension where all runs have the same.
+    `params` and `memory` are the state of a run, or its last state if it is over; `losses` has a row per checkpoint,
+    without meaning after a run's `checkpoints`. `now` and `memory_now` are the state of its lane, which goes on: the
+    clock that all share, for one, must not stop with the first run that is over. `validation_losses` are like `losses`,
+    without rows if there are no samples for validation, and `lowest` has a row for each run, as `start_lowest` makes
+    it. `rates` and `settings` are in place of those of `Hyperparameters`, the latter of one dimension where all runs
+    have
+    the same.
     """
 
     params: Floats
     memory: Floats
     losses: Floats
     status: NDArray[np.int64]
-    marks: NDArray[np.int64]
+    checkpoints: NDArray[np.int64]
     now: Floats
     validation_losses: Floats
     lowest: Floats
@@ -109,7 +111,7 @@ class Block(NamedTuple):
 
 
 def start_lowest(params: Floats, patience: float) -> Floats:
-    """Return the lowest validation losses of runs before their first mark, shape (R, 2), or (R, 3 + P) with patience.
+    """Return `lowest` of runs before their first checkpoint, shape (R, 2), or (R, 3 + P) with patience.
 
     A row holds the lowest validation loss and the samples seen then; with finite patience also the training loss and
     the parameters there, which are those of the start, `params`, if a run never has a finite validation loss.
@@ -168,7 +170,7 @@ layout of its network.
 
 
 def allocate_buffers(
-    layout: Marks, first: int, last: int, dots: int, slots: int, n: int, width: int, dtype: str
+    layout: Integers, first: int, last: int, dots: int, slots: int, n: int, width: int, dtype: str
 ) -> list[Floats]:
     """Return the `BUFFERS` of a network.
 

@@ -1,4 +1,4 @@
-"""The run around a kernel, from mark to mark: losses, statuses, visiting orders, slices of time.
+"""The run around a kernel, from checkpoint to checkpoint: losses, statuses, visiting orders, slices of time.
 
 It knows no model and no rule. A kernel trains on some samples, or writes their mean loss, and is called by its address
 (`kernels.loops.call`), so that this is compiled once on a machine: `drive` for one run, `drive_blocks` for runs side by
@@ -77,7 +77,7 @@ class Room(NamedTuple):
 
 @inner
 def status_of(loss, finite, target):
-    """Return the status at a mark, from the loss and whether all parameters are finite."""
+    """Return the status at a checkpoint, from the loss and whether all parameters are finite."""
     if not (finite and np.isfinite(loss)):
         return DIVERGED
     return CONVERGED if loss <= target else MAX_EPOCHS
@@ -85,17 +85,21 @@ def status_of(loss, finite, target):
 
 @inner
 def status_by_validation(status, loss, lowest, seen, patience):
-    """Record the lowest validation loss and its mark; stop a run that has seen `patience` samples since."""
+    """Record the lowest validation loss and its checkpoint; stop a run that has seen `patience` samples since."""
     if status != DIVERGED and loss < lowest[0]:
         lowest[0], lowest[1] = loss, seen
     return STOPPED if status == MAX_EPOCHS and seen - lowest[1] >= patience else status
 
 
 @inlined
-def leg_from(hyper, mark, per_epoch):
-    """Return the epoch of the leg from this mark to the next, and its begin and end in visiting order."""
-    epoch = hyper.marks[mark] // per_epoch
-    return epoch, hyper.marks[mark] - epoch * per_epoch, hyper.marks[mark + 1] - epoch * per_epoch
+def segment_from(hyper, checkpoint, per_epoch):
+    """Return the epoch of the segment from this checkpoint to the next, and its begin and end in visiting order."""
+    epoch = hyper.checkpoints[checkpoint] // per_epoch
+    return (
+        epoch,
+        hyper.checkpoints[checkpoint] - epoch * per_epoch,
+        hyper.checkpoints[checkpoint + 1] - epoch * per_epoch,
+    )
 
 
 @inner
@@ -185,12 +189,12 @@ def update_status(block, hyper, done, per_epoch):
                 finite = finite and np.isfinite(block.now[k * width + one])
             for k in range(block.memory.shape[0]):
                 block.memory[k, one] = block.now[(params + k) * width + one]
-            block.marks[one] = done
+            block.checkpoints[one] = done
             status = status_of(block.losses[done, one], finite, hyper.target)
             if validated:
                 loss, patience = block.validation_losses[done, one], hyper.patience * per_epoch
-                status = status_by_validation(status, loss, block.lowest[one], hyper.marks[done], patience)
-                if block.lowest.shape[1] > 2 and block.lowest[one, 1] == hyper.marks[done]:
+                status = status_by_validation(status, loss, block.lowest[one], hyper.checkpoints[done], patience)
+                if block.lowest.shape[1] > 2 and block.lowest[one, 1] == hyper.checkpoints[done]:
                     block.lowest[one, 2] = block.losses[done, one]
                     for k in range(params):
                         block.lowest[one, 3 + k] = block.params[k, one]
@@ -200,9 +204,10 @@ def update_status(block, hyper, done, per_epoch):
 
 
 def drive(kernel, samples, hyper, record, room, first, last):
-    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached.
+    """Train segments first..last-1 of a run; return the status and the last checkpoint reached.
 
-    The loss at a first mark that is not 0 is known, or nan. Models with vectors may record the last mark alone.
+    The loss at a first checkpoint that is not 0 is known, or nan. Models with vectors may record the last checkpoint
+    alone.
     """
     per_epoch = samples.size - samples.size % hyper.batch_size if hyper.drop_last else samples.size
     rows, params = record.trajectory.shape
@@ -213,8 +218,8 @@ def drive(kernel, samples, hyper, record, room, first, last):
     validated = samples.held_out_size > 0
     done, epoch, start, stop = first, 0, 0, 0
     if first > 0 and not np.isnan(record.losses[first]):
-        # A slice of time ended at this mark. Of many samples, each epoch may be a slice of its own.
-        epoch, start, stop = leg_from(hyper, first, per_epoch)
+        # A slice of time ended at this checkpoint. Of many samples, each epoch may be a slice of its own.
+        epoch, start, stop = segment_from(hyper, first, per_epoch)
         done += 1
     while True:
         if start == stop:
@@ -238,10 +243,10 @@ def drive(kernel, samples, hyper, record, room, first, last):
                     record.validation_losses[done:],
                 )
                 loss, patience = record.validation_losses[done], hyper.patience * per_epoch
-                status = status_by_validation(status, loss, record.lowest, hyper.marks[done], patience)
+                status = status_by_validation(status, loss, record.lowest, hyper.checkpoints[done], patience)
             if done == last or status != MAX_EPOCHS:
                 break
-            epoch, start, stop = leg_from(hyper, done, per_epoch)
+            epoch, start, stop = segment_from(hyper, done, per_epoch)
             done += 1
         start = train_some(
             kernel, samples, hyper, room, cells, hyper.rates[epoch:], hyper.settings, epoch, start, stop, True
@@ -252,17 +257,17 @@ def drive(kernel, samples, hyper, record, room, first, last):
 
 @inner
 def drive_block(kernel, samples, hyper, block, room, first, last):
-    """Train legs first..last-1 of the runs of a block; return whether all are over, and the last mark.
+    """Train segments first..last-1 of the runs of a block; return whether all are over, and the last checkpoint.
 
-    A run that is over keeps its results, while the others go on beside it. The losses at a first mark that is not 0 are
-    known, or nan.
+    A run that is over keeps its results, while the others go on beside it. The losses at a first checkpoint that is not
+    0 are known, or nan.
     """
     per_epoch = samples.size - samples.size % hyper.batch_size if hyper.drop_last else samples.size
     cells, settings = block.now, block.settings
     validated = samples.held_out_size > 0
     running, done, epoch, start, stop = 1, first, 0, 0, 0
     if first > 0 and not np.isnan(block.losses[first, 0]):
-        epoch, start, stop = leg_from(hyper, first, per_epoch)
+        epoch, start, stop = segment_from(hyper, first, per_epoch)
         done += 1
     while True:
         if start == stop:
@@ -286,14 +291,14 @@ def drive_block(kernel, samples, hyper, block, room, first, last):
             running = update_status(block, hyper, done, per_epoch)
             if done == last or running == 0:
                 break
-            epoch, start, stop = leg_from(hyper, done, per_epoch)
+            epoch, start, stop = segment_from(hyper, done, per_epoch)
             done += 1
         start = train_some(kernel, samples, hyper, room, cells, block.rates[epoch], settings, epoch, start, stop, False)
     return (MAX_EPOCHS if running else CONVERGED), done
 
 
 def drive_blocks(kernel, samples, hyper, blocks, room, first, last):
-    """Train legs first..last-1 of the runs of some blocks; return the status and the last mark of the last block."""
+    """Train segments first..last-1 of some blocks; return the status and the last checkpoint of the last block."""
     status, done = MAX_EPOCHS, first
     for number in range(blocks.status.shape[0]):
         status, done = drive_block(kernel, samples, hyper, block_at(blocks, number), room, first, last)

@@ -56,9 +56,9 @@ class Loss:
         such as minimum, which are correctly rounded everywhere.
     of_residual : bool
     records : str
-        The name of the value that runs record at marks, compare with their target and are ranked by: the mean of the
-        loss, by default called ``"NAME loss"``; for the squared loss the mean squared residual, whose gradient is twice
-        that of the loss.
+        The name of the value that runs record at checkpoints, compare with their target and are ranked by: the mean of
+        the loss, by default called ``"NAME loss"``; for the squared loss the mean squared residual, whose gradient is
+        twice that of the loss.
     is_squared : bool
         Whether runs record the mean squared residual, as those of the squared loss alone do.
     degree : int, optional

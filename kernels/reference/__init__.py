@@ -41,16 +41,16 @@ def train(
     last: int,
     visiting: Visiting | None = None,
 ) -> tuple[int, int]:
-    """Train legs first..last-1 of a run, from mark to mark; return the status and the last mark reached.
+    """Train segments first..last-1 of a run; return the status and the last checkpoint reached.
 
     A caller that trains a run in slices has `visiting` from `remember_order`.
     """
     x, y = _columns_of(program, data.x, data.y.size), data.y
     x_held_out = _columns_of(program, data.validation_x, data.validation_y.size)
     n, size = y.size, hyper.batch_size
-    marks = hyper.marks
+    checkpoints = hyper.checkpoints
     per_epoch = n // size * size if hyper.drop_last else n
-    # Models with vectors may record the last mark alone.
+    # Models with vectors may record the last checkpoint alone.
     rows = len(record.trajectory)
     theta = record.trajectory[min(first, rows - 1)].astype(y.dtype)
     state = _state_from(record.memory, optimizer, theta)
@@ -71,15 +71,15 @@ def train(
                 record.validation_losses[done] = held_out
                 lowest, when = record.lowest[:2]
                 if held_out < lowest and status != DIVERGED:
-                    record.lowest[:2] = held_out, marks[done]
-                elif status == MAX_EPOCHS and marks[done] - when >= hyper.patience * per_epoch:
+                    record.lowest[:2] = held_out, checkpoints[done]
+                elif status == MAX_EPOCHS and checkpoints[done] - when >= hyper.patience * per_epoch:
                     status = STOPPED
             if done == last or status != MAX_EPOCHS:
                 break
-            epoch, start = divmod(int(marks[done]), per_epoch)
+            epoch, start = divmod(int(checkpoints[done]), per_epoch)
             if hyper.shuffle:
                 order = visiting(hyper.seed, epoch)
-            for batch in _batches(order[start : start + marks[done + 1] - marks[done]], size):
+            for batch in _batches(order[start : start + checkpoints[done + 1] - checkpoints[done]], size):
                 lr = theta.dtype.type(hyper.rates[epoch])
                 theta, state = _step(program, loss, optimizer, theta, state, x[:, batch], y[batch], lr)
             done += 1

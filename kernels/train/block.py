@@ -15,7 +15,7 @@ from kernels.base.run import (
     Data,
     Floats,
     Hyperparameters,
-    Marks,
+    Integers,
     Record,
     allocate_aligned,
     count_evaluated,
@@ -23,7 +23,7 @@ from kernels.base.run import (
 )
 from kernels.compile.kinds import KERNELS, check_kernel, lane_width
 from kernels.compile.loss_factor import with_factors
-from kernels.data.marks import with_marks
+from kernels.data.checkpoints import with_checkpoints
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
@@ -36,26 +36,27 @@ WIDTH = KERNELS["lanes"].width
 # The numbers of blocks that are moved to their places and back in one go. Block by block that takes a tenth of the time
 # of blocks with few epochs, and one thread at a time does it; four times as many leave the second cache of a core.
 NUMBERS_TOGETHER = 2**15
-NO_MARKS: Marks = np.zeros(0, np.int64)
+NO_CHECKPOINTS: Integers = np.zeros(0, np.int64)
 NO_NUMBERS: Floats = np.zeros(0)
 Slices = Callable[..., Iterator[tuple[int, int, float]]]
 
 
 class Runs(NamedTuple):
-    """The state of R runs: `params` (R, P), the optimizer's `memory` (R, M), `status` and `marks` reached (R,).
+    """The state of R runs: `params` (R, P), the optimizer's `memory` (R, M), `status` and `checkpoints` reached (R,).
 
-    Where only the ends of epochs are marks, `marks` are epochs done. `losses`, shape (marks trained + 1, R), starts
-    with the loss at the first of them; a row past the mark that a run reached has no meaning for it.
-    `validation_losses` are of the same shape, or have no rows where the data have no samples for validation; `lowest`
-    describes the lowest of them so far (`kernels.base.run.start_lowest`): with patience also the parameters there,
-    which a run keeps, while it would go on from `params`. A longer run goes on from both.
-    `path`, shape (A, R, P), has the parameters at those marks that were asked for; a run that was over stays there.
+    Where only the ends of epochs are checkpoints, `checkpoints` are epochs done. `losses`, shape (checkpoints trained +
+    1, R), starts with the loss at the first of them; a row past the checkpoint that a run reached has no meaning for
+    it. `validation_losses` are of the same shape, or have no rows where the data have no samples for validation;
+    `lowest` describes the lowest of them so far (`kernels.base.run.start_lowest`): with patience also the parameters
+    there, which a run keeps, while it would go on from `params`. A longer run goes on from both. `path`, shape (A, R,
+    P), has the parameters at those checkpoints that were asked for; a run that was over stays
+    there.
     """
 
     params: Floats
     memory: Floats
     status: NDArray[np.int64]
-    marks: NDArray[np.int64]
+    checkpoints: NDArray[np.int64]
     losses: Floats
     seconds: float
     validation_losses: Floats
@@ -63,10 +64,10 @@ class Runs(NamedTuple):
     path: Floats = np.zeros((0, 0, 0))
 
     def kept(self, first: int = 0) -> "Kept":
-        """Return the parameters and losses that these runs keep; they were trained from mark `first` on."""
+        """Return the parameters and losses that these runs keep; they were trained from checkpoint `first` on."""
         if self.validation_losses.size and self.lowest.shape[1] > 2:
             return Kept(self.lowest[:, 3:], self.lowest[:, 2], self.lowest[:, 0])
-        last = self.marks - first, np.arange(self.marks.size)
+        last = self.checkpoints - first, np.arange(self.checkpoints.size)
         held_out = self.validation_losses[last] if self.validation_losses.size else None
         return Kept(self.params, self.losses[last], held_out)
 
@@ -94,10 +95,10 @@ def train_runs(
     *,
     first: int = 0,
     lowest: Floats | None = None,
-    at: Marks = NO_MARKS,
+    at: Integers = NO_CHECKPOINTS,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Runs | None:
-    """Train from mark `first` to the last one; return None if `stopped` before that.
+    """Train from checkpoint `first` to the last one; return None if `stopped` before that.
 
     Parameters
     ----------
@@ -107,21 +108,21 @@ def train_runs(
         Runs compute with their type, float64 or float32. Missing QR factors are made where the kernel takes losses
         from them (`kernels.compile.loss_factor`).
     hyper : Hyperparameters
-        With rates of shape (epochs, R), a column for each run. Without marks, runs are recorded epoch by epoch. With
-        settings of shape (S, R), runs have options of their own (`kernels.optimizers.run_options`).
+        With rates of shape (epochs, R), a column for each run. Without checkpoints, runs are recorded epoch by epoch.
+        With settings of shape (S, R), runs have options of their own (`kernels.optimizers.run_options`).
     params : array, shape (R, P)
     memory : array, shape (R, M)
     lowest : array, shape (R, 2) or (R, 3 + P), optional
-        Of runs that go on at mark `first`: `Runs.lowest` as it was then.
+        Of runs that go on at checkpoint `first`: `Runs.lowest` as it was then.
     at : array, shape (A,), optional
-        Marks at which parameters are recorded, as places in `hyper.marks`, increasing from `first` on.
+        Checkpoints at which parameters are recorded, as places in `hyper.checkpoints`, increasing from `first` on.
     stopped : callable
         Asked about twenty times a second.
     """
     check_kernel(kernel)
     started = time.perf_counter()
-    hyper = with_marks(hyper, data.y.size)
-    last, count = hyper.marks.size - 1, hyper.rates.shape[1]
+    hyper = with_checkpoints(hyper, data.y.size)
+    last, count = hyper.checkpoints.size - 1, hyper.rates.shape[1]
     status, shape = np.full(count, MAX_EPOCHS), (last - first + 1, count)
     params = params.astype(data.dtype).astype(float, copy=False)  # rounded as the kernels do, in paths too
     runs = Runs(
@@ -139,12 +140,12 @@ def train_runs(
     train = make_trainer(kernel, model, loss, optimizer, data, options_per_run=hyper.settings.ndim == 2)
     width = lane_width(kernel, data.dtype, model.program, loss)
     slowdown, samples = slowdown_of(kernel, model, width), count_evaluated(data)
-    slices = partial(train_in_slices, marks=hyper.marks, first=first, samples=samples, slowdown=slowdown)
+    slices = partial(train_in_slices, checkpoints=hyper.checkpoints, first=first, samples=samples, slowdown=slowdown)
     if width == 1:
         steps = _train_in_turn(train, slices, hyper, runs, at, by_row=model.by_row)
     else:
         # Where parameters are recorded on the way, each block is in a slice of its own.
-        in_slice = 1 if at.size else runs_in_slice(hyper.marks, first, samples=samples, slowdown=slowdown)
+        in_slice = 1 if at.size else runs_in_slice(hyper.checkpoints, first, samples=samples, slowdown=slowdown)
         steps = _train_side_by_side(train, partial(slices, stops=at.tolist()), hyper, runs, at, width, in_slice)
     for _ in steps:
         if stopped():
@@ -154,27 +155,27 @@ def train_runs(
 
 
 def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs, first: int) -> None:
-    """Let runs whose loss is 0 by rounding alone diverge at the first mark where it is, in place."""
+    """Let runs whose loss is 0 by rounding alone diverge at the first checkpoint where it is, in place."""
     if runs.params.max() <= LARGE and runs.params.min() >= -LARGE:  # false where there are nans
         return
     for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):
-        losses = runs.losses[: runs.marks[run] - first + 1, run]
+        losses = runs.losses[: runs.checkpoints[run] - first + 1, run]
         lost = lost_since(model, loss, runs.params[run], data, losses)
         if lost is not None:
-            runs.status[run], runs.marks[run] = DIVERGED, first + lost
+            runs.status[run], runs.checkpoints[run] = DIVERGED, first + lost
             runs.losses[lost:, run] = runs.validation_losses[lost:, run] = np.inf
             runs.lowest[run, 0] = runs.lowest[run, 2:3] = np.inf
 
 
 def _train_in_turn(
-    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks, *, by_row: bool
+    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Integers, *, by_row: bool
 ) -> Iterator[None]:
     """Train the runs one after the other, in place; yield after each slice of time."""
-    marks, first = hyper.marks.size, hyper.marks.size - len(runs.losses)
-    # Models with vectors record the last mark alone, where no other is asked for.
-    rows = 1 if by_row and not at.size and np.isinf(hyper.patience) else marks
-    trajectory, losses = np.empty((rows, runs.params.shape[1])), np.empty(marks)
-    validation_losses = np.empty(marks if runs.validation_losses.size else 0)
+    checkpoints, first = hyper.checkpoints.size, hyper.checkpoints.size - len(runs.losses)
+    # Models with vectors record the last checkpoint alone, where no other is asked for.
+    rows = 1 if by_row and not at.size and np.isinf(hyper.patience) else checkpoints
+    trajectory, losses = np.empty((rows, runs.params.shape[1])), np.empty(checkpoints)
+    validation_losses = np.empty(checkpoints if runs.validation_losses.size else 0)
     for run in range(len(runs.params)):
         trajectory[min(first, rows - 1)], losses[first] = runs.params[run], np.nan
         record = Record(losses, trajectory, runs.memory[run], validation_losses, runs.lowest[run])
@@ -183,19 +184,19 @@ def _train_in_turn(
             plan = plan._replace(settings=np.ascontiguousarray(hyper.settings[:, run]))
         for status, done, _seconds in slices(partial(train, plan, record)):  # noqa: B007
             yield
-        runs.params[run], runs.status[run], runs.marks[run] = trajectory[min(done, rows - 1)], status, done
+        runs.params[run], runs.status[run], runs.checkpoints[run] = trajectory[min(done, rows - 1)], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
         runs.path[:, run] = trajectory[np.minimum(at, done)]
-        kept, lowest = np.searchsorted(hyper.marks, runs.lowest[run, 1]), runs.lowest[run]
+        kept, lowest = np.searchsorted(hyper.checkpoints, runs.lowest[run, 1]), runs.lowest[run]
         if lowest.size > 2 and kept >= first:
             lowest[2], lowest[3:] = losses[kept], trajectory[kept]
 
 
 def _train_side_by_side(
-    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Marks, width: int, in_slice: int
+    train: Train, slices: Slices, hyper: Hyperparameters, runs: Runs, at: Integers, width: int, in_slice: int
 ) -> Iterator[None]:
     """Train runs in blocks as wide as a lane, some blocks to a slice, in place; the last run fills empty places."""
-    count, first = len(runs.params), hyper.marks.size - len(runs.losses)
+    count, first = len(runs.params), hyper.checkpoints.size - len(runs.losses)
     plan = hyper._replace(rates=NO_NUMBERS, settings=NO_NUMBERS)  # blocks have their own
     room = _allocate_blocks(runs, hyper, width)
     for start in range(0, count, room.status.size):
@@ -206,7 +207,7 @@ def _train_side_by_side(
             some = Block._make(part[begin : begin + in_slice] for part in blocks)
             for _status, done, _seconds in slices(partial(train, plan, some)):
                 if at.size:
-                    # Later marks are written again when they are reached, unless all runs are over.
+                    # Later checkpoints are written again when they are reached, unless all runs are over.
                     mine = slice(start + width * begin, min(start + width * (begin + 1), count))
                     runs.path[np.searchsorted(at, done) :, mine] = some.params[0].T[: mine.stop - mine.start]
                 yield
@@ -215,19 +216,19 @@ def _train_side_by_side(
 
 def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
     """Return room for some blocks, as many as the runs fill; the state of a lane begins at a cache line."""
-    count, marks, epochs = len(runs.params), hyper.marks.size, len(hyper.rates)
+    count, checkpoints, epochs = len(runs.params), hyper.checkpoints.size, len(hyper.rates)
     params, memory, known = (rows.shape[1] for rows in (runs.params, runs.memory, runs.lowest))
-    numbers = 2 * (params + memory) + marks + epochs
+    numbers = 2 * (params + memory) + checkpoints + epochs
     blocks = min(-(-count // width), max(1, NUMBERS_TOGETHER // (width * numbers)))
     settings = hyper.settings.shape[0] * (1 if hyper.settings.ndim == 1 else width)
     return Block(
         params=np.empty((blocks, params, width)),
         memory=np.empty((blocks, memory, width)),
-        losses=np.empty((blocks, marks, width)),
+        losses=np.empty((blocks, checkpoints, width)),
         status=np.empty((blocks, width), np.int64),
-        marks=np.empty((blocks, width), np.int64),
+        checkpoints=np.empty((blocks, width), np.int64),
         now=allocate_aligned(blocks * (params + memory) * width).reshape(blocks, -1),
-        validation_losses=np.empty((blocks, marks if runs.validation_losses.size else 0, width)),
+        validation_losses=np.empty((blocks, checkpoints if runs.validation_losses.size else 0, width)),
         lowest=np.empty((blocks, width, known)),
         rates=np.empty((blocks, epochs, width)),
         settings=np.empty((blocks, settings)),
@@ -235,7 +236,7 @@ def _allocate_blocks(runs: Runs, hyper: Hyperparameters, width: int) -> Block:
 
 
 def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first: int) -> None:
-    """Put some runs, which are at mark `first`, and their hyperparameters into blocks."""
+    """Put some runs, which are at checkpoint `first`, and their hyperparameters into blocks."""
     size, width = blocks.status.size, blocks.status.shape[1]
     full = size == mine.stop - mine.start
     places = mine if full else np.minimum(np.arange(mine.start, mine.start + size), mine.stop - 1)
@@ -248,14 +249,14 @@ def _fill(blocks: Block, runs: Runs, hyper: Hyperparameters, mine: slice, first:
     if runs.validation_losses.size:
         blocks.lowest[...] = runs.lowest[places].reshape(blocks.lowest.shape)
     blocks.status.fill(MAX_EPOCHS)
-    blocks.marks.fill(first)
+    blocks.checkpoints.fill(first)
     blocks.losses[:, first].fill(np.nan)
 
 
 def _collect(blocks: Block, runs: Runs, mine: slice, first: int) -> None:
-    """Put the results of blocks, which were trained from mark `first` on, into the runs that they hold."""
+    """Put the results of blocks, which were trained from checkpoint `first` on, into the runs that they hold."""
     size = mine.stop - mine.start
-    runs.status[mine], runs.marks[mine] = blocks.status.reshape(-1)[:size], blocks.marks.reshape(-1)[:size]
+    runs.status[mine], runs.checkpoints[mine] = blocks.status.reshape(-1)[:size], blocks.checkpoints.reshape(-1)[:size]
     _to_rows(blocks.params, runs.params[mine])
     _to_rows(blocks.memory, runs.memory[mine])
     _to_rows(blocks.losses[:, first:], runs.losses.T[mine])

@@ -22,13 +22,13 @@ from kernels.base.run import (
     STATUS,
     Floats,
     Hyperparameters,
-    Marks,
+    Integers,
     Record,
     count_evaluated,
     samples_per_epoch,
 )
 from kernels.compile.kinds import SINGLE, check_dtype, check_kernel
-from kernels.data.marks import count_updates, make_marks, most_marks
+from kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
 from kernels.data.order import describe_order, make_shuffle
 from kernels.data.samples import allocate_data, check_batch_size, to_dtype
 from kernels.data.validation import check_patience, read_data
@@ -121,25 +121,27 @@ def fit(
         ``"cauchy(1.0)"``, ``"epsilon_insensitive(0.1)"``. Of prediction and target: ``"logistic"``, ``"hinge"``,
         ``"softmax"``, ``"poisson"``.
     target : float, optional
-        Stop at the first mark at which the recorded loss, over all samples that are trained on, is at or below this.
+        Stop at the first checkpoint at which the recorded loss, over all samples that are trained on, is at or below
+        this.
     kernel : str
         ``"reference"``, ``"fused"`` (compiled; the same bits, but for functions such as exp) or ``"fused-fma"`` (last
         bits differ).
     record : str or int
-        The marks at which the loss and the parameters are recorded: ``"epoch"``, the start and the end of every epoch;
-        ``"log"`` or ``"log:PER_DECADE"``, also marks evenly spaced in the logarithm of the samples seen, in the first
-        epochs; a number, also a mark each time after that many updates. A run is stopped only at marks.
+        The checkpoints at which the loss and the parameters are recorded: ``"epoch"``, the start and the end of every
+        epoch; ``"log"`` or ``"log:PER_DECADE"``, also checkpoints evenly spaced in the logarithm of the samples seen,
+        in the first epochs; a number, also a checkpoint each time after that many updates. A run is stopped only at
+        checkpoints.
     validation : float or (x, y), optional
-        Samples that are not trained on; the loss over them is recorded at the same marks. Either data besides x and y,
-        or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which are the first of
-        ``numpy.random.default_rng(0).permutation(n)``, after those for the `test`. That split depends on neither `seed`
-        nor `kernel`, so that runs can be compared; all parts keep the order of the samples.
+        Samples that are not trained on; the loss over them is recorded at the same checkpoints. Either data besides x
+        and y, or the share of x and y to hold out, between 0 and 1: ``round(validation * n)`` samples, which are the
+        first of ``numpy.random.default_rng(0).permutation(n)``, after those for the `test`. That split depends on
+        neither `seed` nor `kernel`, so that runs can be compared; all parts keep the order of the samples.
     test : float or (x, y), optional
         Samples that have no part in the run: `FitResult.test_loss` is the loss on them. Data besides x and y, or a
         share of them: the first ``round(test * n)`` of that permutation.
     patience : int, optional
-        Stop at the first mark that lies this many epochs or more after that of the lowest validation loss; the status
-        is ``"stopped"`` then. However the run ends, `params` are those of the lowest validation loss.
+        Stop at the first checkpoint that lies this many epochs or more after that of the lowest validation loss; the
+        status is ``"stopped"`` then. However the run ends, `params` are those of the lowest validation loss.
     dtype : str or type
         The numbers to compute with: ``"float64"``, or ``"float32"`` with the kernels ``"reference"`` and ``"fused"``,
         for models of + - * / sqrt, abs, max, min, where, relu and constant powers such as 2 or 0.5. Samples, start,
@@ -147,8 +149,8 @@ def fit(
         double precision that are rounded where they meet the others, as in PyTorch. `params`, `loss` and `trajectory`
         are arrays of float64.
     record_params : bool, optional
-        Whether `FitResult.trajectory` has the parameters at every mark, and not at the start and the end alone. Without
-        it, it has them unless the model has vectors and there is no `patience`.
+        Whether `FitResult.trajectory` has the parameters at every checkpoint, and not at the start and the end alone.
+        Without it, it has them unless the model has vectors and there is no `patience`.
     callback : callable, optional
         Called with the result so far about twenty times a second. Until the run ends, `loss`, `trajectory` and `rates`
         of that result cannot be written to.
@@ -170,13 +172,13 @@ def fit(
     size, drop_last = check_batch_size(batch_size, n), check_bool("drop_last", drop_last)
     by_default = not model.vectors or patience is not None
     every = check_bool("record_params", by_default if record_params is None else record_params)
-    # Loops over weights record the last mark alone, unless others are asked for.
+    # Loops over weights record the last checkpoint alone, unless others are asked for.
     only_last = model.by_row and not every and patience is None
     numbers = (0 if only_last else len(model.params)) + (held_out is not None)
-    check_room(epochs, most_marks(record, n, size, epochs, drop_last=drop_last), numbers)
+    check_room(epochs, most_checkpoints(record, n, size, epochs, drop_last=drop_last), numbers)
     rates = learning_rates(schedule, lr, epochs)
     dtype = check_dtype(dtype, check_kernel(kernel, SINGLE), model, loss, optimizer)
-    marks = make_marks(record, n, size, epochs, drop_last=drop_last)
+    checkpoints = make_checkpoints(record, n, size, epochs, drop_last=drop_last)
     hyper = Hyperparameters(
         rates,
         option_values(loss, optimizer),
@@ -185,14 +187,14 @@ def fit(
         bool(order),
         seed,
         check_target(target, nonnegative=loss.nonnegative),
-        marks,
+        checkpoints,
         check_patience(patience, validation),
     )
     if not (callback is None or callable(callback)):
         raise ValueError(f"callback must be a function of a result, not {describe(callback)}")
     init = to_dtype("init", model.draw_start(seed) if init is None else model.vector(init, "init"), dtype)
 
-    # Allocate room for samples in visiting order, and for the state at each mark.
+    # Allocate room for samples in visiting order, and for the state at each checkpoint.
     data = allocate_data(
         columns,
         targets,
@@ -203,11 +205,11 @@ def fit(
         by_row=model.by_row,
         passes=epochs,
     )
-    trajectory = np.empty((1 if only_last else marks.size, init.size))
+    trajectory = np.empty((1 if only_last else checkpoints.size, init.size))
     trajectory[0] = init
-    validation_losses = np.empty(0 if held_out is None else marks.size)
+    validation_losses = np.empty(0 if held_out is None else checkpoints.size)
     memory = optimizer.initial_memory(trajectory[0])
-    recorded = Record(np.empty(marks.size), trajectory, memory, validation_losses, np.array(NO_LOWEST))
+    recorded = Record(np.empty(checkpoints.size), trajectory, memory, validation_losses, np.array(NO_LOWEST))
 
     # Compile.
     asked = time.perf_counter()
@@ -215,9 +217,11 @@ def fit(
     compile_seconds = time.perf_counter() - asked
 
     # Train in slices of time.
-    per_epoch, updates = samples_per_epoch(n, size, drop_last), count_updates(marks, n, size, drop_last=drop_last)
+    per_epoch, updates = samples_per_epoch(n, size, drop_last), count_updates(checkpoints, n, size, drop_last=drop_last)
     slowdown = slowdown_of(kernel, model)
-    steps = train_in_slices(partial(train, hyper, recorded), marks, samples=count_evaluated(data), slowdown=slowdown)
+    steps = train_in_slices(
+        partial(train, hyper, recorded), checkpoints, samples=count_evaluated(data), slowdown=slowdown
+    )
     seconds = 0.0
     for status, done, spent in steps:
         seconds += spent
@@ -225,7 +229,7 @@ def fit(
         if lost is not None:
             status, done = DIVERGED, lost  # noqa: PLW2901
             recorded.losses[done] = recorded.validation_losses[done : done + 1] = np.inf
-            recorded.lowest[1] = marks[done]
+            recorded.lowest[1] = checkpoints[done]
         result = FitResult(
             model=model,
             criterion=loss,
@@ -253,32 +257,32 @@ def _state_at(
     status: int,
     hyper: Hyperparameters,
     recorded: Record,
-    updates: Marks,
+    updates: Integers,
     per_epoch: int,
     start: Floats | None,
 ) -> dict[str, Any]:
-    """Return the fields of a result that change from mark to mark. With a start, the trajectory is that and the end."""
-    marks = hyper.marks
+    """Return the fields of a result that change between checkpoints; with a start, the trajectory is it and the end."""
+    checkpoints = hyper.checkpoints
     # The run goes on with these arrays. After millions of epochs a copy would take longer than the training between two
     # callbacks.
-    protect = _read_only if status == MAX_EPOCHS and done < marks.size - 1 else np.copy
-    seen = int(marks[done])
-    mark = int(np.searchsorted(marks, recorded.lowest[1])) if np.isfinite(hyper.patience) else done
+    protect = _read_only if status == MAX_EPOCHS and done < checkpoints.size - 1 else np.copy
+    seen = int(checkpoints[done])
+    checkpoint = int(np.searchsorted(checkpoints, recorded.lowest[1])) if np.isfinite(hyper.patience) else done
     rows = recorded.trajectory[: done + 1]
     trajectory = rows if start is None else np.stack([start, rows[-1]])
     return {
-        "params": rows[min(mark, len(rows) - 1)].copy(),
+        "params": rows[min(checkpoint, len(rows) - 1)].copy(),
         "loss": protect(recorded.losses[: done + 1]),
         "trajectory": protect(trajectory),
         "validation_loss": protect(recorded.validation_losses[: done + 1]) if recorded.validation_losses.size else None,
         "rates": protect(hyper.rates[: -(-seen // per_epoch)]),
-        "samples_seen": protect(marks[: done + 1]),
+        "samples_seen": protect(checkpoints[: done + 1]),
         "updates": protect(updates[: done + 1]),
         "status": STATUS[status],
         "epochs": seen // per_epoch,
         "epochs_to_target": whole_or_fraction(seen, per_epoch) if status == CONVERGED else None,
         "memory": recorded.memory.copy(),
-        "kept_mark": mark,
+        "kept_checkpoint": checkpoint,
     }
 
 

@@ -14,15 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from kernels.base.checks import list_names
 from kernels.base.columns import Inputs, Params, check_row_order, stack_columns, take_targets
 from kernels.base.registry import REGISTERED
-from kernels.base.run import Floats, Marks
+from kernels.base.run import Floats, Integers
 from kernels.data.pieces import mean_over, variance
 from kernels.data.samples import Samples
 from kernels.losses import make_loss
 from kernels.losses.classes import Classes, takes_classes
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
+from kernels.train.attainable_loss import AttainableLoss, find_attainable_loss, is_found_at_once
 from kernels.train.fit_quality import Uncertainty, estimate_uncertainty, unknown
-from kernels.train.yardstick import Yardstick, find_yardstick, is_found_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +36,12 @@ MOST_PARAMS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The state of a run at one mark.
+    """The state of a run at one checkpoint.
 
     Attributes
     ----------
-    mark : int
-        Its place in ``loss``, ``trajectory`` and all that a run records at marks.
+    checkpoint : int
+        Its place in ``loss``, ``trajectory`` and all that a run records at checkpoints.
     samples_seen : int
     epoch : float
         An int at the end of one, else a fraction.
@@ -52,7 +52,7 @@ class Snapshot:
         None without held-out samples.
     """
 
-    mark: int
+    checkpoint: int
     samples_seen: int
     epoch: float
     params: Floats
@@ -68,17 +68,17 @@ class FitResult:
     ----------
     model : Model
     params : array, shape (P,)
-        In the order of ``model.params``: those of the end, or with `patience` those of the mark of the lowest
+        In the order of ``model.params``: those of the end, or with `patience` those of the checkpoint of the lowest
         validation loss. See `kept`.
     loss : array, shape (M,)
-        The mean over all samples that are trained on of the loss that was trained, at each mark: before the first
+        The mean over all samples that are trained on of the loss that was trained, at each checkpoint: before the first
         update, after each epoch, and in between where `record` asks for it. For the squared loss it is the mean squared
         residual, twice the mean whose gradient is descended. `records` names it.
     trajectory : array, shape (M, P)
-        The parameters at the same marks; of models with vectors, shape (2, P), at the start and at the end, unless
-        `kernels.fit` is asked to record them or has a `patience`.
+        The parameters at the same checkpoints; of models with vectors, shape (2, P), at the start and at the end,
+        unless `kernels.fit` is asked to record them or has a `patience`.
     samples_seen, updates : array, shape (M,)
-        The samples visited and the updates made by each mark.
+        The samples visited and the updates made by each checkpoint.
     samples_per_epoch : int
         The samples that an epoch visits: all but those of a last batch that is left out.
     criterion : Loss
@@ -102,7 +102,7 @@ class FitResult:
     compile_seconds : float
         Time spent to derive and compile the kernel, or to load it from the disk cache; not part of `seconds`.
     validation_loss : array, shape (M,), or None
-        As `loss`, over the held-out samples, at the same marks; None without `validation`.
+        As `loss`, over the held-out samples, at the same checkpoints; None without `validation`.
     validation : tuple or None
         The held-out samples: their inputs, as in `x`, and their y.
     test : tuple or None
@@ -114,8 +114,9 @@ class FitResult:
     order : str
         The order in which epochs visited the samples, in words: ``"as they stand"``, ``"all samples shuffled"``, or
         which blocks were shuffled, and how many of them together.
-    kept_mark : int
-        The mark at which `params` were recorded: the last one, or with `patience` that of the lowest validation loss.
+    kept_checkpoint : int
+        The checkpoint at which `params` were recorded: the last one, or with `patience` that of the lowest validation
+        loss.
     classes : Classes or None
         The labels of the classes 0, 1, ..., where y held labels; `y` has the classes.
     """
@@ -130,8 +131,8 @@ class FitResult:
     epochs_to_target: float | None
     seconds: float
     compile_seconds: float
-    samples_seen: Marks
-    updates: Marks
+    samples_seen: Integers
+    updates: Integers
     samples_per_epoch: int
     criterion: Loss
     x: tuple[Floats, ...] = field(repr=False)
@@ -142,7 +143,7 @@ class FitResult:
     memory: Floats = field(default_factory=lambda: np.zeros(0), repr=False)
     dtype: str = "float64"
     order: str = "as they stand"
-    kept_mark: int = -1
+    kept_checkpoint: int = -1
     classes: Classes | None = None
 
     def predict(self, x: Inputs) -> Floats:
@@ -278,15 +279,16 @@ class FitResult:
         return {} if self.test is None else metrics_on(self.model, self.criterion, self.params, *self.test)
 
     @property
-    def epoch_marks(self) -> Marks:
-        """The places of the start and of the ends of epochs among the marks, shape (epochs + 1,)."""
+    def epoch_checkpoints(self) -> Integers:
+        """The places of the start and of the ends of epochs among the checkpoints, shape (epochs + 1,)."""
         return np.flatnonzero(self.samples_seen % self.samples_per_epoch == 0)
 
     @property
     def best(self) -> Snapshot:
-        """The mark of the lowest validation loss, or of the lowest loss without `validation`; the first of equals.
+        """The checkpoint of the lowest validation loss, or of the lowest loss without `validation`; ties: the first.
 
-        Marks at which the loss or a parameter is not finite do not count, but for the start where there is no other.
+        Checkpoints at which the loss or a parameter is not finite do not count, but for the start where there is no
+        other.
         """
         losses = self.loss if self.validation_loss is None else self.validation_loss
         counts = np.isfinite(losses) & np.isfinite(self.loss)
@@ -296,31 +298,31 @@ class FitResult:
 
     @property
     def kept(self) -> Snapshot:
-        """The mark of `params`: the last one, or with `patience` that of the lowest validation loss.
+        """The checkpoint of `params`: the last one, or with `patience` that of the lowest validation loss.
 
         Its losses are those that the run is judged by.
         """
-        return self._snapshot(range(self.loss.size)[self.kept_mark])
+        return self._snapshot(range(self.loss.size)[self.kept_checkpoint])
 
-    def _snapshot(self, mark: int) -> Snapshot:
-        seen = int(self.samples_seen[mark])
+    def _snapshot(self, checkpoint: int) -> Snapshot:
+        seen = int(self.samples_seen[checkpoint])
         return Snapshot(
-            mark,
+            checkpoint,
             seen,
             whole_or_fraction(seen, self.samples_per_epoch),
-            self._params_at(mark),
-            float(self.loss[mark]),
-            None if self.validation_loss is None else float(self.validation_loss[mark]),
+            self._params_at(checkpoint),
+            float(self.loss[checkpoint]),
+            None if self.validation_loss is None else float(self.validation_loss[checkpoint]),
         )
 
-    def _params_at(self, mark: int) -> Floats:
-        """Return the parameters of a mark, and nan where they are not recorded."""
-        if mark == range(self.loss.size)[self.kept_mark]:
+    def _params_at(self, checkpoint: int) -> Floats:
+        """Return the parameters of a checkpoint, and nan where they are not recorded."""
+        if checkpoint == range(self.loss.size)[self.kept_checkpoint]:
             return self.params.copy()
         if len(self.trajectory) == self.loss.size:
-            place = mark
-        elif mark in {0, self.loss.size - 1}:
-            place = -1 if mark else 0
+            place = checkpoint
+        elif checkpoint in {0, self.loss.size - 1}:
+            place = -1 if checkpoint else 0
         else:
             return np.full(self.params.size, np.nan)
         return np.array(self.trajectory[place])
@@ -367,12 +369,12 @@ class FitResult:
         return self.uncertainty.stderr if self.uncertainty.stderr.size else np.full(self.params.size, np.nan)
 
     @cached_property
-    def optimum(self) -> Yardstick:
+    def optimum(self) -> AttainableLoss:
         """The lowest loss that the model can reach on these samples, where it is, and the loss of the best constant.
 
-        See `kernels.train.yardstick.find_yardstick`: all but least squares of linear models takes a moment.
+        See `kernels.train.attainable_loss.find_attainable_loss`: all but least squares of linear models takes a moment.
         """
-        found = find_yardstick(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
+        found = find_attainable_loss(self.model, self.criterion, (self.x, self.y), [self.trajectory[0]])
         return found.lowered(self.kept.loss, self.params, "this run", self.dtype)
 
     @property
@@ -433,7 +435,7 @@ class FitResult:
             return []
         kept, best = self.kept, self.best
         course = f"{self.validation_loss[0]:.6g} -> {kept.validation_loss:.6g}"
-        if kept.mark < self.loss.size - 1:
+        if kept.checkpoint < self.loss.size - 1:
             return [f"  validation  {course}; its parameters, after {kept.epoch:g} epochs, are kept"]
         return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
 
@@ -446,19 +448,19 @@ class FitResult:
         return [f"  test        {self.test_loss:.6g}{known} on {size}"]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per mark.
+        """Return one row per checkpoint.
 
         Returns
         -------
         DataFrame
             epoch (a fraction within one), lr (of the update before), loss, validation_loss where there is one,
-            param_<name> for each parameter, where the trajectory has every mark; samples and updates.
+            param_<name> for each parameter, where the trajectory has every checkpoint; samples and updates.
         """
         import pandas as pd  # noqa: PLC0415 (only when asked for)
 
         epoch = self.samples_seen / self.samples_per_epoch
         whole = self.samples_seen // self.samples_per_epoch
-        columns: dict[str, Floats | Marks] = {
+        columns: dict[str, Floats | Integers] = {
             "epoch": whole if (whole * self.samples_per_epoch == self.samples_seen).all() else epoch,
             "lr": np.concatenate([[np.nan], self.rates[np.ceil(epoch[1:]).astype(np.int64) - 1]]),
             "loss": self.loss,

@@ -13,7 +13,7 @@ MOST = 1000
 
 
 def lost_since(model: Model, loss: Loss, params: Floats, data: Data, losses: Floats) -> int | None:
-    """Return the first mark from which on a run's loss is 0 by rounding alone; None where its last loss is right.
+    """Return the first checkpoint from which on a run's loss is 0 by rounding alone; None where its last loss is right.
 
     The terms of a model may grow until y is lost in (c - y) + a*sin(x - p), and then cancel: so does a run with a rate
     that is too high. All residuals and gradients are 0 from there on, and the predictions are off by the targets.
@@ -22,7 +22,7 @@ def lost_since(model: Model, loss: Loss, params: Floats, data: Data, losses: Flo
     ----------
     params : array, shape (P,)
         At the end.
-    losses : array, shape (marks reached + 1,)
+    losses : array, shape (checkpoints reached + 1,)
     """
     if losses[-1] != 0 or not loss.of_residual or not np.abs(params).max() > LARGE:
         return None

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from kernels.base.run import MAX_EPOCHS, Marks
+from kernels.base.run import MAX_EPOCHS, Integers
 from kernels.model.model import Model
 
 SLICE_SECONDS = 0.05
@@ -31,47 +31,47 @@ def slowdown_of(kernel: str, model: Model, width: int = 1) -> int:
     return max(1, width // 8) * (1 + len(model.params) // 8)
 
 
-def work_until(mark: int, marks: Marks, samples: int) -> float:
-    """Return the sample-updates of a run until a mark, those of losses included; see `train_in_slices`."""
-    return (int(marks[mark]) + samples * mark) / 2
+def work_until(checkpoint: int, checkpoints: Integers, samples: int) -> float:
+    """Return the sample-updates of a run until a checkpoint, those of losses included; see `train_in_slices`."""
+    return (int(checkpoints[checkpoint]) + samples * checkpoint) / 2
 
 
-def runs_in_slice(marks: Marks, first: int, *, samples: int, slowdown: int) -> int:
-    """Return how many runs from mark `first` to the last one fit into the first slice, and 1 where none does."""
-    work = work_until(marks.size - 1, marks, samples) - work_until(first, marks, samples)
+def runs_in_slice(checkpoints: Integers, first: int, *, samples: int, slowdown: int) -> int:
+    """Return how many runs from checkpoint `first` to the last one fit into the first slice, and 1 where none does."""
+    work = work_until(checkpoints.size - 1, checkpoints, samples) - work_until(first, checkpoints, samples)
     return max(1, int(FIRST_SLICE / slowdown / max(1.0, work)))
 
 
 def train_in_slices(
     train: Callable[[int, int], tuple[int, int]],
-    marks: Marks,
+    checkpoints: Integers,
     first: int = 0,
     *,
     samples: int,
     slowdown: int = 1,
     stops: Sequence[int] = (),
 ) -> Iterator[tuple[int, int, float]]:
-    """Train from mark `first` to the last one with `train(first, last)` -> (status, mark reached), slice by slice.
+    """Train in slices, from checkpoint `first` to the last, by `train(first, last)` -> (status, checkpoint reached).
 
     Parameters
     ----------
     train : callable
-    marks : array, shape (M,)
-        See `kernels.data.marks.make_marks`.
+    checkpoints : array, shape (M,)
+        See `kernels.data.checkpoints.make_checkpoints`.
     first : int
     samples : int
-        The samples on which a loss is evaluated at each mark, which counts like an update from each.
+        The samples on which a loss is evaluated at each checkpoint, which counts like an update from each.
     slowdown : int
         See `slowdown_of`. The first slice is sized by it, the others by the clock.
     stops : sequence of int
-        Marks, increasing, at which a slice ends.
+        Integers, increasing, at which a slice ends.
 
     Yields
     ------
-    (status, mark reached, seconds of this slice)
+    (status, checkpoint reached, seconds of this slice)
     """
-    work = partial(work_until, marks=marks, samples=samples)
-    budget, last = FIRST_SLICE / slowdown, marks.size - 1
+    work = partial(work_until, checkpoints=checkpoints, samples=samples)
+    budget, last = FIRST_SLICE / slowdown, checkpoints.size - 1
     while True:
         # No array is made here: a block of few epochs takes 100 microseconds.
         limit = work(first) + budget

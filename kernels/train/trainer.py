@@ -20,7 +20,7 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.reference import remember_order, train
 
 Train = Callable[[Hyperparameters, Any, int, int], tuple[int, int]]
-"""From settings, a `Record` or a `Block`, and two marks to the status and the mark that was reached."""
+"""From settings, a `Record` or a `Block`, and two checkpoints to the status and the checkpoint that was reached."""
 
 
 def make_trainer(

@@ -1,4 +1,4 @@
-"""Held-out samples in tables, studies and sweeps: scaled apart, recorded at every mark, and deciding on settings."""
+"""Held-out samples in tables, studies and sweeps: scaled apart, recorded at checkpoints, and deciding on settings."""
 
 import json
 import re
@@ -107,13 +107,13 @@ def test_losses_are_told_apart_as_far_as_one_held_out_sample_of_a_class_can():
     settings = {"validation": 0.25, "epochs": 10, "kernel": "reference", "confirm": 6}
     found = sweep("a*x + b", x, x > 0.1, grid, loss="hinge", **settings)
     losses = found.frame["validation_loss"]
-    assert found.yardstick.held_out_floor == 1 / 10
+    assert found.optimum.held_out_floor == 1 / 10
     assert losses.min() == 0 < losses.max()
     told = r": sgd has 0\.\d+ \[0\.\d+, 1\] times the improvement over a constant \(statistically indistinguishable\)"
     assert re.search(told, str(found))
-    assert found.yardstick.floor == 1 / 30
+    assert found.optimum.floor == 1 / 30
     assert found.ranking("final_loss")["ratio"].max() < 30
-    other = sweep("a*x + b", x, 2 * x, grid, **settings | {"confirm": 0}).yardstick
+    other = sweep("a*x + b", x, 2 * x, grid, **settings | {"confirm": 0}).optimum
     assert other.floor == other.held_out_floor == 0
 
 

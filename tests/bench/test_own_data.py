@@ -269,10 +269,10 @@ def test_columns_are_centered_only_where_that_carries_back(cars, model, center):
     if center is None:
         return
     data, scaling = made.study.dataset()
-    params = original_units(made.study.make_model(data), made.yardstick.params, scaling).params
+    params = original_units(made.study.make_model(data), made.attainable.params, scaling).params
     prediction = made.study.make_model(data).predict(params, load_table(cars, "Engine Power (PS)", "mpg").x)
     there = np.mean((prediction - load_table(cars, "Engine Power (PS)", "mpg").y) ** 2)
-    assert there == pytest.approx(made.yardstick.loss * scaling.y_scale**2, rel=1e-6)
+    assert there == pytest.approx(made.attainable.loss * scaling.y_scale**2, rel=1e-6)
 
 
 def test_columns_are_centered_also_where_rounding_loses_the_parameters(tmp_path):

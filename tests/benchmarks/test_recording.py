@@ -1,4 +1,4 @@
-"""What a finer clock costs: the classic run of 100 epochs, recorded at the ends of epochs and at marks between them."""
+"""What a finer clock costs: the classic run of 100 epochs, recorded at the ends of epochs and between them."""
 
 from pathlib import Path
 
@@ -33,13 +33,15 @@ def test_recording_a_sweep(record, classic, benchmark):
     x, y = classic
     grid = Grid(lr=np.geomspace(1e-6, 1e-5, 1024), batch_size=1, init={"near": [-1, 10, 26]})
     problem = make_problem(models.quadratic, x, y, RunTable(record=record), Path("nowhere"))
-    marks = problem.clock.marks(1, 100)
+    checkpoints = problem.clock.checkpoints(1, 100)
     plan = problem.with_ids(grid.frame(models.quadratic, y.size))
     sgd = make_optimizer("sgd")
     options = option_values(problem.loss, sgd)
     rates = np.tile(plan["lr"].to_numpy(), (100, 1))
-    hyper = Hyperparameters(rates, options, 1, drop_last=True, shuffle=False, seed=0, target=-np.inf, marks=marks)
+    hyper = Hyperparameters(
+        rates, options, 1, drop_last=True, shuffle=False, seed=0, target=-np.inf, checkpoints=checkpoints
+    )
     starts, memory = np.tile([-1.0, 10.0, 26.0], (1024, 1)), np.zeros((1024, 0))
     data = allocate_data(problem.columns, problem.y, shuffle=False)
     runs = benchmark(lambda: train_runs("lanes", models.quadratic, problem.loss, sgd, data, hyper, starts, memory))
-    assert (runs.marks == marks.size - 1).all()
+    assert (runs.checkpoints == checkpoints.size - 1).all()

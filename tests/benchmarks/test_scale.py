@@ -53,7 +53,7 @@ def test_ten_thousand_configurations(tmp_path, benchmark, reach):
     def run():
         return sweep(models.quadratic, X, Y, grid, epochs=epochs, confirm=0, out=next(folders)).curves
 
-    # Besides the ends of epochs, a few marks within the first of them.
+    # Besides the ends of epochs, a few checkpoints within the first of them.
     assert grid.size * (epochs + 1) <= len(run()) <= grid.size * (1.4 * epochs + 1)
     benchmark.pedantic(run, rounds=5)
     seconds = benchmark.stats.stats.data if benchmark.enabled else []

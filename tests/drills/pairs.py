@@ -33,7 +33,7 @@ from kernels.base.plugins import load_plugin
 from kernels.compile.kinds import FLOAT32_LOSSES, FLOAT32_OPTIMIZERS, is_exact
 from kernels.losses import make_loss
 from kernels.model.models import make_model
-from kernels.train.yardstick import find_yardstick
+from kernels.train.attainable_loss import find_attainable_loss
 from tests.support.consistency import contradictions
 from tests.support.studies import sweep_settings
 
@@ -150,7 +150,7 @@ def find_target(case, model, x, y):
         return None if case["target"] == "none" else 1e6
     loss = make_loss(case["loss"])
     samples = model.columns(x) if model.inputs else (), y
-    found = find_yardstick(model, loss, samples, [np.full(len(model.params), 0.1)])
+    found = find_attainable_loss(model, loss, samples, [np.full(len(model.params), 0.1)])
     if case["target"] == "easy":
         return found.target if found.target is not None else found.loss + 0.5
     return found.loss - 1 if not loss.nonnegative else 0.5 * found.loss
@@ -234,10 +234,10 @@ def faults_of(case, folder):
     text, page = str(result), page if case["by"] == "the command line" else write_run_report(run_data)
     if "Best choice" not in text or not page.exists():
         found.append("there is no best choice, or no page")
-    yardstick, frame = result.yardstick, result.frame
+    attainable, frame = result.optimum, result.frame
     lowest = frame["final_loss"][np.isfinite(frame["final_loss"])].min()
-    if np.isfinite(yardstick.loss) and lowest < yardstick.loss - 1e-6 * max(abs(yardstick.loss), 1e-12):
-        found.append(f"a run ends at {lowest}, below the yardstick {yardstick.loss}")
+    if np.isfinite(attainable.loss) and lowest < attainable.loss - 1e-6 * max(abs(attainable.loss), 1e-12):
+        found.append(f"a run ends at {lowest}, below the attainable {attainable.loss}")
     return found + _faults_of_code(case, run_data)
 
 

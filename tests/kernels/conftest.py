@@ -6,14 +6,14 @@ from kernels.train import slices
 
 
 @pytest.fixture
-def mark_by_mark(monkeypatch):
-    """Make every slice as short as can be, which ends at the next mark."""
+def checkpoint_by_checkpoint(monkeypatch):
+    """Make every slice as short as can be, which ends at the next checkpoint."""
     monkeypatch.setattr(slices, "FIRST_SLICE", 1)
     monkeypatch.setattr(slices, "SLICE_SECONDS", 0)
 
 
-@pytest.fixture(params=["in one go", "mark by mark"])
+@pytest.fixture(params=["in one go", "checkpoint by checkpoint"])
 def slicing(request):
     """A run of some length is trained in slices of time, or in one."""
-    if request.param == "mark by mark":
-        request.getfixturevalue("mark_by_mark")
+    if request.param == "checkpoint by checkpoint":
+        request.getfixturevalue("checkpoint_by_checkpoint")

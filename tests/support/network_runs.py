@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kernels.base.run import Hyperparameters
 from kernels.compile.kinds import FLOAT32_OPTIMIZERS, takes_factor
-from kernels.data.marks import make_marks
+from kernels.data.checkpoints import make_checkpoints
 from kernels.data.order import make_shuffle
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
@@ -22,7 +22,7 @@ from kernels.optimizers.run_options import initial_memory, option_values, stack_
 from kernels.train.block import train_runs
 from tests.support.rules import FORMS, names_of
 
-ARRAYS = ("params", "memory", "losses", "status", "marks", "validation_losses", "lowest")
+ARRAYS = ("params", "memory", "losses", "status", "checkpoints", "validation_losses", "lowest")
 BLOCKS = "blocks(size=7, buffer=20)"
 KINKS = (
     "sqrt(a**2 + x**2)/(3 + b**2) - c*(1 + x**2)**-1.5 + where(x > 0.3*b, max(a*x, b/3), abs(b - x)) - relu(c - x/5)"
@@ -53,9 +53,11 @@ def trained(
     form = {"shuffle": shuffle, "batch_size": batch, "by_row": model.by_row, "dtype": dtype}
     held = (tuple(column[:9] for column in columns), y[:9]) if np.isfinite(patience) else None
     data = allocate_data(columns, y, validation=held, **form)
-    marks = make_marks("epoch", n, batch, epochs, drop_last=False)
+    checkpoints = make_checkpoints("epoch", n, batch, epochs, drop_last=False)
     rates = np.tile(np.linspace(0.2 * highest, highest, runs), (epochs, 1))
-    hyper = Hyperparameters(rates, option_values(loss, optimizer), batch, False, bool(shuffle), 3, 0.0, marks, patience)
+    hyper = Hyperparameters(
+        rates, option_values(loss, optimizer), batch, False, bool(shuffle), 3, 0.0, checkpoints, patience
+    )
     starts = 0.5 * rng.normal(size=(runs, len(model.params)))
     each = [optimizer] * runs
     if by_run:
@@ -183,7 +185,7 @@ def check_drawn(examples):
                 for name in ARRAYS:
                     along = getattr(found, name)
                     mine = along[:, run : run + 1] if "losses" in name else along[run : run + 1]
-                    reached = int(expected.marks[0]) + 1 if "losses" in name else None
+                    reached = int(expected.checkpoints[0]) + 1 if "losses" in name else None
                     np.testing.assert_array_equal(mine[:reached], getattr(expected, name)[:reached], err_msg=name)
 
     check()

@@ -1,4 +1,4 @@
-"""The moments of a run that a film may show: its marks, and finer ones within the first epochs."""
+"""The moments of a run that a film may show: its checkpoints, and finer ones within the first epochs."""
 
 from inspect import signature
 from typing import Any, NamedTuple
@@ -8,13 +8,13 @@ from numpy.typing import ArrayLike
 
 from kernels import FitResult, fit
 from kernels.base.run import Floats
-from kernels.data.marks import thin_marks
+from kernels.data.checkpoints import thin_checkpoints
 
 DETAILED_EPOCHS = 16
 DETAILED_SAMPLES = 4_000_000  # in all of these epochs together, so that training them again takes a moment
 DETAILED_REFERENCE_SAMPLES = 40_000  # the same for the kernel "reference"
 MAX_PIECES = 50  # per epoch
-MAX_MARKS = 1000
+MAX_CHECKPOINTS = 1000
 
 
 class Moments(NamedTuple):
@@ -36,21 +36,25 @@ class Moments(NamedTuple):
 
 
 def recorded_moments(result: FitResult) -> Moments:
-    """Return the finite states at the marks of a run; of a long run a thousand, denser at the start."""
+    """Return the finite states at the checkpoints of a run; of a long run a thousand, denser at the start."""
     if len(result.trajectory) < result.loss.size:
-        raise ValueError("result must have its parameters at all marks: give fit record_params=True")
-    marks = thin_marks(result.samples_seen, MAX_MARKS)
-    finite = np.isfinite(result.loss[marks]) & np.isfinite(result.trajectory[marks]).all(axis=1)
-    marks = marks[np.logical_and.accumulate(finite)]
-    return Moments(result.samples_seen[marks] / result.samples_per_epoch, result.trajectory[marks], result.loss[marks])
+        raise ValueError("result must have its parameters at all checkpoints: give fit record_params=True")
+    checkpoints = thin_checkpoints(result.samples_seen, MAX_CHECKPOINTS)
+    finite = np.isfinite(result.loss[checkpoints]) & np.isfinite(result.trajectory[checkpoints]).all(axis=1)
+    checkpoints = checkpoints[np.logical_and.accumulate(finite)]
+    return Moments(
+        result.samples_seen[checkpoints] / result.samples_per_epoch,
+        result.trajectory[checkpoints],
+        result.loss[checkpoints],
+    )
 
 
 def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict[str, Any]) -> Moments:
-    """Return the states at the marks and, in the first epochs, after each update or fiftieth of an epoch.
+    """Return the states at the checkpoints and, in the first epochs, after each update or fiftieth of an epoch.
 
-    These epochs, and so an early one in which the run diverged, are trained again with finer marks, which do not change
-    the parameters, by the `settings` given to `kernels.fit`, of which start and rates are taken from the result. Data
-    and settings that do not reproduce the run raise a ValueError.
+    These epochs, and so an early one in which the run diverged, are trained again with finer checkpoints, which do not
+    change the parameters, by the `settings` given to `kernels.fit`, of which start and rates are taken from the result.
+    Data and settings that do not reproduce the run raise a ValueError.
     """
     known = [name for name, parameter in signature(fit).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     if unknown := next((name for name in settings if name not in known), None):
@@ -85,8 +89,8 @@ def update_moments(result: FitResult, x: ArrayLike, y: ArrayLike, settings: dict
 
 def _check_reproduced(result: FitResult, again: FitResult) -> None:
     """Raise an error if training the first epochs again does not lead to the same parameters at their ends."""
-    both = min(again.epoch_marks.size, result.epoch_marks.size)
-    found, expected = (run.trajectory[run.epoch_marks[:both]] for run in (again, result))
+    both = min(again.epoch_checkpoints.size, result.epoch_checkpoints.size)
+    found, expected = (run.trajectory[run.epoch_checkpoints[:both]] for run in (again, result))
     same = np.isclose(found, expected, rtol=1e-6, equal_nan=True).all(axis=1)
     if not same.all():
         epoch = int(np.argmin(same))

@@ -8,7 +8,7 @@ function short(value) {
   return Math.abs(value) < 1e9 ? `${Number((value / factor).toPrecision(2))}${unit}` : text(Number(value.toPrecision(2)));
 }
 
-// The start has no place on a logarithmic axis, and is drawn at its left edge, half as far as the first mark.
+// The start has no place on a logarithmic axis, and is drawn at its left edge, half as far as the first checkpoint.
 const leftEdge = (times) => times.reduce((least, time) => (time > 0 ? Math.min(least, time) : least), Infinity) / 2;
 
 function alongClock(times, edge, log) {

@@ -1,14 +1,14 @@
 "use strict";
-// Plays a run: its curve on the data, its losses and its path, by a button and by a slider through the marks.
+// Plays a run: its curve on the data, its losses and its path, by a button and by a slider through the checkpoints.
 
 const player = { start: null, run: null, step: 0, timer: null };
 // A whole run takes about five seconds. A reader who asked for less motion sees a few stills.
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const [SECONDS, SHORTEST, LONGEST, STILLS, STILL] = [5, 50, 300, 6, 400];
 
-const lastStep = () => player.run.marks.length - 1;
+const lastStep = () => player.run.checkpoints.length - 1;
 
-// Some of the marks, evenly in their number: the marks themselves are denser at the start.
+// Some of the checkpoints, evenly in their number: the checkpoints themselves are denser at the start.
 const someSteps = (most) =>
   lastStep() ? evenly([0, lastStep()], Math.min(most, lastStep() + 1)).map(Math.round) : [0];
 
@@ -58,12 +58,12 @@ function tellStep() {
   const [button, said] = ["play-button", "play-says"].map((id) => document.getElementById(id));
   button.disabled = slider.disabled = !player.run;
   if (!player.run) return said.replaceChildren();
-  const { marks, losses, params, status } = player.run;
+  const { checkpoints, losses, params, status } = player.run;
   const at = player.step;
   [slider.max, slider.value] = [lastStep(), at];
-  const where = `${count(marks[at], "sample")} seen, loss ${heldText(losses[at])}`;
+  const where = `${count(checkpoints[at], "sample")} seen, loss ${heldText(losses[at])}`;
   slider.setAttribute("aria-valuetext", where);
-  // With patience a run keeps the parameters of its best mark, and is played up to there.
+  // With patience a run keeps the parameters of its best checkpoint, and is played up to there.
   const kept = "kept, as the loss on held-out samples was lowest here";
   const ended = at < lastStep() ? "" : play.keeps ? kept : (endings()[status] ?? "");
   said.replaceChildren(

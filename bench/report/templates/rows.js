@@ -60,18 +60,18 @@ const heldOutSteps = run.curves.held_out ? unpack(run.curves.held_out) : null;
 const curveStarts = new Uint32Array(run.count + 1);
 curveCounts.forEach((many, row) => (curveStarts[row + 1] = curveStarts[row] + many));
 
-// Where a row has its losses: at the stored marks of its batch size, and at its last one. A loss that is not finite is NaN.
+// Where a row has its losses: at the stored checkpoints of its batch size, and at its last one. A loss that is not finite is NaN.
 // Where there are held-out samples, `heldOut` are the losses on them.
 function curve(row) {
   const own = (steps) => steps.subarray(curveStarts[row], curveStarts[row + 1]);
   const steps = own(curveSteps);
-  const marks = run.curves.marks[settings.batch_size.codes[row]];
+  const checkpoints = run.curves.checkpoints[settings.batch_size.codes[row]];
   const lossOfStep = (step) => {
     if (step === 0) return NaN;
     return (step === 1 ? 0 : 10 ** (run.curves.low + (step - 2) * run.curves.unit)) + run.lowest;
   };
   return {
-    samples: Array.from(steps, (_, i) => (i < steps.length - 1 ? marks[i] : numbers.samples_seen[row])),
+    samples: Array.from(steps, (_, i) => (i < steps.length - 1 ? checkpoints[i] : numbers.samples_seen[row])),
     losses: Array.from(steps, lossOfStep),
     ...(heldOutSteps ? { heldOut: Array.from(own(heldOutSteps), lossOfStep) } : {}),
   };

@@ -1,5 +1,5 @@
 "use strict";
-// The runs that the page plays: where each of them stood at its marks, and the curve and the loss of any parameters.
+// The runs that the page plays: where each of them stood at its checkpoints, and the curve and the loss of any parameters.
 
 const play = run.play && readPlay(run.play);
 
@@ -16,7 +16,7 @@ function readPlay(packed) {
   return {
     ...packed,
     ...{ places, offsets, status, starts: [...new Set(own.init)].sort((one, other) => one - other) },
-    marks: unpack(packed.marks),
+    checkpoints: unpack(packed.checkpoints),
     numbers: unpack(packed.numbers),
     width: params.length + 1,
     inputs: packed.inputs.map(unpack),
@@ -24,7 +24,7 @@ function readPlay(packed) {
   };
 }
 
-// The run with these settings, mark by mark, or null; `steps` are the marks at which nothing had overflowed.
+// The run with these settings, checkpoint by checkpoint, or null; `steps` are the checkpoints at which nothing had overflowed.
 function findRun(codes) {
   const place = play.places.get(PLAYED.map((name) => codes[name]).join());
   if (place === undefined) return null;
@@ -38,8 +38,8 @@ function findRun(codes) {
   return {
     codes,
     status: ["max_epochs", "converged", "diverged", "stopped"][play.status[place]],
-    marks: Array.from(play.marks.subarray(first, first + kept)),
-    end: play.marks[end - 1],
+    checkpoints: Array.from(play.checkpoints.subarray(first, first + kept)),
+    end: play.checkpoints[end - 1],
     losses: rows.slice(0, kept).map((row) => row[0]),
     params: rows.slice(0, kept).map((row) => Array.from(row.subarray(1))),
   };

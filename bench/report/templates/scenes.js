@@ -39,7 +39,7 @@ const heldNear = (values, [low, high]) => {
 const drawnCurve = (step) => heldNear(orNull(curveAt(step)), player.range);
 
 function curveRange() {
-  // Of several inputs the predictions of the worst mark would decide.
+  // Of several inputs the predictions of the worst checkpoint would decide.
   const [left, right] = player.view.x;
   if (several()) return [left - 0.3 * (right - left), right + 0.3 * (right - left)];
   const [low, high] = [Math.min(...player.view.y), Math.max(...player.view.y)];
@@ -95,26 +95,26 @@ function paintBend(plot) {
   );
   return several()
     ? "Predicted against observed values: on the line they agree."
-    : "The curve on its data. Faint: the curve at some of the marks.";
+    : "The curve on its data. Faint: the curve at some of the checkpoints.";
 }
 
 function fallOf(step) {
-  const { marks, losses } = player.run;
-  const edge = leftEdge(marks.slice(1));
-  const x = alongClock(marks, edge, marks.length > 1);
+  const { checkpoints, losses } = player.run;
+  const edge = leftEdge(checkpoints.slice(1));
+  const x = alongClock(checkpoints, edge, checkpoints.length > 1);
   const y = atLeast(losses.map(distance), 10 ** player.lossRange[0]);
   return { edge, x, y, done: [x.slice(0, step + 1), y.slice(0, step + 1)], now: [[x[step]], [y[step]]] };
 }
 
 function paintFall(plot) {
   if (!player.run) return nothingToPlay(plot);
-  const { marks } = player.run;
+  const { checkpoints } = player.run;
   const { edge, x, y, done, now } = fallOf(player.step);
   draw(
     plot,
     threeLines([x, y], done, now),
     {
-      xaxis: clockAxis({ log: marks.length > 1, edge, end: marks.at(-1), width: plot.clientWidth }),
+      xaxis: clockAxis({ log: checkpoints.length > 1, edge, end: checkpoints.at(-1), width: plot.clientWidth }),
       yaxis: axis(lossTitle(), { log: true, range: player.lossRange }),
       shapes: targetLine(),
       margin: PLAYED_MARGIN,

@@ -58,7 +58,7 @@ def test_there_is_one_run_for_each_choice_and_start(given, paths):
 
 
 def test_the_kernels_were_there_at_these_marks(given, paths):
-    """A single run, trained with all of its marks recorded, passes through the same points."""
+    """A single run, trained with all of its checkpoints recorded, passes through the same points."""
     frame = given[0].frame
     for place, row in enumerate(frame.itertuples()):
         path = paths[paths["config_id"] == row.config_id]
@@ -108,11 +108,11 @@ def test_where_there_is_no_room_marks_go_first_then_starts_then_choices(given, m
     frame = given[0].frame
     whole = recorded_paths(*given)
 
-    def with_room_for(runs, marks):
-        monkeypatch.setattr(module, "LEAST_MARKS", marks)
-        monkeypatch.setattr(module, "MAX_NUMBERS", runs * marks * 5)
+    def with_room_for(runs, checkpoints):
+        monkeypatch.setattr(module, "LEAST_CHECKPOINTS", checkpoints)
+        monkeypatch.setattr(module, "MAX_NUMBERS", runs * checkpoints * 5)
         found = recorded_paths(*given)
-        assert len(found) <= runs * marks
+        assert len(found) <= runs * checkpoints
         chosen = frame[frame["config_id"].isin(found["config_id"].unique())]
         assert found.groupby("config_id", observed=True)["samples"].first().eq(0).all()
         ends = found.groupby("config_id", observed=True)["samples"].last()

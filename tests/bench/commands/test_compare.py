@@ -308,8 +308,8 @@ def test_losses_that_differ_by_rounding_are_equal(compared, tmp_path):
     for name, batch in (("a", "full"), ("b", 1)):
         grid = Grid(lr=[0.5, 0.9], batch_size=batch, init="normal:1:6")
         found = sweep("a*x + b", X, 1e3 * X / 3 + 1e6, grid, epochs=200, out=tmp_path / name, **BY_REFERENCE)
-    assert found.yardstick.rounding == loss_floor(1e3 * X / 3 + 1e6)
-    assert found.frame["final_loss"].max() < found.yardstick.rounding
+    assert found.optimum.rounding == loss_floor(1e3 * X / 3 + 1e6)
+    assert found.frame["final_loss"].max() < found.optimum.rounding
     assert found.ranking()["ratio"].eq(1).all()
     (best,) = compared("a", "b")[1]["losses"]
     assert best["A_loss"] != best["B_loss"]

@@ -67,11 +67,11 @@ def test_only_as_many_epochs_are_compared_as_there_is_time_for_but_one(monkeypat
 
 def test_a_part_of_an_epoch_of_many_samples_is_compared(monkeypatch):
     monkeypatch.setattr(check, "SAMPLES", 8)
-    monkeypatch.setattr(slices, "FIRST_SLICE", 10)  # to the next mark
+    monkeypatch.setattr(slices, "FIRST_SLICE", 10)  # to the next checkpoint
     result = result_of()
     table = checked(result)
     assert table["verified"].all()
-    first = np.where(result.frame["batch_size"] == 1, 10, 16)  # the first mark after eight samples
+    first = np.where(result.frame["batch_size"] == 1, 10, 16)  # the first checkpoint after eight samples
     assert table["epochs"].tolist() == (np.minimum(result.frame["samples_seen"], first) / X.size).tolist()
     monkeypatch.setattr(slices, "FIRST_SLICE", 10**9)  # the whole epoch
     assert checked(result).equals(table)

@@ -127,8 +127,8 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
     fresh = found.confirmation
     assert fresh.clock.record == "log:50"
     assert int(found.clock.record.removeprefix("log:")) <= 10
-    marks = fresh.clock.marks(1, 20)
-    assert (marks[2:] <= 1.0472 * marks[1:-1] + 1).all()
+    checkpoints = fresh.clock.checkpoints(1, 20)
+    assert (checkpoints[2:] <= 1.0472 * checkpoints[1:-1] + 1).all()
     row = fresh.frame.iloc[0]
     alone = fit_of(row, fresh.starts[0], X, Y, epochs=20, target=1e-3, record="log:50")
     assert row["samples_to_target"] == alone.samples_seen[-1]
@@ -151,7 +151,7 @@ def test_a_cost_on_fresh_seeds_is_resolved_to_a_twentieth(tmp_path):
     ],
 )
 def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch, worth, settings, record):
-    """Not where marks decide nothing, or where patience looks at them; nor where an evaluation takes long.
+    """Not where checkpoints decide nothing, or where patience looks at them; nor where an evaluation takes long.
 
     In no case less finely than the sweep that they are compared with.
     """
@@ -165,7 +165,7 @@ def test_fresh_runs_are_recorded_as_finely_as_is_worth_it(tmp_path, monkeypatch,
     choices = pd.DataFrame({"optimizer": ["sgd"], "lr": 0.1, "schedule": "constant", "batch_size": 1, "shuffle": True})
     confirm(Trainer(problem, tmp_path, ""), choices, [0], GRID)
     assert [clock.record for clock in clocks] == [record]
-    assert len(clocks[0].marks(1, run.epochs)) >= len(problem.clock.marks(1, run.epochs))
+    assert len(clocks[0].checkpoints(1, run.epochs)) >= len(problem.clock.checkpoints(1, run.epochs))
 
 
 @pytest.mark.parametrize("changed", [{"seed": range(8)}, {"epochs": 80}], ids=str)

@@ -173,8 +173,8 @@ def test_whoever_stops_early_ends_what_workers_do(client, workers):
     problem, (short, job) = some_jobs("sgd", kernel="reference")
     epochs = 200_000
     rates = np.repeat(job.hyperparameters.rates[:1], epochs, axis=0)
-    marks = np.arange(epochs + 1) * problem.y.size
-    long = replace(job, hyperparameters=job.hyperparameters._replace(rates=rates, marks=marks))
+    checkpoints = np.arange(epochs + 1) * problem.y.size
+    long = replace(job, hyperparameters=job.hyperparameters._replace(rates=rates, checkpoints=checkpoints))
     stop = Event()
 
     def running():

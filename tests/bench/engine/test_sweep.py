@@ -21,7 +21,7 @@ from bench.engine.recording import settle_record
 from bench.store.evidence import read_tables, store_tables
 from kernels import models, register_schedule
 from kernels.base.run import STATUS
-from kernels.data.marks import make_marks
+from kernels.data.checkpoints import make_checkpoints
 from kernels.train.block import train_runs
 from tests.support.refusals import refusal_of
 from tests.support.sweeps import STARTS, X, Y, assert_same, exactly, fit_of, kill_grid, some_grid, swept
@@ -233,7 +233,7 @@ class TestRecording:
         for n, epochs, expected in ((800, 100, "log:10"), (800, 40, "log:5"), (800, 8, "log:1"), (10**5, 8, "epoch")):
             found = settle_record("log", n, epochs, tmp_path)
             assert found == expected
-            assert make_marks(found, n, 1, epochs, drop_last=True).size <= 1 + 1.4 * epochs
+            assert make_checkpoints(found, n, 1, epochs, drop_last=True).size <= 1 + 1.4 * epochs
 
     def test_with_a_target_where_runs_end_they_are_twenty_if_a_full_run_can_afford_fewer(self):
         x = np.linspace(-1, 1, 20_000)
@@ -318,7 +318,7 @@ class TestExtension:
 
         def watched(*args, first, **rest):
             runs = train_runs(*args, first=first, **rest)
-            trained.extend(runs.marks - first)
+            trained.extend(runs.checkpoints - first)
             return runs
 
         monkeypatch.setattr(common, "train_runs", watched)
@@ -374,8 +374,8 @@ class TestThinning:
         result = swept(tmp_path)
         assert exactly(result.frame) == exactly(undisturbed.frame)
         last = undisturbed.curves["config_id"] != undisturbed.curves["config_id"].shift(-1)
-        mark = undisturbed.curves.groupby("config_id", observed=True).cumcount()
-        kept = undisturbed.curves[(mark % 4 == 0) | last].reset_index(drop=True)
+        checkpoint = undisturbed.curves.groupby("config_id", observed=True).cumcount()
+        kept = undisturbed.curves[(checkpoint % 4 == 0) | last].reset_index(drop=True)
         assert exactly(result.curves) == exactly(kept)
 
     def test_an_extension_keeps_as_many_as_a_run_made_at_once(self, tmp_path, monkeypatch):
@@ -384,14 +384,14 @@ class TestThinning:
         assert_same(swept(tmp_path), swept())
 
     @pytest.mark.parametrize(
-        ("configurations", "marks", "every"),
+        ("configurations", "checkpoints", "every"),
         [
             *[(1, 101, 1), (10**6, 11, 1), (10**6, 16, 1), (10**6, 101, 8), (10**7, 101, 128), (10**9, 101, 128)],
             *[(1, 2**20, 1), (1, 2**20 + 1, 2), (1, 10**7 + 1, 16)],  # no more than anything can show
         ],
     )
-    def test_the_rule(self, configurations, marks, every):
-        assert engine.loss_stride(configurations, marks - 1) == every
+    def test_the_rule(self, configurations, checkpoints, every):
+        assert engine.loss_stride(configurations, checkpoints - 1) == every
 
 
 class TestBadInput:
@@ -439,7 +439,7 @@ def test_nothing_enters_the_folder_between_the_training_and_the_ranking(tmp_path
         with pytest.raises(ValueError, match=r"run is in use by process"):
             swept(tmp_path / "run", Grid(lr=[0.3]))
 
-    monkeypatch.setattr("bench.engine.pipeline.settle_yardstick", enter)
+    monkeypatch.setattr("bench.engine.pipeline.settle_attainable_loss", enter)
     assert 0.3 not in set(swept(tmp_path / "run").frame["lr"])
 
 

@@ -83,7 +83,7 @@ def test_where_all_diverged_there_is_no_choice(tmp_path):
 
 
 def test_where_all_diverged_nothing_is_said_of_a_best_choice(tmp_path):
-    """Although with patience each run keeps the parameters of an earlier mark."""
+    """Although with patience each run keeps the parameters of an earlier checkpoint."""
     held_out = {"validation": 0.2, "test": 0.2, "patience": 500, "confirm": 0}
     found = sweep("a*x + b", X, X % 0.1, Grid(lr=[3.0, 5.0]), epochs=600, kernel="reference", out=tmp_path, **held_out)
     said = found.verdict()

@@ -20,7 +20,7 @@ from bench.store.evidence import store_tables
 from bench.study.schema import RunTable
 from bench.tables.rank import ranking
 from kernels import Model, models
-from kernels.train.yardstick import Yardstick
+from kernels.train.attainable_loss import AttainableLoss
 from tests.support.figures import legend, texts
 from tests.support.hostile import make_costs
 from tests.support.pages import Reader
@@ -137,7 +137,7 @@ def test_the_lowest_loss_is_that_of_least_squares_where_it_matters(rich, noisy):
 
 def test_losses_of_noisy_data_are_distances(rich, noisy):
     result = replace(rich.result)
-    vars(result)["yardstick"] = Yardstick(0.6, 3.0, None, "least squares")
+    vars(result)["optimum"] = AttainableLoss(0.6, 3.0, None, "least squares")
     shown = by_name(replace(rich, result=result, data=noisy), "loss_by_optimizer")
     assert "above the lowest" in texts(shown["loss_by_optimizer"][1])
 

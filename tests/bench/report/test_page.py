@@ -138,8 +138,10 @@ def decoded(made, frame):
     assert counts.sum() == steps.size
     rows = np.split(losses, np.cumsum(counts)[:-1])
     sizes = unpacked(made["settings"]["batch_size"]["codes"])
-    marks = [curves["marks"][code] for code in sizes]
-    return rows, [[*own[: len(row) - 1], end] for row, own, end in zip(rows, marks, frame["samples_seen"], strict=True)]
+    checkpoints = [curves["checkpoints"][code] for code in sizes]
+    return rows, [
+        [*own[: len(row) - 1], end] for row, own, end in zip(rows, checkpoints, frame["samples_seen"], strict=True)
+    ]
 
 
 def test_the_curves_are_those_of_the_sweep(folder):
@@ -158,9 +160,9 @@ def test_where_there_is_no_room_marks_are_left_out_but_never_the_last(folder, mo
     material = read_run_data(folder)
     monkeypatch.setattr(payload, "CURVE_BYTES", 2 * 8 * len(material.frame))
     made = payload.page_data(material)
-    for size, marks in zip(made["settings"]["batch_size"]["values"], made["curves"]["marks"], strict=True):
-        assert len(marks) <= 8
-        assert marks[:2] == [0, size]
+    for size, checkpoints in zip(made["settings"]["batch_size"]["values"], made["curves"]["checkpoints"], strict=True):
+        assert len(checkpoints) <= 8
+        assert checkpoints[:2] == [0, size]
     rows, samples = decoded(made, material.frame)
     last = material.result.curves.groupby("config_id", observed=True, sort=False)["loss"].last()
     for row, at, loss in zip(rows, samples, last.loc[material.frame["config_id"]], strict=True):
@@ -184,7 +186,7 @@ def test_where_there_is_no_room_rows_are_left_out_and_the_page_can_say_so(folder
     ("stored", "most", "least"), [(5, 101, 5), (101, 101, 101), (1000, 101, 95), (50, 4, 4), (2, 4, 2), (0, 4, 0)]
 )
 def test_marks_are_thinned_early_ones_last(stored, most, least):
-    kept = payload.thin_marks(np.arange(stored), most)
+    kept = payload.thin_checkpoints(np.arange(stored), most)
     assert least <= len(kept) <= most
     assert (np.diff(kept) > 0).all()
     assert kept.tolist()[:2] == list(range(min(2, stored)))
@@ -226,9 +228,9 @@ def test_a_large_run_stays_below_1800_kilobytes(tmp_path, monkeypatch):
     assert 'id="time"' not in page.read_text(encoding="utf-8")
     data = Reader(page.read_text(encoding="utf-8")).data
     assert data["count"] == 5000
-    (marks,) = data["curves"]["marks"]
-    assert unpacked(data["curves"]["counts"]).min() == len(marks) > 70
-    assert marks[-1] == 1600
+    (checkpoints,) = data["curves"]["checkpoints"]
+    assert unpacked(data["curves"]["counts"]).min() == len(checkpoints) > 70
+    assert checkpoints[-1] == 1600
 
 
 def test_an_optimizer_has_one_color_in_all_charts_of_the_page():

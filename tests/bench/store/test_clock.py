@@ -1,4 +1,4 @@
-"""The clock of a sweep: numbers of marks become samples, updates and epochs, in no more memory than they need."""
+"""The clock of a sweep: numbers of checkpoints become samples, updates and epochs, in no more memory than they need."""
 
 import tracemalloc
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.store.clock import Clock
-from kernels.data.marks import count_updates, make_marks
+from kernels.data.checkpoints import count_updates, make_checkpoints
 
 SIZES = np.array([1, 16, 7])
 
@@ -15,19 +15,19 @@ SIZES = np.array([1, 16, 7])
 @pytest.mark.parametrize("drop_last", [True, False])
 def test_the_moments_are_those_of_the_marks(record, drop_last):
     run = np.repeat(np.arange(3), 40)
-    mark = np.tile(np.arange(40), 3)
-    times = Clock(record, 50, drop_last).times(SIZES, mark, run)
+    checkpoint = np.tile(np.arange(40), 3)
+    times = Clock(record, 50, drop_last).times(SIZES, checkpoint, run)
     for place, size in enumerate(SIZES.tolist()):
-        marks = make_marks(record, 50, size, 40, drop_last=drop_last)[:40]
-        np.testing.assert_array_equal(times.samples[run == place], marks)
-        updates = count_updates(marks, 50, size, drop_last=drop_last)
+        checkpoints = make_checkpoints(record, 50, size, 40, drop_last=drop_last)[:40]
+        np.testing.assert_array_equal(times.samples[run == place], checkpoints)
+        updates = count_updates(checkpoints, 50, size, drop_last=drop_last)
         np.testing.assert_array_equal(times.updates[run == place], updates)
         per_epoch = 50 - 50 % size if drop_last else 50
-        np.testing.assert_array_equal(times.epoch[run == place], marks / per_epoch)
+        np.testing.assert_array_equal(times.epoch[run == place], checkpoints / per_epoch)
 
 
 def test_marks_after_every_update_are_not_taken_for_epochs():
-    """Of 8,000 marks in 10 epochs, those of 8,000 epochs were made: 6,400,000 of them."""
+    """Of 8,000 checkpoints in 10 epochs, those of 8,000 epochs were made: 6,400,000 of them."""
     tracemalloc.start()
     times = Clock(1, 800, drop_last=True).times(np.array([1]), np.array([8_000]))
     peak = tracemalloc.get_traced_memory()[1]

@@ -44,45 +44,45 @@ def opened_damaged(folder, match="is damaged"):
         yield run
 
 
-def loss(config, mark):
+def loss(config, checkpoint):
     special = {3: ODD_NAN, 5: np.inf, 7: -0.0}
-    return special.get(mark, (config + 1) / (mark + 3))
+    return special.get(checkpoint, (config + 1) / (checkpoint + 3))
 
 
-def make_rows(configs, marks=4, since=0):
-    """Results in which every value follows from the configuration and its marks."""
+def make_rows(configs, checkpoints=4, since=0):
+    """Results in which every value follows from the configuration and its checkpoints."""
     configs = np.asarray(configs)
-    marks, since = np.broadcast_to(marks, configs.shape), np.broadcast_to(since, configs.shape)
+    checkpoints, since = np.broadcast_to(checkpoints, configs.shape), np.broadcast_to(since, configs.shape)
     return pd.DataFrame(
         {
             "config_id": [f"run{i}" for i in configs],
             "status": pd.array([["max_epochs", "converged", None][i % 3] for i in configs], dtype="string"),
-            "marks": marks.astype(np.int64),
+            "marks": checkpoints.astype(np.int64),
             "epochs_to_target": pd.array([None if i % 2 else 2**60 + i for i in configs], dtype="Int64"),
             "shuffle": configs % 2 == 0,
-            "param_a": [ODD_NAN if i % 4 == 0 else 1 / (i + e) for i, e in zip(configs, marks, strict=True)],
+            "param_a": [ODD_NAN if i % 4 == 0 else 1 / (i + e) for i, e in zip(configs, checkpoints, strict=True)],
             "memory": [np.where(np.arange(i % 3) == 1, ODD_NAN, i / 7) for i in configs],
             "losses": [
                 np.array([loss(i, e) for e in range(first, last + 1)])
-                for i, first, last in zip(configs, since, marks, strict=True)
+                for i, first, last in zip(configs, since, checkpoints, strict=True)
             ],
         }
     )
 
 
-def make_curves(configs, marks=4, every=1):
+def make_curves(configs, checkpoints=4, every=1):
     """The curves that belong to whole rows."""
-    marks = np.broadcast_to(marks, len(configs))
+    checkpoints = np.broadcast_to(checkpoints, len(configs))
     points = [
-        (config, mark)
-        for config, last in zip(configs, marks, strict=True)
-        for mark in range(last + 1)
-        if mark % every == 0 or mark == last
+        (config, checkpoint)
+        for config, last in zip(configs, checkpoints, strict=True)
+        for checkpoint in range(last + 1)
+        if checkpoint % every == 0 or checkpoint == last
     ]
     return pd.DataFrame(
         {
             "config_id": pd.Categorical([f"run{i}" for i, _ in points], categories=[f"run{i}" for i in configs]),
-            "mark": np.array([e for _, e in points], np.int32),
+            "checkpoint": np.array([e for _, e in points], np.int32),
             "loss": [loss(i, e) for i, e in points],
         }
     )
@@ -100,13 +100,13 @@ def exactly(frame):
     }
 
 
-def assert_holds(run, configs, marks=4, every=1):
+def assert_holds(run, configs, checkpoints=4, every=1):
     if len(configs) == 0:
         assert run.configurations().empty
         assert run.curves().empty
         return
-    assert exactly(run.configurations()) == exactly(make_rows(configs, marks).drop(columns="losses"))
-    assert exactly(run.curves()) == exactly(make_curves(configs, marks, every))
+    assert exactly(run.configurations()) == exactly(make_rows(configs, checkpoints).drop(columns="losses"))
+    assert exactly(run.curves()) == exactly(make_curves(configs, checkpoints, every))
 
 
 def stored(folder):
@@ -144,8 +144,8 @@ def test_what_is_read_is_what_was_appended(folder):
 
 def test_curves_of_some_configurations_in_the_order_asked(folder):
     with opened(folder) as run:
-        run.append(make_rows([3], marks=9, since=4))
-        assert exactly(run.curves(["run5", "run3", "none"])) == exactly(make_curves([5, 3], marks=[4, 9]))
+        run.append(make_rows([3], checkpoints=9, since=4))
+        assert exactly(run.curves(["run5", "run3", "none"])) == exactly(make_curves([5, 3], checkpoints=[4, 9]))
         assert run.curves([]).empty
 
 
@@ -154,7 +154,7 @@ def test_a_run_without_results_has_empty_frames(tmp_path):
         run.append(make_rows([]))
         assert run.configurations().columns.tolist() == ["config_id", "marks"]
         assert run.configurations(["config_id"]).empty
-        assert run.curves().columns.tolist() == ["config_id", "mark", "loss"]
+        assert run.curves().columns.tolist() == ["config_id", "checkpoint", "loss"]
         assert stored(run.folder) == []
 
 
@@ -249,14 +249,14 @@ def test_whatever_comes_and_goes_equals_a_run_made_at_once(history):
         appended, stands = {}, {}
         for every, configs, is_lost in history:
             since = {i: appended.get(i, 0) if goes_on else 0 for i, (goes_on, _) in configs.items()}
-            marks = {i: since[i] + more for i, (_, more) in configs.items()}
+            checkpoints = {i: since[i] + more for i, (_, more) in configs.items()}
             with opened(folder, every=every) as run:
-                run.append(make_rows(list(configs), list(marks.values()), list(since.values())))
-            appended |= marks
+                run.append(make_rows(list(configs), list(checkpoints.values()), list(since.values())))
+            appended |= checkpoints
             for i in () if is_lost else configs:
                 if since[i] in (0, stands.get(i)):
                     stands.pop(i, None)  # the newest rows come last
-                    stands[i] = marks[i]
+                    stands[i] = checkpoints[i]
         for (_, _, is_lost), path in zip(history, stored(folder), strict=True):
             if is_lost:
                 path.unlink()

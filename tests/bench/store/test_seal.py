@@ -221,15 +221,15 @@ class TestEvidence:
         with pytest.warns(RuntimeWarning, match=r"paths.parquet cannot be used \(it is about runs of a.*left out"):
             assert "paths" not in read_tables(folder)
 
-    def test_a_damaged_yardstick_is_refused_with_a_remedy(self, made, folder):
-        known = load_run(folder).yardstick
+    def test_a_damaged_attainable_loss_is_refused_with_a_remedy(self, made, folder):
+        known = load_run(folder).optimum
         flip_a_bit(folder / "evidence" / "yardstick.parquet")
         with pytest.raises(
             ValueError, match=rf"stick.parquet is damaged .*: `sgdbench run .* {folder} --resume` makes it anew$"
         ):
-            _ = load_run(folder).yardstick
+            _ = load_run(folder).optimum
         train_study(load_study(made.parent / "study.toml"), folder)
-        assert load_run(folder).yardstick.loss == known.loss
+        assert load_run(folder).optimum.loss == known.loss
 
     def test_a_file_in_the_place_of_the_folder(self, folder):
         shutil.rmtree(folder / "evidence")

@@ -27,9 +27,9 @@ def test_rows_of_one_order_are_trained_once_more_to_the_same_bits(swept):
     result, shared = swept
     samples = Split(check_samples(models.quadratic, X, Y), None, None)
     for (size, _), rows in result.frame.groupby(["batch_size", "seed"]):
-        marks = result.clock.marks(size, shared.epochs)
+        checkpoints = result.clock.checkpoints(size, shared.epochs)
         starts = result.starts[rows.index]
-        runs = train_again("fused", models.quadratic, samples, rows, starts, shared, marks)
+        runs = train_again("fused", models.quadratic, samples, rows, starts, shared, checkpoints)
         assert runs.params.tolist() == rows[["param_a", "param_b", "param_c"]].to_numpy().tolist()
 
 

@@ -10,7 +10,7 @@ from bench.tables.confirm import confirm
 from bench.tables.costs import CHOICES, LOSS_FLOOR, add_excess, loss_floor
 from bench.tables.rank import ranking
 from bench.tables.words import MARGIN
-from kernels.train.yardstick import unknown_yardstick
+from kernels.train.attainable_loss import unknown_loss
 from tests.support.simulated import costs_of, runs_of, study
 
 MEASURES = ["samples", "updates", "seconds", "final_loss"]
@@ -37,7 +37,7 @@ def test_a_run_that_diverged_has_failed_though_it_kept_parameters():
 
 
 def by_distance(frame, sweep=None):
-    return add_excess(frame, unknown_yardstick("the loss has no lower bound"), LOSS_FLOOR, sweep)
+    return add_excess(frame, unknown_loss("the loss has no lower bound"), LOSS_FLOOR, sweep)
 
 
 @pytest.mark.parametrize("name", ["final_loss", "validation_loss"])

@@ -15,8 +15,8 @@ from bench.tables.costs import EXCESS, add_excess, loss_floor
 from bench.tables.facts import Divergence, LowestLoss, NoGain, Shortfall, UnreachableTarget
 from bench.tables.rank import ranking
 from kernels import Model
-from kernels.train import yardstick as yardsticks
-from kernels.train.yardstick import Yardstick, unknown_yardstick
+from kernels.train import attainable_loss as attainable_losses
+from kernels.train.attainable_loss import AttainableLoss, unknown_loss
 from tests.support.frames import known
 
 SETTINGS = {"optimizer": "sgd", "schedule": "constant", "batch_size": 1, "shuffle": True}
@@ -45,7 +45,7 @@ def test_a_choice_that_has_arrived_falls_short_of_nothing():
     run_data = swept(lr=[0.05], schedule="halve(3)")
     assert run_data.shortfall == []
     found = known(run_data.conclusions)[LowestLoss]
-    assert found.yardstick.remaining(found.loss) < 1e-3
+    assert found.attainable.remaining(found.loss) < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_choice_that_has_arrived_falls_short_of_nothing():
     [
         ({"lr": [1e-4, 3e-4], "epochs": 2}, ["rates", "epochs"]),
         ({"lr": [1e-6], "epochs": 2}, ["epochs"]),
-        # Between the start and the end there may be no mark.
+        # Between the start and the end there may be no checkpoint.
         ({"lr": [1e-3], "epochs": 1, "record": "epoch"}, ["epochs"]),
         ({"lr": [0.4]}, ["schedule"]),
         ({"lr": [4.0], "batch_size": "full", "loss": "absolute"}, ["schedule"]),
@@ -94,17 +94,17 @@ def test_a_target_in_standardized_units_is_told_apart(monkeypatch):
 def test_one_that_is_worse_than_the_best_constant():
     run_data = swept(lr=[1.9], epochs=3)
     (found,) = run_data.shortfall
-    assert found.yardstick.remaining(found.loss) >= 1
+    assert found.attainable.remaining(found.loss) >= 1
     assert advice_of(run_data)["rates"]["risen"]
 
 
 @pytest.mark.parametrize(("lr", "rises"), [(1.5, True), (1e-3, False)])
 def test_a_loss_that_rises_has_not_arrived_also_where_the_lowest_is_not_known(monkeypatch, lr, rises):
-    monkeypatch.setattr(yardsticks, "MOST_PARAMS", 30)
+    monkeypatch.setattr(attainable_losses, "MOST_PARAMS", 30)
     x = RNG.normal(size=(60, 40))
     grid = Grid(lr=[lr, 2 * lr], batch_size=["full"], init="zero")
     run_data = run_data_of(sweep("w @ x + b", x, x[:, 0], grid, epochs=4, kernel="reference", confirm=0))
-    assert np.isnan(run_data.result.yardstick.loss)
+    assert np.isnan(run_data.result.optimum.loss)
     rates = {"rates": {"end": "lowest", "tried": 2, "beyond": "refine=2", "risen": True}}
     assert [dict(fact.advice) for fact in run_data.shortfall] == ([rates] if rises else [])
 
@@ -117,7 +117,7 @@ def test_where_held_out_samples_choose_a_run_has_arrived_when_their_loss_no_long
     settings = {"validation": 0.3, "epochs": 100, "kernel": "reference", "confirm": 0}
     run_data = run_data_of(sweep("w @ x + b", x, y, grid, **settings))
     # With as many parameters as samples the loss on those that are trained on goes on falling, to 0.
-    assert run_data.result.yardstick.remaining(run_data.frame["final_loss"].iloc[0]) > 0.05
+    assert run_data.result.optimum.remaining(run_data.frame["final_loss"].iloc[0]) > 0.05
     assert ("Not arrived" not in run_data.headline) == arrives
 
 
@@ -171,13 +171,13 @@ THIRD_APART = {0.1: 0.6, 0.2: 0.63}
     ids=["a third of the improvement apart", "below zero", "less than a hundredth of the lowest apart"],
 )
 def test_losses_are_ranked_by_their_distance_to_the_lowest(losses, lowest, constant, rates, tied):
-    ranked = ranking(add_excess(frame_of(losses), Yardstick(lowest, constant, None, "L-BFGS"), 1e-28))
+    ranked = ranking(add_excess(frame_of(losses), AttainableLoss(lowest, constant, None, "L-BFGS"), 1e-28))
     assert (ranked["lr"].tolist(), ranked["tied"].tolist()) == (rates, tied)
 
 
 def test_without_a_known_lowest_loss_they_are_ranked_by_their_improvement_over_a_constant():
     """0.63 leaves two thirds of the improvement from 0.69 to 0.60, and almost all of that from 3."""
-    unknown = unknown_yardstick("nothing is known")
+    unknown = unknown_loss("nothing is known")
     for constant, ratio, verdict in ((0.69, 1.5, "worse"), (3.0, 2.4 / 2.37, "within 5 %")):
         ranked = ranking(add_excess(frame_of(THIRD_APART), replace(unknown, constant_loss=constant), 1e-28))
         assert ranked["ratio"].tolist() == pytest.approx([1, ratio], rel=5e-3)
@@ -187,7 +187,9 @@ def test_without_a_known_lowest_loss_they_are_ranked_by_their_improvement_over_a
 
 
 def test_of_data_without_noise_every_power_of_ten_counts_down_to_rounding():
-    exact = add_excess(frame_of({0.1: 1e-12, 0.2: 1e-20}), Yardstick(0.0, 3.0, None, "least squares"), loss_floor(Y))
+    exact = add_excess(
+        frame_of({0.1: 1e-12, 0.2: 1e-20}), AttainableLoss(0.0, 3.0, None, "least squares"), loss_floor(Y)
+    )
     assert exact[EXCESS].min() < 1e-19
 
 
@@ -197,7 +199,7 @@ def test_objectives_are_compared_where_they_are_negative():
         Model("x**2 + y**2 - x", ()), None, [0.0], grid, epochs=30, loss="objective", confirm=0, kernel="reference"
     )
     assert result.ranking()["lr"].iloc[0] == 0.3
-    assert result.yardstick.loss == pytest.approx(-0.25)
+    assert result.optimum.loss == pytest.approx(-0.25)
 
 
 def test_another_loss_on_the_command_line_gets_a_target_of_its_own(sgdbench, ran, studies):

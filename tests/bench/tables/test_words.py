@@ -23,12 +23,12 @@ from bench.tables.words import (
     sentences,
 )
 from kernels.losses.classes import Classes
-from kernels.train.yardstick import Yardstick, unknown_yardstick
+from kernels.train.attainable_loss import AttainableLoss, unknown_loss
 from tests.support.constants import ROOT
 from tests.support.frames import ALIKE, APART, conclude, joined, lost, make_frame, reaching
 
 GOLDEN = ROOT / "tests" / "bench" / "tables" / "golden"
-KNOWN = Yardstick(0.25, 5.75, None, "least squares")
+KNOWN = AttainableLoss(0.25, 5.75, None, "least squares")
 FEW = reaching([100, 110, 120, None, None, None])
 MOSTLY_LOST = joined(lost(4), make_frame(2, seed=[4, 5], final_loss=[1.0, 2.0]))
 OPTIMIZERS = [reaching(np.arange(6) + cost, optimizer=name) for name, cost in (("sgd", 100), ("adam", 300))]
@@ -63,7 +63,7 @@ def shortfalls():
     ]
     found = [facts.Shortfall(3.0, KNOWN, (facts.Advice(*change),)) for change in changes]
     two = facts.Shortfall(6.0, KNOWN, (facts.Advice("epochs"), facts.Advice("starts")))
-    unknown = facts.Shortfall(6.0, unknown_yardstick("it has too many parameters"), found[2].advice)
+    unknown = facts.Shortfall(6.0, unknown_loss("it has too many parameters"), found[2].advice)
     return [*found, two, unknown]
 
 
@@ -127,8 +127,8 @@ SAID = {
     "shortfalls": partial(each, shortfalls),
     "lowest loss": partial(each, lambda: [
         *(facts.LowestLoss(KNOWN, loss) for loss in (0.25, 0.5, 9.0, np.nan)),
-        facts.LowestLoss(Yardstick(0.25, 0.25, None, "least squares", "roughly"), 0.3),
-        facts.LowestLoss(unknown_yardstick("it has too many parameters"), 0.3),
+        facts.LowestLoss(AttainableLoss(0.25, 0.25, None, "least squares", "roughly"), 0.3),
+        facts.LowestLoss(unknown_loss("it has too many parameters"), 0.3),
         facts.UnreachableTarget(0.1, 0.25, 0.3),
         facts.UnreachableTarget(0.25007, 0.250070343, None),
         facts.UnreachableTarget(0.1, 0.25, 0.3, standardized=True),

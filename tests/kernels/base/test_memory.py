@@ -13,7 +13,12 @@ from kernels.base.memory import available_memory
 @pytest.mark.parametrize(
     ("model", "inputs", "validation", "each"),
     [("a*x + b", 1, None, 96), ("w @ x", 8, None, 192), ("w @ x", 40, None, 64), ("w @ x", 40, 0.4, 80)],
-    ids=["parameters at each mark", "of short vectors too", "of long ones at the end", "losses on held-out samples"],
+    ids=[
+        "parameters at each checkpoint",
+        "of short vectors too",
+        "of long ones at the end",
+        "losses on held-out samples",
+    ],
 )
 def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, inputs, validation, each):
     if available_memory() is None:
@@ -23,7 +28,7 @@ def test_epochs_that_do_not_fit_are_refused_with_the_figure(model, inputs, valid
         ValueError, match=rf"epochs must be fewer than 1,000,000,000,000, .* {each},000.0 GB of memory, "
     ):
         fit(model, x, x[:, 0], lr=0.1, epochs=10**12, validation=validation)
-    with pytest.raises(ValueError, match="epochs and record must ask for fewer marks than 4,000,000,000,001"):
+    with pytest.raises(ValueError, match="epochs and record must ask for fewer checkpoints than 4,000,000,000,001"):
         fit(model, x, x[:, 0], epochs=10**12, record=1)
 
 

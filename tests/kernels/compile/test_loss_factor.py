@@ -7,7 +7,7 @@ from kernels import models
 from kernels.base.run import Hyperparameters
 from kernels.compile.kinds import takes_factor
 from kernels.compile.loss_factor import make_factors
-from kernels.data.marks import make_marks
+from kernels.data.checkpoints import make_checkpoints
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.model import Model
@@ -48,22 +48,22 @@ def test_the_root_of_the_sum_is_within_its_bound(n, degree):
 def block(kernel, data, record, runs=40):
     lrs, inits = np.geomspace(0.001, 30, runs), np.random.default_rng(1).normal(0, 3, (runs, 3))
     rates = np.stack([learning_rates("constant", lr, EPOCHS) for lr in lrs], axis=1)
-    marks = make_marks(record, data.y.size, 1, EPOCHS, drop_last=True)
-    plan = Hyperparameters(rates, option_values(SQUARED, SGD), 1, True, False, 0, 1e-9, marks)
-    return marks, train_runs(kernel, quadratic, SQUARED, SGD, data, plan, inits, SGD.initial_memory(inits))
+    checkpoints = make_checkpoints(record, data.y.size, 1, EPOCHS, drop_last=True)
+    plan = Hyperparameters(rates, option_values(SQUARED, SGD), 1, True, False, 0, 1e-9, checkpoints)
+    return checkpoints, train_runs(kernel, quadratic, SQUARED, SGD, data, plan, inits, SGD.initial_memory(inits))
 
 
 def test_losses_are_those_of_the_samples_and_parameters_have_the_same_bits():
     """There are too few losses for a factor at the ends of epochs, and enough after every ten updates."""
     data = allocate_data((X,), Y, validation=((HELD_OUT[0],), HELD_OUT[1]))
-    (marks, found), (few, direct) = block("lanes-fma", data, 10), block("lanes-fma", data, "epoch")
-    assert takes_factor("lanes-fma", quadratic, SQUARED, marks.size)
+    (checkpoints, found), (few, direct) = block("lanes-fma", data, 10), block("lanes-fma", data, "epoch")
+    assert takes_factor("lanes-fma", quadratic, SQUARED, checkpoints.size)
     assert not takes_factor("lanes-fma", quadratic, SQUARED, few.size)
     assert len(set(direct.status)) > 1
     ended = np.isfinite(direct.params).all(axis=1) & (direct.status == 0)
     assert ended.sum() > 5
     np.testing.assert_array_equal(found.params[ended], direct.params[ended])
-    shared = np.searchsorted(marks, few)
+    shared = np.searchsorted(checkpoints, few)
     exact = block("reference", data, "epoch")[1]
     for name in ("losses", "validation_losses"):
         by_factor, by_sum = getattr(found, name)[shared][:, ended], getattr(direct, name)[:, ended]

@@ -12,7 +12,7 @@ from kernels import fit
 from kernels.base.run import NO_LOWEST, Hyperparameters, Record
 from kernels.data import order as orders
 from kernels.data import samples as many_samples
-from kernels.data.marks import make_marks
+from kernels.data.checkpoints import make_checkpoints
 from kernels.data.order import (
     AHEAD_EPOCH,
     IN_ORDER,
@@ -91,12 +91,12 @@ def test_an_order_that_is_drawn_ahead_is_used_by_its_own_run_alone(batch_size, a
     model, loss, optimizer = make_model(MODEL), make_loss("squared"), make_optimizer("sgd")
     data = allocate_data((x,), y, shuffle=True, batch_size=batch_size)
     assert (data.order.places.size > IN_ORDER + 2 * y.size) is ahead
-    marks = make_marks("epoch", 803, batch_size, 6, drop_last=False)
+    checkpoints = make_checkpoints("epoch", 803, batch_size, 6, drop_last=False)
     trainers = [make_trainer(kernel, model, loss, optimizer, data) for kernel in ("fused", "reference")]
     rows = {}
     for seed, first, last in [(1, 0, 4), (2, 0, 2), (1, 4, 5), (1, 5, 6), (2, 2, 6), (1, 3, 6), (3, 5, 6), (3, 0, 6)]:
         hyper = Hyperparameters(
-            np.full(6, 0.1), option_values(loss, optimizer), batch_size, False, True, seed, 0, marks
+            np.full(6, 0.1), option_values(loss, optimizer), batch_size, False, True, seed, 0, checkpoints
         )
         for trajectory, train in zip(
             rows.setdefault(seed, np.tile(START["init"], (2, 7, 1)) * 1.0), trainers, strict=True

@@ -1,4 +1,4 @@
-"""Held-out data: the split, the losses on it, the best mark, and runs that stop when it gets no better."""
+"""Held-out data: the split, the losses on it, the best checkpoint, and runs that stop when it gets no better."""
 
 from functools import cache as once
 
@@ -7,7 +7,7 @@ import pytest
 
 from kernels import fit, models
 from kernels.base.run import STATUS, Hyperparameters
-from kernels.data.marks import make_marks
+from kernels.data.checkpoints import make_checkpoints
 from kernels.data.samples import allocate_data
 from kernels.data.validation import choose_split
 from kernels.losses import make_loss
@@ -31,18 +31,18 @@ def quadratic(**settings):
 
 
 def losses_on(x, y, trajectory):
-    """The mean squared residuals at every mark, in plain Python."""
+    """The mean squared residuals at every checkpoint, in plain Python."""
     return [sum((a * u * u + b * u + c - v) ** 2 for u, v in zip(x, y, strict=True)) / len(x) for a, b, c in trajectory]
 
 
-def mark_of_stopping(losses, samples_seen, patience):
-    """The mark at which a run stops that has long seen no lower loss, in plain Python; None where it goes on."""
+def checkpoint_of_stopping(losses, samples_seen, patience):
+    """The checkpoint at which a run stops that has long seen no lower loss, in plain Python; None where it goes on."""
     lowest, when = float("inf"), 0
-    for mark, (loss, seen) in enumerate(zip(losses, samples_seen, strict=True)):
+    for checkpoint, (loss, seen) in enumerate(zip(losses, samples_seen, strict=True)):
         if loss < lowest:
             lowest, when = loss, seen
         elif seen - when >= patience:
-            return mark
+            return checkpoint
     return None
 
 
@@ -148,7 +148,7 @@ def test_a_validation_loss_that_is_not_finite_ends_no_run(kernel):
     run = quadratic(epochs=5, validation=([1e200], [1.0]), kernel=kernel)
     assert (run.status, run.epochs) == ("max_epochs", 5)
     np.testing.assert_array_equal(run.validation_loss, [np.nan] + 5 * [np.inf])
-    assert run.best.mark == 0
+    assert run.best.checkpoint == 0
 
 
 # Patience
@@ -161,7 +161,7 @@ def test_a_run_stops_where_plain_python_says(kernel, record, patience, slicing):
     # With batches of 10 an epoch visits 60 of the samples.
     settings = {"kernel": kernel, "record": record, "batch_size": 10, "lr": 0.2}
     whole = quadratic(**settings)
-    end = mark_of_stopping(losses_on(*HELD, whole.trajectory), whole.samples_seen.tolist(), 60 * patience)
+    end = checkpoint_of_stopping(losses_on(*HELD, whole.trajectory), whole.samples_seen.tolist(), 60 * patience)
     assert (end is None) == (patience == 100)
     run = quadratic(patience=patience, **settings)
     assert run.status == ("max_epochs" if end is None else "stopped")
@@ -179,7 +179,7 @@ def test_a_run_stops_where_plain_python_says(kernel, record, patience, slicing):
 def test_all_that_is_said_of_the_parameters_is_said_of_those_that_are_kept(kernel, slicing):
     end, kept = quadratic(kernel=kernel), quadratic(kernel=kernel, patience=100)
     best = kept.best
-    assert 0 < best.mark == kept.kept.mark == kept.kept_mark < end.kept.mark == end.epochs == 12
+    assert 0 < best.checkpoint == kept.kept.checkpoint == kept.kept_checkpoint < end.kept.checkpoint == end.epochs == 12
     np.testing.assert_array_equal(end.params, end.trajectory[-1])
     np.testing.assert_array_equal(kept.params, best.params)
     for run in (end, kept):
@@ -195,7 +195,7 @@ def test_all_that_is_said_of_the_parameters_is_said_of_those_that_are_kept(kerne
 def test_the_mark_that_is_kept_has_its_parameters_without_those_of_other_marks():
     """They were nan, beside `params`."""
     run = quadratic(kernel="reference", patience=100, record_params=False)
-    assert 0 < run.kept.mark < run.loss.size - 1
+    assert 0 < run.kept.checkpoint < run.loss.size - 1
     for kept in (run.kept, run.best):
         np.testing.assert_array_equal(kept.params, run.params)
 
@@ -204,7 +204,7 @@ def test_the_mark_that_is_kept_has_its_parameters_without_those_of_other_marks()
 def test_a_run_that_diverges_keeps_the_best_mark_too(kernel):
     """Its start predicts best; after some epochs nothing is finite."""
     run = quadratic(kernel=kernel, lr=1e150, epochs=3, patience=3, validation=([0.5], [0.0]))
-    assert (run.status, run.kept.mark) == ("diverged", 0)
+    assert (run.status, run.kept.checkpoint) == ("diverged", 0)
     assert run.params.tolist() == [0, 0, 0]
     assert not np.isfinite(run.trajectory[-1]).all()
 
@@ -222,7 +222,7 @@ def test_a_loss_that_stays_as_it_is_has_not_improved(kernel):
     settings = {"init": [0, 2, 0], "epochs": 9, "validation": ([1.0], [3.0]), "patience": 4, "kernel": kernel}
     run = fit(models.quadratic, [1.0, 2.0], [2.0, 4.0], **settings)
     assert (run.status, run.epochs) == ("stopped", 4)
-    assert run.best.mark == 0
+    assert run.best.checkpoint == 0
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
@@ -244,9 +244,9 @@ def many(kernel, *, optimizer="sgd", batch_size=1, shuffle=False, record="epoch"
          runs=slice(None), validation=((HELD_X,), HELD_Y), state=None, **rest):  # fmt: skip
     """Runs of many rates; the last diverges. `state` is what others left behind."""
     rule, rates = make_optimizer(optimizer), np.append(RATES[:-1], 1e300)[runs]
-    marks = make_marks(record, 61, batch_size, epochs, drop_last=True)
+    checkpoints = make_checkpoints(record, 61, batch_size, epochs, drop_last=True)
     hyper = Hyperparameters(np.tile(rates, (epochs, 1)), option_values(SQUARED, rule), batch_size, True, shuffle, 7,
-                            0.012, marks, patience)  # fmt: skip
+                            0.012, checkpoints, patience)  # fmt: skip
     starts, memory = state or (np.zeros((rates.size, 3)), rule.initial_memory(np.zeros((rates.size, 3))))
     data = allocate_data((X,), Y, shuffle=shuffle, validation=validation)
     return train_runs(kernel, models.quadratic, SQUARED, rule, data, hyper, starts, memory, **rest)
@@ -266,16 +266,16 @@ def each_alone(optimizer, batch_size, shuffle, record):
 def test_many_runs_are_what_fit_makes_of_each(kernel, optimizer, batch_size, shuffle, record, slicing):
     runs = many(kernel, optimizer=optimizer, batch_size=batch_size, shuffle=shuffle, record=record, patience=2.0)
     assert runs.validation_losses.shape == runs.losses.shape
-    assert len(set(runs.marks[runs.status == STATUS.index("stopped")])) > 2
+    assert len(set(runs.checkpoints[runs.status == STATUS.index("stopped")])) > 2
     assert {"stopped", "diverged", "max_epochs"} <= {STATUS[status] for status in runs.status}
     for k, alone in enumerate(each_alone(optimizer, batch_size, shuffle, record)):
         size = alone.loss.size
-        assert (runs.marks[k], STATUS[runs.status[k]]) == (size - 1, alone.status)
+        assert (runs.checkpoints[k], STATUS[runs.status[k]]) == (size - 1, alone.status)
         np.testing.assert_array_equal(runs.losses[:size, k], alone.loss)
         np.testing.assert_array_equal(runs.validation_losses[:size, k], alone.validation_loss)
         np.testing.assert_array_equal(runs.params[k], alone.trajectory[-1])
         kept = alone.kept
-        assert kept.mark == alone.best.mark
+        assert kept.checkpoint == alone.best.checkpoint
         assert runs.lowest[k].tolist() == [kept.validation_loss, kept.samples_seen, kept.loss, *alone.params]
 
 
@@ -283,10 +283,14 @@ def test_lanes_of_other_bits_keep_the_parameters_of_their_best_mark(slicing):
     """Each is held against the reference, and what it keeps against its own losses."""
     runs = many("lanes-fma", record="log:5", patience=2.0)
     for k, alone in enumerate(each_alone("sgd", 1, False, "log:5")[:-1]):
-        own = runs.validation_losses[: runs.marks[k] + 1, k]
-        mark = int(np.argmin(own))
-        assert runs.lowest[k, :3].tolist() == [own[mark], alone.samples_seen[mark], runs.losses[mark, k]]
-        np.testing.assert_allclose(runs.lowest[k, 3:], alone.trajectory[mark], rtol=1e-9, atol=1e-12)
+        own = runs.validation_losses[: runs.checkpoints[k] + 1, k]
+        checkpoint = int(np.argmin(own))
+        assert runs.lowest[k, :3].tolist() == [
+            own[checkpoint],
+            alone.samples_seen[checkpoint],
+            runs.losses[checkpoint, k],
+        ]
+        np.testing.assert_allclose(runs.lowest[k, 3:], alone.trajectory[checkpoint], rtol=1e-9, atol=1e-12)
     assert runs.lowest[-1].tolist()[3:] == [0, 0, 0]
 
 
@@ -311,30 +315,30 @@ def test_a_run_that_goes_on_later_stops_where_one_made_at_once_does(kernel, reco
     before = many(kernel, **settings, runs=some, epochs=half)
     on = np.flatnonzero(before.status == 0)
     assert on.size > 5
-    first = make_marks(record, 61, order.get("batch_size", 1), half, drop_last=True).size - 1
+    first = make_checkpoints(record, 61, order.get("batch_size", 1), half, drop_last=True).size - 1
     state = before.params[on], before.memory[on]
     after = many(kernel, **settings, runs=some[on], state=state, first=first, lowest=before.lowest[on])
-    for name in ("params", "memory", "status", "marks", "lowest"):
+    for name in ("params", "memory", "status", "checkpoints", "lowest"):
         joined = getattr(before, name).copy()
         joined[on] = getattr(after, name)
         np.testing.assert_array_equal(joined, getattr(at_once, name))
     for place, run in enumerate(on):
-        end = after.marks[place] + 1
+        end = after.checkpoints[place] + 1
         found = np.append(before.validation_losses[:first, run], after.validation_losses[: end - first, place])
         np.testing.assert_array_equal(found, at_once.validation_losses[:end, run])
         found = np.append(before.losses[:first, run], after.losses[: end - first, place])
         np.testing.assert_array_equal(found, at_once.losses[:end, run])
     # Without what the runs saw before, some would wait too long.
     forgetful = many(kernel, **settings, runs=some[on], state=state, first=first)
-    assert (forgetful.marks >= after.marks).all()
-    assert (forgetful.marks > after.marks).any() or half == 1
+    assert (forgetful.checkpoints >= after.checkpoints).all()
+    assert (forgetful.checkpoints > after.checkpoints).any() or half == 1
 
 
 @pytest.mark.parametrize("kernel", ["fused", "lanes"])
 def test_without_validation_there_are_no_such_losses(kernel):
     runs, validated = many(kernel, validation=None, patience=1.0), many(kernel)
     assert runs.validation_losses.shape == (0, RATES.size)
-    for name in ("params", "memory", "status", "marks"):
+    for name in ("params", "memory", "status", "checkpoints"):
         np.testing.assert_array_equal(getattr(runs, name), getattr(validated, name))
 
 
@@ -344,21 +348,25 @@ def test_without_validation_there_are_no_such_losses(kernel):
 def test_the_best_mark_is_that_of_the_lowest_validation_loss():
     run = quadratic(record=20)
     losses = losses_on(*HELD, run.trajectory)
-    mark = losses.index(min(losses))
-    assert 0 < mark < len(losses) - 1
+    checkpoint = losses.index(min(losses))
+    assert 0 < checkpoint < len(losses) - 1
     best = run.best
-    assert (best.mark, best.samples_seen, best.epoch) == (mark, run.samples_seen[mark], run.samples_seen[mark] / 61)
-    assert (best.loss, best.validation_loss) == (run.loss[mark], run.validation_loss[mark])
-    assert best.params.tolist() == run.trajectory[mark].tolist()
+    assert (best.checkpoint, best.samples_seen, best.epoch) == (
+        checkpoint,
+        run.samples_seen[checkpoint],
+        run.samples_seen[checkpoint] / 61,
+    )
+    assert (best.loss, best.validation_loss) == (run.loss[checkpoint], run.validation_loss[checkpoint])
+    assert best.params.tolist() == run.trajectory[checkpoint].tolist()
     best.params[:] = 7
-    assert run.best.params.tolist() == run.trajectory[mark].tolist() != [7, 7, 7]
+    assert run.best.params.tolist() == run.trajectory[checkpoint].tolist() != [7, 7, 7]
 
 
 def test_without_validation_the_best_mark_is_that_of_the_lowest_loss():
     run = quadratic(validation=None, lr=0.9, schedule="step(6, 0.1)", shuffle=True)
-    assert run.best.mark == run.loss.tolist().index(min(run.loss))
+    assert run.best.checkpoint == run.loss.tolist().index(min(run.loss))
     assert run.best.validation_loss is None
-    assert (run.best.epoch, type(run.best.epoch)) == (run.best.mark, int)
+    assert (run.best.epoch, type(run.best.epoch)) == (run.best.checkpoint, int)
 
 
 def test_the_mark_at_which_a_run_is_no_longer_finite_is_not_its_best():
@@ -367,13 +375,13 @@ def test_the_mark_at_which_a_run_is_no_longer_finite_is_not_its_best():
         "1/a + b*x", [1e200], [0.0], init=[1, 1e150], lr=1.0, epochs=3, validation=([0.0], [0.0]), kernel="reference"
     )
     assert run.status == "diverged"
-    assert run.best.mark == 0
+    assert run.best.checkpoint == 0
 
 
 @pytest.mark.parametrize("validation", [None, HELD])
 def test_a_run_that_is_not_finite_from_the_start_has_its_start_as_the_best(validation):
     run = quadratic(init=[1e200, 0, 0], validation=validation)
-    assert (run.best.mark, run.best.loss, run.best.params.tolist()) == (0, np.inf, [1e200, 0, 0])
+    assert (run.best.checkpoint, run.best.loss, run.best.params.tolist()) == (0, np.inf, [1e200, 0, 0])
 
 
 def test_the_frame_has_the_validation_loss_where_there_is_one():
@@ -416,7 +424,7 @@ def test_samples_for_the_test_have_no_part_in_a_run(kernel, patience):
         for name in ("params", "trajectory", "loss", "validation_loss", "stderr"):
             np.testing.assert_array_equal(getattr(same, name), getattr(run, name))
         np.testing.assert_array_equal(same.optimum.params, run.optimum.params)
-        assert (same.kept_mark, same.status) == (run.kept_mark, run.status)
+        assert (same.kept_checkpoint, same.status) == (run.kept_checkpoint, run.status)
     assert alone.test is alone.test_loss is None
     assert alone.test_metrics == {}
     x, y = X[np.sort(for_test)], Y[np.sort(for_test)]

@@ -161,8 +161,8 @@ def test_parameters_are_recorded_where_it_is_asked_for(model, columns, kernel):
     # The model is the best at the start, of samples that are not trained on.
     given |= {"validation": (x, model.predict(given["init"], x)), "patience": 3}
     kept = fit(model, x, x[:, 0], **given)
-    assert (kept.kept_mark, kept.epochs) == (0, 3)
-    np.testing.assert_array_equal(kept.params, kept.trajectory[kept.kept_mark])
+    assert (kept.kept_checkpoint, kept.epochs) == (0, 3)
+    np.testing.assert_array_equal(kept.params, kept.trajectory[kept.kept_checkpoint])
     ends = fit(model, x, x[:, 0], record_params=False, **given)
     np.testing.assert_array_equal(ends.params, kept.params)
     np.testing.assert_array_equal(ends.trajectory, kept.trajectory[[0, -1]])

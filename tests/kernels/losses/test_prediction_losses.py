@@ -114,10 +114,10 @@ def test_what_is_recorded_is_the_mean_of_the_loss(samples):
         ours = fit(
             model, x, target, lr=0.02, epochs=2, loss=name, kernel="reference", validation=held, record_params=True
         )
-        for mark in (0, 2):
-            f = model.predict(ours.trajectory[mark], x)
-            assert ours.loss[mark] == pytest.approx(theirs(f), rel=1e-12), name
-            assert ours.loss_at(ours.trajectory[mark]) == pytest.approx(ours.loss[mark], rel=1e-15), name
+        for checkpoint in (0, 2):
+            f = model.predict(ours.trajectory[checkpoint], x)
+            assert ours.loss[checkpoint] == pytest.approx(theirs(f), rel=1e-12), name
+            assert ours.loss_at(ours.trajectory[checkpoint]) == pytest.approx(ours.loss[checkpoint], rel=1e-15), name
         with np.errstate(all="ignore"):
             f = model.predict(ours.params, x[:40])
         expected = make_loss(name).value(f, target[:40], ()).mean()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernels.base.run import Hyperparameters, Record
-from kernels.data.marks import make_marks
+from kernels.data.checkpoints import make_checkpoints
 from kernels.data.samples import allocate_data
 from kernels.losses import make_loss
 from kernels.model.model import Model
@@ -68,8 +68,8 @@ def test_the_bits_are_those_of_the_loops_over_weights(size, batch):
 
 
 def run(program, optimizer, data, start, batch):
-    loss, marks = make_loss("squared"), make_marks("epoch", N, batch, 3, drop_last=False)
-    hyper = Hyperparameters(np.full(3, 0.02), option_values(loss, optimizer), batch, False, False, 0, 0.0, marks)
+    loss, checkpoints = make_loss("squared"), make_checkpoints("epoch", N, batch, 3, drop_last=False)
+    hyper = Hyperparameters(np.full(3, 0.02), option_values(loss, optimizer), batch, False, False, 0, 0.0, checkpoints)
     record = Record(np.empty(4), np.tile(start, (4, 1)), optimizer.initial_memory(start), np.empty(0), np.zeros(2))
     train(program, loss, optimizer, data, hyper, record, 0, 3)
     return record

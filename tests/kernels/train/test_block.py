@@ -53,11 +53,11 @@ def train(
 
 def assert_same(found, expected):
     np.testing.assert_array_equal(found.status, expected.status)
-    np.testing.assert_array_equal(found.marks, expected.marks)
+    np.testing.assert_array_equal(found.checkpoints, expected.checkpoints)
     np.testing.assert_array_equal(found.params, expected.params)
     np.testing.assert_array_equal(found.memory, expected.memory)
     assert found.losses.shape == expected.losses.shape
-    for run, done in enumerate(expected.marks - EPOCHS + len(expected.losses) - 1):
+    for run, done in enumerate(expected.checkpoints - EPOCHS + len(expected.losses) - 1):
         np.testing.assert_array_equal(found.losses[: done + 1, run], expected.losses[: done + 1, run])
 
 
@@ -81,7 +81,7 @@ def by_reference(optimizer, order):
 def test_kernels_give_the_bits_of_the_reference_run_by_run(optimizer, order, slicing):
     runs, expected = some_runs(), by_reference(optimizer, order)
     assert {MAX_EPOCHS, CONVERGED, DIVERGED} <= set(expected.status)
-    assert len(set(expected.marks)) > 5
+    assert len(set(expected.checkpoints)) > 5
     for kernel in ("fused", "lanes"):
         assert_same(train(kernel, optimizer, *runs, **ORDERS[order]), expected)
 
@@ -93,7 +93,7 @@ def test_zeros_have_the_signs_of_those_of_the_reference(optimizer, batch_size):
     given = {"batch_size": batch_size, "drop_last": False, "y": np.zeros(X.size), "target": -np.inf}
     kernels = ("reference", "fused", "lanes")
     expected, *found = (train(kernel, optimizer, starts, rates, **given) for kernel in kernels)
-    assert (expected.marks == EPOCHS).all()
+    assert (expected.checkpoints == EPOCHS).all()
     assert 0 < np.signbit(expected.params).sum() < expected.params.size
     for runs in found:
         assert_same(runs, expected)
@@ -130,8 +130,8 @@ def test_parameters_at_marks_are_those_of_shorter_runs(kernel, slicing):
     at = np.array([0, 1, 5, EPOCHS])
     runs = train(kernel, "adam", starts, rates, batch_size=9, shuffle=True, at=at)
     np.testing.assert_array_equal(runs.path[0], starts)
-    for place, mark in enumerate(at[1:], 1):
-        shorter = train(kernel, "adam", starts, rates[:mark], batch_size=9, shuffle=True)
+    for place, checkpoint in enumerate(at[1:], 1):
+        shorter = train(kernel, "adam", starts, rates[:checkpoint], batch_size=9, shuffle=True)
         np.testing.assert_array_equal(runs.path[place], shorter.params)
 
 
@@ -142,7 +142,7 @@ def test_a_run_does_not_depend_on_its_neighbours(size):
     chosen = rng.choice(3 * WIDTH, size, replace=False)
     together = train("lanes", "adam", starts, rates)
     apart = train("lanes", "adam", starts[chosen], rates[:, chosen])
-    for name in ("params", "memory", "status", "marks"):
+    for name in ("params", "memory", "status", "checkpoints"):
         np.testing.assert_array_equal(getattr(apart, name), getattr(together, name)[chosen])
 
 

@@ -228,7 +228,7 @@ def test_a_loss_that_overflows_at_the_start_has_diverged(kernel):
     [{}, {"target": 1e-2}, {"validation": (X[::3], Y[::3] + X[::3]), "patience": 2}],
     ids=["all epochs", "converges", "stops"],
 )
-def test_a_callback_sees_the_run_grow_and_cannot_change_it(mark_by_mark, kernel, asked):
+def test_a_callback_sees_the_run_grow_and_cannot_change_it(checkpoint_by_checkpoint, kernel, asked):
     expected, calls = quadratic(kernel=kernel, **asked), []
 
     def meddle(result):
@@ -256,7 +256,7 @@ def test_a_callback_sees_the_run_grow_and_cannot_change_it(mark_by_mark, kernel,
 
 
 @pytest.mark.parametrize("kernel", ["reference", "fused"])
-def test_the_time_is_that_of_all_slices_so_far(mark_by_mark, monkeypatch, kernel):
+def test_the_time_is_that_of_all_slices_so_far(checkpoint_by_checkpoint, monkeypatch, kernel):
     """What lies between the slices, such as the callback, is not in it; nor is compiling, which takes 3 s here."""
     trained = (
         reading for epoch in range(4) for reading in (100.0 * epoch, 100.0 * epoch + [1.0, 2.0, 4.0, 8.0][epoch])
@@ -271,7 +271,7 @@ def test_the_time_is_that_of_all_slices_so_far(mark_by_mark, monkeypatch, kernel
     assert result.compile_seconds == 3
 
 
-def test_what_a_callback_raises_ends_the_run(mark_by_mark):
+def test_what_a_callback_raises_ends_the_run(checkpoint_by_checkpoint):
     class EnoughError(Exception):
         pass
 

@@ -119,7 +119,9 @@ def test_a_model_with_vectors_has_moments_where_its_parameters_are_recorded():
     moments = update_moments(result, x, x.sum(axis=1), settings | {"record_params": None})
     assert len(moments.loss) == 7
     np.testing.assert_array_equal(moments.params[[0, 3, 6]], result.trajectory)
-    with pytest.raises(ValueError, match="result must have its parameters at all marks: give fit record_params=True"):
+    with pytest.raises(
+        ValueError, match="result must have its parameters at all checkpoints: give fit record_params=True"
+    ):
         recorded_moments(fit("w @ x + b", x, x.sum(axis=1), lr=0.01, epochs=2, kernel="reference"))
 
 

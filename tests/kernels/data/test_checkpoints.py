@@ -1,4 +1,4 @@
-"""The clock of a run: marks between the ends of epochs, the same bits whatever is recorded, and stopping at a mark."""
+"""Checkpoints between the ends of epochs, the same bits whatever is recorded, and stopping at a checkpoint."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bench.engine.recording import FIRST_EPOCHS
 from kernels import fit, models
 from kernels.compile.kinds import SINGLE
-from kernels.data.marks import count_updates, make_marks, most_marks
+from kernels.data.checkpoints import count_updates, make_checkpoints, most_checkpoints
 
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, 61)
@@ -17,28 +17,28 @@ RECORDS = ("log", "log:2", 1, 5)
 
 
 def test_marks_by_hand():
-    assert make_marks("epoch", 10, 3, 2, drop_last=True).tolist() == [0, 9, 18]
-    assert make_marks("epoch", 10, 3, 2, drop_last=False).tolist() == [0, 10, 20]
-    assert make_marks(2, 10, 3, 2, drop_last=True).tolist() == [0, 6, 9, 12, 18]
+    assert make_checkpoints("epoch", 10, 3, 2, drop_last=True).tolist() == [0, 9, 18]
+    assert make_checkpoints("epoch", 10, 3, 2, drop_last=False).tolist() == [0, 10, 20]
+    assert make_checkpoints(2, 10, 3, 2, drop_last=True).tolist() == [0, 6, 9, 12, 18]
     # The fourth update of an epoch has one sample: after the eighth, the second epoch is over.
-    assert make_marks(3, 10, 3, 2, drop_last=False).tolist() == [0, 9, 10, 16, 20]
-    assert make_marks("log:1", 1000, 1, 2, drop_last=True).tolist() == [0, 1, 10, 100, 1000, 2000]
-    assert make_marks("log:2", 100, 8, 1, drop_last=True).tolist() == [0, 8, 24, 80, 96]
-    assert make_marks("log", 7, 7, 3, drop_last=True).tolist() == [0, 7, 14, 21]
+    assert make_checkpoints(3, 10, 3, 2, drop_last=False).tolist() == [0, 9, 10, 16, 20]
+    assert make_checkpoints("log:1", 1000, 1, 2, drop_last=True).tolist() == [0, 1, 10, 100, 1000, 2000]
+    assert make_checkpoints("log:2", 100, 8, 1, drop_last=True).tolist() == [0, 8, 24, 80, 96]
+    assert make_checkpoints("log", 7, 7, 3, drop_last=True).tolist() == [0, 7, 14, 21]
 
 
 def test_log_is_ten_to_a_decade_until_marks_are_an_epoch_apart():
-    marks = make_marks("log", 100_000, 1, 30, drop_last=True)
-    assert make_marks("log:10", 100_000, 1, 30, drop_last=True).tolist() == marks.tolist()
-    early = marks[(marks >= 1000) & (marks < 100_000)]
+    checkpoints = make_checkpoints("log", 100_000, 1, 30, drop_last=True)
+    assert make_checkpoints("log:10", 100_000, 1, 30, drop_last=True).tolist() == checkpoints.tolist()
+    early = checkpoints[(checkpoints >= 1000) & (checkpoints < 100_000)]
     assert len(early) == 20
     np.testing.assert_allclose(early[1:] / early[:-1], 10**0.1, rtol=2e-3)
-    assert marks[marks > 490_000].tolist() == [100_000 * epoch for epoch in range(5, 31)]
+    assert checkpoints[checkpoints > 490_000].tolist() == [100_000 * epoch for epoch in range(5, 31)]
 
 
 def test_updates_by_hand():
-    marks = np.array([0, 3, 6, 9, 10, 13, 20])
-    assert count_updates(marks, 10, 3, drop_last=False).tolist() == [0, 1, 2, 3, 4, 5, 8]
+    checkpoints = np.array([0, 3, 6, 9, 10, 13, 20])
+    assert count_updates(checkpoints, 10, 3, drop_last=False).tolist() == [0, 1, 2, 3, 4, 5, 8]
     assert count_updates(np.array([0, 6, 9, 12, 18]), 10, 3, drop_last=True).tolist() == [0, 2, 3, 4, 6]
 
 
@@ -52,15 +52,15 @@ def test_updates_by_hand():
 @settings(max_examples=200, deadline=None)
 def test_what_holds_of_all_marks(n, size, epochs, drop_last, record):
     size = min(n, size)
-    marks = make_marks(record, n, size, epochs, drop_last=drop_last)
+    checkpoints = make_checkpoints(record, n, size, epochs, drop_last=drop_last)
     per_epoch = n - n % size if drop_last else n
-    assert (np.diff(marks) > 0).all()
-    assert set(per_epoch * np.arange(epochs + 1)) <= set(marks)
-    assert marks[-1] == per_epoch * epochs
-    assert (marks % per_epoch % size == 0).all()
-    longer = make_marks(record, n, size, epochs + 3, drop_last=drop_last)
-    assert longer[longer <= marks[-1]].tolist() == marks.tolist()
-    updates = count_updates(marks, n, size, drop_last=drop_last)
+    assert (np.diff(checkpoints) > 0).all()
+    assert set(per_epoch * np.arange(epochs + 1)) <= set(checkpoints)
+    assert checkpoints[-1] == per_epoch * epochs
+    assert (checkpoints % per_epoch % size == 0).all()
+    longer = make_checkpoints(record, n, size, epochs + 3, drop_last=drop_last)
+    assert longer[longer <= checkpoints[-1]].tolist() == checkpoints.tolist()
+    updates = count_updates(checkpoints, n, size, drop_last=drop_last)
     assert updates[-1] == epochs * -(-per_epoch // size)
     assert (np.diff(updates) > 0).all()
 
@@ -141,15 +141,15 @@ def test_the_frame_has_a_row_per_mark():
 
 @pytest.mark.parametrize("per_decade", [1, 10, 50])
 def test_no_mark_but_the_ends_of_epochs_is_after_the_first_hundred(per_decade):
-    """So the marks of very many epochs are counted without being made."""
-    marks = make_marks(f"log:{per_decade}", 800, 1, 1000, drop_last=True)
-    assert (marks[marks > FIRST_EPOCHS * 800] % 800 == 0).all()
-    assert (marks % 800 != 0).any()
+    """So the checkpoints of very many epochs are counted without being made."""
+    checkpoints = make_checkpoints(f"log:{per_decade}", 800, 1, 1000, drop_last=True)
+    assert (checkpoints[checkpoints > FIRST_EPOCHS * 800] % 800 == 0).all()
+    assert (checkpoints % 800 != 0).any()
 
 
 @pytest.mark.parametrize("record", ["epoch", "log", "log:100", 1, 3, 1000])
 @pytest.mark.parametrize(("n", "batch_size"), [(800, 1), (800, 16), (811, 16), (5, 5)])
 def test_there_are_never_more_marks_than_told(record, n, batch_size):
     for drop_last in (True, False):
-        marks = make_marks(record, n, batch_size, 50, drop_last=drop_last).size
-        assert marks <= most_marks(record, n, batch_size, 50, drop_last=drop_last)
+        checkpoints = make_checkpoints(record, n, batch_size, 50, drop_last=drop_last).size
+        assert checkpoints <= most_checkpoints(record, n, batch_size, 50, drop_last=drop_last)

@@ -1,12 +1,12 @@
-"""The yardstick of a run: a lower end of a run takes its place, if more than rounding is between them."""
+"""The attainable loss of a run: a lower end of a run takes its place, if more than rounding is between them."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.store.yardstick import lowered_by
+from bench.store.attainable_loss import lowered_by
 from kernels import Model
-from kernels.train.yardstick import Yardstick
+from kernels.train.attainable_loss import AttainableLoss
 
 
 @pytest.mark.parametrize(("losses", "loss"), [([1 - 1e-7, 1.1], 1.0), ([1 - 1e-7, 0.9], 0.9), ([0.8, 0.9], 0.8)])
@@ -15,5 +15,5 @@ def test_a_loss_in_float32_is_not_lower_by_its_rounding(losses, loss):
     frame = pd.DataFrame(
         {"final_loss": losses, "status": "max_epochs", "dtype": ["float32", "float64"], "param_a": 0.0}
     )
-    found = Yardstick(1.0, 2.0, np.ones(1), "least squares")
+    found = AttainableLoss(1.0, 2.0, np.ones(1), "least squares")
     assert lowered_by(found, frame, Model("a*x")).loss == loss

@@ -1,4 +1,4 @@
-"""Finds the yardstick of a sweep once, and keeps it in the folder."""
+"""Finds the attainable loss of a sweep once, and keeps it in the folder."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from bench.engine.problem import Problem
+from bench.store.attainable_loss import NAME, store_attainable_loss
 from bench.store.evidence import read_table_of
 from bench.store.run_folder import explain_os_errors
 from bench.store.seal import DamagedError
-from bench.store.yardstick import NAME, store_yardstick
 from bench.tables.costs import NEGLIGIBLE, loss_floor
 from kernels.base.run import Floats
 from kernels.losses.classes import takes_classes
-from kernels.train.yardstick import constant_loss, find_yardstick
+from kernels.train.attainable_loss import constant_loss, find_attainable_loss
 
 
 def held_out_floor(problem: Problem) -> float:
@@ -27,14 +27,14 @@ def held_out_floor(problem: Problem) -> float:
     return 1 / problem.held_out[1].size
 
 
-def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
+def settle_attainable_loss(problem: Problem, starts: Floats, folder: Path) -> None:
     """Find the lowest loss, also from the starts of runs, and store it in a run's folder, unless it is there, whole."""
     try:
         missing = "rounding" not in read_table_of(folder, NAME)  # of version 0.2, or none
     except DamagedError:
         missing = True
     if missing:
-        found = find_yardstick(problem.model, problem.loss, (problem.columns, problem.y), starts)
+        found = find_attainable_loss(problem.model, problem.loss, (problem.columns, problem.y), starts)
         # Other losses of classes approach 0 as parameters grow, at a speed that tells them apart.
         ends = found.params is not None and found.loss < NEGLIGIBLE / problem.y.size
         floor = 1 / problem.y.size if ends and takes_classes(problem.loss) else 0.0
@@ -45,4 +45,4 @@ def settle_yardstick(problem: Problem, starts: Floats, folder: Path) -> None:
         if problem.held_out is not None:
             found = replace(found, held_out_constant=constant_loss(problem.loss, problem.held_out[1]))
         with explain_os_errors(folder):
-            store_yardstick(folder, found)
+            store_attainable_loss(folder, found)

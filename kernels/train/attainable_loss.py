@@ -1,4 +1,4 @@
-"""The yardstick of a fit: the lowest loss that its model can reach on these samples, and that of the best constant."""
+"""The lowest loss that a model can reach on its samples, and that of the best constant."""
 
 import math
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ CONSTANT, START = "the best constant", "the best start"
 
 
 @dataclass(frozen=True, eq=False)
-class Yardstick:
+class AttainableLoss:
     """The scale of a loss: the lowest loss there is, and the loss of a model that knows nothing.
 
     Attributes
@@ -109,7 +109,7 @@ class Yardstick:
             return f"{found}; the run is no better than {known} ({self.constant_loss:.6g})"
         return f"{found}; {format_share(remaining)} of the achievable improvement is still missing"
 
-    def lowered(self, loss: float, params: Floats, method: str, dtype: str = "float64") -> "Yardstick":
+    def lowered(self, loss: float, params: Floats, method: str, dtype: str = "float64") -> "AttainableLoss":
         """Return the same with a loss found elsewhere that is lower by more than rounding; itself where none is."""
         rounding = ROUNDING_OF_FLOAT32 if dtype == "float32" else ROUNDING
         if not loss < self.loss - rounding * abs(self.loss):
@@ -125,21 +125,21 @@ def format_share(share: float) -> str:
 
 
 @np.errstate(all="ignore")  # a loss that overflows is none
-def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: ArrayLike = ()) -> Yardstick:
-    """Return the yardstick of a model and a loss on samples.
+def find_attainable_loss(model: Model, loss: Loss, samples: Samples, starts: ArrayLike = ()) -> AttainableLoss:
+    """Return the attainable loss of a model and a loss on samples.
 
     For linear models with the squared loss by QR factors, piece by piece. Else by SciPy: `scipy.optimize.least_squares`
     for squares of nonlinear residuals, linear programming for losses with kinks of linear models, L-BFGS-B otherwise;
     from some of the `starts` of runs, shape (..., P), and from random ones where there may be several minima.
     """
     if reason := _too_large(model, loss, samples[1].size):
-        return unknown_yardstick(reason)
+        return unknown_loss(reason)
     if loss.is_squared and model.is_linear:
         params, lowest = least_squares(model, samples)
         if not np.isfinite(lowest):
             lost = "the model is not finite at a sample" if np.isnan(params).any() else "no finite loss was found"
-            return unknown_yardstick(lost)
-        return Yardstick(lowest, variance(samples[1]), params, "least squares")
+            return unknown_loss(lost)
+        return AttainableLoss(lowest, variance(samples[1]), params, "least squares")
     x, y = samples
     name = "objective" if loss.name == "objective" else "loss"
     if model.is_linear and loss.by_class:
@@ -150,13 +150,13 @@ def find_yardstick(model: Model, loss: Loss, samples: Samples, starts: ArrayLike
         some = np.unique(np.reshape(starts, (-1, len(model.params))), axis=0)[:MOST_STARTS]
         found = lowest_of_nonlinear(model, loss, x, y, list(some))
     if found is None or found.loss == -np.inf:
-        return unknown_yardstick(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
+        return unknown_loss(f"no finite {name} was found" if found is None else f"the {name} has no lower bound")
     if name == "loss":
-        return Yardstick(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
+        return AttainableLoss(found.loss, constant_loss(loss, y), found.params, found.method, found.note)
     # A function of the parameters has no predictions, and so no best constant.
     objective = mean_and_gradient(model.program, loss, x, y)
     baseline = min((value for start in some if np.isfinite(value := objective(start)[0])), default=math.nan)
-    return Yardstick(found.loss, baseline, found.params, found.method, found.note, START)
+    return AttainableLoss(found.loss, baseline, found.params, found.method, found.note, START)
 
 
 def _too_large(model: Model, loss: Loss, n: int) -> str:
@@ -171,15 +171,15 @@ def _too_large(model: Model, loss: Loss, n: int) -> str:
 
 
 def is_found_at_once(model: Model, loss: Loss, samples: Samples) -> bool:
-    """Return whether the yardstick is found within some passes over the samples, or there are few of them."""
+    """Return whether the attainable loss is found within some passes over the samples, or there are few of them."""
     if len(model.params) > FEW_PARAMS:
         return False
     return (loss.is_squared and model.is_linear) or samples[1].size <= MANY
 
 
-def unknown_yardstick(reason: str) -> Yardstick:
-    """Return a yardstick that measures nothing, with the reason."""
-    return Yardstick(math.nan, math.nan, None, "", reason)
+def unknown_loss(reason: str) -> AttainableLoss:
+    """Return an attainable loss that is unknown, with the reason."""
+    return AttainableLoss(math.nan, math.nan, None, "", reason)
 
 
 def constant_loss(loss: Loss, y: Floats) -> float:

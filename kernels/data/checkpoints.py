@@ -1,13 +1,13 @@
 """The clock of a run: the counts of samples seen at which its loss and its parameters are recorded.
 
-Marks are multiples of the batch size within an epoch. None lies across the end of an epoch, and 0 and the end of every
-epoch are always among them.
+Checkpoints are multiples of the batch size within an epoch. None lies across the end of an epoch, and 0 and the end of
+every epoch are always among them.
 """
 
 import numpy as np
 
 from kernels.base.checks import check_integer, describe
-from kernels.base.run import Hyperparameters, Marks, samples_per_epoch
+from kernels.base.run import Hyperparameters, Integers, samples_per_epoch
 
 PER_DECADE = 10
 # A run sees fewer samples than 10 to the power of these.
@@ -15,25 +15,25 @@ DECADES = 20
 ACCEPTED = '"epoch", "log", "log:PER_DECADE" or a whole number of updates'
 
 
-def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> Marks:
+def make_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> Integers:
     """Return the counts of samples seen at which a run is recorded.
 
     Parameters
     ----------
     record : str or int
-        ``"epoch"``: the ends of epochs alone. ``"log"`` or ``"log:PER_DECADE"``: also marks that are evenly spaced in
-        the logarithm of the samples seen, 10 to a decade by default, as long as they lie less than an epoch apart. A
-        number: also a mark each time after that many updates.
+        ``"epoch"``: the ends of epochs alone. ``"log"`` or ``"log:PER_DECADE"``: also checkpoints that are evenly
+        spaced in the logarithm of the samples seen, 10 to a decade by default, as long as they lie less than an epoch
+        apart. A number: also a checkpoint each time after that many updates.
     n, batch_size, epochs, drop_last
         The samples in the data, the settings of the run.
 
     Returns
     -------
     array, shape (M,)
-        From 0, strictly increasing. The first marks of a longer run are those of a shorter one.
+        From 0, strictly increasing. The first checkpoints of a longer run are those of a shorter one.
     """
     size = samples_per_epoch(n, batch_size, drop_last)
-    ends: Marks = np.arange(epochs + 1, dtype=np.int64) * size
+    ends: Integers = np.arange(epochs + 1, dtype=np.int64) * size
     spacing = parse_record(record)
     if spacing is None:
         return ends
@@ -45,14 +45,14 @@ def make_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
         updates = np.arange(spacing, per_epoch * epochs, spacing)
         epoch, within = np.divmod(updates, per_epoch)
         between = epoch * size + within * batch_size
-    # The start of the epoch that a mark lies in, and whole batches from there.
+    # The start of the epoch that a checkpoint lies in, and whole batches from there.
     start = between // size * size
-    marks: Marks = np.union1d(ends, start + (between - start) // batch_size * batch_size)
-    return marks
+    checkpoints: Integers = np.union1d(ends, start + (between - start) // batch_size * batch_size)
+    return checkpoints
 
 
-def most_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> int:
-    """Return an upper bound of the marks that `make_marks` returns: a list of them may not fit."""
+def most_checkpoints(record: str | int, n: int, batch_size: int, epochs: int, *, drop_last: bool) -> int:
+    """Return an upper bound of the checkpoints that `make_checkpoints` returns: a list of them may not fit."""
     spacing = parse_record(record)
     if spacing is None:
         return epochs + 1
@@ -62,25 +62,27 @@ def most_marks(record: str | int, n: int, batch_size: int, epochs: int, *, drop_
     return epochs + 1 + epochs * -(-size // batch_size) // spacing
 
 
-def with_marks(hyper: Hyperparameters, n: int) -> Hyperparameters:
-    """Return the settings of a run with its marks, which are the ends of its epochs where there are none."""
-    if hyper.marks.size:
+def with_checkpoints(hyper: Hyperparameters, n: int) -> Hyperparameters:
+    """Return the settings of a run with its checkpoints, which are the ends of its epochs where there are none."""
+    if hyper.checkpoints.size:
         return hyper
-    return hyper._replace(marks=make_marks("epoch", n, hyper.batch_size, len(hyper.rates), drop_last=hyper.drop_last))
+    return hyper._replace(
+        checkpoints=make_checkpoints("epoch", n, hyper.batch_size, len(hyper.rates), drop_last=hyper.drop_last)
+    )
 
 
-def count_updates(marks: Marks, n: int, batch_size: int, *, drop_last: bool) -> Marks:
-    """Return the updates made by each mark."""
+def count_updates(checkpoints: Integers, n: int, batch_size: int, *, drop_last: bool) -> Integers:
+    """Return the updates made by each checkpoint."""
     size = samples_per_epoch(n, batch_size, drop_last)
-    epoch, within = np.divmod(marks, size)
-    updates: Marks = epoch * -(-size // batch_size) + -(-within // batch_size)
+    epoch, within = np.divmod(checkpoints, size)
+    updates: Integers = epoch * -(-size // batch_size) + -(-within // batch_size)
     return updates
 
 
-def thin_marks(samples: Marks, most: int) -> Marks:
-    """Return the places of at most `most` marks, 3 or more, denser at the start; the first, second and last are kept.
+def thin_checkpoints(samples: Integers, most: int) -> Integers:
+    """Return the places of up to `most` checkpoints, 3 or more, denser at the start; first, second and last are kept.
 
-    `samples` are the samples seen at the marks, increasing from 0.
+    `samples` are the samples seen at the checkpoints, increasing from 0.
     """
     if samples.size <= most:
         return np.arange(samples.size)
@@ -88,7 +90,7 @@ def thin_marks(samples: Marks, most: int) -> Marks:
     logarithms = np.log(samples[1:] / samples[1])
     scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
     kept = np.array([0, 1, samples.size - 1])
-    # Several places may lead to one mark, so that more can be asked for.
+    # Several places may lead to one checkpoint, so that more can be asked for.
     for count in np.geomspace(most - 1, 20 * samples.size, 60).astype(int):
         asked = np.linspace(scale[0], scale[-1], count)
         places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))
@@ -99,7 +101,7 @@ def thin_marks(samples: Marks, most: int) -> Marks:
 
 
 def parse_record(record: str | int) -> int | None:
-    """Return marks to a decade, or updates between marks; None for the ends of epochs."""
+    """Return checkpoints to a decade, or updates between checkpoints; None for the ends of epochs."""
     if isinstance(record, str):
         kind, colon, count = record.partition(":")
         if record == "epoch":
@@ -114,10 +116,10 @@ def parse_record(record: str | int) -> int | None:
     raise ValueError(f"record must be {ACCEPTED}, not {describe(record)}")
 
 
-def _logarithmic(per_decade: int, batch_size: int, size: int, last: int) -> Marks:
+def _logarithmic(per_decade: int, batch_size: int, size: int, last: int) -> Integers:
     """Return batch_size * 10**(k / per_decade) for k = 0, 1, ... as long as none is an epoch after the one before."""
     step = 10.0 ** (1.0 / per_decade)
     most = min(float(last), size / (1.0 - 1.0 / step))
     count = max(0, int(np.floor(np.log10(max(most / batch_size, 1.0)) * per_decade)) + 1)
-    marks: Marks = np.floor(batch_size * step ** np.arange(count)).astype(np.int64)
-    return marks
+    checkpoints: Integers = np.floor(batch_size * step ** np.arange(count)).astype(np.int64)
+    return checkpoints

@@ -15,10 +15,10 @@ from kernels.losses import LOSSES, make_loss
 from kernels.model.evaluate import evaluate
 from kernels.model.models import make_model, mlp
 from kernels.train import local_search
+from kernels.train.attainable_loss import AttainableLoss, constant_loss, find_attainable_loss, format_share
 from kernels.train.local_search import mean_and_gradient
 from kernels.train.lowest_of_linear import lowest_of_linear
 from kernels.train.lowest_of_nonlinear import solve_linear_params
-from kernels.train.yardstick import Yardstick, constant_loss, find_yardstick, format_share
 
 DIABETES = load_diabetes(return_X_y=True)
 CANCER = tuple(part[:, :6] if part.ndim == 2 else part.astype(float) for part in load_breast_cancer(return_X_y=True))
@@ -31,14 +31,14 @@ def linear_model(columns):
     return Model(" + ".join([*(f"w{k}*x{k}" for k in range(columns)), "b"]), names)
 
 
-def yardstick(model, x, y, loss="squared", starts=()):
+def lowest(model, x, y, loss="squared", starts=()):
     model = make_model(model, ("x",)) if isinstance(model, str) else model
-    return find_yardstick(model, make_loss(loss), (model.columns(x), np.asarray(y, float)), list(starts))
+    return find_attainable_loss(model, make_loss(loss), (model.columns(x), np.asarray(y, float)), list(starts))
 
 
 def test_least_squares_is_that_of_scikit_learn():
     x, y = DIABETES
-    found = yardstick(linear_model(10), x, y)
+    found = lowest(linear_model(10), x, y)
     assert found.loss == pytest.approx(np.mean((LinearRegression().fit(x, y).predict(x) - y) ** 2), rel=1e-12)
     assert found.constant_loss == pytest.approx(np.var(y), rel=1e-12)
 
@@ -47,7 +47,7 @@ def test_logistic_regression_is_that_of_scikit_learn():
     x, y = CANCER
     scaled = (x - x.mean(0)) / x.std(0)
     judge = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(scaled, y)
-    found = yardstick(linear_model(6), x, y, "logistic")  # the columns as they are, of sizes from 0.1 to 1000
+    found = lowest(linear_model(6), x, y, "logistic")  # the columns as they are, of sizes from 0.1 to 1000
     assert found.loss == pytest.approx(log_loss(y, judge.predict_proba(scaled)), rel=1e-7)
     assert found.constant_loss == pytest.approx(log_loss(y, np.full(y.size, y.mean())), rel=1e-9)
     assert not found.note
@@ -59,7 +59,7 @@ def test_losses_with_kinks_are_those_of_quantile_regression(loss):
     tau = make_loss(loss).options.get("tau", 0.5)
     judge = QuantileRegressor(quantile=tau, alpha=0.0).fit(x, y).predict(x)
     expected = mean_pinball_loss(y, judge, alpha=tau) if loss != "absolute" else mean_absolute_error(y, judge)
-    found = yardstick(linear_model(10), x, y, loss)
+    found = lowest(linear_model(10), x, y, loss)
     assert found.method == "linear programming"
     assert found.loss == pytest.approx(expected, rel=1e-8)
 
@@ -67,7 +67,7 @@ def test_losses_with_kinks_are_those_of_quantile_regression(loss):
 def test_linear_programming_comes_to_its_end_with_as_many_samples_as_it_is_for():
     rng = np.random.default_rng(0)
     y, groups = rng.normal(size=(20, 1_000)), np.repeat(np.eye(20), 1_000, axis=0)
-    found = yardstick(linear_model(19), groups[:, 1:], y.ravel(), "absolute")
+    found = lowest(linear_model(19), groups[:, 1:], y.ravel(), "absolute")
     assert (found.method, found.note) == ("linear programming", "")
     medians = np.median(y, axis=1, keepdims=True)
     assert found.loss == pytest.approx(np.abs(y - medians).mean(), rel=1e-12)
@@ -79,8 +79,8 @@ def test_linear_programming_comes_to_its_end_with_as_many_samples_as_it_is_for()
 )
 def test_another_unit_of_the_targets_changes_the_unit_of_the_lowest_loss(loss, degree, unit):
     x, y = DIABETES
-    found = yardstick(linear_model(10), x, y, loss.format(50))
-    other = yardstick(linear_model(10), x, y * unit, loss.format(50 * unit))
+    found = lowest(linear_model(10), x, y, loss.format(50))
+    other = lowest(linear_model(10), x, y * unit, loss.format(50 * unit))
     scale = unit**degree
     assert [other.loss / scale, other.constant_loss / scale] == pytest.approx(
         [found.loss, found.constant_loss], rel=1e-9
@@ -104,14 +104,14 @@ def test_a_search_at_kinks_comes_to_its_end_with_many_parameters():
 def test_the_hinge_loss_is_lower_than_what_sgd_reaches_and_that_of_the_formula():
     x, y = CANCER
     scaled = (x - x.mean(0)) / x.std(0)
-    found = yardstick(linear_model(6), scaled, y, "hinge")
+    found = lowest(linear_model(6), scaled, y, "hinge")
     settings = {"lr": 0.2, "batch_size": 8, "schedule": "halve(20)", "epochs": 200, "kernel": "reference"}
     run = fit("w @ x + b", scaled, y, init=np.zeros(7), loss="hinge", **settings)
     assert found.loss <= run.loss[-1] <= 1.05 * found.loss
     prediction = linear_model(6).predict(found.params, scaled)
     assert found.loss == pytest.approx(hinge_loss(2 * y - 1, prediction), rel=1e-9)
     apart = np.random.default_rng(0).normal(size=(60, 4))
-    assert yardstick(linear_model(4), apart, apart @ [1, -2, 3, 0.5] > 0.2, "hinge").loss == 0
+    assert lowest(linear_model(4), apart, apart @ [1, -2, 3, 0.5] > 0.2, "hinge").loss == 0
 
 
 def test_poisson_regression_is_that_of_scikit_learn():
@@ -120,14 +120,14 @@ def test_poisson_regression_is_that_of_scikit_learn():
     y = rng.poisson(np.exp(1 + x @ [0.003, -20])).astype(float)
     scaled = x / x.std(0)
     judge = PoissonRegressor(alpha=0, tol=1e-12, max_iter=10_000).fit(scaled, y).predict(scaled)
-    found = yardstick(linear_model(2), x, y, "poisson")
+    found = lowest(linear_model(2), x, y, "poisson")
     assert found.loss == pytest.approx(mean_poisson_deviance(y, judge) / 2, rel=1e-8)
     assert found.constant_loss == pytest.approx(mean_poisson_deviance(y, np.full(300, y.mean())) / 2, rel=1e-8)
 
 
 def test_a_nonlinear_model_is_that_of_curve_fit_from_a_good_start():
     best, _ = curve_fit(lambda s, v, k: v * s / (k + s), RATES, VELOCITIES, [200, 0.1])
-    found = yardstick("V*x/(K + x)", RATES, VELOCITIES)
+    found = lowest("V*x/(K + x)", RATES, VELOCITIES)
     np.testing.assert_allclose(found.params, best, rtol=1e-5)
     assert found.loss <= np.mean((best[0] * RATES / (best[1] + RATES) - VELOCITIES) ** 2)
     assert found.constant_loss == pytest.approx(np.var(VELOCITIES), rel=1e-12)
@@ -136,7 +136,7 @@ def test_a_nonlinear_model_is_that_of_curve_fit_from_a_good_start():
 
 @pytest.mark.parametrize("loss", ["huber(5)", "absolute", "cauchy(10)", "logcosh"])
 def test_a_robust_loss_of_a_nonlinear_model_is_as_low_as_a_fine_scan(loss):
-    found = yardstick("V*x/(K + x)", RATES, VELOCITIES, loss)
+    found = lowest("V*x/(K + x)", RATES, VELOCITIES, loss)
     criterion, residual = make_loss(loss), lambda v, k: v * RATES / (k + RATES) - VELOCITIES
     v, k = np.meshgrid(np.linspace(190, 240, 201), np.linspace(0.03, 0.12, 201), indexing="ij")
     scanned = np.mean(
@@ -146,12 +146,12 @@ def test_a_robust_loss_of_a_nonlinear_model_is_as_low_as_a_fine_scan(loss):
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("objective", "softmax")])
-def test_no_run_ends_below_the_yardstick_and_none_beats_the_constant(loss):
+def test_no_run_ends_below_the_attainable_loss_and_none_beats_the_constant(loss):
     rng = np.random.default_rng(1)
     x = rng.normal(size=80)
     y = 0.7 * x + rng.normal(size=80)
     y = {"logistic": y > 0, "hinge": y > 0, "poisson": np.floor(np.exp(y))}.get(loss, y).astype(float)
-    found = yardstick("a*x + b", x, y, loss)
+    found = lowest("a*x + b", x, y, loss)
     settings = {"lr": 0.2, "batch_size": 8, "schedule": "halve(30)", "epochs": 200, "kernel": "reference"}
     run = fit("a*x + b", x, y, init=[0, 0], loss=loss, **settings)
     assert found.loss <= run.loss.min() * (1 + 1e-9)
@@ -171,9 +171,7 @@ def test_outliers_that_bend_all_least_squares_do_not_lead_the_search_astray(loss
     curve = 4 * np.exp(-0.8 * x) + 1
     y = curve + 0.1 * rng.normal(size=60) + 5 * (np.arange(60) % 9 == 0)
     criterion = make_loss(loss)
-    assert yardstick("a*exp(-b*x) + c", x, y, loss).loss < np.mean(
-        criterion.recorded(criterion.arguments(curve - y, y))
-    )
+    assert lowest("a*exp(-b*x) + c", x, y, loss).loss < np.mean(criterion.recorded(criterion.arguments(curve - y, y)))
 
 
 @pytest.mark.parametrize("size", [4, 60])
@@ -185,12 +183,12 @@ def test_the_best_constant_of_a_loss_that_is_not_convex_is_at_one_of_the_targets
 
 def test_many_separable_classes_are_said_to_have_no_minimum():
     model = Model("W @ x + b", ["x1", "x2", "x3"], classes=3)
-    apart = yardstick(model, 9.0 * np.eye(3), [0, 1, 2], "softmax")
+    apart = lowest(model, 9.0 * np.eye(3), [0, 1, 2], "softmax")
     assert (apart.loss, apart.params) == (0.0, None)
     assert f"by {apart.method} ({apart.note}); 9.1 % of the achievable" in apart.describe(0.1)
     assert "can be separated" in apart.note
     # Two samples at one place, of two classes, each have a loss of log(2) at least.
-    both = yardstick(model, 9.0 * np.concatenate([np.eye(3), np.eye(3)[:1]]), [0, 1, 2, 1], "softmax")
+    both = lowest(model, 9.0 * np.concatenate([np.eye(3), np.eye(3)[:1]]), [0, 1, 2, 1], "softmax")
     assert both.loss == pytest.approx(2 * np.log(2) / 4, rel=1e-5)
 
 
@@ -201,7 +199,7 @@ def test_the_lowest_loss_of_many_classes_is_that_of_scikit_learn(load, columns):
     scaled = (x - x.mean(0)) / x.std(0)
     judge = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(scaled, y)
     model = Model("W @ x + b", [f"x{k}" for k in range(columns)], classes=3)
-    found = yardstick(model, x, y, "softmax")
+    found = lowest(model, x, y, "softmax")
     assert found.loss == pytest.approx(log_loss(y, judge.predict_proba(scaled)), rel=1e-9)
     assert found.constant_loss == pytest.approx(log_loss(y, np.tile(np.bincount(y) / y.size, (y.size, 1))), rel=1e-9)
     assert not found.note
@@ -212,16 +210,16 @@ def test_the_lowest_loss_of_many_classes_is_that_of_scikit_learn(load, columns):
 
 def test_the_lowest_loss_of_a_large_network_is_not_searched_for():
     x, y = load_wine(return_X_y=True)
-    found = yardstick(mlp(8, inputs=[f"x{k}" for k in range(13)]), x, y)
+    found = lowest(mlp(8, inputs=[f"x{k}" for k in range(13)]), x, y)
     assert math.isnan(found.loss)
     assert found.note == "it is not searched for in nonlinear models with more than 100 parameters"
 
 
 def test_the_lowest_loss_on_very_many_samples_is_that_of_least_squares_alone(monkeypatch):
-    monkeypatch.setattr("kernels.train.yardstick.MOST", 10)
+    monkeypatch.setattr("kernels.train.attainable_loss.MOST", 10)
     x = np.arange(11.0)
-    assert yardstick("a*x + b", x, 2 * x).loss == pytest.approx(0, abs=1e-20)
-    found = yardstick("a*x + b", x, 2 * x, "huber(1)")
+    assert lowest("a*x + b", x, 2 * x).loss == pytest.approx(0, abs=1e-20)
+    found = lowest("a*x + b", x, 2 * x, "huber(1)")
     assert found.note == "with more than 10 samples it is computed only for the squared loss of linear models"
 
 
@@ -230,13 +228,13 @@ def test_that_of_a_hidden_unit_of_many_inputs_is_no_higher_than_without_it():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(200, 30))
     y, names = x.mean(axis=1) + 0.1 * rng.normal(size=200), [f"x{k}" for k in range(30)]
-    straight = yardstick(Model("w @ x + b", names), x, y)
-    assert yardstick(mlp(1, inputs=names), x, y).loss < straight.loss
+    straight = lowest(Model("w @ x + b", names), x, y)
+    assert lowest(mlp(1, inputs=names), x, y).loss < straight.loss
 
 
 def test_separable_classes_are_said_to_have_no_minimum():
     x = np.linspace(-1, 1, 40)
-    found = yardstick("a*x + b", x, x > 0.1, "logistic")
+    found = lowest("a*x + b", x, x > 0.1, "logistic")
     assert (found.loss, found.params) == (0.0, None)
     assert "can be separated" in found.note
     assert found.target == pytest.approx(0.01 * found.constant_loss, rel=1e-3)
@@ -244,18 +242,18 @@ def test_separable_classes_are_said_to_have_no_minimum():
 
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
 def test_the_target_of_a_weak_model_leaves_one_percent_of_the_improvement_in_any_unit(unit):
-    found = Yardstick(1.023456789 * unit**2, 1.043 * unit**2, None, "least squares")
+    found = AttainableLoss(1.023456789 * unit**2, 1.043 * unit**2, None, "least squares")
     assert found.remaining(found.target) == pytest.approx(0.01, rel=1e-3)
 
 
 def test_one_sample_can_be_separated():
     """SciPy takes fewer steps than so few numbers would allow."""
-    found = yardstick("a*x + b", np.array([2.0]), np.array([1.0]), "logistic")
+    found = lowest("a*x + b", np.array([2.0]), np.array([1.0]), "logistic")
     assert "can be separated" in found.note
 
 
-def test_columns_whose_squares_overflow_have_no_yardstick():
-    found = yardstick("a*x + b", np.array([1e200, 2e200, -1e200]), np.arange(3.0), "huber")
+def test_columns_whose_squares_overflow_have_no_attainable_loss():
+    found = lowest("a*x + b", np.array([1e200, 2e200, -1e200]), np.arange(3.0), "huber")
     assert found.target is None
 
 
@@ -268,14 +266,14 @@ def test_classes_can_be_separated_where_a_linear_program_has_a_solution(seed):
     y = x / x.std(0) @ rng.normal(size=columns) + rng.normal(scale=0.3 * (seed % 2), size=n) > 0
     side = np.where(y, 1.0, -1.0)[:, np.newaxis] * np.column_stack([x / x.std(0), np.ones(n)])
     solved = linprog(np.zeros(columns + 1), -side, -np.ones(n), bounds=(None, None))
-    found = yardstick(linear_model(columns), x, y, "logistic")
+    found = lowest(linear_model(columns), x, y, "logistic")
     assert ("can be separated" in found.note) == (solved.status == 0)
 
 
 def test_a_model_that_is_not_finite_at_a_sample_has_none_for_any_loss(capfd):
     x = np.arange(5.0)
     for loss in ("squared", "huber", "absolute"):
-        found = yardstick("a*log(x) + b", x, x, loss)
+        found = lowest("a*log(x) + b", x, x, loss)
         assert math.isnan(found.loss)
         assert found.target is None
         assert math.isnan(found.remaining(1.0))
@@ -284,23 +282,25 @@ def test_a_model_that_is_not_finite_at_a_sample_has_none_for_any_loss(capfd):
 
 def test_objectives_are_measured_from_the_best_start():
     model = Model("x**2 + y**2 - x", ())
-    found = find_yardstick(model, make_loss("objective"), ((), np.zeros(1)), [np.ones(2), np.zeros(2)])
+    found = find_attainable_loss(model, make_loss("objective"), ((), np.zeros(1)), [np.ones(2), np.zeros(2)])
     assert found.loss == pytest.approx(-0.25)
     assert (found.constant_loss, found.baseline) == (0.0, "the best start")
     assert found.remaining(-0.125) == pytest.approx(0.5)
     # As a grid has them: of each start, those of each seed.
-    by_seed = find_yardstick(model, make_loss("objective"), ((), np.zeros(1)), np.array([[[1.0, 1.0]], [[0.0, 0.0]]]))
+    by_seed = find_attainable_loss(
+        model, make_loss("objective"), ((), np.zeros(1)), np.array([[[1.0, 1.0]], [[0.0, 0.0]]])
+    )
     assert (by_seed.loss, by_seed.constant_loss) == (found.loss, found.constant_loss)
 
 
 def test_objectives_are_searched_below_zero_too():
-    found = find_yardstick(Model("sin(u) - 5", ()), make_loss("objective"), ((), np.zeros(1)), [[5.5]])
+    found = find_attainable_loss(Model("sin(u) - 5", ()), make_loss("objective"), ((), np.zeros(1)), [[5.5]])
     assert found.loss == pytest.approx(-6, abs=1e-12)
 
 
 @pytest.mark.parametrize(("expression", "start"), [("x*y", [1, 1]), ("-u**2", [1])])
 def test_an_objective_without_a_lower_bound_has_no_target(expression, start):
-    found = find_yardstick(Model(expression, ()), make_loss("objective"), ((), np.zeros(1)), [start])
+    found = find_attainable_loss(Model(expression, ()), make_loss("objective"), ((), np.zeros(1)), [start])
     assert "no lower bound" in found.note
     assert found.target is None
 
@@ -310,13 +310,13 @@ def test_losses_below_zero_are_searched_too(expression):
     x, cauchy = np.linspace(-1, 1, 50), make_loss("cauchy")
     lower = replace(cauchy, value=lambda residual, options: cauchy.value(residual, options) - 9, nonnegative=False)
     samples = (x,), np.exp(x) + x**4
-    found, expected = (find_yardstick(Model(expression), loss, samples) for loss in (lower, cauchy))
+    found, expected = (find_attainable_loss(Model(expression), loss, samples) for loss in (lower, cauchy))
     assert found.loss + 9 == pytest.approx(expected.loss, rel=1e-6)
 
 
 def test_a_model_that_is_no_better_than_a_constant_has_no_target():
     x = np.linspace(-1, 1, 50)
-    found = yardstick("a*x", x, 5 + 0 * x)
+    found = lowest("a*x", x, 5 + 0 * x)
     assert found.loss > found.constant_loss
     assert found.target is None
     assert "no improvement" in found.describe(25.0)
@@ -324,13 +324,13 @@ def test_a_model_that_is_no_better_than_a_constant_has_no_target():
 
 def test_counts_that_are_all_0_have_no_target():
     """The loss of a constant falls towards 0 with it, and so does that of the model: neither has a minimum."""
-    found = yardstick("a*x + b", np.linspace(-1, 1, 50), np.zeros(50), "poisson")
+    found = lowest("a*x + b", np.linspace(-1, 1, 50), np.zeros(50), "poisson")
     assert (found.constant_loss, found.target) == (0.0, None)
     assert found.loss == pytest.approx(0.0, abs=1e-20)
 
 
 def test_a_lower_end_of_a_run_takes_the_place_of_a_worse_one_only():
-    found = Yardstick(1.0, 2.0, np.zeros(1), "L-BFGS")
+    found = AttainableLoss(1.0, 2.0, np.zeros(1), "L-BFGS")
     assert found.describe(math.nan) == "1 by L-BFGS"  # of a run that diverged
     for loss in (1.5, np.nextafter(1.0, 0.0)):
         assert found.lowered(loss, np.ones(1), "this run") is found
@@ -355,7 +355,7 @@ def test_units_and_collinear_columns_do_not_matter():
     both = lowest_of_linear(linear_model(7), make_loss("logistic"), linear_model(7).columns(twice), y)
     assert both.loss == pytest.approx(alone.loss, rel=1e-7)
     units = 10.0 ** np.array([-8, 8, 0, 0, 0, 0])
-    here, there = (yardstick(linear_model(6), x * unit, y) for unit in (1, units))
+    here, there = (lowest(linear_model(6), x * unit, y) for unit in (1, units))
     assert there.loss == pytest.approx(here.loss, rel=1e-9)
     np.testing.assert_allclose(there.params[:6] * units, here.params[:6], rtol=1e-6)
 
@@ -365,7 +365,7 @@ def test_units_do_not_matter_to_nonlinear_models():
     x = np.sort(rng.uniform(0, 2, 120))
     y = 5 / (1 + np.exp(-4 * (x - 1))) + 0.1 * rng.standard_normal(x.size) + 2 * (rng.uniform(size=x.size) < 0.05)
     here, there = (
-        yardstick(Model("a/(1 + exp(-b*(x - m)))"), x * unit_x, y * unit_y, f"huber({0.3 * unit_y})").loss / unit_y**2
+        lowest(Model("a/(1 + exp(-b*(x - m)))"), x * unit_x, y * unit_y, f"huber({0.3 * unit_y})").loss / unit_y**2
         for unit_x, unit_y in ((1, 1), (1e3, 1e6))
     )
     assert there == pytest.approx(here, rel=1e-6)
@@ -418,13 +418,13 @@ def test_searches_go_on_from_the_best_of_short_ones(monkeypatch):
         return count
 
     monkeypatch.setattr("kernels.train.lowest_of_nonlinear.mean_and_gradient", counting)
-    found = yardstick(model, x, y, "softmax", starts=[model.draw_start(0)])
+    found = lowest(model, x, y, "softmax", starts=[model.draw_start(0)])
     assert found.loss == pytest.approx(0.87435862110646, rel=1e-9)
     assert evaluations < 3000
     # Where evaluations take long there are few: 10 for each of 49 starts, 8 places, and 3 from which it begins 4 times.
     monkeypatch.setattr(local_search, "WORK", 1)
     evaluations = 0
-    assert found.loss <= yardstick(model, x, y, "softmax", starts=[model.draw_start(0)]).loss < 1.2 * found.loss
+    assert found.loss <= lowest(model, x, y, "softmax", starts=[model.draw_start(0)]).loss < 1.2 * found.loss
     assert evaluations < 49 * 12 + 8 * 12 + 12 * 12
 
 
@@ -439,7 +439,7 @@ def test_of_many_samples_and_parameters_few_steps_are_taken(monkeypatch):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3000, 8))
     y = np.tanh(x @ rng.normal(size=8)) + 0.1 * rng.normal(size=3000)
-    found = yardstick(make_model("mlp(8)", [f"x{k}" for k in range(8)]), x, y, "squared")
+    found = lowest(make_model("mlp(8)", [f"x{k}" for k in range(8)]), x, y, "squared")
     assert found.loss < 0.02
     assert len(calls) < 49 * 14 + 8 * 14 + 4 * 14
     assert sum(size > 1000 for size in calls) < 20
