@@ -257,9 +257,9 @@ def run(
     drop_missing: options.DropMissing = False,
     no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,
-    out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>.")] = None,
+    out: Annotated[Path | None, option("FOLDER", "The folder of the results; default: results/<study>.")] = None,
     resume: options.Resume = False,
-    yes: Annotated[bool, flag("Run more than 1,000,000 configurations too.", "--yes")] = False,
+    yes: Annotated[bool, flag("Allow more than 1,000,000 configurations.", "--yes")] = False,
     lr: Annotated[Any, setting("grid.lr", "RATES", read=parse.parse_values)] = None,
     batch_size: Annotated[Any, setting("grid.batch_size", "SIZES", read=parse.parse_values)] = None,
     optimizer: Annotated[Any, setting("grid.optimizer", "NAMES", read=parse.parse_values)] = None,
@@ -279,7 +279,7 @@ def run(
     refine: options.Refine = None,
     settings: options.Settings = None,
     cluster: options.Cluster = None,
-    verbose: Annotated[bool, flag("Print all tables too, and the whole verdict.", "--verbose", "-v")] = False,
+    verbose: Annotated[bool, flag("Print all tables and the whole verdict.", "--verbose", "-v")] = False,
     figures: options.Svg = "png",
     plugin: options.Plugins = None,
 ) -> None:
@@ -331,7 +331,7 @@ def tune(
     sampler: options.Sampler = None,
     pruner: options.Pruner = None,
     sampler_seed: Annotated[Any, option("SEED", "The seed of the sampler.", read=parse.parse_value)] = "0",
-    out: Annotated[Path | None, option("FOLDER", "Where results go; without it, results/<study>-tuned.")] = None,
+    out: Annotated[Path | None, option("FOLDER", "The folder of the results; default: results/<study>-tuned.")] = None,
     resume: options.Resume = False,
     grid: Annotated[bool, flag("Train the grid of the study too, for comparison, or not.", "--grid/--no-grid")] = True,
     optimizer: Annotated[Any, setting("tune.optimizer", "NAMES", read=parse.parse_values)] = None,
@@ -391,7 +391,7 @@ def speed(
     targets: Annotated[
         bool, flag("Measure the performance budget too, row by row: some three minutes more.", "--targets")
     ] = False,
-    out: Annotated[Path, option("FOLDER", "Where tables and figure go.")] = Path("results/speed"),
+    out: Annotated[Path, option("FOLDER", "The folder of the tables and the figure.")] = Path("results/speed"),
     plugin: options.Plugins = None,
 ) -> None:
     """Verify and time the variants, and compare them.
@@ -424,7 +424,7 @@ def compare(
         str | None,
         option(
             "COMMIT",
-            "In place of A and B: is the working tree slower than this commit? Benchmarks of pytest-benchmark run in "
+            "Instead of A and B: is the working tree slower than this commit? Benchmarks of pytest-benchmark run in "
             "both by turns.",
         ),
     ] = None,
@@ -541,7 +541,7 @@ def new(
     overwrite: Annotated[bool, flag("Replace the file that is written if it already exists.", "--overwrite")] = False,
     example: Annotated[
         str | None,
-        option("NAME", "Write an example table in place of a study: cars.csv, diabetes.csv or digits.csv."),
+        option("NAME", "Write an example table instead of a study: cars.csv, diabetes.csv or digits.csv."),
     ] = None,
     plugin: options.Plugins = None,
 ) -> None:
@@ -577,8 +577,10 @@ def kernel(
     ] = "x",
     optimizer: options.Optimizer = GridKeys.optimizer,
     loss: options.Loss = RunKeys.loss,
-    lanes: Annotated[bool, flag("The kernel of many runs side by side, in place of that of one.", "--lanes")] = False,
-    fma: Annotated[bool, flag("The kernel in which a multiplication and an addition may be fused.", "--fma")] = False,
+    lanes: Annotated[
+        bool, flag("Show the kernel for many runs side by side instead of that for one.", "--lanes")
+    ] = False,
+    fma: Annotated[bool, flag("Show the kernel that may fuse a multiplication and an addition.", "--fma")] = False,
     dtype: options.Dtype = "float64",
     asm: Annotated[bool, flag("Print the machine code, as assembly.", "--asm")] = False,
     llvm: Annotated[bool, flag("Print LLVM's code, after optimization.", "--llvm")] = False,

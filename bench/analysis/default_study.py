@@ -210,4 +210,4 @@ def _epochs(rows: int, params: int, runs: int) -> tuple[int, str]:
     if epochs == EPOCHS:
         return epochs, ""
     size = f"{format_count(rows, 'sample')} and {format_count(params, 'parameter')}"
-    return epochs, f"{epochs} in place of {EPOCHS}{' at constant rates' * (epochs < 10)}, as there are {size}."
+    return epochs, f"{epochs} instead of {EPOCHS}{' at constant rates' * (epochs < 10)}, because there are {size}."

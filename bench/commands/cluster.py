@@ -86,7 +86,7 @@ def _check_greeting(address: str) -> None:
     with socket.create_connection(place, CONNECT_SECONDS) as connection, connection.makefile("rb") as stream:
         first = stream.read(8)  # the length of what follows
     if len(first) < 8 or int.from_bytes(first, "little") > LONGEST_GREETING:
-        raise ConnectionError("this is no scheduler")
+        raise ConnectionError("this is not a scheduler")
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def _refuse_idle(gates: Gates, rows: pd.DataFrame) -> None:
             f"{list_names(rows['row'], '; ')}"
         )
     why = list_names(sorted(set(gated["note"])), "; ")
-    raise ValueError(f"no row that has a gate has an interval, so that none could ever fail: {why}")
+    raise ValueError(f"no row with a gate has an interval, so none can fail: {why}")
 
 
 def _summarize(names: tuple[str, str], tables: dict[str, pd.DataFrame]) -> str:

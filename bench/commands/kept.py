@@ -17,7 +17,7 @@ def keep_parts(folder: Path, kept: str = "what is done is kept") -> Iterator[Non
         yield
     except BaseException as error:
         if is_interrupted() or isinstance(error, KeyboardInterrupt):
-            print(f"sgdbench: {kept} in {folder}; --resume goes on from there", file=sys.stderr)
+            print(f"sgdbench: {kept} in {folder}; --resume continues from there", file=sys.stderr)
         raise
 
 

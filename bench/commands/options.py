@@ -35,7 +35,7 @@ def setting(
     read: Callable[[str], Any] | None = parse.parse_value,
 ) -> Any:
     """Declare the option for a key of a study: its line, and `more` about the option; the study checks its value."""
-    several = "Several have commas between them." if read is parse.parse_values else ""
+    several = "Separate several by commas." if read is parse.parse_values else ""
     return option(metavar, " ".join(filter(None, (describe_key(key), several, more))), *names, read=read)
 
 
@@ -93,7 +93,7 @@ Plugins = Annotated[
     typer.Option(
         metavar="FILE",
         callback=_load_plugins,
-        help="A Python file of your own that registers optimizers, losses, ...; once for each.",
+        help="A Python file of your own that registers optimizers, losses, ...; may be given several times.",
     ),
 ]
 Svg = Annotated[Any, option("FORMAT", '"png", or "svg" to write figures as both.', read=parse.parse_figures)]
@@ -104,15 +104,14 @@ Inputs = Annotated[
     list[str] | None,
     option(
         "COLUMN",
-        'An input of the table, or a name for it and the input, as in "x=Engine Power (PS)"; once for each. Wildcards '
-        'name several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Without it, all other columns of numbers '
-        "and of few texts.",
+        'An input column, or a name for it as in "x=Engine Power (PS)"; may be given several times. Wildcards name '
+        'several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Default: all others of numbers and few texts.',
     ),
 ]
 TargetColumn = Annotated[str | None, setting("data.y", "COLUMN", read=None)]
 DropMissing = Annotated[bool, flag(describe_key("data.drop_missing"), "--drop-missing")]
 NoCategories = Annotated[
-    bool, flag("Leave out columns of text; else those of 2 to 30 values become columns of 0 and 1.", "--no-categories")
+    bool, flag("Ignore text columns; otherwise those with 2 to 30 values become columns of 0 and 1.", "--no-categories")
 ]
 CacheDir = Annotated[Path | None, setting("data.cache_dir", "FOLDER", read=None)]
 StudyOrTable = Annotated[
@@ -173,7 +172,7 @@ Settings = Annotated[
     list[str] | None,
     option(
         "KEY=VALUE",
-        "Any key of the study, such as run.drop_last=false; once for each. `sgdbench schema` lists them.",
+        "Any key of the study, such as run.drop_last=false; may be given several times. `sgdbench schema` lists them.",
         "--set",
     ),
 ]

@@ -111,7 +111,7 @@ def parse_starts(text: str) -> dict[str, Any]:
         value = start if _is_random(start) else parse_start(start)
         name = name or (start.partition(":")[0] if _is_random(start) else f"init[{len(starts)}]")
         if name in starts:
-            raise ValueError(f"init must have starts with distinct names, and {name!r} is there twice, in {text!r}")
+            raise ValueError(f"init must have starts with distinct names, and {name!r} occurs twice in {text!r}")
         starts[name] = value
     return starts
 

@@ -184,7 +184,7 @@ def verify_runs(result: StoredSweep, study: Study, data: Dataset) -> None:
     store_tables(result.run.folder, check=table)
     if not table["verified"].all():
         print_table(table.drop(columns="config_id"), TITLES["check"])
-        raise WrongRunsError("the kernel does not give what the reference gives")
+        raise WrongRunsError("the kernel and the reference give different results")
 
 
 def _describe_run(run_data: RunData, study: Study, data: Dataset) -> str:

@@ -74,7 +74,7 @@ def run_speed(
     """
     check_positive("--seconds", seconds)
     if (out / ABOUT).exists():
-        raise ValueError(f"{out} is the folder of a run, and is left as it is: choose another one with --out")
+        raise ValueError(f"{out} is the folder of a run and was not changed: choose another one with --out")
     with explain_unwritable(out):  # before anything is measured
         out.mkdir(parents=True, exist_ok=True)
     variants = select_variants(only, peers=peers)

@@ -106,10 +106,10 @@ def _check_folder(folder: Path, suite: Suite, *, resume: bool) -> None:
             problems, *_ = _read_record(folder)
         except (ValueError, FileNotFoundError):
             raise ValueError(
-                f"{folder} is not the folder of a suite, and is left as it is: choose {ANOTHER_FOLDER}"
+                f"{folder} is not the folder of a suite and was not changed: choose {ANOTHER_FOLDER}"
             ) from None
     if not resume and any(folder.glob("*/parts/*")):
-        raise ValueError(f"{folder} holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}")
+        raise ValueError(f"{folder} already holds results: continue with {RESUME}, or choose {ANOTHER_FOLDER}")
     names = {folder_name(study.name) for study in suite.studies}
     held = [name for name, place in problems.items() if place not in names and any(folder.glob(f"{place}/parts/*"))]
     if held:

@@ -69,7 +69,7 @@ def _read(path: Path) -> dict[str, float]:
         raise ValueError(f"{path} is not valid TOML: {error}") from None
     table = parse_toml(text, path)
     if unknown := next((name for name in table if name != "gates"), None):
-        raise ValueError(f"{path}: {unknown} is no table of this file; {ACCEPTED}")
+        raise ValueError(f"{path}: {unknown} is not a table of this file; {ACCEPTED}")
     if not isinstance(table.get("gates"), dict):
         raise ValueError(f"{path}: {ACCEPTED}")
     return {row: _check_gate(f"{path}: gates.{row}", gate) for row, gate in table["gates"].items()}

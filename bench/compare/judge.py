@@ -43,7 +43,7 @@ def describe_verdict(rows: pd.DataFrame, what: str = "row") -> str:
     unsure = int(gated["verdict"].eq(UNSURE).sum())
     held = len(gated) - unsure
     of = format_count(held, what)
-    unheld = f" {format_count(unsure, what)} without an interval could not be held against a gate." if unsure else ""
+    unheld = f" {format_count(unsure, what)} without an interval could not be compared with a gate." if unsure else ""
     if past.empty:
         none = f"None of the {of} is" if held > 1 else f"1 {what} is not" if unsure else f"The {what} is not"
         return f"{none} above {gate} beyond chance.{unheld}" if held else unheld.strip()

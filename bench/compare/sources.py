@@ -41,7 +41,7 @@ DIFFERENT_TIMES = (
     "A and B were measured at different times, and machines drift: the ratio includes how the machine changed in "
     "between, and its interval cannot show by how much."
 )
-BY_TURNS = " `sgdbench compare --against COMMIT` measures a commit and the working tree by turns."
+BY_TURNS = " `sgdbench compare --against COMMIT` measures a commit and the working tree in alternation."
 
 
 class Comparison(NamedTuple):
@@ -202,7 +202,7 @@ def _read_file(path: Path) -> _Stored:
     run = read_run(path)
     if run.samples and not any(sample.seconds.size for sample in run.samples.values()):
         raise ValueError(
-            f"{path} has no raw times, without which there is no interval: measure with --benchmark-json=FILE, or with "
+            f"{path} has no raw times, which an interval needs: measure with --benchmark-json=FILE, or with "
             "--benchmark-save-data beside --benchmark-autosave"
         )
     return _Stored(run.samples, CALL, {}, NO_RUNS, {}, run.facts)

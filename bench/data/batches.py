@@ -42,7 +42,9 @@ def table_files(path: Path) -> list[Path]:
     """Return the files of a table: the file itself, or all in a folder and below, in the order of their paths."""
     if not path.is_dir():
         if not path.exists() and not path.suffix:
-            raise ValueError(f"{path} is no file and no folder; give a {either(MAPPED)} file, or a folder of them")
+            raise ValueError(
+                f"{path} is neither a file nor a folder; give a {either(MAPPED)} file, or a folder of them"
+            )
         if path.suffix.lower() not in MAPPED:
             raise ValueError(f"{path} must be a {either(MAPPED)} file, or a folder of such files")
         return [path]

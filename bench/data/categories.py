@@ -99,9 +99,7 @@ def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
     categories, reasons = find_categories(files, faults, headings)
     for name, reason in reasons.items():
         if name in named and reason != faults[name]:
-            raise ValueError(
-                f"{path}: column {name!r} has {reason}; an input holds numbers, or 2 to {MOST_LEVELS} texts"
-            )
+            raise ValueError(f"{path}: column {name!r} has {reason}; an input has numbers, or 2 to {MOST_LEVELS} texts")
     return categories
 
 

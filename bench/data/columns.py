@@ -88,7 +88,7 @@ def _refuse_references(names: Collection[str], categories: Categories) -> None:
     for column, (value, *_) in categories.levels.items():
         if (name := indicator_name(column, value)) in names and name not in categories.indicators:
             raise ValueError(
-                f"{name!r} is no column: {value!r} is the value of {column!r} with which the others are compared; "
+                f"{name!r} is not a column: {value!r} is the value of {column!r} with which the others are compared; "
                 "leave it out"
             )
 
@@ -127,7 +127,7 @@ def _choose_used(model: str, words: set[str], columns: list[str], left_out: Mapp
     """
     if lost := next((name for name in left_out if column_name(name) in words), None):
         raise ValueError(
-            f"{model!r} uses the column {lost!r}, which is no input ({left_out[lost]}); name others with --x"
+            f"{model!r} uses the column {lost!r}, which is not an input ({left_out[lost]}); name others with --x"
         )
     called = column_names(columns)
     used = [column for column, name in zip(columns, called, strict=True) if name in words]
@@ -181,7 +181,7 @@ def find_inputs(
     if not any(isinstance(value, list) for _, value in called):
         return columns, names
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"x must give each column or group a name of its own, and {twice!r} is there twice")
+        raise ValueError(f"x must give each column or group a name of its own, and {twice!r} occurs twice")
     return columns, dict(called)
 
 

@@ -84,7 +84,7 @@ def _check_once(data: Dataset, **asked: object) -> None:
     """Refuse to hold out samples in the place of others, which would have no part in anything then."""
     for name, given in asked.items():
         if given is not None and getattr(data, name) is not None:
-            raise ValueError(f"data must not hold out samples for {name} already: these would be lost")
+            raise ValueError(f"data must not hold out samples for {name} already: those would be lost")
 
 
 def _check_alike(data: Dataset, other: Dataset) -> None:

@@ -41,7 +41,7 @@ TASK_LOSSES = 4_000_000
 ATTEMPTS = 3
 # The connection and the number of workers are looked at this often; without any worker, we wait this long.
 LOOK_SECONDS, WORKER_SECONDS = 1.0, 60.0
-KEPT = f"what has arrived is stored; the same run goes on from there with {RESUME}, on threads as well"
+KEPT = f"what has arrived is stored; continue the same run with {RESUME}, on threads as well"
 
 
 class DaskExecutor:

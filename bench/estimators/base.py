@@ -327,7 +327,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
         before, now = self.model_.params, samples.model.params
         if before != now:
             raise ValueError(
-                f"warm_start must be False to fit another model: the parameters were {describe(before)}, and are "
+                f"warm_start must be False to fit another model: its parameters were {describe(before)}, and are "
                 f"{describe(now)}"
             )
         if not np.array_equal(getattr(self, "classes_", NO_LABELS), samples.labels):
@@ -370,7 +370,7 @@ class SGDCurveEstimator(BaseEstimator, ABC):
 
     def _divergence(self, epoch: int) -> str:
         remedy = "" if self.standardize else ", or set standardize=True"
-        return f"lr={self.lr!r} makes the run diverge in epoch {epoch}: take a smaller one{remedy}"
+        return f"lr={self.lr!r} makes the run diverge in epoch {epoch}: use a smaller rate{remedy}"
 
     def _advice(self) -> str:
         """Return what to do about a fit that has not arrived, in a sentence."""

@@ -22,7 +22,7 @@ def store_attainable_loss(folder: Path, attainable: AttainableLoss) -> None:
 def attainable_loss_of(table: pd.DataFrame) -> AttainableLoss:
     """Return the attainable loss that a table of the evidence holds; an unknown one where it holds none."""
     if table.empty:
-        return unknown_loss("it was not looked for")
+        return unknown_loss("it was not computed")
     row = {str(name): value for name, value in table.iloc[0].items()}
     params = row.pop("params")
     return AttainableLoss(**row, params=None if params is None else np.asarray(params, float))

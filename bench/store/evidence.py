@@ -66,13 +66,13 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         paths = sorted(path for path in visible_files(folder / EVIDENCE) if path.suffix == ".parquet")
     except OSError as error:
         reason = f"{folder / EVIDENCE} cannot be read ({error.strerror})"
-        warn(f"{reason}: its tables are left out", RuntimeWarning, stacklevel=2)
+        warn(f"{reason}: its tables are ignored", RuntimeWarning, stacklevel=2)
         return {}
     for path in paths:
         try:
             table = read_table(path, owner)
         except DamagedError as error:
-            warn(f"{error}: it is left out", RuntimeWarning, stacklevel=2)
+            warn(f"{error}: it is ignored", RuntimeWarning, stacklevel=2)
             continue
         reason = ""
         if len(table) and (missing := sorted(COLUMNS.get(path.stem, set()) - set(table))):
@@ -81,16 +81,16 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
             planned = pq.read_table(folder / PLAN, columns=["config_id"])["config_id"].to_pandas()
             reason = "" if table["config_id"].isin(planned).all() else "it is about runs of another folder"
         if reason:
-            warn(f"{path} cannot be used ({reason}): it is left out", RuntimeWarning, stacklevel=2)
+            warn(f"{path} cannot be used ({reason}): it is ignored", RuntimeWarning, stacklevel=2)
             continue
         tables[path.stem] = table
     return tables
 
 
 def read_table_of(folder: Path, name: str) -> pd.DataFrame:
-    """Return one of the tables stored in a run's folder, or an empty one; a DamagedError says what makes it anew."""
+    """Return one of the tables stored in a run's folder, or an empty one; a DamagedError says what makes it again."""
     path = folder / EVIDENCE / f"{name}.parquet"
     try:
         return read_table(path, name_owner(read_identity(folder))) if path.exists() else pd.DataFrame()
     except DamagedError as error:
-        raise DamagedError(f"{error}: `{resume_command(folder)}` makes it anew") from None
+        raise DamagedError(f"{error}: `{resume_command(folder)}` makes it again") from None

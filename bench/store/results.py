@@ -76,7 +76,7 @@ class StoredSweep:
             frame = match_precision(found.frame, self.frame)
             return replace(found, frame=frame.reset_index(drop=True), starts=found.starts[frame.index])
         except (ValueError, OSError) as error:
-            warn(f"the runs on fresh seeds are left out: {error}", RuntimeWarning, stacklevel=2)
+            warn(f"the runs on fresh seeds are ignored: {error}", RuntimeWarning, stacklevel=2)
             return None
 
     @cached_property
@@ -155,7 +155,7 @@ def read_plan(run: Run) -> pd.DataFrame:
         return read_table(path, name_owner(run.identity))
     except DamagedError as error:
         command = resume_command(run.folder)
-        raise ValueError(f"{error}: `{command}` writes it anew, and trains nothing again") from None
+        raise ValueError(f"{error}: `{command}` writes it again without training") from None
 
 
 def _check_columns(run: Run, model: Model, plan: list[str], kinds: dict[str, pa.DataType]) -> None:

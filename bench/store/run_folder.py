@@ -105,19 +105,19 @@ class Run:
     @cached_property
     def study(self) -> str | None:
         """The study as run, a TOML text; None if it is damaged, which is told in a warning."""
-        return self._read(_STUDY, read_text, None, "the study is left out")
+        return self._read(_STUDY, read_text, None, "the study is ignored")
 
     @cached_property
     def environment(self) -> dict[str, str | int]:
         """The facts of `bench.system.environment.environment` as the run was last opened to write; none if damaged."""
-        return self._read(ENVIRONMENT, read_json, {}, "the machine and the versions are left out")
+        return self._read(ENVIRONMENT, read_json, {}, "the machine and the versions are ignored")
 
     @cached_property
     def rules(self) -> dict[str, dict[str, str]]:
         """The user's own rules, by kind and name: their `sha256`, `place`, `plugin`, `source`; none if damaged."""
         if not (self.folder / _RULES).exists():
             return {}
-        return self._read(_RULES, read_json, {}, "the source of the user's own rules is left out")
+        return self._read(_RULES, read_json, {}, "the source of the user's own rules is ignored")
 
     def _read(self, name: str, read: Callable[[Path, bytes], T], instead: T, lost: str) -> T:
         """Return the content of a file; where it is damaged, warn and return its substitute."""
@@ -228,15 +228,15 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     folder = check_path("folder", folder, "a run folder")
     if not folder.exists():
-        raise ValueError(f"{folder} is no run folder: it does not exist")
+        raise ValueError(f"{folder} is not a run folder: it does not exist")
     for name in (ABOUT, _STUDY, ENVIRONMENT, _PARTS):
         if not (folder / name).exists():
-            raise ValueError(f"{folder} is no run folder: it has no {name}")
+            raise ValueError(f"{folder} is not a run folder: it has no {name}")
     identity = read_identity(folder)
     examined = _examine_parts(folder, identity)
     for path, flaw in examined.items():
         if flaw:
-            _warn(f"{path} is damaged ({flaw}): its configurations count as not done")
+            _warn(f"{path} is damaged ({flaw}): its configurations are trained again")
     return Run(folder, identity, [path for path, flaw in examined.items() if not flaw])
 
 
@@ -271,7 +271,7 @@ def check_study(study: str) -> None:
     try:
         tomllib.loads(study)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"study must be a TOML text, and is none: {error}") from None
+        raise ValueError(f"study must be a TOML text, and this is not: {error}") from None
 
 
 @contextmanager
@@ -292,10 +292,10 @@ def hold_run(folder: Path) -> Iterator[None]:
 def _lock_run(folder: Path) -> Iterator[None]:
     """Lock a run folder, which is made if it is missing; one of other files is refused."""
     if str(folder).startswith("~"):  # of which pyarrow and pandas make the home folder, and Python does not
-        raise ValueError(f"{folder} begins with ~, which no shell has replaced: write the home folder in full")
+        raise ValueError(f"{folder} begins with ~, which the shell did not expand: write the home folder in full")
     # Checked before the folder is locked, which leaves a file in it.
     if not (folder / ABOUT).exists() and (visible_files(folder) if folder.is_dir() else folder.exists()):
-        raise ValueError(f"{folder} is not a run folder, and is left as it is: choose {ANOTHER_FOLDER}")
+        raise ValueError(f"{folder} is not a run folder and was not changed: choose {ANOTHER_FOLDER}")
     with ExitStack() as held:
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -315,7 +315,7 @@ def _prepare_folder(folder: Path, study: str, identity: Mapping[str, str], resum
                 other = "a search for settings" if holds_search(before) else "a sweep"
             raise ValueError(f"{folder} holds {other}: choose {ANOTHER_FOLDER}, or delete this one")
         if not resume:
-            raise ValueError(f"{folder} holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}")
+            raise ValueError(f"{folder} already holds results: continue with {RESUME}, or choose {ANOTHER_FOLDER}")
     if before is not None and before != dict(identity):
         # They are of a run without results. Gone before the identity changes, they are never taken for the new run's.
         stale = [folder / name for name in (_STUDY, ENVIRONMENT, PLAN, _RULES)]
@@ -413,7 +413,7 @@ def _examine_part(path: Path, owner: bytes) -> tuple[str | None, str]:
     except OSError as error:
         return error.strerror or "it cannot be read", ""
     except ValueError:
-        return "it is no Parquet file", ""
+        return "it is not a Parquet file", ""
     missing = _COLUMNS - set(schema.names)
     return f"it has no {', '.join(sorted(missing))}" if missing else None, _describe_schema(schema)
 
@@ -427,7 +427,7 @@ def _set_aside_damaged(folder: Path, identity: Mapping[str, str]) -> tuple[list[
             damaged.mkdir(exist_ok=True)
             names = chain([path.name], (f"{path.name}.{number}" for number in count(1)))
             path.replace(next(damaged / name for name in names if not os.path.lexists(damaged / name)))
-            _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations count as not done")
+            _warn(f"{path} is damaged ({flaw}): set aside in {damaged}, its configurations are trained again")
     numbers = [parts.part_number(path) for path in (*examined, *visible_files(damaged))]
     return [path for path, flaw in examined.items() if not flaw], max(numbers, default=0)
 
@@ -469,7 +469,7 @@ def explain_os_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if folder.exists():
-            remedy = f"what was stored before is safe: once it can be written, {RESUME} goes on from there"
+            remedy = f"what was stored before is safe: once it can be written, {RESUME} continues from there"
         else:
             remedy = f"choose {ANOTHER_FOLDER}"
         raise OSError(error.errno, f"{folder} cannot be written ({error.strerror}); {remedy}") from error

@@ -51,7 +51,7 @@ def order_columns(study: Study, columns: Sequence[str]) -> Study:
         listed = [column for text, many in zip(texts, found, strict=True) for column in many or [text]]
         if unknown := next((column for column in listed if column not in columns), None):
             close = did_you_mean(unknown, columns)
-            raise ValueError(f"inputs.{name} names {unknown!r}, which is no column of x{close}")
+            raise ValueError(f"inputs.{name} names {unknown!r}, which is not a column of x{close}")
         inputs[name] = value if isinstance(value, str) and found == [None] else listed
     ordered = read_inputs(inputs).columns
     if left := next((column for column in columns if column not in ordered), None):

@@ -108,13 +108,11 @@ class RunKeys:
         str | None, "The loss that the target was made for; for another one, `run` makes a new target."
     ] = None
     kernel: Annotated[str, '"lanes", "fused", "reference", "lanes-fma", "fused-fma".'] = "lanes"
-    drop_last: Annotated[bool, "Leave out the last batch of an epoch where it would be smaller."] = True
+    drop_last: Annotated[bool, "Omit the last batch of an epoch if it would be smaller."] = True
     shuffling: Annotated[
         str, 'How samples are shuffled: "all" together, or large data in "blocks(buffer=1000000)".'
     ] = "all"
-    record: Annotated[str | int, 'When the loss is looked at: "log", "log:10", "epoch", or a number of updates.'] = (
-        "log"
-    )
+    record: Annotated[str | int, 'When the loss is recorded: "log", "log:10", "epoch", or a number of updates.'] = "log"
     confirm: Annotated[int, "Train the leading choices again on this many fresh seeds."] = 20
     refine: Annotated[int, "Rounds in which `run` adds learning rates around and beyond the best."] = 0
     patience: Annotated[

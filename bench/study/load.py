@@ -138,7 +138,7 @@ def with_settings(study: Study, settings: Mapping[str, Any]) -> Study:
         for part in tables:
             home = home.setdefault(part, {})
             if not isinstance(home, dict):
-                raise ValueError(f"{key} is no key: {part} has no keys of its own")
+                raise ValueError(f"{key} is not a key: {part} has no keys of its own")
         if value is None:
             home.pop(name, None)
         else:
@@ -283,4 +283,4 @@ def _describe_unknown_key(key: Key) -> str:
     meant = close or f"{there} in [{home}]"
     hint = f"; it belongs in [{home}]" if there == last else f" (did you mean {meant}?)" if close or home else ""
     place = f" in [{'.'.join(tables)}]" if tables else ""
-    return f"{quote_key(last)} is no key{place}{hint}; known are {list_names(known)}"
+    return f"{quote_key(last)} is not a key{place}{hint}; known are {list_names(known)}"

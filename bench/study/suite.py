@@ -39,7 +39,7 @@ def load_suite(name: str) -> Suite | None:
     if "problem" not in table:
         return None
     if unknown := next((key for key in table if key not in FIELDS), None):
-        raise ValueError(f"{path}: {unknown} is no key of a suite; known are {', '.join(FIELDS)}")
+        raise ValueError(f"{path}: {unknown} is not a key of a suite; known are {', '.join(FIELDS)}")
     problems = table["problem"]
     texts = {key: table[key] for key in Named.model_fields if key in table}
     named = check_table(Named, texts, lambda key: f"{path}: ")

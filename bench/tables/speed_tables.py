@@ -22,7 +22,7 @@ def describe_ratio_of_times(a: str, b: str, ratio: float, low: float, high: floa
         return f"{b} is {format_estimate(1 / ratio, 1 / high, 1 / low, format_three_digits)} times as fast as {a}."
     takes = f"{b} takes {format_estimate(ratio, low, high, format_three_digits)} times as long as {a}"
     if pd.isna(low):
-        return f"{takes}; there is no interval to say how sure that is."
+        return f"{takes}; there are too few measurements for an interval."
     return f"No difference was found: {takes}."
 
 

@@ -280,7 +280,7 @@ def sentences(conclusions: Iterable[Any], *, short: bool = False) -> dict[str, s
 
 def _say_no_choice(fact: facts.NoChoice) -> str:
     if not fact.diverged:
-        return f"None: no {fact.of} was trained to its end."
+        return f"None: no {fact.of} has been trained to its end."
     return f"None: every {fact.of} diverged. {describe_no_choice(fact)}"
 
 

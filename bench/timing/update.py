@@ -52,7 +52,7 @@ def update_seconds(
 
     The timed runs have eight epochs, the losses at their ends included, and their time is divided by their updates.
     With many samples they have fewer, and of a million or of many weights they are on a part of the samples. There are
-    five rounds at least. Where the kernel does not give what the reference gives, it is not timed.
+    five rounds at least. Where the kernel and the reference give different results, it is not timed.
 
     The columns are `optimizer`, `batch_size`, `shuffle`, `variant`, which is `fused`; `seconds_per_update`, the median
     over the rounds, with its interval (missing where it was not timed); and `note`, why it was not.

@@ -89,7 +89,7 @@ def check_target(target: float | None, *, nonnegative: bool = True) -> float:
 def check_unmasked(name: str, values: ArrayLike) -> None:
     """Refuse masked values, also in lists and in lists of lists: `numpy.asarray` would silently drop the masks."""
     if masked := _count_masked(values, depth=2):
-        remedy = "leave those out, or fill them with numpy.ma.filled"
+        remedy = "remove them, or fill them with numpy.ma.filled"
         raise ValueError(f"{name} must hold no masked values, not {masked} of them: {remedy}")
 
 
@@ -100,7 +100,7 @@ def check_array(name: str, values: ArrayLike, kinds: str = "iuf") -> NDArray[np.
     """
     check_unmasked(name, values)
     if hasattr(values, "toarray"):
-        raise ValueError(f"{name} must be a dense array, not a sparse one: take its toarray()")
+        raise ValueError(f"{name} must be a dense array, not a sparse one: call its toarray() first")
     try:
         array = np.asarray(values)
     except ValueError:
@@ -146,7 +146,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def meant_by(name: str, used: Iterable[str]) -> str:
     """Return a hint that a name in use may be a misspelling of `name`; empty if none is close."""
     close = closest_name(name, used)
-    return f" (did you mean {name!r} in place of {close!r}?)" if close else ""
+    return f" (did you mean {name!r} instead of {close!r}?)" if close else ""
 
 
 def list_names(names: Iterable[object], separator: str = ", ") -> str:
@@ -175,7 +175,7 @@ def errors_in_one_line(subject: str) -> Iterator[None]:
 def first_sentence(message: str) -> str:
     """Return the first informative line of an error message; numba's begin with the stage that failed."""
     lines = [line.strip() for line in message.splitlines()]
-    return next((line for line in lines if line and not line.startswith("Failed in")), "it does not say why")
+    return next((line for line in lines if line and not line.startswith("Failed in")), "it gives no reason")
 
 
 def _count_masked(values: ArrayLike, depth: int) -> int:

@@ -66,7 +66,9 @@ def column_names(x: Any) -> list[object] | None:
     if isinstance(x, Mapping):
         return list(x)
     if isinstance(x, np.ndarray) and x.dtype.names:
-        raise ValueError("x must be a table or an array of numbers, not a structured array: take pandas.DataFrame(x)")
+        raise ValueError(
+            "x must be a table or an array of numbers, not a structured array: convert it with pandas.DataFrame(x)"
+        )
     if hasattr(type(x), "collect"):
         raise ValueError(f"x must be a table in memory, not a {type(x).__name__}: call its collect() first")
     # A Series, which has one dimension, shows the labels of its index as attributes; Arrow's tables have both names.
@@ -156,7 +158,7 @@ def _columns_of_table(inputs: Sequence[str], x: Any, names: list[object]) -> tup
         if name not in keys:
             raise ValueError(
                 f"x must have a column of the name of each input, and {name!r} is not among "
-                f"{list_names(map(repr, names))}; arrays are taken by position"
+                f"{list_names(map(repr, names))}; the columns of arrays go by position"
             )
         _check_single(name, counts[name])
         given = x[keys[name]]

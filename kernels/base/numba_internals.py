@@ -142,7 +142,7 @@ class CodeCache(NullCache):
             else:
                 return
         warnings.warn(
-            f"the kernel cache cannot be used for {self.name} ({reason}): it is compiled anew in every process",
+            f"the kernel cache cannot be used for {self.name} ({reason}): it is compiled again in every process",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -30,7 +30,7 @@ def load_installed() -> None:
         except (Exception, SystemExit) as error:
             package = point.dist.name if point.dist else point.module
             reason = f"{type(error).__name__}: {error}"
-            warnings.warn(f"the plug-in {point.name} of {package} is left out: {reason}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"the plug-in {point.name} of {package} is ignored: {reason}", RuntimeWarning, stacklevel=2)
 
 
 def load_plugin(path: str | Path) -> ModuleType:

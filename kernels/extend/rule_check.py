@@ -116,7 +116,7 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
     if len(starts) != optimizer.slots:
         raise about.error(f"slots is {optimizer.slots}, and slots_start has {len(starts)} values")
     if size and not optimizer.clock:
-        raise about.error("there is a clock_start, and no clock")
+        raise about.error("there is a clock_start but no clock")
     slots = tuple(theta.copy() if start is None else np.full(2, start) for start in starts)
     clock: Any = optimizer.clock_start
     with explained(about):

@@ -79,7 +79,7 @@ class Candidate:
             raise self.error(f"it must take ({', '.join(wanted)}), not {inspect.signature(self.own)}")
         for option in others:
             if option.default is option.empty:
-                raise self.error(f"its option {option.name} needs a default, with which it can be tried")
+                raise self.error(f"its option {option.name} needs a default value, with which the rule is tried")
 
     def freeze(self, functions: Iterable[Callable[..., Any] | None]) -> tuple[list[Any], list[FunctionType]]:
         """Fix functions as they stand now.
@@ -133,7 +133,7 @@ class Options:
         self.signature = inspect.Signature(parameters)
         for name, pair in bounds.items():
             if name not in defaults:
-                known = f"{name} is none of {', '.join(defaults)}" if defaults else "there are none"
+                known = f"{name} is not one of {', '.join(defaults)}" if defaults else "there are none"
                 raise about.error(f"bounds are for options, and {known}")
             if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(map(_is_bound, pair)):
                 raise about.error(f"the bounds of {name} must be a pair such as (0, 1) or (0, None)")

@@ -116,7 +116,7 @@ def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[s
         letters of one that is, in another order, or continue the numbers of columns, as x0 and x4 do beside x1 and x2.
     """
     if ALL_INPUTS in used and ALL_INPUTS not in inputs:
-        raise ValueError(f"the expression {expression!r} uses {ALL_INPUTS!r}, which is none of the columns")
+        raise ValueError(f"the expression {expression!r} uses {ALL_INPUTS!r}, which is not one of the columns")
     stems = [_stem(name) for name in columns]
     for name in used:
         if name in inputs or len(name) == 1:
@@ -125,7 +125,7 @@ def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[s
         if stem != name and stems.count(stem) > 1:
             numbered = [column for column, of in zip(columns, stems, strict=True) if of == stem]
             raise ValueError(
-                f"the expression {expression!r} uses {name!r}, which is none of the columns {numbered[0]} to "
+                f"the expression {expression!r} uses {name!r}, which is not one of the columns {numbered[0]} to "
                 f"{numbered[-1]}; give a parameter another name"
             )
         # The parameter temp0 is no misspelling of the column temp, and rate none of date where that is used too.
@@ -137,7 +137,7 @@ def refuse_misspelt(expression: str, used: Collection[str], inputs: Collection[s
         anagram = next((other for other in others if sorted(other) == sorted(name)), None)
         if close := anagram or closest_column(name, others, cutoff=0.8):
             raise ValueError(
-                f"the expression {expression!r} uses {name!r}, which is no column: did you mean {others[close]!r}? "
+                f"the expression {expression!r} uses {name!r}, which is not a column: did you mean {others[close]!r}? "
                 "Give a parameter another name"
             )
 

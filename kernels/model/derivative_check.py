@@ -194,7 +194,7 @@ def _larger(u: Any, v: Any) -> Any:
 
 # Real parts decide where these jump or bend.
 _BY_TREE: dict[str, Callable[..., Any]] = {
-    # The complex absolute value has no derivative; this is |u| for real u, and goes on from there.
+    # The complex absolute value has no derivative; this is |u| for real u, and continues from there.
     "absolute": lambda u: np.where(u.real < 0, -u, u),
     "relu": lambda u: np.where(u.real <= 0, 0, u),
     "maximum": _larger,

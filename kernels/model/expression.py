@@ -160,7 +160,7 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"(?:\d+\.\d*|\.\d+|0|[1-9]\d*)(?:[eE][+-]?\d+)?", re.ASCII)
 _ALLOWED = "an expression has numbers, names, + - * / **, parentheses and functions"
 _HINTS = {"^": "a power is written **", "=": "give only the right-hand side, as in a*x + b"}
-_HINTS["@"] = "it stands in models alone, as in w @ x"
+_HINTS["@"] = "it is accepted only in models, as in w @ x"
 _PRODUCT = "a name @ x, as in 2*(w @ x) + b, or a name @ a hidden layer, as in v @ tanh(W @ x + c)"
 
 
@@ -352,7 +352,7 @@ def _convert(node: ast.expr, depth: int) -> Node:  # noqa: PLR0911, PLR0912 (a c
             if function == "where":
                 return _choice(node, depth)
         case ast.Compare():
-            raise _error_at(node, "{} is a comparison, which stands only in where(condition, a, b)")
+            raise _error_at(node, "{} is a comparison, which is accepted only in where(condition, a, b)")
         case _:
             raise _error_at(node, "{} is not allowed; " + _ALLOWED)
     return _call(node, function, operands, tuple(_convert(operand, depth + 1) for operand in operands))

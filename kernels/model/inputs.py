@@ -63,7 +63,7 @@ def read_inputs(given: Given, *, has_products: bool = False) -> Inputs:
             columns += tuple(value)
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
-        raise ValueError(f"inputs must name each column once, and {twice!r} is there twice")
+        raise ValueError(f"inputs must name each column once, and {twice!r} occurs twice")
     return Inputs(columns, groups, single)
 
 
@@ -84,5 +84,5 @@ def check_distinct(what: str, given: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(f"{what} must be texts, not {describe(wrong[0])}")
     if len(set(listed)) < len(listed):
         twice = next(name for name in listed if listed.count(name) > 1)
-        raise ValueError(f"{what} must be distinct, and {twice!r} is there twice")
+        raise ValueError(f"{what} must be distinct, and {twice!r} occurs twice")
     return listed

@@ -45,7 +45,7 @@ def plan_network(
         raise ValueError(
             f"the expression {expression!r} has a hidden layer: hidden must be the number of its units"
             if hidden is None
-            else f"the expression {expression!r} has no hidden layer, and hidden must be left out"
+            else f"the expression {expression!r} has no hidden layer: omit hidden"
         )
     vectors, first = {}, 0
     found = [name for name in names(parse(code, products=True)) if any(_has(draft, name) for draft in drafts)]

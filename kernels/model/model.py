@@ -96,7 +96,7 @@ class Model:
         self.vectors: dict[str, Vector] = {}
         if "@" in expression or classes > 1 or hidden is not None:
             if params is not None:
-                raise ValueError(f"params must be left out of a model with vectors, such as {expression!r}")
+                raise ValueError(f"params must be omitted for a model with vectors, such as {expression!r}")
             if classes > 1 and not columns.columns:
                 raise ValueError(f"inputs must be given for a model with a score for each class, {expression!r}")
             self.hidden = None if hidden is None else check_integer("hidden", hidden, 1, MAX_UNITS)
@@ -332,7 +332,9 @@ class Model:
             named, known = list_names(self.params), set(self.params)
             if unknown := next((name for name in params if name not in known), None):
                 close = did_you_mean(str(unknown), self.params)
-                raise ValueError(f"{what} has a value for {unknown}, which is no parameter{close}; these are {named}")
+                raise ValueError(
+                    f"{what} has a value for {unknown}, which is not a parameter{close}; these are {named}"
+                )
             if missing := [name for name in self.params if name not in params]:
                 raise ValueError(f"{what} has no value for {list_names(missing)}; the parameters are {named}")
             for name, value in params.items():

@@ -165,7 +165,7 @@ def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
         return Model(text, inputs, **given)
     model = _make_ready_made(text)
     if given:
-        raise ValueError(f"{' and '.join(given)} must be left out of the ready-made model {text!r}")
+        raise ValueError(f"{' and '.join(given)} must be omitted for the ready-made model {text!r}")
     if model.vectors and model.given_inputs == (ALL_INPUTS,):
         return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
@@ -352,7 +352,7 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
         written = [list_names(way, " and ") for way in ways]
         unused = set(column_names(columns)).difference(used)
         meant = {name: closest_column(name, unused) for name in used if len(name) > 1}
-        close = next((f" (did you mean {to!r} in place of {name!r}?)" for name, to in meant.items() if to), "")
+        close = next((f" (did you mean {to!r} instead of {name!r}?)" for name, to in meant.items() if to), "")
         problem = (
             f"uses {' as well as '.join(written)}: inputs must say which of them are data"
             if fitting

@@ -107,7 +107,7 @@ def averaged(inner: Optimizer = SGD) -> Optimizer:
 
 
 def lookahead(inner: Optimizer = SGD, sync_period: int = 5, slow_step_size: float = 0.5) -> Optimizer:
-    """Lookahead: after every `sync_period` updates, a share of the way to another optimizer, which goes on from there.
+    """Lookahead: every `sync_period` updates, go a share of the way to the inner optimizer, which continues there.
 
     p as by the inner optimizer, with gradients at p; after every sync_period updates theta <- theta + slow_step_size *
     (p - theta), and p <- theta.

@@ -47,7 +47,7 @@ class Freezer:
         """
         source = python_function(function)
         if source is None:
-            raise ValueError(f"{function!r} is no Python function, which a kernel could be made of")
+            raise ValueError(f"{function!r} is not a Python function, and kernels are made of Python functions")
         if source in self.functions:
             return source
         if source not in self._known:

@@ -113,7 +113,7 @@ def fit(
     seed : int
         Of the order, and of the start where `init` is not given.
     drop_last : bool
-        Leave out the last batch of an epoch where it would be smaller.
+        Omit the last batch of an epoch if it would be smaller.
     optimizer : str or Optimizer
         ``"sgd"``, ``"momentum(0.9)"``, ``"adam(beta1=0.9)"``, ...
     loss : str or Loss

@@ -48,10 +48,10 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     # Columns of one length, so that the rank does not depend on units.
     scale = np.sqrt(np.add.reduce(jacobian * jacobian))
     if not scale.all():
-        return unknown(size, f"the samples say nothing of {model.params[int(np.argmin(scale))]}")
+        return unknown(size, f"the samples do not determine {model.params[int(np.argmin(scale))]}")
     _, singular, directions = np.linalg.svd(jacobian / scale, full_matrices=False)
     if singular[-1] <= singular[0] * n * np.finfo(float).eps:
-        return unknown(size, "the samples do not tell the parameters apart: the matrix J^T J is singular")
+        return unknown(size, "the samples do not determine all parameters: the matrix J^T J is singular")
     half = directions / singular[:, np.newaxis]
     inverse = half.T @ half
     deviation = np.sqrt(np.add.reduce(residual * residual) / (n - size))

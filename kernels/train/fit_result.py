@@ -189,7 +189,9 @@ class FitResult:
             If the loss says nothing of expected targets, such as ``"hinge"``.
         """
         if not self.criterion.has_mean:
-            raise ValueError(f"the loss {self.trained!r} says nothing of expected targets; predict(x) gives the model")
+            raise ValueError(
+                f"the loss {self.trained!r} does not define expected targets; predict(x) returns the value of the model"
+            )
         return self.criterion.mean_of(self.predict(x))
 
     def predict_class(self, x: Inputs) -> NDArray[Any]:
@@ -209,7 +211,7 @@ class FitResult:
             If the targets of the loss are no classes.
         """
         if not takes_classes(self.criterion):
-            raise ValueError(f"the loss {self.trained!r} has no classes; predict(x) gives the model")
+            raise ValueError(f"the loss {self.trained!r} has no classes; predict(x) returns the value of the model")
         scores = self.predict(x)
         found = np.argmax(scores, axis=1) if self.criterion.by_class else (scores > 0.0).astype(np.int64)
         return self.classes.decode(found) if self.classes else found
@@ -355,7 +357,7 @@ class FitResult:
         if self.status == "diverged":
             return unknown(self.params.size, "the run diverged")
         if self.params.size > MOST_PARAMS:
-            return unknown(0, f"they are not computed of more than {MOST_PARAMS:,} parameters")
+            return unknown(0, f"they are not computed for more than {MOST_PARAMS:,} parameters")
         if self.trained != "squared":
             return unknown(self.params.size, f"they are known for the squared loss only, not for {self.trained}")
         return estimate_uncertainty(self.model, self.params, (self.x, self.y))

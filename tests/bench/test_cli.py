@@ -363,7 +363,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["tune", "--learning-rate", "1"], "there is no option --learning-rate; give --set tune.lr=VALUE"),
         (["tune", "--kernle", "fused"], "there is no option --kernle; give --set run.kernel=VALUE"),
         (["tune", "--seconds", "1"], "there is no option --seconds\n"),
-        (["run", "--set", "run.refin=2"], "refin is no key in [run] (did you mean refine?); known are epochs, loss"),
+        (["run", "--set", "run.refin=2"], "refin is not a key in [run] (did you mean refine?); known are epochs, loss"),
         (["run", "optimizers", "--x", "hp"], "--x is for a .csv"),
         (["run", "optimizers", "--set", "name=mine"], "--set name is for a single study, and optimizers is a suite"),
         (
@@ -387,7 +387,7 @@ FIT_CARS = ["fit", "cars.csv", "--x", "hp", "--y", "mpg", "--model", "a*x + b"]
         (["tune", "--init", "near=-1,10"], "init 'near': params must be 3 numbers for a, b, c"),
         (["run", "--lr", "lin:0.1:1:100000"], "confirm with --yes"),
         (["fit", "quadratic", "--stream"], "--stream and --cache-dir are for a table in a file, not for the built-in"),
-        (["run", *SMALL, "--out", "folder"], "folder is not a run folder, and is left as it is"),
+        (["run", *SMALL, "--out", "folder"], "folder is not a run folder and was not changed"),
         (["run", *SMALL, "--out", "cars.csv/run"], "cars.csv/run cannot be written"),
         (
             ["new", "cars.csv", "--x", "hp", "--y", "mpg", "--out", "cars.csv/study.toml"],
@@ -458,7 +458,7 @@ def test_all_tables_and_the_whole_verdict_are_for_those_who_ask(ran, monkeypatch
 @pytest.mark.usefixtures("no_report")
 def test_a_folder_with_results_is_only_resumed_and_only_by_the_same_study(sgdbench, ran, refused):
     sgdbench("run", *SMALL)
-    assert "holds results already: go on with --resume" in refused("run", *SMALL)
+    assert "already holds results: continue with --resume" in refused("run", *SMALL)
     err = refused("run", "auto-mpg", *SMALL, "--out", "results/quadratic", "--resume")
     assert "results/quadratic holds another run (model: " in err
     assert "Report: " in ran("run", *SMALL, "--epochs", "3", "--resume")
@@ -576,7 +576,7 @@ def test_an_interrupt_that_a_library_makes_another_error_of_says_how_to_go_on(sg
     monkeypatch.setattr(f"bench.commands.{phase}", interrupted)
     code, _, err = sgdbench("run", *SMALL)
     assert code == 143
-    assert err.endswith(f"sgdbench: {kept} in results/quadratic; --resume goes on from there\n")
+    assert err.endswith(f"sgdbench: {kept} in results/quadratic; --resume continues from there\n")
 
 
 @pytest.mark.parametrize("phase", ["run.store_tables", "measure.write_run_report"])

@@ -151,10 +151,10 @@ def test_wildcards_name_columns_and_groups(tmp_path):
         ["p_1", "p_2", "p_10", "age", "temp [C]"],
         {"x": ["p_1", "p_2", "p_10"], "age": "age", "t": "temp [C]"},
     )
-    with pytest.raises(ValueError, match="a name of its own, and 'age' is there twice"):
+    with pytest.raises(ValueError, match="a name of its own, and 'age' occurs twice"):
         found(["age=p_*", "age"])
     (tmp_path / "t.csv").write_text("p_1,age,p_1,y_p\n")
-    assert found(["p_*"])[0] == ["p_1"]  # refused when read, as one that is there twice
+    assert found(["p_*"])[0] == ["p_1"]  # refused when read, as one that occurs twice
 
 
 def test_the_data_of_a_study_may_have_moved(tmp_path):
@@ -224,7 +224,7 @@ def test_epochs_are_fewer_where_they_cost_much(ran, cars, monkeypatch, capsys, e
     study = load_study("cars.toml")
     assert (study.run.epochs, study.make_grid().schedule) == (epochs, schedules)
     constant = " at constant rates" if epochs == 5 else ""
-    said = f"{epochs} in place of 100{constant}, as there are 392 samples and 2 parameters."
+    said = f"{epochs} instead of 100{constant}, because there are 392 samples and 2 parameters."
     assert f"[run]\n# {said}\nepochs = {epochs}\n" in Path("cars.toml").read_text("utf-8")
     for settings in ({}, {"run.epochs": 3}):
         study = load_problem("cars.csv", TableColumns(None, "mpg", None, False), settings, None)
@@ -292,9 +292,9 @@ def test_a_misspelt_column_is_compared_with_names_in_expressions(refused, comman
     Path("t.csv").write_text("age,Living area (sqft),price\n1,2,3.5\n2,5,4\n3,3,9\n", "utf-8")
     table = [command, "t.csv", "--y", "price"]
     assert "no column 'area' (did you mean 'Living area (sqft)'?); " in refused(*table, "--x", "area")
-    assert "(did you mean 'living_area_sqft' in place of 'area'?)" in refused(*table, "--model", "a*area + b")
+    assert "(did you mean 'living_area_sqft' instead of 'area'?)" in refused(*table, "--model", "a*area + b")
     err = refused(*table, "--model", "a*area + b*age + c")
-    assert "uses 'area', which is no column: did you mean 'living_area_sqft'?" in err
+    assert "uses 'area', which is not a column: did you mean 'living_area_sqft'?" in err
 
 
 def test_a_model_of_some_columns_takes_those_that_it_names(sgdbench):
@@ -445,7 +445,7 @@ def test_the_inputs_of_a_very_wide_table_must_be_named(refused, tmp_path, comman
         (["new", "cars.csv", "--y", "mpg", "--x", "constant"], "column 'constant' must vary"),
         (
             ["new", "cars.csv", "--y", "mpg", "--model", "a*x + constant"],
-            "uses the column 'constant', which is no input (a",
+            "uses the column 'constant', which is not an input (a",
         ),
         (["new", "cars.csv", "--y", "mpg", "--model", "a*b"], "must use engine_power_ps or x as the data"),
     ],

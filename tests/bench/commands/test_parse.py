@@ -111,8 +111,8 @@ def test_starts(text, starts):
 
 
 def test_two_starts_of_one_name_are_refused():
-    wanted = "init must have starts with distinct names, and 'near' is there twice"
-    assert refusal_of(parse.parse_starts, "near=1; near=2") == f"{wanted}, in 'near=1; near=2'"
+    wanted = "init must have starts with distinct names, and 'near' occurs twice"
+    assert refusal_of(parse.parse_starts, "near=1; near=2") == f"{wanted} in 'near=1; near=2'"
 
 
 @pytest.mark.parametrize(

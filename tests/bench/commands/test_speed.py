@@ -90,7 +90,7 @@ def test_a_race_leaves_tables_and_a_figure(tmp_path, capsys):
     assert table["share"].notna().tolist() == [False, True, False]
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "sgdbench.json").touch()
-    with pytest.raises(ValueError, match="run is the folder of a run, and is left as it is: choose another one"):
+    with pytest.raises(ValueError, match="run is the folder of a run and was not changed: choose another one"):
         run_speed(study, ["C"], seconds=0.1, out=tmp_path / "run", **settings)
     assert len(list((tmp_path / "run").iterdir())) == 1
     with pytest.raises(

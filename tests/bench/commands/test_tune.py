@@ -110,7 +110,7 @@ def test_a_search_that_is_done_is_not_gone_on_with(ran, refused, folder, study):
     parts = [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())]
     ran("tune", study, "--resume")
     assert [path.stat().st_mtime_ns for path in sorted((folder / "parts").iterdir())] == parts
-    told = f"results/small-tuned holds results already: go on with {RESUME}, or choose {ANOTHER_FOLDER}\n"
+    told = f"results/small-tuned already holds results: continue with {RESUME}, or choose {ANOTHER_FOLDER}\n"
     assert refused("tune", study) == f"sgdbench: {told}"
 
 

@@ -45,7 +45,7 @@ def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_i
         (
             [1.05, 1.05, None, 1.05],
             "1 of 2 rows is above the gate 1.05: row0 (1.12, interval 1.1 to 1.14). "
-            "1 row without an interval could not be held against a gate.",
+            "1 row without an interval could not be compared with a gate.",
         ),
         (
             [1.05, 1.05, 1.1, None],
@@ -55,7 +55,7 @@ def test_of_many_choices_those_that_differ_most_are_shown_and_none_past_a_gate_i
         (
             [1.05, 1.1, None, 1.1],
             "1 of 2 rows is above its gate: row0 (1.12, interval 1.1 to 1.14, gate 1.05). "
-            "1 row without an interval could not be held against a gate.",
+            "1 row without an interval could not be compared with a gate.",
         ),
         ([1.5, 1.5, 1.5, None], "None of the 3 rows is above the gate 1.5 beyond chance."),
         ([None] * 4, "No gate was set."),

@@ -436,7 +436,7 @@ def test_what_is_no_number_and_no_label_is_named_with_its_file_and_row(write, ro
         ("rows.arrow", b"", " is damaged: "),
         ("rows.arrow", b"FEA1 and more", " must be in Arrow's file format, which is Feather version 2 too"),
         ("", None, " has no .csv, .tsv, .parquet, .arrow, .feather or .ipc files"),
-        ("none", None, " is no file and no folder; give a .csv, .tsv, .parquet, .arrow,"),
+        ("none", None, " is neither a file nor a folder; give a .csv, .tsv, .parquet, .arrow,"),
         ("none.parquet", None, " cannot be read: No such file or directory; give a .csv, .tsv, .parquet, .arrow,"),
     ],
 )

@@ -277,8 +277,7 @@ def test_a_job_that_kills_all_its_workers_ends_in_one_line(client, workers, dead
     line = str(caught.value)
     assert line.startswith("a task of 1 configuration (sgd, batches of 16) was lost 2 times with the workers that had ")
     assert line.endswith(
-        "what has arrived is stored; the same run goes on from there with --resume (resume=True in Python), on threads "
-        "as well"
+        "what has arrived is stored; continue the same run with --resume (resume=True in Python), on threads as well"
     )
     assert "\n" not in line
 
@@ -388,7 +387,7 @@ def test_ctrl_c_keeps_what_arrived_and_leaves_no_process(tmp_path):
     assert (process.returncode, out) == (130, "")
     first, second = err.splitlines()
     assert first.startswith("sgdbench: cluster of 1 worker with 1 thread in all, dashboard: http://127.0.0.1:")
-    assert second == f"sgdbench: what is done is kept in {tmp_path / 'run'}; --resume goes on from there"
+    assert second == f"sgdbench: what is done is kept in {tmp_path / 'run'}; --resume continues from there"
 
     def all_have_ended():
         try:

@@ -247,7 +247,7 @@ def test_a_search_that_is_stopped_in_its_first_round_has_no_trials_and_a_report(
     found = load_tuning(tmp_path)
     assert repr(found) == "<TuneResult of 0 trials>"
     assert found.ranking().empty
-    assert found.verdict()["Best choice"] == "None: no trial was trained to its end."
+    assert found.verdict()["Best choice"] == "None: no trial has been trained to its end."
     assert found.report().exists()
 
 
@@ -307,7 +307,7 @@ def test_another_search_is_refused_in_the_same_folder(tuned, data):
         ({"sampler": "random"}, r"another run \(sampler: tpe there, random here\)"),
         ({"space": {"lr": "log:0.1:1"}}, "range of lr: log:0.01:40 there, log:0.1:1 here"),
         ({"epochs": 54}, r"another run \(epochs: 27 there, 54 here\)"),
-        ({"resume": False}, "holds results already"),
+        ({"resume": False}, "already holds results"),
     ):
         with pytest.raises(ValueError, match=message):
             search(data, tuned.folder, **changes)
@@ -423,11 +423,11 @@ def test_what_is_damaged_is_made_anew(data, tmp_path):
     (part, *_), remedy = sorted((tmp_path / "parts").iterdir()), rf"`sgdbench tune .* {tmp_path} --resume` "
     for path, message in (
         (part, None),
-        (tmp_path / "plan.parquet", f"plan.parquet is damaged .*: {remedy}writes it anew"),
-        (tmp_path / "evidence" / "importance.parquet", f"importance.parquet is damaged .*: {remedy}makes it anew"),
+        (tmp_path / "plan.parquet", f"plan.parquet is damaged .*: {remedy}writes it again"),
+        (tmp_path / "evidence" / "importance.parquet", f"importance.parquet is damaged .*: {remedy}makes it again"),
     ):
         os.truncate(path, 100)
-        with pytest.raises(ValueError, match=message) if message else pytest.warns(RuntimeWarning, match="not done"):
+        with pytest.raises(ValueError, match=message) if message else pytest.warns(RuntimeWarning, match="trained again"):
             assert len(load_tuning(tmp_path).result.frame) < len(before.result.frame)
         with nullcontext() if message else pytest.warns(RuntimeWarning, match="set aside"):
             again = search(data, tmp_path, **about, record="epoch")

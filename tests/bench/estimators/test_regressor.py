@@ -248,7 +248,7 @@ def test_warm_starts_go_on_from_the_parameters(samples):
     again = regressor(optimizer="sgd", init=before, shuffle=False, epochs=3).fit(x, y)
     np.testing.assert_array_equal(ours.params_, again.params_)
     np.testing.assert_array_equal(clone(ours).fit(x, y).params_, before)
-    another = r"warm_start must be False to fit another model: the parameters were \('w\[x1"
+    another = r"warm_start must be False to fit another model: its parameters were \('w\[x1"
     with pytest.raises(ValueError, match=another):
         ours.set_params(model="a*x1").fit(x, y)
     np.testing.assert_array_equal(ours.predict(x), again.predict(x))  # which a failure leaves as it was
@@ -340,8 +340,8 @@ def test_names_of_weights_are_those_of_the_features(model, headings, params):
     [
         ("w @ x + a*hp + c*x2", 2, ["hp", "mpg"], "either by name, as hp, or by number, as x2, and not both"),
         ("a*z + b", 2, None, r"model 'a\*z \+ b' must use a feature; there are x1, x2; a transformer keeps the names"),
-        ("a*hp + b*mgp", 2, ["hp", "mpg"], "uses 'mgp', which is no column: did you mean 'mpg'"),
-        ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is none of the columns x1 to x2"),
+        ("a*hp + b*mgp", 2, ["hp", "mpg"], "uses 'mgp', which is not a column: did you mean 'mpg'"),
+        ("a*x0 + b*x1", 2, ["hp", "mpg"], "uses 'x0', which is not one of the columns x1 to x2"),
         ("a*z + b", 1, ["hp"], r"model 'a\*z \+ b' must use a feature; there are hp, x"),
         (3, 1, None, "model must be text or a kernels.Model, not 3"),
         ("plane", 3, None, "the model 'plane' has the inputs x1, x2, not x1, x2, x3"),

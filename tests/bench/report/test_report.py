@@ -211,7 +211,7 @@ def test_a_run_that_is_not_what_the_reference_gives_is_not_reported(run_a_part, 
     monkeypatch.setattr(bench.commands.run, "check", wrong)
     assert not run_a_part()
     assert not (tmp_path / "run" / "report.md").exists()
-    assert "does not give what the reference gives; no report is written" in capsys.readouterr().err
+    assert "the kernel and the reference give different results; no report is written" in capsys.readouterr().err
 
 
 def test_a_run_of_a_wrong_program_is_not_reported(folder, tmp_path, monkeypatch, capsys):
@@ -409,8 +409,8 @@ def test_runs_of_different_losses_are_not_compared_as_if_they_had_one(tmp_path):
         (["run", "run"], None, "each folder must come once, and run comes twice"),
         (["run"], "page.html", "--out is for several folders"),
         (["run", "other"], "page", "--out must name a page, such as comparison.html, not 'page'"),
-        (["nowhere"], None, "nowhere is no run folder"),
-        (["loop"], None, "loop is no run folder"),
+        (["nowhere"], None, "nowhere is not a run folder"),
+        (["loop"], None, "loop is not a run folder"),
     ],
 )
 def test_folders_that_make_no_report_are_refused(tmp_path, monkeypatch, folders, out, complaint):

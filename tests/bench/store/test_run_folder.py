@@ -375,7 +375,7 @@ def test_damage_is_named_and_set_aside(folder):
     path, left = stored(folder)[1], [0, 1, 4, 5]
     flip_a_bit(path)
     content = path.read_bytes()
-    with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*not done"):
+    with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*trained again"):
         assert_holds(read_run(folder), left)
     assert path in stored(folder)
     with opened_damaged(folder, match=f"{path.name} is damaged .*set aside in .*damaged") as run:
@@ -413,7 +413,9 @@ def test_a_full_disk_changes_nothing(folder, monkeypatch, what):
     with opened(folder) as run:
         with monkeypatch.context() as patch:
             patch.setattr(what, full)
-            with pytest.raises(OSError, match=r"run cannot be written \(No space left.*--resume .* goes on") as caught:
+            with pytest.raises(
+                OSError, match=r"run cannot be written \(No space left.*--resume .* continues"
+            ) as caught:
                 run.append(make_rows([6]))
         assert caught.value.errno == errno.ENOSPC
         assert "\n" not in str(caught.value)
@@ -527,9 +529,9 @@ def test_a_folder_is_given_by_its_path():
 def test_a_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / "run.toml").write_text("mine")
     for folder in (tmp_path, tmp_path / "run.toml"):
-        with pytest.raises(ValueError, match="is not a run folder, and is left as it is"), opened(folder):
+        with pytest.raises(ValueError, match="is not a run folder and was not changed"), opened(folder):
             pass
-        with pytest.raises(ValueError, match=r"is no run folder: it has no sgdbench.json"):
+        with pytest.raises(ValueError, match=r"is not a run folder: it has no sgdbench.json"):
             read_run(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["run.toml"]
     assert (tmp_path / "run.toml").read_text() == "mine"
@@ -538,6 +540,6 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
 def test_a_home_folder_that_no_shell_has_replaced_is_refused(tmp_path, monkeypatch):
     """As in `--out=~/run`: pyarrow looked for its files in the home folder, where they were not written."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="begins with ~, which no shell has replaced"), opened("~/run"):
+    with pytest.raises(ValueError, match="begins with ~, which the shell did not expand"), opened("~/run"):
         pass
     assert not [*tmp_path.iterdir()]

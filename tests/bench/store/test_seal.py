@@ -41,7 +41,7 @@ ROOM = "sgdbench-sha256-" + 64 * "0"
 # The columns of any part.
 REQUIRED = ["config_id", "marks", "losses_after", "losses_every", "losses"]
 TABLE = pd.DataFrame({"variant": ["fused", "C"], "ns": [1.0, np.nan]})
-REMEDY = r": `sgdbench run STUDY --out \S+/run --resume` writes it anew, and trains nothing again$"
+REMEDY = r": `sgdbench run STUDY --out \S+/run --resume` writes it again without training$"
 NO_PANDAS = {"pandas": '{"columns": [{}], "index_columns": []}', "seal": ROOM}
 
 
@@ -196,7 +196,7 @@ class TestEvidence:
         if damage == "link":
             path.unlink()
             path.symlink_to("/dev/zero")
-        with pytest.warns(RuntimeWarning, match=r"rounds.parquet .*: it is left out") as told:
+        with pytest.warns(RuntimeWarning, match=r"rounds.parquet .*: it is ignored") as told:
             tables = read_tables(folder)
         assert len(told) == 1
         assert list(tables) == ["others", "settings", "yardstick"]
@@ -208,7 +208,7 @@ class TestEvidence:
         with silence():
             assert "costs" in read_tables(folder)
         store_tables(folder, costs=whole.drop(columns="variant"))
-        with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*left out"):
+        with pytest.warns(RuntimeWarning, match=r"costs.parquet cannot be used \(it has no column variant.*ignored"):
             assert "costs" not in read_tables(folder)
 
     def test_a_table_about_the_runs_of_another_grid_is_left_out(self, folder):
@@ -218,14 +218,14 @@ class TestEvidence:
         with silence():
             assert "paths" in read_tables(folder)
         store_tables(folder, paths=pd.DataFrame({"config_id": ["other"], "samples": 0, "loss": 1.0}))
-        with pytest.warns(RuntimeWarning, match=r"paths.parquet cannot be used \(it is about runs of a.*left out"):
+        with pytest.warns(RuntimeWarning, match=r"paths.parquet cannot be used \(it is about runs of a.*ignored"):
             assert "paths" not in read_tables(folder)
 
     def test_a_damaged_attainable_loss_is_refused_with_a_remedy(self, made, folder):
         known = load_run(folder).optimum
         flip_a_bit(folder / "evidence" / "yardstick.parquet")
         with pytest.raises(
-            ValueError, match=rf"stick.parquet is damaged .*: `sgdbench run .* {folder} --resume` makes it anew$"
+            ValueError, match=rf"stick.parquet is damaged .*: `sgdbench run .* {folder} --resume` makes it again$"
         ):
             _ = load_run(folder).optimum
         train_study(load_study(made.parent / "study.toml"), folder)
@@ -242,7 +242,7 @@ class TestRecords:
     def test_a_damaged_environment_is_named_and_left_out(self, folder):
         flip_a_bit(folder / "environment.json")
         run = read_run_data(folder).result.run
-        with pytest.warns(RuntimeWarning, match=r"environment.json is damaged .*: the machine .* left out"):
+        with pytest.warns(RuntimeWarning, match=r"environment.json is damaged .*: the machine .* ignored"):
             assert run.environment == {}
         with silence():
             assert run.environment == {}
@@ -250,7 +250,7 @@ class TestRecords:
     @pytest.mark.usefixtures("one_figure")
     def test_a_damaged_study_is_named_and_left_out(self, folder, sgdbench):
         flip_a_bit(folder / "run.toml")
-        with pytest.warns(RuntimeWarning, match=r"run.toml is damaged \(.*\): the study is left out") as told:
+        with pytest.warns(RuntimeWarning, match=r"run.toml is damaged \(.*\): the study is ignored") as told:
             code, out, err = sgdbench("report", folder)
         assert (code, out, err) == (0, f"Report: {folder}/report.html\n", "")
         assert len(told) == 1
@@ -307,7 +307,7 @@ class TestRecords:
         assert load_run(tmp_path).confirmation is not None
         flip_a_bit(tmp_path / "confirmation" / "plan.parquet")
         remedy = f"--out {tmp_path} --resume"
-        with pytest.warns(RuntimeWarning, match=f"fresh seeds are left out: .*plan.parquet is damaged .*{remedy}"):
+        with pytest.warns(RuntimeWarning, match=f"fresh seeds are ignored: .*plan.parquet is damaged .*{remedy}"):
             assert load_run(tmp_path).confirmation is None
 
     def test_a_run_that_came_to_nothing_leaves_nothing_that_would_be_another_s(self, folder):
@@ -339,7 +339,7 @@ class TestParts:
             path.symlink_to("/dev/zero" if kind == "device" else "nowhere")
         signal.alarm(60)  # what is read without an end would hold the suite up for ever
         try:
-            with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*not done") as told:
+            with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*trained again") as told:
                 assert len(load_run(folder).frame) == 2
             assert len(told) == 1
             with pytest.warns(RuntimeWarning, match=f"{path.name} is damaged .*set aside in"):
@@ -360,7 +360,7 @@ class TestParts:
         ("flaw", "content"),
         [
             *((f"it has no {name}", pa.table({one: [1] for one in REQUIRED if one != name})) for name in REQUIRED),
-            ("it is no Parquet file", b"text" + LAST_LINE),
+            ("it is not a Parquet file", b"text" + LAST_LINE),
         ],
     )
     def test_a_part_without_a_column_of_any_part_is_left_out(self, folder, flaw, content):

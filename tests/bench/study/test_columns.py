@@ -120,7 +120,7 @@ def test_a_study_has_a_score_for_each_class(write, tmp_path):
             r"line 8: model\.inputs must have all columns of x, and 'p_2' is in",
         ),
         ('["p_1"]', '[model.inputs]\nx = ["p_1"]\nz = "p_1"\n', r"model\.inputs must name each column once, and 'p_1'"),
-        ('["p_1"]', '[model.inputs]\nx = ["p_2"]\n', r"model\.inputs\.x names 'p_2', which is no column of x"),
+        ('["p_1"]', '[model.inputs]\nx = ["p_2"]\n', r"model\.inputs\.x names 'p_2', which is not a column of x"),
         ('["p_1"]', "[model.inputs]\nx = 3\n", r"line 8: model\.inputs must be a list of names, or a table"),
     ],
 )

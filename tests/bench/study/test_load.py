@@ -184,11 +184,11 @@ def test_text_files_of_other_systems(write):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("lr =", "learning_rate =", ", line 16: grid.learning_rate is no key in [grid] (did you mean lr?); known"),
-        ("batch_size =", "batchsize =", ", line 17: grid.batchsize is no key in [grid] (did you mean batch_size?)"),
-        ("drop_last =", "lr =", ", line 32: run.lr is no key in [run]; it belongs in [grid]; known are epochs"),
-        ("[run]", "[runs]", ", line 27: runs is no key (did you mean run?); known are name, title, description, data"),
-        ("title", '"ti\\ntle"', ": 'ti\\ntle' is no key (did you mean title?); known are name"),
+        ("lr =", "learning_rate =", ", line 16: grid.learning_rate is not a key in [grid] (did you mean lr?); known"),
+        ("batch_size =", "batchsize =", ", line 17: grid.batchsize is not a key in [grid] (did you mean batch_size?)"),
+        ("drop_last =", "lr =", ", line 32: run.lr is not a key in [run]; it belongs in [grid]; known are epochs"),
+        ("[run]", "[runs]", ", line 27: runs is not a key (did you mean run?); known are name, title, description"),
+        ("title", '"ti\\ntle"', ": 'ti\\ntle' is not a key (did you mean title?); known are name"),
         ('name = "mine"', "", ": name is missing"),
         ('expression = "a*u + b*v + c"', "", ", line 11: model.expression is missing"),
         ('"mine"', '"a\\nb"', ", line 1: name must be one line of 1 to 100 visible characters, not 'a\\nb'"),
@@ -312,9 +312,9 @@ def test_settings_take_the_place_of_those_of_a_study(write):
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"expression": "a*x"}, "expression is no key; it belongs in [model]; known are name, title, "),
-        ({"runn.refine": 2}, "runn is no key (did you mean run?); known are name, title, "),
-        ({"name.refine": 2}, "name.refine is no key: name has no keys of its own"),
+        ({"expression": "a*x"}, "expression is not a key; it belongs in [model]; known are name, title, "),
+        ({"runn.refine": 2}, "runn is not a key (did you mean run?); known are name, title, "),
+        ({"name.refine": 2}, "name.refine is not a key: name has no keys of its own"),
         ({"run": 2}, "run must be a table, not 2"),
         ({"data.cache_dir": "columns"}, "data must have a path for cache_dir: built-in data are not mapped"),
     ],

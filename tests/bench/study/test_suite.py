@@ -108,7 +108,7 @@ def test_another_loss_gets_targets_of_its_own_in_a_suite(tmp_path, small, capsys
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[grid]", "colour = 1\n[grid]", "two.toml: colour is no key of a suite; known are name, title"),
+        ("[grid]", "colour = 1\n[grid]", "two.toml: colour is not a key of a suite; known are name, title"),
         ('name = "two"', "", "two.toml: name is missing"),
         ('title = "Two <problems>"', "title = 3", "two.toml: title must be text, not 3"),
         ('name = "two"', 'name = "a\\nb"', "two.toml: name must be one line of 1 to 100 visible characters, not 'a"),
@@ -273,7 +273,7 @@ def test_a_suite_from_the_command_line(small, sgdbench, ran, refused, tmp_path, 
     (tmp_path / "out" / "report.html").unlink()
     code, out, _ = sgdbench("report", tmp_path / "out")
     assert (code, (tmp_path / "out" / "report.html").read_text("utf-8") == page) == (0, True)
-    assert "out holds results already: go on with --resume" in refused("run", small, "--out", tmp_path / "out")
+    assert "out already holds results: continue with --resume" in refused("run", small, "--out", tmp_path / "out")
     request.getfixturevalue("no_report")
     assert sgdbench("run", small, "--out", tmp_path / "out", "--resume")[0] == 0
     assert (tmp_path / "out" / "report.html").read_text("utf-8") == page
@@ -326,7 +326,7 @@ def test_a_suite_that_was_stopped_and_a_problem_without_a_target(refused, tmp_pa
 
 def test_the_file_of_a_suite_and_the_folder_of_a_run_are_left_as_they_are(small, refused, tmp_path):
     file = small.rename(tmp_path / "suite.toml")
-    assert "is not the folder of a suite, and is left as it is" in refused("run", file, "--out", tmp_path)
+    assert "is not the folder of a suite and was not changed" in refused("run", file, "--out", tmp_path)
     assert file.read_text("utf-8") == SMALL
     sweep("a*x", [1.0], [1.0], Grid(lr=0.1), epochs=1, kernel="reference", out=tmp_path / "run")
     assert "is not the folder of a suite" in refused("run", file, "--out", tmp_path / "run", "--resume")

@@ -127,7 +127,7 @@ class LazyFrame:
         return IN_ORDER
 
 
-MISSING = "x must have a column of the name of each input, and {} is not among {}; arrays are taken by position"
+MISSING = "x must have a column of the name of each input, and {} is not among {}; the columns of arrays go by position"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
         ({"power": POWER, "weight": WEIGHT[:-1]}, "x['weight'] must have 40 values, as x['power'], not 39"),
         (
             np.array([(1.0, 2.0)], [("power", "f8"), ("weight", "f8")]),
-            "x must be a table or an array of numbers, not a structured array: take pandas.DataFrame(x)",
+            "x must be a table or an array of numbers, not a structured array: convert it with pandas.DataFrame(x)",
         ),
         (LazyFrame(), "x must be a table in memory, not a LazyFrame: call its collect() first"),
         ({"power": 1.0, "weight": 2.0}, "x['power'] must have shape (n,), not ()"),
@@ -151,7 +151,7 @@ MISSING = "x must have a column of the name of each input, and {} is not among {
         ({"power": POWER, "weight": ["1"] * N}, "x['weight'] must hold real numbers, not values of type <U1"),
         (
             {"power": POWER, "weight": np.ma.masked_equal([*WEIGHT[1:], 7], 7)},
-            "x['weight'] must hold no masked values, not 1 of them: leave those out, or fill them with numpy.ma.filled",
+            "x['weight'] must hold no masked values, not 1 of them: remove them, or fill them with numpy.ma.filled",
         ),
         (
             {"power": POWER, "weight": [*WEIGHT[1:], np.nan]},
@@ -164,7 +164,7 @@ def test_what_it_refuses_in_one_line(x, message):
 
 
 def test_one_column_of_another_name_is_not_the_input():
-    with pytest.raises(ValueError, match=r"^x must have a column .* and 'x' is not among 'hp'; arrays are"):
+    with pytest.raises(ValueError, match=r"^x must have a column .* and 'x' is not among 'hp'; the columns of arrays"):
         fit("a*x + b", pd.DataFrame({"hp": POWER}), Y)
 
 
@@ -203,13 +203,21 @@ def test_an_expression_names_a_column_by_the_rule_for_headings():
 @pytest.mark.parametrize(
     ("expression", "x", "message"),
     [
-        ("a*power + b*wieght", COLUMNS, "'wieght', which is no column: did you mean 'weight'? Give a parameter "),
-        ("a*power + b*WEIGHT", COLUMNS, "'WEIGHT', which is no column: did you mean 'weight'?"),
-        ("a*power + b*weigth*weight", COLUMNS, "'weigth', which is no column: did you mean 'weight'?"),
-        ("w @ x + a*wieght", {"power": POWER, "weight": WEIGHT}, "'wieght', which is no column: did you mean 'weight'"),
-        ("a*power + b*x", COLUMNS, "'x', which is none of the columns"),
-        ("a*x1 + b*x2 + c*x3", IN_ORDER, "'x3', which is none of the columns x1 to x2; give a parameter another name"),
-        ("a*x0 + b*x1", IN_ORDER, "'x0', which is none of the columns x1 to x2; give a parameter another name"),
+        ("a*power + b*wieght", COLUMNS, "'wieght', which is not a column: did you mean 'weight'? Give a parameter "),
+        ("a*power + b*WEIGHT", COLUMNS, "'WEIGHT', which is not a column: did you mean 'weight'?"),
+        ("a*power + b*weigth*weight", COLUMNS, "'weigth', which is not a column: did you mean 'weight'?"),
+        (
+            "w @ x + a*wieght",
+            {"power": POWER, "weight": WEIGHT},
+            "'wieght', which is not a column: did you mean 'weight'",
+        ),
+        ("a*power + b*x", COLUMNS, "'x', which is not one of the columns"),
+        (
+            "a*x1 + b*x2 + c*x3",
+            IN_ORDER,
+            "'x3', which is not one of the columns x1 to x2; give a parameter another name",
+        ),
+        ("a*x0 + b*x1", IN_ORDER, "'x0', which is not one of the columns x1 to x2; give a parameter another name"),
         ("a*powr + b", COLUMNS, "one of the columns of x (did you mean 'power'?), these are weight, name, power"),
         ("a*x1 + b", pd.DataFrame(IN_ORDER), "must use one of the columns of x, which have no texts for names"),
         ("a*power + b", pd.Series(POWER, name="power"), "must use x, as the columns of this array are called; "),
@@ -308,5 +316,7 @@ def test_truth_values_are_indicators():
 
 
 def test_many_names_are_not_all_shown():
-    with pytest.raises(ValueError, match=r"'x' is not among 'c0', .* 'c11', \.\.\. and 988 more; arrays are taken"):
+    with pytest.raises(
+        ValueError, match=r"'x' is not among 'c0', .* 'c11', \.\.\. and 988 more; the columns of arrays"
+    ):
         models.linear.columns({f"c{k}": POWER for k in range(1000)})

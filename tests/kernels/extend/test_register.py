@@ -611,7 +611,7 @@ def test_rules_on_record_are_sealed(rules, tmp_path):
     run(folder)
     path = folder / "rules.json"
     path.write_text(path.read_text().replace("SLOWER", "FASTER"))
-    with pytest.warns(RuntimeWarning, match=r"rules.json is damaged \(its content has changed.*own rules is left out"):
+    with pytest.warns(RuntimeWarning, match=r"rules.json is damaged \(its content has changed.*own rules is ignored"):
         assert load_run(folder).run.rules == {}
 
 
@@ -728,7 +728,7 @@ def test_a_broken_installed_plugin_is_a_warning(installed, error):
         raise error("out of order")
 
     installed(Point("broken", broken), Point("good", lambda: register_optimizer(plain)))
-    message = f"the plug-in broken of broken is left out: {error.__name__}: out of order"
+    message = f"the plug-in broken of broken is ignored: {error.__name__}: out of order"
     with pytest.warns(RuntimeWarning, match=message):
         make_optimizer("plain")
 

@@ -115,7 +115,7 @@ def test_names_are_in_order_of_appearance(text, expected):
     ("text", "column", "words"),
     [
         # constructs of Python that are not arithmetic
-        ("a < x", 1, "'a < x' is a comparison, which stands only in where(condition, a, b)"),
+        ("a < x", 1, "'a < x' is a comparison, which is accepted only in where(condition, a, b)"),
         ("where(a < b < x, a, b)", 7, "'a < b < x' must compare two expressions, as in x < a"),
         ("where(x, a, b)", 7, "'x' must be a comparison such as x < a"),
         ("where(x == a, a, b)", 9, "'==' is not allowed"),

@@ -46,7 +46,7 @@ def test_consoles_complete_the_ready_made_models_alone():
 
 
 UNUSED = "the expression {!r} must use its input {!r}{}: inputs must say which of {} stand for data"
-HP_OR_HPP = " (did you mean 'hp' in place of 'hpp'?)"
+HP_OR_HPP = " (did you mean 'hp' instead of 'hpp'?)"
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ HP_OR_HPP = " (did you mean 'hp' in place of 'hpp'?)"
         ({"expression": "a*t", "params": ("a",)}, "the expression uses 't', which is neither in inputs nor in params"),
         ({"expression": "a*x", "params": ("a", "b")}, "the parameter 'b' does not occur in the expression 'a*x'"),
         ({"expression": "a*x", "params": ("a", "x")}, "'x' is both an input and a parameter"),
-        ({"expression": "a*x", "params": ("a", "a")}, "params must be distinct, and 'a' is there twice"),
+        ({"expression": "a*x", "params": ("a", "a")}, "params must be distinct, and 'a' occurs twice"),
         ({"expression": "a*x", "params": "a"}, "params must be a sequence of names such as ('a',), not the text 'a'"),
         ({"expression": "a*x", "inputs": "x"}, "inputs must be a sequence of names such as ('x',), not the text 'x'"),
-        ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' is there twice"),
+        ({"expression": "a*x", "inputs": ("x", "x")}, "inputs must be distinct, and 'x' occurs twice"),
         ({"expression": "a*x", "inputs": ("x", 3)}, "inputs must be names, and 3 is none"),
         ({"expression": "a*x", "inputs": ("x", "NaN")}, "inputs must be names, and 'NaN' reads as a number"),
         ({"expression": "a*x", "inputs": ("x", "exp")}, "inputs must be names, and 'exp' is none"),
@@ -113,7 +113,7 @@ def test_the_number_of_inputs_is_checked():
         ([1, np.inf], "params must be finite numbers, not [1.0, inf]"),
         (["1", "2"], "params must hold real numbers, not values of type <U1"),
         ({"a": 1}, "params has no value for b; the parameters are a, b"),
-        ({"a": 1, "b": 2, "c": 3}, "params has a value for c, which is no parameter; these are a, b"),
+        ({"a": 1, "b": 2, "c": 3}, "params has a value for c, which is not a parameter; these are a, b"),
         ({"a": [1], "b": 2}, "params['a'] must be a number, not [1]"),
     ],
 )
@@ -207,7 +207,7 @@ def test_what_make_model_refuses(text, inputs, message):
 
 @pytest.mark.parametrize("text", ["a*u + b*v + c", "w @ x + b"])
 def test_names_come_from_any_sequence_and_not_from_a_set(text):
-    """The order of a set differs between processes, and arrays are taken by position."""
+    """The order of a set differs between processes, and the columns of arrays go by position."""
     expected = Model(text, ("u", "v"))
     for names in (
         np.array(["u", "v"]),

@@ -26,7 +26,7 @@ PAIR = ("x1", "x2")
         ("w @ x1", {}, r"'x1' is a single input, and @ takes a group of them; write w\*x1"),
         ("w @ x + w", {}, "'w' is a vector in w @ ... and a number elsewhere"),
         ("v @ tanh(W @ x)", {}, "has a hidden layer: hidden must be the number of its units"),
-        ("w @ x", {"hidden": 3}, "has no hidden layer, and hidden must be left out"),
+        ("w @ x", {"hidden": 3}, "has no hidden layer: omit hidden"),
         ("u @ tanh(W @ x + c) + v @ sin(Z @ x)", {"hidden": 3}, "a model has one hidden layer, not"),
         ("v @ tanh(W @ tanh(Z @ x))", {"hidden": 3}, "a model has one hidden layer, and W @"),
         ("b + v @ tanh(W @ x + b)", {"hidden": 3}, "'b' stands in the hidden layer and outside of it"),
@@ -58,7 +58,7 @@ def test_groups_of_inputs():
     assert model.params == ("w[hp]", "w[weight]", "a", "b")
     x = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(model.predict([1, 10, 100, 1000], x), [1210.0, 1543.0])
-    with pytest.raises(ValueError, match="inputs must name each column once, and 'hp' is there twice"):
+    with pytest.raises(ValueError, match="inputs must name each column once, and 'hp' occurs twice"):
         Model("w @ z + a*hp", {"z": ["hp", "weight"], "hp": "hp"})
     with pytest.raises(ValueError, match="'z' is a group of inputs, which stands on the right of @"):
         Model("w @ z + z", {"z": ["hp", "weight"]})
@@ -76,7 +76,7 @@ def test_names_and_shapes():
     assert scores.vector({"W": np.ones((3, 2)), "b": 0.0}).tolist() == [1.0] * 6 + [0.0] * 3
     with pytest.raises(ValueError, match=r"params\['W'\] must have shape \(3, 2\), not \(2, 3\)"):
         scores.vector({"W": np.ones((2, 3)), "b": 0.0})
-    with pytest.raises(ValueError, match=r"there is no parameter 'w' .*these are W, b"):
+    with pytest.raises(ValueError, match=r"there is not a parameter 'w' .*these are W, b"):
         scores.coef(params, "w")
     with pytest.raises(ValueError, match="name must be that of a parameter, not 3"):
         scores.coef(params, 3)

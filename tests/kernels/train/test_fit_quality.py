@@ -80,8 +80,8 @@ def test_the_optimum_of_a_linear_model_is_that_of_the_least_squares():
     ("model", "x", "settings", "reason"),
     [
         ("a*x + b", [1.0, 2.0], {}, "there are no more samples than parameters, 2 for 2"),
-        ("a*x + b*x", X, {}, "the samples do not tell the parameters apart: the matrix J^T J is singular"),
-        ("a*x + b", np.zeros(9), {}, "the samples say nothing of a"),
+        ("a*x + b*x", X, {}, "the samples do not determine all parameters: the matrix J^T J is singular"),
+        ("a*x + b", np.zeros(9), {}, "the samples do not determine a"),
         ("a*x + b", X, {"loss": "huber(1.0)"}, "they are known for the squared loss only, not for huber(delta=1.0)"),
         ("a*x + b", X, {"lr": 1e200}, "the run diverged"),
     ],
