@@ -348,7 +348,7 @@ def _say_against_grid(fact: facts.AgainstGrid) -> str:
 
 def _say_search(fact: facts.Search) -> str:
     if not fact.trials:
-        return "No trial was trained to its end yet."
+        return "No trial has been trained to its end yet."
     given_up = "".join(f", {text(count)} {state}" for state, count in fact.given_up.items())
     spent = text(fact.samples, 3)
     return f"{format_count(fact.trials, 'trial')} by {fact.sampler}{given_up}; trained on {spent} samples in all."
