@@ -24,7 +24,7 @@ from bench.report.charts import (
     fit_caption,
     fit_chart,
     loss_figure,
-    rate_chart_of,
+    rate_figure,
     ratio_chart,
 )
 from bench.report.run_data import RunData
@@ -127,8 +127,7 @@ def _sensitivity(run_data: RunData) -> Drawn:
         return None
     reached = bool(frame["samples_to_target"].notna().any())
     measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
-    few = run_data.outcomes["optimizer"].isin(best_optimizers(run_data.ranked))
-    chart = rate_chart_of(run_data, run_data.outcomes[few], measure)
+    chart = rate_figure(run_data, measure)
     return chart.caption, draw_chart(chart)
 
 

@@ -12,8 +12,8 @@ from bench.report.charts import (
     effect_chart,
     fit_caption,
     fit_chart,
-    loss_charts,
-    rate_charts,
+    losses_by_start,
+    rates_by_measure,
     ratio_chart,
 )
 from bench.report.packing import encode_setting, pack, pack_counts, pool_lists
@@ -64,8 +64,8 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
     sizes = encoded["batch_size"]["values"]
     pooled = {
-        "losses": loss_charts(run_data),
-        "rates": rate_charts(run_data, [one["name"] for one in measures], sizes),
+        "losses": losses_by_start(run_data),
+        "rates": rates_by_measure(run_data, [one["name"] for one in measures], sizes),
     }
     return {
         "total": len(frame),
