@@ -74,7 +74,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Points:
-    """Markers: `dot`, `circle`, `cross` or `square`.
+    """Markers: `dot`, `circle`, `cross`, `square` or `triangle`.
 
     A dot is filled, and a circle or a square is not. Words that stand `beside` the panel are for renderers that have no
     other place to show them.
@@ -103,6 +103,22 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Squares around whole numbers on both axes, each with a short text in it, and `words` about it.
+
+    A tone is a share of the way from the best shade to the worst one, or the name of a color. Texts are left out where
+    cells are too small for them.
+    """
+
+    x: Values
+    y: Values
+    tones: Sequence[float | str]
+    texts: Sequence[str]
+    words: Sequence[str] = ()
+    group: str = ""
+
+
+@dataclass(frozen=True)
 class Rule:
     """A line across the whole panel: at a height, or upright at a place along the horizontal axis."""
 
@@ -110,7 +126,7 @@ class Rule:
     upright: bool = False
 
 
-Layer = Line | Band | Points | Bars | Rule
+Layer = Line | Band | Points | Bars | Cells | Rule
 
 
 @dataclass(frozen=True)
@@ -125,10 +141,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend, with the `mark` of what it stands for: a line, dashes or a marker of `Points`."""
+    """An entry of a legend, with the `mark` of what it stands for: a line, dashes, a box or a marker of `Points`."""
 
     name: str
-    color: str
+    color: str | float
     mark: str = "line"
 
 

@@ -10,12 +10,13 @@ from bench.charts.chart import Chart
 from bench.charts.choices import best_optimizers, spread_evenly
 from bench.charts.fit_curves import FitCurves, fit_curves
 from bench.charts.losses import CLOCKS, loss_charts, with_words
+from bench.charts.rate_map import caption_of_map, map_settings, name_map, rate_map_figure, rate_maps
 from bench.charts.rates import RateChoices, rate_chart, rate_choices
 from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
-from bench.tables.costs import COST_NAMES, KERNEL
+from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
 from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
 from bench.tables.rank import leaders, varies
@@ -114,6 +115,39 @@ def rate_figure(run_data: RunData, measure: str) -> Chart:
 
 def _choices_by_rate(run_data: RunData, outcomes: pd.DataFrame) -> RateChoices:
     return rate_choices(outcomes, target=run_data.target, samples=run_data.samples)
+
+
+def map_figure(run_data: RunData) -> Chart:
+    """Return the maps of what choices are ranked by, for each optimizer and start."""
+    return rate_map_figure(run_data.outcomes, ranked_measure(run_data), **_about_maps(run_data))
+
+
+def maps_by_start(run_data: RunData, outcomes: pd.DataFrame, measures: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the maps of outcomes from each start: the `charts` of the measures, and the `captions` of the maps."""
+    about, target = _about_maps(run_data), run_data.target
+    by = map_settings(outcomes)
+    return [
+        {
+            "charts": rate_maps(own, measures, target=target, **about),
+            "captions": {
+                name_map(cells.iloc[0], by): caption_of_map(cells, target=target)
+                for _, cells in own.groupby(by, observed=True, sort=False)
+            },
+        }
+        for _, own in outcomes.groupby("start", sort=False)
+    ]
+
+
+def _about_maps(run_data: RunData) -> dict[str, Any]:
+    edges = run_data.evidence.get("theory")
+    return {"shown": run_data.loss_axis, "edges": edges, "samples": run_data.samples}
+
+
+def ranked_measure(run_data: RunData) -> str:
+    """Return the measure by which choices are ranked: samples, or a loss where no run reached a target."""
+    frame = run_data.frame
+    reached = bool(frame["samples_to_target"].notna().any())
+    return settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
 
 
 def fit_chart(run_data: RunData) -> FitCurves | None:

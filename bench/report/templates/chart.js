@@ -1,9 +1,13 @@
 "use strict";
 // Draws a chart as it comes from Python: panels with axes, layers of each kind, and a legend.
 
-const NAMED = new Set(["ink", "target"]);
-const toneOfLayer = (name) => (NAMED.has(name) ? color(name) : visible(name));
-const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open" };
+const NAMED = new Set(["ink", "target", "edge", "lost", "missed", "paper"]);
+const rgbOfShade = (tone) => blended(color("good"), color("poor"), tone);
+function toneOfLayer(tone) {
+  if (typeof tone === "number") return `rgb(${rgbOfShade(tone).join(", ")})`;
+  return NAMED.has(tone) ? color(tone) : visible(tone);
+}
+const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open", triangle: "triangle-up" };
 
 const hoverOf = (words) => (words ? { hoverinfo: "text", hovertext: words.map(lines) } : { hoverinfo: "skip" });
 const lines = (words) => literal(words).replaceAll("\n", "<br>");
@@ -35,8 +39,14 @@ const LAYERS = {
   points: ({ x, y, size = 6, marker = "dot", words, color: name }, axes) => {
     const tone = toneOfLayer(name ?? "ink");
     const look = { color: tone, size: 1.3 * size, symbol: MARKERS[marker], line: { width: 2, color: tone } };
-    if (marker === "dot") look.line.width = 0;
+    if (["dot", "triangle"].includes(marker)) look.line.width = 0;
     return [{ type: "scatter", mode: "markers", x: held(x, axes.x), y: held(y, axes.y), marker: look, ...hoverOf(words) }];
+  },
+  cells: ({ x, y, tones }) => {
+    const distinct = [...new Set(tones)];
+    const steps = distinct.flatMap((tone, i) => [i, i + 1].map((end) => [end / distinct.length, toneOfLayer(tone)]));
+    const look = { colorscale: steps, zmin: -0.5, zmax: distinct.length - 0.5, showscale: false, xgap: 2, ygap: 2 };
+    return [{ type: "heatmap", x, y, z: tones.map((tone) => distinct.indexOf(tone)), ...look, hoverinfo: "none" }];
   },
   bars: ({ places, values, thickness = 0.7, labels, words, color: name }) => {
     const text = labels ? { text: labels.map(literal), textposition: "outside", cliponaxis: false } : {};
@@ -58,6 +68,16 @@ const ruleOf = ({ at, upright }, number) => ({
   yref: `y${number || ""}${upright ? " domain" : ""}`,
 });
 
+// The texts of cells, if there is room for all of them in a panel of some width and height.
+function textsOf({ x, y, tones, texts }, width, height) {
+  const [wide, high] = [width / new Set(x).size, height / new Set(y).size];
+  if (7 * Math.max(...texts.map((words) => words.length)) + 6 > wide || high < 20) return [];
+  return texts.map((words, i) => {
+    const tone = inkOn(typeof tones[i] === "number" ? rgbOfShade(tones[i]) : channels(toneOfLayer(tones[i])));
+    return { x: x[i], y: y[i], text: words, showarrow: false, font: { size: 12, color: tone } };
+  });
+}
+
 // The first choice of ticks for which there is room.
 function axisOf(shown, room, widthOf) {
   const { title = "", range, log = false, ticks: choices = [], grid = true } = shown;
@@ -70,9 +90,9 @@ function axisOf(shown, room, widthOf) {
 }
 
 // Draws the layers that `isShown`; `log` says which axes are to be logarithmic, where a reader may choose.
-function drawChart(plot, chart, { isShown = () => true, log = {} } = {}) {
+function drawChart(plot, chart, { isShown = () => true, log = {}, layout: more = {}, tools = true } = {}) {
   if (chart.height) plot.style.height = `${84 * chart.height}px`;
-  const layout = { shapes: [] };
+  const layout = { shapes: [], annotations: [], ...more };
   const traces = [];
   chart.panels.forEach((panel, place) => {
     const number = place && place + 1;
@@ -82,18 +102,34 @@ function drawChart(plot, chart, { isShown = () => true, log = {} } = {}) {
     const longest = (labels) => 7.5 * Math.max(...labels.map((label) => label.length)) + 18;
     layout[`xaxis${number || ""}`] = axisOf(axes.x, width, longest);
     layout[`yaxis${number || ""}`] = axisOf(axes.y, height, () => (axes.y.log ? 44 : 22));
-    for (const layer of panel.layers.filter(({ group }) => isShown(group))) {
+    for (const layer of panel.layers.filter(isShown)) {
       if (layer.kind === "rule") layout.shapes.push(ruleOf(layer, number));
+      if (layer.kind === "cells") layout.annotations.push(...textsOf(layer, width, height));
       traces.push(...layerOf(layer, axes, number));
     }
   });
-  draw(plot, traces, layout);
+  draw(plot, traces, layout, tools);
+}
+
+// Whether a layer has what an entry of a legend stands for.
+function hasKey({ kind, marker = "dot", tones }, { color: tone, mark = "line" }) {
+  if (kind === "cells") return typeof tone === "number" || tones.includes(tone);
+  return kind === "points" ? marker === mark : ["line", "dashes"].includes(mark);
+}
+
+// A legend, with its title, of the layers that are shown.
+function paintLegend(figure, { panels, keys = [], legend: title = "" }, isShown = () => true) {
+  const layers = panels.flatMap((panel) => panel.layers).filter(isShown);
+  const shown = keys.filter((key) => layers.some((layer) => hasKey(layer, key)));
+  const place = figure.querySelector(".legend");
+  place.replaceChildren(...shown.map((key) => make("span", {}, ...keyOf(key))));
+  if (shown.length && title) place.prepend(make("span", { textContent: title }));
 }
 
 // Draws a chart with its legend, and returns its caption.
 function paintChart(plot, figure, chart) {
   drawChart(plot, chart);
-  figure.querySelector(".legend").replaceChildren(...(chart.keys ?? []).map((key) => make("span", {}, ...keyOf(key))));
+  paintLegend(figure, chart);
   return chart.notes || chart.caption;
 }
 

@@ -14,7 +14,7 @@ function optimizerLegend(figure, kind = "") {
 
 // A chart whose groups are optimizers. They are in the legend that shows and hides them, marks are beside it.
 function paintOptimizers(plot, figure, shownChart, look, kind) {
-  drawChart(plot, shownChart, { isShown: (group) => !state.hidden.has(group), log: look });
+  drawChart(plot, shownChart, { isShown: ({ group }) => !state.hidden.has(group), log: look });
   optimizerLegend(figure, kind);
   const marks = (shownChart.keys ?? []).filter(({ mark }) => mark);
   figure.querySelector(".legend").append(...marks.map((key) => make("span", {}, ...keyOf(key))));

@@ -169,7 +169,7 @@ def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
 
     few = {name: DRAWN[name] for name in ("rate_map", "loss_by_optimizer", "contours")}
     monkeypatch.setattr("bench.report.figures.DRAWN", few)
-    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    monkeypatch.setattr("bench.report.figures.map_figure", fails)
     monkeypatch.setattr("bench.report.figures.loss_surface", fails)
     report = write_run_report(rich).with_suffix(".md").read_text(encoding="utf-8")
     assert re.findall(r"figures/(\w+)\.png", report) == ["loss_by_optimizer"]
@@ -185,7 +185,7 @@ def test_neither_ctrl_c_nor_a_full_disk_is_a_failed_figure(rich, monkeypatch, er
     def fails(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    monkeypatch.setattr("bench.report.figures.map_figure", fails)
     with pytest.raises(type(error)):
         write_run_report(rich)
 
