@@ -85,6 +85,7 @@ class Points:
     color: str = "ink"
     size: float = 6.0
     marker: str = "dot"
+    opacity: float = 1.0
     group: str = ""
     words: Sequence[str] = ()
     beside: bool = False

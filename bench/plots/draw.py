@@ -132,7 +132,7 @@ def _draw_band(axis: Axes, panel: Panel, band: Band) -> None:
 
 
 def _draw_points(axis: Axes, panel: Panel, points: Points) -> None:
-    look = {"linestyle": "", **_marker(points.marker, color_of(points.color), points.size)}
+    look = {"linestyle": "", **_marker(points.marker, color_of(points.color), points.size), "alpha": points.opacity}
     axis.plot(_held(points.x, panel.x), _held(points.y, panel.y), **look)
     if points.beside:
         # Where no line crosses them.

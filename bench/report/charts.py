@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.charts.chart import Chart
@@ -13,6 +14,7 @@ from bench.charts.losses import CLOCKS, loss_charts, with_words
 from bench.charts.rate_map import caption_of_map, map_settings, name_map, rate_map_figure, rate_maps
 from bench.charts.rates import RateChoices, rate_chart, rate_choices
 from bench.charts.row_charts import optimizer_ratios, setting_importance
+from bench.charts.times import time_chart
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
@@ -115,6 +117,16 @@ def rate_figure(run_data: RunData, measure: str) -> Chart:
 
 def _choices_by_rate(run_data: RunData, outcomes: pd.DataFrame) -> RateChoices:
     return rate_choices(outcomes, target=run_data.target, samples=run_data.samples)
+
+
+def time_of_runs(run_data: RunData, rows: pd.DataFrame) -> Chart | None:
+    """Return the time and the final loss of the rows of a page; None where no time was measured."""
+    if not rows["seconds"].notna().any():
+        return None
+    curves = run_data.result.curves
+    first = curves.loc[(curves["samples"] == 0) & np.isfinite(curves["loss"]), "loss"].max()
+    chart = time_chart(rows, first=first, samples=run_data.samples, **_about_losses(run_data))
+    return replace(chart, notes=f"{chart.notes} {TIME_OF_A_RUN}")
 
 
 def map_figure(run_data: RunData) -> Chart:

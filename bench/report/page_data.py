@@ -9,7 +9,6 @@ from bench.charts.chart import to_data
 from bench.charts.colors import colors_of
 from bench.charts.rate_map import SHARE
 from bench.report.charts import (
-    TIME_OF_A_RUN,
     effect_chart,
     fit_caption,
     fit_chart,
@@ -17,6 +16,7 @@ from bench.report.charts import (
     maps_by_start,
     rates_by_measure,
     ratio_chart,
+    time_of_runs,
 )
 from bench.report.packing import encode_setting, pack, pack_counts, pool_lists
 from bench.report.play_data import play_data
@@ -81,7 +81,6 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "target": run_data.target,
         "loss": run_data.criterion.label,
         "lowest": run_data.lowest_loss,
-        "time_of_a_run": TIME_OF_A_RUN,
         "timed": bool(frame["seconds"].notna().any()),
         "settings": encoded,
         "status": encode_setting(rows["status"], run_data.samples),
@@ -101,7 +100,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "start_texts": [texts[name]._asdict() for name in encoded["init"]["values"]] if texts else None,
         "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
-        "charts": to_data({"compared": compared, "effects": effects}),
+        "charts": to_data({"compared": compared, "effects": effects, "time": time_of_runs(run_data, rows)}),
         "fit": _encode_fit(run_data),
         "play": play_data(run_data, codes),
     }

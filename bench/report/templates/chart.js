@@ -12,9 +12,13 @@ const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", sq
 const hoverOf = (words) => (words ? { hoverinfo: "text", hovertext: words.map(lines) } : { hoverinfo: "skip" });
 const lines = (words) => literal(words).replaceAll("\n", "<br>");
 
-// On a logarithmic axis lower values are drawn at its edge; far above the view is as good as anywhere there.
-const held = (values, { log, range }) =>
-  values.map((value) => (value === null ? null : log ? Math.min(Math.max(value, range[0]), 1e6 * range[1]) : value));
+// On a logarithmic axis lower values are drawn at its edge; far out of view is as good as anywhere there, and browsers
+// refuse coordinates such as 1e40.
+function held(values, { log, range }) {
+  const [low, high] = [Math.min(...range), Math.max(...range)];
+  const [least, most] = log ? [low, 1e6 * high] : [low - 1e4 * (high - low), high + 1e4 * (high - low)];
+  return values.map((value) => (value === null ? null : Math.min(Math.max(value, least), most)));
+}
 
 // What each kind of layer is for Plotly: traces. `x` and `y` are the axes of its panel.
 const LAYERS = {
@@ -36,9 +40,9 @@ const LAYERS = {
       },
     ];
   },
-  points: ({ x, y, size = 6, marker = "dot", words, color: name }, axes) => {
+  points: ({ x, y, size = 6, marker = "dot", opacity = 1, words, color: name }, axes) => {
     const tone = toneOfLayer(name ?? "ink");
-    const look = { color: tone, size: 1.3 * size, symbol: MARKERS[marker], line: { width: 2, color: tone } };
+    const look = { color: tone, opacity, size: 1.3 * size, symbol: MARKERS[marker], line: { width: 2, color: tone } };
     if (["dot", "triangle"].includes(marker)) look.line.width = 0;
     return [{ type: "scatter", mode: "markers", x: held(x, axes.x), y: held(y, axes.y), marker: look, ...hoverOf(words) }];
   },
