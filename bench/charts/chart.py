@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from math import floor, isfinite, log10
 from typing import Any
 
 import numpy as np
 
 from kernels.base.run import Floats
+
+DIGITS = 6  # that are significant
 
 Values = Sequence[float] | Floats
 """Places along an axis, in its own units; NaN breaks a line."""
@@ -44,7 +47,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points, with `words` about each of them.
+    """A line through points, with `words` about each of them, or about all.
 
     A color, here and below, is hexadecimal, or the name of one that has a shade for light and one for dark pages.
     Layers of one `group` are hidden and shown together.
@@ -57,7 +60,7 @@ class Line:
     dashed: bool = False
     opacity: float = 1.0
     group: str = ""
-    words: Sequence[str] = ()
+    words: Sequence[str] | str = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Points:
-    """Markers: `dot`, `circle`, `cross`, `square` or `triangle`.
+    """Markers, `dot`, `circle`, `cross`, `square` or `triangle`, with `words` about each of them, or about all.
 
     A dot is filled, and a circle or a square is not. Words that stand `beside` the panel are for renderers that have no
     other place to show them.
@@ -87,7 +90,7 @@ class Points:
     marker: str = "dot"
     opacity: float = 1.0
     group: str = ""
-    words: Sequence[str] = ()
+    words: Sequence[str] | str = ()
     beside: bool = False
 
 
@@ -132,12 +135,13 @@ Layer = Line | Band | Points | Bars | Cells | Rule
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes with layers, the first of which lies lowest."""
+    """Axes with layers, the first of which lies lowest; its `height` is relative to that of other panels."""
 
     x: Axis
     y: Axis
     layers: Sequence[Layer]
     title: str = ""
+    height: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,8 @@ class Chart:
     Attributes
     ----------
     panels : sequence of Panel
-        From left to right and from top to bottom; all of them have the same axes, whose titles stand once.
+        From left to right and from top to bottom. A title that all of their axes have stands once, and axes of the same
+        range have their ticks once.
     keys, legend : sequence of Key, str
         The legend, with its title.
     caption : str
@@ -186,8 +191,8 @@ def panel_columns(count: int) -> int:
 def to_data(part: Any) -> Any:
     """Return a chart, or a part of one, as data for JSON.
 
-    Layers have their `kind`, numbers six significant digits, and numbers that are not finite are None. What is as it
-    is by default is left out.
+    Layers have their `kind`, and numbers that are not finite are None. Numbers have six significant digits, or as many
+    more as tell those of one list apart. What is as it is by default is left out.
     """
     if is_dataclass(part):
         kind = {"kind": type(part).__name__.lower()} if isinstance(part, Layer) else {}
@@ -198,7 +203,17 @@ def to_data(part: Any) -> Any:
     if isinstance(part, np.ndarray):
         part = part.tolist()
     if isinstance(part, list | tuple | range):
-        return [to_data(one) for one in part]
-    if isinstance(part, float):
-        return float(f"{part:.6g}") if np.isfinite(part) else None
-    return part
+        digits = _digits(part)
+        return [_round(one, digits) if isinstance(one, float) else to_data(one) for one in part]
+    return _round(part, DIGITS) if isinstance(part, float) else part
+
+
+def _round(value: float, digits: int) -> float | None:
+    return float(f"{value:.{digits}g}") if isfinite(value) else None
+
+
+def _digits(values: Sequence[Any]) -> int:
+    """Return the number of significant digits of a list: more than six where all are alike, such as points in time."""
+    finite = [value for value in values if isinstance(value, float) and isfinite(value)]
+    span = max(finite, default=0.0) - min(finite, default=0.0)
+    return DIGITS + max(0, floor(log10(max(map(abs, finite)) / span))) if isfinite(span) and span > 0 else DIGITS

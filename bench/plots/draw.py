@@ -1,6 +1,6 @@
 """Charts drawn with matplotlib, all of them by the same functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from textwrap import fill
 from typing import Any, cast
 
@@ -19,11 +19,15 @@ from numpy.typing import ArrayLike
 
 from bench.charts.chart import Axis, Band, Bars, Cells, Chart, Key, Layer, Line, Panel, Points, Rule, Ticks
 from bench.charts.choices import spread_evenly
+from bench.charts.colors import FAINT
 from bench.charts.loss_axis import OUT_OF_VIEW
 from bench.plots.style import DASHES, EDGE, INK, MOST_KEYS, STYLE, WIDTH, add_caption, empty_figure, make_figure, panels
 from kernels.base.run import Floats
 
-COLORS = {"ink": INK, "target": INK, "edge": EDGE, "lost": "#ebebeb", "missed": "white", "paper": "white"}
+COLORS = {
+    **{"ink": INK, "target": INK, "data": FAINT},
+    **{"edge": EDGE, "lost": "#ebebeb", "missed": "white", "paper": "white"},
+}
 MARKERS = {"dot": "o", "circle": "o", "cross": "x", "square": "s", "triangle": "^"}
 HOLLOW = ("circle", "square")
 TITLE = 0.25  # the height of the title of a panel in inches
@@ -61,12 +65,20 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
         return empty_figure(chart.notes)
     count = len(chart.panels)
     rows = -(-count // chart.columns)
-    figure, axes = make_figure(chart.height, rows, chart.columns, count) if chart.height else panels(count)
-    height = figure.get_figheight()
-    room = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0)) / chart.columns, (height - 0.8) / rows - TITLE
+    views = {name: {(own.range, own.log) for own in _axes(chart, name)} for name in "xy"}
+    shared = [name for name, different in views.items() if len(different) == 1]
+    heights = [panel.height for panel in chart.panels[:: chart.columns]]
+    options: Any = {f"share{name}": name in shared for name in "xy"} | {"height_ratios": heights}
+    if chart.height:
+        figure, axes = make_figure(chart.height, rows, chart.columns, count, **options)
+    else:
+        figure, axes = panels(count, **options)
+    width = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0)) / chart.columns
+    height = (figure.get_figheight() - 0.8) / sum(heights)
     for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
-        _draw_panel(own, panel, room, scaled=place > 0)
-    _write_texts(axes, chart, room)
+        room = width, height * panel.height - TITLE
+        _draw_panel(own, panel, room, scaled=shared if place else ())
+    _write_texts(axes, chart, (width, height - TITLE))
     _title(figure, axes, chart)
     _add_legend(figure, chart)
     add_caption(figure, chart.notes)
@@ -76,7 +88,7 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
 def _title(figure: Figure, axes: list[Axes], chart: Chart) -> None:
     """Write the titles of the axes: once where all panels have the same ones."""
     for name, write_once, write in (("x", figure.supxlabel, Axes.set_xlabel), ("y", figure.supylabel, Axes.set_ylabel)):
-        titles = [getattr(panel, name).title for panel in chart.panels]
+        titles = [own.title for own in _axes(chart, name)]
         if len(axes) > 1 and len(set(titles)) == 1:
             write_once(titles[0])
             continue
@@ -84,15 +96,21 @@ def _title(figure: Figure, axes: list[Axes], chart: Chart) -> None:
             write(own, title)
 
 
-def _draw_panel(axis: Axes, panel: Panel, room: tuple[float, float] | None, *, scaled: bool = False) -> None:
-    """Draw the layers of a panel, for which there is `room` in inches; where axes are shared, one of them is scaled."""
+def _axes(chart: Chart, name: str) -> list[Axis]:
+    return [getattr(panel, name) for panel in chart.panels]
+
+
+def _draw_panel(axis: Axes, panel: Panel, room: tuple[float, float] | None, *, scaled: Collection[str] = ()) -> None:
+    """Draw the layers of a panel, for which there is `room` in inches; axes that it shares are `scaled` already."""
     width, height = room or (4.0, 3.0)
-    if not scaled:
+    if "x" not in scaled:
         described = any(isinstance(layer, Bars) and layer.words for layer in panel.layers)
         wider = DESCRIBED if described else 1.0
         _scale(axis.xaxis, panel.x, width / wider, lambda ticks: LETTER * (max(map(len, ticks.labels), default=0) + 2))
+        axis.set_xlim(panel.x.range[0], wider * panel.x.range[1])
+    if "y" not in scaled:
         _scale(axis.yaxis, panel.y, height, lambda ticks: 0.3 if panel.y.log else 0.22)
-        axis.set(xlim=(panel.x.range[0], wider * panel.x.range[1]), ylim=panel.y.range)
+        axis.set_ylim(panel.y.range)
     axis.grid(visible=panel.x.grid, axis="x")
     axis.grid(visible=panel.y.grid, axis="y")
     for layer in panel.layers:

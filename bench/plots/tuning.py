@@ -78,7 +78,7 @@ def slices(values: pd.DataFrame, shares: dict[str, float], *, label: str, logari
     listed = sorted(varied, key=lambda one: -shares.get(one, 0.0))
     if not listed:
         return empty_figure("No slices to show: no setting that is a number varies among the trials to be shown.")
-    figure, axes = panels(len(listed[:MOST_SLICES]), share=False)
+    figure, axes = panels(len(listed[:MOST_SLICES]), sharex=False, sharey=False)
     color = colors_of([name])[name]
     for axis, parameter in zip(axes, listed, strict=False):
         for state, look in (("pruned", {"color": FAINT, "s": 6}), ("complete", {"color": color, "s": 10})):

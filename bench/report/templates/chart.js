@@ -1,7 +1,7 @@
 "use strict";
 // Draws a chart as it comes from Python: panels with axes, layers of each kind, and a legend.
 
-const NAMED = new Set(["ink", "target", "edge", "lost", "missed", "paper"]);
+const NAMED = new Set(["ink", "target", "edge", "lost", "missed", "paper", "data"]);
 const rgbOfShade = (tone) => blended(color("good"), color("poor"), tone);
 function toneOfLayer(tone) {
   if (typeof tone === "number") return `rgb(${rgbOfShade(tone).join(", ")})`;
@@ -9,8 +9,11 @@ function toneOfLayer(tone) {
 }
 const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open", triangle: "triangle-up" };
 
-const hoverOf = (words) => (words ? { hoverinfo: "text", hovertext: words.map(lines) } : { hoverinfo: "skip" });
 const lines = (words) => literal(words).replaceAll("\n", "<br>");
+const hoverOf = (words) => {
+  if (!words) return { hoverinfo: "skip" };
+  return { hoverinfo: "text", hovertext: Array.isArray(words) ? words.map(lines) : lines(words) };
+};
 
 // On a logarithmic axis lower values are drawn at its edge; far out of view is as good as anywhere there, and browsers
 // refuse coordinates such as 1e40.
@@ -59,17 +62,13 @@ const LAYERS = {
   },
 };
 
-function layerOf(layer, panel, number) {
-  const traces = LAYERS[layer.kind]?.(layer, panel) ?? [];
-  return traces.map((trace) => ({ ...trace, xaxis: `x${number || ""}`, yaxis: `y${number || ""}` }));
-}
+const layerOf = (layer, panel, yaxis) => (LAYERS[layer.kind]?.(layer, panel) ?? []).map((trace) => ({ ...trace, yaxis }));
 
 // Lines across a panel.
-const ruleOf = ({ at, upright }, number) => ({
+const ruleOf = ({ at, upright }, yref) => ({
   ...{ type: "line", layer: "below", line: { color: color("target"), width: 1.5, dash: "6px,4px" } },
   ...(upright ? { x0: at, x1: at, y0: 0, y1: 1 } : { y0: at, y1: at, x0: 0, x1: 1 }),
-  xref: `x${number || ""}${upright ? "" : " domain"}`,
-  yref: `y${number || ""}${upright ? " domain" : ""}`,
+  ...{ xref: upright ? "x" : "x domain", yref: upright ? `${yref} domain` : yref },
 });
 
 // The texts of cells, if there is room for all of them in a panel of some width and height.
@@ -93,23 +92,39 @@ function axisOf(shown, room, widthOf) {
   });
 }
 
-// Draws the layers that `isShown`; `log` says which axes are to be logarithmic, where a reader may choose.
+// Where panels stand below each other, from which height to which.
+function domainsOf(panels) {
+  const gap = 0.06;
+  const heights = panels.map(({ height = 1 }) => height);
+  const unit = (1 - gap * (heights.length - 1)) / heights.reduce((sum, height) => sum + height, 0);
+  let bottom = 1 + gap;
+  return heights.map((height) => {
+    const top = bottom - gap;
+    bottom = top - unit * height;
+    return [Math.max(bottom, 0), top];
+  });
+}
+
+// Draws the layers that `isShown`; `log` says which axes are to be logarithmic, where a reader may choose. Panels stand
+// below each other, on one horizontal axis.
 function drawChart(plot, chart, { isShown = () => true, log = {}, layout: more = {}, tools = true } = {}) {
   if (chart.height) plot.style.height = `${84 * chart.height}px`;
   const layout = { shapes: [], annotations: [], ...more };
   const traces = [];
+  const [width, height] = [(plot.clientWidth || 600) - 90, (plot.clientHeight || 340) - 70];
+  const longest = (labels) => 7.5 * Math.max(...labels.map((label) => label.length)) + 18;
+  const domains = domainsOf(chart.panels);
   chart.panels.forEach((panel, place) => {
-    const number = place && place + 1;
-    const axes = { ...panel };
+    const [number, axes] = [place ? place + 1 : "", { ...panel }];
     for (const name of ["x", "y"]) if (log[name] === false && panel[name].linear) axes[name] = panel[name].linear;
-    const [width, height] = [(plot.clientWidth || 600) - 90, (plot.clientHeight || 340) - 70];
-    const longest = (labels) => 7.5 * Math.max(...labels.map((label) => label.length)) + 18;
-    layout[`xaxis${number || ""}`] = axisOf(axes.x, width, longest);
-    layout[`yaxis${number || ""}`] = axisOf(axes.y, height, () => (axes.y.log ? 44 : 22));
+    const [low, high] = domains[place];
+    layout.xaxis = { ...axisOf(axes.x, width, longest), anchor: `y${number}` };
+    const room = height * (high - low);
+    layout[`yaxis${number}`] = { ...axisOf(axes.y, room, () => (axes.y.log ? 44 : 22)), domain: [low, high] };
     for (const layer of panel.layers.filter(isShown)) {
-      if (layer.kind === "rule") layout.shapes.push(ruleOf(layer, number));
-      if (layer.kind === "cells") layout.annotations.push(...textsOf(layer, width, height));
-      traces.push(...layerOf(layer, axes, number));
+      if (layer.kind === "rule") layout.shapes.push(ruleOf(layer, `y${number}`));
+      if (layer.kind === "cells") layout.annotations.push(...textsOf(layer, width, room));
+      traces.push(...layerOf(layer, axes, `y${number}`));
     }
   });
   draw(plot, traces, layout, tools);
