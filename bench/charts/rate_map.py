@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from bench.charts.chart import Axis, Cells, Chart, Key, Layer, Line, Panel, Points
 from bench.charts.choices import spread_evenly
-from bench.charts.colors import FAINT
 from bench.charts.loss_axis import PLAIN, LossAxis
 from bench.charts.shades import Shades, make_shades
 from bench.charts.ticks import Says, places
@@ -24,7 +23,7 @@ MAX_MAPS = 3  # of optimizers, and of starts, in a figure: with more there is no
 SHARE = "share"
 SHARES = Shades([0.0, 0.25, 0.5, 0.75, 1.0], ["all runs", "at least 75 %", "at least 50 %", "at least 25 %", "fewer"])
 MARKS = {"cross": "most diverged", "triangle": "some diverged"}
-UNTRAINED = Key("not trained", FAINT, "dot")
+UNTRAINED = Key("not trained", "data", "dot")
 EDGE = Key("edge of stability", "edge")
 Rows = NDArray[np.intp]
 
@@ -286,7 +285,7 @@ def _draw_map(
         if there.any():
             yield Points(x[there] + shift, y[there] + shift, marker=marker, size=5, group=group)
     if not trained.all():
-        yield Points(x[~trained], y[~trained], FAINT, size=3, group=group)
+        yield Points(x[~trained], y[~trained], "data", size=3, group=group)
     if np.isfinite(stairs[:, 0]).any():
         yield Line(stairs[:, 0], stairs[:, 1], "edge", width=2.5, group=group)
 

@@ -160,7 +160,7 @@ def _draw_points(axis: Axes, panel: Panel, points: Points) -> None:
 
 
 def _marker(marker: str, color: str, size: float) -> dict[str, Any]:
-    edge: dict[str, Any] = {"markeredgewidth": 2 if size > 5 else 1.2} if marker == "cross" else {}
+    edge: dict[str, Any] = {"markeredgewidth": 2 if size > 5 else 1.2 if size > 3 else 0.7} if marker == "cross" else {}
     if marker == "dot":
         edge = {"markeredgewidth": 0}
     if marker == "triangle":
@@ -240,7 +240,7 @@ def _handles(keys: Sequence[Key]) -> list[Artist]:
 def _add_legend(figure: Figure, chart: Chart) -> None:
     """Add the legend to the right of the panels: colors above, and what is said of marks below."""
     look: Any = {"handlelength": 1.4, "handleheight": 0.8, "alignment": "left"}
-    colored = [key for key in chart.keys if key.mark in ("line", "box") and key.color not in COLORS]
+    colored = [key for key in chart.keys if key.color not in COLORS]
     others = [key for key in chart.keys if key not in colored]
     if colored:
         listed = spread_evenly(colored, MOST_KEYS)
