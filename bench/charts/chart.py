@@ -192,19 +192,26 @@ def to_data(part: Any) -> Any:
     """Return a chart, or a part of one, as data for JSON.
 
     Layers have their `kind`, and numbers that are not finite are None. Numbers have six significant digits, or as many
-    more as tell those of one list apart. What is as it is by default is left out.
+    more as tell those of one list apart. What is as it is by default is left out. Columns that charts share are
+    converted once.
     """
+    return _to_data(part, {})
+
+
+def _to_data(part: Any, columns: dict[int, tuple[Any, list[Any]]]) -> Any:
     if is_dataclass(part):
         kind = {"kind": type(part).__name__.lower()} if isinstance(part, Layer) else {}
         own = {field.name: (getattr(part, field.name), field.default) for field in fields(part)}
-        return kind | {name: to_data(value) for name, (value, default) in own.items() if value is not default}
+        return kind | {name: _to_data(value, columns) for name, (value, default) in own.items() if value is not default}
     if isinstance(part, Mapping):
-        return {name: to_data(value) for name, value in part.items()}
-    if isinstance(part, np.ndarray):
-        part = part.tolist()
-    if isinstance(part, list | tuple | range):
-        digits = _digits(part)
-        return [_round(one, digits) if isinstance(one, float) else to_data(one) for one in part]
+        return {name: _to_data(value, columns) for name, value in part.items()}
+    if isinstance(part, np.ndarray | list | tuple | range):
+        if id(part) not in columns:
+            values = part.tolist() if isinstance(part, np.ndarray) else part
+            digits = _digits(values)
+            written = [_round(one, digits) if isinstance(one, float) else _to_data(one, columns) for one in values]
+            columns[id(part)] = part, written  # with the column, so that no other one gets its id
+        return columns[id(part)][1]
     return _round(part, DIGITS) if isinstance(part, float) else part
 
 
