@@ -25,31 +25,48 @@ SHARES = Shades([0.0, 0.25, 0.5, 0.75, 1.0], ["all runs", "at least 75 %", "at l
 MARKS = {"cross": "most diverged", "triangle": "some diverged"}
 UNTRAINED = Key("not trained", "data", "dot")
 EDGE = Key("edge of stability", "edge")
-Rows = NDArray[np.intp]
 
 
 class Grid(NamedTuple):
-    """The learning rates and the batch sizes of maps, and their axes, on which all of them are equally wide."""
+    """The learning rates and the batch sizes of maps, their axes, on which all are equally wide, and where cells are.
+
+    Cells stand row by row of the batch sizes, at `x` and `y`.
+    """
 
     rates: Floats
     sizes: Floats
     across: Axis
     along: Axis
+    x: Floats
+    y: Floats
 
-    @property
-    def cells(self) -> Floats:
-        """The places of all cells on both axes, row by row, shape (2, cells)."""
-        return np.indices((len(self.sizes), len(self.rates)))[::-1].reshape(2, -1).astype(float)
+
+class Map(NamedTuple):
+    """The row of outcomes of each cell, -1 where nothing was trained, words about it, and the edge of stability.
+
+    The edge is a line through the row of each batch size, shape (points, 2), NaN outside of the map.
+    """
+
+    rows: NDArray[np.intp]
+    edge: Floats
+    group: str = ""
+    words: Sequence[str] = ()
 
 
 class Measure(NamedTuple):
-    """A measure of outcomes: of each its cost, which is infinite where it failed, and its text."""
+    """A measure of outcomes: of each its cost, which is infinite where it failed, and its text.
+
+    The `counts` of runs, of those that diverged and of those that converged have shape (3, outcomes). `says` writes the
+    limits of the shades.
+    """
 
     title: str
+    counts: NDArray[np.int64]
     costs: Floats
     texts: Sequence[str]
     failure: str = "most missed the target"
     says: Says | None = None
+    shades: Shades = SHARES
 
 
 def rate_maps(
@@ -72,20 +89,19 @@ def rate_maps(
     """
     grid, charts = _make_grid(outcomes, samples), {}
     by = map_settings(outcomes)
-    maps = {name_map(own, by): rows for rows, own in _find_maps(outcomes, grid)}
-    words = _describe_cells(_describe_outcomes(outcomes, target), maps, grid)
-    stairs = {name: _edge_line(edges, outcomes.iloc[rows[rows >= 0][0]], grid) for name, rows in maps.items()}
+    told = _describe_outcomes(outcomes, target)
+    maps = []
+    for rows, choice in _find_maps(outcomes, grid):
+        name = name_map(choice, by)
+        maps.append(Map(rows, _edge_line(edges, choice, grid), name, _describe_cells(name, rows, told, grid)))
     height = 1.1 + min(5.5, max(0.31, 0.62 - 0.024 * len(grid.sizes)) * len(grid.sizes))
     for name in measures:
         measure = _measure(outcomes, name, shown)
-        shades = SHARES if name == SHARE else make_shades([measure.costs], measure.says)
-        layers = [
-            layer
-            for group, rows in maps.items()
-            for layer in _draw_map(outcomes, rows, measure, shades, grid, stairs[group], words[group], group)
-        ]
+        if name != SHARE:
+            measure = measure._replace(shades=make_shades([measure.costs], measure.says))
+        layers = [layer for own in maps for layer in _draw_map(own, measure, grid)]
         panel = Panel(grid.across, grid.along, layers)
-        charts[name] = Chart([panel], _keys(layers, shades, measure.failure), legend=measure.title, height=height)
+        charts[name] = Chart([panel], _keys(layers, measure), legend=measure.title, height=height)
     return charts
 
 
@@ -110,13 +126,14 @@ def rate_map_figure(
     cells = outcomes[outcomes["start"].isin(columns)].merge(leading[shared], on=shared)
     grid, drawn = _make_grid(cells, samples), _measure(cells, measure, shown)
     maps = {(str(own["optimizer"]), own["start"]): places for places, own in _find_maps(cells, grid)}
-    untrained = np.full(len(grid.rates) * len(grid.sizes), -1)
+    untrained = np.full(grid.x.size, -1)
     chosen = {name: maps.get(name, untrained) for name in product(rows, columns)}
-    shades = make_shades([drawn.costs[own[own >= 0]] for own in chosen.values()], drawn.says)
-    stairs = {name: _edge_line(edges, own, grid) for name, own in leading.set_index("optimizer", drop=False).iterrows()}
+    drawn = drawn._replace(shades=make_shades([drawn.costs[own[own >= 0]] for own in chosen.values()], drawn.says))
+    named = leading.set_index("optimizer", drop=False)
+    stairs = {str(name): _edge_line(edges, own, grid) for name, own in named.iterrows()}
     panels = []
     for (optimizer, start), own in chosen.items():
-        layers = _draw_map(cells, own, drawn, shades, grid, stairs[optimizer])
+        layers = _draw_map(Map(own, stairs[optimizer]), drawn, grid)
         title = _title(optimizer if len(optimizers) > 1 else "", start if len(starts) > 1 else "")
         panels.append(Panel(grid.across, grid.along, list(layers), title))
     whole = outcomes[outcomes["start"] == outcomes["start"].iloc[0]]
@@ -132,7 +149,7 @@ def rate_map_figure(
     best = "faster" if measure in ("samples", "updates", "seconds") else "lower"
     return Chart(
         panels,
-        _keys([layer for panel in panels for layer in panel.layers], shades, drawn.failure),
+        _keys([layer for panel in panels for layer in panel.layers], drawn),
         legend=drawn.title,
         caption=f"{COST_NAMES[measure].capitalize()} by learning rate and batch size; darker is {best}. Crosses mark "
         f"cells most of whose runs diverged; in white ones most {failure}.",
@@ -177,37 +194,37 @@ def _make_grid(outcomes: pd.DataFrame, samples: int | None) -> Grid:
         Axis((-0.5, len(own) - 0.5), title, ticks=places(own), grid=False)
         for own, title in zip(names, ("learning rate", "batch size"), strict=True)
     )
-    return Grid(rates, sizes, across, along)
+    y, x = np.indices((len(sizes), len(rates))).reshape(2, -1).astype(float)
+    return Grid(rates, sizes, across, along, x, y)
 
 
-def _find_maps(outcomes: pd.DataFrame, grid: Grid) -> Iterator[tuple[Rows, pd.Series]]:
+def _find_maps(outcomes: pd.DataFrame, grid: Grid) -> Iterator[tuple[NDArray[np.intp], pd.Series]]:
     """Yield the row of each cell of a map, -1 where nothing was trained, and one of the outcomes."""
     by = ["start", *(name for name in choice_columns(outcomes) if name not in ("lr", "batch_size"))]
     place = np.searchsorted(grid.sizes, outcomes["batch_size"]) * len(grid.rates)
     place += np.searchsorted(grid.rates, outcomes["lr"])
     for own in outcomes.groupby(by, observed=True, sort=False).indices.values():
-        rows = np.full(len(grid.rates) * len(grid.sizes), -1)
+        rows = np.full(grid.x.size, -1)
         rows[place[own]] = own
         yield rows, outcomes.iloc[own[0]]
 
 
 def _measure(outcomes: pd.DataFrame, name: str, shown: LossAxis) -> Measure:
-    converged, runs = outcomes["converged"].to_numpy(), outcomes["runs"].to_numpy()
+    runs, diverged, converged = counts = outcomes[["runs", "diverged", "converged"]].to_numpy().T
     if name == SHARE:
-        texts = [f"{part}/{all_runs}" for part, all_runs in zip(converged, runs, strict=True)]
-        failed = (converged == 0) & (2 * outcomes["diverged"].to_numpy() >= runs)
-        return Measure("runs that reach the target", np.where(failed, np.inf, 1 - converged / runs), texts)
-    medians = outcomes[f"{name}_median"].to_numpy(float)
+        texts = [f"{part}/{whole}" for part, whole in zip(converged, runs, strict=True)]
+        failed = (converged == 0) & (2 * diverged >= runs)
+        return Measure("runs that reach the target", counts, np.where(failed, np.inf, 1 - converged / runs), texts)
+    costs = outcomes[f"{name}_median"].to_numpy(float)
     if name.endswith("loss"):
         axis = shown.held_out if name == "validation_loss" else shown
-        values = np.nan_to_num(axis.place(medians), nan=np.inf, posinf=np.inf)
+        costs = np.nan_to_num(axis.place(costs), nan=np.inf, posinf=np.inf)
         title = axis.name("final " if name == "final_loss" else "").replace("\n", " ")
-        return Measure(title, values, [text(value, 3) for value in values.tolist()], "no finite loss")
-    says = duration if name == "seconds" else _format_count
-    values = np.nan_to_num(medians, nan=np.inf, posinf=np.inf)
-    return Measure(
-        COST_NAMES[name], values, [*map(says, values.tolist())], says=duration if name == "seconds" else None
-    )
+        return Measure(title, counts, costs, [text(cost, 3) for cost in costs.tolist()], "no finite loss")
+    costs = np.nan_to_num(costs, nan=np.inf, posinf=np.inf)
+    is_time = name == "seconds"
+    texts = [*map(duration if is_time else _format_count, costs.tolist())]
+    return Measure(COST_NAMES[name], counts, costs, texts, says=duration if is_time else None)
 
 
 def _format_count(count: float) -> str:
@@ -217,19 +234,13 @@ def _format_count(count: float) -> str:
     return f"{rounded / 1e3:.3g}k" if rounded < 1e6 else f"{rounded / 1e6:.3g}M"
 
 
-def _describe_cells(told: Sequence[str], maps: Mapping[str, Rows], grid: Grid) -> dict[str, list[str]]:
-    """Return the words about the cells of each map."""
-    where = [
-        f"learning rate {text(rate)}, batch size {size}"
-        for size, rate in product(grid.along.ticks[0].labels, grid.rates.tolist())
+def _describe_cells(name: str, rows: NDArray[np.intp], told: Sequence[str], grid: Grid) -> list[str]:
+    """Return the words about the cells of a map, from those that are told of each outcome."""
+    rates, sizes = (axis.ticks[0].labels for axis in (grid.across, grid.along))
+    where = (f"{name}, learning rate {rate}, batch size {size}" for size, rate in product(sizes, rates))
+    return [
+        f"{place}: {told[row] if row >= 0 else 'not trained'}." for place, row in zip(where, rows.tolist(), strict=True)
     ]
-    return {
-        name: [
-            f"{name}, {place}: {told[row] if row >= 0 else 'not trained'}."
-            for place, row in zip(where, rows.tolist(), strict=True)
-        ]
-        for name, rows in maps.items()
-    }
 
 
 def _describe_outcomes(outcomes: pd.DataFrame, target: float | None) -> list[str]:
@@ -253,41 +264,30 @@ def _describe_outcomes(outcomes: pd.DataFrame, target: float | None) -> list[str
     return said
 
 
-def _draw_map(
-    outcomes: pd.DataFrame,
-    rows: Rows,
-    measure: Measure,
-    shades: Shades,
-    grid: Grid,
-    stairs: Floats,
-    words: Sequence[str] = (),
-    group: str = "",
-) -> Iterator[Layer]:
+def _draw_map(own: Map, measure: Measure, grid: Grid) -> Iterator[Layer]:
     """Yield the cells of a map, their marks and the edge of stability."""
-    x, y = grid.cells
-    trained = rows >= 0
-    runs, lost, reached = (
-        np.where(trained, outcomes[name].to_numpy()[rows], 0) for name in ("runs", "diverged", "converged")
-    )
-    values = np.where(trained, measure.costs[rows], np.nan)
-    failed = trained & ~np.isfinite(values)
+    rows, group, trained = own.rows, own.group, own.rows >= 0
+    runs, lost, reached = np.where(trained, measure.counts[:, rows], 0)
+    costs = np.where(trained, measure.costs[rows], np.nan)
+    failed = trained & ~np.isfinite(costs)
     most = failed & (2 * lost >= runs)
     missed = failed & ~most
-    tones, texts = list[float | str](shades.tones_of(values).tolist()), [measure.texts[row] for row in rows]
-    for place in np.flatnonzero(~trained | most | missed):
+    tones: list[float | str] = list(measure.shades.tones_of(costs).tolist())
+    texts = [measure.texts[row] for row in rows]
+    for place in np.flatnonzero(~trained | failed):
         tones[place] = "missed" if missed[place] else "lost" if most[place] else "paper"
-        texts[place] = (
-            "" if not missed[place] else f"{reached[place]}/{runs[place]}" if reached[place] else "\N{EN DASH}"
-        )
-    yield Cells(x, y, tones, texts, words, group)
+        share = f"{reached[place]}/{runs[place]}" if reached[place] else "\N{EN DASH}"
+        texts[place] = share if missed[place] else ""
+    x, y = grid.x, grid.y
+    yield Cells(x, y, tones, texts, own.words, group)
     corner = 0.28  # in which a mark leaves room for a number
     for marker, there, shift in (("cross", most, 0.0), ("triangle", (lost > 0) & ~most, corner)):
         if there.any():
             yield Points(x[there] + shift, y[there] + shift, marker=marker, size=5, group=group)
     if not trained.all():
         yield Points(x[~trained], y[~trained], "data", size=3, group=group)
-    if np.isfinite(stairs[:, 0]).any():
-        yield Line(stairs[:, 0], stairs[:, 1], "edge", width=2.5, group=group)
+    if np.isfinite(own.edge[:, 0]).any():
+        yield Line(own.edge[:, 0], own.edge[:, 1], "edge", width=2.5, group=group)
 
 
 def _edge_line(edges: pd.DataFrame | None, choice: pd.Series, grid: Grid) -> Floats:
@@ -302,12 +302,12 @@ def _edge_line(edges: pd.DataFrame | None, choice: pd.Series, grid: Grid) -> Flo
     return np.column_stack([np.repeat(places, 2), np.column_stack([rows - 0.5, rows + 0.5]).ravel()])
 
 
-def _keys(layers: Sequence[Layer], shades: Shades, failure: str) -> list[Key]:
+def _keys(layers: Sequence[Layer], measure: Measure) -> list[Key]:
     """Return the legend of what is in some layers: the shades, then the marks."""
     marks = {layer.marker for layer in layers if isinstance(layer, Points)}
     missed = any("missed" in layer.tones for layer in layers if isinstance(layer, Cells))
-    keys = [Key(name, tone, "box") for name, tone in zip(shades.names, shades.tones, strict=True)]
+    keys = [Key(name, tone, "box") for name, tone in zip(measure.shades.names, measure.shades.tones, strict=True)]
     keys += [Key(name, "ink", marker) for marker, name in MARKS.items() if marker in marks]
-    keys += [Key(failure, "missed", "box")] if missed else []
+    keys += [Key(measure.failure, "missed", "box")] if missed else []
     keys += [UNTRAINED] if "dot" in marks else []
     return [*keys, EDGE] if any(isinstance(layer, Line) for layer in layers) else keys
