@@ -35,7 +35,7 @@ DESCRIBED = 2.1  # how many times as wide a panel is whose bars have words behin
 DIGIT, LEAST_HEIGHT = 0.065, 0.15  # the width of a digit in a cell, and the height that it needs, in inches
 SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
 BORDERS = {"white": "#999999"}  # of boxes that would not be seen
-NARROW = 2.0  # inches, of a panel with a smaller title
+SMALL = 8.0  # the size of titles where one of them would be wider than its panel
 LETTER = 0.075  # the width of a letter of a tick in inches
 
 
@@ -75,9 +75,10 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
         figure, axes = panels(count, **options)
     width = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0)) / chart.columns
     height = (figure.get_figheight() - 0.8) / sum(heights)
+    is_small = LETTER * max(len(panel.title) for panel in chart.panels) > width
     for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
         room = width, height * panel.height - TITLE
-        _draw_panel(own, panel, room, scaled=shared if place else ())
+        _draw_panel(own, panel, room, scaled=shared if place else (), is_small=is_small)
     _write_texts(axes, chart, (width, height - TITLE))
     _title(figure, axes, chart)
     _add_legend(figure, chart)
@@ -100,8 +101,13 @@ def _axes(chart: Chart, name: str) -> list[Axis]:
     return [getattr(panel, name) for panel in chart.panels]
 
 
-def _draw_panel(axis: Axes, panel: Panel, room: tuple[float, float] | None, *, scaled: Collection[str] = ()) -> None:
-    """Draw the layers of a panel, for which there is `room` in inches; axes that it shares are `scaled` already."""
+def _draw_panel(
+    axis: Axes, panel: Panel, room: tuple[float, float] | None, *, scaled: Collection[str] = (), is_small: bool = False
+) -> None:
+    """Draw the layers of a panel, for which there is `room` in inches.
+
+    Axes that it shares with other panels are `scaled` already. Its title may be small.
+    """
     width, height = room or (4.0, 3.0)
     if "x" not in scaled:
         described = any(isinstance(layer, Bars) and layer.words for layer in panel.layers)
@@ -116,7 +122,7 @@ def _draw_panel(axis: Axes, panel: Panel, room: tuple[float, float] | None, *, s
     for layer in panel.layers:
         DRAWN[type(layer)](axis, panel, layer)
     if panel.title:
-        axis.set_title(panel.title, fontsize=8 if width < NARROW else None)
+        axis.set_title(panel.title, fontsize=SMALL if is_small else None)
 
 
 def _scale(scale: Scale, shown: Axis, room: float, needs: Callable[[Ticks], float]) -> None:
