@@ -79,6 +79,10 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
     for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
         room = width, height * panel.height - TITLE
         _draw_panel(own, panel, room, scaled=shared if place else (), is_small=is_small)
+    for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
+        # Without a grid there is nothing to be seen of inner axes, which take a tenth of the time of a figure.
+        own.xaxis.set_visible(panel.x.grid or "x" not in shared or place >= count - chart.columns)
+        own.yaxis.set_visible(panel.y.grid or "y" not in shared or place % chart.columns == 0)
     _write_texts(axes, chart, (width, height - TITLE))
     _title(figure, axes, chart)
     _add_legend(figure, chart)
