@@ -607,7 +607,7 @@ def test_a_cell_shows_what_its_runs_need_in_every_currency(fresh, folder):
 
 def test_the_title_of_a_low_chart_is_as_high_as_the_chart(fresh):
     long = "half Poisson deviance above the lowest possible, 0.56 (standardized)"
-    run(fresh, "(run.loss_titles[''] = run.charts.time.panels[0].y.title = arguments[0], redraw())", long)
+    run(fresh, "(run.loss_title = run.charts.time.panels[0].y.title = arguments[0], redraw())", long)
     inside = """((plot) => {
         const [title, all] = [plot.querySelector('.ytitle'), plot].map((one) => one.getBoundingClientRect());
         return title.height > 50 && title.top >= all.top && title.bottom <= all.bottom;

@@ -61,7 +61,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
     codes = {name: {value: code for code, value in enumerate(one["values"])} for name, one in encoded.items()}
-    measures, axis = _measures(run_data), run_data.loss_axis
+    measures = _measures(run_data)
     compared, effects = ratio_chart(run_data, encoded["optimizer"]["values"]), effect_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
     sizes = encoded["batch_size"]["values"]
@@ -89,8 +89,7 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "chosen": {name: codes[name][there[name].iloc[0]] for name in choice_columns(there)},
         "map_measures": of_maps,
         "first_measure": first,
-        "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
-        | {"held_out": axis.held_out.name().replace("\n", " ")},
+        "loss_title": run_data.loss_axis.name().replace("\n", " "),
         **dict(zip(("pooled", "lists"), pool_lists(to_data(pooled)), strict=True)),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*settings, "status", *numbers]},
