@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from math import floor, isfinite, log10
 from typing import Any
 
 import numpy as np
 
 from kernels.base.run import Floats
+
+DIGITS = 6  # that are significant
 
 Values = Sequence[float] | Floats
 """Places along an axis, in its own units; NaN breaks a line."""
@@ -44,7 +47,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A line through points, with `words` about each of them.
+    """A line through points, with `words` about each of them, or about all.
 
     A color, here and below, is hexadecimal, or the name of one that has a shade for light and one for dark pages.
     Layers of one `group` are hidden and shown together.
@@ -57,7 +60,7 @@ class Line:
     dashed: bool = False
     opacity: float = 1.0
     group: str = ""
-    words: Sequence[str] = ()
+    words: Sequence[str] | str = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Points:
-    """Markers: `dot`, `circle`, `cross` or `square`.
+    """Markers, `dot`, `circle`, `cross`, `square` or `triangle`, with `words` about each of them, or about all.
 
     A dot is filled, and a circle or a square is not. Words that stand `beside` the panel are for renderers that have no
     other place to show them.
@@ -85,8 +88,9 @@ class Points:
     color: str = "ink"
     size: float = 6.0
     marker: str = "dot"
+    opacity: float = 1.0
     group: str = ""
-    words: Sequence[str] = ()
+    words: Sequence[str] | str = ()
     beside: bool = False
 
 
@@ -103,6 +107,22 @@ class Bars:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Squares around whole numbers on both axes, each with a short text in it, and `words` about it.
+
+    A tone is a share of the way from the best shade to the worst one, or the name of a color. Texts are left out where
+    cells are too small for them.
+    """
+
+    x: Values
+    y: Values
+    tones: Sequence[float | str]
+    texts: Sequence[str]
+    words: Sequence[str] = ()
+    group: str = ""
+
+
+@dataclass(frozen=True)
 class Rule:
     """A line across the whole panel: at a height, or upright at a place along the horizontal axis."""
 
@@ -110,25 +130,26 @@ class Rule:
     upright: bool = False
 
 
-Layer = Line | Band | Points | Bars | Rule
+Layer = Line | Band | Points | Bars | Cells | Rule
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Axes with layers, the first of which lies lowest."""
+    """Axes with layers, the first of which lies lowest; its `height` is relative to that of other panels."""
 
     x: Axis
     y: Axis
     layers: Sequence[Layer]
     title: str = ""
+    height: float = 1.0
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend, with the `mark` of what it stands for: a line, dashes or a marker of `Points`."""
+    """An entry of a legend, with the `mark` of what it stands for: a line, dashes, a box or a marker of `Points`."""
 
     name: str
-    color: str
+    color: str | float
     mark: str = "line"
 
 
@@ -139,7 +160,8 @@ class Chart:
     Attributes
     ----------
     panels : sequence of Panel
-        From left to right and from top to bottom; all of them have the same axes, whose titles stand once.
+        From left to right and from top to bottom. A title that all of their axes have stands once, and axes of the same
+        range have their ticks once.
     keys, legend : sequence of Key, str
         The legend, with its title.
     caption : str
@@ -169,19 +191,36 @@ def panel_columns(count: int) -> int:
 def to_data(part: Any) -> Any:
     """Return a chart, or a part of one, as data for JSON.
 
-    Layers have their `kind`, numbers six significant digits, and numbers that are not finite are None. What is as it
-    is by default is left out.
+    Layers have their `kind`, and numbers that are not finite are None. Numbers have six significant digits, or as many
+    more as tell those of one list apart. What is as it is by default is left out. Columns that charts share are
+    converted once.
     """
+    return _to_data(part, {})
+
+
+def _to_data(part: Any, columns: dict[int, tuple[Any, list[Any]]]) -> Any:
     if is_dataclass(part):
         kind = {"kind": type(part).__name__.lower()} if isinstance(part, Layer) else {}
         own = {field.name: (getattr(part, field.name), field.default) for field in fields(part)}
-        return kind | {name: to_data(value) for name, (value, default) in own.items() if value is not default}
+        return kind | {name: _to_data(value, columns) for name, (value, default) in own.items() if value is not default}
     if isinstance(part, Mapping):
-        return {name: to_data(value) for name, value in part.items()}
-    if isinstance(part, np.ndarray):
-        part = part.tolist()
-    if isinstance(part, list | tuple | range):
-        return [to_data(one) for one in part]
-    if isinstance(part, float):
-        return float(f"{part:.6g}") if np.isfinite(part) else None
-    return part
+        return {name: _to_data(value, columns) for name, value in part.items()}
+    if isinstance(part, np.ndarray | list | tuple | range):
+        if id(part) not in columns:
+            values = part.tolist() if isinstance(part, np.ndarray) else part
+            digits = _digits(values)
+            written = [_round(one, digits) if isinstance(one, float) else _to_data(one, columns) for one in values]
+            columns[id(part)] = part, written  # with the column, so that no other one gets its id
+        return columns[id(part)][1]
+    return _round(part, DIGITS) if isinstance(part, float) else part
+
+
+def _round(value: float, digits: int) -> float | None:
+    return float(f"{value:.{digits}g}") if isfinite(value) else None
+
+
+def _digits(values: Sequence[Any]) -> int:
+    """Return the number of significant digits of a list: more than six where all are alike, such as points in time."""
+    finite = [value for value in values if isinstance(value, float) and isfinite(value)]
+    span = max(finite, default=0.0) - min(finite, default=0.0)
+    return DIGITS + max(0, floor(log10(max(map(abs, finite)) / span))) if isfinite(span) and span > 0 else DIGITS

@@ -109,21 +109,22 @@ def clock_range(bands: pd.DataFrame, clock: str, target: float | None) -> tuple[
     return edge, max(min(times.max(initial=0.0), 1.25 * arrived), 2 * edge)
 
 
-def rate_bands(outcomes: pd.DataFrame, measure: str, shown: LossAxis) -> pd.DataFrame:
-    """Return the quantiles of a measure for the best choice of each optimizer and learning rate."""
-    best = outcomes[outcomes["start"] == ALL_STARTS].drop_duplicates(["optimizer", "lr"]).sort_values("lr")
-    bands = best[["optimizer", "lr", "runs", "converged"]].assign(lost=best["diverged"] / best["runs"])
-    spreads = best[[f"{measure}_{name}" for name in SPREAD]].to_numpy(float)
-    return bands.assign(
-        **dict(zip(SPREAD, (shown.place(spreads) if measure.endswith("loss") else spreads).T, strict=True))
-    )
+def best_by_rate(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return the outcome, over all starts, of the best choice of each optimizer and learning rate, by rate."""
+    return outcomes[outcomes["start"] == ALL_STARTS].drop_duplicates(["optimizer", "lr"]).sort_values("lr")
 
 
-def rate_limits(bands: pd.DataFrame, measure: str, shown: LossAxis) -> tuple[float, float]:
-    """Return the limits of an axis on which `rate_bands` are drawn."""
-    spreads = bands[list(SPREAD)].to_numpy()
-    if not measure.endswith("loss") or not np.isfinite(spreads[:, 0]).any():
+def place_spreads(outcomes: pd.DataFrame, measure: str, shown: LossAxis) -> Floats:
+    """Return the quantiles `SPREAD` of a measure, shape (rows, 3), those of losses placed on the axis."""
+    spreads = outcomes[[f"{measure}_{name}" for name in SPREAD]].to_numpy(float)
+    return shown.place(spreads) if measure.endswith("loss") else spreads
+
+
+def rate_limits(spreads: Floats, measure: str, shown: LossAxis) -> tuple[float, float]:
+    """Return the limits of an axis on which spreads of a measure are drawn."""
+    low, median, _ = spreads.T
+    if not measure.endswith("loss") or not np.isfinite(low).any():
         return PLAIN.limits(spreads, np.inf, None)
-    medians = spreads[:, 1][np.isfinite(spreads[:, 1])]
-    usual = medians if medians.size else spreads[:, 0][np.isfinite(spreads[:, 0])]
+    finite = median[np.isfinite(median)]
+    usual = finite if finite.size else low[np.isfinite(low)]
     return shown.limits(spreads, FAR_ABOVE * np.quantile(usual, 0.9, method="lower"), None)

@@ -1,6 +1,7 @@
 """The chart of the loss curves of optimizers: medians with bands, against samples seen, updates or time."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,36 +36,34 @@ CLOCKS = {
 }
 
 
-def loss_chart(
+def loss_charts(
     bands: pd.DataFrame,
+    clocks: Sequence[str] = ("samples",),
     *,
-    clock: str = "samples",
     shown: LossAxis = PLAIN,
     target: float | None = None,
     runs: pd.DataFrame | None = None,
-) -> Chart:
-    """Return the chart of loss bands (`bench.tables.loss_bands`), with one panel for each of their starts.
+) -> dict[str, Chart]:
+    """Return the charts of loss bands (`bench.tables.loss_bands`) on each clock, with one panel for each start.
 
     There is a group of layers for each optimizer. Its line is the median of its runs and the band reaches from 10 to
     90 %, but no higher and no lower than the line itself anywhere: the band of one slow choice would cover all the
     others. The lines of diverging runs leave the panel at the top. Lines are the thinner the later they are drawn, so
     that equal ones can be seen in each other. Dashed lines are medians on held-out samples. The target is a line
-    across, and the axis ends two decades below it. At most six starts are shown, evenly spread.
+    across, and the axis ends two decades below it. At most six starts are shown, evenly spread. An optimizer whose
+    updates were not timed is in no chart of time.
 
     Bands may have words about each of their points (`with_words`). `runs` are those of the bands, of which the columns
     `status` and `optimizer` are read; without them, there is a chart even if it has but one point.
     """
     starts = bands["start"].unique().tolist()
     few = spread_evenly(starts, MAX_STARTS)
-    ends = clock_range(bands, clock, target)
     placed = shown.place_bands(bands)
     total, diverged = (0, 0) if runs is None else (len(runs), int((runs["status"] == "diverged").sum()))
     if total and placed.loc[np.isfinite(placed["median"]), "samples"].nunique() < 2:
-        return Chart(
-            (),
-            notes=f"No loss curve to show: none of {total:,} runs has a finite loss at two checkpoints. "
-            f"{diverged:,} diverged.",
-        )
+        notes = f"No loss curve to show: none of {total:,} runs has a finite loss at two checkpoints. "
+        notes += f"{diverged:,} diverged."
+        return dict.fromkeys(clocks, Chart((), notes=notes))
     limits = bottom, top = band_limits(placed, shown, target)
     colors = colors_of(placed["optimizer"])
     widths = nested_widths(list(colors))
@@ -73,20 +72,12 @@ def loss_chart(
     highest = medians[medians <= top].max(initial=0.0) or top
     linear = Axis((0.0, 1.04 * highest), shown.name(), ticks=linear_ticks(0.0, 1.04 * highest))
     along = Axis(limits, shown.name(), log=True, ticks=log_ticks(*limits), linear=linear)
-    across = _clock_axis(CLOCKS[clock], *ends)
-    panels = []
+    rules = [Rule(level)] if level is not None and bottom <= level <= top else []
+    drawn = []
     for start in few:
-        layers, lines = list[Layer](), list[Layer]()
-        if level is not None and bottom <= level <= top:
-            layers.append(Rule(level))
-        there = (placed["start"] == start) & placed[clock].notna()
-        for name, band in placed[there].groupby("optimizer", observed=True):
-            own = {"color": colors[name], "group": text(str(name))}
-            area, *drawn = _draw_optimizer(band, clock, limits, widths[name], own)
-            layers.append(area)
-            lines += drawn
-        title = f"{label('init')} {shorten(start, 16)}" if len(starts) > 1 else ""
-        panels.append(Panel(across, along, [*layers, *lines], title))
+        groups = placed[placed["start"] == start].groupby("optimizer", observed=True)
+        own = [(band, _draw_optimizer(band, limits, widths[name], colors[name])) for name, band in groups]
+        drawn.append((f"{label('init')} {shorten(start, 16)}" if len(starts) > 1 else "", own))
     keys = [
         Key(shorten(name), colors[name])
         for name in in_grid_order(colors, (bands if runs is None else runs)["optimizer"])
@@ -104,22 +95,27 @@ def loss_chart(
         (len(few) < len(starts), f"{len(few)} of {len(starts)} starts."),
         ((medians < bottom).any(), f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom."),
     )
-    return Chart(
-        panels,
+    chart = Chart(
+        (),
         keys,
         legend=label("optimizer"),
         caption=f"{CAPTION} Dashed: medians on the held-out samples." if "held_out" in bands else CAPTION,
         notes=" ".join(sentence for applies, sentence in sentences if applies),
-        columns=panel_columns(len(panels)),
+        columns=panel_columns(len(few)),
     )
+    charts = {}
+    for clock in clocks:
+        across = _clock_axis(CLOCKS[clock], *clock_range(bands, clock, target))
+        layers = [(title, [*rules, *_against_clock(own, clock)]) for title, own in drawn]
+        charts[clock] = replace(chart, panels=[Panel(across, along, own, title) for title, own in layers])
+    return charts
 
 
-def _draw_optimizer(
-    band: pd.DataFrame, clock: str, limits: tuple[float, float], width: float, own: Mapping[str, Any]
-) -> list[Layer]:
+def _draw_optimizer(band: pd.DataFrame, limits: tuple[float, float], width: float, color: str) -> list[Band | Line]:
     """Return the band of one optimizer, then its lines, held within the limits."""
     bottom, top = limits
-    times = band[clock].to_numpy(float)
+    samples = band["samples"].to_numpy(float)
+    own: Any = {"color": color, "group": text(str(band["optimizer"].iloc[0]))}
     names = [name for name in ("low", "median", "high", "held_out") if name in band]
     held = np.nan_to_num(band[names].to_numpy(float), nan=np.inf).clip(bottom, OUT_OF_VIEW * top).T
     low, median, high = held[:3]
@@ -127,11 +123,18 @@ def _draw_optimizer(
     # What diverges at once is a dot, and no line that leaves.
     reached = np.isfinite(band["median"].to_numpy(float))
     median = median if reached.sum() > 1 else np.where(reached, median, np.nan)
-    layers: list[Layer] = [Band(times, low, high, **own)]
+    layers: list[Band | Line] = [Band(samples, low, high, **own)]
     for words, losses in zip(("words", "held_out_words"), (median, *held[3:]), strict=False):
         look: Any = {"dashed": True, "width": 0.8 * width} if words == "held_out_words" else {"width": width}
-        layers.append(Line(times, losses, words=band.get(words, pd.Series(dtype=object)).tolist(), **look, **own))
+        layers.append(Line(samples, losses, words=band.get(words, pd.Series(dtype=object)).tolist(), **look, **own))
     return layers
+
+
+def _against_clock(drawn: Sequence[tuple[pd.DataFrame, Sequence[Band | Line]]], clock: str) -> list[Layer]:
+    """Return the layers against a clock, bands below lines, of the optimizers that have a place on it."""
+    timed = [(band[clock].to_numpy(float), layers) for band, layers in drawn if band[clock].notna().all()]
+    placed = [[replace(layer, x=times) for layer in layers] for times, layers in timed]
+    return [*(area for area, *_ in placed), *(line for _, *lines in placed for line in lines)]
 
 
 def with_words(bands: pd.DataFrame) -> pd.DataFrame:

@@ -1,15 +1,16 @@
 """The chart of the outcome at each learning rate."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.charts.chart import Axis, Chart, Key, Layer, Line, Panel, Points, Rule, Ticks
 from bench.charts.choices import in_grid_order
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, rate_bands, rate_limits
+from bench.charts.loss_axis import OUT_OF_VIEW, PLAIN, LossAxis, best_by_rate, place_spreads, rate_limits
 from bench.charts.ticks import Says, format_limit, linear_ticks, log_ticks
 from bench.tables.costs import COST_NAMES
 from bench.tables.formatting import duration, shorten, text
@@ -19,72 +20,112 @@ from bench.tables.words import describe_choice, format_count
 from kernels.base.run import Floats
 
 SHIFT = 0.012  # decades between the optimizers at one learning rate
+FAILURES = {"cross": "most diverged", "square": "most missed the target"}
 CAPTION = (
     "against learning rate, with the best other settings for each rate. An optimizer with a wide, low line needs less "
     "tuning."
 )
 
 
-def rate_chart(
-    outcomes: pd.DataFrame,
-    measure: str,
-    *,
-    shown: LossAxis = PLAIN,
-    target: float | None = None,
-    samples: int | None = None,
-) -> Chart:
-    """Return the chart of a measure of outcomes, such as `samples` or `final_loss`, against the learning rate.
+class RateChoices(NamedTuple):
+    """The best choice of each optimizer at each learning rate, which the charts of all measures share.
+
+    Attributes
+    ----------
+    outcomes : DataFrame
+        The outcomes of these choices, in the order of their rates.
+    rows : dict of str to array
+        The rows of each optimizer, in the order in which the grid has them.
+    words : list of str
+        Each choice in words and, where there is a `target`, how many of its runs reached that.
+    target : float or None
+        The loss to be reached.
+    across : Axis
+        The axis of the rates.
+    """
+
+    outcomes: pd.DataFrame
+    rows: dict[str, NDArray[np.intp]]
+    words: list[str]
+    target: float | None
+    across: Axis
+
+
+def rate_choices(outcomes: pd.DataFrame, *, target: float | None = None, samples: int | None = None) -> RateChoices:
+    """Return the best choices by rate among `outcomes` (`bench.tables.outcomes`); a batch of all `samples` is full."""
+    best = best_by_rate(outcomes).reset_index(drop=True)
+    rows = {str(name): np.asarray(own) for name, own in best.groupby("optimizer", observed=True).indices.items()}
+    names = in_grid_order(rows, outcomes["optimizer"])
+    constant = [name for name in ("schedule", "shuffle", "dtype") if name in outcomes and not varies(outcomes, name)]
+    words = []
+    for row in best.drop(columns=constant).to_dict("records"):
+        reached = f"\n{row['converged']} of {format_count(row['runs'], 'run')} reached the target"
+        words.append(f"{text(describe_choice(row, samples))}{'' if target is None else reached}")
+    return RateChoices(best, {name: rows[name] for name in names}, words, target, _rate_axis(best["lr"]))
+
+
+def rate_chart(choices: RateChoices, measure: str, *, shown: LossAxis = PLAIN) -> Chart:
+    """Return the chart of a measure of choices, such as `samples` or `final_loss`, against the learning rate.
 
     There is a group of layers for each optimizer, which has the best of its other settings at each rate: its line is
     the median over starts and seeds, and thin lines reach from 10 to 90 %. A flat line is an optimizer whose rate need
     not be tuned. Where most runs diverge or miss the target, the line leaves the view at the top and a mark stands at
     the learning rate; it leaves without a mark where the loss is far above nearly all others.
-
-    `outcomes` are those of the choices (`bench.tables.outcomes`). A batch of all `samples` is called full.
     """
-    shown = shown.held_out if measure == "validation_loss" else shown
-    bands = rate_bands(outcomes, measure, shown)
-    if not np.isfinite(bands["low"]).any():
+    shown, target = shown.held_out if measure == "validation_loss" else shown, choices.target
+    best = choices.outcomes
+    spreads = place_spreads(best, measure, shown)
+    low, medians, _ = spreads.T
+    if not np.isfinite(low).any():
         return Chart((), notes=f"No {COST_NAMES[measure]} to show: no choice of settings has a finite one.")
-    limits = bottom, top = rate_limits(bands, measure, shown)
-    words = _describe_points(outcomes, bands, measure, target, samples)
+    limits = bottom, top = rate_limits(spreads, measure, shown)
     says = duration if measure == "seconds" else None
-    colors, layers = colors_of(bands["optimizer"]), list[Layer]()
-    for place, (name, band) in enumerate(bands.groupby("optimizer", observed=True)):
+    words = _describe_points(choices, measure, says or text)
+    rates, counts = best["lr"].to_numpy(), best["runs"].to_numpy()
+    failed, diverged = ~np.isfinite(medians), (best["diverged"] / counts >= 0.5).to_numpy()
+    full = (best["converged"] == counts).to_numpy() | (target is None)
+    marks = {
+        "dot": ~failed & full,
+        "circle": ~failed & ~full,
+        "cross": failed & diverged,
+        "square": failed & ~diverged,
+    }
+    colors, layers = colors_of(choices.rows), list[Layer]()
+    for place, (name, rows) in enumerate(choices.rows.items()):
         # Side by side, so that no range hides another. A filled band around one lost run would cover all the rest.
-        rates = band["lr"].to_numpy() * 10 ** (SHIFT * (place - (len(colors) - 1) / 2))
-        own = {"color": colors[name], "group": text(str(name))}
-        layers += _draw_optimizer(
-            rates, band, own, limits, place, words=[words[row] for row in band.index], is_target=target is not None
-        )
+        shifted = rates[rows] * 10 ** (SHIFT * (place - (len(colors) - 1) / 2))
+        own = {"color": colors[name], "group": text(name)}
+        layers += _draw_spreads(shifted, spreads[rows], limits, own, ranges=bool((counts[rows] > 1).any()))
+        # The height of a mark of failure: one below the other, so that those of all optimizers are seen.
+        height = top ** (0.98 - 0.03 * place) * bottom ** (0.02 + 0.03 * place)
+        heights = np.where(failed[rows], height, medians[rows].clip(bottom, OUT_OF_VIEW * top))
+        for marker, is_marked in marks.items():
+            if (chosen := is_marked[rows]).any():
+                said = [words[row] for row in rows[chosen]]
+                layers.append(Points(shifted[chosen], heights[chosen], size=5, marker=marker, words=said, **own))
     level = shown.place_target(target) if measure == "final_loss" else None
     if level is not None and bottom <= level <= top:
         layers.insert(0, Rule(level))
-    medians, failed = bands["median"].to_numpy(), ~np.isfinite(bands["median"])
-    few, many = bands["runs"].min(), bands["runs"].max()
+    few, many = counts.min(), counts.max()
     runs = many if few == many else f"{few} to {many}"
     sentences = (
         (many > 1, f"Medians, and thin lines from 10 to 90 %, of {runs} runs."),
         (target is not None, "Filled markers are rates at which every run reached the target."),
         ((np.isfinite(medians) & (medians > top)).any(), f"Medians above {format_limit(top)} are out of view."),
         (
-            bool((bands["low"] < bottom).any() and measure.endswith("loss")),
+            bool((low < bottom).any() and measure.endswith("loss")),
             f"{shown.quantity} below {format_limit(bottom)} are drawn at the bottom.",
         ),
     )
-    marks = (
-        (failed & (bands["lost"] >= 0.5), Key("most diverged", "ink", "cross")),
-        (failed & (bands["lost"] < 0.5), Key("most missed the target", "ink", "square")),
-    )
-    keys = [Key(shorten(name), colors[name]) for name in in_grid_order(colors, outcomes["optimizer"])]
-    keys += [key for there, key in marks if there.any()]
+    keys = [Key(shorten(name), colors[name]) for name in choices.rows]
+    keys += [Key(FAILURES[marker], "ink", marker) for marker in FAILURES if marks[marker].any()]
     if target is not None and measure == "final_loss":
         below = "" if level is not None and level >= bottom else ", below"
         keys.append(Key(f"target {text(target)}{below}", "target", "dashes"))
     loss = shown.name("final " if measure == "final_loss" else "")
     along = _outcome_axis(limits, loss if "loss" in measure else COST_NAMES[measure], says)
     return Chart(
-        [Panel(_rate_axis(bands["lr"]), along, layers)],
+        [Panel(choices.across, along, layers)],
         keys,
         legend="optimizer",
         caption=f"{COST_NAMES[measure].capitalize()} {CAPTION}",
@@ -92,56 +133,26 @@ def rate_chart(
     )
 
 
-def _draw_optimizer(
-    rates: Floats,
-    band: pd.DataFrame,
-    own: Mapping[str, Any],
-    limits: tuple[float, float],
-    place: int,
-    *,
-    words: Sequence[str],
-    is_target: bool,
-) -> list[Layer]:
-    """Return the ranges, the line, the markers and the marks of failures of one optimizer, the first lowest."""
+def _draw_spreads(
+    rates: Floats, spreads: Floats, limits: tuple[float, float], own: Mapping[str, Any], *, ranges: bool
+) -> list[Line]:
+    """Return the line of the medians of one optimizer and, where there are several runs, that of the ranges below."""
     bottom, top = limits
-    low, median, high = np.nan_to_num(band[list(SPREAD)].to_numpy(float), nan=np.inf).clip(bottom, OUT_OF_VIEW * top).T
-    gaps = np.full(len(rates), np.nan)
-    layers: list[Layer] = []
-    if (band["runs"] > 1).any():
-        ends = np.column_stack([low, high, gaps]).ravel()
-        layers.append(Line(np.repeat(rates, 3), ends, width=1.5, opacity=0.5, **own))
-    layers.append(Line(rates, median, **own))
-    failed = ~np.isfinite(band["median"].to_numpy(float))
-    full = (band["converged"] == band["runs"]).to_numpy() | (not is_target)
-    # The height of a mark of failure: one below the other, so that those of all optimizers are seen.
-    height = top ** (0.98 - 0.03 * place) * bottom ** (0.02 + 0.03 * place)
-    diverged = (band["lost"] >= 0.5).to_numpy()
-    for chosen, marker in (
-        (~failed & full, "dot"),
-        (~failed & ~full, "circle"),
-        (failed & diverged, "cross"),
-        (failed & ~diverged, "square"),
-    ):
-        if chosen.any():
-            heights = np.where(failed, height, median)[chosen]
-            said = [word for word, is_own in zip(words, chosen, strict=True) if is_own]
-            layers.append(Points(rates[chosen], heights, size=5, marker=marker, words=said, **own))
-    return layers
+    low, median, high = np.nan_to_num(spreads, nan=np.inf).clip(bottom, OUT_OF_VIEW * top).T
+    line = Line(rates, median, **own)
+    if not ranges:
+        return [line]
+    ends = np.column_stack([low, high, np.full(len(rates), np.nan)]).ravel()
+    return [Line(np.repeat(rates, 3), ends, width=1.5, opacity=0.5, **own), line]
 
 
-def _describe_points(
-    outcomes: pd.DataFrame, bands: pd.DataFrame, measure: str, target: float | None, samples: int | None
-) -> dict[Any, str]:
-    """Return the words about each row of the bands, by its index, which it shares with the outcomes."""
-    constant = [name for name in ("schedule", "shuffle", "dtype") if name in outcomes and not varies(outcomes, name)]
-    says = duration if measure == "seconds" else text
-    words = {}
-    for index, row in outcomes.loc[bands.index].drop(columns=constant).iterrows():
-        low, median, high = (says(row[f"{measure}_{end}"]) for end in SPREAD)
-        runs = format_count(row["runs"], "run")
-        reached = "" if target is None else f"{row['converged']} of {runs} reached the target\n"
-        spread = f"{COST_NAMES[measure]}: {median} (10\N{EN DASH}90 %: {low} to {high})"
-        words[index] = f"{text(describe_choice(row, samples))}\n{reached}{spread}"
+def _describe_points(choices: RateChoices, measure: str, says: Says) -> list[str]:
+    """Return the words about the measure of each choice."""
+    spreads = choices.outcomes[[f"{measure}_{end}" for end in SPREAD]].to_numpy(float)
+    words = []
+    for about, spread in zip(choices.words, spreads.tolist(), strict=True):
+        low, median, high = map(says, spread)
+        words.append(f"{about}\n{COST_NAMES[measure]}: {median} (10\N{EN DASH}90 %: {low} to {high})")
     return words
 
 

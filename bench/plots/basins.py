@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from bench.plots.shades import DIVERGED_COLOR, DIVERGED_MARK, MISSED_MARK, Shades, make_shades
+from bench.charts.shades import Shades, make_shades
+from bench.plots.draw import COLORS, shade_of
 from bench.plots.style import INK, STYLE, add_caption, add_legend, panels, round_ticks
 from bench.tables.costs import CHOICES, MORE_CHOICES
 from bench.tables.formatting import label, shorten, text
@@ -22,6 +23,8 @@ Extent = tuple[float, float, float, float]
 
 MAX_CROSSES = 12  # along a side; one in each cell would blacken the panel
 LETTER = 0.014  # of the width of all panels, in the font of names
+DIVERGED_MARK: Any = {"marker": "x", "color": INK, "markersize": 5, "linestyle": ""}
+MISSED_MARK: Any = {"marker": "s", "markerfacecolor": "white", "markeredgecolor": "#999999", "linestyle": ""}
 ABOVE_NAMES = 4  # names are texts, which lie at 3
 END_MARK: Any = {"marker": "+", "color": INK, "markersize": 9, "markeredgewidth": 2, "linestyle": ""}
 PANEL_SETTINGS = ["config_id", *CHOICES, *MORE_CHOICES]
@@ -79,7 +82,7 @@ def basin_map(
     ):
         if is_there:
             axes[0].plot([], [], **look, label=name)
-    add_legend(figure, shade.names, shade.colors, label(measure))
+    add_legend(figure, shade.names, list(shade_of(shade.tones)), label(measure))
     fixed = ", ".join(
         f"{shorten(label(name), 16)} = {text(basin[name].iloc[0])}" for name in names if name not in across
     )
@@ -95,8 +98,8 @@ def _draw_cells(axis: Axes, plane: pd.DataFrame, x: Floats, y: Floats, shade: Sh
     """Draw the cells of a plane, and return their extent."""
     shape = (y.size, x.size)
     lost = plane["lost"].to_numpy().reshape(shape)
-    colors = shade.of(plane["value"].to_numpy(float).reshape(shape))
-    colors[lost] = to_rgba(DIVERGED_COLOR)
+    colors = shade_of(shade.tones_of(plane["value"].to_numpy(float).reshape(shape)))
+    colors[lost] = to_rgba(COLORS["lost"])
     half = [(side[1] - side[0]) / 2 for side in (x, y)]
     extent = (x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1])
     axis.grid(visible=False)

@@ -47,7 +47,7 @@ def contours(
     first, second = sorted(np.argsort(-moved, kind="stable")[:2])
     longest = max(map(len, moving.values()))
     cut = []
-    figure, axes = panels(len(moving), share=False)
+    figure, axes = panels(len(moving), sharex=False, sharey=False)
     for axis, (name, path) in zip(axes, moving.items(), strict=True):
         x, y = (_panel_grid(path[:, k]) for k in (first, second))
         points = np.tile(path[-1], (GRID_SIZE * GRID_SIZE, 1))

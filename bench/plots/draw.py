@@ -1,34 +1,54 @@
 """Charts drawn with matplotlib, all of them by the same functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from textwrap import fill
 from typing import Any, cast
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Scale
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from numpy.typing import ArrayLike
 
-from bench.charts.chart import Axis, Band, Bars, Chart, Key, Layer, Line, Panel, Points, Rule, Ticks
+from bench.charts.chart import Axis, Band, Bars, Cells, Chart, Key, Layer, Line, Panel, Points, Rule, Ticks
 from bench.charts.choices import spread_evenly
+from bench.charts.colors import FAINT
 from bench.charts.loss_axis import OUT_OF_VIEW
-from bench.plots.style import DASHES, INK, MOST_KEYS, STYLE, WIDTH, add_caption, empty_figure, make_figure, panels
+from bench.plots.style import DASHES, EDGE, INK, MOST_KEYS, STYLE, WIDTH, add_caption, empty_figure, make_figure, panels
 from kernels.base.run import Floats
 
-COLORS = {"ink": INK, "target": INK}
-MARKERS = {"dot": "o", "circle": "o", "cross": "x", "square": "s"}
+COLORS = {
+    **{"ink": INK, "target": INK, "data": FAINT},
+    **{"edge": EDGE, "lost": "#ebebeb", "missed": "white", "paper": "white"},
+}
+MARKERS = {"dot": "o", "circle": "o", "cross": "x", "square": "s", "triangle": "^"}
 HOLLOW = ("circle", "square")
 TITLE = 0.25  # the height of the title of a panel in inches
 DESCRIBED = 2.1  # how many times as wide a panel is whose bars have words behind them
+DIGIT, LEAST_HEIGHT = 0.065, 0.15  # the width of a digit in a cell, and the height that it needs, in inches
+SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
+BORDERS = {"white": "#999999"}  # of boxes that would not be seen
+SMALL = 8.0  # the size of titles where one of them would be wider than its panel
 LETTER = 0.075  # the width of a letter of a tick in inches
 
 
-def color_of(name: str) -> str:
-    """Return the color of a layer."""
-    return COLORS.get(name, name)
+def color_of(color: str | float) -> Any:
+    """Return the color of a layer, or of a shade."""
+    return COLORS.get(color, color) if isinstance(color, str) else tuple(shade_of(color))
+
+
+def shade_of(tones: ArrayLike) -> Floats:
+    """Return the colors of shades, from dark to light, as red, green, blue and opacity; NaN is white."""
+    tones = np.asarray(tones, float)
+    colors: Floats = np.where(np.isnan(tones)[..., np.newaxis], 1.0, colormaps["Blues_r"](0.75 * np.nan_to_num(tones)))
+    return colors
 
 
 @rc_context(STYLE)
@@ -45,11 +65,25 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
         return empty_figure(chart.notes)
     count = len(chart.panels)
     rows = -(-count // chart.columns)
-    figure, axes = make_figure(chart.height, rows, chart.columns, count) if chart.height else panels(count)
-    height = figure.get_figheight()
-    room = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0)) / chart.columns, (height - 0.8) / rows - TITLE
+    views = {name: {(own.range, own.log) for own in _axes(chart, name)} for name in "xy"}
+    shared = [name for name, different in views.items() if len(different) == 1]
+    heights = [panel.height for panel in chart.panels[:: chart.columns]]
+    options: Any = {f"share{name}": name in shared for name in "xy"} | {"height_ratios": heights}
+    if chart.height:
+        figure, axes = make_figure(chart.height, rows, chart.columns, count, **options)
+    else:
+        figure, axes = panels(count, **options)
+    width = (WIDTH - 1.2 - (1.4 if chart.keys else 0.0)) / chart.columns
+    height = (figure.get_figheight() - 0.8) / sum(heights)
+    is_small = LETTER * max(len(panel.title) for panel in chart.panels) > width
     for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
-        _draw_panel(own, panel, room, scaled=place > 0)
+        room = width, height * panel.height - TITLE
+        _draw_panel(own, panel, room, scaled=shared if place else (), is_small=is_small)
+    for place, (own, panel) in enumerate(zip(axes, chart.panels, strict=True)):
+        # Without a grid there is nothing to be seen of inner axes, which take a tenth of the time of a figure.
+        own.xaxis.set_visible(panel.x.grid or "x" not in shared or place >= count - chart.columns)
+        own.yaxis.set_visible(panel.y.grid or "y" not in shared or place % chart.columns == 0)
+    _write_texts(axes, chart, (width, height - TITLE))
     _title(figure, axes, chart)
     _add_legend(figure, chart)
     add_caption(figure, chart.notes)
@@ -59,7 +93,7 @@ def draw_chart(chart: Chart, *, axis: Axes | None = None) -> Figure:
 def _title(figure: Figure, axes: list[Axes], chart: Chart) -> None:
     """Write the titles of the axes: once where all panels have the same ones."""
     for name, write_once, write in (("x", figure.supxlabel, Axes.set_xlabel), ("y", figure.supylabel, Axes.set_ylabel)):
-        titles = [getattr(panel, name).title for panel in chart.panels]
+        titles = [own.title for own in _axes(chart, name)]
         if len(axes) > 1 and len(set(titles)) == 1:
             write_once(titles[0])
             continue
@@ -67,21 +101,32 @@ def _title(figure: Figure, axes: list[Axes], chart: Chart) -> None:
             write(own, title)
 
 
-def _draw_panel(axis: Axes, panel: Panel, room: tuple[float, float] | None, *, scaled: bool = False) -> None:
-    """Draw the layers of a panel, for which there is `room` in inches; where axes are shared, one of them is scaled."""
-    if not scaled:
-        width, height = room or (4.0, 3.0)
+def _axes(chart: Chart, name: str) -> list[Axis]:
+    return [getattr(panel, name) for panel in chart.panels]
+
+
+def _draw_panel(
+    axis: Axes, panel: Panel, room: tuple[float, float] | None, *, scaled: Collection[str] = (), is_small: bool = False
+) -> None:
+    """Draw the layers of a panel, for which there is `room` in inches.
+
+    Axes that it shares with other panels are `scaled` already. Its title may be small.
+    """
+    width, height = room or (4.0, 3.0)
+    if "x" not in scaled:
         described = any(isinstance(layer, Bars) and layer.words for layer in panel.layers)
         wider = DESCRIBED if described else 1.0
         _scale(axis.xaxis, panel.x, width / wider, lambda ticks: LETTER * (max(map(len, ticks.labels), default=0) + 2))
+        axis.set_xlim(panel.x.range[0], wider * panel.x.range[1])
+    if "y" not in scaled:
         _scale(axis.yaxis, panel.y, height, lambda ticks: 0.3 if panel.y.log else 0.22)
-        axis.set(xlim=(panel.x.range[0], wider * panel.x.range[1]), ylim=panel.y.range)
+        axis.set_ylim(panel.y.range)
     axis.grid(visible=panel.x.grid, axis="x")
     axis.grid(visible=panel.y.grid, axis="y")
     for layer in panel.layers:
         DRAWN[type(layer)](axis, panel, layer)
     if panel.title:
-        axis.set_title(panel.title)
+        axis.set_title(panel.title, fontsize=SMALL if is_small else None)
 
 
 def _scale(scale: Scale, shown: Axis, room: float, needs: Callable[[Ticks], float]) -> None:
@@ -115,7 +160,7 @@ def _draw_band(axis: Axes, panel: Panel, band: Band) -> None:
 
 
 def _draw_points(axis: Axes, panel: Panel, points: Points) -> None:
-    look = {"linestyle": "", **_marker(points.marker, color_of(points.color), points.size)}
+    look = {"linestyle": "", **_marker(points.marker, color_of(points.color), points.size), "alpha": points.opacity}
     axis.plot(_held(points.x, panel.x), _held(points.y, panel.y), **look)
     if points.beside:
         # Where no line crosses them.
@@ -125,9 +170,11 @@ def _draw_points(axis: Axes, panel: Panel, points: Points) -> None:
 
 
 def _marker(marker: str, color: str, size: float) -> dict[str, Any]:
-    edge: dict[str, Any] = {"markeredgewidth": 2 if size > 5 else 1.2} if marker == "cross" else {}
+    edge: dict[str, Any] = {"markeredgewidth": 2 if size > 5 else 1.2 if size > 3 else 0.7} if marker == "cross" else {}
     if marker == "dot":
         edge = {"markeredgewidth": 0}
+    if marker == "triangle":
+        edge = {"markeredgecolor": "white"}
     if marker in HOLLOW:
         edge = {"markerfacecolor": "white", "markeredgewidth": 1.2}
     return {"marker": MARKERS[marker], "color": color, "markersize": size, **edge}
@@ -140,6 +187,36 @@ def _draw_bars(axis: Axes, panel: Panel, bars: Bars) -> None:
         axis.annotate(words, (value, place), xytext=(5, 0), **look)
 
 
+def _draw_cells(axis: Axes, panel: Panel, cells: Cells) -> None:
+    axis.spines[:].set_visible(False)
+    at = np.column_stack([cells.x, cells.y])
+    for tone in dict.fromkeys(cells.tones):
+        # One patch for all cells of a color: a mesh is drawn cell by cell into an SVG.
+        alike = at[[one == tone for one in cells.tones]]
+        path = Path.make_compound_path_from_polys(alike[:, np.newaxis] + SQUARE)
+        # Not add_patch, which looks for the limits of the data, corner by corner.
+        axis.add_artist(PathPatch(path, facecolor=color_of(tone), edgecolor="#dddddd", linewidth=0.5))
+
+
+def _write_texts(axes: Sequence[Axes], chart: Chart, room: tuple[float, float]) -> None:
+    """Write the texts of cells, if there is room for all of them in panels of such a width and height in inches.
+
+    A few among many that do not fit would look as if they meant more.
+    """
+    view = chart.panels[0].x.range, chart.panels[0].y.range
+    width, height = (size / np.ptp(own) for size, own in zip(room, view, strict=True))
+    layers = zip(axes, (panel.layers for panel in chart.panels), strict=True)
+    cells = [(axis, layer) for axis, own in layers for layer in own if isinstance(layer, Cells)]
+    longest = max((len(words) for _, own in cells for words in own.texts), default=0)
+    if DIGIT * (longest + 0.5) > width or height < LEAST_HEIGHT:
+        return
+    look: Any = {"fontsize": 9 if min(width, height) > 0.4 else 7, "in_layout": False}
+    for axis, own in cells:
+        for x, y, tone, words in zip(own.x, own.y, own.tones, own.texts, strict=True):
+            is_dark = np.dot(to_rgb(color_of(tone)), [0.299, 0.587, 0.114]) < 0.5
+            axis.text(x, y, words, color="white" if is_dark else INK, ha="center", va="center_baseline", **look)
+
+
 def _draw_rule(axis: Axes, panel: Panel, rule: Rule) -> None:
     look: Any = {"color": color_of("target"), "linewidth": 1, "linestyle": DASHES}
     (axis.axvline if rule.upright else axis.axhline)(rule.at, zorder=0.9, **look)
@@ -150,6 +227,7 @@ DRAWN: dict[type[Layer], Callable[[Axes, Panel, Any], None]] = {
     Band: _draw_band,
     Points: _draw_points,
     Bars: _draw_bars,
+    Cells: _draw_cells,
     Rule: _draw_rule,
 }
 
@@ -158,7 +236,9 @@ def _handles(keys: Sequence[Key]) -> list[Artist]:
     handles: list[Artist] = []
     for key in keys:
         color = color_of(key.color)
-        if key.mark in MARKERS:
+        if key.mark == "box":
+            handles.append(Patch(facecolor=color, edgecolor=BORDERS.get(color, color), label=key.name))
+        elif key.mark in MARKERS:
             handles.append(Line2D([], [], linestyle="", **_marker(key.mark, color, 6), label=key.name))
         else:
             handles.append(
@@ -170,11 +250,12 @@ def _handles(keys: Sequence[Key]) -> list[Artist]:
 def _add_legend(figure: Figure, chart: Chart) -> None:
     """Add the legend to the right of the panels: colors above, and what is said of marks below."""
     look: Any = {"handlelength": 1.4, "handleheight": 0.8, "alignment": "left"}
-    colored = [key for key in chart.keys if key.mark == "line" and key.color not in COLORS]
+    colored = [key for key in chart.keys if key.color not in COLORS]
     others = [key for key in chart.keys if key not in colored]
     if colored:
         listed = spread_evenly(colored, MOST_KEYS)
-        figure.legend(handles=_handles(listed), title=chart.legend or None, loc="outside right upper", **look)
+        title = fill(chart.legend, 24) or None
+        figure.legend(handles=_handles(listed), title=title, loc="outside right upper", **look)
     if others:
         place: Any = f"outside right {'lower' if colored else 'upper'}"
         figure.legend(handles=_handles(others), loc=place, **look)

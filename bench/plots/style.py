@@ -87,15 +87,11 @@ def title_length(count: int) -> int:
     return 32 if count in (1, 2, 4) else 20  # the others have three in a row
 
 
-def panels(count: int, share: bool = True) -> tuple[Figure, list[Axes]]:
+def panels(count: int, **options: Any) -> tuple[Figure, list[Axes]]:
     """Make a figure of `count` panels, three in a row; four make a square."""
     columns = panel_columns(count)
     rows = ceil(count / columns)
-    height = 4.5 if count == 1 else max(3.4, 2.6 * rows)
-    figure, axes = make_figure(height, rows, columns, count, sharex=share, sharey=share)
-    for lowest in axes[-columns:]:
-        lowest.tick_params(labelbottom=True)
-    return figure, axes
+    return make_figure(4.5 if count == 1 else max(3.4, 2.6 * rows), rows, columns, count, **options)
 
 
 def rows_of_panels(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
@@ -117,6 +113,8 @@ def make_figure(height: float, rows: int, columns: int, count: int, **options: A
     axes: list[Axes] = list(grid.ravel())
     for spare in axes[count:]:
         spare.remove()
+    for lowest in axes[:count][-columns:]:
+        lowest.tick_params(labelbottom=True)
     return figure, axes[:count]
 
 

@@ -4,18 +4,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.charts.chart import Chart
 from bench.charts.choices import best_optimizers, spread_evenly
 from bench.charts.fit_curves import FitCurves, fit_curves
-from bench.charts.losses import CLOCKS, loss_chart, with_words
-from bench.charts.rates import rate_chart
+from bench.charts.losses import CLOCKS, loss_charts, with_words
+from bench.charts.rate_map import caption_of_map, map_settings, name_map, rate_map_figure, rate_maps
+from bench.charts.rates import RateChoices, rate_chart, rate_choices
 from bench.charts.row_charts import optimizer_ratios, setting_importance
+from bench.charts.times import time_chart
 from bench.data.fit_table import thin_rows
 from bench.data.units import curve_in_table_units
 from bench.report.run_data import RunData
-from bench.tables.costs import COST_NAMES, KERNEL
+from bench.tables.costs import COST_NAMES, KERNEL, settle_cost
 from bench.tables.formatting import text
 from bench.tables.outcomes import best_runs
 from bench.tables.rank import leaders, varies
@@ -41,25 +44,23 @@ def loss_figure(run_data: RunData) -> Chart:
     bands, runs = run_data.loss_bands, run_data.best_runs
     starts = bands["start"].unique().tolist()
     own = bands[bands["start"].isin(starts[1:] or starts) & bands["optimizer"].isin(few)]
-    chart = loss_chart(own, runs=runs[runs["optimizer"].isin(few)], **_about_losses(run_data))
+    chart = loss_charts(own, runs=runs[runs["optimizer"].isin(few)], **_about_losses(run_data))["samples"]
     some = f" The best {len(few)} of {count} optimizers." if len(few) < count else ""
     return replace(chart, caption=f"{chart.caption}{some}")
 
 
-def loss_charts(run_data: RunData) -> list[dict[str, Chart]]:
+def losses_by_start(run_data: RunData) -> list[dict[str, Chart]]:
     """Return the loss curves over all starts and from each of them, on each clock."""
     bands, frame = with_words(run_data.loss_bands), run_data.frame
     constant = [name for name in ("schedule", "shuffle", "dtype") if name in frame and not varies(frame, name)]
     best = leaders(run_data.ranked).drop(columns=constant, errors="ignore")
     choices = "; ".join(text(describe_choice(row, run_data.samples)) for _, row in best.iterrows())
     clocks = [clock for clock in CLOCKS if bands[clock].notna().any()]
+    notes = {clock: f"The choices: {choices}.{f' {TIME_OF_A_RUN}' if clock == 'seconds' else ''}" for clock in clocks}
     return [
         {
-            clock: replace(
-                loss_chart(own, clock=clock, **_about_losses(run_data)),
-                notes=f"The choices: {choices}.{f' {TIME_OF_A_RUN}' if clock == 'seconds' else ''}",
-            )
-            for clock in clocks
+            clock: replace(chart, notes=notes[clock])
+            for clock, chart in loss_charts(own, clocks, **_about_losses(run_data)).items()
         }
         for _, own in bands.groupby("start", sort=False)
     ]
@@ -92,7 +93,7 @@ def effect_chart(run_data: RunData) -> Chart | None:
     return setting_importance(run_data.effects, cost=run_data.cost_of_effects, samples=run_data.samples)
 
 
-def rate_charts(run_data: RunData, measures: Sequence[str], sizes: Sequence[int]) -> dict[str, dict[str, Chart]]:
+def rates_by_measure(run_data: RunData, measures: Sequence[str], sizes: Sequence[int]) -> dict[str, dict[str, Chart]]:
     """Return the charts of each measure against the learning rate: with the best batch size, then by batch size.
 
     Of many batch sizes some have charts, as a page has room for.
@@ -101,15 +102,64 @@ def rate_charts(run_data: RunData, measures: Sequence[str], sizes: Sequence[int]
     drawn = len(measures) * len(outcomes.drop_duplicates(["optimizer", "lr"]))
     few = spread_evenly(sizes, max(0, min(len(sizes), MOST_MARKERS // max(1, drawn) - 1))) if len(sizes) > 1 else []
     chosen = {"": outcomes} | {str(size): outcomes[outcomes["batch_size"] == size] for size in few}
+    choices = {size: _choices_by_rate(run_data, own) for size, own in chosen.items()}
+    shown = run_data.loss_axis
     return {
-        measure: {size: rate_chart_of(run_data, own, measure) for size, own in chosen.items()} for measure in measures
+        measure: {size: rate_chart(own, measure, shown=shown) for size, own in choices.items()} for measure in measures
     }
 
 
-def rate_chart_of(run_data: RunData, outcomes: pd.DataFrame, measure: str) -> Chart:
-    """Return the chart of a measure of some outcomes of a run against the learning rate."""
-    about: Any = {"shown": run_data.loss_axis, "target": run_data.target, "samples": run_data.samples}
-    return rate_chart(outcomes, measure, **about)
+def rate_figure(run_data: RunData, measure: str) -> Chart:
+    """Return the chart of a measure against the learning rate, of the best optimizers where there are many."""
+    few = run_data.outcomes["optimizer"].isin(best_optimizers(run_data.ranked))
+    return rate_chart(_choices_by_rate(run_data, run_data.outcomes[few]), measure, shown=run_data.loss_axis)
+
+
+def _choices_by_rate(run_data: RunData, outcomes: pd.DataFrame) -> RateChoices:
+    return rate_choices(outcomes, target=run_data.target, samples=run_data.samples)
+
+
+def time_of_runs(run_data: RunData, rows: pd.DataFrame) -> Chart | None:
+    """Return the time and the final loss of the rows of a page; None where no time was measured."""
+    if not rows["seconds"].notna().any():
+        return None
+    curves = run_data.result.curves
+    first = curves.loc[(curves["samples"] == 0) & np.isfinite(curves["loss"]), "loss"].max()
+    chart = time_chart(rows, first=first, samples=run_data.samples, **_about_losses(run_data))
+    return replace(chart, notes=f"{chart.notes} {TIME_OF_A_RUN}")
+
+
+def map_figure(run_data: RunData) -> Chart:
+    """Return the maps of what choices are ranked by, for each optimizer and start."""
+    return rate_map_figure(run_data.outcomes, ranked_measure(run_data), **_about_maps(run_data))
+
+
+def maps_by_start(run_data: RunData, outcomes: pd.DataFrame, measures: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the maps of outcomes from each start: the `charts` of the measures, and the `captions` of the maps."""
+    about, target = _about_maps(run_data), run_data.target
+    by = map_settings(outcomes)
+    return [
+        {
+            "charts": rate_maps(own, measures, target=target, **about),
+            "captions": {
+                name_map(cells.iloc[0], by): caption_of_map(cells, target=target)
+                for _, cells in own.groupby(by, observed=True, sort=False)
+            },
+        }
+        for _, own in outcomes.groupby("start", sort=False)
+    ]
+
+
+def _about_maps(run_data: RunData) -> dict[str, Any]:
+    edges = run_data.evidence.get("theory")
+    return {"shown": run_data.loss_axis, "edges": edges, "samples": run_data.samples}
+
+
+def ranked_measure(run_data: RunData) -> str:
+    """Return the measure by which choices are ranked: samples, or a loss where no run reached a target."""
+    frame = run_data.frame
+    reached = bool(frame["samples_to_target"].notna().any())
+    return settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
 
 
 def fit_chart(run_data: RunData) -> FitCurves | None:

@@ -14,7 +14,6 @@ from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
 from bench.plots.draw import draw_chart
-from bench.plots.rates import rate_map
 from bench.plots.speed import speed_bars
 from bench.plots.style import save
 from bench.plots.weights import has_weights, weight_bars
@@ -24,12 +23,14 @@ from bench.report.charts import (
     fit_caption,
     fit_chart,
     loss_figure,
-    rate_chart_of,
+    map_figure,
+    ranked_measure,
+    rate_figure,
     ratio_chart,
 )
 from bench.report.run_data import RunData
 from bench.tables.confusion import name_classes
-from bench.tables.costs import COST_NAMES, settle_cost
+from bench.tables.costs import COST_NAMES
 from bench.tables.outcomes import start_families
 from bench.tables.rank import varies
 from kernels.model.param_columns import params_of_row
@@ -58,14 +59,8 @@ def _rate_map(run_data: RunData) -> Drawn:
     frame = run_data.frame
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    reached = frame["samples_to_target"].notna().any()
-    white = "white cells did not reach the target" if reached else "in white ones most runs diverged"
-    best = "darker is faster" if reached else "darker is lower"
-    caption = (
-        f"{run_data.cost.capitalize()} by learning rate and batch size; {best}. Crosses checkpoint divergence; {white}."
-    )
-    edges, axis = run_data.evidence.get("theory"), run_data.loss_axis
-    return caption, rate_map(frame, run_data.outcomes, edges=edges, samples=run_data.samples, shown=axis)
+    chart = map_figure(run_data)
+    return chart.caption, draw_chart(chart)
 
 
 def loss_by_optimizer(run_data: RunData, *, axis: Axes | None = None) -> tuple[str, Figure]:
@@ -125,10 +120,7 @@ def _sensitivity(run_data: RunData) -> Drawn:
     frame = run_data.frame
     if not varies(frame, "lr") or not np.isfinite(frame["final_loss"]).any():
         return None
-    reached = bool(frame["samples_to_target"].notna().any())
-    measure = settle_cost("samples", reached=reached, held_out="validation_loss" in frame)
-    few = run_data.outcomes["optimizer"].isin(best_optimizers(run_data.ranked))
-    chart = rate_chart_of(run_data, run_data.outcomes[few], measure)
+    chart = rate_figure(run_data, ranked_measure(run_data))
     return chart.caption, draw_chart(chart)
 
 

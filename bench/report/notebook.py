@@ -21,10 +21,11 @@ from bench.data.units import curve_in_table_units
 from bench.plots.confusion import confusion_maps
 from bench.plots.contours import contours
 from bench.plots.curves import fitted_curve
+from bench.plots.draw import draw_chart
 from bench.plots.film.film import fit_film, loss_limits
 from bench.plots.film.frame import HEIGHT, MODEL_COLOR, WIDTH, FrameRenderer
-from bench.plots.rates import rate_map
 from bench.plots.style import DASHES, INK, STYLE, empty_figure, log_scale, panels, round_ticks
+from bench.report.charts import map_figure
 from bench.report.figures import loss_by_optimizer
 from bench.report.run_data import RunData, run_data_of
 from bench.store.results import StoredSweep
@@ -136,8 +137,7 @@ def _main_figure(run_data: RunData) -> tuple[str, Figure]:
     if frame.empty:
         return "No run has finished yet", empty_figure("No run has finished yet.")
     if frame["samples_to_target"].notna().any():
-        figure = rate_map(frame, run_data.outcomes, samples=run_data.samples)
-        return "Samples to the target by learning rate and batch size", figure
+        return "Samples to the target by learning rate and batch size", draw_chart(map_figure(run_data))
     return loss_by_optimizer(run_data)
 
 

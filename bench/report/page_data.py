@@ -7,22 +7,24 @@ import pandas as pd
 
 from bench.charts.chart import to_data
 from bench.charts.colors import colors_of
+from bench.charts.rate_map import SHARE
 from bench.report.charts import (
-    TIME_OF_A_RUN,
     effect_chart,
     fit_caption,
     fit_chart,
-    loss_charts,
-    rate_charts,
+    losses_by_start,
+    maps_by_start,
+    rates_by_measure,
     ratio_chart,
+    time_of_runs,
 )
 from bench.report.packing import encode_setting, pack, pack_counts, pool_lists
 from bench.report.play_data import play_data
 from bench.report.run_data import RunData
 from bench.report.start_text import start_texts
-from bench.tables.costs import COST_SETTINGS, choice_columns
+from bench.tables.costs import choice_columns
 from bench.tables.formatting import label, text
-from bench.tables.outcomes import ALL_STARTS, SPREAD, best_runs, start_families
+from bench.tables.outcomes import ALL_STARTS, best_runs, start_families
 from bench.tables.words import format_count
 from kernels.data.checkpoints import thin_checkpoints
 from kernels.model.param_columns import array_columns, param_columns
@@ -59,13 +61,18 @@ def page_data(run_data: RunData) -> dict[str, Any]:
     rows = frame.iloc[::every]
     encoded = {name: encode_setting(rows[name], run_data.samples) for name in settings}
     codes = {name: {value: code for code, value in enumerate(one["values"])} for name, one in encoded.items()}
-    measures, axis = _measures(run_data), run_data.loss_axis
+    measures = _measures(run_data)
     compared, effects = ratio_chart(run_data, encoded["optimizer"]["values"]), effect_chart(run_data)
     starts, start_of = np.unique(run_data.result.starts[::every, :written], axis=0, return_inverse=True)
     sizes = encoded["batch_size"]["values"]
+    there = _outcomes_on_page(run_data.outcomes, codes)
+    of_maps = [*measures, *([(SHARE, "runs that reach the target")] if run_data.target is not None else [])]
+    reached = run_data.target is not None and np.isfinite(there["samples_median"].iloc[0])
+    first = "samples" if reached else measures[-1][0]
     pooled = {
-        "losses": loss_charts(run_data),
-        "rates": rate_charts(run_data, [one["name"] for one in measures], sizes),
+        "maps": maps_by_start(run_data, there, [name for name, _ in of_maps]),
+        "losses": losses_by_start(run_data),
+        "rates": rates_by_measure(run_data, [name for name, _ in measures], sizes),
     }
     return {
         "total": len(frame),
@@ -74,16 +81,15 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "target": run_data.target,
         "loss": run_data.criterion.label,
         "lowest": run_data.lowest_loss,
-        "time_of_a_run": TIME_OF_A_RUN,
         "timed": bool(frame["seconds"].notna().any()),
         "settings": encoded,
         "status": encode_setting(rows["status"], run_data.samples),
-        "edges": _encode_edges(run_data, codes),
         "measures": measures,
         "families": _encode_families(run_data, encoded["init"]["values"]),
-        "outcomes": _encode_outcomes(run_data.outcomes, codes),
-        "loss_titles": {name: axis.name(name).replace("\n", " ") for name in ("", "final ")}
-        | {"held_out": axis.held_out.name().replace("\n", " ")},
+        "chosen": {name: codes[name][there[name].iloc[0]] for name in choice_columns(there)},
+        "map_measures": of_maps,
+        "first_measure": first,
+        "loss_title": run_data.loss_axis.name().replace("\n", " "),
         **dict(zip(("pooled", "lists"), pool_lists(to_data(pooled)), strict=True)),
         "numbers": {name: pack(rows[name].astype("Float64").to_numpy(float, na_value=np.nan)) for name in numbers},
         "labels": {name: label(name) for name in [*settings, "status", *numbers]},
@@ -93,24 +99,24 @@ def page_data(run_data: RunData) -> dict[str, Any]:
         "start_texts": [texts[name]._asdict() for name in encoded["init"]["values"]] if texts else None,
         "listed": bool(model.vectors),
         "curves": _encode_curves(run_data, rows),
-        "charts": to_data({"compared": compared, "effects": effects}),
+        "charts": to_data({"compared": compared, "effects": effects, "time": time_of_runs(run_data, rows)}),
         "fit": _encode_fit(run_data),
         "play": play_data(run_data, codes),
     }
 
 
-def _measures(run_data: RunData) -> list[dict[str, Any]]:
-    """Return the measures of outcomes: name, title, unit, and words for both ends of the scale."""
-    frame, loss, ends = run_data.frame, run_data.criterion.label, ["low loss", "high loss"]
+def _measures(run_data: RunData) -> list[tuple[str, str]]:
+    """Return the names of the measures of outcomes, and their titles."""
+    frame, loss = run_data.frame, run_data.criterion.label
     measures = []
     if run_data.target is not None:
-        measures += [(name, f"{name} to the target", "count", [f"few {name}", f"many {name}"]) for name in COUNTED]
+        measures += [(name, f"{name} to the target") for name in COUNTED]
         if frame["seconds_per_update"].notna().any():
-            measures.append(("seconds", "time to the target", "time", ["fast", "slow"]))
-    measures.append(("final_loss", f"final {loss}", "loss", ends))
+            measures.append(("seconds", "time to the target"))
+    measures.append(("final_loss", f"final {loss}"))
     if "validation_loss" in frame:
-        measures.append(("validation_loss", f"{loss} on held-out samples", "loss", ends))
-    return [dict(zip(("name", "title", "unit", "ends"), measure, strict=True)) for measure in measures]
+        measures.append(("validation_loss", f"{loss} on held-out samples"))
+    return measures
 
 
 def _encode_families(run_data: RunData, starts: list[str]) -> dict[str, Any]:
@@ -120,29 +126,10 @@ def _encode_families(run_data: RunData, starts: list[str]) -> dict[str, Any]:
     return {"names": [text(name) for name in names], "of": [names.index(family) for family in families]}
 
 
-def _encode_outcomes(outcomes: pd.DataFrame, codes: dict[str, dict[Any, int]]) -> dict[str, Any]:
-    """Return the outcomes of the choices that are on the page, column by column, in the order of the ranking."""
-    counts = {name: outcomes[name].astype(object).map(codes[name]) for name in choice_columns(outcomes)}
-    there = pd.DataFrame(counts).notna().all(axis=1)
-    counts["start"] = pd.Series(pd.factorize(outcomes["start"])[0], outcomes.index)
-    counts |= {name: outcomes[name] for name in ("runs", "converged", "diverged")}
-    spreads = {name: outcomes[name] for name in map(str, outcomes) if name.endswith(tuple(f"_{end}" for end in SPREAD))}
-    return {
-        **{name: pack_counts(column[there].to_numpy(np.int64)) for name, column in counts.items()},
-        **{name: pack(column[there].to_numpy(float)) for name, column in spreads.items()},
-    }
-
-
-def _encode_edges(run_data: RunData, codes: dict[str, dict[Any, int]]) -> list[dict[str, Any]]:
-    """Return the predicted largest stable rates, with the codes of the settings that each of them is for."""
-    theory = run_data.evidence.get("theory")
-    if theory is None:
-        return []
-    return [
-        {name: codes[name][row[name]] for name in COST_SETTINGS} | {"edge": row["predicted_edge"]}
-        for row in theory.to_dict("records")
-        if row["predicted_edge"] > 0 and all(row[name] in codes[name] for name in COST_SETTINGS)
-    ]
+def _outcomes_on_page(outcomes: pd.DataFrame, codes: dict[str, dict[Any, int]]) -> pd.DataFrame:
+    """Return the outcomes of the choices that are on the page, in the order of the ranking."""
+    there = [outcomes[name].astype(object).map(codes[name]).notna() for name in choice_columns(outcomes)]
+    return outcomes[np.all(there, axis=0)]
 
 
 def _encode_curves(run_data: RunData, rows: pd.DataFrame) -> dict[str, Any]:

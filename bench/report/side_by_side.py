@@ -12,7 +12,7 @@ import pandas as pd
 from bench.charts.chart import Key, to_data
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import PLAIN, LossAxis
-from bench.charts.losses import loss_chart, with_words
+from bench.charts.losses import loss_charts, with_words
 from bench.report.answer import sample_of
 from bench.report.page import LIBRARY, assemble_page
 from bench.report.run_data import RunData
@@ -134,7 +134,8 @@ def _loss_data(runs: dict[str, RunData]) -> dict[str, Any]:
     targets = {run_data.target for run_data in runs.values()}
     target = targets.pop() if len(targets) == 1 and not differ else None
     shown = PLAIN._replace(called="loss, another one for each run") if differ else next(iter(axes.values()))
-    chart = loss_chart(with_words(pd.concat(bands.values(), ignore_index=True)), shown=shown, target=target)
+    every = with_words(pd.concat(bands.values(), ignore_index=True))
+    chart = loss_charts(every, shown=shown, target=target)["samples"]
     keys = [Key(text(name), color) for name, color in colors_of(bands).items()]
     return {"losses": to_data(replace(chart, keys=keys, caption=CAPTION))}
 

@@ -1,21 +1,21 @@
 """The report of a search for settings: report.html, report.md, tables/ and figures/ in its folder."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.plots import tuning as plots
+from bench.charts.chart import Chart
+from bench.charts.tuning import HISTORY, history_chart, slices_caption, slices_chart
+from bench.plots.draw import draw_chart
 from bench.report.answer import find_answer
 from bench.report.report import write_run_report
 from bench.report.run_data import run_data_of
 from bench.report.short_report import Figures, write_short_report
 from bench.report.tune_data import TuneData
 from bench.store.tuning import GRID as GRID_FOLDER
-from bench.tables.formatting import text
 from bench.tables.rank import varies
 from bench.tables.render import ratio_title
 from bench.tables.search import GRID, grid_in_random_order, search_history
@@ -57,23 +57,21 @@ def _figures(data: TuneData) -> Figures:
     """Return the figures by name: their captions, and the functions that draw them."""
     look: dict[str, Any] = {"label": data.value_label, "logarithmic": data.is_logarithmic}
     grid = None if data.grid_values is None else grid_in_random_order(data.grid_values)
-    figures: dict[str, tuple[str, Callable[[], Figure]]] = {
-        "search_history": (
-            "The value of each trial and the best one so far, against the samples spent.",
-            partial(plots.history, search_history(data.tuning.trials), grid, data.names, **look),
-        ),
-    }
+    steps = search_history(data.tuning.trials)
+    figures = {"search_history": (HISTORY, _drawing(history_chart, steps, grid, data.names, **look))}
     shares = data.tuning.importance.set_index("parameter")
     for number, (family, name) in enumerate(data.names.items(), start=1):
         own = data.tuning.trials[data.tuning.trials["family"] == family]
         params = pd.DataFrame(own["params"].tolist())
         values = params.assign(value=own["value"].to_numpy(), state=own["state"].to_numpy())
         of_family = {str(one): share for one, share in shares[shares["family"] == family]["importance"].items()}
-        figures[f"search_slices_{number}"] = (
-            f"The value of the trials of {text(name)} against each setting, the most important first.",
-            partial(plots.slices, values, of_family, **look, name=name),
-        )
+        drawing = _drawing(slices_chart, values, of_family, **look, name=name)
+        figures[f"search_slices_{number}"] = slices_caption(name), drawing
     return figures
+
+
+def _drawing(make: Callable[..., Chart], *frames: Any, **look: Any) -> Callable[[], Figure]:
+    return lambda: draw_chart(make(*frames, **look))
 
 
 def _readable_tables(data: TuneData) -> dict[str, pd.DataFrame]:

@@ -55,7 +55,7 @@ def describe_endings(statuses: "pd.Series[str]") -> str:
     return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
 
 
-def describe_choice(row: pd.Series | facts.Settings, samples: int | None = None) -> str:
+def describe_choice(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> str:
     """Return the settings of a row: "sgd, learning rate 0.8, batch size 1, schedule halve(10), shuffled"."""
     return ", ".join(name_settings(row, samples).values())
 

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 
 from bench.charts.fit_curves import fit_curves
-from bench.charts.losses import loss_chart
-from bench.charts.rates import rate_chart
+from bench.charts.losses import loss_charts
+from bench.charts.rate_map import rate_map_figure
+from bench.charts.rates import rate_chart, rate_choices
 from bench.charts.row_charts import optimizer_ratios, setting_importance
 from bench.plots import curves
 from bench.plots.basins import basin_map
 from bench.plots.contours import contours
 from bench.plots.draw import draw_chart
-from bench.plots.rates import rate_map
 from bench.plots.speed import speed_bars
 from bench.tables.loss_bands import loss_bands
 from bench.tables.outcomes import choice_outcomes
@@ -38,7 +38,7 @@ def loss_chart_of(frame, curves, **options):
     """The chart of loss curves from each start, from the runs and their curves."""
     bands = loss_bands(frame, curves)
     starts = bands["start"].unique().tolist()
-    return loss_chart(bands[bands["start"].isin(starts[1:] or starts)], runs=frame, **options)
+    return loss_charts(bands[bands["start"].isin(starts[1:] or starts)], runs=frame, **options)["samples"]
 
 
 def loss_curves(frame, curves, **options):
@@ -59,8 +59,8 @@ def gallery(frame):
     yield contours(lambda params: (params**2).sum(axis=1), {name: np.eye(3)}, names=("b", name, "c"))
     solved = frame.assign(optimizer=name, status="converged", samples_to_target=3, lr=[0.1, 0.2])
     outcomes = choice_outcomes(solved, ranking(solved))
-    yield rate_map(solved, outcomes)
-    yield draw_chart(rate_chart(outcomes, "samples"))
+    yield draw_chart(rate_map_figure(outcomes, "samples"))
+    yield draw_chart(rate_chart(rate_choices(outcomes), "samples"))
     yield basin_map(plane(name), end=[0, 0], starts={name: [0.5, 0.5], "b": [9, 9]})
     yield speed_bars(speeds(name))
     yield draw_ratios(comparison(name, "sgd"))

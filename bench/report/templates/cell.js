@@ -52,5 +52,5 @@ function paintCell(plot, figure) {
   );
   heldOutLegend(figure);
   targetLegend(figure, Math.max(bottom, 0));
-  return `${named("optimizer")}, ${describeCell(cellAt(state.lr, state.batch_size), state.lr, state.batch_size)}.`;
+  return wordsOfCell(state.lr, state.batch_size);
 }

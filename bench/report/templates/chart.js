@@ -1,16 +1,27 @@
 "use strict";
 // Draws a chart as it comes from Python: panels with axes, layers of each kind, and a legend.
 
-const NAMED = new Set(["ink", "target"]);
-const toneOfLayer = (name) => (NAMED.has(name) ? color(name) : visible(name));
-const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open" };
+const NAMED = new Set(["ink", "target", "edge", "lost", "missed", "paper", "data"]);
+const rgbOfShade = (tone) => blended(color("good"), color("poor"), tone);
+function toneOfLayer(tone) {
+  if (typeof tone === "number") return `rgb(${rgbOfShade(tone).join(", ")})`;
+  return NAMED.has(tone) ? color(tone) : visible(tone);
+}
+const MARKERS = { dot: "circle", circle: "circle-open", cross: "x-thin-open", square: "square-open", triangle: "triangle-up" };
 
-const hoverOf = (words) => (words ? { hoverinfo: "text", hovertext: words.map(lines) } : { hoverinfo: "skip" });
 const lines = (words) => literal(words).replaceAll("\n", "<br>");
+const hoverOf = (words) => {
+  if (!words) return { hoverinfo: "skip" };
+  return { hoverinfo: "text", hovertext: Array.isArray(words) ? words.map(lines) : lines(words) };
+};
 
-// On a logarithmic axis lower values are drawn at its edge; far above the view is as good as anywhere there.
-const held = (values, { log, range }) =>
-  values.map((value) => (value === null ? null : log ? Math.min(Math.max(value, range[0]), 1e6 * range[1]) : value));
+// On a logarithmic axis lower values are drawn at its edge; far out of view is as good as anywhere there, and browsers
+// refuse coordinates such as 1e40.
+function held(values, { log, range }) {
+  const [low, high] = [Math.min(...range), Math.max(...range)];
+  const [least, most] = log ? [low, 1e6 * high] : [low - 1e4 * (high - low), high + 1e4 * (high - low)];
+  return values.map((value) => (value === null ? null : Math.min(Math.max(value, least), most)));
+}
 
 // What each kind of layer is for Plotly: traces. `x` and `y` are the axes of its panel.
 const LAYERS = {
@@ -32,11 +43,17 @@ const LAYERS = {
       },
     ];
   },
-  points: ({ x, y, size = 6, marker = "dot", words, color: name }, axes) => {
+  points: ({ x, y, size = 6, marker = "dot", opacity = 1, words, color: name }, axes) => {
     const tone = toneOfLayer(name ?? "ink");
-    const look = { color: tone, size: 1.3 * size, symbol: MARKERS[marker], line: { width: 2, color: tone } };
-    if (marker === "dot") look.line.width = 0;
+    const look = { color: tone, opacity, size: 1.3 * size, symbol: MARKERS[marker], line: { width: 2, color: tone } };
+    if (["dot", "triangle"].includes(marker)) look.line.width = 0;
     return [{ type: "scatter", mode: "markers", x: held(x, axes.x), y: held(y, axes.y), marker: look, ...hoverOf(words) }];
+  },
+  cells: ({ x, y, tones }) => {
+    const distinct = [...new Set(tones)];
+    const steps = distinct.flatMap((tone, i) => [i, i + 1].map((end) => [end / distinct.length, toneOfLayer(tone)]));
+    const look = { colorscale: steps, zmin: -0.5, zmax: distinct.length - 0.5, showscale: false, xgap: 2, ygap: 2 };
+    return [{ type: "heatmap", x, y, z: tones.map((tone) => distinct.indexOf(tone)), ...look, hoverinfo: "none" }];
   },
   bars: ({ places, values, thickness = 0.7, labels, words, color: name }) => {
     const text = labels ? { text: labels.map(literal), textposition: "outside", cliponaxis: false } : {};
@@ -45,18 +62,24 @@ const LAYERS = {
   },
 };
 
-function layerOf(layer, panel, number) {
-  const traces = LAYERS[layer.kind]?.(layer, panel) ?? [];
-  return traces.map((trace) => ({ ...trace, xaxis: `x${number || ""}`, yaxis: `y${number || ""}` }));
-}
+const layerOf = (layer, panel, yaxis) => (LAYERS[layer.kind]?.(layer, panel) ?? []).map((trace) => ({ ...trace, yaxis }));
 
 // Lines across a panel.
-const ruleOf = ({ at, upright }, number) => ({
+const ruleOf = ({ at, upright }, yref) => ({
   ...{ type: "line", layer: "below", line: { color: color("target"), width: 1.5, dash: "6px,4px" } },
   ...(upright ? { x0: at, x1: at, y0: 0, y1: 1 } : { y0: at, y1: at, x0: 0, x1: 1 }),
-  xref: `x${number || ""}${upright ? "" : " domain"}`,
-  yref: `y${number || ""}${upright ? " domain" : ""}`,
+  ...{ xref: upright ? "x" : "x domain", yref: upright ? `${yref} domain` : yref },
 });
+
+// The texts of cells, if there is room for all of them in a panel of some width and height.
+function textsOf({ x, y, tones, texts }, width, height) {
+  const [wide, high] = [width / new Set(x).size, height / new Set(y).size];
+  if (7 * Math.max(...texts.map((words) => words.length)) + 6 > wide || high < 20) return [];
+  return texts.map((words, i) => {
+    const tone = inkOn(typeof tones[i] === "number" ? rgbOfShade(tones[i]) : channels(toneOfLayer(tones[i])));
+    return { x: x[i], y: y[i], text: words, showarrow: false, font: { size: 12, color: tone } };
+  });
+}
 
 // The first choice of ticks for which there is room.
 function axisOf(shown, room, widthOf) {
@@ -69,31 +92,63 @@ function axisOf(shown, room, widthOf) {
   });
 }
 
-// Draws the layers that `isShown`; `log` says which axes are to be logarithmic, where a reader may choose.
-function drawChart(plot, chart, { isShown = () => true, log = {} } = {}) {
+// Where panels stand below each other, from which height to which.
+function domainsOf(panels) {
+  const gap = 0.06;
+  const heights = panels.map(({ height = 1 }) => height);
+  const unit = (1 - gap * (heights.length - 1)) / heights.reduce((sum, height) => sum + height, 0);
+  let bottom = 1 + gap;
+  return heights.map((height) => {
+    const top = bottom - gap;
+    bottom = top - unit * height;
+    return [Math.max(bottom, 0), top];
+  });
+}
+
+// Draws the layers that `isShown`; `log` says which axes are to be logarithmic, where a reader may choose. Panels stand
+// below each other, on one horizontal axis.
+function drawChart(plot, chart, { isShown = () => true, log = {}, layout: more = {}, tools = true } = {}) {
   if (chart.height) plot.style.height = `${84 * chart.height}px`;
-  const layout = { shapes: [] };
+  const layout = { shapes: [], annotations: [], ...more };
   const traces = [];
+  const [width, height] = [(plot.clientWidth || 600) - 90, (plot.clientHeight || 340) - 70];
+  const longest = (labels) => 7.5 * Math.max(...labels.map((label) => label.length)) + 18;
+  const domains = domainsOf(chart.panels);
   chart.panels.forEach((panel, place) => {
-    const number = place && place + 1;
-    const axes = { ...panel };
+    const [number, axes] = [place ? place + 1 : "", { ...panel }];
     for (const name of ["x", "y"]) if (log[name] === false && panel[name].linear) axes[name] = panel[name].linear;
-    const [width, height] = [(plot.clientWidth || 600) - 90, (plot.clientHeight || 340) - 70];
-    const longest = (labels) => 7.5 * Math.max(...labels.map((label) => label.length)) + 18;
-    layout[`xaxis${number || ""}`] = axisOf(axes.x, width, longest);
-    layout[`yaxis${number || ""}`] = axisOf(axes.y, height, () => (axes.y.log ? 44 : 22));
-    for (const layer of panel.layers.filter(({ group }) => isShown(group))) {
-      if (layer.kind === "rule") layout.shapes.push(ruleOf(layer, number));
-      traces.push(...layerOf(layer, axes, number));
+    const [low, high] = domains[place];
+    layout.xaxis = { ...axisOf(axes.x, width, longest), anchor: `y${number}` };
+    const room = height * (high - low);
+    layout[`yaxis${number}`] = { ...axisOf(axes.y, room, () => (axes.y.log ? 44 : 22)), domain: [low, high] };
+    for (const layer of panel.layers.filter(isShown)) {
+      if (layer.kind === "rule") layout.shapes.push(ruleOf(layer, `y${number}`));
+      if (layer.kind === "cells") layout.annotations.push(...textsOf(layer, width, room));
+      traces.push(...layerOf(layer, axes, `y${number}`));
     }
   });
-  draw(plot, traces, layout);
+  draw(plot, traces, layout, tools);
+}
+
+// Whether a layer has what an entry of a legend stands for.
+function hasKey({ kind, marker = "dot", tones }, { color: tone, mark = "line" }) {
+  if (kind === "cells") return typeof tone === "number" || tones.includes(tone);
+  return kind === "points" ? marker === mark : ["line", "dashes"].includes(mark);
+}
+
+// A legend, with its title, of the layers that are shown.
+function paintLegend(figure, { panels, keys = [], legend: title = "" }, isShown = () => true) {
+  const layers = panels.flatMap((panel) => panel.layers).filter(isShown);
+  const shown = keys.filter((key) => layers.some((layer) => hasKey(layer, key)));
+  const place = figure.querySelector(".legend");
+  place.replaceChildren(...shown.map((key) => make("span", {}, ...keyOf(key))));
+  if (shown.length && title) place.prepend(make("span", { textContent: title }));
 }
 
 // Draws a chart with its legend, and returns its caption.
 function paintChart(plot, figure, chart) {
   drawChart(plot, chart);
-  figure.querySelector(".legend").replaceChildren(...(chart.keys ?? []).map((key) => make("span", {}, ...keyOf(key))));
+  paintLegend(figure, chart);
   return chart.notes || chart.caption;
 }
 

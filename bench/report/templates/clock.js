@@ -31,13 +31,6 @@ function clockAxis({ log, edge, end, width }) {
   });
 }
 
-// Ticks in a unit that suits the longest time: "20 µs" rather than "20µs" or "2e-5".
-function secondTicks(end) {
-  const step = [1, 2, 5, 10].map((digit) => digit * 10 ** Math.floor(Math.log10(end / 5))).find((one) => end / one <= 6);
-  const tickvals = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
-  return { tickvals, ticktext: tickvals.map((value) => (value ? duration(value) : "0")) };
-}
-
 // Losses from the bottom of a logarithmic axis on: lines to lower ones, or to zero, would end before they get there.
 const atLeast = (losses, bottom) => losses.map((loss) => (Number.isFinite(loss) ? Math.max(loss, bottom) : null));
 

@@ -5,7 +5,7 @@ const hidden = new Set();
 const scales = { x: true, y: true };
 
 function paint(plot, figure) {
-  drawChart(plot, run.losses, { isShown: (group) => !hidden.has(group), log: scales });
+  drawChart(plot, run.losses, { isShown: ({ group }) => !hidden.has(group), log: scales });
   const entries = run.losses.keys.map(({ name, color: tone }) => [name, visible(tone)]);
   toggles(figure, entries, hidden, ["loss"]);
   return run.losses.caption;

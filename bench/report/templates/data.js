@@ -51,7 +51,7 @@ function count(number, noun) {
 
 // Losses are drawn by their distances to the lowest that the model can reach, where that is far enough from 0.
 const distance = (loss) => (run.lowest ? Math.max(loss - run.lowest, 0) : loss);
-const lossTitle = (name = "") => inTwoLines(run.loss_titles[name]);
+const lossTitle = () => inTwoLines(run.loss_title);
 
 // The range of distances in decades, without those that diverge and those far below the target.
 function lossRange(losses, first, target) {

@@ -3,8 +3,6 @@
 
 const optimizers = settings.optimizer;
 const toneOf = (code) => visible(optimizers.colors[code]);
-const shownOptimizers = () =>
-  optimizers.shown.map((name, code) => [name, code]).filter(([name]) => !state.hidden.has(name)).map(([, code]) => code);
 
 // One legend for all charts of optimizers: what is hidden in one is hidden in all.
 function optimizerLegend(figure, kind = "") {
@@ -14,9 +12,9 @@ function optimizerLegend(figure, kind = "") {
 
 // A chart whose groups are optimizers. They are in the legend that shows and hides them, marks are beside it.
 function paintOptimizers(plot, figure, shownChart, look, kind) {
-  drawChart(plot, shownChart, { isShown: (group) => !state.hidden.has(group), log: look });
+  drawChart(plot, shownChart, { isShown: ({ group }) => !state.hidden.has(group), log: look });
   optimizerLegend(figure, kind);
-  const marks = (shownChart.keys ?? []).filter(({ mark }) => mark);
+  const marks = (shownChart.keys ?? []).filter(({ color: tone, mark }) => mark && NAMED.has(tone));
   figure.querySelector(".legend").append(...marks.map((key) => make("span", {}, ...keyOf(key))));
   return [shownChart.caption, shownChart.notes].filter(Boolean).join(" ");
 }

@@ -26,26 +26,7 @@ const CHOICE = ["optimizer", "lr", "schedule", "batch_size", "shuffle", ...("dty
 const PLAYED = [...CHOICE, "init"];
 const codesOf = (row) => Object.fromEntries(CHOICE.map((name) => [name, settings[name].codes[row]]));
 
-// What is shown of outcomes, and how its values are written where there is little room.
-const MEASURES = Object.fromEntries(run.measures.map((one) => [one.name, one]));
-const UNITS = { count: short, time: duration, loss: (loss) => text(Number(loss.toPrecision(3))) };
-const measureOptions = run.measures.map(({ name, title }) => [name, title]);
 const startOptions = run.families.names.map((name, code) => [code, name]);
-
-// The outcomes of the choices, best first: over all starts, and from each family of them.
-const outcomes = run.families.names.map(() => []);
-const columnsOfOutcomes = Object.entries(run.outcomes).map(([name, packed]) => [name, unpack(packed)]);
-unpack(run.outcomes.start).forEach((start, i) => {
-  const own = Object.fromEntries(columnsOfOutcomes.map(([name, column]) => [name, column[i]]));
-  const spread = (name) => ({ low: own[`${name}_low`], median: own[`${name}_median`], high: own[`${name}_high`] });
-  outcomes[start].push({ ...own, ...Object.fromEntries(run.measures.map(({ name }) => [name, spread(name)])) });
-});
-
-// The best choice with these settings; null stands for any, and for none.
-function bestOutcome(codes, start = 0) {
-  const wanted = Object.entries(codes).filter(([, code]) => code !== null);
-  return outcomes[start].find((one) => wanted.every(([name, code]) => one[name] === code)) ?? null;
-}
 
 // A choice in words, from the codes of its settings.
 function choice(codes) {

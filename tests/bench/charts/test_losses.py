@@ -6,7 +6,7 @@ import pytest
 from bench.charts.chart import Band, Line
 from bench.charts.colors import colors_of
 from bench.charts.loss_axis import LossAxis
-from bench.charts.losses import loss_chart, with_words
+from bench.charts.losses import loss_charts, with_words
 from bench.plots.style import save
 from bench.tables.loss_bands import loss_bands, loss_quantiles
 from tests.support.figures import legend, lines, overlaps, texts, visible_pixels
@@ -24,7 +24,8 @@ def test_the_chart_of_runs_with_a_target_and_held_out_samples():
     frame = make_frame(6, optimizer=["adam"] * 3 + ["sgd"] * 3, seed=[0, 1, 2] * 2)
     curves = make_curves(decay([0.1, 0.2, 0.4, 1, 2, 4], epochs=3))
     bands = loss_bands(frame, curves.assign(validation_loss=2 * curves["loss"]))
-    chart = loss_chart(with_words(bands.assign(seconds=1e-6 * bands["updates"])), clock="seconds", target=1.0)
+    timed = with_words(bands.assign(seconds=1e-6 * bands["updates"]))
+    chart = loss_charts(timed, ["seconds"], target=1.0)["seconds"]
     figure = hold(chart, "losses")
     assert figure.axes[0].get_xlabel() == "time"
     assert figure.axes[0].get_ylabel() == "loss"
@@ -53,7 +54,9 @@ def test_lines_are_medians_and_bands_their_quantiles():
 def test_an_optimizer_that_was_not_timed_is_in_no_chart_of_time():
     bands = loss_bands(make_frame(2, optimizer=["adam", "sgd"]), make_curves(decay([0.1, 0.2])))
     bands["seconds"] = bands["updates"].where(bands["optimizer"] == "sgd")
-    assert [line.group for line in of_kind(loss_chart(bands, clock="seconds"), Line)] == ["sgd"]
+    charts = loss_charts(bands, ["samples", "seconds"])
+    named = {clock: [line.group for line in of_kind(chart, Line)] for clock, chart in charts.items()}
+    assert named == {"samples": ["adam", "sgd"], "seconds": ["sgd"]}
 
 
 def test_a_band_stays_within_the_span_of_its_own_line():

@@ -5,8 +5,8 @@ import pytest
 
 from bench.charts.chart import Line, Points
 from bench.charts.colors import colors_of
-from bench.charts.loss_axis import LossAxis
-from bench.charts.rates import rate_chart
+from bench.charts.loss_axis import PLAIN, LossAxis
+from bench.charts.rates import rate_chart, rate_choices
 from bench.charts.ticks import format_limit
 from bench.tables.outcomes import choice_outcomes
 from bench.tables.rank import ranking
@@ -14,9 +14,10 @@ from tests.support.frames import make_frame
 from tests.support.golden import hold
 
 
-def chart_of(frame, measure="final_loss", **options):
+def chart_of(frame, measure="final_loss", *, shown=PLAIN, **options):
     """The chart of runs."""
-    return rate_chart(choice_outcomes(frame, ranking(frame)), measure, **options)
+    choices = rate_choices(choice_outcomes(frame, ranking(frame)), **options)
+    return rate_chart(choices, measure, shown=shown)
 
 
 def lines_of(chart):

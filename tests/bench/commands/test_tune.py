@@ -15,7 +15,6 @@ import tomli_w
 from bench import load_tuning
 from bench.commands.options import RunOptions
 from bench.commands.tune import run_tune
-from bench.plots import tuning as plots
 from bench.report.tune_data import read_tune_data
 from bench.report.tune_report import _readable_tables
 from bench.store.run_folder import ANOTHER_FOLDER, RESUME
@@ -183,21 +182,3 @@ def test_a_search_of_which_everything_diverges(ran, study, tmp_path):
     assert "3 diverged" in out
     page = (tmp_path / "results" / "small-tuned" / "report.html").read_text("utf-8")
     assert "No choice yet" in page
-
-
-def test_figures_without_anything_to_show_say_so():
-    steps = pd.DataFrame({"family": ["sgd"], "state": ["diverged"], "value": [float("inf")], "lr": [0.1]})
-    look = {"label": "loss", "logarithmic": True}
-    made = [
-        plots.history(steps.assign(best=float("inf"), spent=1), None, {"sgd": "sgd"}, **look),
-        plots.slices(steps[["state", "value", "lr"]], {}, **look, name="sgd"),
-    ]
-    for figure in made:
-        (words,) = [text.get_text() for text in figure.axes[0].texts]
-        assert words.startswith("No ")
-
-
-def test_settings_that_do_not_vary_have_no_slices():
-    values = pd.DataFrame({"state": "complete", "value": [1.0, 2.0, 3.0], "lr": [0.1, 0.2, 0.3], "batch_size": 1})
-    figure = plots.slices(values, {"lr": 1.0}, label="loss", logarithmic=True, name="sgd")
-    assert [axis.get_xlabel() for axis in figure.axes] == ["learning rate"]

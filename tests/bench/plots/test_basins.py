@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.charts.shades import make_shades
 from bench.plots.basins import basin_map
-from bench.plots.shades import make_shades
+from bench.plots.draw import shade_of
 from tests.support.figures import legend, overlaps, texts
 from tests.support.frames import plane
 
@@ -15,7 +16,7 @@ def test_a_start_has_the_color_of_its_samples():
     figure = basin_map(table)
     (image,) = figure.axes[0].images
     shade = make_shades([np.arange(1, 26)])
-    np.testing.assert_allclose(image.get_array(), shade.of(np.arange(1.0, 26).reshape(5, 5).T))
+    np.testing.assert_allclose(image.get_array(), shade_of(shade.tones_of(np.arange(1.0, 26).reshape(5, 5).T)))
     assert image.get_extent() == pytest.approx([-1.25, 1.25, -2.5, 2.5])
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("a", "b")
     assert "25 starts." in texts(figure)
@@ -40,7 +41,9 @@ def test_without_a_target_final_losses_are_shown():
     figure = basin_map(plane(status="max_epochs", samples_to_target=pd.NA, final_loss=losses))
     assert figure.legends[0].get_title().get_text() == "final loss"
     np.testing.assert_allclose(
-        figure.axes[0].images[0].get_array(), make_shades([losses]).of(losses.reshape(5, 5).T), atol=1e-12
+        figure.axes[0].images[0].get_array(),
+        shade_of(make_shades([losses]).tones_of(losses.reshape(5, 5).T)),
+        atol=1e-12,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from bench import Grid, sweep
 from bench.analysis.basin import basin
 from bench.analysis.paths import typical_paths
-from bench.charts.loss_axis import rate_bands
+from bench.charts.loss_axis import best_by_rate, place_spreads
 from bench.data.table import Dataset
 from bench.report.figures import DRAWN
 from bench.report.report import write_run_report
@@ -169,7 +169,7 @@ def test_a_figure_that_fails_is_named_and_left_out(rich, monkeypatch, capsys):
 
     few = {name: DRAWN[name] for name in ("rate_map", "loss_by_optimizer", "contours")}
     monkeypatch.setattr("bench.report.figures.DRAWN", few)
-    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    monkeypatch.setattr("bench.report.figures.map_figure", fails)
     monkeypatch.setattr("bench.report.figures.loss_surface", fails)
     report = write_run_report(rich).with_suffix(".md").read_text(encoding="utf-8")
     assert re.findall(r"figures/(\w+)\.png", report) == ["loss_by_optimizer"]
@@ -185,7 +185,7 @@ def test_neither_ctrl_c_nor_a_full_disk_is_a_failed_figure(rich, monkeypatch, er
     def fails(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("bench.report.figures.rate_map", fails)
+    monkeypatch.setattr("bench.report.figures.map_figure", fails)
     with pytest.raises(type(error)):
         write_run_report(rich)
 
@@ -198,8 +198,8 @@ def test_axes_of_negative_losses_begin_at_the_lowest_seen_where_none_is_known(tm
     lowest = result.frame["best_loss"].min()
     assert material.loss_axis.lowest == lowest < 0
     assert material.loss_axis.held_out.name() == f"objective on held-out samples above the lowest\nseen, {lowest:,.0f}"
-    bands = rate_bands(material.outcomes, "final_loss", material.loss_axis)
-    assert bands["median"].tolist()[0] > bands["median"].tolist()[1] == 0
+    high, low = place_spreads(best_by_rate(material.outcomes), "final_loss", material.loss_axis)[:, 1]
+    assert high > low == 0
     # Side by side with others too.
     page = write_comparison([material, material], tmp_path / "both.html").read_text("utf-8")
     (panel,) = Reader(page).data["losses"]["panels"]

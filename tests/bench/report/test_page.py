@@ -13,15 +13,18 @@ import pytest
 from PIL import Image
 
 from bench import Grid, sweep
+from bench.charts.chart import Cells
 from bench.plots.style import save
 from bench.report import page_data as payload
-from bench.report.charts import fit_chart
+from bench.report.charts import fit_chart, maps_by_start
 from bench.report.packing import compress
 from bench.report.page import LIBRARY_FILE, charting_library, embed_figures
 from bench.report.report import write_run_report
 from bench.report.run_data import read_run_data, run_data_of
 from bench.store.evidence import store_tables
+from bench.tables.rank import recommended_choice
 from bench.tables.render import text_table
+from bench.tables.words import describe_choice, format_count
 from tests.support.frames import make_frame
 from tests.support.gallery import gallery
 from tests.support.hostile import STARTS, hostile_run
@@ -110,21 +113,25 @@ def test_the_chart_of_a_memory_map_has_some_of_its_samples_and_counts_all(folder
     assert len(chart.y) <= 20 < chart.total == run_data.data.y.size
 
 
-def test_outcomes_travel_in_the_order_of_the_ranking_with_the_recommended_choice_in_front(folder):
+def test_the_maps_of_the_page_hold_every_choice_and_the_recommended_one_is_selected(folder):
     run_data = read_run_data(folder)
     made = payload.page_data(run_data)
-    columns = {name: unpacked(packed) for name, packed in made["outcomes"].items()}
-    families = len(made["families"]["names"])
-    assert len(columns["start"]) == families * len(run_data.ranked)
-    order = run_data.ranked.sort_values("recommended", ascending=False, kind="stable")
-    whole = columns["start"] == 0
-    for name in ("optimizer", "lr", "batch_size"):
-        values = np.array(made["settings"][name]["values"], dtype=object)
-        assert values[columns[name][whole]].tolist() == order[name].tolist()
-    np.testing.assert_allclose(columns["samples_median"][whole], order["samples"])
-    np.testing.assert_array_equal(columns["converged"][whole], order["converged"])
-    runs = columns["runs"].reshape(families, -1)
-    np.testing.assert_array_equal(runs[1:].sum(axis=0), runs[0])
+    best = recommended_choice(run_data.ranked)
+    for name, code in made["chosen"].items():
+        assert made["settings"][name]["values"][code] == best[name]
+    assert len(made["pooled"]["maps"]) == len(made["families"]["names"])
+    charts = maps_by_start(run_data, run_data.outcomes, ["samples", "share"])[0]["charts"]
+    cells = [layer for layer in charts["share"].panels[0].layers if isinstance(layer, Cells)]
+    runs = [share.split("/") for layer in cells for share in layer.texts if "/" in share]
+    assert sum(int(converged) for converged, _ in runs) == run_data.ranked["converged"].sum()
+    (words,) = [
+        said
+        for layer in charts["samples"].panels[0].layers
+        if isinstance(layer, Cells)
+        for said in layer.words
+        if said.startswith(describe_choice(best[["optimizer", "lr", "batch_size"]], run_data.samples))
+    ]
+    assert f"after a median of {format_count(best['samples'], 'sample')}, " in words
 
 
 def decoded(made, frame):

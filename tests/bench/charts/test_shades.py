@@ -2,29 +2,27 @@
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
 
-from bench.plots.shades import make_shades
+from bench.charts.shades import make_shades
+from bench.plots.draw import shade_of
+from bench.tables.formatting import duration
 
 
 def test_shades_are_darkest_for_the_smallest():
     shade = make_shades([[1, 3, 9, np.inf]])
     assert shade.limits == [1, 3, 9]
-    lightness = [np.dot(color[:3], [0.2126, 0.7152, 0.0722]) for color in shade.colors]
-    assert lightness == sorted(lightness)
+    assert shade.tones == [0, 0.5, 1]
     assert shade.names[0] == "≤ 1"
+    assert make_shades([[2e-6]], duration).names == ["≤ 2 µs"]
+    lightness = shade_of(shade.tones)[:, :3] @ [0.2126, 0.7152, 0.0722]
+    assert lightness.tolist() == sorted(lightness)
 
 
-def test_a_limit_belongs_to_its_class_and_what_is_infinite_is_white():
+def test_a_limit_belongs_to_its_class_and_what_is_infinite_has_none():
     shade = make_shades([[1, 2, 4, 100]])
-    found = shade.of(np.array([2, 2.5, 4, np.inf, 0]))
-    assert [to_hex(color) for color in found] == [
-        to_hex(shade.colors[1]),
-        to_hex(shade.colors[2]),
-        to_hex(shade.colors[2]),
-        "#ffffff",
-        to_hex(shade.colors[0]),
-    ]
+    found = shade.tones_of(np.array([2, 2.5, 4, np.inf, 0]))
+    np.testing.assert_array_equal(found, [shade.tones[1], shade.tones[2], shade.tones[2], np.nan, 0])
+    assert shade_of(found)[3].tolist() == [1, 1, 1, 1]
 
 
 def test_shades_have_about_as_many_numbers_each():
@@ -38,6 +36,6 @@ def test_shades_have_about_as_many_numbers_each():
 @pytest.mark.parametrize("values", [[5.0] * 9, [np.inf], [1e-320, 5e307], [0.0]])
 def test_shades_of_few_or_extreme_numbers(values):
     shade = make_shades([values, values])
-    assert len(shade.names) == len(shade.colors) <= 8
+    assert len(shade.names) == len(shade.tones) <= 8
     finite = np.asarray(values)[np.isfinite(values)]
     assert not len(finite) or max(shade.limits) >= min(finite.max(), 1e300)

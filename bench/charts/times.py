@@ -1,0 +1,92 @@
+"""The chart of the time and the final loss of runs."""
+
+import numpy as np
+import pandas as pd
+
+from bench.charts.chart import Axis, Chart, Key, Layer, Panel, Points, Rule
+from bench.charts.choices import in_grid_order
+from bench.charts.colors import colors_of
+from bench.charts.loss_axis import PLAIN, LossAxis
+from bench.charts.ticks import format_limit, linear_ticks, log_ticks
+from bench.tables.costs import choice_columns
+from bench.tables.formatting import duration, shorten, text
+from bench.tables.rank import varies
+from bench.tables.words import describe_choice, format_count
+from kernels.base.run import Floats
+
+MANY = 400  # points of an optimizer, from which on they are small
+# What ends this many times higher than the highest start has diverged, and would flatten the others.
+DIVERGED = 1000.0
+
+
+def time_chart(
+    frame: pd.DataFrame,
+    *,
+    first: float,
+    shown: LossAxis = PLAIN,
+    target: float | None = None,
+    samples: int | None = None,
+) -> Chart:
+    """Return the chart of runs with a point for each that has a finite loss above the lowest, and a time.
+
+    `first` is the highest loss of a start. Points of an optimizer are a group. A batch of all `samples` is called full.
+    """
+    losses, seconds = shown.place(frame["final_loss"].to_numpy(float)), frame["seconds"].to_numpy(float)
+    there = np.isfinite(losses) & (losses > 0) & (seconds > 0)
+    frame, losses, seconds = frame[there], losses[there], seconds[there]
+    counted = format_count(len(there), "configuration")
+    if frame.empty:
+        return Chart((), notes=f"None of {counted} has a time, and a finite loss above {_lowest(shown)}.")
+    bottom, top = shown.limits(losses, DIVERGED * float(shown.place(np.array(first))), target)
+    words, colors, layers = _describe_runs(frame, samples), colors_of(frame["optimizer"]), list[Layer]()
+    level = shown.place_target(target)
+    if level is not None and bottom <= level <= top:
+        layers.append(Rule(level))
+    groups = {str(name): rows for name, rows in frame.groupby("optimizer", observed=True).indices.items()}
+    for name, rows in groups.items():
+        size, said = 3.0 if len(rows) > MANY else 5.0, [words[row] for row in rows]
+        layers.append(Points(seconds[rows], losses[rows], colors[name], size, "dot", 0.55, text(name), said))
+    keys = [Key(shorten(name), colors[name], "dot") for name in in_grid_order(groups, frame["optimizer"])]
+    if target is not None:
+        below = "" if level is not None and level >= bottom else ", below"
+        keys.append(Key(f"target {text(target)}{below}", "target", "dashes"))
+    above = int((losses > top).sum())
+    some = f"Of {counted} the chart shows {text(len(frame))}: those with a finite loss above {_lowest(shown)}"
+    notes = f"The chart shows all {counted}" if there.all() else some
+    notes += f", {text(above)} of them above the view." if above else "."
+    if (losses < bottom).any():
+        notes += f" {shown.quantity} below {format_limit(bottom)} are drawn at the bottom."
+    panel = Panel(_time_axis(seconds), _loss_axis(shown, bottom, top), layers)
+    return Chart([panel], keys, legend="optimizer", caption="Time and final loss of each run.", notes=notes)
+
+
+def _lowest(shown: LossAxis) -> str:
+    return "the lowest" if shown.lowest else "zero"
+
+
+def _describe_runs(frame: pd.DataFrame, samples: int | None) -> list[str]:
+    """Return the choice, the start, the seed, the time and the loss of each run."""
+    by = choice_columns(frame)
+    groups = frame.groupby(by, observed=True, sort=False).ngroup().to_numpy()
+    constant = [name for name in ("schedule", "shuffle", "dtype") if name in frame and not varies(frame, name)]
+    choices = frame[by].drop(columns=constant).iloc[np.unique(groups, return_index=True)[1]]
+    about = [text(describe_choice(row, samples)) for _, row in choices.iterrows()]
+    columns = (frame[name].tolist() for name in ("init", "seed", "seconds", "final_loss"))
+    return [
+        f"{about[group]}\n{text(str(start))}, seed {seed}\n{duration(time)}, loss {text(loss)}"
+        for group, start, seed, time, loss in zip(groups, *columns, strict=True)
+    ]
+
+
+def _time_axis(seconds: Floats) -> Axis:
+    margin = max((seconds.max() / seconds.min()) ** 0.04, 1.05)
+    view = float(seconds.min() / margin), float(seconds.max() * margin)
+    ticks = linear_ticks(0.0, view[1], lambda time: duration(time) if time else "0")
+    linear = Axis((0.0, view[1]), "time", ticks=ticks)
+    return Axis(view, "time", log=True, ticks=log_ticks(*view, duration), linear=linear)
+
+
+def _loss_axis(shown: LossAxis, bottom: float, top: float) -> Axis:
+    title = shown.name("final ")
+    linear = Axis((0.0, 1.04 * top), title, ticks=linear_ticks(0.0, 1.04 * top))
+    return Axis((bottom, top), title, log=True, ticks=log_ticks(bottom, top), linear=linear)

@@ -1,0 +1,150 @@
+"""The charts of a search for settings: its course against its cost, and the value of each setting."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.charts.chart import Axis, Band, Chart, Key, Layer, Line, Panel, Points, panel_columns
+from bench.charts.colors import colors_of
+from bench.charts.ticks import linear_ticks, log_ticks
+from bench.tables import formatting
+from bench.tables.formatting import percentage, shorten, text
+from bench.tables.search import HOPELESS
+from kernels.base.run import Floats
+
+MOST_SLICES = 6  # settings whose values are shown one by one
+GRID = "#6b7785"
+WIDE = 8.0  # a setting whose largest value is so many times its smallest one has a logarithmic axis
+HISTORY = "The value of each trial and the best one so far, against the samples spent."
+
+
+def history_chart(
+    steps: pd.DataFrame, grid: pd.DataFrame | None, names: Mapping[str, str], *, label: str, logarithmic: bool
+) -> Chart:
+    """Return the chart of the value of each trial and the best one so far against the samples spent, beside the grid.
+
+    Frames are those of `bench.tables.search`; `names` are those of the families, and `label` is that of the
+    values, which may be logarithms to base 10.
+    """
+    shown = _worth_showing(steps, logarithmic)
+    if shown.empty:
+        return Chart((), notes="No trials to show: all of them diverged.")
+    colors, most = colors_of(names.values()), shown["value"].max()
+    layers, keys, spent = list[Layer](), list[Key](), [shown["spent"].to_numpy(float)]
+    if grid is not None:
+        low, median, high = (_scaled(grid[name].clip(upper=most), logarithmic) for name in ("low", "median", "high"))
+        spent.append(grid["spent"].to_numpy(float))
+        (x, low), (_, median), (_, high) = (_stairs(spent[-1], values) for values in (low, median, high))
+        layers += [Band(x, low, high, GRID, opacity=0.18), Line(x, median, GRID, width=1.5)]
+        keys.append(Key("grid, random order", GRID))
+    for state, marker, size, opacity in (("pruned", "cross", 3.0, 0.35), ("complete", "dot", 3.5, 0.75)):
+        for family, name in names.items():
+            own = shown[(shown["state"] == state) & (shown["family"] == family)]
+            if own.empty:
+                continue
+            values = _scaled(own["value"], logarithmic)
+            layers.append(Points(own["spent"].to_numpy(float), values, colors[name], size, marker, opacity))
+            keys += [Key(shorten(name), colors[name], marker)] if marker == "dot" else []
+    found = steps[steps["best"] <= most]
+    best = _stairs(found["spent"].to_numpy(float), _scaled(found["best"], logarithmic))
+    layers.append(Line(*best, width=1.5))
+    keys.append(Key("best so far", "ink"))
+    ends = [values for layer in layers for values in _heights(layer)]
+    across = _axis(np.concatenate(spent), "samples trained on, all runs together", log=True)
+    hidden = len(steps) - len(shown)
+    sentences = (
+        (True, "Dots: trained to the end. Crosses: given up early, at their value then."),
+        (grid is not None, "Band: the best of the grid so far in nine of ten and in one of ten random orders."),
+        (hidden > 0, f"Not shown: {text(hidden)} that diverged or are far worse."),
+    )
+    return Chart(
+        [Panel(across, _axis(np.concatenate(ends), label, log=logarithmic), layers)],
+        keys,
+        caption=HISTORY,
+        notes=" ".join(sentence for applies, sentence in sentences if applies),
+    )
+
+
+def slices_chart(
+    values: pd.DataFrame, shares: Mapping[str, float], *, label: str, logarithmic: bool, name: str
+) -> Chart:
+    """Return the chart of the value of the trials of one optimizer against each setting, the most important first.
+
+    `values` has `value`, `state`, and a column for each of the settings, of which those are shown that are numbers
+    and vary; `shares` are theirs in the main effects, as far as these are known.
+    """
+    shown = _worth_showing(values, logarithmic)
+    numbers = shown.drop(columns=["value", "state"]).select_dtypes("number")
+    varied = [str(one) for one, column in numbers.items() if column.min() < column.max()]
+    listed = sorted(varied, key=lambda one: -shares.get(one, 0.0))[:MOST_SLICES]
+    if not listed:
+        notes = "No slices to show: no setting that is a number varies among the trials to be shown."
+        return Chart((), notes=notes)
+    heights, complete = _scaled(shown["value"], logarithmic), (shown["state"] == "complete").to_numpy()
+    pruned = (shown["state"] == "pruned").to_numpy()
+    best = int(np.argmin(np.where(complete, heights, np.inf)))
+    along, color, panels = _axis(heights, label, log=logarithmic), colors_of([name])[name], []
+    for setting in listed:
+        places = shown[setting].to_numpy(float)
+        finite = places[np.isfinite(places)]
+        across = _axis(
+            finite,
+            shorten(formatting.label(setting), 24),
+            log=bool(finite.min() > 0 and finite.max() > WIDE * finite.min()),
+        )
+        layers = [
+            Points(places[best : best + 1], heights[best : best + 1], "ink", 9.0, "circle"),
+            Points(places[pruned], heights[pruned], "data", 2.5, opacity=0.7),
+            Points(places[complete], heights[complete], color, 3.2, opacity=0.7),
+        ]
+        title = f"{percentage(shares[setting])} of the main effects" if setting in shares else ""
+        panels.append(Panel(across, along, layers, title))
+    notes = f"{shorten(name)}: the circle is the best trial; gray ones were given up early."
+    if shares:
+        notes += " A main effect is what a setting explains by itself (functional analysis of variance)."
+    return Chart(
+        panels,
+        caption=slices_caption(name),
+        notes=notes,
+        columns=panel_columns(len(panels)),
+    )
+
+
+def slices_caption(name: str) -> str:
+    """Return the caption of the chart of the trials of an optimizer."""
+    return f"The value of the trials of {text(name)} against each setting, the most important first."
+
+
+def _worth_showing(trials: pd.DataFrame, logarithmic: bool) -> pd.DataFrame:
+    """Return the trials without those that diverged, and those that are hopeless."""
+    values = trials["value"].to_numpy(float)
+    most = values.min(initial=np.inf) + HOPELESS if logarithmic else np.inf
+    return trials.iloc[np.flatnonzero(np.isfinite(values) & (values <= most))]
+
+
+def _scaled(values: "pd.Series[Any]", logarithmic: bool) -> Floats:
+    numbers = values.to_numpy(float)
+    return 10**numbers if logarithmic else numbers
+
+
+def _stairs(x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return the points of a line that keeps each value until the next place."""
+    return np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
+
+
+def _heights(layer: Layer) -> list[Floats]:
+    if isinstance(layer, Band):
+        return [np.asarray(layer.low), np.asarray(layer.high)]
+    return [np.asarray(layer.y)] if isinstance(layer, Line | Points) else []
+
+
+def _axis(values: Floats, title: str, *, log: bool) -> Axis:
+    """Return an axis from the lowest to the highest of some values, with a margin."""
+    low, high = float(values.min()), float(values.max())
+    if log:
+        factor = max((high / low) ** 0.05, 1.05)
+        return Axis((low / factor, high * factor), title, log=True, ticks=log_ticks(low / factor, high * factor))
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return Axis((low - margin, high + margin), title, ticks=linear_ticks(low - margin, high + margin))
