@@ -1,4 +1,4 @@
-"""Parameters in the text of the kernel of a model with vectors: the lines that read them, and that update them."""
+"""Reading and updating parameters, in the text of the kernel of a model with vectors."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -18,11 +18,11 @@ class Update(NamedTuple):
     before : list of str
         Lines that are the same for all parameters.
     lines : list of str
-        Those of each parameter.
+        Lines for each parameter.
     theta, point : str
-        The new parameter, and where the next gradient is taken.
+        The new parameter, and the point at which the next gradient is taken.
     slots : list of str
-        Its new slots.
+        The parameter's new slots.
     same : set of int
         The slots that are the same for all parameters.
     """
@@ -38,7 +38,7 @@ class Update(NamedTuple):
 def make_update(parts: NetworkParts, *, weight: bool, sample: bool) -> Update:
     """Return the update of a weight or of a scalar, from a sample or by a mean gradient.
 
-    From a sample, s is the derivative of the loss by the dot of the weight, or by the scalar.
+    For a sample, s is the derivative of the loss with respect to the weight's dot product, or to the scalar.
     """
     rule, tape = parts.rule, Tape()
     t, lr, s, factor, total, share = given(tape, ["t", "lr", "s", "input", "total", "share"])
@@ -74,7 +74,7 @@ def make_update(parts: NetworkParts, *, weight: bool, sample: bool) -> Update:
 
 
 def update_lines(parts: NetworkParts, update: Update, place: str, *, wide: int = 0, **read: str) -> list[str]:
-    """Return the lines that update a parameter, or eight of one run; `read` has texts of what the rule is given."""
+    """Return the lines that update a parameter, or eight of one run; `read` has the texts of the rule's arguments."""
     written = [(result, slot) for slot, result in enumerate(update.slots) if result != parts.slots[slot]]
     used = [*update.lines, update.theta, update.point, *(result for result, _ in written)]
     return [
@@ -91,7 +91,7 @@ def update_lines(parts: NetworkParts, update: Update, place: str, *, wide: int =
 def _reads(
     parts: NetworkParts, place: str, lines: Iterable[str], wide: int, more: dict[str, str] | None = None
 ) -> list[str]:
-    """Return the lines that read a parameter, its slots and other numbers, where some lines use them."""
+    """Return the lines that read a parameter, its slots and other numbers, as far as `lines` use them."""
     reads = {"t": parts.get("theta", place, wide)}
     reads |= {name: parts.get("theta", parts.slot(place, slot), wide) for slot, name in enumerate(parts.slots)}
     used = set(re.findall(r"\w+", " ".join(lines)))
@@ -99,7 +99,7 @@ def _reads(
 
 
 def parameter(parts: NetworkParts, place: str, name: str, *, point: bool, wide: int = 0) -> tuple[list[str], str]:
-    """Return the lines that read a parameter, or eight, and its text: as it is, or where the gradient is taken."""
+    """Return the lines that read a parameter, or eight, and its text: theta, or the point of the gradient."""
     if not (point and parts.rule.gradient_at):
         return [], parts.get("theta", place, wide)
     tape = Tape()
@@ -110,7 +110,7 @@ def parameter(parts: NetworkParts, place: str, name: str, *, point: bool, wide: 
 
 
 def named_parameter(parts: NetworkParts, place: str, name: str, *, point: bool, wide: int = 0) -> list[str]:
-    """Return the lines that read a parameter, or eight, and give it a name."""
+    """Return the lines that read a parameter, or eight, and name it."""
     lines, text = parameter(parts, place, name, point=point, wide=wide)
     return [*lines, *assigned(name, text)]
 

@@ -1,4 +1,4 @@
-"""What the kernel of a model without vectors computes, on a tape: the model at a sample, and an update."""
+"""The computations of a kernel without vectors, recorded on a tape: the model at a sample, and an update."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ class ScalarParts(KernelParts):
     Attributes
     ----------
     theta, slots, state, inputs : list
-        The names of the parameters, of the slots of each, of all slots and of the clock, and of the inputs of a sample.
+        The names of the parameters, of each parameter's slots, of all slots and the clock, and of a sample's inputs.
     sums : list of str
-        The names of the sums over a batch: the gradient, and the loss where the rule needs it.
+        The names of the sums over a batch: the gradient, and the loss if the rule needs it.
     tuples : dict
-        The texts of tuples of these names, as templates have them.
+        The texts of tuples of these names, for templates.
     """
 
     def __init__(self, spec: KernelSpec, *, standalone: bool = False) -> None:
@@ -46,7 +46,7 @@ def run_sample(parts: ScalarParts, tape: Tape, theta: Numbers) -> tuple[tuple[An
 
 
 def gradient_point(parts: ScalarParts, tape: Tape) -> list[Any]:
-    """Return where the gradient is taken."""
+    """Return the point at which the gradient is taken."""
     theta, at = given(tape, parts.theta), parts.rule.gradient_at
     if not at:
         return theta

@@ -19,7 +19,7 @@ def loss_sum(parts: ScalarParts) -> list[str]:
 
 
 def _sum(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]:
-    """Return the functions that add up terms, of all runs or of some of them after the others."""
+    """Return the functions that add up terms, of all runs or of one part of them after another."""
     width, count, stride = parts.width, len(sums), (len(parts.theta) + 1) * parts.width
     texts = {
         "doc": "Return the sums over samples in the order of NumPy's add.reduce",
@@ -79,7 +79,7 @@ def _terms_at(parts: ScalarParts, name: str, count: int, place: str, to: str, *,
 
 
 def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[str]:
-    """Return the lines of eight running sums: of eight samples side by side, or one after the other for many runs."""
+    """Return the lines of eight running sums: over eight samples side by side, or one after another for many runs."""
     if name == "loss_sum" and parts.spec.sums_in_registers:
         return _eight_of_a_register(parts)
     count = len(sums)
@@ -102,7 +102,7 @@ def _eight(parts: ScalarParts, name: str, sums: list[str], part: int) -> list[st
 
 
 def _eight_of_a_register(parts: ScalarParts) -> list[str]:
-    """Return the lines of eight running sums of the losses of the runs of a register."""
+    """Return the lines of eight running sums of the losses of the runs in a register."""
     values = indexed("value", len(split_program(parts.program)[0].derivatives))
     columns = [f"x[{k}]" for k in range(len(parts.inputs))]
 

@@ -1,7 +1,7 @@
 """The text of the kernel of a model without vectors, or with short ones: one readable module.
 
-Its functions are straight-line code of the operations that rules, losses and models leave on a tape. The same text
-computes with numbers and, for runs side by side, with lanes of them.
+Its functions are straight-line code, recorded on a tape from rules, losses and models. The same text computes with
+numbers and, for runs side by side, with lanes of numbers.
 """
 
 import re
@@ -21,7 +21,7 @@ def scalar_text(parts: ScalarParts) -> str:
 
 
 def sample_functions(parts: ScalarParts) -> list[str]:
-    """Return all functions but the entry, each behind those that it calls."""
+    """Return all functions but the entry, each after the functions it calls."""
     functions = [gradient_term(parts), loss_term(parts), *gradient_sum(parts)]
     if parts.spec.sums_in_registers:
         functions += values_of_samples(parts)
@@ -29,7 +29,7 @@ def sample_functions(parts: ScalarParts) -> list[str]:
 
 
 def gradient_term(parts: ScalarParts) -> str:
-    """Return the function of the gradient of a sample, and of its loss where the rule needs it."""
+    """Return the function for the gradient of a sample, and its loss if the rule needs it."""
     tape = Tape()
     arguments, derivatives = run_sample(parts, tape, given(tape, parts.theta))
     slope = label(parts.loss.derivative(*arguments), "slope")
@@ -40,7 +40,7 @@ def gradient_term(parts: ScalarParts) -> str:
 
 
 def loss_term(parts: ScalarParts) -> str:
-    """Return the function of the loss of a sample that is recorded."""
+    """Return the function for the recorded loss of a sample."""
     tape = Tape()
     arguments, _ = run_sample(parts, tape, given(tape, parts.theta))
     doc = "Return the loss of a sample that is recorded."
@@ -48,7 +48,7 @@ def loss_term(parts: ScalarParts) -> str:
 
 
 def values_of_samples(parts: ScalarParts) -> list[str]:
-    """Return the functions of what samples alone determine, and of the loss from it."""
+    """Return the functions for values that do not depend on parameters, and for the loss computed from them."""
     of_samples, rest = split_program(parts.program)
     tape = Tape()
     values = parts.run(tape, of_samples, given(tape, [*parts.inputs, "y"]))
@@ -135,9 +135,9 @@ def _unpack(parts: ScalarParts) -> list[str]:
 
 
 def loop_lines(parts: ScalarParts, tape: Tape, names: Sequence[str], outputs: Numbers) -> tuple[list[str], list[str]]:
-    """Return the lines before a loop and those in it, which assign the outputs to the names."""
+    """Return the lines before a loop and those in it, which assign the outputs to `names`."""
     before, lines, results = text_of_loop(tape, outputs, fixed_numbers(tape, [*parts.settings, "lr"]))
-    # A new number has the old name at once, where nothing needs the old one any more.
+    # A new number takes the old one's name at once if no later line needs the old value.
     words = [set(re.findall(r"\w+", one)) for one in [*lines, *results]]
     made = {line.partition(" = ")[0]: place for place, line in enumerate(lines)}
     renamed = {
@@ -158,7 +158,7 @@ def loop_lines(parts: ScalarParts, tape: Tape, names: Sequence[str], outputs: Nu
 
 
 def kernel(parts: ScalarParts) -> str:
-    """Return the entry."""
+    """Return the entry function."""
     width, columns, settings = parts.width, len(parts.inputs), parts.read_settings()
     names = [*parts.theta, *parts.state]
     places = {name: str(k * width) for k, name in enumerate(names)}

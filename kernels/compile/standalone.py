@@ -1,4 +1,4 @@
-"""Modules with the kernel of one run that need NumPy and numba alone."""
+"""Standalone modules: the kernel of one run, which needs only NumPy and numba."""
 
 import re
 
@@ -15,7 +15,7 @@ from kernels.optimizers.run_options import option_values
 
 
 def standalone_text(spec: KernelSpec) -> str:
-    """Return a module with the kernel of one run that needs NumPy and numba alone."""
+    """Return a module with the kernel of one run that needs only NumPy and numba."""
     if isinstance(spec.model.program, Network):
         return _standalone_network(NetworkParts(spec, standalone=True))
     return _standalone_scalars(ScalarParts(spec, standalone=True))
@@ -68,7 +68,7 @@ def _standalone_network(parts: NetworkParts) -> str:
 
 
 def _module(parts: KernelParts, kind: str, functions: str, **texts: str) -> str:
-    """Return the module of a model of one of two kinds, scalar or network, whose templates are named so."""
+    """Return the module of a model; `kind`, scalar or network, selects the templates."""
     spec, used = parts.spec, [one for name, one in PLAIN.items() if re.search(rf"(?<![.\w]){name}\(", functions)]
     compiler = repr({"error_model": "numpy"} | ({"fastmath": {"contract"}} if spec.fma else {}))
     return fill(
