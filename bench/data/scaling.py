@@ -9,7 +9,7 @@ from bench.data.column_file import ROWS, row_slices, write_samples
 from bench.data.table import Dataset
 from kernels.base.checks import describe
 from kernels.base.run import Floats
-from kernels.data.pieces import column_moments, cut
+from kernels.data.pieces import column_moments, in_pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def _describe_columns(dataset: Dataset, *, targets: bool, constant: bool) -> tup
             together = np.column_stack(columns) if targets else dataset.x
             mean, deviation = together.mean(axis=0), together.std(axis=0)
         else:
-            mean, variance = column_moments([*x, y][: len(columns)] for x, y in cut(dataset.samples, ROWS))
+            mean, variance = column_moments([*x, y][: len(columns)] for x, y in in_pieces(dataset.samples, ROWS))
             deviation = np.sqrt(variance)
     for place, (name, column, middle, scale) in enumerate(
         zip((*dataset.x_names, dataset.y_name), columns, mean, deviation, strict=targets)

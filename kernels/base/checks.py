@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 # A message lists at most this many names.
-LISTED = 12
+MAX_LISTED = 12
 # Instances of `numbers.Number` that are not numbers here: NumPy's time spans subclass its signed integers.
 _NO_NUMBERS = (bool, np.timedelta64)
 
@@ -21,8 +21,8 @@ def is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, _NO_NUMBERS)
 
 
-def check_real(name: str, value: object, accepted: Callable[[float], bool], wanted: str) -> float:
-    """Return `value` as a float if it is a finite number that `accepted` accepts; the error says what is `wanted`."""
+def check_real(name: str, value: object, accepted: Callable[[float], bool], accepted_values: str) -> float:
+    """Return `value` as a float if it is finite and `accepted`; the error message names the `accepted_values`."""
     if isinstance(value, Real) and not isinstance(value, _NO_NUMBERS):
         try:
             number = float(value)
@@ -30,8 +30,8 @@ def check_real(name: str, value: object, accepted: Callable[[float], bool], want
             number = math.inf
         if math.isfinite(number) and accepted(number):
             return number
-        raise ValueError(f"{name} must be {wanted}, not {number!r}")
-    raise ValueError(f"{name} must be {wanted}, not {describe(value)}")
+        raise ValueError(f"{name} must be {accepted_values}, not {number!r}")
+    raise ValueError(f"{name} must be {accepted_values}, not {describe(value)}")
 
 
 def check_finite(name: str, value: object) -> float:
@@ -152,8 +152,8 @@ def meant_by(name: str, used: Iterable[str]) -> str:
 def list_names(names: Iterable[object], separator: str = ", ") -> str:
     """Return names for a message: the first twelve, and the number of the others."""
     texts = [str(name) for name in names]
-    more = f"{separator}... and {len(texts) - LISTED:,} more" if len(texts) > LISTED else ""
-    return separator.join(texts[:LISTED]) + more
+    more = f"{separator}... and {len(texts) - MAX_LISTED:,} more" if len(texts) > MAX_LISTED else ""
+    return separator.join(texts[:MAX_LISTED]) + more
 
 
 def describe_row(row: int) -> str:

@@ -78,9 +78,9 @@ def record_compilations() -> AbstractContextManager[Any]:
     return recorder
 
 
-def use_cache(dispatcher: Any, kept: "CodeCache") -> None:
+def use_cache(dispatcher: Any, cache: "CodeCache") -> None:
     """Make a function keep its code in a cache."""
-    dispatcher._cache = kept  # `cache=True` would set a cache of numba's
+    dispatcher._cache = cache  # `cache=True` would set a cache of numba's
 
 
 def ignore_literals(dispatcher: Any) -> None:

@@ -82,13 +82,15 @@ def _build(module: Module) -> Built:
     scope = run_text(name, module.text)
     if numba.config.DISABLE_JIT:
         return Built(scope["kernel"], 0.0, lambda: None)
-    kept = _compile(name, module, scope["kernel"])
+    dispatcher = _compile(name, module, scope["kernel"])
     cold_seconds, note = time.perf_counter() - started, f"{name}.seconds"
-    if kept.stats.cache_hits:
+    if dispatcher.stats.cache_hits:
         cold_seconds = float(cache.read(note) or "nan")
     else:
         cache.write(note, repr(cold_seconds))
-    return Built(_address(kept), cold_seconds, lambda: _compile(name, module, run_text(name, module.text)["kernel"]))
+    return Built(
+        _address(dispatcher), cold_seconds, lambda: _compile(name, module, run_text(name, module.text)["kernel"])
+    )
 
 
 def build_anew(module: Module) -> Any:
@@ -136,8 +138,8 @@ def _compile(name: str, module: Module, kernel: Any) -> Any:
     return kernel
 
 
-def _address(kept: Any) -> int:
-    (made,) = kept.overloads.values()
+def _address(dispatcher: Any) -> int:
+    (made,) = dispatcher.overloads.values()
     return int(made.library.get_pointer_to_function(made.fndesc.llvm_cfunc_wrapper_name))
 
 

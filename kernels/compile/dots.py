@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 
 from kernels.compile.layers import NetworkParts, call
-from kernels.compile.names import indexed
+from kernels.compile.names import indexed_names
 from kernels.compile.parameters import make_update, named_parameter, parameter, update_lines
 from kernels.compile.sums import leaf, leaf_of_one_run, leaves, sum_lines
-from kernels.compile.templates import fill, packed
+from kernels.compile.templates import fill, tuple_text
 
 FIRST_CACHE = 40 * 1024
 """The bytes of weights that the first cache of a core holds beside the samples."""
@@ -17,7 +17,7 @@ FIRST_CACHE = 40 * 1024
 
 def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
     """Return the function that computes the dot products of several samples."""
-    rows, totals = indexed("row", 4), indexed("total", 4)
+    rows, totals = indexed_names("row", 4), indexed_names("total", 4)
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
         inputs = [f"read_lane(x, {row} + {f}, 8)" if wide else f"number(x[{row} + {f}])" for row in rows]
@@ -25,8 +25,8 @@ def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
         return read, [f"weight * {one}" for one in inputs]
 
     if parts.by_eight:
-        sums = indexed("sums", 4)
-        lines = leaf_of_one_run(term, totals, sums, f"{', '.join(totals)} = sum_lanes({packed(sums)})")
+        sums = indexed_names("sums", 4)
+        lines = leaf_of_one_run(term, totals, sums, f"{', '.join(totals)} = sum_lanes({tuple_text(sums)})")
     else:
         lines = sum_lines(parts, *term("f", 0), "f", "start", "whole", "stop")
     return fill(
@@ -39,15 +39,15 @@ def dots_of_samples(parts: NetworkParts, *, point: bool) -> str:
 
 def dots_of_eight(parts: NetworkParts) -> str:
     """Return the function that computes the dot products of eight samples of one run."""
-    rows = ["at", *indexed("row", 8)[1:]]
+    rows = ["at", *indexed_names("row", 8)[1:]]
 
     def term(f: str, wide: int) -> tuple[list[str], list[str]]:
         read = named_parameter(parts, f"first + {f}", "weight", point=False, wide=wide)
         inputs = [f"read_lane(x, {row} + {f}, 8)" for row in rows] if wide else [f"read_spaced(x, at + {f}, apart, 8)"]
         return read, [f"weight * {one}" for one in inputs]
 
-    sums = indexed("sums", 8)
-    lines = leaf_of_one_run(term, ["total"], sums, f"total = sum_each({packed(sums)})")
+    sums = indexed_names("sums", 8)
+    lines = leaf_of_one_run(term, ["total"], sums, f"total = sum_each({tuple_text(sums)})")
     before, row = zip(*pairwise(rows), strict=True)
     return fill("dots_of_eight", row=row, before=before, leaves=leaves(parts, lines, ["total"], wide=8))
 

@@ -28,11 +28,11 @@ NO_TARGETS = np.zeros(0)
 REGISTERS = 4
 # Models with several dot products per sample and more than MANY_PARAMS parameters train at most this many runs side by
 # side: the parameters of 32 runs exceed a first-level cache of 48 KiB.
-RUNS_OF_UNITS, MANY_PARAMS = 16, 192
+MAX_RUNS_OF_UNITS, MANY_PARAMS = 16, 192
 # Above this many parameters, a pass over the samples is faster than their QR factor.
 MOST_PARAMS = 12
 # The factor takes about as long as this many passes of one run over the samples; runs side by side share it.
-PASSES = 1024
+FACTOR_PASSES = 1024
 
 
 class Kind(NamedTuple):
@@ -134,7 +134,7 @@ def lane_width(kernel: str, dtype: str, program: Program | Network, loss: Loss) 
     width = REGISTERS * doubles_in_register()
     has_units = isinstance(program, Network) and any(layer.units > 1 for layer in program.layers)
     if has_units and program.params > MANY_PARAMS:
-        width = min(width, RUNS_OF_UNITS)
+        width = min(width, MAX_RUNS_OF_UNITS)
     # Functions account for little of the time of a model with vectors.
     waits = not ((program.is_exact and loss.is_exact) or isinstance(program, Network))
     return 2 * width if dtype == "float32" or waits else width
@@ -170,7 +170,7 @@ def takes_factor(kernel: str, model: Model, loss: Loss, losses: int) -> bool:
     kind = KERNELS[kernel]
     if not (kind.fma and kind.width > 1 and has_factor(model.program, squared=loss.is_squared)):
         return False
-    return losses * kind.width >= PASSES
+    return losses * kind.width >= FACTOR_PASSES
 
 
 def largest_error(found: Floats, expected: Floats) -> float:

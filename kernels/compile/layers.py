@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kernels.base.run import BUFFERS
-from kernels.compile.names import KernelParts, indexed
+from kernels.compile.names import KernelParts, indexed_names
 from kernels.compile.spec import KernelSpec
 from kernels.compile.templates import indented
 from kernels.model.network import SCALAR, Network, Structure
@@ -99,7 +99,7 @@ class NetworkParts(KernelParts):
         self.last, self.has_hidden = self.layers[-1], len(self.layers) > 1
         self.one_unit = not self.has_hidden and not self.last.many
         self.decays = bool(self.rule.weight_decay or self.rule.decay_options)
-        self.slots = indexed("slot", self.rule.slots)
+        self.slots = indexed_names("slot", self.rule.slots)
 
     # Numbers in flat arrays
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from kernels.base.run import Data, Floats
 from kernels.compile.kinds import takes_factor
-from kernels.data.pieces import cut
+from kernels.data.pieces import in_pieces
 from kernels.losses.loss import Loss
 from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
@@ -38,6 +38,6 @@ def make_factors(program: Program | Network, data: Data) -> Floats:
     parts = [(data.x, data.y)]
     if data.validation_y.size:
         parts.append((data.validation_x, data.validation_y))
-    factors = [triangle_of_pieces(make_rows(program, x, y) for x, y in cut(part)) for part in parts]
+    factors = [triangle_of_pieces(make_rows(program, x, y) for x, y in in_pieces(part)) for part in parts]
     made = np.array(factors)
     return made if np.isfinite(made).all() else made[:0]

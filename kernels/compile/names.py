@@ -32,7 +32,7 @@ class KernelParts:
     def __init__(self, spec: KernelSpec, *, standalone: bool = False) -> None:
         self.spec, self.loss, self.rule = spec, traceable_loss(spec.loss), traceable_optimizer(spec.optimizer)
         self.width, self.by_eight = spec.width, spec.width == 1 and not standalone
-        self.clock = indexed("clock", len(self.rule.clock_start))
+        self.clock = indexed_names("clock", len(self.rule.clock_start))
         self.loss_options = [f"loss_{name}" for name in self.loss.options]
         names = [name.replace(".", "_") for name in self.rule.options]
         self.options = [f"option_{name}" if name in _TAKEN else name for name in names]
@@ -42,7 +42,7 @@ class KernelParts:
 
     def option_symbols(self, tape: Tape) -> tuple[Any, ...]:
         """Return the options of the rule as symbols."""
-        return tuple(given(tape, self.options))
+        return tuple(input_symbols(tape, self.options))
 
     def run(self, tape: Tape, program: Program, numbers: Numbers) -> list[Symbol | float]:
         """Return the values of a program."""
@@ -51,15 +51,15 @@ class KernelParts:
             constants = [tape.append("as_float32", [value]) for value in program.constants]
             numbers = [*numbers, *(Symbol(tape, one) for one in constants)]
             program = program._replace(constants=())
-        values = tape.run(program, places_of(numbers))
+        values = tape.run(program, operand_places(numbers))
         return [Symbol(tape, value) if isinstance(value, int) else value for value in values]
 
     def loss_arguments(self, tape: Tape, value: Any, target: Any) -> tuple[Any, ...]:
         """Return the arguments of the loss, and name the residual or the prediction accordingly."""
-        options = tuple(given(tape, self.loss_options))
+        options = tuple(input_symbols(tape, self.loss_options))
         if self.loss.of_residual:
-            return label(value, "residual"), options
-        return label(value, "prediction"), target, options
+            return name_number(value, "residual"), options
+        return name_number(value, "prediction"), target, options
 
     # Numbers and lanes
 
@@ -112,31 +112,31 @@ _TAKEN = {
 """Names in the loops that an option cannot have."""
 
 
-def given(tape: Tape, names: Iterable[str]) -> list[Symbol]:
+def input_symbols(tape: Tape, names: Iterable[str]) -> list[Symbol]:
     """Return symbols for numbers that come from outside the tape."""
     return [Symbol(tape, tape.given(name)) for name in names]
 
 
-def label(value: Any, name: str) -> Any:
+def name_number(value: Any, name: str) -> Any:
     """Name a number in the text, unless it already has a name; return it."""
     if isinstance(value, Symbol):
         value.tape.names.setdefault(value.number, name)
     return value
 
 
-def places_of(numbers: Numbers) -> list[int | float]:
+def operand_places(numbers: Numbers) -> list[int | float]:
     """Return the places of symbols on their tape, and constants."""
     return [one.number if isinstance(one, Symbol) else float(one) for one in numbers]
 
 
 def text_of(tape: Tape, outputs: Numbers) -> tuple[list[str], list[str]]:
     """Return the lines that compute `outputs`, and the texts of the outputs."""
-    return tape.lines(places_of(outputs))
+    return tape.lines(operand_places(outputs))
 
 
 def text_of_loop(tape: Tape, outputs: Numbers, fixed: set[int]) -> tuple[list[str], list[str], list[str]]:
     """Return the loop-invariant lines before a loop, the lines in it, and the texts of the outputs."""
-    places = places_of(outputs)
+    places = operand_places(outputs)
     used = {one for place in tape.needed(places) if place not in fixed for one in tape.operations[place].operands}
     used |= set(places)
     before = frozenset(one for one in used & fixed if isinstance(one, int) and tape.operations[one].function != "given")
@@ -153,7 +153,7 @@ def fixed_numbers(tape: Tape, names: Iterable[str]) -> set[int]:
     return fixed
 
 
-def numbered(lines: Iterable[str]) -> list[str]:
+def number_lines(lines: Iterable[str]) -> list[str]:
     """Return lines whose unnamed numbers are counted from 0 in order of appearance."""
     numbers: dict[str, str] = {}
     return [
@@ -161,11 +161,11 @@ def numbered(lines: Iterable[str]) -> list[str]:
     ]
 
 
-def assigned(name: str, text: str) -> list[str]:
+def assignment(name: str, text: str) -> list[str]:
     """Return the line that gives a number this name; no line if it already has it."""
     return [] if text == name else [f"{name} = {text}"]
 
 
-def indexed(name: str, count: int) -> list[str]:
+def indexed_names(name: str, count: int) -> list[str]:
     """Return a name with each index, such as total_0 and total_1."""
     return [f"{name}_{k}" for k in range(count)]

@@ -9,7 +9,7 @@ from kernels.compile.layers import Layer, NetworkParts, call
 from kernels.compile.network_samples import align_lines, gradient_call
 from kernels.compile.parameters import clock_lines, make_update, update_lines
 from kernels.compile.sums import sum_lines
-from kernels.compile.templates import fill, fill_lines, indented, packed
+from kernels.compile.templates import fill, fill_lines, indented, tuple_text
 from kernels.compile.units import gradient_lines, put_terms
 from kernels.model.network import HIDDEN, SCALAR
 
@@ -105,7 +105,7 @@ def train_batches(parts: NetworkParts) -> str:
         loss=["loss = share * @gradients[params]"] if parts.rule.needs_loss else [],
         norm=fill_lines("norm_of_gradient") if parts.rule.needs_norm else [],
         steps=_steps(parts),
-        end=[f"return {packed(parts.clock)}"] if parts.clock else [],
+        end=[f"return {tuple_text(parts.clock)}"] if parts.clock else [],
     )
 
 

@@ -7,7 +7,7 @@ that weights beyond the first-level cache are read once per sample.
 from kernels.compile.dots import take_dots
 from kernels.compile.layers import Layer, NetworkParts, call
 from kernels.compile.parameters import Update, clock_lines, make_update, update_lines
-from kernels.compile.templates import fill, indented, packed
+from kernels.compile.templates import fill, indented, tuple_text
 from kernels.compile.units import gradient_lines
 from kernels.model.network import SCALAR
 
@@ -36,7 +36,7 @@ def train_samples(parts: NetworkParts) -> str:
         gradient=gradient,
         clock=clock_lines(parts),
         steps=steps,
-        end=[f"return {packed(parts.clock)}"] if parts.clock else [],
+        end=[f"return {tuple_text(parts.clock)}"] if parts.clock else [],
     )
 
 

@@ -9,7 +9,7 @@ from kernels.compile.network_text import network_text
 from kernels.compile.scalar_parts import ScalarParts
 from kernels.compile.scalar_text import sample_functions
 from kernels.compile.spec import KernelSpec
-from kernels.compile.templates import fill, fill_lines, packed
+from kernels.compile.templates import fill, fill_lines, tuple_text
 from kernels.model.network import Network
 from kernels.optimizers.run_options import option_values
 
@@ -28,9 +28,9 @@ def _standalone_scalars(parts: ScalarParts) -> str:
     run = fill(
         "standalone_scalar_run",
         stride=str(count + 1),
-        read_theta=packed(f"params[{k}]" for k in range(count)),
-        state=packed([*slots, *map(repr, rule.clock_start)]),
-        loss_options=packed(f"settings[{k}]" for k in range(len(parts.loss_options))),
+        read_theta=tuple_text(f"params[{k}]" for k in range(count)),
+        state=tuple_text([*slots, *map(repr, rule.clock_start)]),
+        loss_options=tuple_text(f"settings[{k}]" for k in range(len(parts.loss_options))),
         write_theta=[f"params[{k}] = theta[{k}]" for k in range(count)],
     )
     return _module(
@@ -76,7 +76,7 @@ def _module(parts: KernelParts, kind: str, functions: str, **texts: str) -> str:
         title=f"{spec.model.expression}: {spec.optimizer.text} with the loss {spec.loss.text}.",
         kernel=spec.kernel,
         head=fill_lines(f"standalone_{kind}_head", compiler=compiler, **texts),
-        options=packed(map(repr, option_values(parts.loss, parts.rule)[: len(parts.settings)].tolist())),
+        options=tuple_text(map(repr, option_values(parts.loss, parts.rule)[: len(parts.settings)].tolist())),
         option_names=", ".join(parts.settings) or "none",
         functions="\n\n".join([*used, functions]).splitlines(),
         train=fill_lines(f"standalone_{kind}_train", **texts),

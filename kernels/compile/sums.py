@@ -7,7 +7,7 @@ for one run, or four at a time for runs side by side.
 from collections.abc import Callable, Sequence
 
 from kernels.compile.layers import NetworkParts
-from kernels.compile.names import indexed
+from kernels.compile.names import indexed_names
 from kernels.compile.templates import fill_lines
 
 Term = Callable[[str, int], tuple[Sequence[str], Sequence[str]]]
@@ -19,7 +19,7 @@ def sum_lines(
 ) -> list[str]:
     """Return the lines that add up products: in NumPy's order, or one by one for many runs with fused operations."""
     which = "eight_sums" if parts.by_eight or not parts.spec.fma else "in_order"
-    names = {name: indexed(name, len(products)) for name in ("total", "quarter", "sum", "single")}
+    names = {name: indexed_names(name, len(products)) for name in ("total", "quarter", "sum", "single")}
     return fill_lines(which, i=i, begin=begin, whole=whole, stop=stop, read=read, product=products, **names)
 
 

@@ -49,7 +49,7 @@ def indented(lines: Iterable[str], space: str = "    ") -> list[str]:
     return [space + line for line in lines]
 
 
-def packed(names: Iterable[str]) -> str:
+def tuple_text(names: Iterable[str]) -> str:
     """Return the text of a tuple.
 
     A longer tuple is joined from parts: Python builds it from a list, which numba does not compile.
@@ -61,4 +61,4 @@ def packed(names: Iterable[str]) -> str:
 
 def unpack(names: Sequence[str], of: str) -> list[str]:
     """Return the line that unpacks a tuple, unless it is empty."""
-    return [f"{packed(names) if len(names) == 1 else ', '.join(names)} = {of}"] if names else []
+    return [f"{tuple_text(names) if len(names) == 1 else ', '.join(names)} = {of}"] if names else []

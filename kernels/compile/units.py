@@ -3,7 +3,7 @@
 from typing import Any
 
 from kernels.compile.layers import Layer, NetworkParts, call
-from kernels.compile.names import assigned, given, label, numbered, text_of
+from kernels.compile.names import assignment, input_symbols, name_number, number_lines, text_of
 from kernels.compile.parameters import named_parameter, parameter
 from kernels.compile.templates import fill, fill_lines
 from kernels.model.network import HIDDEN, SCALAR
@@ -21,13 +21,13 @@ def run_unit(
         if source == SCALAR:
             reads += named_parameter(parts, layer.first(symbol), name, point=point)
         else:
-            reads += assigned(name, _dot(parts, layer, symbol, name, point=point, row=row, eight=eight))
+            reads += assignment(name, _dot(parts, layer, symbol, name, point=point, row=row, eight=eight))
     for number in range(layer.program.inputs):
         at = f"at + {layer.prefix}column_{number}"
         reads.append(f"x_{number} = " + (f"read_spaced(x, {at}, inputs, 8)" if eight else f"number(x[{at}])"))
         names.append(f"x_{number}")
-    y = given(tape, ["y"])[0] if target else 0.0
-    values = parts.run(tape, layer.program, [*given(tape, names), y])
+    y = input_symbols(tape, ["y"])[0] if target else 0.0
+    values = parts.run(tape, layer.program, [*input_symbols(tape, names), y])
     return tape, reads, values[layer.program.residual], [values[one] for one in layer.program.derivatives]
 
 
@@ -52,25 +52,25 @@ def run_only_unit(
     tape, reads, value, derivatives = run_unit(
         parts, parts.last, point=point, row=row, target=parts.loss.of_residual, eight=eight
     )
-    return tape, reads, parts.loss_arguments(tape, value, *given(tape, ["y"])), derivatives
+    return tape, reads, parts.loss_arguments(tape, value, *input_symbols(tape, ["y"])), derivatives
 
 
 def loss_lines(parts: NetworkParts, row: str, *, eight: bool = False) -> list[str]:
     """Return the lines that compute the recorded loss of the only unit of the last layer."""
     tape, reads, arguments, _ = run_only_unit(parts, point=False, row=row, eight=eight)
-    lines, (loss,) = text_of(tape, [label(parts.loss.recorded(arguments), "loss")])
-    return [*reads, *numbered(lines), *assigned("loss", loss)]
+    lines, (loss,) = text_of(tape, [name_number(parts.loss.recorded(arguments), "loss")])
+    return [*reads, *number_lines(lines), *assignment("loss", loss)]
 
 
 def gradient_lines(parts: NetworkParts, row: str) -> tuple[list[str], list[str]]:
     """Return the lines that compute the terms of the only unit of the last layer, and the terms' texts."""
     tape, reads, arguments, derivatives = run_only_unit(parts, point=True, row=row)
-    slope = label(parts.loss.derivative(*arguments), "slope")
-    terms = [label(slope * one, f"term_{k}") for k, one in enumerate(derivatives)]
-    losses = [label(parts.loss.value(*arguments), "loss")] if parts.rule.needs_loss else []
+    slope = name_number(parts.loss.derivative(*arguments), "slope")
+    terms = [name_number(slope * one, f"term_{k}") for k, one in enumerate(derivatives)]
+    losses = [name_number(parts.loss.value(*arguments), "loss")] if parts.rule.needs_loss else []
     lines, texts = text_of(tape, [*terms, *losses])
-    loss = assigned("loss", texts[-1]) if losses else []
-    return [*reads, *numbered(lines), *loss], texts[: len(terms)]
+    loss = assignment("loss", texts[-1]) if losses else []
+    return [*reads, *number_lines(lines), *loss], texts[: len(terms)]
 
 
 def put_terms(parts: NetworkParts, texts: list[str], row: str) -> list[str]:
@@ -107,12 +107,12 @@ def _values(parts: NetworkParts, *, gradient: bool) -> list[str]:
     for layer in parts.layers if parts.last.many else parts.layers[:-1]:
         tape, reads, value, derivatives = run_unit(parts, layer, point=gradient, row="row")
         varying = [part for part in range(layer.parts) if gradient and not layer.is_one(part)]
-        lines, (text, *texts) = text_of(tape, [label(value, "value"), *(derivatives[part] for part in varying)])
+        lines, (text, *texts) = text_of(tape, [name_number(value, "value"), *(derivatives[part] for part in varying)])
         cell = ("scores", "k") if layer is parts.last else ("hidden", "row * hidden_units + k")
         lines.append(parts.put(text, *cell, same=True))
         for part, one in zip(varying, texts, strict=True):
             lines.append(parts.put(one, "terms", parts.term(layer, part, "row"), same=True))
-        written += layer.loop([*reads, *numbered(lines)])
+        written += layer.loop([*reads, *number_lines(lines)])
     return written
 
 

@@ -89,15 +89,15 @@ def thin_checkpoints(samples: Integers, most: int) -> Integers:
     # Mostly even spacing on a logarithmic axis, plus some checkpoints for linear axes.
     logarithms = np.log(samples[1:] / samples[1])
     scale = 2 * logarithms / logarithms[-1] + samples[1:] / samples[-1]
-    kept = np.array([0, 1, samples.size - 1])
+    thinned = np.array([0, 1, samples.size - 1])
     # Several places may round to one checkpoint, so more are requested.
     for count in np.geomspace(most - 1, 20 * samples.size, 60).astype(int):
-        asked = np.linspace(scale[0], scale[-1], count)
-        places = np.union1d(0, 1 + np.searchsorted(scale, asked - 1e-12))
+        targets = np.linspace(scale[0], scale[-1], count)
+        places = np.union1d(0, 1 + np.searchsorted(scale, targets - 1e-12))
         if places.size > most:
             break
-        kept = places
-    return kept
+        thinned = places
+    return thinned
 
 
 def parse_record(record: str | int) -> int | None:

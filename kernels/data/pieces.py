@@ -13,7 +13,7 @@ SAMPLES = 2**15
 N = TypeVar("N", float, Floats)
 
 
-def cut(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
+def in_pieces(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
     """Yield views of all samples, in pieces of at most `most`."""
     x, y = samples
     for first in range(0, y.size, most):
@@ -24,7 +24,7 @@ def cut(samples: Samples, most: int = SAMPLES) -> Iterator[Samples]:
 def mean_over(samples: Samples, function: Callable[[tuple[Floats, ...], Floats], N]) -> N:
     """Return the mean over all samples of `function(x, y)`, which returns the mean over a piece."""
     total: Any = 0.0
-    for x, y in cut(samples):
+    for x, y in in_pieces(samples):
         total += function(x, y) * (y.size / samples[1].size)
     mean: N = total
     return mean
@@ -33,7 +33,7 @@ def mean_over(samples: Samples, function: Callable[[tuple[Floats, ...], Floats],
 @np.errstate(over="ignore")  # infinity is a valid result
 def variance(values: Floats) -> float:
     """Return the population variance of numbers; exactly 0 if all are equal, although their mean may be rounded."""
-    _, (found,) = column_moments([y - values[0]] for _, y in cut(((), values)))
+    _, (found,) = column_moments([y - values[0]] for _, y in in_pieces(((), values)))
     return float(found)
 
 

@@ -88,14 +88,14 @@ def hold_out(
     loss.check_targets(y)
     shares: dict[str, float] = {}
     besides: dict[str, Samples | None] = {"validation": None, "test": None}
-    for name, asked in (("validation", validation), ("test", test)):
-        if isinstance(asked, tuple | list) and len(asked) == 2:
-            besides[name] = check_held_out(model, loss, asked, name, classes)
-        elif isinstance(asked, Real) and not isinstance(asked, bool) and 0 < asked < 1:
-            shares[name] = float(asked)
-        elif asked is not None:
+    for name, part in (("validation", validation), ("test", test)):
+        if isinstance(part, tuple | list) and len(part) == 2:
+            besides[name] = check_held_out(model, loss, part, name, classes)
+        elif isinstance(part, Real) and not isinstance(part, bool) and 0 < part < 1:
+            shares[name] = float(part)
+        elif part is not None:
             raise ValueError(
-                f"{name} must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(asked)}"
+                f"{name} must be a share of the samples between 0 and 1, or a pair (x, y), not {describe(part)}"
             )
     if not shares:
         return Split((x, y), **besides)

@@ -98,12 +98,12 @@ def _compare_values(about: Candidate, loss: Loss, traced: Mapping[str, Traced]) 
 def _compare(about: Candidate, what: str, found: list[Any], expected: Any) -> None:
     for one, other in zip(found, expected, strict=True):
         shape = np.broadcast_shapes(np.shape(one), np.shape(other))
-        ours, wanted = (np.array(np.broadcast_to(value, shape), float) for value in (one, other))
-        if largest_error(ours, wanted) > TOLERANCE:
-            place = np.unravel_index(np.argmax(np.abs(ours - wanted)), ours.shape)
+        alone, joint = (np.array(np.broadcast_to(value, shape), float) for value in (one, other))
+        if largest_error(alone, joint) > TOLERANCE:
+            place = np.unravel_index(np.argmax(np.abs(alone - joint)), alone.shape)
             raise about.error(
-                f"results differ: {what} is {ours[place]:.6g} where one number is computed by itself, and "
-                f"{wanted[place]:.6g} where many are; a rule must treat each parameter and each sample by itself, and "
+                f"results differ: {what} is {alone[place]:.6g} where one number is computed by itself, and "
+                f"{joint[place]:.6g} where many are; a rule must treat each parameter and each sample by itself, and "
                 "give the same whenever it is called"
             )
 
@@ -131,8 +131,8 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
     with explained(about, f"; it is given {len(slots)} slots, a clock of {len(known)} and {len(options)} options"):
         returned = optimizer.rule(theta, slots, gradient, RATE, known, options)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[1], tuple):
-        wanted = "theta and a tuple of slots, as in `return theta - lr * gradient, ()`"
-        raise about.error(f"it must return {wanted}, not {_form(returned)}")
+        valid = "theta and a tuple of slots, as in `return theta - lr * gradient, ()`"
+        raise about.error(f"it must return {valid}, not {_form(returned)}")
     if len(returned[1]) != optimizer.slots:
         raise about.error(f"it returns {len(returned[1])} slots, and slots={optimizer.slots} is registered")
     for what, value in (("theta", returned[0]), *(("a slot", slot) for slot in returned[1])):
@@ -140,11 +140,11 @@ def try_calls(about: Candidate, optimizer: Optimizer) -> None:
             raise about.error(f"it returns {_form(value)} for {what} where theta is an array of shape (2,)")
     if optimizer.per_sample:
         decayed = add_weight_decay(theta, gradient, optimizer.weight_decay)
-        wanted = optimizer.rule(theta, slots, decayed, RATE, known, options)[0]
+        expected = optimizer.rule(theta, slots, decayed, RATE, known, options)[0]
         with explained(about):
             found = optimizer.per_sample(theta, 0.5, 2.0 * gradient, RATE)
-        if not np.allclose(found, wanted, rtol=TOLERANCE):
-            raise about.error(f"its per_sample takes {theta} to {found}, and its rule to {wanted}")
+        if not np.allclose(found, expected, rtol=TOLERANCE):
+            raise about.error(f"its per_sample takes {theta} to {found}, and its rule to {expected}")
 
 
 def _form(value: Any) -> str:

@@ -70,13 +70,13 @@ class Candidate:
         """Whether all its parameters have defaults."""
         return all(parameter.default is not parameter.empty for parameter in self.parameters)
 
-    def check_parameters(self, wanted: Sequence[str], options_follow: bool = False) -> None:
-        """Refuse a function that does not take the parameters wanted, and then options with defaults if they follow."""
+    def check_parameters(self, required: Sequence[str], options_follow: bool = False) -> None:
+        """Refuse a function without the required parameters, optionally followed by options with defaults."""
         plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-        first, others = self.parameters[: len(wanted)], self.parameters[len(wanted) :]
+        first, others = self.parameters[: len(required)], self.parameters[len(required) :]
         misplaced = any(one.kind not in plain or one.default is not one.empty for one in first)  # such as an option
-        if len(first) < len(wanted) or (others and not options_follow) or misplaced:
-            raise self.error(f"it must take ({', '.join(wanted)}), not {inspect.signature(self.own)}")
+        if len(first) < len(required) or (others and not options_follow) or misplaced:
+            raise self.error(f"it must take ({', '.join(required)}), not {inspect.signature(self.own)}")
         for option in others:
             if option.default is option.empty:
                 raise self.error(f"its option {option.name} needs a default value, with which the rule is tried")
@@ -157,9 +157,9 @@ class Options:
         low, high = self.bounds.get(name, (None, None))
         ends = [] if low is None else [f">= {low:g}"]
         ends += [] if high is None else [f"<= {high:g}"]
-        wanted = f"a number {' and '.join(ends)}" if ends else "a finite number"
+        accepted = f"a number {' and '.join(ends)}" if ends else "a finite number"
         least, most = -np.inf if low is None else low, np.inf if high is None else high
-        return check_real(name, value, lambda number: bool(least <= number <= most), wanted)
+        return check_real(name, value, lambda number: bool(least <= number <= most), accepted)
 
 
 @once

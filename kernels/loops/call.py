@@ -45,14 +45,14 @@ def signature_of(dtype: str) -> Any:
 
 
 def _call_kernel(typingctx: Any, kernel: Any, given: Any) -> Any:
-    wanted = signature_of("float64").args
-    for goal, kind in zip(wanted, given.types, strict=True):
+    parameter_types = signature_of("float64").args
+    for goal, kind in zip(parameter_types, given.types, strict=True):
         if isinstance(goal, types.CPointer) != isinstance(kind, types.Array):
             raise TypeError(f"a kernel takes {goal}, not {kind}")
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        kinds, values = [context.get_value_type(kind) for kind in wanted], []
-        for place, (kind, known, goal) in enumerate(zip(kinds, given.types, wanted, strict=True)):
+        kinds, values = [context.get_value_type(kind) for kind in parameter_types], []
+        for place, (kind, known, goal) in enumerate(zip(kinds, given.types, parameter_types, strict=True)):
             value = builder.extract_value(args[1], place)
             if isinstance(known, types.Array):
                 first = place_in(context, builder, known, value, ir.Constant(ir.IntType(64), 0))
@@ -76,10 +76,10 @@ def addresses(arrays: Sequence[Floats]) -> np.ndarray[Any, Any]:
     """Return the addresses of arrays, which the caller keeps alive; where the JIT is off, the arrays themselves."""
     if not config.DISABLE_JIT:
         return np.array([array.ctypes.data for array in arrays], np.int64)
-    kept = np.empty(len(arrays), object)
+    objects = np.empty(len(arrays), object)
     for place, array in enumerate(arrays):
-        kept[place] = array
-    return kept
+        objects[place] = array
+    return objects
 
 
 def _shift(typingctx: Any, address: Any, places: Any, item: Any) -> Any:

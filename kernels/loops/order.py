@@ -157,10 +157,10 @@ def next_of_all(order, n, hyper, epoch, start, draws_ahead):
     ahead = order.ahead
     orders = 2 if draws_ahead and order.places.size > IN_ORDER + 2 * n else 1
     if start == 0:
-        for wanted in range(epoch, max(epoch + 1, min(epoch + orders, hyper.rates.shape[0]))):
-            if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(wanted + 1):
-                begin_order(order, n, hyper.seed, wanted, IN_ORDER + wanted % orders * n)
-            if wanted == epoch:
+        for drawn_epoch in range(epoch, max(epoch + 1, min(epoch + orders, hyper.rates.shape[0]))):
+            if ahead[AHEAD_SEED] != hyper.seed or ahead[AHEAD_EPOCH] != np.uint64(drawn_epoch + 1):
+                begin_order(order, n, hyper.seed, drawn_epoch, IN_ORDER + drawn_epoch % orders * n)
+            if drawn_epoch == epoch:
                 draw((order.places, order.ahead), n)
                 # A repeated epoch is drawn again, so that the time of a run does not depend on the run before.
                 ahead[AHEAD_EPOCH] = 0
@@ -196,12 +196,12 @@ def next_of_blocks(order, n, hyper, epoch, start, stop):
             blocks[block] = block
         permute(blocks, 0, blocks.size, hyper.seed, epoch + BLOCKS * NEXT_PART)
         head[NEXT] = head[END] = head[NEXT_BLOCK] = head[BUFFERS] = 0
-    wanted = min(hyper.batch_size, stop - start)
+    needed = min(hyper.batch_size, stop - start)
     left = head[END] - head[NEXT]
-    if left < wanted:
+    if left < needed:
         for k in range(left):
             places[IN_ORDER + k] = places[IN_ORDER + head[NEXT] + k]
-        while left < wanted:
+        while left < needed:
             left += draw_buffer(order, n, hyper.seed, epoch, IN_ORDER + left)
         head[NEXT], head[END] = 0, left
     begin, count = IN_ORDER + head[NEXT], stop - start

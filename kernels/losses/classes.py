@@ -34,7 +34,7 @@ class Classes:
         if len(self.labels) == 2:
             zero, one = self.labels
             return f"{one!r} is class 1, and {zero!r} is class 0"
-        return f"{_listed(self.labels)}, as the classes 0 to {len(self.labels) - 1}"
+        return f"{_list_labels(self.labels)}, as the classes 0 to {len(self.labels) - 1}"
 
     def encode(self, y: ArrayLike, what: str = "y", locate: Callable[[int], str] = describe_row) -> Floats:
         """Return labels as classes, shape (n,); an unknown label is refused with its place."""
@@ -54,9 +54,11 @@ class Classes:
                 found[same] = number
         if np.isnan(found).any():
             row = int(np.argmax(np.isnan(found)))
-            wanted = " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_listed(self.labels)}"
+            accepted = (
+                " or ".join(map(repr, self.labels)) if len(self.labels) == 2 else f"one of {_list_labels(self.labels)}"
+            )
             value = _plain(given.ravel()[row])
-            raise ValueError(f"{what} must be {wanted}, and is {describe(value)} in {locate(row)}")
+            raise ValueError(f"{what} must be {accepted}, and is {describe(value)} in {locate(row)}")
         return found
 
     def decode(self, classes: NDArray[np.int64]) -> NDArray[Any]:
@@ -197,16 +199,20 @@ def classes_of(labels: Collection[Label], loss: Loss, what: str = "y") -> Classe
         raise ValueError(f"{what} must hold labels of one kind, not numbers beside texts") from None
     most = MAX_CLASSES if loss.by_class else 2
     if not 2 <= len(ordered) <= most:
-        held = f"only {_listed(ordered)}" if len(ordered) == 1 else f"{len(ordered):,} values: {_listed(ordered)}"
-        wanted = f"2 to {most} classes" if loss.by_class else "two classes"
+        held = (
+            f"only {_list_labels(ordered)}"
+            if len(ordered) == 1
+            else f"{len(ordered):,} values: {_list_labels(ordered)}"
+        )
+        accepted = f"2 to {most} classes" if loss.by_class else "two classes"
         hint = "; of more than two the loss is softmax" if 2 < len(ordered) <= MAX_CLASSES else ""
         raise ValueError(
-            f"{what} must hold {wanted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
+            f"{what} must hold {accepted} for the loss {loss.name!r}, such as 0 and 1, and holds {held}{hint}"
         )
     return Classes(tuple(ordered))
 
 
-def _listed(labels: Sequence[Label]) -> str:
+def _list_labels(labels: Sequence[Label]) -> str:
     return ", ".join(map(describe, labels[:SHOWN])) + (", ..." if len(labels) > SHOWN else "")
 
 

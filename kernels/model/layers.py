@@ -131,7 +131,7 @@ def _draft(code: str, inputs: Inputs) -> Draft:
     taken = set(names(parse(code, products=True)))
     fresh = (name for number in count(1) if (name := f"dot{number}") not in taken)
     pieces: dict[tuple[str, str], str] = {}
-    written = code
+    text = code
     found: dict[str, Piece] = {}
     spans = find_products(code)
     for piece in spans:
@@ -145,8 +145,8 @@ def _draft(code: str, inputs: Inputs) -> Draft:
             pieces[key] = next(fresh)
             found[pieces[key]] = piece
     for piece in reversed(spans):
-        written = f"{written[: piece.start]}{pieces[piece.weights, piece.operand]}{written[piece.stop :]}"
-    weights, tree = {piece.weights for piece in spans}, parse(written)
+        text = f"{text[: piece.start]}{pieces[piece.weights, piece.operand]}{text[piece.stop :]}"
+    weights, tree = {piece.weights for piece in spans}, parse(text)
     others = [name for name in names(tree) if name not in found]
     for name in others:
         if name in weights:
@@ -163,7 +163,7 @@ def _draft(code: str, inputs: Inputs) -> Draft:
             f"{added!r} in {code!r} is the column {inputs.columns[inputs.single[added]]!r}, which x holds too; a "
             f"constant needs a name that no column has, such as {free}"
         )
-    return Draft(written, found, tuple(name for name in others if name not in single), single)
+    return Draft(text, found, tuple(name for name in others if name not in single), single)
 
 
 def _added(node: Node) -> Iterator[str]:

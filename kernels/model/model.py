@@ -349,8 +349,8 @@ class Model:
     def _check_count(self, what: str, vector: Floats) -> Floats:
         if vector.shape != (len(self.params),):
             count = len(self.params)
-            wanted = f"{count} number{'s' if count > 1 else ''} for {list_names(self.params)}"
-            raise ValueError(f"{what} must be {wanted}, not an array of shape {vector.shape}")
+            required = f"{count} number{'s' if count > 1 else ''} for {list_names(self.params)}"
+            raise ValueError(f"{what} must be {required}, not an array of shape {vector.shape}")
         return vector
 
     def _flatten(self, params: Mapping[str, ArrayLike | Mapping[str, float]], what: str) -> dict[str, Any]:

@@ -169,9 +169,9 @@ def make_model(text: str, inputs: Given = ("x",), **given: Any) -> Model:
     if model.vectors and model.given_inputs == (ALL_INPUTS,):
         return model.with_inputs(inputs)
     if len(model.inputs) != len(inputs):
-        has, wanted = (list_names(names) or "none" for names in (model.inputs, inputs))
+        own, requested = (list_names(names) or "none" for names in (model.inputs, inputs))
         hint = "; kernels.minimize takes models without inputs" if not model.inputs else ""
-        raise ValueError(f"the model {text!r} has the inputs {has}, not {wanted}{hint}")
+        raise ValueError(f"the model {text!r} has the inputs {own}, not {requested}{hint}")
     return model
 
 
@@ -349,14 +349,14 @@ def _make_model_for_columns(expression: str, columns: tuple[str, ...], inputs: G
         return make_model(expression, usual, **given)
     fitting = [way for way in ways if set(way) <= set(used)]
     if len(fitting) != 1:
-        written = [list_names(way, " and ") for way in ways]
+        alternatives = [list_names(way, " and ") for way in ways]
         unused = set(column_names(columns)).difference(used)
         meant = {name: closest_column(name, unused) for name in used if len(name) > 1}
         close = next((f" (did you mean {to!r} instead of {name!r}?)" for name, to in meant.items() if to), "")
         problem = (
-            f"uses {' as well as '.join(written)}: inputs must say which of them are data"
+            f"uses {' as well as '.join(alternatives)}: inputs must say which of them are data"
             if fitting
-            else f"must use {' or '.join(written)} as the data{close}, or inputs must name them"
+            else f"must use {' or '.join(alternatives)} as the data{close}, or inputs must name them"
         )
         raise ValueError(f"the expression {expression!r} {problem}")
     return make_model(expression, fitting[0], **given)

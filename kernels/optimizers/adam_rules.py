@@ -8,7 +8,7 @@ from typing import Any
 from numpy import absolute, maximum, sign, sqrt, where
 
 from kernels.base.checks import check_bool
-from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 # The lower bound of running powers, at which 1 - power has long been 1.
 TINY = 1e-300
@@ -176,7 +176,7 @@ def adam(
     D. P. Kingma, J. Ba, Adam: a method for stochastic optimization (ICLR 2015); S. J. Reddi, S. Kale, S. Kumar, On the
     convergence of Adam and beyond (ICLR 2018). Same as ``torch.optim.Adam``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     made = Optimizer("adam", adam_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
     return replace(made, rule=amsgrad_rule, slots=3, flags=("amsgrad",)) if check_bool("amsgrad", amsgrad) else made
 
@@ -198,7 +198,7 @@ def adamax(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_d
     m <- beta1 * m + (1 - beta1) * g;  u <- max(beta2 * u, |g| + eps);  theta <- theta - lr / (1 - beta1**t) * m / u.
     D. P. Kingma, J. Ba (ICLR 2015), section 7.1. Same as ``torch.optim.Adamax``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     return Optimizer("adamax", adamax_rule, options, 2, adam_clock, (1.0, 1.0), weight_decay)
 
 
@@ -217,11 +217,11 @@ def nadam(
     ((1 - mu_t) / (1 - prod mu) * g + mu_{t+1} / (1 - mu_{t+1} prod mu) * m) / (sqrt(v / (1 - beta2**t)) + eps).
     T. Dozat, Incorporating Nesterov momentum into Adam (2016). Same as ``torch.optim.NAdam``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, momentum_decay=momentum_decay)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps, momentum_decay=momentum_decay)
     first = 0.96 ** options["momentum_decay"]
     start = (1.0, 1.0, 0.0, options["beta1"] * (1.0 - 0.5 * first), first, first)
     made = Optimizer("nadam", nadam_rule, options, 2, nadam_clock, start, weight_decay)
-    return _decoupled_if_asked(made, decoupled_weight_decay)
+    return _decoupled_if(made, decoupled_weight_decay)
 
 
 def radam(
@@ -239,9 +239,9 @@ def radam(
     to sqrt(v).
     L. Liu et al., On the variance of the adaptive learning rate and beyond (ICLR 2020). Same as ``torch.optim.RAdam``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     made = Optimizer("radam", radam_rule, options, 2, radam_clock, (1.0, 1.0, 0.0, 1.0, 0.0), weight_decay)
-    return _decoupled_if_asked(made, decoupled_weight_decay)
+    return _decoupled_if(made, decoupled_weight_decay)
 
 
 def adabelief(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-16, eps_root: float = 1e-16) -> Optimizer:
@@ -250,7 +250,7 @@ def adabelief(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-16, eps_
     s <- beta2 * s + (1 - beta2) * (g - m)**2 + eps_root replaces v in `adam`.
     J. Zhuang et al., AdaBelief optimizer (NeurIPS 2020). Same as ``optax.adabelief``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, eps_root=eps_root)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps, eps_root=eps_root)
     return Optimizer("adabelief", adabelief_rule, options, 2, adam_clock, (1.0, 1.0))
 
 
@@ -260,7 +260,7 @@ def yogi(beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-3) -> Optimiz
     v <- v - (1 - beta2) * sign(v - g**2) * g**2; m and v begin at 1e-6.
     M. Zaheer et al., Adaptive methods for nonconvex optimization (NeurIPS 2018). Same as ``optax.yogi``.
     """
-    options = fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps)
+    options = check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps)
     return Optimizer("yogi", yogi_rule, options, 2, adam_clock, (1.0, 1.0), slots_start=(1e-6, 1e-6))
 
 
@@ -280,8 +280,8 @@ def adan(
     X. Xie et al., Adan: adaptive Nesterov momentum algorithm (2022), arXiv:2208.06677. Same as ``optax.adan``, whose
     betas are 1 minus those of the paper.
     """
-    options = fractions(beta1=beta1, beta2=beta2, beta3=beta3)
-    options |= not_negative(eps=eps, eps_root=eps_root, weight_decay=weight_decay)
+    options = check_fractions(beta1=beta1, beta2=beta2, beta3=beta3)
+    options |= check_nonnegative(eps=eps, eps_root=eps_root, weight_decay=weight_decay)
     return Optimizer("adan", adan_rule, options, 4, adan_clock, (1.0, 1.0, 1.0, -1.0))
 
 
@@ -291,6 +291,6 @@ def _decouple(made: Optimizer) -> Optimizer:
     return replace(made, rule=decoupled(made.rule), options=options, weight_decay=0.0)
 
 
-def _decoupled_if_asked(made: Optimizer, asked: bool) -> Optimizer:
-    asked = check_bool("decoupled_weight_decay", asked)
-    return replace(_decouple(made), flags=("decoupled_weight_decay",)) if asked else made
+def _decoupled_if(made: Optimizer, requested: bool) -> Optimizer:
+    requested = check_bool("decoupled_weight_decay", requested)
+    return replace(_decouple(made), flags=("decoupled_weight_decay",)) if requested else made

@@ -6,7 +6,7 @@ from numpy import maximum, minimum, sign, sqrt, where
 
 from kernels.base.checks import check_between, check_bool, check_positive, check_real
 from kernels.optimizers.descent_rules import count_updates
-from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 
 def adagrad_rule(theta, slots, gradient, lr, clock, options):
@@ -87,8 +87,8 @@ def adagrad(
     initial_accumulator_value.
     J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods, JMLR 12 (2011). Same as ``torch.optim.Adagrad``.
     """
-    options = not_negative(eps=eps)
-    more = not_negative(lr_decay=lr_decay, initial_accumulator_value=initial_accumulator_value)
+    options = check_nonnegative(eps=eps)
+    more = check_nonnegative(lr_decay=lr_decay, initial_accumulator_value=initial_accumulator_value)
     if not any(more.values()):
         return Optimizer("adagrad", adagrad_rule, options, slots=1, weight_decay=weight_decay)
     start = (more["initial_accumulator_value"],)
@@ -105,7 +105,7 @@ def adadelta(rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0) -> 
     M. D. Zeiler, ADADELTA: an adaptive learning rate method (2012), arXiv:1212.5701. Same as ``torch.optim.Adadelta``,
     whose default lr is 1.
     """
-    options = fractions(rho=rho) | {"eps": check_positive("eps", eps)}
+    options = check_fractions(rho=rho) | {"eps": check_positive("eps", eps)}
     return Optimizer("adadelta", adadelta_rule, options, slots=2, weight_decay=weight_decay)
 
 
@@ -120,7 +120,7 @@ def rmsprop(
     T. Tieleman, G. Hinton, Lecture 6.5, Coursera (2012); centered: A. Graves (2013), arXiv:1308.0850. Same as
     ``torch.optim.RMSprop``.
     """
-    options, more = fractions(alpha=alpha) | not_negative(eps=eps), fractions(momentum=momentum)
+    options, more = check_fractions(alpha=alpha) | check_nonnegative(eps=eps), check_fractions(momentum=momentum)
     made = Optimizer("rmsprop", rmsprop_rule, options, slots=1, weight_decay=weight_decay)
     if check_bool("centered", centered):
         return replace(made, rule=centered_rmsprop_rule, options=options | more, slots=3, flags=("centered",))
@@ -140,7 +140,7 @@ def rprop(etaminus: float = 0.5, etaplus: float = 1.2, step_min: float = 1e-6, s
     options = {
         "etaminus": check_between("etaminus", etaminus, 0, 1),
         "etaplus": check_real("etaplus", etaplus, lambda eta: eta > 1.0, "a number above 1"),
-        **not_negative(step_min=step_min),
+        **check_nonnegative(step_min=step_min),
         "step_max": check_positive("step_max", step_max),
     }
     return Optimizer("rprop", rprop_rule, options, 2, mark_first_update, (-1.0,))

@@ -3,7 +3,7 @@
 from numpy import maximum, minimum
 
 from kernels.base.checks import check_finite, check_positive
-from kernels.optimizers.optimizer import Optimizer, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, check_fractions, check_nonnegative
 
 # The smallest normal number.
 TINY = 2.0**-1022
@@ -100,7 +100,7 @@ def momentum(momentum: float = 0.9, weight_decay: float = 0.0, dampening: float 
     The first gradient is not dampened. B. T. Polyak, Some methods of speeding up the convergence of iteration methods
     (1964). The learning rate is outside the velocity, as in ``torch.optim.SGD(momentum=...)``.
     """
-    options, more = fractions(momentum=momentum), fractions(dampening=dampening)
+    options, more = check_fractions(momentum=momentum), check_fractions(dampening=dampening)
     if more["dampening"]:
         return Optimizer(
             "momentum", dampened_momentum_rule, options | more, 1, dampening_clock, (0.0, 1.0), weight_decay
@@ -114,7 +114,7 @@ def nesterov(momentum: float = 0.9, weight_decay: float = 0.0) -> Optimizer:
     I. Sutskever et al., On the importance of initialization and momentum in deep learning (ICML 2013). Same as
     ``torch.optim.SGD(momentum=..., nesterov=True)``.
     """
-    options = fractions(momentum=momentum)
+    options = check_fractions(momentum=momentum)
     return Optimizer("nesterov", nesterov_rule, options, slots=1, weight_decay=weight_decay)
 
 
@@ -130,7 +130,7 @@ def asgd(lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay
     return Optimizer(
         "asgd",
         asgd_rule,
-        not_negative(lambd=lambd, alpha=alpha, t0=t0),
+        check_nonnegative(lambd=lambd, alpha=alpha, t0=t0),
         2,
         count_updates,
         (0.0,),
@@ -149,5 +149,5 @@ def polyak(f_min: float = 0.0, scaling: float = 1.0, eps: float = 0.0) -> Optimi
     (AISTATS 2021). Same as ``optax.polyak_sgd(variant="sps+")``.
     """
     options = {"f_min": check_finite("f_min", f_min), "scaling": check_positive("scaling", scaling)}
-    options |= not_negative(eps=eps)
+    options |= check_nonnegative(eps=eps)
     return Optimizer("polyak", polyak_rule, options, needs_norm=True, needs_loss=True)

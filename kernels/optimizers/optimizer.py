@@ -150,12 +150,12 @@ def add_weight_decay(theta, gradient, weight_decay):
     return gradient + weight_decay * theta
 
 
-def fractions(**options: float) -> dict[str, float]:
+def check_fractions(**options: float) -> dict[str, float]:
     """Return options after checking that they are in [0, 1)."""
     wanted = "a number in [0, 1)"
     return {name: check_real(name, value, lambda number: 0 <= number < 1, wanted) for name, value in options.items()}
 
 
-def not_negative(**options: float) -> dict[str, float]:
+def check_nonnegative(**options: float) -> dict[str, float]:
     """Return options after checking that they are not negative."""
     return {name: check_not_negative(name, value) for name, value in options.items()}

@@ -3,7 +3,7 @@
 from numpy import maximum, sqrt
 
 from kernels.optimizers.adam_rules import TINY
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay, fractions, not_negative
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_fractions, check_nonnegative
 
 
 def schedule_free_sgd_rule(theta, slots, gradient, lr, clock, options):
@@ -55,7 +55,7 @@ def schedule_free_sgd(beta1: float = 0.9, weight_decay: float = 0.0) -> Optimize
     return Optimizer(
         "schedule_free_sgd",
         schedule_free_sgd_rule,
-        fractions(beta1=beta1),
+        check_fractions(beta1=beta1),
         3,
         weight_decay=weight_decay,
         slots_start=(None, 0.0, 0.0),
@@ -74,7 +74,7 @@ def schedule_free_adamw(
     return Optimizer(
         "schedule_free_adamw",
         schedule_free_adamw_rule,
-        fractions(beta1=beta1, beta2=beta2) | not_negative(eps=eps, weight_decay=weight_decay),
+        check_fractions(beta1=beta1, beta2=beta2) | check_nonnegative(eps=eps, weight_decay=weight_decay),
         4,
         schedule_free_adamw_clock,
         (1.0,),

@@ -12,7 +12,7 @@ from numpy import minimum, sqrt, where
 
 from kernels.base.checks import check_positive, check_real, describe
 from kernels.optimizers.descent_rules import count_updates, first_slot, sgd
-from kernels.optimizers.optimizer import Optimizer, add_weight_decay, not_negative
+from kernels.optimizers.optimizer import Optimizer, add_weight_decay, check_nonnegative
 
 SGD = sgd()
 
@@ -145,7 +145,7 @@ def inverse_scaled(inner: Optimizer = SGD, power: float = 0.25) -> Optimizer:
     are those of ``averaged(inverse_scaled(sgd, power))``. The schedule `inverse_scaling` counts epochs.
     """
     _check_inner("inverse_scaled", inner)
-    rule, own = inverse_scaled_rule(inner.rule), not_negative(power=power)
+    rule, own = inverse_scaled_rule(inner.rule), check_nonnegative(power=power)
     return _wrap("inverse_scaled", inner, rule, own, count_and_raise, (0.0, 1.0))
 
 

@@ -119,7 +119,7 @@ def exp_avx512(x: Vector) -> Vector:
     parts = _reduce(x.replace(1000.0, ">", 1000.0))
     power = look_up(POWERS, parts.places, x.builder)
     nonzero = x.builder.fcmp_unordered(">=", parts.k.value, ir.Constant(x.value.type, LEAST * LOG2_E - 1.0))
-    return scale(power.fma(_polynomial(SHORT_EXP, parts, parts.r), power), parts.k, kept=nonzero)
+    return scale(power.fma(_polynomial(SHORT_EXP, parts, parts.r), power), parts.k, mask=nonzero)
 
 
 def tanh_avx512(x: Vector) -> Vector:

@@ -60,7 +60,7 @@ def log1p_avx512(x: Vector) -> Vector:
     k, reciprocal, logarithm, r = _reduce(rounded)
     builder, size = x.builder, k.call("llvm.fabs")
     usual = builder.fcmp_ordered("<", size.value, ir.Constant(k.value.type, LARGEST))
-    rest = scale(x - (rounded - 1.0), k * -1.0, kept=usual)
+    rest = scale(x - (rounded - 1.0), k * -1.0, mask=usual)
     return _combine(k, logarithm, rest.fma(reciprocal, r)).call("llvm.copysign", x)
 
 

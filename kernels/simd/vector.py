@@ -156,9 +156,9 @@ def look_up(table: tuple[float, ...], places: ir.Value, builder: Any) -> Vector:
     return Vector(builder, call(builder, "llvm.x86.avx512.vpermi2var.pd.512", kind, low, places, high))
 
 
-def scale(value: Vector, k: Vector, kept: ir.Value | None = None) -> Vector:
-    """Return value * 2**floor(k), rounded once, and 0 where it is not to be `kept`."""
-    which = EVERY if kept is None else value.builder.bitcast(kept, MASK)
+def scale(value: Vector, k: Vector, mask: ir.Value | None = None) -> Vector:
+    """Return value * 2**floor(k), rounded once, and 0 where it is not to be `mask`."""
+    which = EVERY if mask is None else value.builder.bitcast(mask, MASK)
     return _masked("scalef", value, k.value, ir.Constant(value.value.type, 0.0), which)
 
 
@@ -194,8 +194,8 @@ def _estimate(name: str, x: Vector) -> Vector:
 
 def keep_zeros_and_infinity(value: Vector, x: Vector) -> Vector:
     """Return x where it is 0, -0 or inf, else `value`."""
-    kept = TAKES_X << 4 * ZERO | TAKES_X << 4 * INFINITY
-    table = ir.Constant(ir.VectorType(ir.IntType(64), REGISTER), [kept] * REGISTER)
+    responses = TAKES_X << 4 * ZERO | TAKES_X << 4 * INFINITY
+    table = ir.Constant(ir.VectorType(ir.IntType(64), REGISTER), [responses] * REGISTER)
     return _masked("fixupimm", value, x.value, table, ir.Constant(INDEX, 0), EVERY)
 
 

@@ -181,7 +181,7 @@ def _plain_source(code: CodeType) -> str:
     """Return the source of a function without ignored parts, or its bytecode if there is no source."""
     text = text_of(code)
     if text is None:
-        return _described(code)
+        return _describe_code(code)
     try:
         tree = ast.parse(textwrap.dedent(text))
     except SyntaxError:  # a lambda inside an expression
@@ -203,7 +203,7 @@ def text_of(code: CodeType) -> str | None:
     """
     linecache.checkcache(code.co_filename)  # the file may have changed since it was read
     lines = linecache.getlines(code.co_filename)
-    if (code.co_firstlineno, _described(code)) not in _codes_in("".join(lines)):
+    if (code.co_firstlineno, _describe_code(code)) not in _codes_in("".join(lines)):
         return None
     return "".join(inspect.getblock(lines[code.co_firstlineno - 1 :]))
 
@@ -220,16 +220,16 @@ def _codes_in(text: str) -> set[tuple[int, str]]:
         return set()
     for code in codes:
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return {(code.co_firstlineno, _described(code)) for code in codes}
+    return {(code.co_firstlineno, _describe_code(code)) for code in codes}
 
 
-def _described(code: CodeType) -> str:
+def _describe_code(code: CodeType) -> str:
     """Return as text everything in a code object that determines its behaviour."""
-    constants = [_described(one) if isinstance(one, CodeType) else _ordered(one) for one in code.co_consts]
+    constants = [_describe_code(one) if isinstance(one, CodeType) else _constant_text(one) for one in code.co_consts]
     names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_argcount)
     return f"{code.co_code.hex()} {names} {constants}"
 
 
-def _ordered(constant: Any) -> str:
+def _constant_text(constant: Any) -> str:
     """Return a constant as text; sets, whose order differs between processes, are sorted."""
     return repr(sorted(map(repr, constant))) if isinstance(constant, frozenset) else repr(constant)

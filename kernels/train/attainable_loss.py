@@ -33,7 +33,7 @@ FEW_PARAMS = 100
 # Number of run starts from which the lowest loss of a nonlinear model is searched.
 MOST_STARTS = 8
 # Losses that a scan for the best constant may evaluate; with few samples, one at each of their targets.
-SCANNED = 100_000
+MAX_SCANNED = 100_000
 CONSTANT, START = "the best constant", "the best start"
 
 
@@ -202,7 +202,7 @@ def constant_loss(loss: Loss, y: Floats) -> float:
         # The best rate is the mean; if all counts are 0, the loss tends to 0 as the constant decreases.
         return mean_loss(math.log(np.mean(y))) if y.any() else 0.0
     # A loss that is not convex, such as cauchy, may be lowest near any of the targets.
-    steps = max(1, min(y.size, SCANNED // y.size) - 1)
+    steps = max(1, min(y.size, MAX_SCANNED // y.size) - 1)
     levels = np.linspace(0, 1, steps * math.ceil(40 / steps) + 1)  # at the targets, and between them if they are few
     scan = np.unique(np.quantile(y, levels)) if loss.of_residual else np.linspace(-30.0, 30.0, 121)
     losses = np.array([mean_loss(constant) for constant in scan.tolist()])

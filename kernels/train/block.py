@@ -27,7 +27,7 @@ from kernels.data.checkpoints import with_checkpoints
 from kernels.losses.loss import Loss
 from kernels.model.model import Model
 from kernels.optimizers.optimizer import Optimizer
-from kernels.train.lost_targets import LARGE, lost_since
+from kernels.train.lost_targets import LARGE, first_spurious_zero
 from kernels.train.slices import runs_in_slice, slowdown_of, train_in_slices
 from kernels.train.trainer import Train, make_trainer
 
@@ -159,7 +159,7 @@ def _end_where_targets_are_lost(model: Model, loss: Loss, data: Data, runs: Runs
         return
     for run in np.flatnonzero(np.abs(runs.params).max(axis=1) > LARGE):
         losses = runs.losses[: runs.checkpoints[run] - first + 1, run]
-        lost = lost_since(model, loss, runs.params[run], data, losses)
+        lost = first_spurious_zero(model, loss, runs.params[run], data, losses)
         if lost is not None:
             runs.status[run], runs.checkpoints[run] = DIVERGED, first + lost
             runs.losses[lost:, run] = runs.validation_losses[lost:, run] = np.inf
@@ -186,9 +186,9 @@ def _train_in_turn(
         runs.params[run], runs.status[run], runs.checkpoints[run] = trajectory[min(done, rows - 1)], status, done
         runs.losses[:, run], runs.validation_losses[:, run] = losses[first:], validation_losses[first:]
         runs.path[:, run] = trajectory[np.minimum(at, done)]
-        kept, lowest = np.searchsorted(hyper.checkpoints, runs.lowest[run, 1]), runs.lowest[run]
-        if lowest.size > 2 and kept >= first:
-            lowest[2], lowest[3:] = losses[kept], trajectory[kept]
+        best, lowest = np.searchsorted(hyper.checkpoints, runs.lowest[run, 1]), runs.lowest[run]
+        if lowest.size > 2 and best >= first:
+            lowest[2], lowest[3:] = losses[best], trajectory[best]
 
 
 def _train_side_by_side(

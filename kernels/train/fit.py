@@ -40,7 +40,7 @@ from kernels.optimizers.optimizer import Optimizer
 from kernels.optimizers.run_options import option_values
 from kernels.optimizers.schedules import learning_rates
 from kernels.train.fit_result import FitResult, whole_or_fraction
-from kernels.train.lost_targets import lost_since
+from kernels.train.lost_targets import first_spurious_zero
 from kernels.train.slices import slowdown_of, train_in_slices
 from kernels.train.trainer import make_trainer
 
@@ -209,9 +209,9 @@ def fit(
     recorded = Record(np.empty(checkpoints.size), trajectory, memory, validation_losses, np.array(NO_LOWEST))
 
     # Compile.
-    asked = time.perf_counter()
+    started = time.perf_counter()
     train = make_trainer(kernel, model, loss, optimizer, data)
-    compile_seconds = time.perf_counter() - asked
+    compile_seconds = time.perf_counter() - started
 
     # Train in slices of time.
     per_epoch, updates = samples_per_epoch(n, size, drop_last), count_updates(checkpoints, n, size, drop_last=drop_last)
@@ -222,7 +222,9 @@ def fit(
     seconds = 0.0
     for status, done, spent in steps:
         seconds += spent
-        lost = lost_since(model, loss, trajectory[min(done, len(trajectory) - 1)], data, recorded.losses[: done + 1])
+        lost = first_spurious_zero(
+            model, loss, trajectory[min(done, len(trajectory) - 1)], data, recorded.losses[: done + 1]
+        )
         if lost is not None:
             status, done = DIVERGED, lost  # noqa: PLW2901
             recorded.losses[done] = recorded.validation_losses[done : done + 1] = np.inf

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.base.run import Floats
-from kernels.data.pieces import cut
+from kernels.data.pieces import in_pieces
 from kernels.data.samples import Samples
 from kernels.model.linear_data import make_rows, triangle_of_pieces
 from kernels.model.model import Model
@@ -41,7 +41,7 @@ def estimate_uncertainty(model: Model, params: Floats, samples: Samples) -> Unce
     if n <= size:
         return unknown(size, f"there are no more samples than parameters, {n} for {size}")
     # The residual is appended as a column; its norm is that of the factor's last column.
-    factor = triangle_of_pieces(make_rows(model.program, x, y, params) for x, y in cut(samples))
+    factor = triangle_of_pieces(make_rows(model.program, x, y, params) for x, y in in_pieces(samples))
     if not np.isfinite(factor).all():
         return unknown(size, "the residuals or their derivatives are not finite")
     jacobian, residual = factor[:, :-1], factor[:, -1]
@@ -71,7 +71,7 @@ def least_squares(model: Model, samples: Samples) -> tuple[Floats, float]:
     """
     params = len(model.params)
     model.check_linear()
-    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in cut(samples))
+    factor = triangle_of_pieces(make_rows(model.program, x, y) for x, y in in_pieces(samples))
     if not np.isfinite(factor).all():
         return np.full(params, np.nan), np.nan
     design, targets = factor[:, :-1], factor[:, -1]

@@ -435,10 +435,10 @@ class FitResult:
     def _describe_validation(self) -> list[str]:
         if self.validation_loss is None:
             return []
-        kept, best = self.kept, self.best
-        course = f"{self.validation_loss[0]:.6g} -> {kept.validation_loss:.6g}"
-        if kept.checkpoint < self.loss.size - 1:
-            return [f"  validation  {course}; its parameters, after {kept.epoch:g} epochs, are kept"]
+        end, best = self.kept, self.best
+        course = f"{self.validation_loss[0]:.6g} -> {end.validation_loss:.6g}"
+        if end.checkpoint < self.loss.size - 1:
+            return [f"  validation  {course}; its parameters, after {end.epoch:g} epochs, are kept"]
         return [f"  validation  {course}, lowest {best.validation_loss:.6g} after {best.epoch:g} epochs"]
 
     def _describe_test(self) -> list[str]:

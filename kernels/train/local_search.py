@@ -39,7 +39,7 @@ class Found(NamedTuple):
 Objective = Callable[[Floats], tuple[float, Floats]]
 
 
-def afford(each: int, searches: int, most: int) -> int:
+def affordable_evaluations(each: int, searches: int, most: int) -> int:
     """Return how many evaluations, at most `most`, each search may make if one takes `each` multiplications.
 
     With many samples and many parameters, complete searches would take hours.
@@ -47,7 +47,7 @@ def afford(each: int, searches: int, most: int) -> int:
     return max(LEAST, min(most, WORK // (each * searches)))
 
 
-def afford_searches(each: int, most: int) -> int:
+def affordable_searches(each: int, most: int) -> int:
     """Return how many searches, at most `most`, may each make `LEAST` evaluations of `each` multiplications."""
     return max(1, min(most, WORK // (LEAST * each)))
 

@@ -9,10 +9,10 @@ from kernels.model.model import Model
 # Parameters below this do not absorb the targets.
 LARGE = 1e6
 # The number of samples checked.
-MOST = 1000
+MAX_CHECKED = 1000
 
 
-def lost_since(model: Model, loss: Loss, params: Floats, data: Data, losses: Floats) -> int | None:
+def first_spurious_zero(model: Model, loss: Loss, params: Floats, data: Data, losses: Floats) -> int | None:
     """Return the first checkpoint from which a run's loss is a spurious 0; None if its last loss is correct.
 
     With a learning rate that is too high, the terms of a model may grow until y is lost in (c - y) + a*sin(x - p), and
@@ -26,9 +26,9 @@ def lost_since(model: Model, loss: Loss, params: Floats, data: Data, losses: Flo
     """
     if losses[-1] != 0 or not loss.of_residual or not np.abs(params).max() > LARGE:
         return None
-    y = data.y[:MOST]
+    y = data.y[:MAX_CHECKED]
     columns = data.x[0].reshape(data.y.size, -1).T if model.by_row else data.x
-    columns = tuple(column[:MOST] for column in columns)
+    columns = tuple(column[:MAX_CHECKED] for column in columns)
     with np.errstate(all="ignore"):
         residuals = model.predict_columns(params, columns) - y, -y
         found, nothing = (np.mean(loss.recorded(loss.arguments(residual, y))) for residual in residuals)

@@ -152,8 +152,8 @@ def _least_squares_start(loss: Loss, basis: Floats, offset: Floats, y: Floats) -
     """Return the start of the search: least squares of the residual, or predictions of the mean target."""
     if loss.of_residual:
         return np.asarray(basis.T @ (y - offset) / y.size)
-    wanted = np.log(max(float(np.mean(y)), 1e-8)) if loss.name == "poisson" else 0.0
-    return np.asarray(basis.T @ (np.full(y.size, wanted) - offset) / y.size)
+    constant = np.log(max(float(np.mean(y)), 1e-8)) if loss.name == "poisson" else 0.0
+    return np.asarray(basis.T @ (np.full(y.size, constant) - offset) / y.size)
 
 
 def _linear_program(loss: Loss, basis: Floats, offset: Floats, y: Floats, start: Floats) -> Floats | None:
@@ -191,9 +191,9 @@ def _separable(basis: Floats, offset: Floats, y: Floats) -> bool:
 
     # Parameters do not scale the offset, but it becomes negligible as they grow.
     rows, _ = _by_side(basis, offset, y)
-    columns, wanted = np.vstack([rows.T, np.ones(y.size)]), np.append(np.zeros(rows.shape[1]), 1.0)
+    columns, target = np.vstack([rows.T, np.ones(y.size)]), np.append(np.zeros(rows.shape[1]), 1.0)
     try:
-        weights, _ = nnls(columns, wanted, maxiter=min(max(1, MOST_WORK // columns.size), MOST_STEPS_OF_C))
+        weights, _ = nnls(columns, target, maxiter=min(max(1, MOST_WORK // columns.size), MOST_STEPS_OF_C))
     except RuntimeError:
         return False
     direction = columns[:-1] @ weights

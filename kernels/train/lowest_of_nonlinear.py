@@ -22,8 +22,8 @@ from kernels.train.local_search import (
     UNBOUNDED,
     Found,
     Objective,
-    afford,
-    afford_searches,
+    affordable_evaluations,
+    affordable_searches,
     cost_of_gradient,
     cost_of_step,
     descend,
@@ -55,7 +55,7 @@ def lowest_of_nonlinear(
     """
     rng, params = np.random.default_rng(0), len(model.params)
     cost = cost_of_step if loss.of_residual else cost_of_gradient
-    many = max(LEAST_SAMPLES * params, afford(cost(1, params), SHORT_STEPS, MANY))
+    many = max(LEAST_SAMPLES * params, affordable_evaluations(cost(1, params), SHORT_STEPS, MANY))
     part = np.sort(rng.choice(y.size, many, replace=False)) if y.size > many else slice(None)
     some = tuple(column[part] for column in x), y[part]
     begin = [np.asarray(start, float) for start in starts]
@@ -68,7 +68,10 @@ def lowest_of_nonlinear(
             begin = [solve_linear_params(model.program, start, *some) for start in begin]
             # Starts from which parameters grow without bound take most of the time.
             each = cost_of_step(some[1].size, params)
-            few, most = afford(each, len(begin), FEW_STEPS), afford(each, LEADING, MOST_STEPS)
+            few, most = (
+                affordable_evaluations(each, len(begin), FEW_STEPS),
+                affordable_evaluations(each, LEADING, MOST_STEPS),
+            )
             ends = sorted((_fit_squares(model, start, *some, few) for start in begin), key=lambda end: end[0])
             ends[:LEADING] = [_fit_squares(model, end[1], *some, most) for end in ends[:LEADING]]
             ends.sort(key=lambda end: end[0])
@@ -89,7 +92,9 @@ def lowest_of_nonlinear(
     objective = mean_and_gradient(model.program, loss, x, y)
     value, lowest = ends[0]
     if loss.name in PIECES:
-        value, lowest = settle_at_kinks(objective, lowest, afford(cost_of_gradient(y.size, params), 1, MOST_AT_KINKS))
+        value, lowest = settle_at_kinks(
+            objective, lowest, affordable_evaluations(cost_of_gradient(y.size, params), 1, MOST_AT_KINKS)
+        )
     # SciPy's sums may differ from recorded losses in the last digits.
     value = min(value, objective(lowest)[0])
     method = "least squares (SciPy)" if loss.is_squared else "L-BFGS"
@@ -115,7 +120,7 @@ def _search_in_stages(objective: Objective, starts: Sequence[Floats], each: int)
     ends = [(math.inf, start) for start in starts]
     for count, times, steps in STAGES:
         places = [place for _, place in ends[:count]]
-        affordable = afford(each, times * len(places), steps)
+        affordable = affordable_evaluations(each, times * len(places), steps)
         ends = _descend_all(objective, places, times=times, steps=affordable)
         ends.sort(key=lambda end: end[0])
     return ends
@@ -189,10 +194,12 @@ def _polish_all(
     params = len(model.params)
     if loss.is_squared:
         each = cost_of_step(y.size, params)
-        starts = starts[: afford_searches(each, len(starts))]
-        return [_fit_squares(model, start, x, y, afford(each, len(starts), MOST_STEPS)) for start in starts]
+        starts = starts[: affordable_searches(each, len(starts))]
+        return [
+            _fit_squares(model, start, x, y, affordable_evaluations(each, len(starts), MOST_STEPS)) for start in starts
+        ]
     objective = mean_and_gradient(model.program, loss, x, y)
-    steps = afford(cost_of_gradient(y.size, params), TIMES * len(starts), MOST_EVALUATIONS)
+    steps = affordable_evaluations(cost_of_gradient(y.size, params), TIMES * len(starts), MOST_EVALUATIONS)
     settings: dict[str, Any] = {"steps": steps}
     if loss.of_residual:
         spread = np.mean(loss.recorded(loss.arguments(y - np.mean(y), y)))
