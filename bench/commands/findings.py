@@ -1,4 +1,4 @@
-"""How a comparison is printed: as text, Markdown or JSON."""
+"""Printing a comparison as text, Markdown or JSON."""
 
 import json
 import math
@@ -23,8 +23,8 @@ def print_findings(
 ) -> None:
     """Print a comparison: its result and its verdict in a sentence each, tables, and notes.
 
-    `tables` are all of it, by name, for JSON; `shown` is the part for people, by title, of which empty tables are left
-    out. A note is the subject of a sentence, and the sentence.
+    `tables` has all tables by name, for JSON; `shown` is the part for people, by title; empty tables are omitted. A
+    note is the subject of a sentence, and the sentence.
     """
     if style == "json":
         records = {name: [_plain(row) for row in table.to_dict("records")] for name, table in tables.items()}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from bench.commands.cluster import open_cluster
 from bench.commands.console import mapping_display, print_place, print_sentence
-from bench.commands.kept import keep_parts, keep_results
 from bench.commands.options import RunOptions
+from bench.commands.resuming import explain_report, explain_resuming
 from bench.commands.run import UNVERIFIED, make_trainer, refuse_report, verify_runs
 from bench.commands.stages import progress
 from bench.report.tune_data import read_tune_data
@@ -19,10 +19,10 @@ from bench.study.space import SearchSettings
 
 
 def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> bool:
-    """Search the space of a study, print the conclusions, write the report and print its place.
+    """Search the space of a study, print the conclusions, write the report and print its path.
 
-    With `with_grid`, the grid of the study is trained too, , for comparison. `seed` is that of the sampler. Return
-    whether trials that are trained again with the reference give the same; else there is no report.
+    With `with_grid`, the grid of the study is trained too, for comparison. `seed` is the sampler's. Return whether
+    trials that are trained again with the reference give the same result; otherwise there is no report.
     """
     try:
         from bench.engine.tune import train_search  # noqa: PLC0415
@@ -38,14 +38,14 @@ def run_tune(study: Study, asked: RunOptions, *, with_grid: bool, seed: int) -> 
     folder = asked.out or Path("results") / f"{folder_name(study.name)}-tuned"
     searched = SearchSettings(**study.tune.search, sampler_seed=seed)
     with (
-        keep_parts(folder),
+        explain_resuming(folder),
         open_cluster(asked.cluster) as executor,
         progress("trials", searched.trials) as advance,
     ):
-        trainer = make_trainer(study, data, folder, executor, refine=0)  # no rates are added to the grid of a search
+        trainer = make_trainer(study, data, folder, executor, refine=0)  # the grid of a search is not refined
         rival = grid if with_grid else None
         tuning = train_search(trainer, space, searched, rival, resume=asked.resume, progress=advance)
-    with keep_results(folder), hold_run(folder):
+    with explain_report(folder), hold_run(folder):
         if len(tuning.result.frame):
             try:
                 verify_runs(tuning.result, study, data)
