@@ -515,7 +515,7 @@ def report(
     figures: options.Svg = "png",
     plugin: options.Plugins = None,
 ) -> None:
-    """Write the report of a run again from its folder, without training.
+    """Rewrite the report of a run from its folder, without training.
 
     Writes report.html, report.md, tables and figures into the folder. With several folders, each gets its own report,
     and one more page shows them side by side.

@@ -1,7 +1,7 @@
-"""The keys of a study: the type, the default and one line about each.
+"""The keys of a study, each with type, default and a one-line description.
 
-Only here: the schema, the options of the command line, the documentation and new studies are made from them. Nothing
-is imported, so that `--help` answers at once.
+The schema, command-line options, documentation and new studies are all derived from them. This module imports nothing,
+so that `--help` answers at once.
 """
 
 from typing import Annotated, Any
@@ -117,7 +117,7 @@ class RunKeys:
 
 
 class TuneKeys:
-    """Keys of [tune]; without one of the first five, the choices are those between the values of the grid."""
+    """Keys of [tune]; without any of the first five, choices lie between the values of the grid."""
 
     lr: Annotated[Setting, 'A range, "log:0.001:1" or "lin:0.1:1", or a fixed rate.'] = None
     batch_size: Annotated[Setting, 'A range of integers, "logint:1:64", or fixed sizes.'] = None
@@ -141,6 +141,6 @@ _TABLES = {"data": DataKeys, "model": ModelKeys, "grid": GridKeys, "run": RunKey
 
 
 def describe_key(key: str) -> str:
-    """Return the line about a key, such as "run.refine"."""
+    """Return the description of a key, such as "run.refine"."""
     table, _, name = key.partition(".")
     return str(_TABLES[table].__annotations__[name].__metadata__[0])

@@ -1,4 +1,4 @@
-"""What pydantic would have accepted, in words."""
+"""Messages about what pydantic would have accepted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ WORDS |= {"string": "text", "list": "a list", "model": "a table", "dict": "a tab
 
 
 def describe_error(details: Mapping[str, Any], **words: str) -> str:
-    """Return what is wrong with a value, one of `pydantic.ValidationError.errors()`: "must be a number, not 'x'".
+    """Return a message about an invalid value, one of `pydantic.ValidationError.errors()`: "must be a number, not 'x'".
 
     `words` replace those for a kind of value, such as ``bool``.
     """
