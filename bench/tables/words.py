@@ -19,21 +19,21 @@ from kernels.model.categories import Categories
 from kernels.train.attainable_loss import ARRIVED
 from kernels.train.attainable_loss import format_share as format_percent
 
-# How a run may end, by its status.
+# Descriptions of the statuses of runs.
 ENDINGS = {
     "converged": "reached the target",
     "max_epochs": "ran all epochs",
     "stopped": "stopped early",
     "diverged": "diverged",
 }
-# The remark behind the ratio of a rival, by its verdict.
+# The remark after the ratio of a rival, by its verdict.
 _REMARKS = {
     INDISTINGUISHABLE: " (statistically indistinguishable)",
     WITHIN: f" ({WITHIN})",
     TOO_FEW_RUNS: " (too few runs for an interval)",
     WORSE: "",
 }
-# How the verdict on one tied choice, and on several, is said.
+# The words for the verdict on one tied choice, and on several.
 _TIES = {
     BETTER: ("is better, and not shown to be the best", "are better, and none is shown to be the best"),
     INDISTINGUISHABLE: tuple(f"{verb} statistically indistinguishable from it" for verb in ("is", "are")),
@@ -41,16 +41,16 @@ _TIES = {
     TOO_FEW_RUNS: tuple(f"{verb} too few runs to be compared with it" for verb in ("has", "have")),
 }
 _QUANTITY = re.compile(r"(-?[\d,]+(?:\.\d+)?)( \S+)?")
-# Optimizers besides the first one, ranges of rates, and settings with diverged runs, that are listed one by one.
+# At most this many rivals, ranges of rates, settings with diverged runs and cheapest optimizers are listed.
 MOST_RIVALS, MOST_RANGES, MOST_DIVERGED, MOST_CHEAPEST = 4, 8, 3, 3
-# What decides between choices that are about equally good.
+# The criterion that decides between choices that are about equally good.
 MARGIN = "widest safety margin in learning rate"
 FIGURES = {"rmse": "RMSE", "r2": "R²"}
 _UNITS = {"": "", "table": " in the table's own units", "standardized": " in standardized units"}
 
 
 def describe_endings(statuses: "pd.Series[str]") -> str:
-    """Return how many runs ended how: "14 reached the target, 2 diverged"; empty if there are none."""
+    """Return how many runs ended with each status: "14 reached the target, 2 diverged"; empty if there are none."""
     counts = statuses.value_counts()
     return ", ".join(f"{text(int(counts[status]))} {how}" for status, how in ENDINGS.items() if counts.get(status))
 
@@ -66,7 +66,7 @@ def describe_batch_size(size: float, samples: int | None) -> str:
 
 
 def name_settings(row: "pd.Series | Mapping[Any, Any]", samples: int | None = None) -> dict[str, str]:
-    """Return those settings that a row has in words, by their columns; a batch of all `samples` is called full."""
+    """Return the settings that a row has in words, by column; a batch of all `samples` is called full."""
     as_words: dict[str, Callable[[Any], str]] = {
         "optimizer": str,
         "lr": lambda lr: f"learning rate {text(lr)}",
@@ -104,9 +104,9 @@ def describe_range(low: float, high: float) -> str:
 
 
 def format_estimate(value: float, low: float, high: float, as_text: Callable[[float], str]) -> str:
-    """Return a value with its interval: "12.7 ± 0.4" where that is symmetric to the digits shown, else "100 [98, 125]".
+    """Return a value with its interval: "12.7 ± 0.4" if that is symmetric to the digits shown, else "100 [98, 125]".
 
-    The value stands alone where it is infinite, an end is missing or the interval is a point, to the digits shown.
+    The value stands alone if it is infinite, an end is missing, or the interval is a point to the digits shown.
     """
     if pd.isna(low) or pd.isna(high) or np.isinf(value):
         return as_text(value)
@@ -117,7 +117,7 @@ def format_estimate(value: float, low: float, high: float, as_text: Callable[[fl
 
 
 def _format_symmetric(value: str, low: str, high: str) -> str | None:
-    """Return a value and the half width of its interval; None where the interval is not symmetric or units differ."""
+    """Return a value and the half width of its interval; None if the interval is not symmetric or units differ."""
     found = [part for written in (value, low, high) if (part := _QUANTITY.fullmatch(written))]
     if len(found) < 3 or len({part[2] for part in found}) > 1:
         return None
@@ -161,9 +161,9 @@ def describe_median(estimate: facts.Estimate, as_text: Callable[[float], str] = 
 
 
 def describe_outcome(found: facts.Outcome) -> str:
-    """Return how many runs of a choice reached the target and after how many samples, or else their median loss.
+    """Return how many runs of a choice reached the target and after how many samples, or otherwise their median loss.
 
-    Where half of the runs or more failed, there is no median.
+    If half of the runs or more failed, there is no median.
     """
     noun = "run" if found.runs == 1 else "runs"
     if found.cost == "samples":
@@ -206,7 +206,7 @@ def describe_rival(rival: facts.Rival, *, several: bool = True) -> str:
         same, verb, what = "the same loss", "ends at", "times the loss"
     else:
         same, verb, what = "as many samples", "needs", "times the samples"
-    if rival.verdict == BETTER:  # and yet it is not the best
+    if rival.verdict == BETTER:  # although it is not the best
         short = "improves less" if is_improvement(cost) else "ends higher" if is_loss else "needs more"
         remark = f" (but {short} than another)" if several else ""
     else:
@@ -221,7 +221,7 @@ def describe_rival(rival: facts.Rival, *, several: bool = True) -> str:
 
 
 def name_best_choice(conclusions: Iterable[Any]) -> str:
-    """Return the optimizer, the rate and the batch size of the best choice, or why there is none, as a sentence."""
+    """Return a sentence with the optimizer, rate and batch size of the best choice, or why there is none."""
     best = next(fact for fact in conclusions if isinstance(fact, facts.BestChoice | facts.NoChoice))
     if isinstance(best, facts.NoChoice):
         return _say_no_choice(best).removeprefix("None: ")
@@ -229,7 +229,7 @@ def name_best_choice(conclusions: Iterable[Any]) -> str:
 
 
 def say_recommendation(fact: facts.Recommendation) -> str:
-    """Say why a choice is recommended."""
+    """Return why a choice is recommended."""
     if fact.choices == 1:
         return "It is the only choice."
     if fact.alike == 1:
@@ -241,13 +241,13 @@ def say_recommendation(fact: facts.Recommendation) -> str:
         return f"{among}of these it takes the fewest {fact.unit}."
     if fact.factor == 1:
         return f"{among}of these it ranks first."
-    # A run that is ranked by its loss fails where it diverges, however high the loss is elsewhere.
+    # A run that is ranked by its loss fails only if it diverges, however high the loss is otherwise.
     outcome = "do not diverge either" if fact.cost in LOSSES else "succeed as well"
     return f"{among}of these it has the {MARGIN}: rates up to {fact.factor:.3g} times higher and lower {outcome}."
 
 
 def describe_sample(starts: int, seeds: facts.Seeds) -> str:
-    """Return the starts and the seeds that figures are from."""
+    """Return the starts and the seeds that figures are based on."""
     counted = format_count(starts, "start")
     if seeds.kind == "same":
         return f"{counted}; every seed gives the same result"
@@ -255,7 +255,7 @@ def describe_sample(starts: int, seeds: facts.Seeds) -> str:
 
 
 def describe_no_choice(fact: facts.NoChoice) -> str:
-    """Return what would help where every run or trial diverged."""
+    """Return advice for the case that every run or trial diverged."""
     if fact.at_start:
         return "The loss is not finite where runs start: no rate helps, but other starts, another model or data might."
     return "Lower learning rates would help."
@@ -267,7 +267,7 @@ def describe_progress(done: int, planned: int) -> str:
 
 
 def sentences(conclusions: Iterable[Any], *, short: bool = False) -> dict[str, str]:
-    """Return sentences on facts by their subjects, in this order; those on the best choice in full, or `short`."""
+    """Return sentences on facts by subject, in this order; those on the best choice in full, or `short`."""
     said: dict[str, str] = {}
     for fact in conclusions:
         about, say = _SAID[type(fact)]

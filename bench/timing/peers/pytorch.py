@@ -1,8 +1,8 @@
-"""PyTorch: eager, with gradients by hand; run after run, or many runs as arrays.
+"""PyTorch: eager, with gradients computed explicitly; run after run, or many runs as arrays.
 
 Parameters are one tensor, (P,) for one run and (P, R) for many. The residual of a linear model is a product with its
-design matrix; any other model is computed step by step, or layer by layer where it has vectors: then there is a tensor
-for each symbol, (R, units, size).
+design matrix; any other model is computed step by step, or layer by layer if it has vectors: then there is a tensor per
+symbol, (R, units, size).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,11 +29,11 @@ from kernels.model.network import SCALAR, Network
 from kernels.optimizers import make_optimizer
 from kernels.optimizers.optimizer import Optimizer
 
-# Residuals that are computed at a time after an epoch: as many as the processor's cache holds.
+# The number of residuals computed at a time after an epoch, which fit into the processor's cache.
 PIECE = 2**15
 # Options that torch takes as a pair.
 PAIRS = {"betas": ("beta1", "beta2"), "etas": ("etaminus", "etaplus"), "step_sizes": ("step_min", "step_max")}
-# Faster for few parameters.
+# Optimizers with a fused implementation, which is faster for few parameters.
 FUSED = ("adam", "adamw")
 
 Batch = tuple[Any, ...]
@@ -42,9 +42,9 @@ Batch = tuple[Any, ...]
 class Form(NamedTuple):
     """One way to compute gradients.
 
-    `batches` are the samples of each update, and `pieces` the data set in parts of a size that is good for arrays.
-    ``adding(targets)`` returns ``add``, and ``add(scale, *batch)`` adds to the targets `scale` times the sum of the
-    gradients. ``losses(*piece)`` are those that are recorded; their first axis is that of the samples.
+    `batches` are the samples of each update, and `pieces` the data set in parts of a size suitable for arrays.
+    ``adding(targets)`` returns ``add``, and ``add(scale, *batch)`` adds `scale` times the sum of the gradients to the
+    targets. ``losses(*piece)`` are the recorded losses; their first axis is that of the samples.
     """
 
     batches: Sequence[Batch]
@@ -74,7 +74,7 @@ LOSSES = {
 def prepare(problem: Problem, *, together: bool = False) -> Callable[[], Trained]:
     """Return a call that trains run after run, or all as arrays: plain SGD in place, other optimizers by torch.optim.
 
-    A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd on top of that makes it 50.
+    A sample takes 2 microseconds in place and 10 with torch.optim.SGD; autograd in addition would make it 50.
     """
     shares, network = share_out(problem, together=together), layered_network(problem)
 
@@ -283,7 +283,7 @@ def _chunk_size(theta: Any) -> int:
 
 
 class _Functions:
-    """The functions of torch, which take numbers too; some of torch's own take tensors only."""
+    """The functions of torch, extended to numbers; some of torch's own take tensors only."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function = getattr(torch, name)
@@ -310,7 +310,7 @@ def _by_hand(model: Model) -> Callable[..., tuple[Any, Sequence[Any]]]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Train in one thread, where the numbers that belong to no parameter are of 64 bits too."""
+    """Train in one thread, with 64-bit numbers even outside of parameters."""
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
