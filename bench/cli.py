@@ -182,7 +182,7 @@ def fit(
         Any,
         option(
             "VALUES",
-            'The start: values by name, as in "a=1,b=2", or in order, as in --init=-1,10,26; by default random.',
+            'The start: values by name, as in "a=1,b=2", or in order, as in --init=-1,10,26; default: random.',
             read=parse.parse_start,
         ),
     ] = None,
@@ -204,7 +204,7 @@ def fit(
     stream: Annotated[bool, flag("Map the rows from disk, whatever the size of the table.", "--stream")] = False,
     buffer: Annotated[
         int | None,
-        option("ROWS", "With --shuffle: the rows of a map to shuffle together; by default 262,144.", least=1),
+        option("ROWS", "With --shuffle: the rows of a map to shuffle together; default: 262,144.", least=1),
     ] = None,
     cache_dir: options.CacheDir = None,
     every: Annotated[
@@ -384,7 +384,7 @@ def speed(
         str, argument("STUDY", "The study whose model and data are used: built-in, or a TOML file.")
     ] = "quadratic",
     only: Annotated[
-        Any, option("NAMES", 'The variants, for example "fused,lanes,C"; by default all.', read=parse.split_list)
+        Any, option("NAMES", 'The variants, for example "fused,lanes,C"; default: all.', read=parse.split_list)
     ] = None,
     peers: Annotated[bool, flag("Include the peers of other packages: JAX, PyTorch, scikit-learn.", "--peers")] = False,
     batch_size: options.BatchSize = str(GridKeys.batch_size),
@@ -436,7 +436,7 @@ def compare(
         option(
             "RATIO",
             "Fail if B is slower by more than this ratio, for example 1.05: if the whole 95 % interval of its ratio "
-            "is above it; by default only report.",
+            "is above it; default: only report.",
         ),
     ] = None,
     tolerances: Annotated[
@@ -448,27 +448,27 @@ def compare(
         ),
     ] = None,
     study: Annotated[
-        str | None, option("STUDY", 'For variants: the study whose model and data are used; by default "quadratic".')
+        str | None, option("STUDY", 'For variants: the study whose model and data are used; default: "quadratic".')
     ] = None,
     batch_size: Annotated[
-        Any, option("SIZE", 'For variants: samples per update, or "full"; by default 1.', read=parse.parse_value)
+        Any, option("SIZE", 'For variants: samples per update, or "full"; default: 1.', read=parse.parse_value)
     ] = None,
-    optimizer: Annotated[str | None, option("NAME", 'For variants: for example "adam"; by default "sgd".')] = None,
+    optimizer: Annotated[str | None, option("NAME", 'For variants: for example "adam"; default: "sgd".')] = None,
     shuffle: Annotated[bool, flag("For variants: visit the samples in a new order each epoch.", "--shuffle")] = False,
     seconds: Annotated[
-        float | None, option("SECONDS", "For variants: about how long to measure; by default 10.", least=0.1)
+        float | None, option("SECONDS", "For variants: about how long to measure; default: 10.", least=0.1)
     ] = None,
     setup: Annotated[
         str | None,
         option(
             "COMMAND",
             "For --against: a command that installs each tree in its own virtual environment, for example "
-            '"pip install -e .[test]"; by default the trees are imported directly.',
+            '"pip install -e .[test]"; default: the trees are imported directly.',
         ),
     ] = None,
     time_limit: Annotated[
         float | None,
-        option("SECONDS", "For --against: the maximum time to measure; by default 600.", least=1),
+        option("SECONDS", "For --against: the maximum time to measure; default: 600.", least=1),
     ] = None,
     markdown: Annotated[bool, flag("Print Markdown, for a pull request.", "--markdown")] = False,
     as_json: options.AsJson = False,
@@ -510,7 +510,7 @@ def compare(
 def report(
     folders: Annotated[list[Path], argument("FOLDER", "Folders of runs, or of one search or suite, also in progress.")],
     out: Annotated[
-        Path | None, option("FILE", "The page that shows several side by side; by default comparison.html here.")
+        Path | None, option("FILE", "The page that shows several side by side; default: comparison.html here.")
     ] = None,
     figures: options.Svg = "png",
     plugin: options.Plugins = None,
@@ -536,7 +536,7 @@ def new(
     y: options.TargetColumn = None,
     x: options.Inputs = None,
     model: options.Model = None,
-    out: Annotated[Path | None, option("FILE", "The study to write; by default FILE's name with .toml, here.")] = None,
+    out: Annotated[Path | None, option("FILE", "The study to write; default: FILE's name with .toml, here.")] = None,
     drop_missing: options.DropMissing = False,
     no_categories: options.NoCategories = False,
     cache_dir: options.CacheDir = None,

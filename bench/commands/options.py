@@ -104,16 +104,15 @@ Inputs = Annotated[
     list[str] | None,
     option(
         "COLUMN",
-        'An input column, or a name for it and the column, as in "x=Engine Power (PS)"; repeatable. Wildcards '
-        'name several: "pixel_*", or "x=pixel_*" as a group for "w @ x". By default all other columns of numbers '
-        "and of few texts.",
+        'An input column, or a name for it as in "x=Engine Power (PS)"; may be given several times. Wildcards name '
+        'several: "pixel_*", or "x=pixel_*" as a group for "w @ x". Default: all others of numbers and few texts.',
     ),
 ]
 TargetColumn = Annotated[str | None, setting("data.y", "COLUMN", read=None)]
 DropMissing = Annotated[bool, flag(describe_key("data.drop_missing"), "--drop-missing")]
 NoCategories = Annotated[
     bool,
-    flag("Ignore columns of text; otherwise those of 2 to 30 values become columns of 0 and 1.", "--no-categories"),
+    flag("Ignore text columns; otherwise those with 2 to 30 values become columns of 0 and 1.", "--no-categories"),
 ]
 CacheDir = Annotated[Path | None, setting("data.cache_dir", "FOLDER", read=None)]
 StudyOrTable = Annotated[
@@ -124,7 +123,7 @@ StudyOrTable = Annotated[
 ]
 Model = Annotated[
     str | None,
-    setting("model.expression", "EXPR", more="By default a weighted sum of the inputs.", read=None),
+    setting("model.expression", "EXPR", more="Default: a weighted sum of the inputs.", read=None),
 ]
 
 # Options of `fit`, and of `compare` for variants.
@@ -167,14 +166,14 @@ Confirm = Annotated[Any, setting("run.confirm", "COUNT")]
 Refine = Annotated[Any, setting("run.refine", "ROUNDS")]
 
 # Options of `tune`.
-Trials = Annotated[Any, setting("tune.trials", "COUNT", more=f"By default {TuneKeys.trials:,}.")]
-Sampler = Annotated[str | None, setting("tune.sampler", "NAME", more=f"By default {TuneKeys.sampler}.", read=None)]
-Pruner = Annotated[str | None, setting("tune.pruner", "NAME", more=f"By default {TuneKeys.pruner}.", read=None)]
+Trials = Annotated[Any, setting("tune.trials", "COUNT", more=f"Default: {TuneKeys.trials:,}.")]
+Sampler = Annotated[str | None, setting("tune.sampler", "NAME", more=f"Default: {TuneKeys.sampler}.", read=None)]
+Pruner = Annotated[str | None, setting("tune.pruner", "NAME", more=f"Default: {TuneKeys.pruner}.", read=None)]
 Settings = Annotated[
     list[str] | None,
     option(
         "KEY=VALUE",
-        "Any key of the study, for example run.drop_last=false; repeatable. `sgdbench schema` lists them.",
+        "Any key of the study, such as run.drop_last=false; may be given several times. `sgdbench schema` lists them.",
         "--set",
     ),
 ]

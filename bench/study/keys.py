@@ -37,7 +37,7 @@ class DataKeys:
     center: Annotated[
         str, 'Which columns `standardize` centers: "both", "x", "y" or "none"; it scales all of them.'
     ] = "both"
-    drop_missing: Annotated[bool, "Skip rows with missing values; by default they are refused."] = False
+    drop_missing: Annotated[bool, "Skip rows with missing values; default: they are refused."] = False
     validation: Annotated[
         float | None, "Hold out this share of the rows; without a target, settings are chosen by the loss on them."
     ] = None
@@ -48,9 +48,7 @@ class DataKeys:
         float | None, "Hold out this share of the rows to evaluate the best choice; they decide nothing."
     ] = None
     test_path: Annotated[str | None, "A file with the same columns and the test rows, instead of a share."] = None
-    cache_dir: Annotated[str | None, "The folder for the columns of a mapped table; by default beside the table."] = (
-        None
-    )
+    cache_dir: Annotated[str | None, "The folder for the columns of a mapped table; default: beside the table."] = None
 
 
 class ModelKeys:
@@ -65,7 +63,7 @@ class ModelKeys:
         "columns, and the groups of columns for `@`, that they stand for.",
     ] = None
     params: Annotated[
-        list[str] | None, "The parameters, in the order of the values of a start; by default in order of appearance."
+        list[str] | None, "The parameters, in the order of the values of a start; default: in order of appearance."
     ] = None
     classes: Annotated[int | None, "The number of classes for `softmax`, if the targets may lack some of them."] = None
     hidden: Annotated[int | None, "The number of units of a hidden layer, as in `v @ tanh(W @ x + c) + u @ x`."] = None
