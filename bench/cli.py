@@ -40,9 +40,9 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
+def _print_version(requested: bool) -> None:
     """Print the version and exit, if it was requested."""
-    if asked:
+    if requested:
         from importlib.metadata import version  # noqa: PLC0415 (slow, and only needed here)
 
         print(f"sgdbench {version('sgdbench')}")
@@ -302,16 +302,16 @@ def run(
     from bench.study.load import key_locator  # noqa: PLC0415
     from bench.study.suite import Suite  # noqa: PLC0415
 
-    asked = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, given))
+    run_options = options.RunOptions(out, resume, yes, verbose, figures, cluster, key_locator(study, given))
     if isinstance(problem, Suite):
         from bench.commands.suite import run_suite  # noqa: PLC0415
 
-        sound = run_suite(problem, asked)
+        sound = run_suite(problem, run_options)
     else:
         from bench.commands.run import run_study  # noqa: PLC0415
 
         gc.freeze()  # collections that visit all imported objects would take a tenth of the run
-        sound = run_study(problem, asked)
+        sound = run_study(problem, run_options)
     if not sound:
         raise typer.Exit(FAILED)
 
@@ -373,8 +373,8 @@ def tune(
         data=options.held_out(validation, test) | {"cache_dir": cache_dir and str(cache_dir)},
     )
     chosen = load_study_or_table(study, options.TableColumns(x, y, model, drop_missing, no_categories), given, target)
-    asked = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
-    if not run_tune(chosen, asked, with_grid=grid, seed=sampler_seed):
+    run_options = options.RunOptions(out, resume, svg=figures, cluster=cluster, locate=key_locator(study, given))
+    if not run_tune(chosen, run_options, with_grid=grid, seed=sampler_seed):
         raise typer.Exit(FAILED)
 
 

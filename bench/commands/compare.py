@@ -123,8 +123,8 @@ def _print_comparison(found: Comparison, between: Between, gates: Gates, style: 
         notes.append(("Tolerances", f"no row is called {list_names(unused, '; ')}."))
     shown = {TITLES[name]: readable_ratios(name, table) for name, table in tables.items()}
     if left_out := sum(map(len, tables.values())) - sum(map(len, shown.values())):
-        said = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
-        notes += [] if style == "json" else [("Left out", said)]
+        omitted = f"{format_count(left_out, 'row')} of choices that differ less, or not at all; --json has all."
+        notes += [] if style == "json" else [("Left out", omitted)]
     print_findings(style, summary, describe_verdict(rows), tables, shown, notes)
     return not rows["verdict"].eq(PAST).any()
 

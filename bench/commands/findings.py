@@ -28,8 +28,8 @@ def print_findings(
     """
     if style == "json":
         records = {name: [_plain(row) for row in table.to_dict("records")] for name, table in tables.items()}
-        said = [{"about": about, "says": sentence} for about, sentence in notes]
-        print(json.dumps({"verdict": verdict, "summary": summary} | records | {"notes": said}))
+        note_rows = [{"about": about, "says": sentence} for about, sentence in notes]
+        print(json.dumps({"verdict": verdict, "summary": summary} | records | {"notes": note_rows}))
         return
     shown = {title: table for title, table in shown.items() if len(table)}
     if style == "markdown":

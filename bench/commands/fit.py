@@ -79,22 +79,22 @@ class FitOutput(NamedTuple):
     as_json: bool
 
 
-def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings: Any) -> bool:
+def run_fit(source: FitTable, output: FitOutput, *, standardize: bool, **settings: Any) -> bool:
     """Fit a table with the settings of `bench.data.fit_table.fit_table`, and show the result.
 
     Return whether the fit was completed without an interrupt.
     """
     _check_output(output)
     misplaced = "--buffer is for rows of a mapped table that are shuffled: give --stream and --shuffle too"
-    if asked.buffer is not None and not settings["shuffle"]:  # before a large table is converted
+    if source.buffer is not None and not settings["shuffle"]:  # before a large table is converted
         raise ValueError(misplaced)
-    asked, settings["loss"] = _take_model_of_study(asked, settings["loss"])
-    chosen = _choose_loss(asked, settings["loss"])
+    source, settings["loss"] = _take_model_of_study(source, settings["loss"])
+    chosen = _choose_loss(source, settings["loss"])
     settings["loss"], criterion = chosen.text, make_loss(chosen.text)
-    table, inputs = _load(asked, criterion, quiet=output.as_json)
+    table, inputs = _load(source, criterion, quiet=output.as_json)
     if table.mapped_in and settings["shuffle"]:
-        settings["shuffle"] = "blocks" if asked.buffer is None else f"blocks(buffer={asked.buffer})"
-    elif asked.buffer is not None:
+        settings["shuffle"] = "blocks" if source.buffer is None else f"blocks(buffer={source.buffer})"
+    elif source.buffer is not None:
         raise ValueError(misplaced)
     classes = table.classes
     if not output.as_json:
@@ -104,7 +104,7 @@ def run_fit(asked: FitTable, output: FitOutput, *, standardize: bool, **settings
     formula = model_for_classes(formula, criterion, classes, *table.all_targets)
     _check_figures(formula, output)
     settings |= {"record_params": True} if output.every or output.animate or output.watch else {}
-    scaled = standardize and asked.columns.model is not None
+    scaled = standardize and source.columns.model is not None
     center = _choose_centering(formula, table, criterion, quiet=output.as_json) if scaled else "both"
     window = None
     if output.watch:
@@ -165,34 +165,34 @@ def _check_figures(model: Model, output: FitOutput) -> None:
         raise ValueError(f"{option} draws a curve, and {model.expression} has {has}")
 
 
-def _take_model_of_study(asked: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
+def _take_model_of_study(source: FitTable, loss: str | None) -> tuple[FitTable, str | None]:
     """Return built-in data with the model and the loss of their built-in study, if none are given."""
-    x, y, model, *_ = asked.columns
-    if x or y or model or str(asked.path) not in BUILTIN or (study := find_study_of(str(asked.path))) is None:
-        return asked, loss
+    x, y, model, *_ = source.columns
+    if x or y or model or str(source.path) not in BUILTIN or (study := find_study_of(str(source.path))) is None:
+        return source, loss
     if loss is not None and make_loss(loss).by_class != make_loss(study.run.loss).by_class:
-        return asked, loss
-    return asked._replace(columns=asked.columns._replace(model=study.model.expression)), loss or study.run.loss
+        return source, loss
+    return source._replace(columns=source.columns._replace(model=study.model.expression)), loss or study.run.loss
 
 
-def _choose_loss(asked: FitTable, loss: str | None) -> ChosenLoss:
+def _choose_loss(source: FitTable, loss: str | None) -> ChosenLoss:
     """Return the given loss, or else one that suits the target column; a model without inputs is minimized."""
     if loss is not None:
         return ChosenLoss(loss)
-    if asked.columns.y is not None:
-        return choose_loss(asked.path, asked.columns.y)
-    return ChosenLoss("objective" if str(asked.path) == "none" else "squared")
+    if source.columns.y is not None:
+        return choose_loss(source.path, source.columns.y)
+    return ChosenLoss("objective" if str(source.path) == "none" else "squared")
 
 
-def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:
+def _load(source: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]:
     """Load a table or built-in data with the held-out rows, and choose the inputs."""
-    path, (x, y, model, drop_missing, no_categories) = asked.path, asked.columns
-    held = held_out(asked.validation, asked.test)
+    path, (x, y, model, drop_missing, no_categories) = source.path, source.columns
+    held = held_out(source.validation, source.test)
     for name in ("validation", "test"):
         check_share(name, held.get(name))
     files = held.get("validation_path"), held.get("test_path")
     if str(path) in BUILTIN and not x and y is None:
-        if asked.stream or asked.cache_dir is not None:
+        if source.stream or source.cache_dir is not None:
             raise ValueError(f"--stream and --cache-dir are for a table in a file, not for the built-in data {path}")
         if file := files[0] or files[1]:
             raise ValueError(f"of the built-in data {path} a share is held out, and not the file {file}")
@@ -206,7 +206,7 @@ def _load(asked: FitTable, loss: Loss, *, quiet: bool) -> tuple[Dataset, Inputs]
         raise ValueError(ask_for_target(path))
     else:
         inputs = choose_inputs(path, x, y, model, loss, no_categories=no_categories)
-        how = mapping_display(quiet=quiet) | {"cache_dir": asked.cache_dir, "mapped": asked.stream}
+        how = mapping_display(quiet=quiet) | {"cache_dir": source.cache_dir, "mapped": source.stream}
         how["by_row"] = reads_rows(inputs.expression, inputs.columns, inputs.names, loss)
 
         def read(place: str | Path, like: Dataset | None = None) -> Dataset:

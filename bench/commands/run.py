@@ -56,7 +56,7 @@ UNVERIFIED = (WrongProgramError, WrongRunsError, ReplayError)
 """The errors after which there is no report."""
 
 
-def run_study(study: Study, asked: RunOptions) -> bool:
+def run_study(study: Study, run_options: RunOptions) -> bool:
     """Run a study: print its verdict and a description of the run, then write the report and print its path.
 
     The verdict is based on checked and confirmed runs. Updates are timed before it if their time decides between
@@ -66,24 +66,26 @@ def run_study(study: Study, asked: RunOptions) -> bool:
     Return whether everything was verified. After one of the errors in `UNVERIFIED` there is no report. If a timed
     kernel that should be exact differs from the reference, the report names it.
     """
-    if not asked.yes:
+    if not run_options.yes:
         refuse_large_grid(study)
-    folder = asked.out or Path("results") / folder_name(study.name)
+    folder = run_options.out or Path("results") / folder_name(study.name)
     try:
-        with open_cluster(asked.cluster) as executor:
+        with open_cluster(run_options.cluster) as executor:
             data = study.dataset(**mapping_display())
-            check_misfits(study, data[0], asked.locate)
+            check_misfits(study, data[0], run_options.locate)
             compile_later(_timed_kernels(study, data[0]))
             with (
                 show_stages() as stages,
-                decide(study, data, folder, executor, stages, resume=asked.resume, may_time=True) as run_data,
+                decide(study, data, folder, executor, stages, resume=run_options.resume, may_time=True) as run_data,
             ):
                 with stages.hidden():
                     _print_verdict(run_data, study, data[0])
                 # The verdict does not wait for this import, which takes 0.1 s.
                 from bench.commands.measure import measure_and_report  # noqa: PLC0415
 
-                return measure_and_report(run_data, study, data[0], stages, verbose=asked.verbose, svg=asked.svg)
+                return measure_and_report(
+                    run_data, study, data[0], stages, verbose=run_options.verbose, svg=run_options.svg
+                )
     except UNVERIFIED as error:
         return refuse_report(error)
 

@@ -33,25 +33,25 @@ from bench.system.files import read_regular_file
 from bench.tables.words import name_best_choice, sentences
 
 
-def run_suite(suite: Suite, asked: RunOptions) -> bool:
+def run_suite(suite: Suite, run_options: RunOptions) -> bool:
     """Run the studies of a suite, and write a report that compares the optimizers over all of them.
 
     Return whether all studies were verified; otherwise there is no report.
     """
-    for study in suite.studies if not asked.yes else ():
+    for study in suite.studies if not run_options.yes else ():
         refuse_large_grid(study)
     # Errors of the last problem are reported before the first one is trained.
     loaded = [(study, _load_data(study)) for study in suite.studies]
-    folder = asked.out or Path("results") / folder_name(suite.name)
-    _check_folder(folder, suite, resume=asked.resume)
+    folder = run_options.out or Path("results") / folder_name(suite.name)
+    _check_folder(folder, suite, resume=run_options.resume)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_suite_folder(folder):
         _write_record(suite, folder)
     runs: dict[str, RunData] = {}
     try:
-        with open_cluster(asked.cluster) as executor:
+        with open_cluster(run_options.cluster) as executor:
             for study, data in loaded:
-                runs[study.name] = _run_problem(study, data, folder / folder_name(study.name), executor, asked)
+                runs[study.name] = _run_problem(study, data, folder / folder_name(study.name), executor, run_options)
         # Not earlier: a suite that is resumed with other settings may be refused.
         _write_record(suite, folder)
     except UNVERIFIED as error:
@@ -59,7 +59,7 @@ def run_suite(suite: Suite, asked: RunOptions) -> bool:
     suite_data = SuiteData(suite.title, suite.description, runs)
     for about, sentence in sentences(find_suite_conclusions(suite_data)).items():
         print_sentence(about, sentence)
-    print_place("Report", write_suite_report(suite_data, folder, svg=asked.svg))
+    print_place("Report", write_suite_report(suite_data, folder, svg=run_options.svg))
     return True
 
 
@@ -127,12 +127,12 @@ def _load_data(study: Study) -> tuple[Dataset, Scaling | None]:
 
 
 def _run_problem(
-    study: Study, data: tuple[Dataset, Scaling | None], folder: Path, executor: Executor, asked: RunOptions
+    study: Study, data: tuple[Dataset, Scaling | None], folder: Path, executor: Executor, run_options: RunOptions
 ) -> RunData:
     """Train, check, confirm and report one problem; print its best choice as soon as it is known."""
     with (
         show_stages() as stages,
-        decide(study, data, folder, executor, stages, resume=asked.resume) as decided,
+        decide(study, data, folder, executor, stages, resume=run_options.resume) as decided,
     ):
         with stages.hidden():
             print_sentence(study.name, name_best_choice(decided.leading_conclusions))
@@ -140,5 +140,5 @@ def _run_problem(
             replay_runs(decided, study, data[0])
         with stages.stage("report"):
             run = replace(decided, evidence=read_tables(folder))
-            write_run_report(run, svg=asked.svg, figures=False)
+            write_run_report(run, svg=run_options.svg, figures=False)
     return run

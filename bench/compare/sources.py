@@ -185,10 +185,10 @@ def _compare_stored(a: _Stored, b: _Stored) -> Comparison:
                 where = "with the parameters that each run keeps" if kept else "at the end of each run"
                 notes.append(("Losses", f"{where}, on the {of} samples, as no run reached a target."))
             for name, own in (("A", a), ("B", b)):
-                said = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
+                best_choice = describe_choice(own.best.iloc[0], int(own.facts["samples"]))
                 if own.best["status"].eq("diverged").all():
-                    said = "none: every run diverged"
-                notes.append((f"Best of {name}", f"{said}."))
+                    best_choice = "none: every run diverged"
+                notes.append((f"Best of {name}", f"{best_choice}."))
     ours, theirs = a.facts | a.environment, b.facts | b.environment
     ours, theirs = ({name: facts[name] for name in ours if name in theirs} for facts in (ours, theirs))
     sources = [f"{rule}: another source" for rule in _other_rules(a, b)]

@@ -187,8 +187,8 @@ def _parquet_batches(
         if whole:
             rows = source.metadata.num_rows
             # Twice: as read, and stacked.
-            needed, asked = 2 * 8 * rows * len(names), f"{path} has {rows:,} rows, which take"
-            check_memory(needed, available_memory(), asked, f"; {MAP_IT}")
+            needed, subject = 2 * 8 * rows * len(names), f"{path} has {rows:,} rows, which take"
+            check_memory(needed, available_memory(), subject, f"; {MAP_IT}")
             table = source.read(columns=list(names))
             yield 0, [table.column(name) for name in names]
             return
@@ -245,7 +245,7 @@ def check_number_columns(
 
     The columns `labels` may hold labels. The last column is the target, if there is one.
     """
-    faults, told = dict[str, str](), ""
+    faults, first_fault = dict[str, str](), ""
     for name, position in zip(names, find_columns(path, names, schema.names), strict=True):
         kind = schema.field(position).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind  # categorical columns are dictionaries
@@ -254,10 +254,10 @@ def check_number_columns(
             continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             hint = f"; {losses_of_classes()}" if may_be_label else ""
-            told = told or f"column {name!r} must hold real numbers, not {kind}{hint}"
+            first_fault = first_fault or f"column {name!r} must hold real numbers, not {kind}{hint}"
             faults[name] = f"no numbers: type {kind}"
     if faults:
-        raise NoNumbersError(f"{path}: {told}", faults)
+        raise NoNumbersError(f"{path}: {first_fault}", faults)
 
 
 def numbers_of(column: pa.Array | pa.ChunkedArray) -> Floats:

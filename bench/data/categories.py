@@ -91,8 +91,8 @@ def named_categories(path: str | Path, x: Sequence[str], y: str) -> Categories:
     files = table_files(Path(path))
     headings = column_headings(files[0], y)
     others = [heading for heading in headings if heading and heading != y and headings.count(heading) == 1]
-    wanted = [text if text in headings else text.partition("=")[2].strip() or text for text in x]
-    matches = [{one for one in others if one == text or fnmatchcase(one, text)} for text in wanted]
+    requested = [text if text in headings else text.partition("=")[2].strip() or text for text in x]
+    matches = [{one for one in others if one == text or fnmatchcase(one, text)} for text in requested]
     named = set[str]().union(*matches)
     faults = _find_texts(files[0], [one for one in others if one in named or not all(matches)])
     categories, reasons = find_categories(files, faults, headings)

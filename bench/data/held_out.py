@@ -80,9 +80,9 @@ def add_held_out(data: Dataset, other: Dataset | None = None, *, test: Dataset |
     return data if test is None else replace(data, test=(test.x, test.y))
 
 
-def _check_once(data: Dataset, **asked: object) -> None:
+def _check_once(data: Dataset, **parts: object) -> None:
     """Refuse to replace held-out samples by others, because they would then have no use at all."""
-    for name, given in asked.items():
+    for name, given in parts.items():
         if given is not None and getattr(data, name) is not None:
             raise ValueError(f"data must not hold out samples for {name} already: those would be lost")
 

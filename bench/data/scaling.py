@@ -77,8 +77,8 @@ def find_scaling(dataset: Dataset, *, targets: bool, center: str, constant: bool
     mean, scale = _describe_columns(dataset, targets=targets, constant=constant)
     inputs = len(dataset.x_names)
     center_inputs, center_target = CENTERED[center]
-    kept = np.repeat([center_inputs, center_target or not targets], [inputs, 1])
-    mean, scale = np.where(kept, mean, 0.0), np.where(kept, scale, np.hypot(mean, scale))
+    centered = np.repeat([center_inputs, center_target or not targets], [inputs, 1])
+    mean, scale = np.where(centered, mean, 0.0), np.where(centered, scale, np.hypot(mean, scale))
     return Scaling(mean[:inputs], scale[:inputs], float(mean[-1]), float(scale[-1]))
 
 

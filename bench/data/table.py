@@ -149,14 +149,14 @@ def read_table(
         raise ValueError(
             f"{path} has no complete row: in each of {dropped} a value is missing or infinite, most often in {worst}"
         )
-    kept = np.flatnonzero(complete)
+    complete_rows = np.flatnonzero(complete)
     if dropped:
         values = values[complete]
     y = values[:, -1].copy()
     what = f"{path}: column {names[-1]!r}"
 
     def locate(row: int) -> str:
-        return locate_row(path, names, int(kept[row]))
+        return locate_row(path, names, int(complete_rows[row]))
 
     targets, classes = encode_target(what, y, labels.get(y_name), loss, like, locate)
     inputs = np.ascontiguousarray(values[:, :-1])

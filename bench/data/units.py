@@ -132,15 +132,15 @@ def write_params(model: Model, params: Floats, scaling: Scaling | None, digits: 
 
     Far from 0, as with a time in seconds since 1970, a line needs more digits of its slope and its offset.
     """
-    written = [f"{value:.{digits}g}" for value in params.tolist()]
+    texts = [f"{value:.{digits}g}" for value in params.tolist()]
     if scaling is None or digits == EXACT or not np.isfinite(params).all():
-        return written
+        return texts
     x = scaling.x_mean + scaling.x_scale * np.random.default_rng(0).normal(size=(200, len(model.inputs)))
     with np.errstate(over="ignore", invalid="ignore"):
         exact = model.predict(params, x)
-        error = np.abs(model.predict(np.array(written, dtype=np.float64), x) - exact)
+        error = np.abs(model.predict(np.array(texts, dtype=np.float64), x) - exact)
     if np.all(error <= WRITTEN * scaling.y_scale, where=np.isfinite(exact)):
-        return written
+        return texts
     return write_params(model, params, scaling, digits + 1)
 
 

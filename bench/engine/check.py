@@ -129,15 +129,15 @@ def _values_to_compare(
         last = options["epochs"] * reference.samples_per_epoch
         pairs.append((min(row["samples_seen"], last), reference.samples_seen[-1]))
         if row["samples_seen"] <= last:
-            kept, lowest = -1, reference.validation_loss
+            best, lowest = -1, reference.validation_loss
             if options.get("patience") is not None and lowest is not None:
                 # Rounding decides between equally good checkpoints: use the row's own if it is as good as the
                 # reference's.
-                kept = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
+                best = min(compared, int(np.searchsorted(reference.samples_seen, row["best_samples"])))
                 lowest = np.fmin(lowest[[reference.kept_checkpoint]], np.inf)
             pairs.append((STATUS.index(row["status"]), STATUS.index(reference.status)))
-            pairs.append((row["final_loss"], reference.loss[kept]))
-            pairs.append((params_of_row(reference.model, row), reference.trajectory[kept]))
+            pairs.append((row["final_loss"], reference.loss[best]))
+            pairs.append((params_of_row(reference.model, row), reference.trajectory[best]))
             if lowest is not None:
                 pairs.append((row["validation_loss"], lowest[-1]))
     found, expected = zip(*pairs, strict=True)

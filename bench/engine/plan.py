@@ -54,8 +54,8 @@ def extend_plan(run: Run, plan: pd.DataFrame, grid: Grid, problem: Problem) -> p
             ids = problem.with_ids(dropped.drop(columns="config_id"))["config_id"]
             dropped = dropped[~ids.isin(plan["config_id"])]
     if lost := int((~dropped[REFINED]).sum()):
-        kept = before[before["config_id"].isin(plan["config_id"])]
-        values = _describe_dropped(dropped[~dropped[REFINED]], kept if len(kept) else plan)
+        remaining = before[before["config_id"].isin(plan["config_id"])]
+        values = _describe_dropped(dropped[~dropped[REFINED]], remaining if len(remaining) else plan)
         raise ValueError(
             f"{run.folder} holds {format_count(lost, 'configuration')} that this grid does not have{values}: choose "
             f"{ANOTHER_FOLDER}, or add them to the grid"

@@ -63,8 +63,8 @@ class Round:
         if beyond.any():
             ids = self.plan["config_id"][beyond]
             curves = self.run.curves(ids.tolist())
-            wanted = pd.Series(end[beyond], index=ids)
-            earlier = curves[curves["checkpoint"].to_numpy() <= wanted[curves["config_id"].astype(str)].to_numpy()]
+            last = pd.Series(end[beyond], index=ids)
+            earlier = curves[curves["checkpoint"].to_numpy() <= last[curves["config_id"].astype(str)].to_numpy()]
             if self.problem.settings.patience:
                 # The kept checkpoint is the first of the lowest, hence the last one after this sort.
                 earlier = earlier.iloc[::-1].sort_values("validation_loss", ascending=False, kind="stable")

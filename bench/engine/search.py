@@ -116,7 +116,7 @@ class Search:
 
         The first ones repeat those of a round that was interrupted.
         """
-        done, asked = len(self.trials), list[optuna.Trial]()
+        done, trials = len(self.trials), list[optuna.Trial]()
         together = self.space.trials_of_a_lane(WIDTH)
         if together > self.round_size // 2:  # nearly all of a round would have the same batch size
             together = self.round_size // 4
@@ -125,18 +125,18 @@ class Search:
             if self._stopped:
                 fixed = self._stopped.pop(0)
             elif place % together:
-                first = asked[place - place % together].params
+                first = trials[place - place % together].params
                 fixed = {name: first[name] for name in COMMON if name in first}
             if fixed:
                 self.study.enqueue_trial(fixed)
             with quiet():
                 self.study.sampler = self._make_sampler(done + place)
-                asked.append(self.study.ask())
-                settings = self.space.propose(asked[-1], self.family, self.n_samples)
+                trials.append(self.study.ask())
+                settings = self.space.propose(trials[-1], self.family, self.n_samples)
             for name, value in settings.items():
-                asked[-1].set_user_attr(name, value)
-        self.journal.set_user_attr(_ASKED, {"number": done, "params": [trial.params for trial in asked]})
-        return asked
+                trials[-1].set_user_attr(name, value)
+        self.journal.set_user_attr(_ASKED, {"number": done, "params": [trial.params for trial in trials]})
+        return trials
 
     def _make_sampler(self, number: int) -> BaseSampler:
         """Return the sampler of a trial, seeded by the seed of the search and the number of the trial."""

@@ -152,10 +152,10 @@ class _Rounds:
             Round(run, self.problem, plan, self.known, self.trainer.executor).train(self.epochs[-1])
             self.known |= set(plan["config_id"])
 
-    def _train_round(self, run: OpenRun, search: Search, asked: "list[Trial]") -> None:
+    def _train_round(self, run: OpenRun, search: Search, trials: "list[Trial]") -> None:
         """Train trials of one optimizer together, each to its end, and report their values to the search."""
         # Trials with the same settings share runs.
-        distinct, places = _distinct([trial.user_attrs for trial in asked])
+        distinct, places = _distinct([trial.user_attrs for trial in trials])
         plan = self._make_plan(distinct)
         own = np.arange(len(plan)).reshape(len(distinct), -1)[places]
         whole = join_plans([self.plan, plan]) if len(self.plan) else plan
@@ -165,7 +165,7 @@ class _Rounds:
         many = 1 if search.family.ranges else MANY_OPTIONS
         runs = Round(run, self.problem, plan, self.known, self.trainer.executor, many)
         self.known |= set(plan["config_id"])
-        going = dict(enumerate(asked))
+        going = dict(enumerate(trials))
         for epoch in self.epochs:
             losses, state, samples = runs.train(epoch)
             for place, trial in list(going.items()):

@@ -45,9 +45,9 @@ def join_curves(paths: Sequence[Path], config_ids: Sequence[str] | None = None) 
     place[configs] = np.arange(configs.size)
     known = pq.read_schema(paths[0]).names
     names = [name for name in parts.CURVES if name in known]
-    wanted = rows.counts & (place[rows.config] != NOWHERE)
+    requested = rows.counts & (place[rows.config] != NOWHERE)
     # Parts without any of the curves are not read, except one for the types of the columns.
-    used = [(path, part) for path, part in zip(paths, rows.parts, strict=True) if wanted[part].any()]
+    used = [(path, part) for path, part in zip(paths, rows.parts, strict=True) if requested[part].any()]
     pieces = [_read_losses(path, names, part, rows, place) for path, part in used or [(paths[0], rows.parts[0])]]
     config = np.concatenate([piece.pop("config_id") for piece in pieces])
     # Runs that were trained in one go are in order.
@@ -64,8 +64,8 @@ def _stored_configurations(rows: "_Rows", config_ids: Sequence[str] | None) -> N
     stored = rows.config[rows.newest]
     if config_ids is None:
         return stored
-    wanted = rows.ids.get_indexer(pd.Index(config_ids))
-    return wanted[np.isin(wanted, stored)]
+    requested = rows.ids.get_indexer(pd.Index(config_ids))
+    return requested[np.isin(requested, stored)]
 
 
 def _read_losses(
@@ -77,11 +77,11 @@ def _read_losses(
     counts = stored["loss"].value_lengths().to_numpy()
     checkpoint = parts.stored_checkpoints(rows.after[part], rows.checkpoints[part], rows.every[part], counts)
     config = place[rows.config[part]]
-    wanted = checkpoint & (rows.every.max() - 1) == 0
-    wanted[np.cumsum(counts) - 1] |= rows.newest[part]
-    wanted &= np.repeat(rows.counts[part] & (config != NOWHERE), counts)
-    losses = {name: found.flatten().to_numpy()[wanted] for name, found in stored.items()}
-    return {"config_id": np.repeat(config, counts)[wanted], "checkpoint": checkpoint[wanted]} | losses
+    requested = checkpoint & (rows.every.max() - 1) == 0
+    requested[np.cumsum(counts) - 1] |= rows.newest[part]
+    requested &= np.repeat(rows.counts[part] & (config != NOWHERE), counts)
+    losses = {name: found.flatten().to_numpy()[requested] for name, found in stored.items()}
+    return {"config_id": np.repeat(config, counts)[requested], "checkpoint": checkpoint[requested]} | losses
 
 
 @dataclass(frozen=True, eq=False)

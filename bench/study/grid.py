@@ -309,8 +309,8 @@ def _parse_range(text: str) -> list[float]:
     """Return the learning rates of a range such as ``"log:0.01:1:20"``."""
     parts = _split_range(text, {"log": 2, "lin": 2})
     if parts is None:
-        wanted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
-        raise ValueError(f"lr must be {wanted}, not {describe(text)}")
+        accepted = 'positive finite numbers or a range "log:start:stop:count" or "lin:start:stop:count"'
+        raise ValueError(f"lr must be {accepted}, not {describe(text)}")
     kind, numbers, count = parts
     start, stop = (check_positive(f"lr {text!r}: each end", end) for end in numbers)
     _check_count(f"lr {text!r}", count, 2)
@@ -326,8 +326,8 @@ def _check_batch_size(size: Any) -> int | str:
     try:
         return check_integer("batch_size", size)
     except ValueError:
-        wanted = '"full" or a whole number of at least 1'
-        raise ValueError(f"batch_size must be {wanted}, not {describe(size)}") from None
+        accepted = '"full" or a whole number of at least 1'
+        raise ValueError(f"batch_size must be {accepted}, not {describe(size)}") from None
 
 
 def _name_starts(init: Any) -> dict[str, Any]:
@@ -361,8 +361,8 @@ def _parse_random_starts(name: str, text: str) -> RandomStarts:
     named = name != RANDOM  # the name of a text that the user gave no name
     about, parts = f"init {name!r}" if named else "init", _split_range(text, {"normal": 1, "uniform": 2})
     if parts is None:
-        wanted = 'values, "zero", "normal:scale:count" or "uniform:low:high:count"'
-        raise ValueError(f"{about} must be {wanted}, not {describe(text)}")
+        accepted = 'values, "zero", "normal:scale:count" or "uniform:low:high:count"'
+        raise ValueError(f"{about} must be {accepted}, not {describe(text)}")
     kind, numbers, count = parts
     where = f"{about}, {text!r}" if named else f"{about} {text!r}"
     _check_count(where, count, 1)

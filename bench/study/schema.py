@@ -212,10 +212,10 @@ class TuneTable(Table, TuneKeys):
 
 def check_share(name: str, share: Any) -> float | None:
     """Return the share of the rows to hold out, or None; `name` is the name of the key."""
-    wanted = "a share of the rows between 0 and 1"
+    accepted = "a share of the rows between 0 and 1"
     if isinstance(share, str):
-        raise ValueError(f"{name} must be {wanted}, not {describe(share)}; a file is named by {name}_path")
-    return share if share is None else check_real(name, share, lambda given: 0 < given < 1, wanted)
+        raise ValueError(f"{name} must be {accepted}, not {describe(share)}; a file is named by {name}_path")
+    return share if share is None else check_real(name, share, lambda given: 0 < given < 1, accepted)
 
 
 def check_name(name: str) -> str:

@@ -100,13 +100,13 @@ class Range:
 def parse_range(name: str, text: str) -> Range:
     """Return the range that a text describes; a ValueError names `name`, the text, and what is accepted."""
     kind, *ends = text.split(":")
-    wanted = f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(KINDS)}, not {describe(text)}'
+    message = f'{name} must be a range "KIND:low:high" with one of the kinds {", ".join(KINDS)}, not {describe(text)}'
     if kind not in KINDS or len(ends) != 2:
-        raise ValueError(wanted)
+        raise ValueError(message)
     try:
         low, high = map(float, ends)
     except ValueError:
-        raise ValueError(wanted) from None
+        raise ValueError(message) from None
     if not -math.inf < low < high < math.inf:
         raise ValueError(f"{name} {text!r}: low must be below high, and both finite")
     if kind in {"log", "logint"} and low <= 0:
@@ -342,8 +342,8 @@ def _free_options(text: str) -> str:
     usual = make_optimizer(optimizer.name).options
     own = {name: value for name, value in optimizer.options.items() if name in ranges or value != usual.get(name)}
     l2 = {"weight_decay": optimizer.weight_decay} if optimizer.weight_decay else {}
-    written = [f"{name}={ranges.get(name, value)}" for name, value in (own | l2).items()]
-    freed = f"{optimizer.name}({', '.join([*written, *(f'{flag}=true' for flag in optimizer.flags)])})"
+    options = [f"{name}={ranges.get(name, value)}" for name, value in (own | l2).items()]
+    freed = f"{optimizer.name}({', '.join([*options, *(f'{flag}=true' for flag in optimizer.flags)])})"
     try:
         make_template("optimizer", freed)
     except ValueError:  # a user's rule has other bounds for an option of this name

@@ -17,8 +17,8 @@ def describe_error(details: Mapping[str, Any], **words: str) -> str:
     `words` replace those for a kind of value, such as ``bool``.
     """
     kind, _, _ = details["type"].partition("_")
-    wanted, given = BOUNDS.get(details["type"]) or (WORDS | words).get(kind), details["input"]
-    if wanted is None:
+    accepted, given = BOUNDS.get(details["type"]) or (WORDS | words).get(kind), details["input"]
+    if accepted is None:
         return str(details["msg"])
     shown = str(given).lower() if isinstance(given, bool) and "bool" in words else describe(given)
-    return f"must be {wanted.format_map(details.get('ctx', {}))}, not {shown}"
+    return f"must be {accepted.format_map(details.get('ctx', {}))}, not {shown}"

@@ -19,10 +19,10 @@ _KINDS = {
 }
 
 
-def check_path(name: str, path: object, wanted: str = "a file or a folder") -> Path:
+def check_path(name: str, path: object, accepted: str = "a file or a folder") -> Path:
     """Return the path in an argument; raise ValueError unless it is a string or a path, in valid UTF-8."""
     if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"{name} must be {wanted}, not {describe(path)}")
+        raise ValueError(f"{name} must be {accepted}, not {describe(path)}")
     path = Path(path)
     try:
         str(path).encode()

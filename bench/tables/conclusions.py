@@ -248,14 +248,14 @@ def find_solution(run: pd.Series, model: Model, scaling: Scaling | None, criteri
     """Return the parameters and the loss of a choice's best run, in the table's units if known."""
     trained = params_of_row(model, run)
     params, loss, note = in_table_units(model, trained, run["final_loss"], scaling, criterion)
-    written = {}
+    param_texts = {}
     if params.size <= MOST_PARAMS:
         values = write_params(model, params, None if note else scaling, 6)
-        written = dict(zip(model.params, map(shorten_exponent, values), strict=True))
+        param_texts = dict(zip(model.params, map(shorten_exponent, values), strict=True))
     units = "table" if scaling and not note else ""
     loss_units = "table" if scaling and note and criterion.degree else ""
     loss_units = "standardized" if describe_residual_units(criterion, scaling) else loss_units
-    return facts.Solution(written, params.size, units, loss, loss_units, note or "")
+    return facts.Solution(param_texts, params.size, units, loss, loss_units, note or "")
 
 
 def summarize_judged(judged: pd.DataFrame, pairs: Pairs | None = None) -> pd.Series:

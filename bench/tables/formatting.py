@@ -73,8 +73,10 @@ def shorten(value: str | float, most: int = 32) -> str:
 
     It is cut in its last third: names often differ at their end, such as ``adam(weight_decay=0.1)`` and 0.01.
     """
-    written, tail = text(value), (most - 1) // 3
-    return written if len(written) <= most else f"{written[: most - 1 - tail]}…{written[len(written) - tail :]}"
+    formatted, tail = text(value), (most - 1) // 3
+    return (
+        formatted if len(formatted) <= most else f"{formatted[: most - 1 - tail]}…{formatted[len(formatted) - tail :]}"
+    )
 
 
 def duration(seconds: float) -> str:
@@ -88,9 +90,9 @@ def duration(seconds: float) -> str:
     return f"{_format_decimal(float(f'{seconds * units[unit]:.3g}'))} {unit}"
 
 
-def shorten_exponent(written: str) -> str:
+def shorten_exponent(formatted: str) -> str:
     """Return a number with the exponent in the form of `text`: "2.18e-08" becomes "2.18e-8"."""
-    return re.sub(r"e([+-])0*(?=\d)", lambda sign: "e-" if sign[1] == "-" else "e", written)
+    return re.sub(r"e([+-])0*(?=\d)", lambda sign: "e-" if sign[1] == "-" else "e", formatted)
 
 
 def percentage(share: float) -> str:
@@ -129,8 +131,8 @@ def to_latex(table: pd.DataFrame) -> str:
     cells = display(table)
     numbers = numeric_labels(table)
     alignment = "".join("r" if column in numbers else "l" for column in cells)
-    written = cells.to_latex(index=False, escape=True, column_format=alignment)
-    return written.translate(_LATEX_CHARACTERS)
+    formatted = cells.to_latex(index=False, escape=True, column_format=alignment)
+    return formatted.translate(_LATEX_CHARACTERS)
 
 
 # Characters that classic LaTeX lacks or typesets differently.

@@ -268,14 +268,14 @@ def describe_progress(done: int, planned: int) -> str:
 
 def sentences(conclusions: Iterable[Any], *, short: bool = False) -> dict[str, str]:
     """Return sentences on facts by subject, in this order; those on the best choice in full, or `short`."""
-    said: dict[str, str] = {}
+    phrases: dict[str, str] = {}
     for fact in conclusions:
         about, say = _SAID[type(fact)]
         sentence = _say_best_choice_shortly(fact) if short and isinstance(fact, facts.BestChoice) else say(fact)
         about = about.format(fact)
         about = f"{about[0].upper()}{about[1:]}"
-        said[about] = f"{said[about]} {sentence}" if about in said else sentence
-    return said
+        phrases[about] = f"{phrases[about]} {sentence}" if about in phrases else sentence
+    return phrases
 
 
 def _say_no_choice(fact: facts.NoChoice) -> str:
@@ -300,14 +300,14 @@ def _say_best_choice(fact: facts.BestChoice) -> str:
 
 
 def _say_ties(fact: facts.Ties) -> str:
-    said = []
+    phrases = []
     for alike in fact.groups:
         listed = [", ".join(name_settings(settings).values()) for settings in alike.named]
         if listed and alike.count > len(listed):
             listed.append(f"{text(alike.count - len(listed))} more")
         counted = f"{format_count(alike.count, 'other choice')} {_TIES[alike.verdict][alike.count > 1]}"
-        said.append(f"{counted}{': ' if listed else ''}{'; '.join(listed)}.")
-    return " ".join(said)
+        phrases.append(f"{counted}{': ' if listed else ''}{'; '.join(listed)}.")
+    return " ".join(phrases)
 
 
 def _say_confirmation(fact: facts.Confirmation) -> str:
@@ -336,8 +336,8 @@ def _say_rivals(fact: facts.Rivals) -> str:
 
 
 def _say_tuned_rivals(fact: facts.TunedRivals) -> str:
-    said = "; ".join(f"{rival.name} {describe_rival(rival)}" for rival in fact.others)
-    return f"Compared with {fact.first}, {said}."
+    phrases = "; ".join(f"{rival.name} {describe_rival(rival)}" for rival in fact.others)
+    return f"Compared with {fact.first}, {phrases}."
 
 
 def _say_against_grid(fact: facts.AgainstGrid) -> str:
@@ -355,22 +355,22 @@ def _say_search(fact: facts.Search) -> str:
 
 
 def _say_precision(fact: facts.Precision) -> str:
-    said, whole = [], format_count(fact.pairs, "choice")
+    phrases, whole = [], format_count(fact.pairs, "choice")
     if fact.verdict is not None:
         effect = {
             INDISTINGUISHABLE: "These runs show no effect of precision on",
             WITHIN: "Precision matters little for",
         }
         ends = "; ".join(f"with {dtype}, {describe_outcome(outcome)}" for dtype, outcome in fact.ends.items())
-        said.append(f"{effect.get(fact.verdict, 'Precision matters for')} the best choice: {ends}.")
+        phrases.append(f"{effect.get(fact.verdict, 'Precision matters for')} the best choice: {ends}.")
     if fact.fewer + fact.more:
-        said.append(
+        phrases.append(
             f"In {text(fact.fewer)} of {whole} fewer runs succeed in float32 than in float64, and in "
             f"{text(fact.more)} more."
         )
     elif fact.pairs:
-        said.append(f"{f'Each of {whole}' if fact.pairs > 1 else 'The choice'} has as many successful runs in both.")
-    return " ".join(said)
+        phrases.append(f"{f'Each of {whole}' if fact.pairs > 1 else 'The choice'} has as many successful runs in both.")
+    return " ".join(phrases)
 
 
 def _say_robustness(fact: facts.Robustness) -> str:
@@ -500,20 +500,20 @@ def say_unreachable_target(fact: facts.UnreachableTarget) -> str:
     target, lowest = text(fact.target), text(fact.lowest)
     if target == lowest:  # ten digits tell apart what differs by more than rounding
         target, lowest = f"{fact.target:.10g}", f"{fact.lowest:.10g}"
-    wanted = fact.advised and _name_target(fact.advised, standardized=fact.standardized)
-    leaves = f"; {wanted} leaves 1 % of the improvement" if wanted else ""
+    advised = fact.advised and _name_target(fact.advised, standardized=fact.standardized)
+    leaves = f"; {advised} leaves 1 % of the improvement" if advised else ""
     return f"The target {target} is below the lowest loss that was found, {lowest}: no run can reach it{leaves}."
 
 
 def _say_test_rows(fact: facts.OnTestRows) -> str:
-    said = []
+    phrases = []
     for name, estimate in fact.figures.items():
         called = f"median {fact.loss}" if name == "loss" else FIGURES.get(name, name)
-        said.append(f"{called} {describe_median(estimate)}{fact.units if name == 'rmse' else ''}")
+        phrases.append(f"{called} {describe_median(estimate)}{fact.units if name == 'rmse' else ''}")
     counted = f"{format_count(fact.runs, 'run')} of the best choice{' on fresh seeds' if fact.fresh else ''}"
-    if "[" in "".join(said) or "±" in "".join(said):
+    if "[" in "".join(phrases) or "±" in "".join(phrases):
         counted = f"intervals over {counted}"  # the rows are the same for all
-    return f"{', '.join(said)}; {counted}, on {format_count(fact.rows, 'row')} unused in training and selection."
+    return f"{', '.join(phrases)}; {counted}, on {format_count(fact.rows, 'row')} unused in training and selection."
 
 
 def _say_no_gain(fact: facts.NoGain) -> str:
@@ -532,8 +532,8 @@ def _say_no_skill(fact: facts.NoSkill) -> str:
 
 
 def _say_metric(fact: facts.Metric) -> str:
-    said = ", ".join(f"{text(value)} on {name}" for name, value in fact.figures.items())
-    return f"{said}, of the best run of this choice."
+    phrases = ", ".join(f"{text(value)} on {name}" for name, value in fact.figures.items())
+    return f"{phrases}, of the best run of this choice."
 
 
 def say_check(fact: facts.ReferenceCheck | facts.NotChecked) -> str:

@@ -215,8 +215,8 @@ def trace_update(problem: Problem) -> tuple[Tape, list[Symbol], list[Any]]:
             for one, by, is_weight in zip(point, gradient, weights, strict=True)
         ]
     updated = [optimizer.rule(*own, lr, known, options) for own in zip(theta, slots, gradient, strict=True)]
-    after, kept = zip(*updated, strict=True)
-    return tape, [*theta, *chain.from_iterable(slots)], [*after, *chain.from_iterable(kept)]
+    after, new_slots = zip(*updated, strict=True)
+    return tape, [*theta, *chain.from_iterable(slots)], [*after, *chain.from_iterable(new_slots)]
 
 
 def _start_tape(problem: Problem) -> Tape:

@@ -92,10 +92,10 @@ def _checked(prepare: Prepare) -> Callable[[Problem], Call]:
 
         def train() -> Trained:
             params, losses = (np.asarray(part, np.float64) for part in call())
-            wanted = problem.inits.shape, (problem.epochs + 1, problem.runs)
-            if (params.shape, losses.shape) != wanted:
+            shapes = problem.inits.shape, (problem.epochs + 1, problem.runs)
+            if (params.shape, losses.shape) != shapes:
                 raise ValueError(
-                    f"it must return parameters and losses of the shapes {wanted[0]} and {wanted[1]}, "
+                    f"it must return parameters and losses of the shapes {shapes[0]} and {shapes[1]}, "
                     f"not {params.shape} and {losses.shape}"
                 )
             return Trained(params, losses)

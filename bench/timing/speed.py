@@ -110,8 +110,8 @@ def describe_noise(timings: Timings) -> list[tuple[str, str]]:
     """Return the apparent difference of the baseline from itself, and a warning if it is large, with their subjects."""
     low, middle, high = (f"{100 * (bound - 1):+.2f}" for bound in noise_floor(timings))
     name, warning = timings.names[-1].removesuffix(AGAIN), noise_warning(timings)
-    said = ("Noise", f"{name} against itself differs by {middle} % [{low}, {high}].")
-    return [said, ("Careful", warning)] if warning else [said]
+    noise = ("Noise", f"{name} against itself differs by {middle} % [{low}, {high}].")
+    return [noise, ("Careful", warning)] if warning else [noise]
 
 
 ROUNDS = ["variant", "round", "ns"]

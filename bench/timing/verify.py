@@ -46,12 +46,12 @@ def verify(variant: Variant, problem: Problem) -> tuple[Call, Errors]:
     # A part of a model with many weights may be too large as well, and is then its own part.
     if problem.reference_cost > MOST_SAMPLE_UPDATES and (part := _part(problem)) != problem:
         verify(variant, part)
-    wanted, bound = _reference_result(problem), variant.bound(problem)
-    runs = len(wanted.params)  # all, or the first ones
+    expected, bound = _reference_result(problem), variant.bound(problem)
+    runs = len(expected.params)  # all, or the first ones
     for which in ("first", "second"):  # the second call starts from the same parameters as the first
         with variant.guarded():
             params, losses = call()
-            found = errors(Trained(params[:runs], losses[:, :runs]), wanted, problem.y)
+            found = errors(Trained(params[:runs], losses[:, :runs]), expected, problem.y)
         if not found.largest <= bound:
             raise NotVerifiedError(
                 f"not verified: the {which} call is off by {found.largest:.3g}, and may be by {bound:g}", found
@@ -97,12 +97,12 @@ def _reference_result(problem: Problem) -> Trained:
         return _train_by_reference(problem)
     one = _first_run(problem)
     known = one if one.reference_cost <= MOST_SAMPLE_UPDATES else _part(one)
-    wanted = _train_by_reference(known)
-    off = errors(fused.ready(known)(), wanted, known.y).largest
+    expected = _train_by_reference(known)
+    off = errors(fused.ready(known)(), expected, known.y).largest
     if off <= fused.bound(known):
         return _train_distinct_runs(fused, problem)
     if known is one:
-        return wanted
+        return expected
     raise NotVerifiedError(
         f"not verified: that would take the reference long, and fused, its substitute, is off by {off:.3g}"
     )

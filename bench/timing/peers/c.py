@@ -140,8 +140,8 @@ def _compile(source: Path, target: Path) -> None:
     else:
         if not done.returncode:
             return
-        said = (line.strip() for line in done.stderr.splitlines() if line.strip())
-        reason = next(said, f"exit code {done.returncode}")
+        messages = (line.strip() for line in done.stderr.splitlines() if line.strip())
+        reason = next(messages, f"exit code {done.returncode}")
     raise FailedError(f"the C compiler, {shlex.join(command)}, failed: {reason}")
 
 

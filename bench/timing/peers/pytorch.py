@@ -181,13 +181,13 @@ def _layered(problem: Problem, network: Network, theta: Sequence[Any]) -> Form:
     if problem.loss == "softmax":
         y = torch.nn.functional.one_hot(y.long(), problem.model.classes).double().mT
 
-    def run(columns: Any, wanted: Any) -> tuple[Any, Callable[[Any], Any]]:
-        return run_layers(network, functions, theta, columns, wanted if problem.loss == "squared" else 0.0)
+    def run(columns: Any, y: Any) -> tuple[Any, Callable[[Any], Any]]:
+        return run_layers(network, functions, theta, columns, y if problem.loss == "squared" else 0.0)
 
     def adding(targets: Sequence[Any]) -> Callable[..., None]:
-        def add(scale: Any, columns: Any, wanted: Any) -> None:
-            found, go_back = run(columns, wanted)
-            terms = go_back(loss.slope(found, wanted, scale))
+        def add(scale: Any, columns: Any, y: Any) -> None:
+            found, go_back = run(columns, y)
+            terms = go_back(loss.slope(found, y, scale))
             for target, (slopes, source) in zip(targets, terms, strict=True):
                 if source is None:
                     target.add_(slopes.sum(-1, keepdim=True))
@@ -198,12 +198,12 @@ def _layered(problem: Problem, network: Network, theta: Sequence[Any]) -> Form:
 
         return add
 
-    def losses(columns: Any, wanted: Any) -> Any:
-        return loss.value(run(columns, wanted)[0], wanted)[:, 0].mT
+    def losses(columns: Any, y: Any) -> Any:
+        return loss.value(run(columns, y)[0], y)[:, 0].mT
 
     def parts(size: int) -> list[Batch]:
         pairs = zip(rows.split(size), y.split(size, -1), strict=True)
-        return [(part.mT, wanted.contiguous()) for part, wanted in pairs]
+        return [(part.mT, y.contiguous()) for part, y in pairs]
 
     whole = problem.y.size // problem.batch_size
     most = max(part.shape[0] * part.shape[1] for part in theta)
@@ -220,18 +220,18 @@ def _linear(problem: Problem, theta: Any) -> Form:
     def adding(targets: Sequence[Any]) -> Callable[..., None]:
         (target,) = targets
 
-        def add(scale: float, rows: Any, columns: Any, wanted: Any) -> None:
-            target.addmv_(columns, torch.mv(rows, theta).sub_(wanted), alpha=scale)
+        def add(scale: float, rows: Any, columns: Any, y: Any) -> None:
+            target.addmv_(columns, torch.mv(rows, theta).sub_(y), alpha=scale)
 
-        def add_many(scale: Any, rows: Any, columns: Any, wanted: Any) -> None:
-            target.addmm_(columns, torch.mm(rows, theta).sub_(wanted).mul_(scale))
+        def add_many(scale: Any, rows: Any, columns: Any, y: Any) -> None:
+            target.addmm_(columns, torch.mm(rows, theta).sub_(y).mul_(scale))
 
         return add_many if many else add
 
     def parts(size: int) -> list[Batch]:
         return list(zip(matrix.split(size), targets.split(size), strict=True))
 
-    batches = [(rows, rows.T, wanted) for rows, wanted in parts(problem.batch_size)]
+    batches = [(rows, rows.T, y) for rows, y in parts(problem.batch_size)]
     whole = problem.y.size // problem.batch_size
 
     def losses(rows: Any, columns: Any) -> Any:
